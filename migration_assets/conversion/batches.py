@@ -1,0 +1,192 @@
+"""The documents of a batch as rows, and the books that explain what is not a row as it was.
+
+Here the findings of the columns meet the document: a rejected document takes its findings with it, a
+unique value goes to the first document that has it, and unknown fields are set aside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import bson
+import polars as pl
+import sqlalchemy as sa
+from bson.errors import BSONError
+
+from migration_assets.conversion.columns import convert_column, convert_keys
+from migration_assets.conversion.values import LOSSLESS, Finding, Loaded
+from migration_assets.identity import canonical, source_id
+from migration_assets.model import Rule, fields, sources, unique_columns
+from migration_assets.source.connection import CODEC, Document
+from migration_assets.source.reading import split
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document that did not become a row, whole (section 6)."""
+
+    source_id: str
+    field: str | None
+    reason: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One lossy conversion with the original value as canonical Extended JSON (section 6)."""
+
+    source_id: str
+    field: str
+    kind: str
+    element: int | None
+    reason: str
+    original: str
+
+
+@dataclass(slots=True)
+class Books:
+    """What bookkeeping says of some documents."""
+
+    rejected: list[Rejected] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+    conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """How often (field, kind, reason) happened without loss."""
+    unmapped: list[tuple[str, str]] = field(default_factory=list)
+    """(source id, the unknown fields as a document in canonical Extended JSON)."""
+
+    def note(self, identifier: Any, name: str, found: Finding, value: Any) -> None:
+        """Records what happened to the value of a field, or to one of its elements."""
+        if found.kind in LOSSLESS:
+            self.conversions[name, found.kind, found.reason] += 1
+            return
+        original = value if found.element is None else found.original
+        self.issues.append(
+            Issue(
+                source_id=source_id(identifier),
+                field=name,
+                kind=found.kind,
+                element=found.element,
+                reason=found.reason,
+                original=canonical(original),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedBatch:
+    """A batch as it goes to PostgreSQL.
+
+    Attributes:
+        documents: How many documents were in it.
+        rows: The rows, with the columns of the table in their order.
+        books: What explains the difference.
+    """
+
+    documents: int
+    rows: pl.DataFrame
+    books: Books
+
+
+@dataclass(slots=True)
+class BatchConverter:
+    """Converts the batches of one collection, in order.
+
+    Attributes:
+        table: The entity table.
+        loaded: The ids that references may point to.
+        taken: Values of unique columns that earlier documents have, by column.
+    """
+
+    table: sa.Table
+    loaded: Loaded
+    taken: dict[str, set[Any]] = field(default_factory=dict)
+    _known: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = fields(self.table)
+        for name in unique_columns(self.table):
+            self.taken.setdefault(name, set())
+
+    def convert(self, data: bytes) -> ConvertedBatch:
+        """Returns the rows and books of a batch of BSON documents."""
+        books = Books()
+        documents = list(decoded(data, books))
+        count = len(documents) + len(books.rejected)
+        identifiers = [document["_id"] for document in documents]
+        columns: list[pl.Series] = []
+        findings: list[tuple[int, str, Finding]] = []
+        rejections: dict[int, tuple[str, str]] = {}
+        for name, source in sources(self.table).items():
+            if source.rule is Rule.KEY:
+                columns.append(convert_keys(self.table.name, identifiers))
+                continue
+            values = [document.get(source.field) for document in documents]
+            converted = convert_column(name, source, values, identifiers, self.loaded)
+            columns.append(converted.series)
+            findings += [(row, source.field, found) for row, found in converted.findings]
+            for row, reason in converted.rejections:
+                rejections.setdefault(row, (source.field, reason))
+        rows = pl.DataFrame(columns)
+        self._reject_repeats(rows, rejections)
+        for row, (name, reason) in sorted(rejections.items()):
+            books.rejected.append(_rejected(documents[row], name, reason))
+        for row, name, found in findings:
+            if row not in rejections:
+                books.note(identifiers[row], name, found, documents[row].get(name))
+        books.unmapped += self._unmapped(documents, rejections)
+        if rejections:
+            rows = rows.filter(~pl.int_range(pl.len()).is_in(list(rejections)))
+        return ConvertedBatch(count, rows, books)
+
+    def _reject_repeats(self, rows: pl.DataFrame, rejections: dict[int, tuple[str, str]]) -> None:
+        """Gives a unique value to the first document in `_id` order (section 5)."""
+        for name, taken in self.taken.items():
+            for row, value in enumerate(rows[name]):
+                if row in rejections or value is None:
+                    continue
+                if value in taken:
+                    reason = "an earlier document has the same value, and it must be unique"
+                    rejections[row] = (name, reason)
+                else:
+                    taken.add(value)
+
+    def _unmapped(
+        self, documents: Sequence[Document], rejections: Mapping[int, Any]
+    ) -> Iterator[tuple[str, str]]:
+        if not set().union(*documents) - self._known:
+            return
+        for row, document in enumerate(documents):
+            unknown = {name: document[name] for name in document.keys() - self._known}
+            if unknown and row not in rejections:
+                in_order = {name: unknown[name] for name in document if name in unknown}
+                yield source_id(document["_id"]), canonical(in_order)
+
+
+def decoded(data: bytes, books: Books) -> Iterator[Document]:
+    """Yields the documents of a batch; one that is not valid BSON is rejected with its bytes."""
+    try:
+        yield from bson.decode_all(data, CODEC)
+    except BSONError:
+        for document in split(data):
+            try:
+                yield bson.decode(document, CODEC)
+            except BSONError as error:
+                reason = f"not valid BSON: {type(error).__name__}"
+                whole = canonical(bson.Binary(document))
+                books.rejected.append(Rejected(_raw_source_id(document), None, reason, whole))
+
+
+def _rejected(document: Document, name: str, reason: str) -> Rejected:
+    return Rejected(source_id(document["_id"]), name, reason, canonical(document))
+
+
+def _raw_source_id(document: bytes) -> str:
+    """Returns the source id of a document whose BSON cannot be decoded as a whole."""
+    replacing = CODEC.with_options(unicode_decode_error_handler="replace")
+    try:
+        return source_id(bson.decode(document, replacing)["_id"])
+    except BSONError:
+        return canonical(bson.Binary(document[:64]))

@@ -1,0 +1,442 @@
+"""The rules of section 5 for one value: what is accepted, what is coerced, what cannot be converted.
+
+A rule takes a BSON value as pymongo decodes it, never missing or null, and returns an
+:class:`Outcome`. It knows neither the column's nullability nor what is recorded where: that is
+``columns``.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from bson import Decimal128, Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
+
+from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, without_nul
+from migration_assets.identity import document_uuid
+from migration_assets.model import Rule, Source
+
+TIMESTAMP_MINIMUM = -210_866_803_200_000
+"""First millisecond of PostgreSQL's timestamp, 4714-11-24 BC, since 1970."""
+TIMESTAMP_END = 9_224_318_016_000_000
+"""First millisecond after PostgreSQL's timestamp, 294277-01-01, since 1970."""
+
+INTEGER_RANGE = (-(2**31), 2**31 - 1)
+BIGINT_RANGE = (-(2**63), 2**63 - 1)
+
+_EPOCH = datetime(1970, 1, 1)
+_MILLISECOND = timedelta(milliseconds=1)
+_DIGITS = re.compile(r"-?[0-9]+")
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
+_ISO_8601 = re.compile(
+    r"([0-9]{4}|[+-][0-9]{6})-([0-9]{2})-([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2})?)?)?"
+)
+
+
+class Kind(enum.StrEnum):
+    """What a conversion did to a value; the first three lose nothing (section 5)."""
+
+    COERCED = "coerced"
+    DEFAULTED = "defaulted"
+    DERIVED = "derived"
+    ALTERED = "altered"
+    NULLED = "nulled"
+    ORPHANED = "orphaned"
+    UNCONVERTIBLE = "not convertible"
+    """Not yet decided: a nullable column makes it ``nulled``, a NOT NULL one rejects the document."""
+
+
+LOSSLESS = frozenset({Kind.COERCED, Kind.DEFAULTED, Kind.DERIVED})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What happened to a value, or to one element of an array.
+
+    Attributes:
+        kind: What was done.
+        reason: Why, in words that hold no value.
+        element: Position in the array, from 0; None for the whole value.
+        original: The original value, where it is not the whole field.
+    """
+
+    kind: Kind
+    reason: str
+    element: int | None = None
+    original: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A converted value, None for NULL, with what happened to it."""
+
+    value: Any
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The ids that a reference may point to.
+
+    Attributes:
+        rows: By table, the UUIDs of its loaded rows, 16 bytes each.
+        documents: By collection, the UUIDs of all its documents, rejected ones included.
+    """
+
+    rows: Mapping[str, frozenset[bytes]]
+    documents: Mapping[str, frozenset[bytes]]
+
+
+NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
+
+
+def coerced(value: Any, reason: str) -> Outcome:
+    """Returns a losslessly converted value."""
+    return Outcome(value, (Finding(Kind.COERCED, reason),))
+
+
+def unconvertible(value: Any, reason: str | None = None) -> Outcome:
+    """Returns that a value fits no rule."""
+    why = reason or f"{type_name(value)} fits no rule"
+    return Outcome(None, (Finding(Kind.UNCONVERTIBLE, why),))
+
+
+def type_name(value: Any) -> str:
+    """Returns the BSON type of a decoded value, as MongoDB's ``$type`` names it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case Int64():
+            return "long"
+        case int():
+            return "int" if -(2**31) <= value < 2**31 else "long"
+        case float():
+            return "double"
+        case Decimal128():
+            return "decimal"
+        case datetime() | DatetimeMS():
+            return "date"
+        case ObjectId():
+            return "objectId"
+        case bytes():
+            return "binData"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+        case _ if type(value) is str:
+            return "string"
+        case _:
+            return type(value).__name__
+
+
+def text(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``text``: strings; numbers, booleans, ids and dates as their text."""
+    del source, loaded
+    if type(value) is str:
+        if NUL in value:
+            return Outcome(value.replace(NUL, REPLACEMENT), (NUL_ALTERED,))
+        return Outcome(value)
+    as_text = _scalar_text(value)
+    if as_text is None:
+        return unconvertible(value)
+    return coerced(as_text, f"{type_name(value)} as text")
+
+
+def integer(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``integer`` and ``bigint``: integers in range; integral doubles, decimals, digits."""
+    del loaded
+    low, high = INTEGER_RANGE if source.rule is Rule.INTEGER else BIGINT_RANGE
+    if isinstance(value, int) and not isinstance(value, bool):
+        number, outcome = int(value), Outcome(int(value))
+    else:
+        found = _integral(value)
+        if found is None:
+            return unconvertible(value)
+        number, outcome = found, coerced(found, f"{type_name(value)} as integer")
+    if not low <= number <= high:
+        return unconvertible(value, f"out of range of {source.rule}")
+    return outcome
+
+
+def boolean(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``boolean``: booleans; 0, 1, ``"true"``, ``"false"``."""
+    del source, loaded
+    if isinstance(value, bool):
+        return Outcome(value)
+    number = _integral(value) if not isinstance(value, str) else None
+    if number in (0, 1):
+        return coerced(number == 1, f"{type_name(value)} as boolean")
+    if type(value) is str and value in ("true", "false"):
+        return coerced(value == "true", "string as boolean")
+    return unconvertible(value)
+
+
+def timestamp(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``timestamp(3)``: dates; ISO 8601 strings, epoch milliseconds. Milliseconds since 1970, UTC."""
+    del source, loaded
+    if isinstance(value, datetime | DatetimeMS):
+        milliseconds, outcome = milliseconds_of(value), Outcome(milliseconds_of(value))
+    elif type(value) is str:
+        parsed = _iso_8601(value)
+        if parsed is None:
+            return unconvertible(value, "not an ISO 8601 time")
+        milliseconds, is_whole = parsed
+        outcome = coerced(milliseconds, "string as date")
+        if not is_whole:
+            altered = Finding(Kind.ALTERED, "shortened to milliseconds")
+            outcome = Outcome(milliseconds, (altered,))
+    else:
+        found = _integral(value)
+        if found is None:
+            return unconvertible(value)
+        milliseconds, outcome = found, coerced(found, f"{type_name(value)} as date")
+    if not TIMESTAMP_MINIMUM <= milliseconds < TIMESTAMP_END:
+        return unconvertible(value, "out of range of timestamp")
+    return outcome
+
+
+def choice(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """An enum: a string that is one of its labels."""
+    del loaded
+    if type(value) is str and value in source.labels:
+        return Outcome(value)
+    return unconvertible(value, "not a label of the enum")
+
+
+def json(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``jsonb``: any BSON value as relaxed Extended JSON text."""
+    del source, loaded
+    as_json = relaxed(value)
+    if "\\u0000" not in as_json:
+        return Outcome(as_json)
+    cleaned = without_nul(as_json)
+    if cleaned == as_json:
+        return Outcome(as_json)
+    return Outcome(cleaned, (NUL_ALTERED,))
+
+
+def text_array(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``text[]``: element by element; a lone value is one element; what does not fit is dropped."""
+    return _array(value, source, loaded, text)
+
+
+def reference(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``uuid``: the `_id` of a loaded document, as 16 bytes."""
+    assert source.references is not None
+    rows = loaded.rows[source.references]
+    outcome = resolve(value, source.references, rows)
+    if outcome is not None:
+        return outcome
+    if value == "":
+        return coerced(None, "empty string as NULL")
+    return Outcome(None, (Finding(Kind.ORPHANED, f"no row of {source.references} has this id"),))
+
+
+def reference_array(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """``uuid[]``: references, element by element, order kept; orphans and nulls are dropped."""
+    return _array(value, source, loaded, reference)
+
+
+def reference_text(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """A reference held as text: the UUID as text, else the text as it is, recorded as orphaned."""
+    assert source.references is not None
+    if value == "":
+        return Outcome("")
+    outcome = resolve(value, source.references, loaded.documents[source.references])
+    if outcome is not None:
+        return Outcome(str(uuid.UUID(bytes=outcome.value)))
+    kept = text(value, source, loaded)
+    if kept.value is None:
+        return kept
+    orphaned = Finding(Kind.ORPHANED, f"no document of {source.references} has this id")
+    return Outcome(kept.value, (orphaned,))
+
+
+def reference_text_array(value: Any, source: Source, loaded: Loaded) -> Outcome:
+    """References held as text, element by element."""
+    return _array(value, source, loaded, reference_text)
+
+
+RULES: Mapping[Rule, Callable[[Any, Source, Loaded], Outcome]] = {
+    Rule.TEXT: text,
+    Rule.INTEGER: integer,
+    Rule.BIGINT: integer,
+    Rule.BOOLEAN: boolean,
+    Rule.TIMESTAMP: timestamp,
+    Rule.ENUM: choice,
+    Rule.JSON: json,
+    Rule.TEXT_ARRAY: text_array,
+    Rule.REFERENCE: reference,
+    Rule.REFERENCE_ARRAY: reference_array,
+    Rule.REFERENCE_TEXT: reference_text,
+    Rule.REFERENCE_TEXT_ARRAY: reference_text_array,
+}
+
+
+def milliseconds_of(value: datetime | DatetimeMS) -> int:
+    """Returns a decoded BSON date as milliseconds since 1970, UTC."""
+    if isinstance(value, DatetimeMS):
+        return int(value)
+    return (value - _EPOCH) // _MILLISECOND
+
+
+def iso_8601(milliseconds: int) -> str:
+    """Returns a time as ISO 8601 in UTC with milliseconds, years beyond four digits signed."""
+    days, rest = divmod(milliseconds, 86_400_000)
+    year, month, day = _civil(days)
+    hours, rest = divmod(rest, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    seconds, millis = divmod(rest, 1000)
+    years = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
+    return f"{years}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"
+
+
+def timestamp_literal(milliseconds: int) -> str:
+    """Returns a time as PostgreSQL reads a timestamp, with years before 1 as BC."""
+    days, rest = divmod(milliseconds, 86_400_000)
+    year, month, day = _civil(days)
+    era, year = ("", year) if year > 0 else (" BC", 1 - year)
+    time = iso_8601(rest).split("T")[1].rstrip("Z")
+    return f"{year:04}-{month:02}-{day:02} {time}{era}"
+
+
+def resolve(value: Any, collection: str, ids: frozenset[bytes]) -> Outcome | None:
+    """Returns the 16 bytes of the UUID that a reference stands for, None where there is none.
+
+    Args:
+        value: The reference as pymongo decodes it.
+        collection: The collection that it points to.
+        ids: UUIDs of the documents that it may point to.
+    """
+    found = document_uuid(collection, value).bytes
+    if found in ids:
+        return Outcome(found)
+    if type(value) is str and _OBJECT_ID.fullmatch(value):
+        found = document_uuid(collection, ObjectId(value)).bytes
+        if found in ids:
+            return coerced(found, "string as ObjectId")
+    return None
+
+
+def _array(
+    value: Any,
+    source: Source,
+    loaded: Loaded,
+    rule: Callable[[Any, Source, Loaded], Outcome],
+) -> Outcome:
+    """Applies a rule to each element; one that comes out as None is dropped."""
+    elements, findings = value, []
+    if not isinstance(value, list):
+        elements = [value]
+        findings.append(Finding(Kind.COERCED, f"{type_name(value)} as one element"))
+    kept = []
+    for position, element in enumerate(elements):
+        if element is None:
+            findings.append(Finding(Kind.ALTERED, "null element dropped", position, None))
+            continue
+        outcome = rule(element, source, loaded)
+        if outcome.value is not None:
+            kept.append(outcome.value)
+        for found in outcome.findings:
+            lossless = found.kind in LOSSLESS and outcome.value is not None
+            kind = found.kind if lossless or found.kind is Kind.ORPHANED else Kind.ALTERED
+            findings.append(Finding(kind, found.reason, position, element))
+    return Outcome(kept, tuple(findings))
+
+
+def _scalar_text(value: Any) -> str | None:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(int(value))
+        case float() if math.isfinite(value):
+            return repr(value).removesuffix(".0")
+        case Decimal128() if value.to_decimal().is_finite():
+            return str(value)
+        case ObjectId():
+            return str(value)
+        case datetime() | DatetimeMS():
+            return iso_8601(milliseconds_of(value))
+        case _:
+            return None
+
+
+def _integral(value: Any) -> int | None:
+    """Returns the integer that a value stands for without loss, None where it stands for none."""
+    match value:
+        case bool():
+            return None
+        case int():
+            return int(value)
+        case float() if value.is_integer():
+            return int(value)
+        case Decimal128():
+            number: Decimal = value.to_decimal()
+            whole = number.is_finite() and abs(number) < 1 << 64 and number == int(number)
+            return int(number) if whole else None
+        case _ if type(value) is str and _DIGITS.fullmatch(value):
+            return int(value) if len(value) <= 40 else None
+        case _:
+            return None
+
+
+def _iso_8601(value: str) -> tuple[int, bool] | None:
+    """Returns an ISO 8601 time in milliseconds since 1970, and whether that is all of it."""
+    found = _ISO_8601.fullmatch(value)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    fraction = found["fraction"] or ""
+    is_time = hour < 24 and minute < 60 and second < 60
+    is_date = 1 <= month <= 12 and 1 <= day <= _days_in_month(year, month)
+    if not (is_time and is_date):
+        return None
+    offset = int(found["hours"] or 0) * 60 + int(found["minutes"] or 0)
+    minutes = hour * 60 + minute + (offset if found["sign"] == "-" else -offset)
+    milliseconds = int(fraction[:3].ljust(3, "0"))
+    total = ((_days(year, month, day) * 1440 + minutes) * 60 + second) * 1000 + milliseconds
+    return total, not fraction[3:].strip("0")
+
+
+def _days_in_month(year: int, month: int) -> int:
+    following = (year, month + 1) if month < 12 else (year + 1, 1)
+    return _days(*following, 1) - _days(year, month, 1)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Returns a date as days since 1970: the inverse of :func:`_civil`."""
+    year -= month <= 2
+    era, year_of_era = divmod(year, 400)
+    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
+    return era * 146_097 + day_of_era - 719_468
+
+
+def _civil(days: int) -> tuple[int, int, int]:
+    """Returns year, month and day of a day since 1970 in the proleptic Gregorian calendar.
+
+    The algorithm is Howard Hinnant's ``civil_from_days``; Python's own calendar ends at 9999.
+    """
+    era, day_of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (
+        day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096
+    ) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    return year_of_era + era * 400 + (month <= 2), month, day

@@ -1,0 +1,31 @@
+"""The one kind of error that a user is meant to read: what happened, where, and what to do."""
+
+from __future__ import annotations
+
+
+class MigrationError(Exception):
+    """Something that the operator can put right.
+
+    Attributes:
+        what: What happened, without values of documents and without secrets.
+        where: The server, collection or table.
+        next_step: What to do about it.
+    """
+
+    def __init__(self, what: str, *, where: str, next_step: str) -> None:
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+        super().__init__(f"{where}: {what}. {next_step}")
+
+
+class SourceError(MigrationError):
+    """MongoDB, or what stands in it, is not as needed."""
+
+
+class TargetError(MigrationError):
+    """PostgreSQL, or what stands in it, is not as needed."""
+
+
+class LoadError(MigrationError):
+    """A table could not be brought to the state of its source."""

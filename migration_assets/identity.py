@@ -1,0 +1,104 @@
+"""Identity: the UUID of a document as a pure function of its collection and `_id` (section 4).
+
+Here belong the rule itself, for one value and for many at once, and its inverse.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from bson import ObjectId, json_util
+
+OBJECT_ID_BYTES = 12
+UUID_BYTES = 16
+
+_CANONICAL = json_util.CANONICAL_JSON_OPTIONS
+_VERSION_7 = 0x70
+_VARIANT = 0x80
+_MILLISECONDS = 1000
+
+
+def canonical(value: Any) -> str:
+    """Returns a BSON value as canonical Extended JSON, without blanks."""
+    return json_util.dumps(value, json_options=_CANONICAL, separators=(",", ":"))
+
+
+def source_id(identifier: Any) -> str:
+    """Returns an `_id` as text: 24 hex digits for an ObjectId, else canonical Extended JSON."""
+    return str(identifier) if isinstance(identifier, ObjectId) else canonical(identifier)
+
+
+def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
+    """Returns the UUID of a document.
+
+    Args:
+        collection: Name of its collection; it counts only where `_id` is not an ObjectId.
+        identifier: Its `_id`, as pymongo decodes it.
+    """
+    if isinstance(identifier, ObjectId):
+        return uuid.UUID(bytes=object_id_uuids(identifier.binary))
+    namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
+    return uuid.uuid5(namespace, canonical(identifier))
+
+
+def object_id_uuids(object_ids: bytes) -> bytes:
+    """Returns the UUIDv7s, 16 bytes each, of ObjectIds, 12 bytes each, one after the other.
+
+    Raises:
+        ValueError: The length is not a multiple of 12.
+    """
+    given = np.frombuffer(object_ids, dtype=np.uint8)
+    if given.size % OBJECT_ID_BYTES:
+        raise ValueError("ObjectIds are 12 bytes each")
+    given = given.reshape(-1, OBJECT_ID_BYTES)
+    seconds = _big_endian(given[:, :4]).astype(np.uint64)
+    rest = _big_endian(given[:, 4:])
+    made = np.empty((len(given), UUID_BYTES), dtype=np.uint8)
+    made[:, :6] = _bytes(seconds * np.uint64(_MILLISECONDS))[:, 2:]
+    top, low = rest >> np.uint64(52), rest & np.uint64((1 << 52) - 1)
+    made[:, 6] = (top >> np.uint64(8)).astype(np.uint8) | _VERSION_7
+    made[:, 7] = (top & np.uint64(0xFF)).astype(np.uint8)
+    made[:, 8:] = _bytes((low << np.uint64(10)) | (np.uint64(_VARIANT) << np.uint64(56)))
+    return made.tobytes()
+
+
+def object_id(identifier: uuid.UUID) -> ObjectId | None:
+    """Returns the ObjectId that a UUID was made from, None where it was made from none."""
+    value = identifier.int
+    milliseconds, low = value >> 80, value & ((1 << 62) - 1)
+    seconds, remainder = divmod(milliseconds, _MILLISECONDS)
+    is_ours = (
+        identifier.version == 7
+        and identifier.variant == uuid.RFC_4122
+        and remainder == 0
+        and seconds < 1 << 32
+        and low & 0x3FF == 0
+    )
+    if not is_ours:
+        return None
+    rest = ((value >> 64) & 0xFFF) << 52 | low >> 10
+    return ObjectId(seconds.to_bytes(4, "big") + rest.to_bytes(8, "big"))
+
+
+def hex_uuids(uuids: bytes) -> list[str]:
+    """Returns UUIDs, 16 bytes each, as 32 hex digits each."""
+    digits = uuids.hex()
+    return [digits[start : start + 32] for start in range(0, len(digits), 32)]
+
+
+def each_uuid(uuids: bytes) -> Sequence[bytes]:
+    """Returns UUIDs that stand one after the other, one by one."""
+    return [uuids[start : start + 16] for start in range(0, len(uuids), UUID_BYTES)]
+
+
+def _big_endian(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    width = columns.shape[1]
+    return np.ascontiguousarray(columns).view(f">u{width}").ravel().astype(np.uint64)
+
+
+def _bytes(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    return values.astype(">u8").view(np.uint8).reshape(-1, 8)

@@ -1,0 +1,60 @@
+"""The ids that references may point to, read from the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.conversion.values import Loaded
+from migration_assets.identity import UUID_BYTES
+from migration_assets.loading.staging import identifier
+from migration_assets.model import TABLES, Rule, junction_of, referenced_tables, sources
+from migration_assets.target import bookkeeping
+from migration_assets.target.connection import Connection
+
+_HEADER = 19
+"""Bytes before the first row of a binary COPY: signature, flags, length of the extension."""
+_ROW = 2 + 4 + UUID_BYTES
+
+
+def ids_for(connection: Connection, table: sa.Table) -> Loaded:
+    """Returns the ids that the references of a table may point to."""
+    held_as_text: set[str] = set()
+    if junction_of(table) is None:
+        held_as_text = {
+            source.references
+            for source in sources(table).values()
+            if source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY) and source.references
+        }
+    return Loaded(
+        rows={name: _loaded_ids(connection, TABLES[name]) for name in referenced_tables(table)},
+        documents={name: _document_ids(connection, name) for name in held_as_text},
+    )
+
+
+def _loaded_ids(connection: Connection, table: sa.Table) -> frozenset[bytes]:
+    """Returns the ids of the rows of a table, without those whose document is gone."""
+    query = sql.SQL("SELECT id FROM {} EXCEPT ALL SELECT id FROM {} WHERE target_table = {}")
+    pending = identifier(bookkeeping.pending_deletes)
+    return _ids(connection, query.format(identifier(table), pending, sql.Literal(table.name)))
+
+
+def _document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
+    """Returns the ids of all documents of a collection, from the map."""
+    query = sql.SQL("SELECT id FROM {} WHERE collection = {}")
+    return _ids(connection, query.format(identifier(bookkeeping.uuid_map), sql.Literal(collection)))
+
+
+def _ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
+    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
+    with connection.transaction(), connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            return frozenset(_uuids(copy))
+
+
+def _uuids(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterable[bytes]:
+    data = b"".join(bytes(chunk) for chunk in chunks)
+    for start in range(_HEADER, len(data) - 2, _ROW):
+        yield data[start + _ROW - UUID_BYTES : start + _ROW]

@@ -1,0 +1,267 @@
+"""The merging transaction: a table and its books become what is staged, or nothing changes.
+
+New rows are inserted, rows that differ are updated, rows whose document is gone are deleted, all others
+are left alone. A row that another table still refers to is not deleted yet: it is noted in
+``migration.pending_deletes``, later loads do not take references to it, and it goes when nobody refers to
+it any more (``delete_pending``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.dialects import postgresql as pg
+
+from migration_assets.errors import LoadError
+from migration_assets.loading.staging import BOOKS, books_table, identifier, rows_table
+from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
+from migration_assets.target import bookkeeping
+from migration_assets.target.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did to a table, in rows."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+    pending: int
+    """Rows whose document is gone, kept while other tables refer to them."""
+
+    @property
+    def written(self) -> int:
+        """Rows that the merge touched."""
+        return self.inserted + self.updated + self.deleted
+
+
+def merge(connection: Connection, target: sa.Table) -> Merged:
+    """Brings a table and its books to what is staged. The caller holds the transaction.
+
+    Args:
+        connection: A connection within a transaction.
+        target: The table, whose staging tables are complete.
+    """
+    names = {"target": identifier(target), "staged": rows_table(target)}
+    if _is_empty(connection, names["target"]):
+        inserted = _execute(connection, "INSERT INTO {target} SELECT * FROM {staged}", **names)
+        merged = Merged(inserted, 0, 0, 0, 0)
+    else:
+        connection.execute(sql.SQL("ANALYZE {staged}").format(**names))
+        deleted, pending = _delete_gone(connection, target)
+        updated = _update(connection, target)
+        inserted = _insert_new(connection, target)
+        total = _count(connection, names["target"])
+        unchanged = total - inserted - updated - pending
+        merged = Merged(inserted, updated, deleted, unchanged, pending)
+    _replace_books(connection, target)
+    return merged
+
+
+def delete_pending(connection: Connection) -> int:
+    """Deletes the rows that were kept for references to them, referring tables first.
+
+    Returns:
+        How many rows were deleted.
+
+    Raises:
+        LoadError: Rows of another table still refer to one of them.
+    """
+    deleted = 0
+    for name in reversed(list(TABLES)):
+        target = TABLES[name]
+        if junction_of(target) is not None:
+            continue
+        pending = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
+            identifier(bookkeeping.pending_deletes), sql.Literal(name)
+        )
+        connection.execute(
+            sql.SQL("CREATE TEMPORARY TABLE gone ON COMMIT DROP AS {}").format(pending)
+        )
+        referring = {
+            f"{table.name}.{column}": count
+            for table, column, query in _references_to(target)
+            if (count := _scalar(connection, sql.SQL("SELECT count(*) FROM ({}) r").format(query)))
+        }
+        if referring:
+            where = ", ".join(f"{column} ({count})" for column, count in referring.items())
+            raise LoadError(
+                f"rows whose document is gone from the source are still referred to by {where}",
+                where=f"table {name}",
+                next_step="Materialize the tables that refer to them, then this again",
+            )
+        deleted += _execute(
+            connection,
+            "DELETE FROM {target} t USING gone g WHERE t.id = g.id",
+            target=identifier(target),
+        )
+        connection.execute(
+            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
+                identifier(bookkeeping.pending_deletes), sql.Literal(name)
+            )
+        )
+        connection.execute("DROP TABLE gone")
+    return deleted
+
+
+def _delete_gone(connection: Connection, target: sa.Table) -> tuple[int, int]:
+    """Deletes rows that are not staged; returns how many, and how many wait for references."""
+    names = {
+        "target": identifier(target),
+        "staged": rows_table(target),
+        "same": _same([column.name for column in target.primary_key]),
+        "pending": identifier(bookkeeping.pending_deletes),
+        "owner": sql.Literal(target.name),
+    }
+    references = [query for *_, query in _references_to(target)]
+    if not references:
+        gone = "DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})"
+        return _execute(connection, gone, **names), 0
+    _execute(
+        connection,
+        "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t "
+        "WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})",
+        **names,
+    )
+    _execute(connection, "DELETE FROM {pending} WHERE target_table = {owner}", **names)
+    kept = _execute(
+        connection,
+        "INSERT INTO {pending} (target_table, id) SELECT {owner}, r.id FROM ({referred}) r",
+        referred=sql.SQL(" UNION ").join(references),
+        **names,
+    )
+    deleted = _execute(
+        connection,
+        "DELETE FROM {target} t USING gone g WHERE t.id = g.id AND NOT EXISTS "
+        "(SELECT FROM {pending} p WHERE p.target_table = {owner} AND p.id = t.id)",
+        **names,
+    )
+    return deleted, kept
+
+
+def _references_to(target: sa.Table) -> Iterator[tuple[sa.Table, str, sql.Composed]]:
+    """Yields (table, column, query of the gone ids that it refers to) for each reference."""
+    for table in TABLES.values():
+        for column, is_array in _referring_columns(table, target.name):
+            value = sql.SQL("unnest(r.{})" if is_array else "r.{}").format(sql.Identifier(column))
+            query = sql.SQL("SELECT g.id FROM gone g WHERE g.id IN (SELECT {} FROM {} r)").format(
+                value, identifier(table)
+            )
+            yield table, column, query
+
+
+def _referring_columns(table: sa.Table, target: str) -> Iterator[tuple[str, bool]]:
+    relation = junction_of(table)
+    if relation is not None:
+        for side in (relation.left, relation.right):
+            if side.collection == target:
+                yield side.column, False
+        return
+    for column, source in sources(table).items():
+        if source.references == target and source.rule in (Rule.REFERENCE, Rule.REFERENCE_ARRAY):
+            yield column, source.rule is Rule.REFERENCE_ARRAY
+
+
+def _update(connection: Connection, target: sa.Table) -> int:
+    keys = {column.name for column in target.primary_key}
+    values = [column for column in target.columns if column.name not in keys]
+    if not values:
+        return 0
+    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(
+        sql.SQL(", ").join(_comparable("t", column) for column in values),
+        sql.SQL(", ").join(_comparable("s", column) for column in values),
+    )
+    names = {
+        "target": identifier(target),
+        "staged": rows_table(target),
+        "same": _same(sorted(keys)),
+        "differs": differs,
+    }
+    for name in unique_columns(target):
+        # Two rows may have swapped their values: no order of updates keeps them unique, so each
+        # value that changes first becomes the row's own id.
+        connection.execute(
+            sql.SQL(
+                "UPDATE {target} t SET {column} = t.id::text FROM {staged} s "
+                "WHERE {same} AND t.{column} <> s.{column}"
+            ).format(column=sql.Identifier(name), **names)
+        )
+    return _execute(
+        connection,
+        "UPDATE {target} t SET {assigned} FROM {staged} s WHERE {same} AND {differs}",
+        assigned=sql.SQL(", ").join(
+            sql.SQL("{0} = s.{0}").format(sql.Identifier(column.name)) for column in values
+        ),
+        **names,
+    )
+
+
+def _insert_new(connection: Connection, target: sa.Table) -> int:
+    keys = [column.name for column in target.primary_key]
+    return _execute(
+        connection,
+        "INSERT INTO {target} SELECT s.* FROM {staged} s "
+        "WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same})",
+        target=identifier(target),
+        staged=rows_table(target),
+        same=_same(keys),
+    )
+
+
+def _replace_books(connection: Connection, target: sa.Table) -> None:
+    """Replaces the books of a table by the staged ones."""
+    for name, book in BOOKS.items():
+        columns = [column.name for column in book.columns]
+        summed = "count" in columns
+        keys = sql.SQL(", ").join(sql.Identifier(each) for each in columns if each != "count")
+        chosen = (
+            sql.SQL("SELECT {0}, sum(count) FROM {1} GROUP BY {0}")
+            if summed
+            else sql.SQL("SELECT {0} FROM {1}")
+        ).format(keys, books_table(target, name))
+        connection.execute(
+            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
+                identifier(book), sql.Literal(target.name)
+            )
+        )
+        connection.execute(sql.SQL("INSERT INTO {} {}").format(identifier(book), chosen))
+
+
+def _comparable(alias: str, column: sa.Column[object]) -> sql.Composed:
+    """Returns a column so that IS DISTINCT FROM sees every difference.
+
+    As jsonb, 1.0 equals 1; as text, which is what the application reads, it does not.
+    """
+    name = sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(column.name))
+    return sql.SQL("{}::text").format(name) if isinstance(column.type, pg.JSONB) else name
+
+
+def _same(keys: list[str]) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("t.{0} = s.{0}").format(sql.Identifier(key)) for key in keys
+    )
+
+
+def _is_empty(connection: Connection, table: sql.Identifier) -> bool:
+    return not _scalar(
+        connection, sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT 1) t").format(table)
+    )
+
+
+def _count(connection: Connection, table: sql.Identifier) -> int:
+    return _scalar(connection, sql.SQL("SELECT count(*) FROM {}").format(table))
+
+
+def _scalar(connection: Connection, query: sql.Composed) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _execute(connection: Connection, statement: str, **names: sql.Composable) -> int:
+    """Executes a statement and returns how many rows it touched."""
+    template = sql.SQL(statement)
+    return connection.execute(template.format(**names)).rowcount

@@ -1,0 +1,181 @@
+"""Staging: what a load has read, converted and committed so far.
+
+Each load has its own unlogged tables in the schema ``migration_staging``, one for the rows and one for
+each kind of books, all named after the target table. A batch and its line in the ledger commit
+together.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import polars as pl
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.conversion.batches import Books
+from migration_assets.loading.encoding import csv
+from migration_assets.model import junction_of
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import STAGING_SCHEMA
+from migration_assets.target.connection import Connection
+
+BOOKS: Mapping[str, sa.Table] = {
+    table.name: table
+    for table in (
+        bookkeeping.rejected_documents,
+        bookkeeping.issues,
+        bookkeeping.conversions,
+        bookkeeping.unmapped_fields,
+    )
+}
+
+
+def rows_table(target: sa.Table) -> sql.Identifier:
+    """Returns the staging table that holds the rows for a target table."""
+    return sql.Identifier(STAGING_SCHEMA, target.name)
+
+
+def books_table(target: sa.Table, book: str) -> sql.Identifier:
+    """Returns the staging table that holds one kind of books for a target table."""
+    return sql.Identifier(STAGING_SCHEMA, f"{target.name}.{book}")
+
+
+def identifier(table: sa.Table) -> sql.Identifier:
+    """Returns a table's name for SQL, with its schema."""
+    return sql.Identifier(table.schema or "public", table.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBatch:
+    """A converted and encoded batch: what one transaction writes.
+
+    Attributes:
+        number: Position of the batch in its load, from 1.
+        documents: How many documents were in it.
+        rows: How many rows came out of it.
+        data: The rows, and each kind of books, as COPY reads them.
+    """
+
+    number: int
+    documents: int
+    rows: int
+    data: Mapping[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes that go to PostgreSQL."""
+        return sum(map(len, self.data.values()))
+
+
+ROWS = "rows"
+
+
+def staged_batch(
+    target: sa.Table, collection: str, number: int, documents: int, rows: pl.DataFrame, books: Books
+) -> StagedBatch:
+    """Returns a batch as bytes for COPY.
+
+    Args:
+        target: The table that is loaded.
+        collection: The collection that the documents are of.
+        number: Position of the batch in its load, from 1.
+        documents: How many documents were in it.
+        rows: The rows, with the columns of the table in their order.
+        books: What explains the difference.
+    """
+    data = {ROWS: csv(rows)}
+    for book, lines in _book_frames(target.name, collection, books).items():
+        if not lines.is_empty():
+            data[book] = csv(lines)
+    return StagedBatch(number, documents, rows.height, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """The staging tables of one load.
+
+    Attributes:
+        connection: A connection that is not in autocommit mode.
+        target: The table that is loaded.
+        load_id: The load, as the ledger knows it.
+    """
+
+    connection: Connection
+    target: sa.Table
+    load_id: uuid.UUID
+
+    def create(self) -> None:
+        """Creates the staging tables anew, empty."""
+        self.drop()
+        tables = {rows_table(self.target): self.target}
+        tables |= {books_table(self.target, name): book for name, book in BOOKS.items()}
+        with self.connection.transaction():
+            for staged, like in tables.items():
+                self.connection.execute(
+                    sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {})").format(staged, identifier(like))
+                )
+                if like is self.target and junction_of(like) is not None:
+                    # Which of the two arrays a pair came from: 0 left, 1 right.
+                    self.connection.execute(
+                        sql.SQL("ALTER TABLE {} ADD COLUMN side smallint").format(staged)
+                    )
+                # Staging is read as a whole and gone soon after: vacuuming it helps nobody.
+                self.connection.execute(
+                    sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(staged)
+                )
+
+    def drop(self) -> None:
+        """Removes the staging tables."""
+        with self.connection.transaction():
+            self.connection.execute("SET LOCAL client_min_messages = warning")
+            for staged in (rows_table(self.target), *self._books()):
+                self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staged))
+
+    def write(self, batch: StagedBatch) -> None:
+        """Commits a batch together with its line in the ledger."""
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            for name, data in batch.data.items():
+                is_rows = name == ROWS
+                into = rows_table(self.target) if is_rows else books_table(self.target, name)
+                statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(into)
+                with cursor.copy(statement) as copy:
+                    copy.write(data)
+            cursor.execute(
+                sql.SQL(
+                    "INSERT INTO {} (load_id, number, documents, rows) VALUES (%s, %s, %s, %s)"
+                ).format(identifier(bookkeeping.batches)),
+                [self.load_id, batch.number, batch.documents, batch.rows],
+            )
+
+    def _books(self) -> Sequence[sql.Identifier]:
+        return [books_table(self.target, name) for name in (*BOOKS, "sides")]
+
+
+def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.DataFrame]:
+    """Returns the lines of each kind of books, with the columns of its table in their order."""
+    owner = {"target_table": target, "collection": collection}
+    lines: dict[str, list[dict[str, object]]] = {
+        bookkeeping.rejected_documents.name: [asdict(each) for each in books.rejected],
+        bookkeeping.issues.name: [asdict(each) for each in books.issues],
+        bookkeeping.conversions.name: [
+            {"field": name, "kind": kind, "reason": reason, "count": count}
+            for (name, kind, reason), count in books.conversions.items()
+        ],
+        bookkeeping.unmapped_fields.name: [
+            {"source_id": source_id, "fields": unknown} for source_id, unknown in books.unmapped
+        ],
+    }
+    return {
+        name: pl.DataFrame(
+            [owner | line for line in found],
+            schema={column.name: _dtype(column) for column in BOOKS[name].columns},
+        )
+        for name, found in lines.items()
+    }
+
+
+def _dtype(column: sa.Column[object]) -> pl.DataType:
+    return pl.Int64() if isinstance(column.type, sa.Integer) else pl.String()

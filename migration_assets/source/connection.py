@@ -1,0 +1,101 @@
+"""Opening the source database, with errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+
+from migration_assets.errors import SourceError
+from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
+
+Document = dict[str, Any]
+SourceDatabase = Database[Document]
+
+CODEC: CodecOptions[Document] = CodecOptions(
+    document_class=dict,
+    tz_aware=False,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+"""How BSON is decoded: nothing is guessed, and a date beyond Python's range stays a number."""
+
+OLDEST_MAJOR = 5
+
+
+@contextmanager
+def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
+    """Opens the database that a MongoDB URL names.
+
+    Args:
+        url: MongoDB URL with the name of the database.
+        timeout: How long to wait for a server, in seconds.
+
+    Raises:
+        SourceError: The URL is wrong or names no database, the server does not answer or is older
+            than MongoDB 5, or the database does not exist.
+    """
+    where = f"MongoDB at {redacted(url)}"
+    try:
+        client: MongoClient[Document] = MongoClient(
+            url,
+            appname="migration-assets",
+            serverSelectionTimeoutMS=int(timeout * 1000),
+            connectTimeoutMS=int(timeout * 1000),
+        )
+        database = client.get_default_database(codec_options=CODEC)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise SourceError(
+            f"the URL cannot be used: {without_urls(str(error))}",
+            where=where,
+            next_step=f"Set {SOURCE_VARIABLE} to mongodb://host:port/name-of-the-database",
+        ) from error
+    with client:
+        with reported(where):
+            version = client.server_info()["version"]
+            names = set(database.list_collection_names())
+        if int(version.split(".")[0]) < OLDEST_MAJOR:
+            raise SourceError(
+                f"the server is MongoDB {version}; {OLDEST_MAJOR} or newer is needed",
+                where=where,
+                next_step="Upgrade the source, or restore a dump of it into a newer server",
+            )
+        if not names:
+            raise SourceError(
+                f"there is no database {database.name!r}, or it has no collections",
+                where=where,
+                next_step=f"Check the name at the end of {SOURCE_VARIABLE}, and the user's rights",
+            )
+        yield database
+
+
+@contextmanager
+def reported(where: str) -> Iterator[None]:
+    """Turns the driver's errors into a :class:`SourceError` of one line."""
+    try:
+        yield
+    except OperationFailure as error:
+        raise SourceError(
+            f"the server refused: {without_urls(str(error.details and error.details.get('errmsg')))}",
+            where=where,
+            next_step="Check that the user may read the database (role `read`)",
+        ) from error
+    except PyMongoError as error:
+        first = without_urls(str(error)).split(", Timeout:")[0]
+        raise SourceError(
+            f"no answer: {first}",
+            where=where,
+            next_step="Check that the server runs and can be reached from here, then start again",
+        ) from error
+
+
+def raw_codec() -> CodecOptions[RawBSONDocument]:
+    """Returns the options to read documents without decoding them."""
+    return CODEC.with_options(document_class=RawBSONDocument)

@@ -1,0 +1,98 @@
+"""Raw BSON batches of a collection in `_id` order, and the fingerprint of what was read.
+
+A batch is bounded in documents here and in bytes by the server (a reply holds at most 16 MB), so
+memory does not grow with the collection. Nothing is decoded here but `_id`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import bson
+from pymongo.collection import Collection
+
+from migration_assets.source.connection import CODEC, Document
+
+DOCUMENTS_PER_BATCH = 5_000
+
+_OBJECT_ID_FIRST = b"\x07_id\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Some documents of a collection, one after the other, as the server sent them.
+
+    Attributes:
+        number: Position of the batch, from 1.
+        data: The documents as BSON.
+    """
+
+    number: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Fingerprint:
+    """Digest of the content of a collection in `_id` order: equal content, equal fingerprint.
+
+    Also counts what was read. It is the data version of the source asset (section 7).
+    """
+
+    documents: int = 0
+    size: int = 0
+    _digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+
+    def add(self, data: bytes, documents: int) -> None:
+        """Takes in the next documents, as BSON one after the other."""
+        self._digest.update(data)
+        self.documents += documents
+        self.size += len(data)
+
+    def hexdigest(self) -> str:
+        """Returns the fingerprint of what was taken in so far, as 32 hex digits."""
+        digest: str = self._digest.hexdigest()
+        return digest
+
+
+def raw_batches(
+    collection: Collection[Document],
+    *,
+    projection: Mapping[str, int] | None = None,
+    documents_per_batch: int = DOCUMENTS_PER_BATCH,
+) -> Iterator[RawBatch]:
+    """Yields the documents of a collection in `_id` order.
+
+    Args:
+        collection: The collection; one that does not exist has no documents.
+        projection: Fields to read, as MongoDB takes them; all where None.
+        documents_per_batch: Upper bound of the documents of a batch.
+    """
+    cursor: Any = collection.find_raw_batches(
+        {},
+        projection=projection,
+        sort=[("_id", 1)],
+        hint=[("_id", 1)],
+        batch_size=documents_per_batch,
+    )
+    with cursor:
+        for number, data in enumerate(filter(None, cursor), start=1):
+            yield RawBatch(number, bytes(data))
+
+
+def split(data: bytes) -> Iterator[bytes]:
+    """Yields the documents of a batch, each as BSON."""
+    start, end = 0, len(data)
+    while start < end:
+        length = int.from_bytes(data[start : start + 4], "little")
+        yield data[start : start + length]
+        start += length
+
+
+def identifier(document: bytes) -> Any:
+    """Returns the `_id` of a document given as BSON, without decoding the rest where it can."""
+    if document[4:9] == _OBJECT_ID_FIRST:
+        return bson.ObjectId(document[9:21])
+    return bson.decode(document, CODEC)["_id"]

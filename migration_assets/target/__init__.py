@@ -1,0 +1,1 @@
+"""PostgreSQL: connection, schema, bookkeeping tables, catalog, constraints."""

@@ -1,0 +1,131 @@
+"""The bookkeeping tables, schema `migration` of the target database (section 6).
+
+Every table here names the asset (`target_table`) that wrote a row, so that materializing a table again
+replaces its own books and nobody else's. Originals are canonical Extended JSON in text columns, since
+jsonb cannot hold every BSON value.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+SCHEMA = "migration"
+STAGING_SCHEMA = "migration_staging"
+
+BOOKKEEPING = sa.MetaData(
+    schema=SCHEMA,
+    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"},
+)
+
+uuid_map = sa.Table(
+    "uuid_map",
+    BOOKKEEPING,
+    sa.Column("collection", sa.Text(), primary_key=True),
+    sa.Column("id", pg.UUID(), primary_key=True),
+    sa.Column("source_id", sa.Text(), nullable=False),
+    comment="The UUID of every document. The primary key proves that the map is one-to-one.",
+)
+
+rejected_documents = sa.Table(
+    "rejected_documents",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), nullable=False, index=True),
+    sa.Column("collection", sa.Text(), nullable=False),
+    sa.Column("source_id", sa.Text(), nullable=False),
+    sa.Column("field", sa.Text(), comment="NULL where the document as a whole cannot be read"),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("document", sa.Text(), nullable=False, comment="canonical Extended JSON"),
+    comment="Documents that did not become a row, whole.",
+)
+
+issues = sa.Table(
+    "issues",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), nullable=False, index=True),
+    sa.Column("collection", sa.Text(), nullable=False),
+    sa.Column("source_id", sa.Text(), nullable=False),
+    sa.Column("field", sa.Text(), nullable=False),
+    sa.Column("kind", sa.Text(), nullable=False),
+    sa.Column("element", sa.Integer(), comment="position in the array, from 0"),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("original", sa.Text(), nullable=False, comment="canonical Extended JSON"),
+    sa.CheckConstraint("kind IN ('altered', 'nulled', 'orphaned')", name="issues_kind_check"),
+    comment="Lossy conversions, one row each, with the original value.",
+)
+
+conversions = sa.Table(
+    "conversions",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), primary_key=True),
+    sa.Column("collection", sa.Text(), primary_key=True),
+    sa.Column("field", sa.Text(), primary_key=True),
+    sa.Column("kind", sa.Text(), primary_key=True),
+    sa.Column("reason", sa.Text(), primary_key=True),
+    sa.Column("count", sa.BigInteger(), nullable=False),
+    comment="Lossless conversions, counted.",
+)
+
+unmapped_fields = sa.Table(
+    "unmapped_fields",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), nullable=False, index=True),
+    sa.Column("collection", sa.Text(), nullable=False),
+    sa.Column("source_id", sa.Text(), nullable=False),
+    sa.Column("fields", sa.Text(), nullable=False, comment="canonical Extended JSON"),
+    comment="Fields that the model does not know, kept.",
+)
+
+pending_deletes = sa.Table(
+    "pending_deletes",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), primary_key=True),
+    sa.Column("id", pg.UUID(), primary_key=True),
+    comment="Rows whose document is gone, kept until no row of another table refers to them.",
+)
+
+loads = sa.Table(
+    "loads",
+    BOOKKEEPING,
+    sa.Column("id", pg.UUID(), primary_key=True),
+    sa.Column("target_table", sa.Text(), nullable=False, index=True),
+    sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("finished_at", sa.TIMESTAMP(timezone=True), comment="NULL until merged"),
+    sa.Column("fingerprints", pg.JSONB(), nullable=False, comment="by collection"),
+    sa.Column("statistics", pg.JSONB(), nullable=False),
+    comment="The ledger of loads: one row each time a table was brought to the source's state.",
+)
+
+batches = sa.Table(
+    "batches",
+    BOOKKEEPING,
+    sa.Column("load_id", pg.UUID(), primary_key=True),
+    sa.Column("number", sa.Integer(), primary_key=True),
+    sa.Column("documents", sa.Integer(), nullable=False),
+    sa.Column("rows", sa.Integer(), nullable=False),
+    sa.Column("committed_at", sa.TIMESTAMP(timezone=True), server_default=sa.func.now()),
+    comment="The ledger of batches: each commits together with its rows in staging.",
+)
+
+check_results = sa.Table(
+    "check_results",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), primary_key=True),
+    sa.Column("check_name", sa.Text(), primary_key=True),
+    sa.Column("load_id", pg.UUID(), comment="the load that was checked"),
+    sa.Column("passed", sa.Boolean(), nullable=False),
+    sa.Column("severity", sa.Text(), nullable=False),
+    sa.Column("summary", sa.Text(), nullable=False),
+    sa.Column("evidence", pg.JSONB(), nullable=False, comment="keys and counts, never values"),
+    sa.Column("evaluated_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    comment="The latest result of every check.",
+)
+
+sign_offs = sa.Table(
+    "sign_offs",
+    BOOKKEEPING,
+    sa.Column("signed_at", sa.TIMESTAMP(timezone=True), primary_key=True),
+    sa.Column("verdict", sa.Text(), nullable=False),
+    sa.Column("report", pg.JSONB(), nullable=False),
+    comment="Every sign-off, GO or NO-GO.",
+)

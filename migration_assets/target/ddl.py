@@ -1,0 +1,139 @@
+"""The DDL of the target, generated from the model, in the order in which it is applied.
+
+The files in `sql/` are this module's output, kept for review; a test holds them together. No step
+refers to a later one, and each can be applied to a database that has it already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DDLElement, SetTableComment
+
+from migration_assets.model import ENUMS, TABLES
+from migration_assets.model.search import EXTENSIONS, SEARCH_INDEXES
+from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
+
+_DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
+
+
+def extensions() -> list[str]:
+    """Returns what creates the extensions, each where the server has it and the role may."""
+    return [_extension(name) for name in EXTENSIONS]
+
+
+def enums() -> list[str]:
+    """Returns what creates the enum types."""
+    return [_enum(type_) for type_ in ENUMS]
+
+
+def tables() -> list[str]:
+    """Returns what creates the tables with their primary keys, without other constraints."""
+    return [
+        _text(CreateTable(table, include_foreign_key_constraints=[], if_not_exists=True))
+        for table in TABLES.values()
+    ]
+
+
+def bookkeeping() -> list[str]:
+    """Returns what creates the bookkeeping."""
+    made = [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"]
+    for table in BOOKKEEPING.sorted_tables:
+        made.append(_text(CreateTable(table, if_not_exists=True)))
+        made.append(_text(SetTableComment(table)))
+        indexes = sorted(table.indexes, key=_name)
+        made += [_text(CreateIndex(index, if_not_exists=True)) for index in indexes]
+    return made
+
+
+def unique_indexes() -> Mapping[str, str]:
+    """Returns what creates the unique indexes, by name."""
+    return _indexes(unique=True)
+
+
+def secondary_indexes() -> Mapping[str, str]:
+    """Returns what creates the other indexes of the contract, by name."""
+    return _indexes(unique=False)
+
+
+def search_indexes() -> Mapping[str, str]:
+    """Returns what creates the full-text, containment and partial indexes, by name."""
+    return {
+        index.name: f'CREATE INDEX IF NOT EXISTS "{index.name}" ON "{index.table}" '
+        f"{index.definition}"
+        for index in SEARCH_INDEXES
+    }
+
+
+def foreign_keys() -> Mapping[str, str]:
+    """Returns what adds the foreign keys, by name."""
+    found = [key for table in TABLES.values() for key in table.foreign_key_constraints]
+    return {_name(key): _text(AddConstraint(key)) for key in sorted(found, key=_name)}
+
+
+def files() -> Mapping[str, str]:
+    """Returns the files of `sql/`, by name."""
+    made = {
+        "01_extensions.sql": ("Extensions, where the server has them", extensions()),
+        "02_enums.sql": ("Enum types", enums()),
+        "03_tables.sql": ("Tables with their primary keys", tables()),
+        "04_bookkeeping.sql": ("Bookkeeping of the migration", bookkeeping()),
+        "05_indexes.sql": (
+            "Secondary indexes, built after the load",
+            [*unique_indexes().values(), *secondary_indexes().values()],
+        ),
+        "06_foreign_keys.sql": ("Foreign keys, added after the load", foreign_keys().values()),
+        "07_search_indexes.sql": (
+            "Full-text, containment and partial indexes",
+            search_indexes().values(),
+        ),
+    }
+    return {name: _file(title, statements) for name, (title, statements) in made.items()}
+
+
+def _file(title: str, statements: Iterable[str]) -> str:
+    head = f"-- {title}. Generated from the model by `migration-assets sql`; do not edit.\n"
+    return head + "".join(f"\n{statement};\n" for statement in statements)
+
+
+def _indexes(*, unique: bool) -> Mapping[str, str]:
+    found = [index for table in TABLES.values() for index in table.indexes]
+    return {
+        _name(index): _text(CreateIndex(index, if_not_exists=True))
+        for index in sorted(found, key=_name)
+        if bool(index.unique) is unique
+    }
+
+
+def _enum(type_: pg.ENUM) -> str:
+    labels = ", ".join(f"'{label}'" for label in type_.enums)
+    return (
+        f"DO $$ BEGIN\n"
+        f"  IF to_regtype('\"{type_.name}\"') IS NULL THEN\n"
+        f'    CREATE TYPE "{type_.name}" AS ENUM ({labels});\n'
+        f"  END IF;\n"
+        f"END $$"
+    )
+
+
+def _extension(name: str) -> str:
+    return (
+        f"DO $$ BEGIN\n"
+        f"  IF EXISTS (SELECT FROM pg_available_extensions WHERE name = '{name}') THEN\n"
+        f'    CREATE EXTENSION IF NOT EXISTS "{name}";\n'
+        f"  END IF;\n"
+        f"EXCEPTION WHEN insufficient_privilege THEN\n"
+        f"  RAISE NOTICE 'extension {name} was not created: this role may not';\n"
+        f"END $$"
+    )
+
+
+def _text(element: DDLElement) -> str:
+    compiled = str(element.compile(dialect=_DIALECT))
+    return "\n".join(line.rstrip().expandtabs(2) for line in compiled.strip().splitlines())
+
+
+def _name(thing: sa.Index | sa.ForeignKeyConstraint) -> str:
+    return str(_DIALECT.identifier_preparer.format_constraint(thing) or thing.name).strip('"')

@@ -1,0 +1,100 @@
+"""Creating the schema in a target that is empty or ours, and its constraints after the load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+from psycopg import sql
+
+from migration_assets.errors import TargetError
+from migration_assets.model import TABLES
+from migration_assets.target import ddl
+from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
+from migration_assets.target.catalog import differences
+from migration_assets.target.connection import Connection
+
+_FOREIGN_TABLES = """
+    SELECT n.nspname || '.' || c.relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was added to the target, by name."""
+
+    indexes: tuple[str, ...]
+    foreign_keys: tuple[str, ...]
+
+
+def create_schema(connection: Connection) -> None:
+    """Creates enums, tables and bookkeeping where they are missing, in one transaction.
+
+    Raises:
+        TargetError: The target holds tables that are not this project's, or its tables differ from
+            the model. Nothing was changed then.
+    """
+    require_own_target(connection)
+    statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
+    statements.append(f"CREATE SCHEMA IF NOT EXISTS {STAGING_SCHEMA}")
+    with connection.transaction():
+        connection.execute("SET LOCAL client_min_messages = warning")
+        for statement in statements:
+            connection.execute(_trusted(statement))
+        found = differences(connection)
+        if found:
+            raise TargetError(
+                f"the tables differ from the model: {'; '.join(found[:5])} ({len(found)} in all)",
+                where=f"database {connection.info.dbname}",
+                next_step="Migrate into an empty database, or put the tables right",
+            )
+
+
+def require_own_target(connection: Connection) -> None:
+    """Refuses a target that is neither empty nor carries the bookkeeping of this project.
+
+    Raises:
+        TargetError: It holds other tables.
+    """
+    with connection.transaction():
+        is_ours = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.loads"]).fetchone()
+        foreign = [name for (name,) in connection.execute(_FOREIGN_TABLES)]
+    if foreign and is_ours == (None,):
+        raise TargetError(
+            f"the database is not empty and was not made by this project: it holds "
+            f"{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
+            where=f"database {connection.info.dbname}",
+            next_step="Give an empty database; nothing was touched",
+        )
+
+
+def build_constraints(connection: Connection) -> Built:
+    """Adds the foreign keys and secondary indexes that are missing, then gathers statistics.
+
+    Each statement commits by itself, so that a build that was cut off goes on where it stopped.
+    """
+    present = {name for (name,) in connection.execute("SELECT relname FROM pg_class")}
+    statements = {**ddl.unique_indexes(), **ddl.secondary_indexes(), **ddl.search_indexes()}
+    indexes = {name: text for name, text in statements.items() if name not in present}
+    keys = {name for (name,) in connection.execute("SELECT conname FROM pg_constraint")}
+    foreign_keys = {name: text for name, text in ddl.foreign_keys().items() if name not in keys}
+    connection.commit()
+    for statement in (*indexes.values(), *foreign_keys.values()):
+        with connection.transaction():
+            connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+            connection.execute(_trusted(statement))
+    with connection.transaction():
+        for name in TABLES:
+            connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+    return Built(tuple(indexes), tuple(foreign_keys))
+
+
+def _trusted(statement: str) -> LiteralString:
+    """Marks a statement that was generated from the model, never from data, as a literal."""
+    return statement  # type: ignore[return-value]

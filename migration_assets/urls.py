@@ -1,0 +1,29 @@
+"""Database URLs: where they come from, and how they are shown without their secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+
+SOURCE_VARIABLE = "SOURCE_MONGODB_URL"
+TARGET_VARIABLE = "TARGET_POSTGRES_URL"
+DAGSTER_VARIABLE = "DAGSTER_POSTGRES_URL"
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_QUERY = re.compile(r"\?.*$")
+_URL = re.compile(r"\b(?:mongodb(?:\+srv)?|postgres(?:ql)?(?:\+\w+)?)://\S+")
+
+
+def redacted(url: str) -> str:
+    """Returns a URL without user, password and parameters."""
+    return _QUERY.sub("", _CREDENTIALS.sub("", url))
+
+
+def without_urls(message: str) -> str:
+    """Returns a driver's message as one line in which every URL is redacted."""
+    return _URL.sub(lambda found: redacted(found.group()), " ".join(message.split()))
+
+
+def variable(name: str) -> str | None:
+    """Returns an environment variable, None where it is unset or empty."""
+    return os.environ.get(name) or None
