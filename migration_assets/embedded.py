@@ -51,7 +51,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 from psycopg import sql
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from migration_assets.errors import MigrationError
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, without_urls
@@ -115,7 +115,7 @@ class EmbeddedServers:
         directory: Where data, logs and the password are kept; made when absent.
         replica_set: Run mongod as a replica set of one node (transactions, change streams).
         durable: False makes PostgreSQL faster and its data disposable: a crash of the machine may
-            corrupt it, and a killed server may lose the commits of its last moments.
+            corrupt it. A killed server keeps its commits either way.
         timeout: Seconds for a server to start, and for it to stop before it is killed.
     """
 
@@ -338,8 +338,15 @@ class _Server(ABC):
 
     def start(self) -> None:
         with self._locked():
-            if self._main() is None or self._last_state() is None:
-                self._launch()
+            main = self._main()
+            if main is not None and self._last_state() is not None:
+                try:
+                    self._make_ready()
+                    return
+                except EmbeddedServerError:  # unless that is because it was killed just before
+                    if not self._wait(lambda: not _is_alive(main), seconds=1):
+                        raise
+            self._launch()
             self._make_ready()
 
     def stop(self) -> None:
@@ -380,6 +387,9 @@ class _Server(ABC):
         program = self._program(self.name)
         # What a killed server left running, or one whose directory was deleted; and its pid file,
         # since its number may be another program's by now, and PostgreSQL would not start.
+        last_main = self._recorded()
+        if last_main is not None:
+            self._wait(lambda: not _is_ending(last_main))
         self.kill()
         (self.data / self.pid_file).unlink(missing_ok=True)
         account = _account(self.data)
@@ -445,17 +455,23 @@ class _Server(ABC):
         return f"did not start: {reason}", next_step
 
     def _main(self) -> _Process | None:
-        """The process in the pid file if it is really this server: numbers are used again."""
+        """The main process, if it is running."""
+        process = self._recorded()
+        return process if process is not None and self._is_ours(process) else None
+
+    def _recorded(self) -> _Process | None:
+        """The process of the pid file, which may be another program: numbers are used again."""
+        psutil = _psutil()
         try:
             pid = int((self.data / self.pid_file).read_text().split(maxsplit=1)[0])
-            process: _Process = _psutil().Process(pid)
+            process: _Process = psutil.Process(pid)
         except (FileNotFoundError, IndexError, ValueError):  # mongod leaves it empty when it ends
             return None
         except OSError as exc:
             raise self._unusable(exc) from exc
-        except _psutil().NoSuchProcess:
+        except psutil.NoSuchProcess:
             return None
-        return process if self._is_ours(process) else None
+        return process
 
     def _processes(self) -> list[_Process]:
         """Every process of this server, with or without a pid file."""
@@ -473,9 +489,15 @@ class _Server(ABC):
         except _psutil().Error:
             return False
 
-    def _wait(self, condition: Callable[[], bool]) -> bool:
-        """Waits for a condition; False when it was in vain."""
-        deadline = time.monotonic() + self.timeout
+    def _wait_until_ready(self, is_ready: Callable[[], bool]) -> None:
+        """Waits for a server that must be running."""
+        self._wait(lambda: self._main() is None or is_ready())
+        if self._main() is None or not is_ready():
+            raise self._error("is not ready", f"See {self.log}")
+
+    def _wait(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Waits for a condition, `timeout` unless told; False when it was in vain."""
+        deadline = time.monotonic() + (self.timeout if seconds is None else seconds)
         while not condition():
             if time.monotonic() > deadline:
                 return False
@@ -585,14 +607,14 @@ class _Postgres(_Server):
             "wal_compression": "off",  # the wheel has pglz only, which costs more than it saves
         }
         if not self.durable:
-            settings |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")
+            # Without fsync, synchronous_commit costs nothing, and a killed server keeps its commits.
+            settings |= {"fsync": "off", "full_page_writes": "off"}
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
         command: list[str | Path] = [self._program("pg_ctl"), "start", "-D", self.data]
         return [*command, "-l", self.log, "-o", options, "-w", "-t", str(math.ceil(self.timeout))]
 
     def _make_ready(self) -> None:
-        if not self._wait(self._says_ready):
-            raise self._error("is not ready", f"See {self.log}")
+        self._wait_until_ready(self._says_ready)
         try:
             maintenance = self.url("postgres")
             for database in (_DATABASE, _DAGSTER_DATABASE):
@@ -649,22 +671,28 @@ class _Mongod(_Server):
         state = self._known_state()
         if self.replica_set and not state.replica_set:
             raise self._error("runs as a single server, not as a replica set", "Stop it first")
-        milliseconds = int(self.timeout * 1000)
         try:
             with MongoClient[dict[str, Any]](
-                _HOST, state.port, directConnection=True, serverSelectionTimeoutMS=milliseconds
+                _HOST, state.port, directConnection=True, serverSelectionTimeoutMS=1000
             ) as client:
-                if state.replica_set:
-                    _join_replica_set(client, f"{_HOST}:{state.port}")
-                if not self._wait(lambda: client.admin.command("hello")["isWritablePrimary"]):
-                    raise self._error("does not become primary", f"See {self.log}")
+                self._wait_until_ready(lambda: _takes_writes(client, state))
         except PyMongoError as exc:
             reason = without_urls(str(exc))
             raise self._error(f"does not work: {reason}", f"See {self.log}") from exc
 
 
+def _takes_writes(client: MongoClient[dict[str, Any]], state: _State) -> bool:
+    """Whether a node is primary; one of a replica set becomes it, under the port it has now."""
+    try:
+        if state.replica_set:
+            _join_replica_set(client, f"{_HOST}:{state.port}")
+        return bool(client.admin.command("hello")["isWritablePrimary"])
+    except AutoReconnect:  # it drops connections when its set changes
+        return False
+
+
 def _join_replica_set(client: MongoClient[dict[str, Any]], host: str) -> None:
-    """Makes a node the only one of its set, under the address that it has now."""
+    """Makes a node the only one of its set."""
     try:
         config = client.admin.command("replSetGetConfig")["config"]
     except OperationFailure as exc:
@@ -685,6 +713,17 @@ def _is_alive(process: _Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.NoSuchProcess:
+        return False
+
+
+def _is_ending(process: _Process) -> bool:
+    """Whether a process was killed and is being cleared away: alive, without a command line."""
+    psutil = _psutil()
+    try:
+        return not process.cmdline() and _is_alive(process)
+    except psutil.ZombieProcess:
+        return _is_alive(process)
+    except psutil.Error:
         return False
 
 

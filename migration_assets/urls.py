@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from migration_assets.embedded import Urls
 
 SOURCE_VARIABLE = "SOURCE_MONGODB_URL"
 TARGET_VARIABLE = "TARGET_POSTGRES_URL"
@@ -27,3 +31,28 @@ def without_urls(message: str) -> str:
 def variable(name: str) -> str | None:
     """Returns an environment variable, None where it is unset or empty."""
     return os.environ.get(name) or None
+
+
+def source_url() -> str:
+    """Returns the URL of the source: ``SOURCE_MONGODB_URL``, else the embedded server's.
+
+    Raises:
+        MigrationError: The variable is unset, and no embedded server is running.
+    """
+    return variable(SOURCE_VARIABLE) or _embedded().mongodb_url
+
+
+def target_url() -> str:
+    """Returns the URL of the target: ``TARGET_POSTGRES_URL``, else the embedded server's.
+
+    Raises:
+        MigrationError: The variable is unset, and no embedded server is running.
+    """
+    return variable(TARGET_VARIABLE) or _embedded().postgres_url
+
+
+def _embedded() -> Urls:
+    # Own servers are all that most installations have: the extra is imported only where it is used.
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    return EmbeddedServers(default_directory()).urls

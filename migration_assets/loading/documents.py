@@ -22,7 +22,7 @@ def load_documents(source: SourceDatabase, connection: Connection, table: sa.Tab
 
     Args:
         source: The source database.
-        connection: A connection to the target, not in autocommit mode.
+        connection: A connection to the target, in autocommit mode.
         table: The table; the tables that it refers to are loaded.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Loading the UUID map: the identity of every document, and a fingerprint of every collection.
+"""Loading the UUID map: the identity of every document (section 4).
 
-The whole source is read once here, before any table. The fingerprints become the data versions of the
-source assets; documents of collections that the model does not know are kept whole.
+Of known collections only the index on `_id` is read; documents of collections that the model does not
+know are kept whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from migration_assets.loading.pipeline import prefetched
 from migration_assets.loading.staging import StagedBatch, staged_batch
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import CODEC, SourceDatabase
-from migration_assets.source.reading import Fingerprint, identifier, raw_batches, split
+from migration_assets.source.reading import identifier, raw_batches, split
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 
@@ -42,18 +42,17 @@ def load_identities(source: SourceDatabase, connection: Connection) -> LoadResul
 
     def read() -> Iterator[tuple[str, bytes]]:
         for name in (*ENTITIES, *unknown_collections(source)):
-            for batch in raw_batches(source[name]):
+            projection = {"_id": 1} if name in ENTITIES else None
+            for batch in raw_batches(source[name], projection=projection):
                 yield name, batch.data
 
     def batches(tally: Tally) -> Iterator[StagedBatch]:
-        tally.fingerprints.update({name: Fingerprint() for name in ENTITIES})
         for number, (name, data) in enumerate(prefetched(tally.watch.timed("read", read())), 1):
             with tally.watch.stage("convert"):
                 documents = list(split(data))
                 tally.size += len(data)
                 books = Books()
                 if name in ENTITIES:
-                    tally.fingerprints[name].add(data, len(documents))
                     tally.documents += len(documents)
                     rows = identities(name, [identifier(document) for document in documents])
                 else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +28,7 @@ class LoadResult:
     Attributes:
         table: The table that was loaded.
         load_id: The load, as the ledger knows it.
+        version: The load that last changed a row: equal versions, equal rows.
         documents: Documents read, or elements of arrays for a junction table.
         rejected: Documents that did not become a row.
         merged: What the merge did.
@@ -42,6 +43,7 @@ class LoadResult:
 
     table: str
     load_id: uuid.UUID
+    version: str
     documents: int
     rejected: int
     merged: Merged
@@ -66,7 +68,7 @@ class LoadResult:
     def statistics(self) -> dict[str, Any]:
         """Returns the counts and seconds as JSON has them."""
         kept = asdict(self)
-        for name in ("table", "load_id", "fingerprints"):
+        for name in ("table", "load_id", "version", "fingerprints"):
             del kept[name]
         return kept
 
@@ -89,20 +91,16 @@ def one_writer(connection: Connection, table: sa.Table) -> Iterator[None]:
                 "AND l.classid = {} AND l.objid = hashtext({})::bigint & 4294967295"
             ).format(sql.Literal(_LOCK), sql.Literal(table.name))
         ).fetchone()
-        connection.rollback()
         raise LoadError(
             f"another load of it is under way ({holder[0] if holder else 'just ended'})",
             where=f"table {table.name}",
             next_step="Wait until that load has ended, or stop it",
         )
-    connection.commit()
     try:
         yield
     finally:
         if not connection.closed:
-            connection.rollback()
             connection.execute(sql.SQL("SELECT pg_advisory_unlock({})").format(key))
-            connection.commit()
 
 
 def begin(connection: Connection, table: sa.Table) -> uuid.UUID:
@@ -131,14 +129,21 @@ def begin(connection: Connection, table: sa.Table) -> uuid.UUID:
     return load_id
 
 
-def finish(connection: Connection, load_id: uuid.UUID, fingerprints: Mapping[str, str]) -> None:
-    """Closes the line of a load. The caller holds the merging transaction."""
-    connection.execute(
+def finish(
+    connection: Connection, load_id: uuid.UUID, fingerprints: Mapping[str, str], *, changed: bool
+) -> str:
+    """Closes the line of a load and returns its version. The caller holds the merging transaction."""
+    row = connection.execute(
         sql.SQL(
-            "UPDATE {} SET finished_at = clock_timestamp(), fingerprints = %s WHERE id = %s"
-        ).format(identifier(bookkeeping.loads)),
-        [json.dumps(dict(fingerprints)), load_id],
-    )
+            "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
+            "version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s "
+            "AND e.target_table = l.target_table AND e.finished_at IS NOT NULL "
+            "ORDER BY e.finished_at DESC LIMIT 1), l.id) WHERE id = %s RETURNING version::text"
+        ).format(loads=identifier(bookkeeping.loads)),
+        [json.dumps(dict(fingerprints)), changed, load_id],
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def describe(connection: Connection, result: LoadResult) -> None:
@@ -150,3 +155,14 @@ def describe(connection: Connection, result: LoadResult) -> None:
             ),
             [json.dumps(result.statistics()), result.load_id],
         )
+
+
+def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[str, str]:
+    """Returns the fingerprints of the collections that the latest loads of some tables read."""
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) fingerprints FROM {} WHERE finished_at IS NOT NULL "
+        "AND target_table = ANY(%s) ORDER BY target_table, finished_at DESC"
+    ).format(identifier(bookkeeping.loads))
+    with connection.transaction():
+        found = connection.execute(query, [list(tables)]).fetchall()
+    return {name: digest for (digests,) in found for name, digest in digests.items()}

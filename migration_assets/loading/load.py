@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from migration_assets.conversion.batches import Books
 from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.merging import Merged, merge
+from migration_assets.loading.merging import merge
 from migration_assets.loading.pipeline import Stopwatch, written_behind
 from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.source.reading import Fingerprint
@@ -26,11 +26,13 @@ class Tally:
     Attributes:
         watch: Seconds by stage.
         fingerprints: What was read, by collection.
+        based_on: Fingerprints of collections that were read in part, as of the load of their tables.
         documents: Documents, or elements of arrays for a junction table.
     """
 
     watch: Stopwatch = field(default_factory=Stopwatch)
     fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
+    based_on: dict[str, str] = field(default_factory=dict)
     documents: int = 0
     rejected: int = 0
     unmapped: int = 0
@@ -57,7 +59,7 @@ def load(
     """Brings a table to what its batches hold.
 
     Args:
-        connection: A connection to the target, not in autocommit mode.
+        connection: A connection to the target, in autocommit mode.
         table: The table.
         batches: Makes the batches, and counts what it sees on the tally. It is called once the table is
             held against a second load.
@@ -78,37 +80,29 @@ def load(
         made = batches(tally)
         staging.create()
         written_behind(made, write)
-        digests = {name: each.hexdigest() for name, each in tally.fingerprints.items()}
+        read = {name: each.hexdigest() for name, each in tally.fingerprints.items()}
+        digests = read | tally.based_on
         with tally.watch.stage("merge"), connection.transaction():
             if complete is not None:
                 complete(staging, tally)
             merged = merge(connection, table)
-            ledger.finish(connection, staging.load_id, digests)
+            changed = merged.written > 0
+            version = ledger.finish(connection, staging.load_id, digests, changed=changed)
         staging.drop()
-        result = _result(table, staging, tally, merged, digests, time.perf_counter() - started)
+        result = LoadResult(
+            table=table.name,
+            load_id=staging.load_id,
+            version=version,
+            documents=tally.documents,
+            rejected=tally.rejected,
+            merged=merged,
+            lossless=dict(tally.lossless),
+            lossy=dict(tally.lossy),
+            unmapped=tally.unmapped,
+            fingerprints=digests,
+            seconds=time.perf_counter() - started,
+            stages=dict(tally.watch.seconds),
+            size=tally.size,
+        )
         ledger.describe(connection, result)
     return result
-
-
-def _result(
-    table: sa.Table,
-    staging: Staging,
-    tally: Tally,
-    merged: Merged,
-    digests: Mapping[str, str],
-    seconds: float,
-) -> LoadResult:
-    return LoadResult(
-        table=table.name,
-        load_id=staging.load_id,
-        documents=tally.documents,
-        rejected=tally.rejected,
-        merged=merged,
-        lossless=dict(tally.lossless),
-        lossy=dict(tally.lossy),
-        unmapped=tally.unmapped,
-        fingerprints=digests,
-        seconds=seconds,
-        stages=dict(tally.watch.seconds),
-        size=tally.size,
-    )

@@ -49,9 +49,8 @@ def _document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
 
 def _ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
-    with connection.transaction(), connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            return frozenset(_uuids(copy))
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        return frozenset(_uuids(copy))
 
 
 def _uuids(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterable[bytes]:

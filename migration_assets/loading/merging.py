@@ -214,19 +214,18 @@ def _insert_new(connection: Connection, target: sa.Table) -> int:
 
 def _replace_books(connection: Connection, target: sa.Table) -> None:
     """Replaces the books of a table by the staged ones."""
+    owner = sql.Literal(target.name)
     for name, book in BOOKS.items():
         columns = [column.name for column in book.columns]
         summed = "count" in columns
         keys = sql.SQL(", ").join(sql.Identifier(each) for each in columns if each != "count")
         chosen = (
-            sql.SQL("SELECT {0}, sum(count) FROM {1} GROUP BY {0}")
+            sql.SQL("SELECT {0}, sum(count) FROM {1} WHERE target_table = {2} GROUP BY {0}")
             if summed
-            else sql.SQL("SELECT {0} FROM {1}")
-        ).format(keys, books_table(target, name))
+            else sql.SQL("SELECT {0} FROM {1} WHERE target_table = {2}")
+        ).format(keys, books_table(name), owner)
         connection.execute(
-            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
-                identifier(book), sql.Literal(target.name)
-            )
+            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(identifier(book), owner)
         )
         connection.execute(sql.SQL("INSERT INTO {} {}").format(identifier(book), chosen))
 

@@ -16,6 +16,7 @@ from migration_assets.conversion.batches import Books
 from migration_assets.conversion.columns import convert_keys
 from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
 from migration_assets.identity import each_uuid, hex_uuids, object_id_uuids
+from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import Tally, load
 from migration_assets.loading.loaded import ids_for
@@ -25,6 +26,8 @@ from migration_assets.loading.staging import (
     Staging,
     books_table,
     rows_table,
+    sides_name,
+    sides_table,
     staged_batch,
 )
 from migration_assets.model import Junction, Side, junction_of
@@ -42,7 +45,7 @@ def load_pairs(source: SourceDatabase, connection: Connection, table: sa.Table) 
 
     Args:
         source: The source database.
-        connection: A connection to the target, not in autocommit mode.
+        connection: A connection to the target, in autocommit mode.
         table: The junction table; both tables that it refers to are loaded.
 
     Raises:
@@ -61,6 +64,8 @@ def load_pairs(source: SourceDatabase, connection: Connection, table: sa.Table) 
                 yield converter, batch.data
 
     def batches(tally: Tally) -> Iterator[StagedBatch]:
+        sides = [relation.left.collection, relation.right.collection]
+        tally.based_on.update(ledger.latest_fingerprints(connection, sides))
         for number, (converter, data) in enumerate(
             prefetched(tally.watch.timed("read", read())), start=1
         ):
@@ -187,13 +192,13 @@ def _unite(staging: Staging, relation: Junction) -> int:
     A pair that only one of two arrays has is counted under the array that has it.
     """
     target = staging.target
-    rows, sides = rows_table(target), books_table(target, "sides")
+    rows, sides = rows_table(target), sides_table(target)
     keys = sql.SQL(", ").join(
         sql.Identifier(side.column) for side in (relation.left, relation.right)
     )
     connection = staging.connection
     connection.execute(
-        sql.SQL("ALTER TABLE {} RENAME TO {}").format(rows, sql.Identifier(f"{target.name}.sides"))
+        sql.SQL("ALTER TABLE {} RENAME TO {}").format(rows, sql.Identifier(sides_name(target)))
     )
     connection.execute(
         sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT DISTINCT {} FROM {}").format(rows, keys, sides)
@@ -210,7 +215,7 @@ def _unite(staging: Staging, relation: Junction) -> int:
         holder = (relation.left, relation.right)[side]
         connection.execute(
             sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s)").format(
-                books_table(target, conversions.name)
+                books_table(conversions.name)
             ),
             [
                 target.name,

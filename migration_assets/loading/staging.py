@@ -1,14 +1,13 @@
 """Staging: what a load has read, converted and committed so far.
 
-Each load has its own unlogged tables in the schema ``migration_staging``, one for the rows and one for
-each kind of books, all named after the target table. A batch and its line in the ledger commit
-together.
+The unlogged tables in the schema ``migration_staging`` hold the rows of each load, named after the target
+table, and the books of all loads. A batch and its line in the ledger commit together.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import polars as pl
@@ -19,18 +18,10 @@ from migration_assets.conversion.batches import Books
 from migration_assets.loading.encoding import csv
 from migration_assets.model import junction_of
 from migration_assets.target import bookkeeping
-from migration_assets.target.bookkeeping import STAGING_SCHEMA
+from migration_assets.target.bookkeeping import STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection
 
-BOOKS: Mapping[str, sa.Table] = {
-    table.name: table
-    for table in (
-        bookkeeping.rejected_documents,
-        bookkeeping.issues,
-        bookkeeping.conversions,
-        bookkeeping.unmapped_fields,
-    )
-}
+BOOKS: Mapping[str, sa.Table] = {book.name: book for book in bookkeeping.BOOKS}
 
 
 def rows_table(target: sa.Table) -> sql.Identifier:
@@ -38,9 +29,19 @@ def rows_table(target: sa.Table) -> sql.Identifier:
     return sql.Identifier(STAGING_SCHEMA, target.name)
 
 
-def books_table(target: sa.Table, book: str) -> sql.Identifier:
-    """Returns the staging table that holds one kind of books for a target table."""
-    return sql.Identifier(STAGING_SCHEMA, f"{target.name}.{book}")
+def sides_table(target: sa.Table) -> sql.Identifier:
+    """Returns the staging table that holds the pairs of a junction table before their union."""
+    return sql.Identifier(STAGING_SCHEMA, sides_name(target))
+
+
+def sides_name(target: sa.Table) -> str:
+    """Returns the name of :func:`sides_table` within its schema."""
+    return f"{target.name}.sides"
+
+
+def books_table(book: str) -> sql.Identifier:
+    """Returns the staging table for one kind of books, of all target tables."""
+    return sql.Identifier(STAGING_SCHEMA, staged_name(book))
 
 
 def identifier(table: sa.Table) -> sql.Identifier:
@@ -98,7 +99,7 @@ class Staging:
     """The staging tables of one load.
 
     Attributes:
-        connection: A connection that is not in autocommit mode.
+        connection: A connection in autocommit mode.
         target: The table that is loaded.
         load_id: The load, as the ledger knows it.
     """
@@ -108,38 +109,41 @@ class Staging:
     load_id: uuid.UUID
 
     def create(self) -> None:
-        """Creates the staging tables anew, empty."""
-        self.drop()
-        tables = {rows_table(self.target): self.target}
-        tables |= {books_table(self.target, name): book for name, book in BOOKS.items()}
+        """Creates the staging table for the rows anew, and empties the staged books of the target."""
+        staged = rows_table(self.target)
         with self.connection.transaction():
-            for staged, like in tables.items():
+            self.drop()
+            self.connection.execute(
+                sql.SQL(
+                    # Staging is read as a whole and gone soon after: vacuuming it helps nobody.
+                    "CREATE UNLOGGED TABLE {} (LIKE {}) WITH (autovacuum_enabled = false)"
+                ).format(staged, identifier(self.target))
+            )
+            if junction_of(self.target) is not None:
+                # Which of the two arrays a pair came from: 0 left, 1 right.
                 self.connection.execute(
-                    sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {})").format(staged, identifier(like))
-                )
-                if like is self.target and junction_of(like) is not None:
-                    # Which of the two arrays a pair came from: 0 left, 1 right.
-                    self.connection.execute(
-                        sql.SQL("ALTER TABLE {} ADD COLUMN side smallint").format(staged)
-                    )
-                # Staging is read as a whole and gone soon after: vacuuming it helps nobody.
-                self.connection.execute(
-                    sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(staged)
+                    sql.SQL("ALTER TABLE {} ADD COLUMN side smallint").format(staged)
                 )
 
     def drop(self) -> None:
-        """Removes the staging tables."""
+        """Removes what is staged for the target."""
         with self.connection.transaction():
             self.connection.execute("SET LOCAL client_min_messages = warning")
-            for staged in (rows_table(self.target), *self._books()):
+            for staged in (rows_table(self.target), sides_table(self.target)):
                 self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staged))
+            for name in BOOKS:
+                self.connection.execute(
+                    sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
+                        books_table(name), sql.Literal(self.target.name)
+                    )
+                )
 
     def write(self, batch: StagedBatch) -> None:
         """Commits a batch together with its line in the ledger."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
             for name, data in batch.data.items():
                 is_rows = name == ROWS
-                into = rows_table(self.target) if is_rows else books_table(self.target, name)
+                into = rows_table(self.target) if is_rows else books_table(name)
                 statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(into)
                 with cursor.copy(statement) as copy:
                     copy.write(data)
@@ -149,9 +153,6 @@ class Staging:
                 ).format(identifier(bookkeeping.batches)),
                 [self.load_id, batch.number, batch.documents, batch.rows],
             )
-
-    def _books(self) -> Sequence[sql.Identifier]:
-        return [books_table(self.target, name) for name in (*BOOKS, "sides")]
 
 
 def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.DataFrame]:

@@ -1,0 +1,14 @@
+"""A NextCRM database in MongoDB, of any size and always the same: for tests, rehearsals and the demo.
+
+The story of a document: how many there are and which `_id` each has (``population``), what its fields hold
+(``values`` by rule, ``documents`` by meaning, ``words`` as the vocabulary), what it is connected with
+(``relations``), and what is wrong with it where that is asked for (``faults``, ``ledger``). All of
+it follows from the model of the tables, so a new column has values and faults at once.
+"""
+
+from __future__ import annotations
+
+from migration_assets.sample.generation import Progress, generate
+from migration_assets.sample.ledger import Entry, Expectation, Fault, Ledger
+
+__all__ = ["Entry", "Expectation", "Fault", "Ledger", "Progress", "generate"]

@@ -15,7 +15,7 @@ from bson import Int64, ObjectId
 
 from migration_assets.model import ENTITIES, Rule, Source, sources
 from migration_assets.sample import words
-from migration_assets.sample.population import LEAST, START, Population
+from migration_assets.sample.population import LEAST, Population
 from migration_assets.sample.relations import Relations
 from migration_assets.sample.values import (
     ABSENT,
@@ -32,8 +32,6 @@ from migration_assets.sample.values import (
 Document = dict[str, object]
 
 _YEAR = 365 * 86_400
-_POOL = 500
-"""Different texts in a field: written once, drawn often."""
 
 # ruff: noqa: ARG001 - what draws takes the number and the time, whether it needs them or not
 
@@ -85,7 +83,7 @@ def _item(random: Random, number: int, created: int) -> object:
         "unit_price": price,
         "total": price * quantity,
         "stock_id": Int64(random.getrandbits(52)),
-        "delivered": EPOCH + timedelta(milliseconds=created * 1000 + random.getrandbits(30)),
+        "delivered": EPOCH + timedelta(milliseconds=created * 1000 + random.getrandbits(36)),
         "vat": {"rate": 21, "included": random.random() < 0.5, "note": None},
         "discounts": [],
         "attributes": {},
@@ -110,12 +108,16 @@ _DOMAIN = pick(words.DOMAINS)
 _EMAIL = _written("contact.{local}@{domain}", local=_digits(6), domain=_DOMAIN)
 _UNIQUE_EMAIL = _written("user.{number}@{domain}", number=_number, domain=_DOMAIN)
 _WEBSITE = _written("https://www.{domain}/~{local}", domain=_DOMAIN, local=_digits(3))
-_HANDLE = _written("@{name}_{number}", name=pick(("crm", "joe", "žofie", "вася")), number=_digits(3))
+_HANDLE = _written(
+    "@{name}_{number}", name=pick(("crm", "joe", "žofie", "вася")), number=_digits(3)
+)
 _FILE_NAME = _written("{name}{end}", name=pick(words.FILE_NAMES), end=pick(words.EXTENSIONS))
 _FILE_URL = _written("https://storage.example.com/{key}/{name}", key=_digits(12), name=_FILE_NAME)
 _AMOUNT = _written("{whole}.{part}", whole=whole(0, 250_000), part=_digits(2))
 _VAT_NUMBER = _written("{country}{number}", country=_COUNTRY_CODE, number=_digits(8))
-_IBAN = _written("CZ{check} {bank} {account}", check=_digits(2), bank=_digits(4), account=_digits(16))
+_IBAN = _written(
+    "CZ{check} {bank} {account}", check=_digits(2), bank=_digits(4), account=_digits(16)
+)
 _CREATED = moment(0, 1)
 _CHANGED = moment(60, _YEAR)
 _DUE = moment(86_400, 90 * 86_400)
@@ -239,6 +241,7 @@ _TEXTS: Mapping[str, Draw] = MappingProxyType(
         "title": pick(words.TITLES),
         "type": pick(words.ACCOUNT_TYPES),
         "url": _WEBSITE,
+        "username": _written("user{number}", number=_digits(5)),
         "variable_symbol": _digits(10),
         "vat": _VAT_NUMBER,
         "visibility": pick(words.VISIBILITIES),
@@ -294,7 +297,6 @@ _BY_FIELD: Mapping[tuple[str, str], Draw] = MappingProxyType(
     {
         ("TodoList", "createdAt"): _created_text,
         ("Users", "email"): _UNIQUE_EMAIL,
-        ("Users", "username"): _written("user{number}", number=_number),
         ("crm_Accounts", "name"): _COMPANY,
         ("crm_Industry_Type", "name"): pick(words.INDUSTRIES),
         ("crm_Leads", "status"): pick(words.LEAD_STATUSES),
@@ -311,17 +313,12 @@ _BY_FIELD: Mapping[tuple[str, str], Draw] = MappingProxyType(
 """Ordinary values of one field of one collection; it comes before ``_BY_RULE``."""
 
 
-def _ordinary_values(collection: str, source: Source, population: Population) -> Draw | None:
+def _ordinary_values(collection: str, source: Source) -> Draw | None:
     """Returns what draws the ordinary values of a field, None where nobody describes it."""
     found = _BY_FIELD.get((collection, source.field))
     if found is not None or source.secret:
         return found
-    found = _BY_RULE.get(source.rule, {}).get(source.field)
-    if found is None or source.rule is not Rule.TEXT:
-        return found
-    random = population.random(collection, source.field)
-    size = min(_POOL, len(population.ids(collection)))
-    return pick([found(random, 0, START) for _ in range(size)])
+    return _BY_RULE.get(source.rule, {}).get(source.field)
 
 
 class Collection:
@@ -335,7 +332,7 @@ class Collection:
     def __init__(self, name: str, population: Population) -> None:
         self.name = name
         self.fields: tuple[Field, ...] = tuple(
-            field_of(name, source, population, _ordinary_values(name, source, population))
+            field_of(name, source, population, _ordinary_values(name, source))
             for source in sources(ENTITIES[name]).values()
             if source.rule is not Rule.KEY
         )
@@ -355,8 +352,8 @@ class Collection:
             self._relations.fill(document, number)
             yield document
 
-    def extra(self, identifier: object, number: int, created: int, *key: object) -> Document:
-        """Returns a document of ordinary values that nothing refers to and that is in no relation.
+    def document(self, identifier: object, number: int, created: int, *key: object) -> Document:
+        """Returns a document of ordinary values, without the arrays of its relations.
 
         Args:
             identifier: Its `_id`.

@@ -9,9 +9,10 @@ Where a fault takes two documents (a reference to a rejected one) both are added
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count, cycle, islice
 from random import Random
@@ -47,6 +48,9 @@ COLLECTION = "collection"
 """The kind of a place that is a document as a whole."""
 UNKNOWN_COLLECTION = "legacy_Notes"
 
+_UNKNOWN_FIELDS = ("CreatedBY", "legacy score", "notes.internal", "meta")
+_FIRST_NUMBER = 1_000_000_000
+"""Number of the first faulty document, beyond those of the clean ones."""
 _REQUIRED = (Missing.REJECT, Missing.DEFAULT, Missing.OBJECT_ID_TIME)
 
 
@@ -79,7 +83,8 @@ class Place:
     @property
     def sort(self) -> tuple[object, ...]:
         """What has to differ between two places for both to need each fault that they can have."""
-        return self.kind, self.missing, self.secret, self.unique, bool(self.mirror)
+        name = self.field if self.kind == COLLECTION else ""
+        return self.kind, self.missing, self.secret, self.unique, bool(self.mirror), name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class Extra:
         created = START
         if isinstance(self.identifier, ObjectId):
             created = int(self.identifier.generation_time.timestamp())
-        document = collection.extra(self.identifier, self.number, created)
+        document = collection.document(self.identifier, self.number, created)
         document.update(self.fields)
         return {name: value for name, value in document.items() if value is not ABSENT}
 
@@ -130,7 +135,7 @@ class Hand:
     numbers: Iterator[int]
     number: int
     identifier: object
-    companions: list[Extra] = field(default_factory=list)
+    companions: list[Extra] = dataclasses.field(default_factory=list)
 
     def text(self) -> str:
         """Returns a text that no other document has, recognizable where it is a secret."""
@@ -183,7 +188,7 @@ class Hand:
     ) -> object:
         collection, number = self.place.references, next(self.numbers)
         identifier: object = self.population.extra_id(collection, number)
-        if fault in ODD_IDS:
+        if fault is not None and fault in ODD_IDS:
             identifier = ODD_IDS[fault](self.population, collection, number)
         entries: tuple[Entry, ...] = ()
         if fault is not None:
@@ -236,6 +241,30 @@ _orphaned = _always(Expectation.ORPHANED)
 _rejected = _always(Expectation.REJECTED)
 
 
+def _anywhere(_place: Place) -> bool:
+    return True
+
+
+def _where_required(place: Place) -> bool:
+    return place.missing in _REQUIRED
+
+
+def _where_derived(place: Place) -> bool:
+    return place.missing is Missing.OBJECT_ID_TIME
+
+
+def _where_unique(place: Place) -> bool:
+    return place.unique
+
+
+def _where_not_unique(place: Place) -> bool:
+    return not place.unique
+
+
+def _where_mirrored(place: Place) -> bool:
+    return bool(place.mirror)
+
+
 @dataclass(frozen=True, slots=True)
 class FaultRow:
     """A row of the table.
@@ -245,24 +274,18 @@ class FaultRow:
         kinds: The kinds of places it applies to.
         make: Makes the faulty value; ``ABSENT`` for no value at all.
         expect: What the migration has to make of it there.
-        missing: What may stand for a missing value there.
-        unique: Whether it may be put where values are unique; False where there are too few values.
+        where: To which places of these kinds it applies.
     """
 
     fault: Fault
     kinds: tuple[str, ...]
     make: Callable[[Hand], object]
     expect: Expect
-    missing: tuple[Missing, ...] = tuple(Missing)
-    unique: bool = True
+    where: Callable[[Place], bool] = _anywhere
 
     def applies(self, place: Place) -> bool:
         """Returns whether the fault can be put there."""
-        return (
-            place.kind in self.kinds
-            and place.missing in self.missing
-            and (self.unique or not place.unique)
-        )
+        return place.kind in self.kinds and self.where(place)
 
 
 def _without_id_time(hand: Hand) -> object:
@@ -313,7 +336,7 @@ FAULTS: tuple[FaultRow, ...] = (
     FaultRow(Fault.LONG, _TEXT, lambda hand: Int64(2**53 + hand.number), _coerced),
     FaultRow(Fault.DOUBLE, _TEXT, lambda hand: hand.number + hand.random.random(), _coerced),
     FaultRow(Fault.INTEGRAL_DOUBLE, _TEXT, lambda hand: float(hand.number), _coerced),
-    FaultRow(Fault.BOOLEAN, _TEXT, lambda hand: hand.number % 2 == 0, _coerced, unique=False),
+    FaultRow(Fault.BOOLEAN, _TEXT, lambda hand: hand.number % 2 == 0, _coerced, _where_not_unique),
     FaultRow(Fault.DECIMAL, _TEXT, lambda hand: Decimal128(f"{hand.number}.50"), _coerced),
     FaultRow(Fault.OBJECT_ID, _TEXT, lambda hand: hand.nobody(), _coerced),
     FaultRow(Fault.DATE, _TEXT, lambda hand: hand.moment(), _coerced),
@@ -350,6 +373,7 @@ FAULTS: tuple[FaultRow, ...] = (
     FaultRow(Fault.BINARY_DIGIT, _BOOLEAN, lambda _hand: 1, _coerced),
     FaultRow(Fault.BOOLEAN_TEXT, _BOOLEAN, lambda _hand: "true", _coerced),
     FaultRow(Fault.BOOLEAN_TEXT, _BOOLEAN, lambda _hand: "false", _coerced),
+    FaultRow(Fault.WORD, _BOOLEAN, lambda _hand: "yes", _not_convertible),
     FaultRow(Fault.OTHER_CASE, _BOOLEAN, lambda _hand: "TRUE", _not_convertible),
     FaultRow(Fault.INTEGER, _BOOLEAN, lambda _hand: 2, _not_convertible),
     # timestamp
@@ -357,6 +381,8 @@ FAULTS: tuple[FaultRow, ...] = (
     FaultRow(Fault.ISO_OFFSET, _TIME, _iso("+02:00"), _coerced),
     FaultRow(Fault.ISO_NO_OFFSET, _TIME, _iso(""), _coerced),
     FaultRow(Fault.EPOCH_LONG, _TIME, lambda hand: Int64(_epoch(hand)), _coerced),
+    FaultRow(Fault.EPOCH_INTEGER, _TIME, lambda hand: hand.number, _coerced),
+    FaultRow(Fault.EPOCH_DECIMAL, _TIME, lambda hand: Decimal128(f"{_epoch(hand)}"), _coerced),
     FaultRow(Fault.EPOCH_DOUBLE, _TIME, lambda hand: float(_epoch(hand)), _coerced),
     FaultRow(Fault.IMPOSSIBLE_TIME, _TIME, lambda _hand: "2023-02-30T00:00:00Z", _not_convertible),
     FaultRow(
@@ -395,15 +421,16 @@ FAULTS: tuple[FaultRow, ...] = (
         lambda hand: {"value": hand.text()},
         _not_convertible,
     ),
-    FaultRow(Fault.NULL, _SCALAR, lambda _hand: None, _stood_in_for, missing=_REQUIRED),
-    FaultRow(Fault.MISSING, _SCALAR, lambda _hand: ABSENT, _stood_in_for, missing=_REQUIRED),
+    FaultRow(Fault.NULL, _SCALAR, lambda _hand: None, _stood_in_for, _where_required),
+    FaultRow(Fault.MISSING, _SCALAR, lambda _hand: ABSENT, _stood_in_for, _where_required),
     FaultRow(
         Fault.MISSING_WITHOUT_ID_TIME,
         _SCALAR,
         _without_id_time,
         _rejected,
-        missing=(Missing.OBJECT_ID_TIME,),
+        _where_derived,
     ),
+    FaultRow(Fault.DUPLICATE, _TEXT, lambda hand: hand.first_value(), _rejected, _where_unique),
     # jsonb
     FaultRow(
         Fault.NUL_CHARACTER,
@@ -441,9 +468,7 @@ FAULTS: tuple[FaultRow, ...] = (
     ),
     FaultRow(Fault.TO_ODD_ID, _REFERENCE_TEXT, _to_odd_id(Fault.ID_STRING), _accepted),
     # arrays of references
-    FaultRow(
-        Fault.LONE_VALUE, _REFERENCE_TEXTS, lambda hand: str(hand.stranger()), _coerced
-    ),
+    FaultRow(Fault.LONE_VALUE, _REFERENCE_TEXTS, lambda hand: str(hand.stranger()), _coerced),
     FaultRow(
         Fault.NULL_ELEMENT, _REFERENCE_TEXTS, lambda hand: [str(hand.stranger()), None], _altered
     ),
@@ -457,9 +482,7 @@ FAULTS: tuple[FaultRow, ...] = (
     FaultRow(Fault.LONE_VALUE, _IDS, lambda hand: hand.partner(), _coerced),
     FaultRow(Fault.HEX_ELEMENT, _IDS, lambda hand: [str(hand.partner())], _coerced),
     FaultRow(Fault.NULL_ELEMENT, _IDS, lambda hand: [None, hand.partner()], _altered),
-    FaultRow(
-        Fault.DANGLING_ELEMENT, _IDS, lambda hand: [hand.partner(), hand.nobody()], _orphaned
-    ),
+    FaultRow(Fault.DANGLING_ELEMENT, _IDS, lambda hand: [hand.partner(), hand.nobody()], _orphaned),
     FaultRow(Fault.WORD_ELEMENT, _IDS, lambda hand: [hand.text(), hand.partner()], _orphaned),
     FaultRow(Fault.INTEGER_ELEMENT, _IDS, lambda hand: [hand.number], _orphaned),
     FaultRow(Fault.DOCUMENT_ELEMENT, _IDS, lambda hand: [{"no": hand.number}], _orphaned),
@@ -473,7 +496,8 @@ FAULTS: tuple[FaultRow, ...] = (
         Fault.ONE_SIDED,
         (RELATION,),
         lambda hand: [hand.stranger()],
-        lambda place: Expectation.ASYMMETRIC if place.mirror else Expectation.ACCEPTED,
+        _always(Expectation.ASYMMETRIC),
+        _where_mirrored,
     ),
     # documents as a whole
     *(FaultRow(fault, (Rule.KEY,), _odd_id(fault), _accepted) for fault in ODD_IDS),
@@ -486,5 +510,85 @@ FAULTS: tuple[FaultRow, ...] = (
 )
 """Every kind of fault in a document, with where it applies and what has to become of it."""
 
-_DUPLICATE = FaultRow(Fault.DUPLICATE, _TEXT, lambda hand: hand.first_value(), _rejected)
-_UNKNOWN_FIELDS = ("CreatedBY", "legacy score", "notes.internal", "meta")
+
+def places(collection: str) -> Iterator[Place]:
+    """Yields every place of a collection that can hold a fault."""
+    unique = unique_columns(ENTITIES[collection])
+    for source in sources(ENTITIES[collection]).values():
+        yield Place(
+            collection,
+            source.field,
+            source.rule,
+            source.missing,
+            references=source.references or "",
+            labels=source.labels,
+            secret=source.secret,
+            unique=source.field in unique,
+        )
+    for name in sorted(JUNCTIONS):
+        relation = junction_of(JUNCTIONS[name])
+        for holder, field, other in relation.arrays() if relation else ():
+            if holder.collection == collection:
+                yield Place(
+                    collection,
+                    field,
+                    RELATION,
+                    Missing.EMPTY_ARRAY,
+                    references=other.collection,
+                    mirror=other.array or "",
+                )
+    for name in _UNKNOWN_FIELDS:
+        yield Place(collection, name, COLLECTION)
+
+
+def extras(population: Population, rate: float) -> Mapping[str, list[Extra]]:
+    """Returns the documents to add, by collection: the faulty ones, and those that they need.
+
+    Each row of ``FAULTS`` occurs at least once for each sort of place that it applies to.
+
+    Args:
+        population: The clean documents.
+        rate: Faults for each clean document.
+    """
+    random = population.random("faults")
+    chosen: list[tuple[FaultRow, Place]] = []
+    sorts: dict[tuple[object, ...], list[tuple[FaultRow, Place]]] = defaultdict(list)
+    for name in sorted(ENTITIES):
+        possible = [(row, place) for place in places(name) for row in FAULTS if row.applies(place)]
+        for row, place in possible:
+            sorts[(id(row), *place.sort)].append((row, place))
+        shuffled = sorted(possible, key=lambda _: random.random())
+        chosen += islice(cycle(shuffled), round(rate * len(population.ids(name))))
+    chosen += [found[int(random.random() * len(found))] for found in sorts.values()]
+    numbers = count(_FIRST_NUMBER)
+    added: dict[str, list[Extra]] = defaultdict(list)
+    for row, place in chosen:
+        for extra in _documents(row, place, population, numbers):
+            added[extra.collection].append(extra)
+    return added
+
+
+def _documents(
+    row: FaultRow, place: Place, population: Population, numbers: Iterator[int]
+) -> Iterator[Extra]:
+    number = next(numbers)
+    identifier = population.extra_id(place.collection, number)
+    random = population.random("fault", number)
+    hand = Hand(place, population, random, numbers, number, identifier)
+    value = row.make(hand)
+    is_key = place.kind == Rule.KEY
+    fields = {} if is_key else {place.field: value}
+    found = value if is_key else hand.identifier
+    expectation = row.expect(place)
+    entry = Entry(place.collection, source_id(found), place.field, row.fault, expectation)
+    yield Extra(place.collection, found, number, fields, (entry,))
+    yield from hand.companions
+
+
+def unknown_collection() -> tuple[Entry, list[Document]]:
+    """Returns a collection that the model does not know, and what the ledger says of it."""
+    entry = Entry(UNKNOWN_COLLECTION, "", "", Fault.UNKNOWN_COLLECTION, Expectation.UNMAPPED)
+    documents: list[Document] = [
+        {"_id": number, "note": f"faulty {number}", "old": {"system": True}} for number in range(3)
+    ]
+    return entry, documents

@@ -44,6 +44,8 @@ class Fault(enum.StrEnum):
     ISO_OFFSET = "time as text, with an offset"
     ISO_NO_OFFSET = "time as text, without an offset"
     EPOCH_LONG = "milliseconds since 1970 as int64"
+    EPOCH_INTEGER = "milliseconds since 1970 as int32"
+    EPOCH_DECIMAL = "milliseconds since 1970 as Decimal128"
     EPOCH_DOUBLE = "milliseconds since 1970 as double"
     IMPOSSIBLE_TIME = "time as text that no calendar has"
     BEFORE_RANGE = "date before PostgreSQL's range"

@@ -104,10 +104,10 @@ class Relations:
             if relation is None:
                 continue
             halves = _halves(population, name, relation.left, relation.right)
-            for side, other in relation.arrays():
-                if side.collection == collection and side.array is not None:
+            for holder, field, other in relation.arrays():
+                if holder.collection == collection:
                     limit = population.pairs(name)
-                    self._arrays.append(_Array(side.array, halves[side], halves[other], limit))
+                    self._arrays.append(_Array(field, halves[holder], halves[other], limit))
 
     def fill(self, document: dict[str, object], number: int) -> None:
         """Sets the arrays of a document; without a pair: missing, null or empty, each in turn."""

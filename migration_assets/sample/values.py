@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import count
+from functools import cache
+from itertools import count, cycle, islice
 from random import Random
 from types import MappingProxyType
 from typing import Final
@@ -28,15 +29,18 @@ from bson import (
 )
 from bson.datetime_ms import DatetimeMS
 
-from migration_assets.model import ENTITIES, Rule, Source, sources, unique_columns
+from migration_assets.model import ENTITIES, Missing, Rule, Source, sources, unique_columns
 from migration_assets.sample import words
-from migration_assets.sample.population import LEAST, Population, digest
+from migration_assets.sample.population import LEAST, START, Population
 
 Draw = Callable[[Random, int, int], object]
 """Makes a value from a source of random numbers, the document's number and its creation (seconds)."""
 
 ABSENT: Final[object] = object()
 """Stands for a field that the document does not have."""
+
+_ORDINARY: Final[object] = object()
+"""Stands for an ordinary value in :attr:`Field.turns`."""
 
 SECRET_PREFIX = "SECRET-"  # noqa: S105 - what marks a fake secret, so that a leak can be found
 EPOCH = datetime(1970, 1, 1)
@@ -46,10 +50,23 @@ FIRST_TIMESTAMP = -210_866_803_200_000
 LAST_TIMESTAMP = 9_224_318_015_999_999
 """Its latest: 294276-12-31T23:59:59.999."""
 
-_NULL_RATE = 0.06
-_ABSENT_RATE = 0.14
-_AWKWARD_RATE = 0.15
+_NULL, _ABSENT, _AWKWARD = 0.06, 0.14, 0.15
 """Thresholds of one random number: below the first null, below the second missing, and so on."""
+
+_POOL = 1000
+"""Values drawn for a field beforehand, which costs less than to make each when it is needed."""
+_POOLED = frozenset(
+    {
+        Rule.TEXT,
+        Rule.INTEGER,
+        Rule.BIGINT,
+        Rule.BOOLEAN,
+        Rule.ENUM,
+        Rule.JSON,
+        Rule.TEXT_ARRAY,
+    }
+)
+"""Rules whose values depend neither on the document nor on other collections."""
 
 _DATES = (
     EPOCH,
@@ -127,7 +144,7 @@ _JSONS: tuple[object, ...] = (
     Binary.from_uuid(UUID("013a7092-e8d8-7bcf-a1b3-5e650e404400")),
     [Regex("^a.*\\.b$", "i"), Timestamp(1, 2), MinKey(), MaxKey(), Code("x => x")],
     [EPOCH, datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999000), DatetimeMS(2**53)],
-    [dict(_ITEM), dict(reversed(_ITEM.items()))],
+    [dict(_ITEM), {key: _ITEM[key] for key in reversed(list(_ITEM))}],
     [None, [], {}, [None], {"": None}],
     ["a", "a", "A", "á", "a\u0301", "日本語", "مرحبا", "👩‍💻"],
     {"": "empty key", "dotted.key": 1, "$price": 2, "clé": 3, '"': 4, "\\": 5, "10": 6, "9": 7},
@@ -309,12 +326,9 @@ class Field:
         return self.ordinary(random, number, created) if value is _ORDINARY else value
 
 
-_ORDINARY: Final[object] = object()
-
-
 def is_optional(source: Source) -> bool:
     """Returns whether the application may leave the field out, or set it to null."""
-    return source.missing.name in ("NULL", "EMPTY_ARRAY")
+    return source.missing in (Missing.NULL, Missing.EMPTY_ARRAY)
 
 
 def field_of(
@@ -331,10 +345,14 @@ def field_of(
     ordinary = ordinary or plain(source, population)
     unique = source.field in unique_columns(ENTITIES[collection])
     awkward = () if unique else _awkward(source, population)
-    position = _POSITIONS[collection, source.field]
+    position = _positions()[collection, source.field]
     everything = (*awkward, *(() if unique or source.secret else RARE.get(source.rule, ())))
     turns = _turns(everything, position, optional=is_optional(source))
     draw = ordinary if unique else _mixed(ordinary, awkward, optional=is_optional(source))
+    if source.rule in _POOLED and not unique and source.missing is not Missing.OBJECT_ID_TIME:
+        random = population.random(collection, source.field)
+        size = min(_POOL, len(population.ids(collection)))
+        draw = pick([draw(random, 0, START) for _ in range(size)])
     return Field(source.field, draw, ordinary, turns)
 
 
@@ -342,17 +360,17 @@ def _mixed(ordinary: Draw, awkward: tuple[object, ...], *, optional: bool) -> Dr
     size = len(awkward)
 
     def required_value(random: Random, number: int, created: int) -> object:
-        if random.random() < _AWKWARD_RATE - _ABSENT_RATE:
+        if random.random() < _AWKWARD - _ABSENT:
             return awkward[int(random.random() * size)]
         return ordinary(random, number, created)
 
     def optional_value(random: Random, number: int, created: int) -> object:
         drawn = random.random()
-        if drawn >= _AWKWARD_RATE:
+        if drawn >= _AWKWARD:
             return ordinary(random, number, created)
-        if drawn < _NULL_RATE:
+        if drawn < _NULL:
             return None
-        return ABSENT if drawn < _ABSENT_RATE else awkward[int(random.random() * size)]
+        return ABSENT if drawn < _ABSENT else awkward[int(random.random() * size)]
 
     return optional_value if optional else required_value
 
@@ -363,15 +381,16 @@ def _turns(everything: tuple[object, ...], position: int, *, optional: bool) -> 
     The columns of a rule share its values out among them: each goes on where the one before stopped.
     """
     places = LEAST - 2
-    start = position * places
-    values = [everything[(start + turn) % len(everything)] for turn in range(places * bool(everything))]
+    values = islice(cycle(everything), position * places, (position + 1) * places)
     turns = [*([None, ABSENT] if optional else []), *values]
     turns += [_ORDINARY] * (LEAST - len(turns))
     shift = position % LEAST
     return (*turns[shift:], *turns[:shift])
 
 
+@cache
 def _positions() -> Mapping[tuple[str, str], int]:
+    """Returns the place of each column among those of the same rule."""
     counters: dict[object, count[int]] = {}
     found = {}
     for name in sorted(ENTITIES):
@@ -379,13 +398,3 @@ def _positions() -> Mapping[tuple[str, str], int]:
             kind = (source.rule, source.secret, source.labels, source.references)
             found[name, source.field] = next(counters.setdefault(kind, count()))
     return MappingProxyType(found)
-
-
-_POSITIONS = _positions()
-"""The place of each column among those of the same rule."""
-
-__all__ = [
-    "ABSENT", "AWKWARD", "EPOCH", "FIRST_TIMESTAMP", "LAST_TIMESTAMP", "RARE", "SECRET_PREFIX",
-    "Draw", "Field", "as_hex", "digest", "field_of", "identifier", "is_optional", "moment", "pick",
-    "plain", "secret", "several", "whole",
-]  # fmt: skip

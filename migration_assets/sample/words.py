@@ -5,7 +5,7 @@ Only constants. What is drawn from them, and how often, stands in ``values`` and
 
 from __future__ import annotations
 
-# ruff: noqa: RUF001, RUF003 - letters of many scripts that look alike are the point of this file
+# ruff: noqa: RUF001 - letters of many scripts that look alike are the point of this file
 
 FIRST_NAMES = (
     "Jana",

@@ -91,6 +91,7 @@ loads = sa.Table(
     sa.Column("target_table", sa.Text(), nullable=False, index=True),
     sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("finished_at", sa.TIMESTAMP(timezone=True), comment="NULL until merged"),
+    sa.Column("version", pg.UUID(), comment="the load that last changed a row, NULL until merged"),
     sa.Column("fingerprints", pg.JSONB(), nullable=False, comment="by collection"),
     sa.Column("statistics", pg.JSONB(), nullable=False),
     comment="The ledger of loads: one row each time a table was brought to the source's state.",
@@ -129,3 +130,14 @@ sign_offs = sa.Table(
     sa.Column("report", pg.JSONB(), nullable=False),
     comment="Every sign-off, GO or NO-GO.",
 )
+
+BOOKS: tuple[sa.Table, ...] = (rejected_documents, issues, conversions, unmapped_fields)
+"""What a load writes about its documents; replaced when the table is loaded again."""
+
+
+def staged_name(book: str) -> str:
+    """Returns the name of the table in ``migration_staging`` that stages a kind of books.
+
+    The dot keeps it apart from the tables that stage rows, which are named as their targets.
+    """
+    return f"books.{book}"

@@ -20,14 +20,11 @@ _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 
 
 @contextmanager
-def open_target(
-    url: str, *, autocommit: bool = False, timeout: float = 10.0
-) -> Iterator[Connection]:
-    """Opens the target database.
+def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
+    """Opens the target database, in autocommit mode: a transaction is always written out.
 
     Args:
         url: PostgreSQL URL; one written for SQLAlchemy (`postgresql+psycopg2://`) is taken as well.
-        autocommit: Each statement is its own transaction.
         timeout: How long to wait for the server, in seconds.
 
     Raises:
@@ -38,7 +35,7 @@ def open_target(
     with reported(where):
         connection = psycopg.connect(
             _DRIVER.sub("postgresql://", url),
-            autocommit=autocommit,
+            autocommit=True,
             connect_timeout=int(timeout),
             application_name="migration-assets",
             options="-c search_path=public -c timezone=UTC -c client_encoding=UTF8",

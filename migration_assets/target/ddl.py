@@ -14,7 +14,13 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DDLElemen
 
 from migration_assets.model import ENUMS, TABLES
 from migration_assets.model.search import EXTENSIONS, SEARCH_INDEXES
-from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
+from migration_assets.target.bookkeeping import (
+    BOOKKEEPING,
+    BOOKS,
+    SCHEMA,
+    STAGING_SCHEMA,
+    staged_name,
+)
 
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
 
@@ -45,6 +51,12 @@ def bookkeeping() -> list[str]:
         made.append(_text(SetTableComment(table)))
         indexes = sorted(table.indexes, key=_name)
         made += [_text(CreateIndex(index, if_not_exists=True)) for index in indexes]
+    made.append(f"CREATE SCHEMA IF NOT EXISTS {STAGING_SCHEMA}")
+    made += [
+        f'CREATE UNLOGGED TABLE IF NOT EXISTS {STAGING_SCHEMA}."{staged_name(book.name)}"\n'
+        f"  (LIKE {SCHEMA}.{book.name})"
+        for book in BOOKS
+    ]
     return made
 
 

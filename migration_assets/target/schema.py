@@ -10,7 +10,7 @@ from psycopg import sql
 from migration_assets.errors import TargetError
 from migration_assets.model import TABLES
 from migration_assets.target import ddl
-from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
+from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import Connection
 
@@ -22,6 +22,12 @@ _FOREIGN_TABLES = """
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                       AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1
+"""
+
+
+_CONSTRAINTS = """
+    SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indisvalid
+    UNION SELECT conname FROM pg_constraint WHERE contype = 'f'
 """
 
 
@@ -42,7 +48,6 @@ def create_schema(connection: Connection) -> None:
     """
     require_own_target(connection)
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
-    statements.append(f"CREATE SCHEMA IF NOT EXISTS {STAGING_SCHEMA}")
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
         for statement in statements:
@@ -79,20 +84,40 @@ def build_constraints(connection: Connection) -> Built:
 
     Each statement commits by itself, so that a build that was cut off goes on where it stopped.
     """
-    present = {name for (name,) in connection.execute("SELECT relname FROM pg_class")}
-    statements = {**ddl.unique_indexes(), **ddl.secondary_indexes(), **ddl.search_indexes()}
-    indexes = {name: text for name, text in statements.items() if name not in present}
-    keys = {name for (name,) in connection.execute("SELECT conname FROM pg_constraint")}
-    foreign_keys = {name: text for name, text in ddl.foreign_keys().items() if name not in keys}
-    connection.commit()
-    for statement in (*indexes.values(), *foreign_keys.values()):
+    with connection.transaction():
+        missing = missing_constraints(connection)
+    statements = _constraints()
+    for name in missing:
         with connection.transaction():
             connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
-            connection.execute(_trusted(statement))
+            connection.execute(_trusted(statements[name]))
     with connection.transaction():
         for name in TABLES:
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
-    return Built(tuple(indexes), tuple(foreign_keys))
+    foreign_keys = ddl.foreign_keys()
+    return Built(
+        indexes=tuple(name for name in missing if name not in foreign_keys),
+        foreign_keys=tuple(name for name in missing if name in foreign_keys),
+    )
+
+
+def missing_constraints(connection: Connection) -> list[str]:
+    """Returns the names of the indexes and foreign keys that the target does not have yet.
+
+    An index that a build was cut off from, and that PostgreSQL does not use, counts as missing.
+    """
+    present = {name for (name,) in connection.execute(_CONSTRAINTS)}
+    return [name for name in _constraints() if name not in present]
+
+
+def _constraints() -> dict[str, str]:
+    """Returns what builds the indexes and foreign keys, by name, in order."""
+    return {
+        **ddl.unique_indexes(),
+        **ddl.secondary_indexes(),
+        **ddl.search_indexes(),
+        **ddl.foreign_keys(),
+    }
 
 
 def _trusted(statement: str) -> LiteralString:

@@ -1,0 +1,130 @@
+"""What the UI's catalog says of a table: description, columns, lineage, counts. Derived from the model."""
+
+from __future__ import annotations
+
+import dagster as dg
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from migration_assets.assets.keys import source_key, table_key
+from migration_assets.loading.ledger import LoadResult
+from migration_assets.model import junction_of, source_of
+from migration_assets.validation.evidence import Evidence, Severity
+
+_DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
+
+
+def description(table: sa.Table) -> str:
+    """Returns what a table holds, in a sentence or two of Markdown."""
+    relation = junction_of(table)
+    if relation is None:
+        return (
+            f"The documents of the collection `{table.name}`, one row each, in "
+            f"{len(table.columns)} columns."
+        )
+    arrays = " and ".join(
+        f"`{holder.collection}.{array}`" for holder, array, _ in relation.arrays()
+    )
+    return f"Pairs of one relation: the union of {arrays}, each pair once."
+
+
+def column_schema(table: sa.Table) -> dg.TableSchema:
+    """Returns the columns of a table with types, constraints and where each comes from."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type.compile(dialect=_DIALECT),
+                description=_origin(table, column),
+                constraints=dg.TableColumnConstraints(nullable=bool(column.nullable)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def column_lineage(table: sa.Table) -> dg.TableColumnLineage:
+    """Returns for each column the fields, and the ids of other tables, that it depends on."""
+    return dg.TableColumnLineage({column.name: _inputs(table, column) for column in table.columns})
+
+
+def load_metadata(result: LoadResult) -> dict[str, dg.MetadataValue[object] | int | float | str]:
+    """Returns what a load did, as the metadata of its materialization: counts, seconds, rates."""
+    merged = result.merged
+    counts = {
+        "dagster/row_count": result.rows,
+        "documents": result.documents,
+        "rejected": result.rejected,
+        "inserted": merged.inserted,
+        "updated": merged.updated,
+        "deleted": merged.deleted,
+        "unchanged": merged.unchanged,
+        "pending deletes": merged.pending,
+        "documents with unknown fields": result.unmapped,
+        "megabytes read": round(result.size / 1e6, 3),
+        "seconds": round(result.seconds, 3),
+        "documents per second": round(result.rate),
+    }
+    counts |= {kind: count for kind, count in {**result.lossless, **result.lossy}.items() if count}
+    counts |= {f"seconds: {stage}": round(spent, 3) for stage, spent in result.stages.items()}
+    return dict(counts)
+
+
+def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """Returns evidence as the result of its asset check."""
+    metadata: dict[str, object] = dict(evidence.counts)
+    metadata["failures"] = evidence.failures
+    if evidence.next_step:
+        metadata["what to do"] = evidence.next_step
+    if evidence.sample:
+        columns = list(dict.fromkeys(name for line in evidence.sample for name in line))
+        metadata["sample"] = dg.MetadataValue.table(
+            records=[
+                dg.TableRecord({name: _cell(line.get(name)) for name in columns})
+                for line in evidence.sample
+            ],
+            schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+        )
+    metadata |= {f"seconds: {name}": round(spent, 3) for name, spent in evidence.seconds.items()}
+    is_error = evidence.severity is Severity.ERROR
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=evidence.layer,
+        passed=evidence.passed,
+        severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+        description=evidence.summary,
+        metadata=metadata,
+    )
+
+
+def _cell(value: object) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else str(value or "")
+
+
+def _origin(table: sa.Table, column: sa.Column[object]) -> str:
+    relation = junction_of(table)
+    if relation is not None:
+        sides = {relation.left.column: relation.left, relation.right.column: relation.right}
+        return f"id of {sides[column.name].collection}"
+    source = source_of(column)
+    pointing = f", points to {source.references}" if source.references else ""
+    secret = ", secret" if source.secret else ""
+    return f"from `{source.field}` as {source.rule}{pointing}{secret}"
+
+
+def _inputs(table: sa.Table, column: sa.Column[object]) -> list[dg.TableColumnDep]:
+    relation = junction_of(table)
+    if relation is not None:
+        found = [
+            dg.TableColumnDep(asset_key=source_key(holder.collection), column_name=array)
+            for holder, array, _ in relation.arrays()
+        ]
+        sides = {relation.left.column: relation.left, relation.right.column: relation.right}
+        referred = sides[column.name].collection
+        return [*found, dg.TableColumnDep(asset_key=table_key(referred), column_name="id")]
+    source = source_of(column)
+    found = [dg.TableColumnDep(asset_key=source_key(table.name), column_name=source.field)]
+    if source.references:
+        key = table_key(source.references)
+        found.append(dg.TableColumnDep(asset_key=key, column_name="id"))
+    return found

@@ -1,0 +1,47 @@
+"""The two databases, as Dagster resources."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import dagster as dg
+from pydantic import Field
+
+from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.target.connection import Connection, open_target
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, source_url, target_url
+
+
+class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The MongoDB database to migrate from. It is only ever read."""
+
+    url: str = Field(
+        default="",
+        description=f"MongoDB URL with the name of the database; empty: {SOURCE_VARIABLE}, else the "
+        "embedded server.",
+    )
+
+    def open(self) -> AbstractContextManager[SourceDatabase]:
+        """Opens the database.
+
+        Raises:
+            SourceError: It cannot be used; the message says why and what to do.
+        """
+        return open_source(self.url or source_url())
+
+
+class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The PostgreSQL database to migrate to."""
+
+    url: str = Field(
+        default="",
+        description=f"PostgreSQL URL; empty: {TARGET_VARIABLE}, else the embedded server.",
+    )
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Opens a connection in autocommit mode.
+
+        Raises:
+            TargetError: It cannot be used; the message says why and what to do.
+        """
+        return open_target(self.url or target_url())

@@ -1,0 +1,118 @@
+"""What there is once for the whole target: its schema, the UUID map, constraints and the sign-off."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from migration_assets.assets import describe
+from migration_assets.assets.keys import (
+    CONSTRAINTS,
+    OWNERS,
+    SIGN_OFF,
+    TARGET_SCHEMA,
+    UUID_MAP,
+    source_key,
+    table_key,
+)
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.merging import delete_pending
+from migration_assets.model import ENTITIES, TABLES
+from migration_assets.sign_off.verdict import record, verdict
+from migration_assets.source.fingerprints import fingerprints
+from migration_assets.target.schema import build_constraints, create_schema
+
+GROUP = "migration"
+POSTGRES = {"postgres"}
+
+
+@dg.asset(
+    key=TARGET_SCHEMA,
+    group_name=GROUP,
+    kinds=POSTGRES,
+    owners=OWNERS,
+    description="Enums, tables with primary keys, and the bookkeeping, in a target that is empty or ours.",
+)
+def target_schema(target: TargetPostgres) -> dg.MaterializeResult[None]:
+    """Creates what is missing of the schema."""
+    with target.open() as connection:
+        create_schema(connection)
+    return dg.MaterializeResult(metadata={"tables": len(TABLES)})
+
+
+@dg.asset(
+    key=UUID_MAP,
+    deps=[TARGET_SCHEMA, *[source_key(collection) for collection in ENTITIES]],
+    group_name=GROUP,
+    kinds=POSTGRES,
+    owners=OWNERS,
+    description="The UUID of every document of the source, one-to-one.",
+)
+def uuid_map(source: SourceMongo, target: TargetPostgres) -> dg.MaterializeResult[None]:
+    """Brings the map to the state of the source."""
+    with source.open() as database, target.open() as connection:
+        result = load_identities(database, connection)
+    return dg.MaterializeResult(
+        metadata=describe.load_metadata(result), data_version=dg.DataVersion(result.version)
+    )
+
+
+@dg.asset(
+    key=CONSTRAINTS,
+    deps=[table_key(name) for name in TABLES],
+    group_name=GROUP,
+    kinds=POSTGRES,
+    owners=OWNERS,
+    description="Foreign keys, secondary indexes, full-text and partial indexes, and statistics.",
+)
+def constraints(target: TargetPostgres) -> dg.MaterializeResult[None]:
+    """Removes what waited for its last reference, and builds what is missing of the constraints."""
+    with target.open() as connection:
+        with connection.transaction():
+            deleted = delete_pending(connection)
+        built = build_constraints(connection)
+    return dg.MaterializeResult(
+        metadata={
+            "indexes built": len(built.indexes),
+            "foreign keys built": len(built.foreign_keys),
+            "rows deleted": deleted,
+        }
+    )
+
+
+@dg.asset(
+    key=SIGN_OFF,
+    deps=[CONSTRAINTS, *[table_key(name) for name in TABLES]],
+    group_name=GROUP,
+    kinds={"report"},
+    owners=OWNERS,
+    description="GO only when every check of every table has a fresh passing result, and nobody wrote to "
+    "the source since it was read.",
+    op_tags={"dagster/priority": "-100"},
+)
+def sign_off(
+    context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
+) -> dg.MaterializeResult[None]:
+    """Evaluates every expected check, and the source's fingerprints."""
+    with source.open() as database, target.open() as connection:
+        made = verdict(connection, fingerprints(database, ENTITIES))
+        record(connection, made)
+    findings = dg.MetadataValue.table(
+        [
+            dg.TableRecord({"table": each.table, "what": each.what, "what to do": each.next_step})
+            for each in made.findings
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in ("table", "what", "what to do")]),
+    )
+    metadata = {"verdict": made.word, "checks": made.checks, "findings": findings}
+    if not made.is_go:
+        context.log_event(dg.AssetObservation(SIGN_OFF, metadata=metadata))
+        raise dg.Failure(
+            f"NO-GO: {len(made.findings)} findings", metadata=metadata, allow_retries=False
+        )
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def whole_assets() -> list[dg.AssetsDefinition]:
+    """Returns the assets that there are once."""
+    return [target_schema, uuid_map, constraints, sign_off]

@@ -1,0 +1,51 @@
+"""The definitions that Dagster loads: ``dagster-webserver -m migration_assets.definitions``."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.sources import source_assets
+from migration_assets.assets.tables import table_assets
+from migration_assets.assets.whole import whole_assets
+
+MIGRATE = "migrate"
+VALIDATE = "validate"
+OBSERVE = "observe"
+
+
+def build_defs(
+    *, source: SourceMongo | None = None, target: TargetPostgres | None = None
+) -> dg.Definitions:
+    """Returns fresh definitions.
+
+    Args:
+        source: The source database instead of the configured one, for tests.
+        target: The target database instead of the configured one, for tests.
+    """
+    return dg.Definitions(
+        assets=[source_assets(), *whole_assets(), *table_assets()],
+        jobs=[
+            dg.define_asset_job(
+                MIGRATE,
+                dg.AssetSelection.all(include_sources=True),
+                description="Everything: observe, map, load, constrain, validate, sign off.",
+            ),
+            dg.define_asset_job(
+                VALIDATE,
+                dg.AssetSelection.all_asset_checks(),
+                description="The four checks of every table, without loading.",
+            ),
+            dg.define_asset_job(
+                OBSERVE,
+                dg.AssetSelection.groups("mongodb", include_sources=True),
+                description="The fingerprints of the collections, to see whether they were written to.",
+            ),
+        ],
+        resources={"source": source or SourceMongo(), "target": target or TargetPostgres()},
+        # One process for all steps: a step costs little then, and a load overlaps within itself.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

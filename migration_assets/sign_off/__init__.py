@@ -1,0 +1,1 @@
+"""Sign-off: GO only when every finding is green (section 10)."""
