@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
@@ -15,13 +16,17 @@ OBSERVE = "observe"
 
 
 def build_defs(
-    *, source: SourceMongo | None = None, target: TargetPostgres | None = None
+    *,
+    source: SourceMongo | None = None,
+    target: TargetPostgres | None = None,
+    progress: Progress | None = None,
 ) -> dg.Definitions:
     """Returns fresh definitions.
 
     Args:
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
+        progress: Who is told how a run goes on; nobody where None.
     """
     return dg.Definitions(
         assets=[source_assets(), *whole_assets(), *table_assets()],
@@ -42,7 +47,11 @@ def build_defs(
                 description="The fingerprints of the collections, to see whether they were written to.",
             ),
         ],
-        resources={"source": source or SourceMongo(), "target": target or TargetPostgres()},
+        resources={
+            "source": source or SourceMongo(),
+            "target": target or TargetPostgres(),
+            "progress": progress or Progress(),
+        },
         # One process for all steps: a step costs little then, and a load overlaps within itself.
         executor=dg.in_process_executor,
     )

@@ -328,6 +328,10 @@ class _Server(ABC):
     def _make_ready(self) -> None:
         """Waits until the running server takes writes, and creates what it lacks."""
 
+    @abstractmethod
+    def _check(self, state: _State) -> None:
+        """Refuses a running server that was started as something else."""
+
     @property
     def data(self) -> Path:
         return self.home / "data"
@@ -338,8 +342,9 @@ class _Server(ABC):
 
     def start(self) -> None:
         with self._locked():
-            main = self._main()
-            if main is not None and self._last_state() is not None:
+            main, state = self._main(), self._last_state()
+            if main is not None and state is not None:
+                self._check(state)
                 try:
                     self._make_ready()
                     return
@@ -350,7 +355,8 @@ class _Server(ABC):
             self._make_ready()
 
     def stop(self) -> None:
-        if not self.home.exists():
+        if not self.home.exists():  # never started, or deleted while running
+            self.kill()
             return
         with self._locked():
             main = self._main()
@@ -364,11 +370,12 @@ class _Server(ABC):
         killed: list[_Process] = []
 
         def all_ended() -> bool:
-            for process in self._processes():
-                killed.append(process)
+            found = self._processes()
+            for process in found:
                 with suppress(_psutil().Error):
                     process.kill()
-            return not any(_is_alive(process) for process in killed)
+            killed.extend(found)
+            return not found and not any(_is_alive(process) for process in killed)
 
         if not self._wait(all_ended):
             raise self._error("does not end, even by SIGKILL", "End it as the user who started it")
@@ -613,6 +620,9 @@ class _Postgres(_Server):
         command: list[str | Path] = [self._program("pg_ctl"), "start", "-D", self.data]
         return [*command, "-l", self.log, "-o", options, "-w", "-t", str(math.ceil(self.timeout))]
 
+    def _check(self, state: _State) -> None:
+        """Takes it as it is: `durable` says how it is started, not what it can do."""
+
     def _make_ready(self) -> None:
         self._wait_until_ready(self._says_ready)
         try:
@@ -667,10 +677,12 @@ class _Mongod(_Server):
     def _state(self, port: int) -> _State:
         return _State(port, self.replica_set)
 
-    def _make_ready(self) -> None:
-        state = self._known_state()
+    def _check(self, state: _State) -> None:
         if self.replica_set and not state.replica_set:
             raise self._error("runs as a single server, not as a replica set", "Stop it first")
+
+    def _make_ready(self) -> None:
+        state = self._known_state()
         try:
             with MongoClient[dict[str, Any]](
                 _HOST, state.port, directConnection=True, serverSelectionTimeoutMS=1000

@@ -40,9 +40,16 @@ def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
         identifier: Its `_id`, as pymongo decodes it.
     """
     if isinstance(identifier, ObjectId):
-        return uuid.UUID(bytes=object_id_uuids(identifier.binary))
+        return uuid.UUID(int=_uuid_7(int.from_bytes(identifier.binary, "big")))
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
     return uuid.uuid5(namespace, canonical(identifier))
+
+
+def _uuid_7(value: int) -> int:
+    """Returns the UUID of one ObjectId, both as a number (section 4)."""
+    seconds, rest = value >> 64, value & (1 << 64) - 1
+    top, low = rest >> 52, rest & (1 << 52) - 1
+    return seconds * _MILLISECONDS << 80 | 7 << 76 | top << 64 | 0b10 << 62 | low << 10
 
 
 def object_id_uuids(object_ids: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -38,10 +39,25 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(directory: Path) -> Iterator[EmbeddedServers]:
-    """Servers that every test leaves running."""
+    """Servers that every test may stop; two processes have started them at once, and ended."""
     servers = EmbeddedServers(directory, durable=False)
-    with servers:
-        yield servers
+    script = (
+        "import sys; from pathlib import Path; from migration_assets.embedded import *; "
+        "urls = EmbeddedServers(Path(sys.argv[1]), durable=False).start(); "
+        "print(urls.mongodb_url, urls.postgres_url)"
+    )
+    command = [sys.executable, "-c", script, str(directory)]
+    try:
+        starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        said = {starter.communicate()[0] for starter in starters}
+        assert said == {f"{servers.urls.mongodb_url} {servers.urls.postgres_url}\n"}
+        with servers as urls:
+            assert urls == servers.urls
+            yield servers
+        assert remains(directory) == []
+        assert (directory / "postgres" / "data" / "PG_VERSION").exists()
+    finally:
+        servers.stop()
 
 
 @pytest.fixture
@@ -109,6 +125,14 @@ def test_the_urls_name_the_databases_and_hide_the_password(servers: EmbeddedServ
     assert password not in repr(urls)
 
 
+def test_they_outlive_their_starters_in_sessions_of_their_own(servers: EmbeddedServers) -> None:
+    assert query(servers.urls, "SELECT 1") == [(1,)]
+    assert keys(servers.urls) == []
+    for pid in pids(servers):
+        assert os.getsid(pid) != os.getsid(0)
+        assert not is_alive(psutil.Process(pid).ppid()) or psutil.Process(pid).ppid() == 1
+
+
 def test_a_running_server_is_not_started_again(servers: EmbeddedServers) -> None:
     before = servers.urls, pids(servers)
     assert servers.start() == before[0]
@@ -164,34 +188,31 @@ def test_root_runs_them_as_somebody_else(servers: EmbeddedServers) -> None:
         assert psutil.Process(pid).gids().effective != 0
 
 
-def test_data_and_urls_survive_a_restart(servers: EmbeddedServers) -> None:
-    execute(servers.urls, "CREATE TABLE kept AS SELECT 1 AS a")
-    insert(servers.urls, "kept")
-    urls, before = servers.urls, pids(servers)
-    servers.stop()
-    assert servers.start() == urls
-    assert set(pids(servers)).isdisjoint(before)
-    assert query(urls, "TABLE kept") == [(1,)]
-    assert "kept" in keys(urls)
-
-
-def test_stop_leaves_nothing_running_and_keeps_the_files(
+def test_stop_leaves_nothing_running_and_the_next_start_finds_the_data(
     servers: EmbeddedServers, directory: Path
 ) -> None:
-    stopped = pids(servers)
-    assert remains(directory)
-    client = psycopg.connect(servers.urls.postgres_url)  # does not keep PostgreSQL waiting
+    urls, stopped = servers.urls, pids(servers)
+    execute(urls, "CREATE TABLE kept AS SELECT 1 AS a")
+    insert(urls, "kept")
+    client = psycopg.connect(urls.postgres_url)  # does not keep PostgreSQL waiting
     client.execute("SELECT 1")
+    assert remains(directory)
+
     servers.stop()
     client.close()
     assert remains(directory) == []
+    assert not any(is_alive(pid) for pid in stopped)
     assert [server.pid for server in servers.status()] == [None, None]
     assert {path.name for path in directory.iterdir()} == {".gitignore", "mongod", "postgres"}
     ended = [server.log.read_text().rstrip().splitlines()[-1] for server in servers.status()]
     assert "database system is shut down" in ended[0]
     assert json.loads(ended[1])["attr"] == {"exitCode": 0}
-    assert not any(is_alive(pid) for pid in stopped)
     servers.stop()
+
+    assert servers.start() == urls
+    assert set(pids(servers)).isdisjoint(stopped)
+    assert query(urls, "TABLE kept") == [(1,)]
+    assert "kept" in keys(urls)
 
 
 def test_killed_servers_start_again_with_their_data(
@@ -258,6 +279,7 @@ def test_a_taken_port_is_replaced_also_in_a_replica_set(tmp_path: Path) -> None:
             with client.start_session() as session, session.start_transaction():
                 client["nextcrm"]["Users"].insert_one({"_id": 1}, session=session)
             assert client["nextcrm"]["Users"].count_documents({}) == 1
+        shutil.rmtree(tmp_path / "mongod")  # a server is found without its files, too
     finally:
         servers.stop()
     assert remains(tmp_path) == []
@@ -266,28 +288,6 @@ def test_a_taken_port_is_replaced_also_in_a_replica_set(tmp_path: Path) -> None:
 def test_a_single_server_does_not_pass_for_a_replica_set(servers: EmbeddedServers) -> None:
     with pytest.raises(EmbeddedServerError, match="not as a replica set"):
         EmbeddedServers(servers.directory, replica_set=True).start_mongod()
-
-
-def test_processes_that_start_at_once_share_the_servers_that_outlive_them(tmp_path: Path) -> None:
-    script = (
-        "import pathlib, sys; from migration_assets.embedded import EmbeddedServers as E; "
-        "u = E(pathlib.Path(sys.argv[1]), durable=False).start(); "
-        "print(u.mongodb_url, u.postgres_url)"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    servers = EmbeddedServers(tmp_path)
-    try:
-        started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        said = [process.communicate()[0] for process in started]
-        urls = servers.urls
-        assert said == [f"{urls.mongodb_url} {urls.postgres_url}\n"] * 2
-        assert query(urls, "SELECT 1") == [(1,)]
-        assert keys(urls) == []
-        for pid in pids(servers):
-            assert os.getsid(pid) not in (os.getsid(0), *(process.pid for process in started))
-    finally:
-        servers.stop()
-    assert remains(tmp_path) == []
 
 
 def test_fresh_databases_are_empty_apart_and_dropped(servers: EmbeddedServers) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -10,6 +12,9 @@ from migration_assets.assets.keys import source_key, table_key
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import junction_of, source_of
 from migration_assets.validation.evidence import Evidence, Severity
+
+Metadata = dict[str, Any]
+"""What Dagster takes as metadata."""
 
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
 
@@ -48,10 +53,10 @@ def column_lineage(table: sa.Table) -> dg.TableColumnLineage:
     return dg.TableColumnLineage({column.name: _inputs(table, column) for column in table.columns})
 
 
-def load_metadata(result: LoadResult) -> dict[str, dg.MetadataValue[object] | int | float | str]:
+def load_metadata(result: LoadResult) -> Metadata:
     """Returns what a load did, as the metadata of its materialization: counts, seconds, rates."""
     merged = result.merged
-    counts = {
+    counts: Metadata = {
         "dagster/row_count": result.rows,
         "documents": result.documents,
         "rejected": result.rejected,
@@ -67,12 +72,12 @@ def load_metadata(result: LoadResult) -> dict[str, dg.MetadataValue[object] | in
     }
     counts |= {kind: count for kind, count in {**result.lossless, **result.lossy}.items() if count}
     counts |= {f"seconds: {stage}": round(spent, 3) for stage, spent in result.stages.items()}
-    return dict(counts)
+    return counts
 
 
 def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
     """Returns evidence as the result of its asset check."""
-    metadata: dict[str, object] = dict(evidence.counts)
+    metadata: Metadata = dict(evidence.counts)
     metadata["failures"] = evidence.failures
     if evidence.next_step:
         metadata["what to do"] = evidence.next_step

@@ -104,7 +104,11 @@ def sign_off(
         ],
         schema=dg.TableSchema([dg.TableColumn(name) for name in ("table", "what", "what to do")]),
     )
-    metadata = {"verdict": made.word, "checks": made.checks, "findings": findings}
+    metadata: describe.Metadata = {
+        "verdict": made.word,
+        "checks": made.checks,
+        "findings": findings,
+    }
     if not made.is_go:
         context.log_event(dg.AssetObservation(SIGN_OFF, metadata=metadata))
         raise dg.Failure(

@@ -1,29 +1,31 @@
-"""A column at a time: fast where every value is of the expected type, value by value where not.
+"""A column at a time: fast where a value is as expected, value by value where it is not.
 
 The guard of the fast path is the set of Python types that the BSON of the column decoded to, so a value
-that does not fit cannot slip through; the slow path applies the rules of ``values`` and says what
-each did. One such value slows down its own column of its own batch, and nothing else.
+that does not fit cannot slip through. What is odd goes through the rules of ``values``, which say what
+each did; the clean values around it stay on the fast path.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
 import polars as pl
 from bson import Int64, ObjectId
 
-from migration_assets.conversion.extended_json import relaxed
+from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import (
     INTEGER_RANGE,
     RULES,
     Finding,
     Kind,
     Loaded,
+    Outcome,
     iso_8601,
 )
 from migration_assets.identity import document_uuid, each_uuid, hex_uuids, object_id_uuids
@@ -47,6 +49,7 @@ DTYPES: Mapping[Rule, pl.DataType] = {
 """Polars type of the converted column; UUIDs are 32 hex digits."""
 
 _NONE = type(None)
+_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _binary: Callable[[ObjectId], bytes] = attrgetter("binary")
 
 
@@ -90,152 +93,251 @@ def convert_column(
         identifiers: The `_id` of each document, for a derived time.
         loaded: The ids that a reference may point to.
     """
-    converter = _Converter(name, source, loaded)
-    fast = _FAST[source.rule](values, source, loaded)
-    if fast is not None:
-        series = fast.alias(name)
-        if source.missing is Missing.NULL or not series.null_count():
-            return ConvertedColumn(series)
-    return converter.one_by_one(values, identifiers)
+    series, odd = _FAST[source.rule](values, source, loaded)
+    if source.missing not in (Missing.NULL, Missing.EMPTY_ARRAY) and series.null_count() > len(odd):
+        odd = sorted({*odd, *(row for row, value in enumerate(values) if value is None)})
+    series = series.alias(name)
+    if not odd:
+        return ConvertedColumn(series)
+    return _with_odd(series, odd, source, values, identifiers, loaded)
 
 
-@dataclass(frozen=True, slots=True)
-class _Converter:
-    """The slow path: a column value by value."""
-
-    name: str
-    source: Source
-    loaded: Loaded
-
-    def one_by_one(self, values: Sequence[Any], identifiers: Sequence[Any]) -> ConvertedColumn:
-        rule = RULES[self.source.rule]
-        is_nullable = self.source.missing in (Missing.NULL, Missing.EMPTY_ARRAY)
-        converted: list[Any] = []
-        findings: list[tuple[int, Finding]] = []
-        rejections: list[tuple[int, str]] = []
-        for row, value in enumerate(values):
-            if value is None:
-                stand_in, finding = self._missing(identifiers[row])
-                converted.append(stand_in)
-                if finding is not None:
-                    findings.append((row, finding))
-                elif stand_in is None and not is_nullable:
-                    rejections.append((row, "missing or null, and the column is NOT NULL"))
-                continue
-            outcome = rule(value, self.source, self.loaded)
-            converted.append(outcome.value)
-            if outcome.value is None and not is_nullable:
-                rejections.append((row, outcome.findings[0].reason))
-                continue
-            for finding in outcome.findings:
-                is_nulled = finding.kind is Kind.UNCONVERTIBLE
-                findings.append((row, replace(finding, kind=Kind.NULLED) if is_nulled else finding))
-        return ConvertedColumn(self._series(converted), findings, rejections)
-
-    def _missing(self, identifier: Any) -> tuple[Any, Finding | None]:
-        match self.source.missing:
-            case Missing.EMPTY_ARRAY:
-                return [], None
-            case Missing.DEFAULT:
-                return self.source.default, Finding(Kind.DEFAULTED, "missing or null")
-            case Missing.OBJECT_ID_TIME if isinstance(identifier, ObjectId):
-                milliseconds = int.from_bytes(identifier.binary[:4], "big") * 1000
-                derived = Finding(Kind.DERIVED, "the ObjectId's own time")
-                is_text = self.source.rule is Rule.TEXT
-                return (iso_8601(milliseconds) if is_text else milliseconds), derived
-            case _:
-                return None, None
-
-    def _series(self, values: list[Any]) -> pl.Series:
-        match self.source.rule:
-            case Rule.REFERENCE:
-                values = [None if value is None else value.hex() for value in values]
-            case Rule.REFERENCE_ARRAY:
-                values = [[item.hex() for item in value] for value in values]
-            case Rule.TIMESTAMP:
-                return pl.Series(self.name, values, dtype=pl.Int64).cast(pl.Datetime("ms"))
-            case _:
-                pass
-        return pl.Series(self.name, values, dtype=DTYPES[self.source.rule])
+def _with_odd(
+    series: pl.Series,
+    odd: Sequence[int],
+    source: Source,
+    values: Sequence[Any],
+    identifiers: Sequence[Any],
+    loaded: Loaded,
+) -> ConvertedColumn:
+    """Puts the odd values of a column in their places, one by one."""
+    is_nullable = source.missing in (Missing.NULL, Missing.EMPTY_ARRAY)
+    converted: list[Any] = []
+    findings: list[tuple[int, Finding]] = []
+    rejections: list[tuple[int, str]] = []
+    for row in odd:
+        if values[row] is None:
+            outcome = _missing(source, identifiers[row])
+        else:
+            outcome = RULES[source.rule](values[row], source, loaded)
+        converted.append(outcome.value)
+        if outcome.value is None and not is_nullable:
+            rejections.append((row, _reason(outcome)))
+            continue
+        for finding in outcome.findings:
+            is_nulled = finding.kind is Kind.UNCONVERTIBLE
+            findings.append((row, replace(finding, kind=Kind.NULLED) if is_nulled else finding))
+    places = pl.Series(odd, dtype=pl.UInt32)
+    whole = _scattered(series, places, _series(source.rule, converted))
+    return ConvertedColumn(whole, findings, rejections)
 
 
-def _strings(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _scattered(series: pl.Series, places: pl.Series, values: pl.Series) -> pl.Series:
+    """Returns a column with some of its values replaced."""
+    if len(places) == len(series):
+        return values.alias(series.name)
+    if not isinstance(series.dtype, pl.List):
+        return series.scatter(places, values)
+    # polars 2.1 cannot scatter lists: take each from the values where there is one.
+    chosen = pl.Series([-1] * len(series), dtype=pl.Int64)
+    chosen = chosen.scatter(places, pl.Series(range(len(places)), dtype=pl.Int64))
+    taken = values.gather(chosen.clip(0))
+    return taken.zip_with(chosen >= 0, series).alias(series.name)
+
+
+def _reason(outcome: Outcome) -> str:
+    if not outcome.findings:
+        return "missing or null, and the column is NOT NULL"
+    return outcome.findings[0].reason
+
+
+def _missing(source: Source, identifier: Any) -> Outcome:
+    """Returns what stands for a missing or null value of a NOT NULL column (section 5)."""
+    match source.missing:
+        case Missing.DEFAULT:
+            return Outcome(source.default, (Finding(Kind.DEFAULTED, "missing or null"),))
+        case Missing.OBJECT_ID_TIME if isinstance(identifier, ObjectId):
+            milliseconds = int.from_bytes(identifier.binary[:4], "big") * 1000
+            value = iso_8601(milliseconds) if source.rule is Rule.TEXT else milliseconds
+            return Outcome(value, (Finding(Kind.DERIVED, "the ObjectId's own time"),))
+        case _:
+            return Outcome(None)
+
+
+def _series(rule: Rule, values: list[Any]) -> pl.Series:
+    match rule:
+        case Rule.REFERENCE:
+            values = [None if value is None else value.hex() for value in values]
+        case Rule.REFERENCE_ARRAY:
+            values = [[item.hex() for item in value] for value in values]
+        case Rule.TIMESTAMP:
+            return pl.Series(values, dtype=pl.Int64).cast(pl.Datetime("ms"))
+        case _:
+            pass
+    return pl.Series(values, dtype=DTYPES[rule])
+
+
+Fast = tuple[pl.Series, list[int]]
+"""The column with NULL in the odd rows, and those rows, which are converted one by one."""
+
+
+def _split(values: Sequence[Any], *kinds: type) -> tuple[Sequence[Any], list[int]]:
+    """Returns the values with None for those of another type, and where those are."""
+    expected = {*kinds, _NONE}
+    if expected.issuperset(map(type, values)):
+        return values, []
+    odd = [row for row, value in enumerate(values) if type(value) not in expected]
+    plain = list(values)
+    for row in odd:
+        plain[row] = None
+    return plain, odd
+
+
+def _without(series: pl.Series, odd: list[int], are_odd: pl.Series) -> Fast:
+    """Moves further rows of a column to the odd ones."""
+    if not are_odd.any():
+        return series, odd
+    more = are_odd.fill_null(value=False)
+    rest = series.to_frame("kept").select(pl.when(~more).then("kept")).to_series()
+    return rest, sorted({*odd, *more.arg_true().to_list()})
+
+
+def _strings(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    if not {str, _NONE}.issuperset(map(type, values)):
-        return None
-    series = pl.Series(values, dtype=pl.String)
-    return None if series.str.contains("\x00", literal=True).any() else series
+    plain, odd = _split(values, str)
+    series = pl.Series(plain, dtype=pl.String)
+    return _without(series, odd, series.str.contains("\x00", literal=True))
 
 
-def _labels(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _labels(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del loaded
-    if not {str, _NONE}.issuperset(map(type, values)):
-        return None
-    return pl.Series(values, dtype=pl.String) if {*source.labels, None}.issuperset(values) else None
+    plain, odd = _split(values, str)
+    series = pl.Series(plain, dtype=pl.String)
+    return _without(series, odd, ~series.is_in(list(source.labels)))
 
 
-def _integers(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _integers(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del loaded
-    if not {int, Int64, _NONE}.issuperset(map(type, values)):
-        return None
-    series = pl.Series(values, dtype=pl.Int64)
-    low, high = INTEGER_RANGE
-    fits = source.rule is Rule.BIGINT or series.is_between(low, high).all()
-    return series if fits else None
+    plain, odd = _split(values, int, Int64)
+    series = pl.Series(plain, dtype=pl.Int64)
+    if source.rule is Rule.BIGINT:
+        return series, odd
+    return _without(series, odd, ~series.is_between(*INTEGER_RANGE))
 
 
-def _booleans(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _booleans(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    fits = {bool, _NONE}.issuperset(map(type, values))
-    return pl.Series(values, dtype=pl.Boolean) if fits else None
+    plain, odd = _split(values, bool)
+    return pl.Series(plain, dtype=pl.Boolean), odd
 
 
-def _dates(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _dates(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
     # Every date that Python's calendar has, PostgreSQL's has too.
-    fits = {datetime, _NONE}.issuperset(map(type, values))
+    plain, odd = _split(values, datetime)
     # Built in microseconds: three times as fast in polars 2.1 as in milliseconds.
-    return pl.Series(values, dtype=pl.Datetime("us")).cast(pl.Datetime("ms")) if fits else None
+    return pl.Series(plain, dtype=pl.Datetime("us")).cast(pl.Datetime("ms")), odd
 
 
-def _json(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _json(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    texts = [None if value is None else relaxed(value) for value in values]
-    has_nul = any("\\u0000" in text for text in texts if text is not None)
-    return None if has_nul else pl.Series(texts, dtype=pl.String)
+    series = pl.Series(relaxed_texts(values), dtype=pl.String)
+    return _without(series, [], series.str.contains("\\u0000", literal=True))
 
 
-def _string_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
+def _string_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    if not {list, _NONE}.issuperset(map(type, values)):
-        return None
-    arrays = [value or [] for value in values]
-    if not {str}.issuperset(map(type, chain.from_iterable(arrays))):
-        return None
-    if any("\x00" in text for text in chain.from_iterable(arrays)):
-        return None
-    return pl.Series(arrays, dtype=pl.List(pl.String))
+    arrays, odd = _arrays(values, str)
+    nul = [row for row, array in enumerate(arrays) if any("\x00" in text for text in array)]
+    for row in nul:
+        arrays[row] = []
+    return pl.Series(arrays, dtype=pl.List(pl.String)), sorted(odd + nul)
 
 
-def _references(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
-    if not {ObjectId, _NONE}.issuperset(map(type, values)):
-        return None
+def _arrays(values: Sequence[Any], kind: type) -> tuple[list[list[Any]], list[int]]:
+    """Returns the arrays whose elements are all of one type, and where the others are."""
+    plain, odd = _split(values, list)
+    arrays = [value or [] for value in plain]
+    if {kind}.issuperset(map(type, chain.from_iterable(arrays))):
+        return arrays, odd
+    mixed = [row for row, array in enumerate(arrays) if not {kind}.issuperset(map(type, array))]
+    for row in mixed:
+        arrays[row] = []
+    return arrays, sorted(odd + mixed)
+
+
+def _references(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     assert source.references is not None
-    uuids = object_id_uuids(b"".join([value.binary for value in values if value is not None]))
-    if not loaded.rows[source.references].issuperset(each_uuid(uuids)):
-        return None
+    plain, odd = _split(values, ObjectId)
+    uuids = object_id_uuids(b"".join([value.binary for value in plain if value is not None]))
     found = iter(hex_uuids(uuids))
-    texts = [None if value is None else next(found) for value in values]
-    return pl.Series(texts, dtype=pl.String)
+    series = pl.Series([None if value is None else next(found) for value in plain], dtype=pl.String)
+    unknown = set(each_uuid(uuids)) - loaded.rows[source.references]
+    if not unknown:
+        return series, odd
+    return _without(series, odd, series.is_in([each.hex() for each in unknown]))
 
 
-def _slow(values: Sequence[Any], source: Source, loaded: Loaded) -> pl.Series | None:
-    """Stands for the rules whose columns are too few to need a fast path."""
-    del values, source, loaded
-    return None
+def _reference_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
+    assert source.references is not None
+    arrays, odd = _arrays(values, ObjectId)
+    flat = object_id_uuids(b"".join([each.binary for each in chain.from_iterable(arrays)]))
+    if not loaded.rows[source.references].issuperset(each_uuid(flat)):
+        return _all_odd(values, DTYPES[Rule.REFERENCE_ARRAY])
+    return _regrouped(hex_uuids(flat), arrays), odd
 
 
-_FAST: Mapping[Rule, Callable[[Sequence[Any], Source, Loaded], pl.Series | None]] = {
+def _reference_texts(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
+    plain, odd = _split(values, str)
+    texts = _resolved_texts([value for value in plain if value is not None], source, loaded)
+    if texts is None:
+        return _all_odd(values, pl.String())
+    found = iter(texts)
+    return pl.Series(
+        [None if value is None else next(found) for value in plain], dtype=pl.String
+    ), odd
+
+
+def _reference_text_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
+    arrays, odd = _arrays(values, str)
+    texts = _resolved_texts(list(chain.from_iterable(arrays)), source, loaded)
+    if texts is None:
+        return _all_odd(values, DTYPES[Rule.REFERENCE_TEXT_ARRAY])
+    return _regrouped(texts, arrays), odd
+
+
+def _resolved_texts(texts: list[str], source: Source, loaded: Loaded) -> list[str] | None:
+    """Returns the UUIDs as text of ObjectIds as text, None where one of them is anything else."""
+    assert source.references is not None
+    documents = loaded.documents[source.references]
+    if not loaded.has_only_object_ids(source.references):
+        return None  # one of its `_id`s might be a text of 24 hex digits
+    if not all(map(_OBJECT_ID.fullmatch, texts)):
+        return None
+    uuids = object_id_uuids(bytes.fromhex("".join(texts)))
+    if not documents.issuperset(each_uuid(uuids)):
+        return None
+    return [
+        f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}"
+        for each in hex_uuids(uuids)
+    ]
+
+
+def _regrouped(elements: list[str], arrays: list[list[Any]]) -> pl.Series:
+    """Returns elements in arrays as long as the given ones."""
+    following = iter(elements)
+    grouped = [list(islice(following, len(array))) for array in arrays]
+    return pl.Series(grouped, dtype=pl.List(pl.String))
+
+
+def _all_odd(values: Sequence[Any], dtype: pl.DataType) -> Fast:
+    """Returns that every value of a column goes one by one."""
+    empty: list[Any] = [[] if isinstance(dtype, pl.List) else None] * len(values)
+    odd = [row for row, value in enumerate(values) if value is not None]
+    return pl.Series(empty, dtype=dtype), odd
+
+
+_FAST: Mapping[Rule, Callable[[Sequence[Any], Source, Loaded], Fast]] = {
     Rule.TEXT: _strings,
     Rule.INTEGER: _integers,
     Rule.BIGINT: _integers,
@@ -245,7 +347,7 @@ _FAST: Mapping[Rule, Callable[[Sequence[Any], Source, Loaded], pl.Series | None]
     Rule.JSON: _json,
     Rule.TEXT_ARRAY: _string_arrays,
     Rule.REFERENCE: _references,
-    Rule.REFERENCE_ARRAY: _slow,
-    Rule.REFERENCE_TEXT: _slow,
-    Rule.REFERENCE_TEXT_ARRAY: _slow,
+    Rule.REFERENCE_ARRAY: _reference_arrays,
+    Rule.REFERENCE_TEXT: _reference_texts,
+    Rule.REFERENCE_TEXT_ARRAY: _reference_text_arrays,
 }

@@ -32,6 +32,8 @@ TIMESTAMP_END = 9_224_318_016_000_000
 INTEGER_RANGE = (-(2**31), 2**31 - 1)
 BIGINT_RANGE = (-(2**63), 2**63 - 1)
 
+_FROM_OBJECT_ID = 7
+"""The version of the UUIDs that are made from ObjectIds (section 4)."""
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
 _DIGITS = re.compile(r"-?[0-9]+")
@@ -95,6 +97,10 @@ class Loaded:
 
     rows: Mapping[str, frozenset[bytes]]
     documents: Mapping[str, frozenset[bytes]]
+
+    def has_only_object_ids(self, collection: str) -> bool:
+        """Whether every `_id` of a collection held in ``documents`` is an ObjectId."""
+        return all(each[6] >> 4 == _FROM_OBJECT_ID for each in self.documents[collection])
 
 
 NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")

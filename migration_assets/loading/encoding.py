@@ -14,13 +14,16 @@ _LAST_PLAIN = 253_402_300_799_999
 """The last millisecond of 9999; after it, polars writes a sign that PostgreSQL does not read."""
 
 
+_TIMESTAMP = "%Y-%m-%d %H:%M:%S%.3f"
+
+
 def csv(frame: pl.DataFrame) -> bytes:
     """Returns the rows of a frame for ``COPY ... FROM STDIN (FORMAT csv)``."""
     written = io.BytesIO()
     encoded = frame.with_columns(
         _encoded(series) for series in frame if isinstance(series.dtype, pl.List | pl.Datetime)
     )
-    encoded.write_csv(written, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.3f")
+    encoded.write_csv(written, include_header=False, datetime_format=_TIMESTAMP)
     return written.getvalue()
 
 
@@ -30,10 +33,13 @@ def _encoded(series: pl.Series) -> pl.Series:
 
 def _timestamps(series: pl.Series) -> pl.Series:
     milliseconds = series.to_physical()
-    if milliseconds.is_between(_FIRST_PLAIN, _LAST_PLAIN).all():
+    beyond = ~milliseconds.is_between(_FIRST_PLAIN, _LAST_PLAIN)
+    places = beyond.fill_null(value=False).arg_true()
+    if places.is_empty():
         return series
-    literals = [None if each is None else timestamp_literal(each) for each in milliseconds]
-    return pl.Series(series.name, literals, dtype=pl.String)
+    literals = [timestamp_literal(each) for each in milliseconds.gather(places)]
+    plain = series.scatter(places, None).dt.strftime(_TIMESTAMP)
+    return plain.scatter(places, pl.Series(literals, dtype=pl.String))
 
 
 def _array_literals(series: pl.Series) -> pl.Series:

@@ -6,8 +6,8 @@ describes get values by their rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from random import Random
 from types import MappingProxyType
 
@@ -19,7 +19,6 @@ from migration_assets.sample.population import LEAST, Population
 from migration_assets.sample.relations import Relations
 from migration_assets.sample.values import (
     ABSENT,
-    EPOCH,
     Draw,
     Field,
     field_of,
@@ -41,7 +40,7 @@ def _written(template: str, **parts: Draw) -> Draw:
     names = tuple(parts)
     draws = tuple(parts.values())
 
-    def draw(random: Random, number: int, created: int) -> object:
+    def draw(random: Random, number: int, created: datetime) -> object:
         values = [part(random, number, created) for part in draws]
         return template.format_map(dict(zip(names, values, strict=True)))
 
@@ -53,27 +52,27 @@ def _digits(count: int) -> Draw:
     return lambda random, _number, _created: f"{int(random.random() * size):0{count}}"
 
 
-def _number(_random: Random, number: int, _created: int) -> object:
+def _number(_random: Random, number: int, _created: datetime) -> object:
     return number
 
 
-def _prose(random: Random, number: int, created: int) -> object:
+def _prose(random: Random, number: int, created: datetime) -> object:
     count = 1 + int(random.random() * random.random() * 12)
     size = len(words.SENTENCES)
     separator = "\n" if count > 4 else " "
     return separator.join([words.SENTENCES[int(random.random() * size)] for _ in range(count)])
 
 
-def _birthday(random: Random, number: int, created: int) -> object:
+def _birthday(random: Random, number: int, created: datetime) -> object:
     year, month, day = (int(random.random() * size) for size in (70, 12, 28))
     return f"{1940 + year}-{1 + month:02}-{1 + day:02}"
 
 
-def _created_text(random: Random, number: int, created: int) -> object:
-    return f"{(EPOCH + timedelta(seconds=created)).isoformat()}.{int(random.random() * 1000):03}Z"
+def _created_text(random: Random, number: int, created: datetime) -> object:
+    return f"{created.isoformat()}.{int(random.random() * 1000):03}Z"
 
 
-def _item(random: Random, number: int, created: int) -> object:
+def _item(random: Random, number: int, created: datetime) -> object:
     quantity = 1 + int(random.random() * 20)
     price = random.random() * 10 ** int(random.random() * 6)
     return {
@@ -83,11 +82,11 @@ def _item(random: Random, number: int, created: int) -> object:
         "unit_price": price,
         "total": price * quantity,
         "stock_id": Int64(random.getrandbits(52)),
-        "delivered": EPOCH + timedelta(milliseconds=created * 1000 + random.getrandbits(36)),
+        "delivered": created + timedelta(milliseconds=random.getrandbits(36)),
         "vat": {"rate": 21, "included": random.random() < 0.5, "note": None},
         "discounts": [],
         "attributes": {},
-        "product": ObjectId(created.to_bytes(4, "big") + random.randbytes(8)),
+        "product": ObjectId(random.randbytes(12)),
     }
 
 
@@ -345,33 +344,28 @@ class Collection:
         random = self._population.random(self.name)
         stride = len(ids) // LEAST
         draws = [(field.name, field.draw) for field in self.fields]
-        turns = {stride * turn: self._scheduled(turn) for turn in range(LEAST)}
+        turns = {
+            stride * turn: [(field.name, field.turns[turn]) for field in self.fields]
+            for turn in range(LEAST)
+        }
         for number in range(len(ids)):
             document: Document = {"_id": ids[number]}
             _draw(document, turns.get(number, draws), random, number, ids.created(number))
             self._relations.fill(document, number)
             yield document
 
-    def document(self, identifier: object, number: int, created: int, *key: object) -> Document:
+    def document(self, identifier: object, number: int, created: datetime) -> Document:
         """Returns a document of ordinary values, without the arrays of its relations.
 
         Args:
             identifier: Its `_id`.
-            number: A number that no other document has.
-            created: When it was created, in seconds since 1970.
-            key: What its values depend on.
+            number: A number that no other document has; its values depend on it.
+            created: When it was created.
         """
         document: Document = {"_id": identifier}
         draws = [(field.name, field.ordinary) for field in self.fields]
-        _draw(document, draws, self._population.random(self.name, *key), number, created)
+        _draw(document, draws, self._population.random(self.name, number), number, created)
         return document
-
-    def _scheduled(self, turn: int) -> list[tuple[str, Draw]]:
-        return [(field.name, _at(field, turn)) for field in self.fields]
-
-
-def _at(field: Field, turn: int) -> Callable[[Random, int, int], object]:
-    return lambda random, number, created: field.scheduled(turn, random, number, created)
 
 
 def _draw(
@@ -379,7 +373,7 @@ def _draw(
     draws: list[tuple[str, Draw]],
     random: Random,
     number: int,
-    created: int,
+    created: datetime,
 ) -> None:
     for name, draw in draws:
         value = draw(random, number, created)

@@ -33,10 +33,9 @@ from migration_assets.model import (
 )
 from migration_assets.sample.documents import Collection, Document
 from migration_assets.sample.ledger import Entry, Expectation, Fault
-from migration_assets.sample.population import START, Population
+from migration_assets.sample.population import BEGINNING, EPOCH, Population
 from migration_assets.sample.values import (
     ABSENT,
-    EPOCH,
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,
     SECRET_PREFIX,
@@ -107,9 +106,9 @@ class Extra:
 
     def document(self, collection: Collection) -> Document:
         """Returns the document as it is stored."""
-        created = START
+        created = BEGINNING
         if isinstance(self.identifier, ObjectId):
-            created = int(self.identifier.generation_time.timestamp())
+            created = self.identifier.generation_time.replace(tzinfo=None)
         document = collection.document(self.identifier, self.number, created)
         document.update(self.fields)
         return {name: value for name, value in document.items() if value is not ABSENT}
@@ -143,7 +142,7 @@ class Hand:
 
     def moment(self) -> datetime:
         """Returns a time in the years of the sample, to the millisecond."""
-        return EPOCH + timedelta(milliseconds=START * 1000 + self.random.getrandbits(36))
+        return BEGINNING + timedelta(milliseconds=self.random.getrandbits(36))
 
     def stranger(self) -> ObjectId:
         """Returns the id of a clean document, which knows nothing of this one."""

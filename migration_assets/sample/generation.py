@@ -38,7 +38,7 @@ def generate(
     The clean documents depend on scale and seed alone; faulty ones are added to them.
 
     Args:
-        database: An empty database.
+        database: A database without documents.
         scale: Size; 1 is about 27,000 documents and 21,000 pairs.
         seed: Same seed and scale, same bytes.
         dirty: Faults for each clean document, 0 to 1. Above 0, every kind of fault occurs at least
@@ -49,12 +49,13 @@ def generate(
         What was written, with an entry for each fault.
 
     Raises:
-        ValueError: The database is not empty, or a number is out of range.
+        ValueError: The database has documents, or a number is out of range.
     """
     if not 0 <= dirty <= 1:
         raise ValueError(f"dirty must be between 0 and 1, not {dirty}")
-    if database.list_collection_names():
-        raise ValueError(f"the database {database.name} is not empty")
+    for name in database.list_collection_names():
+        if database[name].find_one({}, {"_id": True}) is not None:
+            raise ValueError(f"the database {database.name} is not empty: it has {name}")
     population = Population(scale=scale, seed=seed)
     added = extras(population, dirty) if dirty else {}
     entries: list[Entry] = []

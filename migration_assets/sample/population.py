@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from random import Random
@@ -17,8 +18,10 @@ from bson import ObjectId
 
 from migration_assets.model import ENTITIES
 
+EPOCH = datetime(1970, 1, 1)
 START = 1_609_459_200
 """When the company began to use the application: 2021-01-01, in seconds."""
+BEGINNING = EPOCH + timedelta(seconds=START)
 SPAN = 4 * 365 * 86_400
 """How long it has used it, in seconds."""
 LEAST = 12
@@ -51,16 +54,16 @@ SIZES: Mapping[str, int] = MappingProxyType(
 
 PAIRS: Mapping[str, int] = MappingProxyType(
     {
-        "AccountWatchers": 1700,
-        "BoardWatchers": 340,
-        "ContactsToOpportunities": 2000,
-        "DocumentsToAccounts": 2800,
-        "DocumentsToContacts": 3900,
-        "DocumentsToCrmAccountsTasks": 2200,
-        "DocumentsToInvoices": 2200,
-        "DocumentsToLeads": 2000,
-        "DocumentsToOpportunities": 2200,
-        "DocumentsToTasks": 4000,
+        "AccountWatchers": 1600,
+        "BoardWatchers": 330,
+        "ContactsToOpportunities": 1800,
+        "DocumentsToAccounts": 2500,
+        "DocumentsToContacts": 3500,
+        "DocumentsToCrmAccountsTasks": 2000,
+        "DocumentsToInvoices": 2000,
+        "DocumentsToLeads": 1800,
+        "DocumentsToOpportunities": 2000,
+        "DocumentsToTasks": 3700,
     }
 )
 """Pairs drawn for a relation at scale 1; a few of them coincide."""
@@ -80,7 +83,7 @@ EXTREME_IDS: Mapping[str, tuple[ObjectId, ...]] = MappingProxyType(
 
 _BURST = 3
 _PROCESSES = 8
-_CACHED = 1 << 14
+_CACHED = 1 << 16
 _pack = struct.Struct(">IQ").pack
 
 
@@ -113,10 +116,13 @@ class Ids:
             return self._extremes[number]
         process = self._processes[number * _PROCESSES // self._count]
         counter = (self._first + number) & 0xFFFFFF
-        return ObjectId(_pack(self.created(number), process | counter))
+        return ObjectId(_pack(self._seconds(number), process | counter))
 
-    def created(self, number: int) -> int:
-        """Returns when a document was created, in seconds since 1970."""
+    def created(self, number: int) -> datetime:
+        """Returns when a document was created: the time in its id."""
+        return EPOCH + timedelta(seconds=self._seconds(number))
+
+    def _seconds(self, number: int) -> int:
         return START + number // _BURST * _BURST * SPAN // self._count
 
 

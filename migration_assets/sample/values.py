@@ -31,19 +31,15 @@ from bson.datetime_ms import DatetimeMS
 
 from migration_assets.model import ENTITIES, Missing, Rule, Source, sources, unique_columns
 from migration_assets.sample import words
-from migration_assets.sample.population import LEAST, START, Population
+from migration_assets.sample.population import EPOCH, LEAST, Population
 
-Draw = Callable[[Random, int, int], object]
-"""Makes a value from a source of random numbers, the document's number and its creation (seconds)."""
+Draw = Callable[[Random, int, datetime], object]
+"""Makes a value from a source of random numbers, the document's number and when it was created."""
 
 ABSENT: Final[object] = object()
 """Stands for a field that the document does not have."""
 
-_ORDINARY: Final[object] = object()
-"""Stands for an ordinary value in :attr:`Field.turns`."""
-
 SECRET_PREFIX = "SECRET-"  # noqa: S105 - what marks a fake secret, so that a leak can be found
-EPOCH = datetime(1970, 1, 1)
 
 FIRST_TIMESTAMP = -210_866_803_200_000
 """The earliest millisecond of PostgreSQL's timestamp: 4714-11-24 BC."""
@@ -205,19 +201,16 @@ def whole(low: int, high: int) -> Draw:
 
 def moment(low: int, high: int) -> Draw:
     """Returns what draws a time between low and high seconds after the document's creation."""
-    low, size = low * 1000, (high - low) * 1000
-
-    def draw(random: Random, _number: int, created: int) -> object:
-        milliseconds = created * 1000 + low + int(random.random() * size)
-        return EPOCH + timedelta(milliseconds=milliseconds)
-
-    return draw
+    steps = Random(low)  # noqa: S311 - a sample, not a secret
+    size = (high - low) * 1000
+    delays = [timedelta(seconds=low, milliseconds=int(steps.random() * size)) for _ in range(_POOL)]
+    return lambda random, _number, created: created + delays[int(random.random() * _POOL)]
 
 
 def several(draw: Draw, most: int) -> Draw:
     """Returns what draws a list of up to so many values."""
 
-    def draws(random: Random, number: int, created: int) -> object:
+    def draws(random: Random, number: int, created: datetime) -> object:
         return [draw(random, number, created) for _ in range(int(random.random() * (most + 1)))]
 
     return draws
@@ -228,7 +221,7 @@ def identifier(population: Population, collection: str) -> Draw:
     ids = population.ids(collection)
     size = len(ids)
 
-    def draw(random: Random, _number: int, _created: int) -> object:
+    def draw(random: Random, _number: int, _created: datetime) -> object:
         drawn = random.random()
         return ids[int(drawn * drawn * size)]
 
@@ -240,7 +233,7 @@ def as_hex(draw: Draw) -> Draw:
     return lambda random, number, created: str(draw(random, number, created))
 
 
-def secret(random: Random, _number: int, _created: int) -> object:
+def secret(random: Random, _number: int, _created: datetime) -> object:
     """Draws a fake secret."""
     return f"{SECRET_PREFIX}{random.getrandbits(160):040x}"
 
@@ -312,18 +305,13 @@ class Field:
         name: Name of the MongoDB field.
         draw: Draws any value: mostly an ordinary one, now and then null, missing or awkward.
         ordinary: Draws an ordinary value.
-        turns: The values that a sample of any size must have, each at one of its turns.
+        turns: Draw the values of the ``LEAST`` documents that together show everything there is.
     """
 
     name: str
     draw: Draw
     ordinary: Draw
-    turns: tuple[object, ...]
-
-    def scheduled(self, turn: int, random: Random, number: int, created: int) -> object:
-        """Draws the value of one of the ``LEAST`` documents that show everything there is."""
-        value = self.turns[turn]
-        return self.ordinary(random, number, created) if value is _ORDINARY else value
+    turns: tuple[Draw, ...]
 
 
 def is_optional(source: Source) -> bool:
@@ -347,24 +335,24 @@ def field_of(
     awkward = () if unique else _awkward(source, population)
     position = _positions()[collection, source.field]
     everything = (*awkward, *(() if unique or source.secret else RARE.get(source.rule, ())))
-    turns = _turns(everything, position, optional=is_optional(source))
+    turns = _turns(everything, position, ordinary, optional=is_optional(source))
     draw = ordinary if unique else _mixed(ordinary, awkward, optional=is_optional(source))
     if source.rule in _POOLED and not unique and source.missing is not Missing.OBJECT_ID_TIME:
         random = population.random(collection, source.field)
         size = min(_POOL, len(population.ids(collection)))
-        draw = pick([draw(random, 0, START) for _ in range(size)])
+        draw = pick([draw(random, 0, EPOCH) for _ in range(size)])
     return Field(source.field, draw, ordinary, turns)
 
 
 def _mixed(ordinary: Draw, awkward: tuple[object, ...], *, optional: bool) -> Draw:
     size = len(awkward)
 
-    def required_value(random: Random, number: int, created: int) -> object:
+    def required_value(random: Random, number: int, created: datetime) -> object:
         if random.random() < _AWKWARD - _ABSENT:
             return awkward[int(random.random() * size)]
         return ordinary(random, number, created)
 
-    def optional_value(random: Random, number: int, created: int) -> object:
+    def optional_value(random: Random, number: int, created: datetime) -> object:
         drawn = random.random()
         if drawn >= _AWKWARD:
             return ordinary(random, number, created)
@@ -375,15 +363,17 @@ def _mixed(ordinary: Draw, awkward: tuple[object, ...], *, optional: bool) -> Dr
     return optional_value if optional else required_value
 
 
-def _turns(everything: tuple[object, ...], position: int, *, optional: bool) -> tuple[object, ...]:
-    """Returns null, missing and awkward values in an order that differs between columns.
+def _turns(
+    everything: tuple[object, ...], position: int, ordinary: Draw, *, optional: bool
+) -> tuple[Draw, ...]:
+    """Returns what draws null, missing and awkward values in an order that differs between columns.
 
     The columns of a rule share its values out among them: each goes on where the one before stopped.
     """
     places = LEAST - 2
     values = islice(cycle(everything), position * places, (position + 1) * places)
-    turns = [*([None, ABSENT] if optional else []), *values]
-    turns += [_ORDINARY] * (LEAST - len(turns))
+    turns = [pick([value]) for value in (*((None, ABSENT) if optional else ()), *values)]
+    turns += [ordinary] * (LEAST - len(turns))
     shift = position % LEAST
     return (*turns[shift:], *turns[:shift])
 

@@ -40,7 +40,7 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
             application_name="migration-assets",
             options="-c search_path=public -c timezone=UTC -c client_encoding=UTF8",
         )
-    with connection:
+    with connection:  # closes it
         if connection.info.server_version < OLDEST_VERSION:
             major = connection.info.server_version // 10_000
             raise TargetError(
@@ -54,15 +54,43 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
 
 @contextmanager
 def reported(where: str) -> Iterator[None]:
-    """Turns a lost connection or a refused login into a :class:`TargetError` of one line."""
+    """Turns the driver's errors into a :class:`TargetError` of one line.
+
+    The driver's own messages may quote values of a row, so the error is not chained, and only what
+    names things is repeated.
+    """
     try:
         yield
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is not None:
-            raise
-        raise TargetError(
+    except psycopg.Error as error:
+        raise _target_error(error, where) from None
+
+
+def _target_error(error: psycopg.Error, where: str) -> TargetError:
+    state = error.sqlstate
+    if state is None or state.startswith(_UNREACHABLE):
+        return TargetError(
             f"no connection: {without_urls(str(error))}",
             where=where,
-            next_step=f"Check that the server runs and that {TARGET_VARIABLE} names it and a "
-            "database on it, then start again",
-        ) from error
+            next_step=f"Check that the server runs and that {TARGET_VARIABLE} names it, a database "
+            "on it, and a role that may log in; then start again",
+        )
+    diagnosis = error.diag
+    named = {
+        "table": diagnosis.table_name,
+        "column": diagnosis.column_name,
+        "constraint": diagnosis.constraint_name,
+    }
+    about = "".join(f", {what} {name}" for what, name in named.items() if name)
+    next_step = _NEXT_STEPS.get(state[:2], "Look it up in the server's log, then start again")
+    return TargetError(
+        f"{type(error).__name__} (SQLSTATE {state}{about})", where=where, next_step=next_step
+    )
+
+
+_UNREACHABLE = ("08", "28", "3D", "57P")
+"""Classes of SQLSTATE: connection, login, no such database, shutdown."""
+
+_NEXT_STEPS = {
+    "42": "Check that the role owns the schema, or may create in it",
+    "53": "Give the server disk space, memory or connections, then start again",
+}

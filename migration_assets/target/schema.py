@@ -122,4 +122,4 @@ def _constraints() -> dict[str, str]:
 
 def _trusted(statement: str) -> LiteralString:
     """Marks a statement that was generated from the model, never from data, as a literal."""
-    return statement  # type: ignore[return-value]
+    return statement

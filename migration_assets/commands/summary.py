@@ -1,0 +1,102 @@
+"""The table that a migration ends with: a line for each PostgreSQL table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from rich.table import Table
+
+from migration_assets.model import TABLES, junction_of
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation.evidence import Layer, Severity
+
+_LINES = """
+    SELECT DISTINCT ON (l.target_table) l.target_table, l.statistics, (
+        SELECT coalesce(jsonb_object_agg(r.check_name,
+                 CASE WHEN r.load_id IS DISTINCT FROM l.id THEN 'stale' WHEN r.passed THEN 'passed'
+                      ELSE r.severity END), '{{}}')
+        FROM {results} r WHERE r.target_table = l.target_table)
+    FROM {loads} l WHERE l.finished_at IS NOT NULL
+    ORDER BY l.target_table, l.finished_at DESC
+"""
+
+_MARKS = {
+    "passed": "[green]✓[/]",
+    Severity.WARN: "[yellow]![/]",
+    Severity.ERROR: "[red]✗[/]",
+    "stale": "[yellow]stale[/]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is known of one table.
+
+    Attributes:
+        table: The table.
+        statistics: Counts and seconds of its latest load.
+        checks: For each check `passed`, `stale` or the severity of its failure.
+    """
+
+    table: str
+    statistics: Mapping[str, Any]
+    checks: Mapping[str, str]
+
+
+def lines(connection: Connection) -> list[Line]:
+    """Returns a line for each table that was loaded, in the order of loading."""
+    query = sql.SQL(_LINES).format(
+        loads=sql.Identifier(SCHEMA, bookkeeping.loads.name),
+        results=sql.Identifier(SCHEMA, bookkeeping.check_results.name),
+    )
+    found = {table: Line(table, stats, checks) for table, stats, checks in connection.execute(query)}
+    return [found[name] for name in TABLES if name in found]
+
+
+def summary_table(found: list[Line]) -> Table:
+    """Returns the lines as a table for the terminal."""
+    table = Table(title="Migration, one line for each PostgreSQL table", title_justify="left")
+    table.add_column("table")
+    for name in ("source", "rows", "rejected", "written", "seconds", "rows/s"):
+        table.add_column(name, justify="right")
+    for layer in Layer:
+        table.add_column(layer, justify="center")
+    totals = dict.fromkeys(("documents", "elements", "rows", "rejected", "written"), 0)
+    seconds = 0.0
+    for line in found:
+        numbers = line.statistics
+        merged = numbers["merged"]
+        rows = merged["inserted"] + merged["updated"] + merged["unchanged"]
+        written = merged["inserted"] + merged["updated"] + merged["deleted"]
+        is_pairs = junction_of(TABLES[line.table]) is not None
+        totals["elements" if is_pairs else "documents"] += numbers["documents"]
+        totals["rows"] += rows
+        totals["rejected"] += numbers["rejected"]
+        totals["written"] += written
+        seconds += numbers["seconds"]
+        table.add_row(
+            line.table,
+            f"{numbers['documents']:,}" + (" pairs" if is_pairs else ""),
+            f"{rows:,}",
+            f"{numbers['rejected']:,}",
+            f"{written:,}",
+            f"{numbers['seconds']:.2f}",
+            f"{rows / numbers['seconds']:,.0f}" if numbers["seconds"] else "",
+            *[_MARKS.get(line.checks.get(layer, ""), "[dim]–[/]") for layer in Layer],
+        )
+    table.add_section()
+    table.add_row(
+        f"{len(found)} of {len(TABLES)} tables",
+        f"{totals['documents']:,}",
+        f"{totals['rows']:,}",
+        f"{totals['rejected']:,}",
+        f"{totals['written']:,}",
+        f"{seconds:.2f}",
+        f"{totals['rows'] / seconds:,.0f}" if seconds else "",
+    )
+    return table
