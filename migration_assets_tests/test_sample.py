@@ -379,10 +379,19 @@ class TestDirty:
         assert found < recorded
         assert len(found) > len(recorded) / 2
 
+    def test_there_are_as_many_faults_as_the_rate_says_and_one_of_each(self) -> None:
+        population = Population(scale=1, seed=1)
+        count = {
+            rate: sum(
+                len(extra.entries) for group in extras(population, rate).values() for extra in group
+            )
+            for rate in (1e-9, 0.02)
+        }
+        assert count[0.02] - count[1e-9] == pytest.approx(0.02 * 27_150, rel=0.15)
+
     def test_rejected_documents_are_referred_to_only_where_the_ledger_says_so(
-        self, ledger: Ledger
+        self,
     ) -> None:
-        del ledger
         added = extras(Population(scale=TINY, seed=1), 0.01)
         rejected = {
             extra.identifier

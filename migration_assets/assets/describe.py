@@ -94,7 +94,7 @@ def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
     is_error = evidence.severity is Severity.ERROR
     return dg.AssetCheckResult(
         asset_key=key,
-        check_name=evidence.layer,
+        check_name=evidence.layer.value,
         passed=evidence.passed,
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         description=evidence.summary,

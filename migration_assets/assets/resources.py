@@ -1,7 +1,5 @@
 """The two databases, as Dagster resources."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """The 29 collections as observable source assets; their data version is a fingerprint of the content."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

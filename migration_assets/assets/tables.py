@@ -6,8 +6,6 @@ the table again. ``values`` and ``references`` also speak of what is wrong with 
 the sign-off, but not the tables that come after.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -22,7 +20,6 @@ from migration_assets.model import TABLES, group_of, junction_of, referenced_tab
 from migration_assets.model.versions import model_version
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Layer
-
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -99,5 +96,5 @@ def _spec(table: sa.Table) -> dg.AssetSpec:
 
 def _check_spec(key: dg.AssetKey, layer: Layer) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
-        layer, asset=key, description=DESCRIPTIONS[layer], blocking=layer in BLOCKING
+        layer.value, asset=key, description=DESCRIPTIONS[layer], blocking=layer in BLOCKING
     )

@@ -1,7 +1,5 @@
 """What there is once for the whole target: its schema, the UUID map, constraints and the sign-off."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from migration_assets.assets import describe

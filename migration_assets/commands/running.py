@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,30 @@ from pathlib import Path
 import dagster as dg
 from rich.console import Console
 
-from migration_assets.assets.keys import SIGN_OFF
+from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
-from migration_assets.definitions import build_defs
+from migration_assets.commands.summary import lines, summary_table
+from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.model import TABLES
-from migration_assets.urls import DAGSTER_VARIABLE, variable, without_urls
+from migration_assets.model import ENTITIES, TABLES
+from migration_assets.sign_off.verdict import verdict
+from migration_assets.source.connection import open_source
+from migration_assets.source.fingerprints import fingerprints
+from migration_assets.target.connection import open_target
+from migration_assets.target.schema import require_own_target
+from migration_assets.urls import (
+    DAGSTER_VARIABLE,
+    source_url,
+    target_url,
+    variable,
+    without_urls,
+)
 from migration_assets.validation.evidence import Evidence, Severity
 
 CONFIGURATION = "dagster.yaml"
+SHOWN = 20
+"""Findings that are printed; the record has all of them."""
 
 
 class Exit(enum.IntEnum):
@@ -80,20 +94,76 @@ class Outcome:
     seconds: float
     problem: str | None
 
-    @property
-    def code(self) -> Exit:
-        """The exit code."""
-        if self.problem is not None:
+
+def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
+    """Migrates and validates, and prints the table of results.
+
+    Args:
+        console: Where the progress goes.
+        tables: The tables to bring up to date; all where None.
+
+    Raises:
+        MigrationError: It cannot start: a server, a URL or a name is wrong.
+    """
+    require_databases()
+    for name in tables or ():
+        if name not in TABLES:
+            raise MigrationError(
+                f"there is no table {name!r}",
+                where="--select",
+                next_step=f"Give names of tables with commas between, such as {next(iter(TABLES))}",
+            )
+    selected = None if tables is None else [table_key(name) for name in tables]
+    outcome = run_job(MIGRATE, console, assets=selected)
+    return _report(console, outcome)
+
+
+def validate(console: Console) -> Exit:
+    """Runs the checks of every table without loading, and prints the table of results.
+
+    Raises:
+        MigrationError: It cannot start: a server or a URL is wrong.
+    """
+    require_databases()
+    outcome = run_job(VALIDATE, console)
+    return _report(console, outcome)
+
+
+def require_databases() -> None:
+    """Opens both databases once, so that what is wrong with them is said before anything starts.
+
+    Raises:
+        MigrationError: One of them cannot be used.
+    """
+    with open_source(source_url()), open_target(target_url()) as connection:
+        require_own_target(connection)
+
+
+def _report(console: Console, outcome: Outcome) -> Exit:
+    """Prints the results; the verdict is taken anew from the target's own record."""
+    with open_source(source_url()) as source, open_target(target_url()) as connection:
+        if outcome.problem is not None:
+            console.print(f"\n[red]error:[/] {outcome.problem}", soft_wrap=True)
             return Exit.COULD_NOT_RUN
-        return Exit.GO if self.succeeded else Exit.NO_GO
+        console.print()
+        console.print(summary_table(lines(connection)))
+        made = verdict(connection, fingerprints(source, ENTITIES))
+    for finding in made.findings[:SHOWN]:
+        console.print(f"[red]✗[/] {finding.table}: {finding.what}. {finding.next_step}.")
+    if len(made.findings) > SHOWN:
+        console.print(f"[red]✗[/] and {len(made.findings) - SHOWN} more findings")
+    colour = "green" if made.is_go else "red"
+    console.print(f"[bold {colour}]{made.word}[/] after {outcome.seconds:.1f} s")
+    return Exit.GO if made.is_go else Exit.NO_GO
 
 
-def run_job(name: str, console: Console) -> Outcome:
+def run_job(name: str, console: Console, *, assets: Sequence[dg.AssetKey] | None = None) -> Outcome:
     """Runs a job in this process.
 
     Args:
         name: Name of the job.
         console: Where the progress goes.
+        assets: The assets to materialize; all of the job where None.
     """
     started = time.perf_counter()
     defs = build_defs(progress=ConsoleProgress(console))
@@ -102,6 +172,7 @@ def run_job(name: str, console: Console) -> Outcome:
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            asset_selection=assets,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     seconds = time.perf_counter() - started
@@ -140,13 +211,5 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
         return
     with dg.DagsterInstance.get() as instance:
         # One pool of connections instead of a connection for each event.
-        instance.optimize_for_webserver(
-            statement_timeout=60_000, pool_recycle=3600, max_overflow=5
-        )
+        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=5)
         yield instance
-
-
-def could_not_run(error: MigrationError, console: Console) -> int:
-    """Prints an error in one line and returns the exit code."""
-    console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
-    return Exit.COULD_NOT_RUN

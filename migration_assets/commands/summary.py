@@ -1,4 +1,7 @@
-"""The table that a migration ends with: a line for each PostgreSQL table."""
+"""The table that a migration ends with: a line for each PostgreSQL table.
+
+The source of a junction table is counted in elements of its arrays.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from migration_assets.model import TABLES, junction_of
+from migration_assets.model import TABLES
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -54,45 +58,47 @@ def lines(connection: Connection) -> list[Line]:
         loads=sql.Identifier(SCHEMA, bookkeeping.loads.name),
         results=sql.Identifier(SCHEMA, bookkeeping.check_results.name),
     )
-    found = {table: Line(table, stats, checks) for table, stats, checks in connection.execute(query)}
+    found = {
+        table: Line(table, stats, checks) for table, stats, checks in connection.execute(query)
+    }
     return [found[name] for name in TABLES if name in found]
 
 
 def summary_table(found: list[Line]) -> Table:
     """Returns the lines as a table for the terminal."""
-    table = Table(title="Migration, one line for each PostgreSQL table", title_justify="left")
-    table.add_column("table")
+    legend = ", ".join(f"{number} {layer}" for number, layer in enumerate(Layer, start=1))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=f"checks: {legend}")
+    table.add_column("table", no_wrap=True)
     for name in ("source", "rows", "rejected", "written", "seconds", "rows/s"):
-        table.add_column(name, justify="right")
-    for layer in Layer:
-        table.add_column(layer, justify="center")
-    totals = dict.fromkeys(("documents", "elements", "rows", "rejected", "written"), 0)
+        table.add_column(name, justify="right", no_wrap=True)
+    for number in range(1, len(Layer) + 1):
+        table.add_column(str(number), justify="center", no_wrap=True)
+    totals = dict.fromkeys(("source", "rows", "rejected", "written"), 0)
     seconds = 0.0
     for line in found:
         numbers = line.statistics
         merged = numbers["merged"]
         rows = merged["inserted"] + merged["updated"] + merged["unchanged"]
         written = merged["inserted"] + merged["updated"] + merged["deleted"]
-        is_pairs = junction_of(TABLES[line.table]) is not None
-        totals["elements" if is_pairs else "documents"] += numbers["documents"]
+        totals["source"] += numbers["documents"]
         totals["rows"] += rows
         totals["rejected"] += numbers["rejected"]
         totals["written"] += written
         seconds += numbers["seconds"]
         table.add_row(
             line.table,
-            f"{numbers['documents']:,}" + (" pairs" if is_pairs else ""),
+            f"{numbers['documents']:,}",
             f"{rows:,}",
             f"{numbers['rejected']:,}",
             f"{written:,}",
             f"{numbers['seconds']:.2f}",
             f"{rows / numbers['seconds']:,.0f}" if numbers["seconds"] else "",
-            *[_MARKS.get(line.checks.get(layer, ""), "[dim]–[/]") for layer in Layer],
+            *[_MARKS.get(line.checks.get(layer, ""), "[dim]-[/]") for layer in Layer],
         )
     table.add_section()
     table.add_row(
         f"{len(found)} of {len(TABLES)} tables",
-        f"{totals['documents']:,}",
+        f"{totals['source']:,}",
         f"{totals['rows']:,}",
         f"{totals['rejected']:,}",
         f"{totals['written']:,}",

@@ -114,6 +114,7 @@ _FILE_NAME = _written("{name}{end}", name=pick(words.FILE_NAMES), end=pick(words
 _FILE_URL = _written("https://storage.example.com/{key}/{name}", key=_digits(12), name=_FILE_NAME)
 _AMOUNT = _written("{whole}.{part}", whole=whole(0, 250_000), part=_digits(2))
 _VAT_NUMBER = _written("{country}{number}", country=_COUNTRY_CODE, number=_digits(8))
+_SWIFT = _written("{bank}{country}PP", bank=pick(("KOMB", "GIBA", "DEUT")), country=_COUNTRY_CODE)
 _IBAN = _written(
     "CZ{check} {bank} {account}", check=_digits(2), bank=_digits(4), account=_digits(16)
 )
@@ -129,8 +130,10 @@ _TEXTS: Mapping[str, Draw] = MappingProxyType(
         "annual_revenue": _AMOUNT,
         "avatar": _FILE_URL,
         "bank_IBAN": _IBAN,
+        "bank_SWIFT": _SWIFT,
         "bank_account": _digits(10),
         "bank_code": _digits(4),
+        "bank_name": pick(words.BANKS),
         "billing_city": _CITY,
         "billing_country": _COUNTRY,
         "billing_country_code": _COUNTRY_CODE,
@@ -139,6 +142,7 @@ _TEXTS: Mapping[str, Draw] = MappingProxyType(
         "billing_street": _STREET,
         "billing_zip": _POSTAL_CODE,
         "birthday": _birthday,
+        "campaign": pick(words.TITLES),
         "city": _CITY,
         "comment": _prose,
         "company": _COMPANY,
@@ -154,6 +158,7 @@ _TEXTS: Mapping[str, Draw] = MappingProxyType(
         "document_file_mimeType": pick(words.MIME_TYPES),
         "document_file_url": _FILE_URL,
         "document_name": _FILE_NAME,
+        "document_type": pick(words.INVOICE_TYPES),
         "email": _EMAIL,
         "email_accountant": _EMAIL,
         "employees": pick(("1-10", "11-50", "51-200", "200+", "7")),
@@ -180,16 +185,23 @@ _TEXTS: Mapping[str, Draw] = MappingProxyType(
         "mobile_phone": _PHONE,
         "mobile_prefix": _PREFIX,
         "model": pick(words.MODELS),
+        "money_s3_url": _FILE_URL,
         "name": _PERSON,
         "next_step": pick(words.TITLES),
+        "notion_db_id": _digits(32),
         "office_phone": _PHONE,
         "order_number": _digits(7),
+        "organization_id": _written("org-{number}", number=_digits(12)),
         "partner": _COMPANY,
+        "partner_BIC": _SWIFT,
         "partner_IBAN": _IBAN,
+        "partner_SWIFT": _SWIFT,
+        "partner_TAX_local_number": _VAT_NUMBER,
         "partner_TAX_number": _VAT_NUMBER,
         "partner_VAT_number": _VAT_NUMBER,
         "partner_account_number": _digits(10),
         "partner_account_bank_number": _digits(4),
+        "partner_bank": pick(words.BANKS),
         "partner_business_city": _CITY,
         "partner_business_country": _COUNTRY,
         "partner_business_country_code": _COUNTRY_CODE,
@@ -219,6 +231,7 @@ _TEXTS: Mapping[str, Draw] = MappingProxyType(
         "rossum_document_id": _digits(7),
         "rossum_document_url": _FILE_URL,
         "rossum_status": pick(words.ROSSUM_STATUSES),
+        "serviceId": _digits(8),
         "servicePort": _digits(4),
         "serviceUrl": _WEBSITE,
         "shipping_city": _CITY,

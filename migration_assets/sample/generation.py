@@ -42,7 +42,7 @@ def generate(
         scale: Size; 1 is about 27,000 documents and 21,000 pairs.
         seed: Same seed and scale, same bytes.
         dirty: Faults for each clean document, 0 to 1. Above 0, every kind of fault occurs at least
-            once (about 900 documents), whatever the size.
+            once for each sort of column besides: about 420 more, whatever the size.
         progress: Is called after each batch.
 
     Returns:

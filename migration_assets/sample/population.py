@@ -83,7 +83,7 @@ EXTREME_IDS: Mapping[str, tuple[ObjectId, ...]] = MappingProxyType(
 
 _BURST = 3
 _PROCESSES = 8
-_CACHED = 1 << 16
+_CACHED = 1 << 15
 _pack = struct.Struct(">IQ").pack
 
 

@@ -31,7 +31,7 @@ from bson.datetime_ms import DatetimeMS
 
 from migration_assets.model import ENTITIES, Missing, Rule, Source, sources, unique_columns
 from migration_assets.sample import words
-from migration_assets.sample.population import EPOCH, LEAST, Population
+from migration_assets.sample.population import BEGINNING, EPOCH, LEAST, Population
 
 Draw = Callable[[Random, int, datetime], object]
 """Makes a value from a source of random numbers, the document's number and when it was created."""
@@ -340,7 +340,7 @@ def field_of(
     if source.rule in _POOLED and not unique and source.missing is not Missing.OBJECT_ID_TIME:
         random = population.random(collection, source.field)
         size = min(_POOL, len(population.ids(collection)))
-        draw = pick([draw(random, 0, EPOCH) for _ in range(size)])
+        draw = pick([draw(random, 0, BEGINNING) for _ in range(size)])
     return Field(source.field, draw, ordinary, turns)
 
 

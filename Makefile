@@ -1,0 +1,61 @@
+# `make demo`, `make test`, `make ui`: each sets up what it needs on a fresh machine.
+
+PYTHON ?= python3
+VENV ?= .venv
+SCALE ?= 1
+DIRTY ?= 0
+SEED ?= 1
+PORT ?= 3000
+BIN := $(VENV)/bin
+# Compiled once here instead of at every start of a process.
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test ui stop lint format types check sql lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
+	touch $@
+
+demo: $(INSTALLED) ## Migrate a sample on embedded servers (SCALE=1, DIRTY=0, SEED=1)
+	$(BIN)/migration-assets demo --scale $(SCALE) --dirty $(DIRTY) --seed $(SEED)
+
+ui: $(INSTALLED) ## Open Dagster's UI on 127.0.0.1 (PORT=3000)
+	$(BIN)/migration-assets ui --port $(PORT)
+
+stop: $(INSTALLED) ## Stop the embedded servers
+	$(BIN)/migration-assets servers stop
+
+test: $(INSTALLED) ## Run all tests, on real servers
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Look for mistakes and style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## Check the types
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint types test ## All that CI runs
+
+sql: $(INSTALLED) ## Write sql/ anew from the model
+	$(BIN)/migration-assets sql sql
+
+lock: $(INSTALLED) ## Pin all dependencies anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --extra dev --no-emit-package migration-assets \
+		pyproject.toml -o requirements.lock
+
+clean: ## Remove the environment and what the embedded servers hold
+	rm -rf $(VENV) .migration-assets

@@ -1,0 +1,226 @@
+"""The command line: ``migration-assets``. It parses arguments; the work is in ``commands``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pymongo import MongoClient
+from rich.console import Console
+
+from migration_assets import __version__
+from migration_assets.errors import MigrationError
+from migration_assets.urls import (
+    DAGSTER_VARIABLE,
+    SOURCE_VARIABLE,
+    TARGET_VARIABLE,
+    redacted,
+    target_url,
+    variable,
+)
+
+app = typer.Typer(
+    help="Brings NextCRM from MongoDB to PostgreSQL, and proves that nothing was lost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+servers_app = typer.Typer(help="The embedded servers on this machine.", no_args_is_help=True)
+app.add_typer(servers_app, name="servers")
+
+_WIDTH = 100
+"""Columns where the output is no terminal: what the table of results needs."""
+
+_console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Ends with exit code 2 and one line where an operator can put something right."""
+    try:
+        yield
+    except MigrationError as error:
+        Console(stderr=True, highlight=False).print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Prints the version where asked."""
+    if version:
+        _console.print(f"migration-assets {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    select: Annotated[
+        str | None,
+        typer.Option(help="Tables to bring up to date, with commas between; all where not given."),
+    ] = None,
+) -> None:
+    """Migrates and validates. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
+    from migration_assets.commands.running import migrate  # noqa: PLC0415 - Dagster takes a second
+
+    with _errors():
+        tables = select.split(",") if select else None
+        raise typer.Exit(migrate(_console, tables=tables))
+
+
+@app.command()
+def validate() -> None:
+    """Runs the four checks of every table without loading. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
+    from migration_assets.commands.running import validate as validate_all  # noqa: PLC0415
+
+    with _errors():
+        raise typer.Exit(validate_all(_console))
+
+
+@app.command()
+def demo(
+    scale: Annotated[float, typer.Option(help="1 is about 27,000 documents.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 1,
+    dirty: Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")] = 0.0,
+) -> None:
+    """Starts the embedded servers, makes a sample, migrates it, and says how to open the UI."""
+    from migration_assets.commands.running import migrate  # noqa: PLC0415
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        for name in (SOURCE_VARIABLE, TARGET_VARIABLE):
+            if variable(name) is not None:
+                raise MigrationError(
+                    "the demo replaces the source's documents, so it runs on embedded servers only",
+                    where=name,
+                    next_step=f"Unset {name}, or use `migration-assets run` for your own servers",
+                )
+        urls = EmbeddedServers(default_directory()).start()
+        os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
+        _generate(urls.mongodb_url, scale=scale, seed=seed, dirty=dirty)
+        code = migrate(_console)
+        _console.print(
+            "\nThe servers keep running. Open Dagster's UI with [bold]make ui[/], "
+            "stop the servers with [bold]make stop[/]."
+        )
+        raise typer.Exit(code)
+
+
+@app.command()
+def sample(
+    scale: Annotated[float, typer.Option(help="1 is about 27,000 documents.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 1,
+    dirty: Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")] = 0.0,
+) -> None:
+    """Replaces the documents of the EMBEDDED source by a sample of NextCRM's."""
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        url = EmbeddedServers(default_directory()).urls.mongodb_url
+        _generate(url, scale=scale, seed=seed, dirty=dirty)
+
+
+@app.command()
+def summary() -> None:
+    """Prints one table: a line for each PostgreSQL table."""
+    from migration_assets.commands.summary import lines, summary_table  # noqa: PLC0415
+    from migration_assets.target.connection import open_target  # noqa: PLC0415
+    from migration_assets.target.schema import require_own_target  # noqa: PLC0415
+
+    with _errors(), open_target(target_url()) as connection:
+        require_own_target(connection)
+        _console.print(summary_table(lines(connection)))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
+) -> None:
+    """Opens Dagster's UI on 127.0.0.1, with its storage in PostgreSQL."""
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        names = (SOURCE_VARIABLE, TARGET_VARIABLE, DAGSTER_VARIABLE)
+        if any(variable(name) is None for name in names):
+            urls = EmbeddedServers(default_directory()).start()
+            os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
+    os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
+    program = Path(sys.executable).with_name("dagster-webserver")
+    _console.print(f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it")
+    os.execv(  # noqa: S606 - the program of our own environment
+        program,
+        [str(program), "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+    )
+
+
+@app.command()
+def sql(
+    directory: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("sql"),
+) -> None:
+    """Writes the DDL of the target as files, in the order in which it is applied."""
+    from migration_assets.target.ddl import files  # noqa: PLC0415
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (directory / name).write_text(text, encoding="utf-8")
+        _console.print(directory / name)
+
+
+@servers_app.command("start")
+def servers_start() -> None:
+    """Starts the embedded servers and prints where they are."""
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        urls = EmbeddedServers(default_directory()).start()
+        _console.print(f"MongoDB    {urls.mongodb_url}\nPostgreSQL {redacted(urls.postgres_url)}")
+
+
+@servers_app.command("stop")
+def servers_stop() -> None:
+    """Stops the embedded servers; their data stay."""
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        EmbeddedServers(default_directory()).stop()
+
+
+@servers_app.command("status")
+def servers_status() -> None:
+    """Says which embedded servers run."""
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        for status in EmbeddedServers(default_directory()).status():
+            running = f"runs as process {status.pid} on port {status.port}"
+            _console.print(f"{status.name}: {running if status.pid else 'is stopped'}")
+
+
+@servers_app.command("urls")
+def servers_urls() -> None:
+    """Prints the URLs WITH the password, as lines for a shell: `eval $(migration-assets servers urls)`."""
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    with _errors():
+        urls = EmbeddedServers(default_directory()).urls
+    for name, url in (
+        (SOURCE_VARIABLE, urls.mongodb_url),
+        (TARGET_VARIABLE, urls.postgres_url),
+        (DAGSTER_VARIABLE, urls.dagster_url),
+    ):
+        typer.echo(f"export {name}='{url}'")
+
+
+def _generate(url: str, *, scale: float, seed: int, dirty: float) -> None:
+    from migration_assets.sample import generate  # noqa: PLC0415
+
+    with MongoClient(url) as client:
+        database = client.get_default_database()
+        client.drop_database(database)
+        _console.print(f"Making a sample of about {27_000 * scale:,.0f} documents ...")
+        generate(database, scale=scale, seed=seed, dirty=dirty)
