@@ -8,10 +8,11 @@ each did; the clean values around it stay on the fast path.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, islice
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -248,10 +249,8 @@ def _json(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
 def _string_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
     arrays, odd = _arrays(values, str)
-    nul = [row for row, array in enumerate(arrays) if any("\x00" in text for text in array)]
-    for row in nul:
-        arrays[row] = []
-    return pl.Series(arrays, dtype=pl.List(pl.String)), sorted(odd + nul)
+    odd = _emptied(arrays, odd, lambda text: "\x00" not in text)
+    return _lists(list(chain.from_iterable(arrays)), arrays), odd
 
 
 def _arrays(values: Sequence[Any], kind: type) -> tuple[list[list[Any]], list[int]]:
@@ -280,61 +279,67 @@ def _references(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
 
 def _reference_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     assert source.references is not None
+    rows = loaded.rows[source.references]
     arrays, odd = _arrays(values, ObjectId)
-    flat = object_id_uuids(b"".join([each.binary for each in chain.from_iterable(arrays)]))
-    if not loaded.rows[source.references].issuperset(each_uuid(flat)):
-        return _all_odd(values, DTYPES[Rule.REFERENCE_ARRAY])
-    return _regrouped(hex_uuids(flat), arrays), odd
+    ids = {each: object_id_uuids(each.binary) for each in set(chain.from_iterable(arrays))}
+    odd = _emptied(arrays, odd, lambda each: ids[each] in rows)
+    return _lists([ids[each].hex() for each in chain.from_iterable(arrays)], arrays), odd
 
 
 def _reference_texts(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     plain, odd = _split(values, str)
-    texts = _resolved_texts([value for value in plain if value is not None], source, loaded)
-    if texts is None:
-        return _all_odd(values, pl.String())
-    found = iter(texts)
-    return pl.Series(
-        [None if value is None else next(found) for value in plain], dtype=pl.String
-    ), odd
+    known = _known_texts({value for value in plain if value is not None}, source, loaded)
+    texts = [known.get(value) for value in plain]
+    unknown = [row for row, text in enumerate(texts) if text is None and plain[row] is not None]
+    return pl.Series(texts, dtype=pl.String), sorted(odd + unknown)
 
 
 def _reference_text_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     arrays, odd = _arrays(values, str)
-    texts = _resolved_texts(list(chain.from_iterable(arrays)), source, loaded)
-    if texts is None:
-        return _all_odd(values, DTYPES[Rule.REFERENCE_TEXT_ARRAY])
-    return _regrouped(texts, arrays), odd
+    known = _known_texts(set(chain.from_iterable(arrays)), source, loaded)
+    odd = _emptied(arrays, odd, known.__contains__)
+    return _lists([known[text] for text in chain.from_iterable(arrays)], arrays), odd
 
 
-def _resolved_texts(texts: list[str], source: Source, loaded: Loaded) -> list[str] | None:
-    """Returns the UUIDs as text of ObjectIds as text, None where one of them is anything else."""
+def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, str]:
+    """Returns the UUIDs as text of those texts that are ObjectIds of documents."""
     assert source.references is not None
     documents = loaded.documents[source.references]
     if not loaded.has_only_object_ids(source.references):
-        return None  # one of its `_id`s might be a text of 24 hex digits
-    if not all(map(_OBJECT_ID.fullmatch, texts)):
-        return None
-    uuids = object_id_uuids(bytes.fromhex("".join(texts)))
-    if not documents.issuperset(each_uuid(uuids)):
-        return None
-    return [
-        f"{each[:8]}-{each[8:12]}-{each[12:16]}-{each[16:20]}-{each[20:]}"
-        for each in hex_uuids(uuids)
-    ]
+        return {}  # one of its `_id`s might be a text of 24 hex digits
+    ids = [text for text in texts if _OBJECT_ID.fullmatch(text)]
+    uuids = each_uuid(object_id_uuids(bytes.fromhex("".join(ids))))
+    found = zip(ids, uuids, strict=True)
+    return {text: str(uuid.UUID(bytes=each)) for text, each in found if each in documents}
 
 
-def _regrouped(elements: list[str], arrays: list[list[Any]]) -> pl.Series:
-    """Returns elements in arrays as long as the given ones."""
-    following = iter(elements)
-    grouped = [list(islice(following, len(array))) for array in arrays]
-    return pl.Series(grouped, dtype=pl.List(pl.String))
+def _emptied(arrays: list[list[Any]], odd: list[int], is_plain: Callable[[Any], bool]) -> list[int]:
+    """Empties the arrays that hold an element that is not plain, and adds them to the odd ones."""
+    more = [row for row, array in enumerate(arrays) if not all(map(is_plain, array))]
+    for row in more:
+        arrays[row] = []
+    return sorted(odd + more)
 
 
-def _all_odd(values: Sequence[Any], dtype: pl.DataType) -> Fast:
-    """Returns that every value of a column goes one by one."""
-    empty: list[Any] = [[] if isinstance(dtype, pl.List) else None] * len(values)
-    odd = [row for row, value in enumerate(values) if value is not None]
-    return pl.Series(empty, dtype=dtype), odd
+def _lists(elements: list[str], arrays: list[list[Any]]) -> pl.Series:
+    """Returns elements in lists as long as the given arrays.
+
+    Grouped by polars: it would make a Series in Python of each list that it is given.
+    """
+    lengths = pl.Series([len(array) for array in arrays], dtype=pl.UInt32)
+    rows = pl.int_range(len(arrays), dtype=pl.UInt32, eager=True)
+    grouped = (
+        pl.DataFrame(
+            {
+                "row": rows.repeat_by(lengths).explode().drop_nulls(),
+                "list": pl.Series(elements, dtype=pl.String),
+            }
+        )
+        .group_by("row", maintain_order=True)
+        .agg("list")
+    )
+    lists = rows.to_frame("row").join(grouped, on="row", how="left", maintain_order="left")["list"]
+    return lists.fill_null([])
 
 
 _FAST: Mapping[Rule, Callable[[Sequence[Any], Source, Loaded], Fast]] = {

@@ -56,8 +56,7 @@ def load_pairs(source: SourceDatabase, connection: Connection, table: sa.Table) 
     relation = junction_of(table)
     assert relation is not None
 
-    def read() -> Iterator[tuple[PairConverter, bytes]]:
-        loaded = ids_for(connection, table)
+    def read(loaded: Loaded) -> Iterator[tuple[PairConverter, bytes]]:
         for holder, array, other in relation.arrays():
             converter = PairConverter(relation, holder, array, other, loaded)
             for batch in raw_batches(source[holder.collection], projection={array: 1}):
@@ -65,9 +64,10 @@ def load_pairs(source: SourceDatabase, connection: Connection, table: sa.Table) 
 
     def batches(tally: Tally) -> Iterator[StagedBatch]:
         sides = [relation.left.collection, relation.right.collection]
+        loaded = ids_for(connection, table)
         tally.based_on.update(ledger.latest_fingerprints(connection, sides))
         for number, (converter, data) in enumerate(
-            prefetched(tally.watch.timed("read", read())), start=1
+            prefetched(tally.watch.timed("read", read(loaded))), start=1
         ):
             with tally.watch.stage("convert"):
                 elements, rows, books = converter.convert(data)

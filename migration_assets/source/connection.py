@@ -73,7 +73,8 @@ def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
                 where=where,
                 next_step=f"Check the name at the end of {SOURCE_VARIABLE}, and the user's rights",
             )
-        yield database
+        with reported(where):
+            yield database
 
 
 @contextmanager

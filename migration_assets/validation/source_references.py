@@ -24,7 +24,6 @@ import numpy.typing as npt
 from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_uuids
 from migration_assets.model import Rule
 from migration_assets.source.connection import CODEC, Document, SourceDatabase
-from migration_assets.source.reading import raw_batches
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
@@ -125,19 +124,29 @@ def uuids_of(data: bytes) -> Uuids:
 def references(
     database: SourceDatabase, collection: str, fields: Mapping[str, Rule]
 ) -> Iterator[References]:
-    """Yields the references that the documents of a collection hold, in `_id` order.
+    """Yields the references that the documents of a collection hold, in batches, in no order.
 
     Args:
         database: The source.
         collection: The collection.
         fields: The fields to read, each with its rule; none for the ids of the documents alone.
     """
-    projection = {"_id": 1, **dict.fromkeys(fields, 1)}
-    batches = raw_batches(
-        database[collection], projection=projection, documents_per_batch=DOCUMENTS_PER_BATCH
-    )
-    for batch in _one_ahead(batches):
-        yield batch_references(batch.data, collection, fields)
+    for data in _one_ahead(_raw(database, collection, fields, {})):
+        yield batch_references(data, collection, fields)
+
+
+def array_references(database: SourceDatabase, collection: str, field: str) -> Iterator[References]:
+    """Yields the references in one array of a collection; documents without any are left out.
+
+    Args:
+        database: The source.
+        collection: The collection.
+        field: The array.
+    """
+    fields = {field: Rule.REFERENCE_ARRAY}
+    held = {field: {"$exists": True, "$not": {"$size": 0}}}
+    for data in _one_ahead(_raw(database, collection, fields, held)):
+        yield batch_references(data, collection, fields)
 
 
 def batch_references(data: bytes, collection: str, fields: Mapping[str, Rule]) -> References:
@@ -175,6 +184,22 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
         while (item := pending.result()) is not None:
             pending = reader.submit(next, iterator, None)
             yield item
+
+
+def _raw(
+    database: SourceDatabase,
+    collection: str,
+    fields: Iterable[str],
+    condition: Mapping[str, Any],
+) -> Iterator[bytes]:
+    """Yields documents as BSON, as many at a time as one reply of the server holds."""
+    cursor: Any = database[collection].find_raw_batches(
+        condition,
+        projection={"_id": 1, **dict.fromkeys(fields, 1)},
+        batch_size=DOCUMENTS_PER_BATCH,
+    )
+    with cursor:
+        yield from map(bytes, filter(None, cursor))
 
 
 def _starts(data: bytes) -> Positions:
