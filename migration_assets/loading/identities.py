@@ -12,15 +12,20 @@ import bson
 import polars as pl
 
 from migration_assets.conversion.batches import Books
-from migration_assets.conversion.columns import convert_keys
-from migration_assets.identity import canonical, source_id
+from migration_assets.identity import (
+    canonical,
+    document_uuid,
+    hex_uuids,
+    object_id_uuids,
+    source_id,
+)
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import Tally, load
 from migration_assets.loading.pipeline import prefetched
 from migration_assets.loading.staging import StagedBatch, staged_batch
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import CODEC, SourceDatabase
-from migration_assets.source.reading import identifier, raw_batches, split
+from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 
@@ -49,31 +54,32 @@ def load_identities(source: SourceDatabase, connection: Connection) -> LoadResul
     def batches(tally: Tally) -> Iterator[StagedBatch]:
         for number, (name, data) in enumerate(prefetched(tally.watch.timed("read", read())), 1):
             with tally.watch.stage("convert"):
-                documents = list(split(data))
                 tally.size += len(data)
-                books = Books()
-                if name in ENTITIES:
-                    tally.documents += len(documents)
-                    rows = identities(name, [identifier(document) for document in documents])
-                else:
-                    rows = identities(name, [])
-                    books = kept_whole(documents)
+                books = Books() if name in ENTITIES else kept_whole(list(split(data)))
+                rows = identities(name, data if name in ENTITIES else b"")
+                count = rows.height or len(books.unmapped)
+                tally.documents += rows.height
                 tally.add(books)
             with tally.watch.stage("encode"):
-                staged = staged_batch(uuid_map, name, number, len(documents), rows, books)
+                staged = staged_batch(uuid_map, name, number, count, rows, books)
             yield staged
 
     return load(connection, uuid_map, batches)
 
 
-def identities(collection: str, identifiers: list[object]) -> pl.DataFrame:
-    """Returns collection, UUID and source id of documents."""
-    return pl.DataFrame(
-        {
-            "collection": pl.Series([collection] * len(identifiers), dtype=pl.String),
-            "id": convert_keys(collection, identifiers),
-            "source_id": pl.Series(map(source_id, identifiers), dtype=pl.String),
-        }
+def identities(collection: str, data: bytes) -> pl.DataFrame:
+    """Returns collection, UUID and source id of documents, given as BSON one after the other."""
+    object_ids = object_ids_alone(data)
+    if object_ids is not None:
+        digits = object_ids.hex()
+        ids = hex_uuids(object_id_uuids(object_ids))
+        source_ids = [digits[start : start + 24] for start in range(0, len(digits), 24)]
+    else:
+        identifiers = [identifier(document) for document in split(data)]
+        ids = [document_uuid(collection, each).hex for each in identifiers]
+        source_ids = [source_id(each) for each in identifiers]
+    return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
+        pl.lit(collection).alias("collection"), "id", "source_id"
     )
 
 

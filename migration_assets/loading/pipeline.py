@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -43,6 +44,21 @@ class Stopwatch:
                 except StopIteration:
                     return
             yield item
+
+
+@contextmanager
+def without_cycle_detection() -> Iterator[None]:
+    """Keeps Python from looking for reference cycles.
+
+    Decoded documents have none, but are so many objects that looking takes as long as decoding.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def prefetched(items: Iterable[Item], *, ahead: int = AHEAD) -> Iterator[Item]:

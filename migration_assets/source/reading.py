@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bson
+import numpy as np
 from pymongo.collection import Collection
 
 from migration_assets.source.connection import CODEC, Document
 
-DOCUMENTS_PER_BATCH = 5_000
+DOCUMENTS_PER_BATCH = 5000
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
+_ID_ALONE = 22
+"""Bytes of a document that holds an ObjectId as `_id` and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +99,21 @@ def identifier(document: bytes) -> Any:
     if document[4:9] == _OBJECT_ID_FIRST:
         return bson.ObjectId(document[9:21])
     return bson.decode(document, CODEC)["_id"]
+
+
+def object_ids_alone(data: bytes) -> bytes | None:
+    """Returns the ObjectIds, 12 bytes each, of documents that consist of such an `_id` and nothing else.
+
+    Args:
+        data: Documents as BSON, one after the other.
+
+    Returns:
+        None where one of the documents is anything else.
+    """
+    if len(data) % _ID_ALONE:
+        return None
+    documents = np.frombuffer(data, dtype=np.uint8).reshape(-1, _ID_ALONE)
+    head = np.frombuffer(_ID_ALONE.to_bytes(4, "little") + _OBJECT_ID_FIRST, dtype=np.uint8)
+    if not (documents[:, :9] == head).all() or documents[:, -1].any():
+        return None
+    return documents[:, 9:21].tobytes()

@@ -133,7 +133,7 @@ def spans(document: bytes) -> Iterator[tuple[int, bytes, int, int]]:
         while position < last:
             kind = document[position]
             stop = document.index(0, position + 1)
-            end = _SIZES[kind](document, stop + 1)
+            end = SIZES[kind](document, stop + 1)
             if end > last:
                 raise UnreadableError("a field ends after its document")
             yield kind, document[position + 1 : stop], stop + 1, end
@@ -155,16 +155,17 @@ def split(data: bytes) -> list[bytes]:
 def has_repeated_name(fields: Fields) -> bool:
     """Tells whether a name occurs twice in a document, or in a document within it."""
     return len({name for name, _ in fields}) != len(fields) or any(
-        _value_repeats(value) for _, value in fields
+        repeats_a_name(value) for _, value in fields
     )
 
 
-def _value_repeats(value: Value) -> bool:
+def repeats_a_name(value: Value) -> bool:
+    """Tells whether a name occurs twice in a document within a value."""
     kind, data = value
     if kind == DOCUMENT:
         return has_repeated_name(data)
     if kind == ARRAY:
-        return any(map(_value_repeats, data))
+        return any(map(repeats_a_name, data))
     return kind == CODE_WITH_SCOPE and has_repeated_name(data[1])
 
 
@@ -354,7 +355,7 @@ def _after_names(data: bytes, start: int) -> int:
     return data.index(0, data.index(0, start) + 1) + 1
 
 
-_SIZES: Mapping[int, Callable[[bytes, int], int]] = {
+SIZES: Mapping[int, Callable[[bytes, int], int]] = {
     DOUBLE: _fixed(8),
     STRING: _sized(4),
     DOCUMENT: _sized(0),

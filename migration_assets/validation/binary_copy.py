@@ -1,0 +1,131 @@
+"""Rows as PostgreSQL sends them in binary COPY: read with their key, divided into cells, and made.
+
+The loader writes text; reading in the binary format keeps the two paths apart, and lets a whole row be
+compared at once. A cell is what stands for one value, without its length; None is NULL. Formats:
+https://www.postgresql.org/docs/current/sql-copy.html and the ``send`` functions of the types.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from psycopg import sql
+
+from migration_assets.model import Rule
+from migration_assets.target.connection import Connection
+
+NULL = b"\xff\xff\xff\xff"
+"""A length of -1."""
+TEXT_OID = 25
+UUID_OID = 2950
+UUID_SIZE = 16
+
+Cells = tuple[bytes | None, ...]
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
+_HEADER = len(_SIGNATURE) + 8
+_TRAILER = b"\xff\xff"
+_COUNT = struct.Struct(">h")
+_LENGTH = struct.Struct(">i")
+_BIGINT = struct.Struct(">q")
+_ARRAY = struct.Struct(">iiIii")
+_EMPTY_ARRAY = struct.Struct(">iiI")
+_KEY = slice(_COUNT.size + _LENGTH.size, _COUNT.size + _LENGTH.size + UUID_SIZE)
+
+_POSTGRES_EPOCH = 946_684_800_000
+"""2000-01-01 in milliseconds since 1970."""
+
+
+def rows(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
+    """Yields what a query returns, a row at a time, as binary COPY has it."""
+    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for chunk in copy:
+            row = bytes(chunk)
+            if row.startswith(_SIGNATURE):
+                row = row[_HEADER:]
+            if row and row != _TRAILER:
+                yield row
+
+
+def key(row: bytes) -> bytes:
+    """Returns the UUID that a row begins with."""
+    return row[_KEY]
+
+
+def ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
+    """Returns the UUIDs that are the first column of what a query returns, 16 bytes each."""
+    return frozenset(map(key, rows(connection, query)))
+
+
+def cells(row: bytes) -> Cells:
+    """Divides a row into its cells.
+
+    Raises:
+        ValueError: The bytes are not one row.
+    """
+    (count,) = _COUNT.unpack_from(row)
+    found: list[bytes | None] = []
+    position = _COUNT.size
+    for _ in range(count):
+        (size,) = _LENGTH.unpack_from(row, position)
+        position += _LENGTH.size
+        found.append(row[position : position + size] if size >= 0 else None)
+        position += max(size, 0)
+    if position != len(row):
+        raise ValueError("not one row of binary COPY")
+    return tuple(found)
+
+
+def header(columns: int) -> bytes:
+    """Returns what a row of so many columns begins with."""
+    return _COUNT.pack(columns)
+
+
+def with_length(cell: bytes | None) -> bytes:
+    """Returns a cell as it stands in a row."""
+    return NULL if cell is None else _LENGTH.pack(len(cell)) + cell
+
+
+def timestamp(milliseconds: int) -> bytes:
+    """Returns the cell of a time in milliseconds since 1970: microseconds since 2000."""
+    return _BIGINT.pack((milliseconds - _POSTGRES_EPOCH) * 1000)
+
+
+def array(oid: int, elements: list[bytes]) -> bytes:
+    """Returns the cell of an array with one dimension, counted from 1, without NULLs."""
+    return array_of(oid, list(map(with_length, elements)))
+
+
+def array_of(oid: int, elements: list[bytes]) -> bytes:
+    """Returns the cell of an array of cells that have their length."""
+    if not elements:
+        return _EMPTY_ARRAY.pack(0, 0, oid)
+    return _ARRAY.pack(1, 0, oid, len(elements), 1) + b"".join(elements)
+
+
+def cell(rule: Rule, value: Any) -> bytes | None:
+    """Returns the cell of a value as ``reference.Judgement.row`` has it; JSON is not compared so."""
+    return None if value is None else _CELLS[rule](value)
+
+
+def _texts(value: list[str]) -> bytes:
+    return array(TEXT_OID, [each.encode() for each in value])
+
+
+_CELLS: Mapping[Rule, Callable[[Any], bytes]] = {
+    Rule.KEY: bytes,
+    Rule.TEXT: str.encode,
+    Rule.INTEGER: _LENGTH.pack,
+    Rule.BIGINT: _BIGINT.pack,
+    Rule.BOOLEAN: lambda value: b"\x01" if value else b"\x00",
+    Rule.TIMESTAMP: timestamp,
+    Rule.ENUM: str.encode,
+    Rule.TEXT_ARRAY: _texts,
+    Rule.REFERENCE: bytes,
+    Rule.REFERENCE_ARRAY: lambda value: array(UUID_OID, value),
+    Rule.REFERENCE_TEXT: str.encode,
+    Rule.REFERENCE_TEXT_ARRAY: _texts,
+}

@@ -1,0 +1,184 @@
+"""Extended JSON of what ``bson_reader`` reads, written and compared without the driver.
+
+The canonical form is text, exactly as ``bson.json_util`` writes it, since identities are made of it
+(section 4). The relaxed form is what a jsonb column must mean (section 5); it is compared as a structure
+in which a number keeps every digit, so that 1.0 equals 1, and 0.30000000000000004 does not equal 0.3.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.bson_reader import Fields, Value
+
+LAST_ISO_MILLISECOND = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z: relaxed Extended JSON writes later dates, and those before 1970, as numbers."""
+
+_DAYS_IN_CYCLE = 146_097
+"""Days in 400 years, after which the Gregorian calendar repeats."""
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_NUMBER = "number"
+
+Convert = Callable[[Value], Any]
+
+
+def canonical(value: Value) -> str:
+    """Returns a value as canonical Extended JSON, without blanks, as ``bson.json_util`` writes it."""
+    return json.dumps(_canonical(value), separators=(",", ":"))
+
+
+def canonical_document(fields: Fields) -> str:
+    """Returns a document as canonical Extended JSON."""
+    return canonical((bson.DOCUMENT, fields))
+
+
+def is_same_json(left: str, right: str) -> bool:
+    """Tells whether two texts are the same JSON, whatever the order of their keys and blanks."""
+    if left == right:
+        return True
+    try:
+        return bool(json.loads(left) == json.loads(right))
+    except ValueError:
+        return False
+
+
+def relaxed(value: Value) -> Any:
+    """Returns what a value means as relaxed Extended JSON: a structure to compare with ``parsed``."""
+    kind, data = value
+    return _RELAXED[kind](data)
+
+
+def parsed(text: str | bytes) -> Any:
+    """Returns JSON as a structure in which numbers keep every digit and differ from booleans.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    return json.loads(text, parse_int=_number, parse_float=_number)
+
+
+def without_nul(structure: Any) -> Any:
+    """Returns a JSON structure with U+FFFD for every U+0000 in its texts."""
+    if isinstance(structure, str):
+        return structure.replace("\x00", "\ufffd")
+    if isinstance(structure, list):
+        return [without_nul(each) for each in structure]
+    if isinstance(structure, dict):
+        return {name: without_nul(each) for name, each in structure.items()}
+    return structure
+
+
+def moment(milliseconds: int) -> tuple[int, int, int, int, int, int, int]:
+    """Returns year, month, day, hour, minute, second and millisecond of a time since 1970, UTC.
+
+    Python's calendar ends at year 9999; whole cycles of 400 years lead into it and back.
+    """
+    days, rest = divmod(milliseconds, 86_400_000)
+    cycles, day_of_cycle = divmod(days, _DAYS_IN_CYCLE)
+    day = date.fromordinal(day_of_cycle + _EPOCH_ORDINAL)
+    seconds, millisecond = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return day.year + 400 * cycles, day.month, day.day, hour, minute, second, millisecond
+
+
+def _number(text: str) -> tuple[str, Decimal]:
+    return _NUMBER, Decimal(text)
+
+
+def _canonical(value: Value) -> Any:
+    kind, data = value
+    return _CANONICAL[kind](data)
+
+
+def _double(data: float) -> str:
+    if math.isnan(data):
+        return "NaN"
+    if math.isinf(data):
+        return "Infinity" if data > 0 else "-Infinity"
+    return repr(data)
+
+
+def _relaxed_double(data: float) -> Any:
+    return _number(repr(data)) if math.isfinite(data) else {"$numberDouble": _double(data)}
+
+
+def _canonical_date(data: int) -> Any:
+    return {"$date": {"$numberLong": str(data)}}
+
+
+def _relaxed_date(data: int) -> Any:
+    if not 0 <= data <= LAST_ISO_MILLISECOND:
+        return _canonical_date(data)
+    year, month, day, hour, minute, second, millisecond = moment(data)
+    fraction = f".{millisecond:03}" if millisecond else ""
+    return {"$date": f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"}
+
+
+def _binary(data: tuple[int, bytes]) -> Any:
+    subtype, content = data
+    encoded = base64.b64encode(content).decode()
+    return {"$binary": {"base64": encoded, "subType": f"{subtype:02x}"}}
+
+
+def _object_id(data: bytes) -> Any:
+    return {"$oid": data.hex()}
+
+
+def _regex(data: tuple[str, str]) -> Any:
+    return {"$regularExpression": {"pattern": data[0], "options": data[1]}}
+
+
+def _db_pointer(data: tuple[str, bytes]) -> Any:
+    # Deprecated; drivers read it as a DBRef.
+    return {"$ref": data[0], "$id": _object_id(data[1])}
+
+
+def _alike(convert: Convert, number: Callable[[int], Any]) -> dict[int, Callable[[Any], Any]]:
+    """Returns how the types are written that both forms write alike, numbers inside them apart."""
+    return {
+        bson.STRING: lambda data: data,
+        bson.DOCUMENT: lambda data: {name: convert(each) for name, each in data},
+        bson.ARRAY: lambda data: [convert(each) for each in data],
+        bson.BINARY: _binary,
+        bson.UNDEFINED: lambda _: None,  # deprecated; drivers read it as null
+        bson.OBJECT_ID: _object_id,
+        bson.BOOLEAN: lambda data: data,
+        bson.NULL: lambda _: None,
+        bson.REGEX: _regex,
+        bson.DB_POINTER: _db_pointer,
+        bson.CODE: lambda data: {"$code": data},
+        bson.SYMBOL: lambda data: data,  # deprecated; drivers read it as a string
+        bson.CODE_WITH_SCOPE: lambda data: {
+            "$code": data[0],
+            "$scope": convert((bson.DOCUMENT, data[1])),
+        },
+        bson.TIMESTAMP: lambda data: {"$timestamp": {"t": number(data[0]), "i": number(data[1])}},
+        bson.DECIMAL128: lambda data: {"$numberDecimal": data},
+        bson.MAX_KEY: lambda _: {"$maxKey": number(1)},
+        bson.MIN_KEY: lambda _: {"$minKey": number(1)},
+    }
+
+
+_CANONICAL: Mapping[int, Callable[[Any], Any]] = {
+    **_alike(_canonical, lambda data: data),
+    bson.DOUBLE: lambda data: {"$numberDouble": _double(data)},
+    bson.DATE: _canonical_date,
+    bson.INT32: lambda data: {"$numberInt": str(data)},
+    bson.INT64: lambda data: {"$numberLong": str(data)},
+}
+
+_RELAXED: Mapping[int, Callable[[Any], Any]] = {
+    **_alike(relaxed, lambda data: (_NUMBER, Decimal(data))),
+    bson.DOUBLE: _relaxed_double,
+    bson.DATE: _relaxed_date,
+    bson.INT32: lambda data: (_NUMBER, Decimal(data)),
+    bson.INT64: lambda data: (_NUMBER, Decimal(data)),
+}

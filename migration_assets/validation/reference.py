@@ -1,0 +1,487 @@
+"""The judge: what section 5 of the design makes of one document, read plainly and without the loader's code.
+
+It shares with the loader the model of the tables and nothing else: BSON is read by ``bson_reader``,
+identities are computed here, a rule is a list of cases on the BSON type. Written to be compared with the
+design line by line; what makes it fast enough for all rows stands in ``plain_rows``.
+
+Where the design leaves room:
+
+- A text column takes the shortest text that reads back as the same double, without a trailing ``.0``.
+- A time given as text with digits beyond the millisecond is altered where they are not zero.
+- An empty text in an array of references is altered, a NULL being no element.
+- Deprecated types are what every driver reads: a symbol is a string, undefined is null.
+- A document that is not valid BSON, holds text that is not UTF-8, or has a field twice cannot become a row
+  without loss: it is rejected as a whole and kept as its bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from migration_assets.model import Missing, Rule, Source, fields, sources, unique_columns
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
+from migration_assets.validation.extended_json import (
+    canonical,
+    canonical_document,
+    moment,
+    relaxed,
+    without_nul,
+)
+
+COERCED = "coerced"
+DEFAULTED = "defaulted"
+DERIVED = "derived"
+ALTERED = "altered"
+NULLED = "nulled"
+ORPHANED = "orphaned"
+LOSSLESS = frozenset({COERCED, DEFAULTED, DERIVED})
+_UNFIT = "not convertible"
+
+FIRST_TIMESTAMP = -210_866_803_200_000
+"""PostgreSQL's first timestamp, 4714-11-24 BC, in milliseconds since 1970."""
+LAST_TIMESTAMP = 9_224_318_015_999_999
+"""PostgreSQL's last, 294276-12-31T23:59:59.999."""
+
+_NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
+_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
+_RANGES = {Rule.INTEGER: 2**31, Rule.BIGINT: 2**63}
+_OBJECT_ID_HEX = re.compile(r"[0-9a-fA-F]{24}")
+_DIGITS = re.compile(r"-?[0-9]+")
+_LONGEST_INTEGER = 20
+_ISO_8601 = re.compile(
+    r"(?P<year>[0-9]{4}|[+-][0-9]{6})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
+    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
+    r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?)?"
+)
+_FIRST_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What references may point to, as UUIDs of 16 bytes.
+
+    Attributes:
+        rows: By table, the ids of its rows, without those whose document is gone.
+        documents: By collection, the ids of all its documents.
+    """
+
+    rows: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
+    documents: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
+
+
+class Issue(NamedTuple):
+    """A lossy conversion that must be on record; ``original`` is canonical Extended JSON."""
+
+    field: str
+    kind: str
+    element: int | None
+    original: str
+
+
+class Note(NamedTuple):
+    """What a rule did to a value, or to one element of it."""
+
+    kind: str
+    element: int | None
+    original: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What must have become of a document.
+
+    Attributes:
+        id: UUID of the row, 16 bytes.
+        source_id: `_id` as the books write it.
+        row: Value by column: ``str``, ``int``, ``bool``, milliseconds since 1970, 16 bytes of a UUID, a
+            list of them, a JSON structure (``extended_json.relaxed``) or None; nothing where rejected.
+        rejections: (field, reason) of whatever keeps the document from becoming a row; field is None
+            where it cannot be read.
+        issues: Lossy conversions.
+        conversions: (field, kind) of each lossless one.
+        unmapped: The fields that the model does not know, canonical Extended JSON; None without any.
+        document: The whole as it must stand in the books, where rejected.
+    """
+
+    id: bytes
+    source_id: str
+    row: Mapping[str, Any] = field(default_factory=dict)
+    rejections: tuple[tuple[str | None, str], ...] = ()
+    issues: tuple[Issue, ...] = ()
+    conversions: tuple[tuple[str, str], ...] = ()
+    unmapped: str | None = None
+    document: str = ""
+
+
+class Judge:
+    """Judges the documents of one collection, each once or more, the first time in `_id` order."""
+
+    def __init__(self, table: sa.Table, ids: Ids) -> None:
+        self._table = table.name
+        self._ids = ids
+        self._sources = {
+            name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
+        }
+        self._known = fields(table)
+        self._owners: dict[str, dict[Any, bytes]] = {name: {} for name in unique_columns(table)}
+
+    def judge(self, document: bytes) -> Judgement:
+        """Returns what must have become of a document given as BSON."""
+        identifier = identifier_of(document)
+        key, source_id = uuid_of(self._table, identifier), source_id_of(identifier)
+        try:
+            given = bson.read_document(document)
+            if bson.has_repeated_name(given):
+                raise UnreadableError("a field occurs twice")
+        except UnreadableError as error:
+            whole = canonical((bson.BINARY, (0, document)))
+            return Judgement(key, source_id, rejections=((None, str(error)),), document=whole)
+        return self._readable(key, source_id, given, identifier)
+
+    def _readable(self, key: bytes, source_id: str, given: Fields, identifier: Value) -> Judgement:
+        values = dict(given)
+        row: dict[str, Any] = {}
+        notes: list[tuple[str, Note]] = []
+        rejections: list[tuple[str | None, str]] = []
+        for column, source in self._sources.items():
+            row[column], found, refusal = self._column(source, values.get(source.field), identifier)
+            notes += [(source.field, note) for note in found]
+            if refusal is not None:
+                rejections.append((source.field, refusal))
+        if not rejections:
+            rejections += self._repeats(key, row)
+        if rejections:
+            whole = canonical_document(given)
+            return Judgement(key, source_id, rejections=tuple(rejections), document=whole)
+        unknown = [(name, value) for name, value in given if name not in self._known]
+        return Judgement(
+            key,
+            source_id,
+            row,
+            issues=tuple(
+                Issue(name, note.kind, note.element, canonical(note.original))
+                for name, note in notes
+                if note.kind not in LOSSLESS
+            ),
+            conversions=tuple((name, note.kind) for name, note in notes if note.kind in LOSSLESS),
+            unmapped=canonical_document(unknown) if unknown else None,
+        )
+
+    def _column(
+        self, source: Source, value: Value | None, identifier: Value
+    ) -> tuple[Any, list[Note], str | None]:
+        """Returns what a column must hold, what happened to the value, and why it cannot be."""
+        if value is None or value[0] in _NULLISH:
+            return _missing(source, identifier)
+        if source.rule in _ELEMENT_RULES:
+            elements, notes = _array(value, _ELEMENT_RULES[source.rule], source, self._ids)
+            return elements, notes, None
+        result, kind = _RULES[source.rule](value, source, self._ids)
+        is_nullable = source.missing is Missing.NULL
+        if result is None and not is_nullable:
+            return None, [], f"{bson.TYPE_NAMES[value[0]]}: not convertible, and NOT NULL"
+        if kind is None:
+            return result, [], None
+        return result, [Note(NULLED if kind == _UNFIT else kind, None, value)], None
+
+    def _repeats(self, key: bytes, row: Mapping[str, Any]) -> list[tuple[str | None, str]]:
+        """Returns the unique columns whose value an earlier document has (section 5)."""
+        return [
+            (column, "an earlier document has the same value")
+            for column, owners in self._owners.items()
+            if row[column] is not None and owners.setdefault(row[column], key) != key
+        ]
+
+
+def identifier_of(document: bytes) -> Value:
+    """Returns the `_id` of a document, of one that cannot be read as well as can be."""
+    try:
+        for kind, name, start, _ in bson.spans(document):
+            if name == b"_id":
+                return bson.read_value(kind, document, start, errors="replace")
+    except UnreadableError:
+        pass
+    return bson.BINARY, (0, document[:_FIRST_BYTES])
+
+
+def uuid_of(collection: str, identifier: Value) -> bytes:
+    """Returns the UUID of a document, 16 bytes (section 4)."""
+    kind, data = identifier
+    if kind == bson.OBJECT_ID:
+        return object_id_uuid(data)
+    return uuid.uuid5(_namespace(collection), canonical(identifier)).bytes
+
+
+def object_id_uuid(object_id: bytes) -> bytes:
+    """Returns the UUIDv7 of an ObjectId, both as bytes (section 4)."""
+    milliseconds = int.from_bytes(object_id[:4], "big") * 1000
+    rest = int.from_bytes(object_id[4:], "big")
+    random_a, random_b = rest >> 52, (rest & (1 << 52) - 1) << 10
+    number = milliseconds << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b
+    return number.to_bytes(16, "big")
+
+
+def object_id_of(identifier: bytes) -> bytes | None:
+    """Returns the ObjectId that a UUID was made from, None where it was made from none."""
+    number = int.from_bytes(identifier, "big")
+    seconds = (number >> 80) // 1000
+    rest = (number >> 64 & 0xFFF) << 52 | number >> 10 & (1 << 52) - 1
+    if seconds >= 1 << 32:
+        return None
+    object_id = seconds.to_bytes(4, "big") + rest.to_bytes(8, "big")
+    return object_id if object_id_uuid(object_id) == identifier else None
+
+
+def source_id_of(identifier: Value) -> str:
+    """Returns an `_id` as the books write it (section 4)."""
+    kind, data = identifier
+    return data.hex() if kind == bson.OBJECT_ID else canonical(identifier)
+
+
+def resolved(value: Value, collection: str, ids: AbstractSet[bytes]) -> tuple[bytes | None, bool]:
+    """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
+    found = uuid_of(collection, value)
+    if found in ids:
+        return found, False
+    kind, data = value
+    if kind in _TEXTUAL and _OBJECT_ID_HEX.fullmatch(data):
+        found = object_id_uuid(bytes.fromhex(data))
+        if found in ids:
+            return found, True
+    return None, False
+
+
+def is_null(value: Value | None) -> bool:
+    """Tells whether a field is missing or null."""
+    return value is None or value[0] in _NULLISH
+
+
+def iso_8601(milliseconds: int) -> str:
+    """Returns a time as ISO 8601, UTC, with milliseconds; a year beyond four digits has a sign."""
+    year, month, day, hour, minute, second, millisecond = moment(milliseconds)
+    years = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
+    return f"{years}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
+
+
+Result = tuple[Any, str | None]
+"""A converted value, None where there is none, and what happened to it."""
+_Rule = Callable[[Value, Source, Ids], Result]
+
+
+@lru_cache(maxsize=256)
+def _namespace(collection: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
+
+
+def _missing(source: Source, identifier: Value) -> tuple[Any, list[Note], str | None]:
+    """What stands for a missing or null value (section 5, the paragraph under the table)."""
+    nothing: Value = (bson.NULL, None)
+    if source.missing is Missing.NULL:
+        return None, [], None
+    if source.missing is Missing.EMPTY_ARRAY:
+        return [], [], None
+    if source.missing is Missing.DEFAULT:
+        return source.default, [Note(DEFAULTED, None, nothing)], None
+    if source.missing is Missing.OBJECT_ID_TIME and identifier[0] == bson.OBJECT_ID:
+        milliseconds = int.from_bytes(identifier[1][:4], "big") * 1000
+        derived = iso_8601(milliseconds) if source.rule is Rule.TEXT else milliseconds
+        return derived, [Note(DERIVED, None, nothing)], None
+    return None, [], "missing or null, and NOT NULL"
+
+
+def _array(value: Value, rule: _Rule, source: Source, ids: Ids) -> tuple[list[Any], list[Note]]:
+    """An array element by element; a lone value is one element, what does not fit is dropped."""
+    notes: list[Note] = []
+    elements: list[Value] = value[1]
+    if value[0] != bson.ARRAY:
+        elements = [value]
+        notes.append(Note(COERCED, None, value))
+    kept = []
+    for position, element in enumerate(elements):
+        result, kind = (None, _UNFIT) if is_null(element) else rule(element, source, ids)
+        if result is not None:
+            kept.append(result)
+        elif kind != ORPHANED:
+            kind = ALTERED
+        if kind is not None:
+            notes.append(Note(kind, position, element))
+    return kept, notes
+
+
+def _text(value: Value, source: Source, ids: Ids) -> Result:
+    del source, ids
+    kind, data = value
+    if kind in _TEXTUAL:
+        return (data, None) if "\x00" not in data else (data.replace("\x00", "\ufffd"), ALTERED)
+    as_text = _as_text(kind, data)
+    return (None, _UNFIT) if as_text is None else (as_text, COERCED)
+
+
+def _as_text(kind: int, data: Any) -> str | None:
+    match kind:
+        case bson.INT32 | bson.INT64:
+            return str(data)
+        case bson.DOUBLE if math.isfinite(data):
+            return repr(data).removesuffix(".0")
+        case bson.BOOLEAN:
+            return "true" if data else "false"
+        case bson.DECIMAL128 if data[-1].isdigit():
+            return str(data)
+        case bson.OBJECT_ID:
+            return str(data.hex())
+        case bson.DATE:
+            return iso_8601(data)
+        case _:
+            return None
+
+
+def _integer(value: Value, source: Source, ids: Ids) -> Result:
+    del ids
+    kind, data = value
+    number = _digits(data) if kind in _TEXTUAL else _integral(value)
+    limit = _RANGES[source.rule]
+    if number is None or not -limit <= number < limit:
+        return None, _UNFIT
+    return number, None if kind in (bson.INT32, bson.INT64) else COERCED
+
+
+def _digits(text: str) -> int | None:
+    """Returns digits with an optional minus as a number, None where there are too many of them."""
+    digits = text.lstrip("-0")
+    if not _DIGITS.fullmatch(text) or len(digits) > _LONGEST_INTEGER:
+        return None
+    return int(digits or 0) * (-1 if text.startswith("-") else 1)
+
+
+def _integral(value: Value) -> int | None:
+    """Returns a number without a fraction, None for anything else."""
+    kind, data = value
+    match kind:
+        case bson.INT32 | bson.INT64:
+            return int(data)
+        case bson.DOUBLE if data.is_integer():
+            return int(data)
+        case bson.DECIMAL128 if data[-1].isdigit():
+            number = Decimal(data)
+            is_small = abs(number) < 10**_LONGEST_INTEGER
+            return int(number) if is_small and number == int(number) else None
+        case _:
+            return None
+
+
+def _boolean(value: Value, source: Source, ids: Ids) -> Result:
+    del source, ids
+    kind, data = value
+    if kind == bson.BOOLEAN:
+        return data, None
+    if kind in _TEXTUAL:
+        return (data == "true", COERCED) if data in ("true", "false") else (None, _UNFIT)
+    number = _integral(value)
+    return (number == 1, COERCED) if number in (0, 1) else (None, _UNFIT)
+
+
+def _timestamp(value: Value, source: Source, ids: Ids) -> Result:
+    del source, ids
+    kind, data = value
+    happened: str | None = COERCED
+    if kind == bson.DATE:
+        milliseconds, happened = data, None
+    elif kind in _TEXTUAL:
+        milliseconds, is_whole = _from_iso_8601(data)
+        happened = COERCED if is_whole else ALTERED
+    else:
+        milliseconds = _integral(value)
+    if milliseconds is None or not FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP:
+        return None, _UNFIT
+    return milliseconds, happened
+
+
+def _from_iso_8601(text: str) -> tuple[int | None, bool]:
+    """Returns a time in milliseconds since 1970, and whether the text says no more than that."""
+    found = _ISO_8601.fullmatch(text)
+    if found is None:
+        return None, False
+    part = {name: int(given or 0) for name, given in found.groupdict().items() if name != "sign"}
+    if max(part["minute"], part["second"], part["minutes"]) > 59:
+        return None, False
+    if max(part["hour"], part["hours"]) > 23:
+        return None, False
+    cycles, year = divmod(part["year"], 400)
+    try:
+        day = date(400 + year, part["month"], part["day"]).toordinal()
+    except ValueError:
+        return None, False
+    days = day - date(1970, 1, 1).toordinal() + (cycles - 1) * 146_097
+    offset = (part["hours"] * 60 + part["minutes"]) * (-1 if found["sign"] == "-" else 1)
+    seconds = ((days * 24 + part["hour"]) * 60 + part["minute"] - offset) * 60 + part["second"]
+    fraction = found["fraction"] or ""
+    return seconds * 1000 + int(fraction[:3].ljust(3, "0")), not fraction[3:].strip("0")
+
+
+def _enum(value: Value, source: Source, ids: Ids) -> Result:
+    del ids
+    kind, data = value
+    return (data, None) if kind in _TEXTUAL and data in source.labels else (None, _UNFIT)
+
+
+def _json(value: Value, source: Source, ids: Ids) -> Result:
+    del source, ids
+    structure = relaxed(value)
+    cleaned = without_nul(structure)
+    return cleaned, None if cleaned == structure else ALTERED
+
+
+def _is_empty_text(value: Value) -> bool:
+    return value[0] in _TEXTUAL and not value[1]
+
+
+def _reference(value: Value, source: Source, ids: Ids) -> Result:
+    collection = str(source.references)
+    found, is_from_text = resolved(value, collection, ids.rows[collection])
+    if found is not None:
+        return found, COERCED if is_from_text else None
+    return None, COERCED if _is_empty_text(value) else ORPHANED
+
+
+def _reference_text(value: Value, source: Source, ids: Ids) -> Result:
+    if _is_empty_text(value):
+        return "", None
+    collection = str(source.references)
+    found, _ = resolved(value, collection, ids.documents[collection])
+    if found is not None:
+        return str(uuid.UUID(bytes=found)), None
+    kept, _ = _text(value, source, ids)
+    return (None, _UNFIT) if kept is None else (kept, ORPHANED)
+
+
+_RULES: Mapping[Rule, _Rule] = {
+    Rule.TEXT: _text,
+    Rule.INTEGER: _integer,
+    Rule.BIGINT: _integer,
+    Rule.BOOLEAN: _boolean,
+    Rule.TIMESTAMP: _timestamp,
+    Rule.ENUM: _enum,
+    Rule.JSON: _json,
+    Rule.REFERENCE: _reference,
+    Rule.REFERENCE_TEXT: _reference_text,
+}
+
+_ELEMENT_RULES: Mapping[Rule, _Rule] = {
+    Rule.TEXT_ARRAY: _text,
+    Rule.REFERENCE_ARRAY: _reference,
+    Rule.REFERENCE_TEXT_ARRAY: _reference_text,
+}
+"""The rule of each element of an array."""
