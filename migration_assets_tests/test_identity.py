@@ -25,7 +25,7 @@ from migration_assets.identity import (
 EXAMPLES = {
     "507f1f77bcf86cd799439011": "013a7092-e8d8-7bcf-a1b3-5e650e404400",  # of the design
     "000000000000000000000000": "00000000-0000-7000-8000-000000000000",
-    "ffffffffffffffffffffffff": "03e7fffffc18-7fff-bfff-fffffffffc00",
+    "ffffffffffffffffffffffff": "03e7ffff-fc18-7fff-bfff-fffffffffc00",
     "000000010000000000000000": "00000000-03e8-7000-8000-000000000000",
     "00000000fff0000000000000": "00000000-0000-7fff-8000-000000000000",
     "00000000000fffffffffffff": "00000000-0000-7000-bfff-fffffffffc00",
@@ -126,7 +126,9 @@ def test_seconds_beyond_32_bits_are_not_ours() -> None:
     assert object_id(uuid.UUID(int=milliseconds << 80 | 7 << 76 | 0b10 << 62)) is None
 
 
-@pytest.mark.parametrize(("identifier", "extended_json"), OTHERS, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(
+    ("identifier", "extended_json"), OTHERS, ids=lambda value: repr(value)[:40]
+)
 def test_other_kinds_of_ids(identifier: Any, extended_json: str) -> None:
     assert canonical(identifier) == extended_json
     assert source_id(identifier) == extended_json

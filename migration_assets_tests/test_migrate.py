@@ -6,25 +6,25 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 import psycopg
 import pytest
 import sqlalchemy as sa
-from bson import ObjectId
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.embedded import Urls
-from migration_assets.errors import MigrationError
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.embedded import Urls, fresh_database
+from migration_assets.model import ENTITIES, TABLES, source_of
 from migration_assets.sample import generate
 from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.source.connection import SourceDatabase
@@ -38,6 +38,7 @@ pytestmark = pytest.mark.timeout(600)
 
 SCALE = 0.02
 ROW_COUNT, VALUES, REFERENCES, TYPES = Layer
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,32 @@ class Migration:
     """A source, a target, and Dagster's memory of what was done with them."""
 
     source_url: str
-    target_url: str
+    target_url: str = field(repr=False)
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
 
-    def run(
-        self, job: str = MIGRATE, *, assets: Sequence[dg.AssetKey] | None = None
-    ) -> dg.ExecuteInProcessResult:
-        """Runs a job as the UI does, or some of its assets, with their checks."""
-        defs = build_defs(
+    def definitions(self) -> dg.Definitions:
+        """Returns the definitions for these two databases."""
+        return build_defs(
             source=SourceMongo(url=self.source_url), target=TargetPostgres(url=self.target_url)
         )
-        return defs.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            asset_selection=assets,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+
+    def run(
+        self,
+        job: str = MIGRATE,
+        *,
+        assets: Sequence[dg.AssetKey] | None = None,
+        quiet: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Runs a job as the UI does, or some of its assets, with their checks."""
+        return (
+            self.definitions()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=self.instance,
+                asset_selection=assets,
+                raise_on_error=False,
+                run_config=QUIET if quiet else None,
+            )
         )
 
     def sign_off(self) -> Mapping[str, Any]:
@@ -144,7 +156,9 @@ def red(found: Mapping[tuple[str, Layer], bool]) -> set[tuple[str, Layer]]:
 def materialized(result: dg.ExecuteInProcessResult) -> dict[dg.AssetKey, dict[str, Any]]:
     """Returns the metadata of what was materialized."""
     return {
-        event.asset_key: {name: entry.value for name, entry in event.materialization.metadata.items()}
+        event.asset_key: {
+            name: entry.value for name, entry in event.materialization.metadata.items()
+        }
         for event in result.all_events
         if event.is_step_materialization and event.asset_key is not None
     }
@@ -328,14 +342,14 @@ def test_reexecution_from_failure_builds_a_bad_table_again(
     empty: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row is lost on its way into the table, so the table's step fails, and is run again."""
+    whole = {"migration__constraints", "migration__sign_off"}
     empty.execute(_LOSING_ROWS)
     monkeypatch.setenv(SOURCE_VARIABLE, empty.source_url)
     monkeypatch.setenv(TARGET_VARIABLE, empty.target_url)
     repository = ReconstructableRepository.for_module("migration_assets.definitions", "defs")
     job = repository.get_reconstructable_job(MIGRATE)
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-    with dg.execute_job(job, instance=empty.instance, run_config=quiet) as first:
+    with dg.execute_job(job, instance=empty.instance, run_config=QUIET) as first:
         assert not first.success
         failed = {event.step_key for event in first.all_events if event.is_step_failure}
         assert failed == {"postgres__Boards"}
@@ -345,53 +359,133 @@ def test_reexecution_from_failure_builds_a_bad_table_again(
         done = {event.step_key for event in first.all_events if event.is_step_success}
         assert "postgres__Users" in done
         # What comes after the bad table waits; what does not is done.
-        assert not {"postgres__Sections", "constraints", "sign_off"} & done
+        assert not {"postgres__Sections", *whole} & done
 
     empty.execute('DROP TRIGGER lose ON "Boards"')
     again = dg.ReexecutionOptions.from_failure(first.run_id, empty.instance)
     with dg.execute_job(
-        job, instance=empty.instance, run_config=quiet, reexecution_options=again
+        job, instance=empty.instance, run_config=QUIET, reexecution_options=again
     ) as second:
         assert second.success
         done_again = {event.step_key for event in second.all_events if event.is_step_success}
-        assert {"postgres__Boards", "postgres__Sections", "constraints", "sign_off"} <= done_again
+        assert {"postgres__Boards", "postgres__Sections", *whole} <= done_again
         assert "postgres__Users" not in done_again
         assert red(checks(second.all_events)) == set()
         assert ("Boards", ROW_COUNT) in checks(second.all_events)
     assert empty.sign_off()["verdict"] == "GO"
 
 
-def raising(error: Exception) -> Any:
-    def check(source: SourceDatabase, connection: Connection, table: sa.Table) -> Evidence:
-        del source, connection, table
-        raise error
-
-    return check
-
-
-def text_of(instance: dg.DagsterInstance) -> str:
-    """Returns all that Dagster keeps of all runs, as text."""
-    runs = instance.get_runs()
-    kept = [dg.serialize_value(run) for run in runs]
-    kept += [entry.to_json() for run in runs for entry in instance.all_logs(run.run_id)]
-    return "\n".join(kept)
-
-
 @pytest.mark.parametrize("layer", Layer)
 def test_check_that_raises_is_a_failed_check_without_values(
     migrated: Migration, monkeypatch: pytest.MonkeyPatch, layer: Layer
 ) -> None:
-    error = ValueError(f"not a number: {SECRET_PREFIX}of a document")
-    broken = partial(run_check, checks={each: raising(error) for each in Layer})
-    monkeypatch.setattr("migration_assets.assets.tables.run_check", broken)
+    def broken(source: SourceDatabase, connection: Connection, table: sa.Table) -> Evidence:
+        del source, connection
+        raise ValueError(f"{table.name} holds {SECRET_PREFIX}of a document")
+
+    raising = partial(run_check, checks=dict.fromkeys(Layer, broken))
+    monkeypatch.setattr("migration_assets.assets.tables.run_check", raising)
     key = dg.AssetCheckKey(table_key("Users"), layer)
-    job = build_defs(
-        source=SourceMongo(url=migrated.source_url), target=TargetPostgres(url=migrated.target_url)
-    ).resolve_job_def(VALIDATE)
-    del key, job
+    result = dg.materialize(
+        [each for each in migrated.definitions().assets if isinstance(each, dg.AssetsDefinition)],
+        instance=migrated.instance,
+        resources=migrated.definitions().resources,
+        selection=dg.AssetSelection.checks(key),
+        raise_on_error=False,
+    )
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert evaluation.description == "the check could not run: ValueError"
+    # The checks that block fail the step; a table whose count could not be taken is not good.
+    assert result.success is (layer not in BLOCKING)
+    assert SECRET_PREFIX not in said(migrated)
+    report = migrated.sign_off()
+    assert report["verdict"] == "NO-GO"
+    (finding,) = report["findings"]
+    assert finding["what"] == f"check {layer} failed: {evaluation.description}"
+
+
+def said(migration: Migration) -> str:
+    """Returns all that Dagster keeps of all runs, and all that the books keep without documents."""
+    runs = migration.instance.get_runs()
+    kept = [dg.serialize_value(run) for run in runs]
+    kept += [entry.to_json() for run in runs for entry in migration.instance.all_logs(run.run_id)]
+    for book in ("check_results", "sign_offs", "loads", "conversions"):
+        kept += map(str, migration.execute(f"SELECT b::text FROM migration.{book} b"))
+    return "\n".join(kept)
+
+
+_QUOTING_ROWS = """
+    CREATE FUNCTION quote_row() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'new row for "openAi_keys" violates a rule: %', NEW USING DETAIL = NEW.api_key;
+    END $$;
+    CREATE TRIGGER quote_row BEFORE INSERT ON "openAi_keys" FOR EACH ROW EXECUTE FUNCTION quote_row();
+"""
+
+
+@pytest.fixture
+def dirty_url(servers: Urls) -> Iterator[str]:
+    """A source with a sample in which every kind of fault occurs, in secret fields too."""
+    with fresh_database(servers) as urls:
+        with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
+            generate(client.get_default_database(), scale=SCALE, dirty=0.05)
+        yield urls.mongodb_url
 
 
 def test_secrets_stand_in_the_books_only(
-    servers: Urls, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    servers: Urls,
+    dirty_url: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    pass
+    secret_columns = {
+        (name, column.name)
+        for name, table in ENTITIES.items()
+        for column in table.columns
+        if source_of(column).secret
+    }
+    assert len(secret_columns) == 5
+    with postgres_database(servers) as url:
+        migration = Migration(dirty_url, url)
+        migration.run(quiet=False)
+        for name, column in secret_columns:
+            changed = migration.execute(
+                f'UPDATE "{name}" SET "{column}" = %s WHERE "{column}" IS NOT NULL RETURNING id',
+                f"{SECRET_PREFIX}that somebody has set",
+            )
+            assert changed, (name, column)
+        validated = migration.run(VALIDATE, quiet=False)
+        assert {name for name, _ in secret_columns} <= {
+            table for table, _ in red(checks(validated))
+        }
+
+        migration.execute('DELETE FROM "openAi_keys"')
+        migration.execute(_QUOTING_ROWS)
+        failed = migration.run(assets=[table_key("openAi_keys")], quiet=False)
+        (failure,) = [event for event in failed.all_events if event.is_step_failure]
+        assert "SQLSTATE P0001" in str(failure.step_failure_data.error)
+        migration.run(assets=[SIGN_OFF], quiet=False)
+
+        ((held,),) = migration.execute(
+            "SELECT count(*) FROM migration.rejected_documents WHERE document LIKE %s",
+            f"%{SECRET_PREFIX}%",
+        )
+        assert held > 0  # the sample has what this test looks for
+        assert SECRET_PREFIX not in said(migration)
+    captured = capfd.readouterr()
+    assert "STEP_FAILURE" in captured.err  # the log is there, and was looked through
+    assert SECRET_PREFIX not in captured.out + captured.err
+    assert SECRET_PREFIX not in caplog.text
+
+
+def test_run_says_no_url_with_a_password(migrated: Migration) -> None:
+    """Not even when a database is gone."""
+    password = urlsplit(migrated.target_url).password
+    assert password is not None
+    lost = replace(migrated, target_url=migrated.target_url + "_that_is_not_there")
+    result = lost.run(assets=[table_key("Users")])
+    assert not result.success
+    kept = [entry.to_json() for entry in lost.instance.all_logs(result.run_id)]
+    assert "that_is_not_there" in "".join(kept)
+    assert password not in "".join(kept)

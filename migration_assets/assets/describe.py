@@ -70,14 +70,16 @@ def load_metadata(result: LoadResult) -> Metadata:
         "seconds": round(result.seconds, 3),
         "documents per second": round(result.rate),
     }
-    counts |= {kind: count for kind, count in {**result.lossless, **result.lossy}.items() if count}
+    # Dagster takes strings as names, but no enums that are strings.
+    kinds = {**result.lossless, **result.lossy}
+    counts |= {str(kind): count for kind, count in kinds.items() if count}
     counts |= {f"seconds: {stage}": round(spent, 3) for stage, spent in result.stages.items()}
     return counts
 
 
 def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
     """Returns evidence as the result of its asset check."""
-    metadata: Metadata = dict(evidence.counts)
+    metadata: Metadata = {str(name): count for name, count in evidence.counts.items()}
     metadata["failures"] = evidence.failures
     if evidence.next_step:
         metadata["what to do"] = evidence.next_step

@@ -20,7 +20,7 @@ from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
-from migration_assets.sign_off.verdict import verdict
+from migration_assets.sign_off.verdict import latest, verdict
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import open_target
@@ -115,7 +115,7 @@ def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
             )
     selected = None if tables is None else [table_key(name) for name in tables]
     outcome = run_job(MIGRATE, console, assets=selected)
-    return _report(console, outcome)
+    return _report(console, outcome, is_signed=tables is None)
 
 
 def validate(console: Console) -> Exit:
@@ -126,7 +126,7 @@ def validate(console: Console) -> Exit:
     """
     require_databases()
     outcome = run_job(VALIDATE, console)
-    return _report(console, outcome)
+    return _report(console, outcome, is_signed=False)
 
 
 def require_databases() -> None:
@@ -139,15 +139,16 @@ def require_databases() -> None:
         require_own_target(connection)
 
 
-def _report(console: Console, outcome: Outcome) -> Exit:
-    """Prints the results; the verdict is taken anew from the target's own record."""
+def _report(console: Console, outcome: Outcome, *, is_signed: bool) -> Exit:
+    """Prints the results with the verdict: that of the run's sign-off, else one taken now."""
     with open_source(source_url()) as source, open_target(target_url()) as connection:
         if outcome.problem is not None:
             console.print(f"\n[red]error:[/] {outcome.problem}", soft_wrap=True)
             return Exit.COULD_NOT_RUN
         console.print()
         console.print(summary_table(lines(connection)))
-        made = verdict(connection, fingerprints(source, ENTITIES))
+        made = latest(connection) if is_signed else None
+        made = made or verdict(connection, fingerprints(source, ENTITIES))
     for finding in made.findings[:SHOWN]:
         console.print(f"[red]✗[/] {finding.table}: {finding.what}. {finding.next_step}.")
     if len(made.findings) > SHOWN:

@@ -407,11 +407,12 @@ def _iso_8601(value: str) -> tuple[int, bool] | None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
     fraction = found["fraction"] or ""
-    is_time = hour < 24 and minute < 60 and second < 60
+    offset_hours, offset_minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+    is_time = max(hour, offset_hours) < 24 and max(minute, second, offset_minutes) < 60
     is_date = 1 <= month <= 12 and 1 <= day <= _days_in_month(year, month)
     if not (is_time and is_date):
         return None
-    offset = int(found["hours"] or 0) * 60 + int(found["minutes"] or 0)
+    offset = offset_hours * 60 + offset_minutes
     minutes = hour * 60 + minute + (offset if found["sign"] == "-" else -offset)
     milliseconds = int(fraction[:3].ljust(3, "0"))
     total = ((_days(year, month, day) * 1440 + minutes) * 60 + second) * 1000 + milliseconds

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Tally, load
+from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.loaded import ids_for
-from migration_assets.loading.pipeline import prefetched
-from migration_assets.loading.staging import StagedBatch, staged_batch
+from migration_assets.loading.staging import Staging
+from migration_assets.model import unique_columns
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.reading import Fingerprint, raw_batches
+from migration_assets.source.reading import raw_batches
 from migration_assets.target.connection import Connection
 
 
-def load_documents(source: SourceDatabase, connection: Connection, table: sa.Table) -> LoadResult:
+def load_documents(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    *,
+    say: Callable[[str], None] = silent,
+) -> LoadResult:
     """Brings an entity table to the state of its collection.
 
     Args:
         source: The source database.
         connection: A connection to the target, in autocommit mode.
         table: The table; the tables that it refers to are loaded.
+        say: Is told what an operator wants to know.
 
     Raises:
         LoadError: Another session loads the table.
@@ -31,25 +38,22 @@ def load_documents(source: SourceDatabase, connection: Connection, table: sa.Tab
         TargetError: PostgreSQL is out of reach.
     """
 
-    def batches(tally: Tally) -> Iterator[StagedBatch]:
-        converter = BatchConverter(table, ids_for(connection, table))
-        fingerprint = tally.fingerprints[table.name] = Fingerprint()
-        for batch in prefetched(tally.watch.timed("read", raw_batches(source[table.name]))):
-            with tally.watch.stage("convert"):
-                converted = converter.convert(batch.data)
-            fingerprint.add(batch.data, converted.documents)
-            tally.documents += converted.documents
-            tally.size += len(batch.data)
-            tally.add(converted.books)
-            with tally.watch.stage("encode"):
-                staged = staged_batch(
-                    table,
-                    table.name,
-                    batch.number,
-                    converted.documents,
-                    converted.rows,
-                    converted.books,
-                )
-            yield staged
+    def parts(staging: Staging) -> Iterator[Part]:
+        # What an earlier attempt has staged holds its unique values against later documents.
+        taken = {name: set(staging.column(name)) for name in unique_columns(table)}
+        converter = BatchConverter(table, ids_for(connection, table), taken)
 
-    return load(connection, table, batches)
+        def convert(data: bytes) -> Converted:
+            converted = converter.convert(data)
+            return converted.documents, converted.rows, converted.books
+
+        for batch in raw_batches(source[table.name]):
+            yield Part(table.name, batch.data, convert)
+
+    return load(
+        connection,
+        table,
+        parts,
+        fingerprints=lambda digest: {table.name: digest},
+        say=say,
+    )

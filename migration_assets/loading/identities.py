@@ -6,7 +6,8 @@ know are kept whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import bson
 import polars as pl
@@ -20,9 +21,8 @@ from migration_assets.identity import (
     source_id,
 )
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Tally, load
-from migration_assets.loading.pipeline import prefetched
-from migration_assets.loading.staging import StagedBatch, staged_batch
+from migration_assets.loading.load import Converted, Part, load, silent
+from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
@@ -36,8 +36,18 @@ def unknown_collections(source: SourceDatabase) -> list[str]:
     return sorted(name for name in found if name not in ENTITIES and not name.startswith("system."))
 
 
-def load_identities(source: SourceDatabase, connection: Connection) -> LoadResult:
+def load_identities(
+    source: SourceDatabase,
+    connection: Connection,
+    *,
+    say: Callable[[str], None] = silent,
+) -> LoadResult:
     """Brings ``migration.uuid_map`` to the state of the source.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, in autocommit mode.
+        say: Is told what an operator wants to know.
 
     Raises:
         LoadError: Another session loads it.
@@ -45,26 +55,25 @@ def load_identities(source: SourceDatabase, connection: Connection) -> LoadResul
         TargetError: PostgreSQL is out of reach.
     """
 
-    def read() -> Iterator[tuple[str, bytes]]:
-        for name in (*ENTITIES, *unknown_collections(source)):
-            projection = {"_id": 1} if name in ENTITIES else None
-            for batch in raw_batches(source[name], projection=projection):
-                yield name, batch.data
+    def parts(staging: Staging) -> Iterator[Part]:
+        del staging
+        for name in ENTITIES:
+            for batch in raw_batches(source[name], projection={"_id": 1}):
+                yield Part(name, batch.data, partial(_known, name))
+        for name in unknown_collections(source):
+            for batch in raw_batches(source[name]):
+                yield Part(name, batch.data, partial(_unknown, name))
 
-    def batches(tally: Tally) -> Iterator[StagedBatch]:
-        for number, (name, data) in enumerate(prefetched(tally.watch.timed("read", read())), 1):
-            with tally.watch.stage("convert"):
-                tally.size += len(data)
-                books = Books() if name in ENTITIES else kept_whole(list(split(data)))
-                rows = identities(name, data if name in ENTITIES else b"")
-                count = rows.height or len(books.unmapped)
-                tally.documents += rows.height
-                tally.add(books)
-            with tally.watch.stage("encode"):
-                staged = staged_batch(uuid_map, name, number, count, rows, books)
-            yield staged
+    return load(connection, uuid_map, parts, fingerprints=lambda _: {}, say=say)
 
-    return load(connection, uuid_map, batches)
+
+def _known(collection: str, data: bytes) -> Converted:
+    rows = identities(collection, data)
+    return rows.height, rows, Books()
+
+
+def _unknown(collection: str, data: bytes) -> Converted:
+    return 0, identities(collection, b""), kept_whole(list(split(data)))
 
 
 def identities(collection: str, data: bytes) -> pl.DataFrame:

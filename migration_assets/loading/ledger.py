@@ -2,23 +2,80 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from psycopg import sql
 
+from migration_assets.conversion.batches import Books
 from migration_assets.errors import LoadError
 from migration_assets.loading.merging import Merged
-from migration_assets.loading.staging import identifier
+from migration_assets.loading.staging import Staging, identifier
+from migration_assets.model import TABLES, referenced_tables
+from migration_assets.model.versions import model_version
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
 _LOCK = 0x6D696772  # "migr": the first half of our advisory locks
+
+
+@dataclass(slots=True)
+class Tally:
+    """What loads and their batches count; it holds no value of any document.
+
+    Attributes:
+        documents: Documents read, or elements of arrays for a junction table.
+        rejected: Documents that did not become a row.
+        unmapped: Documents with fields that the model does not know.
+        lossless: Lossless conversions, by kind.
+        lossy: Lossy conversions, by kind.
+    """
+
+    documents: int = 0
+    rejected: int = 0
+    unmapped: int = 0
+    lossless: Counter[str] = field(default_factory=Counter)
+    lossy: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, documents: int, books: Books) -> Tally:
+        """Returns the counts of a batch."""
+        tally = cls(documents, len(books.rejected), len(books.unmapped))
+        tally.lossy.update(issue.kind for issue in books.issues)
+        for (_, kind, _), count in books.conversions.items():
+            tally.lossless[kind] += count
+        return tally
+
+    @classmethod
+    def from_json(cls, counted: Mapping[str, Any]) -> Tally:
+        """Returns the counts that :meth:`as_json` gave."""
+        plain = {name: counted[name] for name in ("documents", "rejected", "unmapped")}
+        return cls(**plain, lossless=Counter(counted["lossless"]), lossy=Counter(counted["lossy"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the counts as JSON has them."""
+        return {
+            "documents": self.documents,
+            "rejected": self.rejected,
+            "unmapped": self.unmapped,
+            "lossless": dict(self.lossless),
+            "lossy": dict(self.lossy),
+        }
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of another tally."""
+        self.documents += other.documents
+        self.rejected += other.rejected
+        self.unmapped += other.unmapped
+        self.lossless += other.lossless
+        self.lossy += other.lossy
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +85,49 @@ class LoadResult:
     Attributes:
         table: The table that was loaded.
         load_id: The load, as the ledger knows it.
-        version: The load that last changed a row: equal versions, equal rows.
-        documents: Documents read, or elements of arrays for a junction table.
-        rejected: Documents that did not become a row.
         merged: What the merge did.
-        lossless: Lossless conversions, by kind.
-        lossy: Lossy conversions, by kind.
-        unmapped: Documents with fields that the model does not know.
+        tally: What was counted, the batches before an interruption included.
+        version: The load that last changed a row: equal versions, equal rows.
         fingerprints: Fingerprint of what was read, by collection.
-        seconds: Seconds from start to end.
+        seconds: Seconds from start, or resumption, to end.
         stages: Seconds that each stage was busy; stages overlap.
         size: Bytes read from the source.
     """
 
     table: str
     load_id: uuid.UUID
-    version: str
-    documents: int
-    rejected: int
     merged: Merged
-    lossless: Mapping[str, int] = field(default_factory=dict)
-    lossy: Mapping[str, int] = field(default_factory=dict)
-    unmapped: int = 0
+    tally: Tally = field(default_factory=Tally)
+    version: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
     size: int = 0
+
+    @property
+    def documents(self) -> int:
+        """Documents read, or elements of arrays for a junction table."""
+        return self.tally.documents
+
+    @property
+    def rejected(self) -> int:
+        """Documents that did not become a row."""
+        return self.tally.rejected
+
+    @property
+    def unmapped(self) -> int:
+        """Documents with fields that the model does not know."""
+        return self.tally.unmapped
+
+    @property
+    def lossless(self) -> Mapping[str, int]:
+        """Lossless conversions, by kind."""
+        return self.tally.lossless
+
+    @property
+    def lossy(self) -> Mapping[str, int]:
+        """Lossy conversions, by kind."""
+        return self.tally.lossy
 
     @property
     def rows(self) -> int:
@@ -67,10 +141,30 @@ class LoadResult:
 
     def statistics(self) -> dict[str, Any]:
         """Returns the counts and seconds as JSON has them."""
-        kept = asdict(self)
-        for name in ("table", "load_id", "version", "fingerprints"):
-            del kept[name]
-        return kept
+        return {
+            **self.tally.as_json(),
+            "merged": asdict(self.merged),
+            "seconds": self.seconds,
+            "stages": dict(self.stages),
+            "size": self.size,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A load that is under way.
+
+    Attributes:
+        load_id: The load.
+        batches: How many batches are committed already.
+        digest: Digest of all that was read up to the last of them.
+        tally: What they counted.
+    """
+
+    load_id: uuid.UUID
+    batches: int = 0
+    digest: str = ""
+    tally: Tally = field(default_factory=Tally)
 
 
 @contextmanager
@@ -103,58 +197,103 @@ def one_writer(connection: Connection, table: sa.Table) -> Iterator[None]:
             connection.execute(sql.SQL("SELECT pg_advisory_unlock({})").format(key))
 
 
-def begin(connection: Connection, table: sa.Table) -> uuid.UUID:
-    """Opens a line in the ledger, closing what an earlier load left open. Returns the load's id."""
+def reopen(connection: Connection, table: sa.Table, say: Callable[[str], None]) -> Open | None:
+    """Returns the load that was cut off where it can be resumed, None where there is none.
+
+    It cannot where the model or the rows that it refers to have changed, or where the target has lost
+    what was staged, as it does when it crashes; ``say`` is told why.
+    """
+    loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
+    row = connection.execute(
+        sql.SQL(
+            "SELECT l.id, l.plan, count(b.number), coalesce(sum(b.lines), 0), "
+            "(array_agg(b.digest ORDER BY b.number DESC))[1], "
+            "coalesce(json_agg(b.tally) FILTER (WHERE b.number IS NOT NULL), '[]') "
+            "FROM {} l LEFT JOIN {} b ON b.load_id = l.id "
+            "WHERE l.target_table = %s AND l.finished_at IS NULL "
+            "GROUP BY l.id ORDER BY l.started_at DESC LIMIT 1"
+        ).format(loads, batches),
+        [table.name],
+    ).fetchone()
+    if row is None or not row[2]:
+        return None
+    load_id, plan, count, lines, digest, tallies = row
+    if plan != _plan(connection, table):
+        say(f"{table.name}: not resumed, the model or what it refers to has changed since")
+        return None
+    if Staging(connection, table, load_id).lines() != lines:
+        say(f"{table.name}: not resumed, the target has lost what was staged")
+        return None
+    say(f"{table.name}: resuming after batch {count}, {lines} lines are staged")
+    tally = Tally()
+    for each in tallies:
+        tally.add(Tally.from_json(each))
+    return Open(load_id, count, digest, tally)
+
+
+def begin(connection: Connection, table: sa.Table) -> Open:
+    """Opens a line in the ledger, removing what an earlier load left open."""
     load_id = uuid.uuid4()
     loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
+    unfinished = sql.SQL("target_table = {} AND finished_at IS NULL").format(
+        sql.Literal(table.name)
+    )
     with connection.transaction():
-        unfinished = sql.SQL("SELECT id FROM {} WHERE target_table = %s AND finished_at IS NULL")
         connection.execute(
-            sql.SQL("DELETE FROM {} WHERE load_id IN ({})").format(
-                batches, unfinished.format(loads)
-            ),
-            [table.name],
+            sql.SQL("DELETE FROM {} WHERE load_id IN (SELECT id FROM {} WHERE {})").format(
+                batches, loads, unfinished
+            )
         )
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE target_table = %s AND finished_at IS NULL").format(loads),
-            [table.name],
-        )
+        connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(loads, unfinished))
         connection.execute(
             sql.SQL(
-                "INSERT INTO {} (id, target_table, started_at, fingerprints, statistics) "
-                "VALUES (%s, %s, clock_timestamp(), '{{}}', '{{}}')"
+                "INSERT INTO {} (id, target_table, started_at, plan, fingerprints, statistics) "
+                "VALUES (%s, %s, clock_timestamp(), %s, '{{}}', '{{}}')"
             ).format(loads),
-            [load_id, table.name],
+            [load_id, table.name, _plan(connection, table)],
         )
-    return load_id
+    return Open(load_id)
 
 
-def finish(
-    connection: Connection, load_id: uuid.UUID, fingerprints: Mapping[str, str], *, changed: bool
-) -> str:
-    """Closes the line of a load and returns its version. The caller holds the merging transaction."""
+def finish(connection: Connection, result: LoadResult) -> LoadResult:
+    """Closes the line of a load. The caller holds the merging transaction.
+
+    Returns:
+        The result with its version.
+    """
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
-            "version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s "
+            "statistics = %s, version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s "
             "AND e.target_table = l.target_table AND e.finished_at IS NOT NULL "
             "ORDER BY e.finished_at DESC LIMIT 1), l.id) WHERE id = %s RETURNING version::text"
         ).format(loads=identifier(bookkeeping.loads)),
-        [json.dumps(dict(fingerprints)), changed, load_id],
+        [
+            json.dumps(dict(result.fingerprints)),
+            json.dumps(result.statistics()),
+            result.merged.written > 0,
+            result.load_id,
+        ],
     ).fetchone()
     assert row is not None
-    return str(row[0])
+    return replace(result, version=str(row[0]))
 
 
-def describe(connection: Connection, result: LoadResult) -> None:
-    """Adds what a finished load did to its line."""
-    with connection.transaction():
-        connection.execute(
-            sql.SQL("UPDATE {} SET statistics = %s WHERE id = %s").format(
-                identifier(bookkeeping.loads)
-            ),
-            [json.dumps(result.statistics()), result.load_id],
-        )
+def _plan(connection: Connection, table: sa.Table) -> str:
+    """Returns a digest of all that the rows depend on besides the source's documents."""
+    referred: list[str] = []
+    said = [table.name]
+    if table.name in TABLES:
+        said.append(model_version(table))
+        referred = [*referenced_tables(table), bookkeeping.uuid_map.name]
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) target_table, version::text FROM {} "
+        "WHERE finished_at IS NOT NULL AND target_table = ANY(%s) "
+        "ORDER BY target_table, finished_at DESC"
+    ).format(identifier(bookkeeping.loads))
+    versions = connection.execute(query, [referred]).fetchall()
+    said += [f"{name} {version}" for name, version in versions]
+    return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
 
 def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[str, str]:

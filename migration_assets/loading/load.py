@@ -1,109 +1,156 @@
-"""One load from start to end: lock, ledger, staging, merge. What it reads and converts is given to it."""
+"""One load from start to end: lock, ledger, staging, merge. What it reads and converts is given to it.
+
+A load that was cut off goes on after its last committed batch: what was read until there is read again
+and compared by its digest, but neither converted nor written.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import polars as pl
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import Books
 from migration_assets.loading import ledger
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.ledger import LoadResult, Open, Tally
 from migration_assets.loading.merging import merge
-from migration_assets.loading.pipeline import Stopwatch, without_cycle_detection, written_behind
-from migration_assets.loading.staging import StagedBatch, Staging
-from migration_assets.source.reading import Fingerprint
+from migration_assets.loading.pipeline import (
+    Stopwatch,
+    prefetched,
+    without_cycle_detection,
+    written_behind,
+)
+from migration_assets.loading.staging import StagedBatch, Staging, staged_batch
 from migration_assets.target.connection import Connection
 
+Converted = tuple[int, pl.DataFrame, Books]
+"""How many documents or elements a part held, its rows, and what explains the difference."""
 
-@dataclass(slots=True)
-class Tally:
-    """What a load has seen so far, in counts and seconds.
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some documents of the source, and how they become rows.
 
     Attributes:
-        watch: Seconds by stage.
-        fingerprints: What was read, by collection.
-        based_on: Fingerprints of collections that were read in part, as of the load of their tables.
-        documents: Documents, or elements of arrays for a junction table.
+        collection: The collection that they are of.
+        data: The documents as BSON, one after the other.
+        convert: Makes rows and books of them; called once for each part, in order.
     """
 
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
-    based_on: dict[str, str] = field(default_factory=dict)
-    documents: int = 0
-    rejected: int = 0
-    unmapped: int = 0
-    size: int = 0
-    lossless: Counter[str] = field(default_factory=Counter)
-    lossy: Counter[str] = field(default_factory=Counter)
+    collection: str
+    data: bytes
+    convert: Callable[[bytes], Converted]
 
-    def add(self, books: Books) -> None:
-        """Counts the books of a batch."""
-        self.rejected += len(books.rejected)
-        self.unmapped += len(books.unmapped)
-        self.lossy.update(issue.kind for issue in books.issues)
-        for (_, kind, _), count in books.conversions.items():
-            self.lossless[kind] += count
+
+class SourceChangedError(Exception):
+    """What was read before a load was cut off is not what stands in the source now."""
+
+
+def silent(said: str) -> None:
+    """Tells nobody."""
 
 
 def load(
     connection: Connection,
     table: sa.Table,
-    batches: Callable[[Tally], Iterator[StagedBatch]],
+    parts: Callable[[Staging], Iterable[Part]],
     *,
-    complete: Callable[[Staging, Tally], None] | None = None,
+    fingerprints: Callable[[str], Mapping[str, str]],
+    complete: Callable[[Staging], int] | None = None,
+    say: Callable[[str], None] = silent,
 ) -> LoadResult:
-    """Brings a table to what its batches hold.
+    """Brings a table to what the parts of its source hold.
 
     Args:
         connection: A connection to the target, in autocommit mode.
         table: The table.
-        batches: Makes the batches, and counts what it sees on the tally. It is called once the table is
-            held against a second load.
-        complete: Completes what is staged, just before it is merged.
+        parts: Reads the source, in the same order each time. It is called once the table is held against
+            a second load, and may read from staging what a load that was cut off has put there.
+        fingerprints: Returns the fingerprints of the collections, given the digest of all that was read.
+        complete: Completes what is staged just before it is merged; returns the asymmetric pairs.
+        say: Is told what an operator wants to know, such as that a load is resumed.
 
     Raises:
         LoadError: Another session loads the table.
     """
-    started = time.perf_counter()
-    tally = Tally()
-
-    def write(batch: StagedBatch) -> None:
-        with tally.watch.stage("write"):
-            staging.write(batch)
-
     with ledger.one_writer(connection, table):
-        staging = Staging(connection, table, ledger.begin(connection, table))
-        made = batches(tally)
-        staging.create()
+        opened = ledger.reopen(connection, table, say)
+        if opened is not None:
+            try:
+                return _Load(connection, table, parts, fingerprints, complete, opened).run()
+            except SourceChangedError:
+                say(f"{table.name}: not resumed, the source has changed since; starting again")
+        opened = ledger.begin(connection, table)
+        return _Load(connection, table, parts, fingerprints, complete, opened).run()
+
+
+@dataclass(slots=True)
+class _Load:
+    connection: Connection
+    table: sa.Table
+    parts: Callable[[Staging], Iterable[Part]]
+    fingerprints: Callable[[str], Mapping[str, str]]
+    complete: Callable[[Staging], int] | None
+    opened: Open
+    tally: Tally = field(default_factory=Tally)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    size: int = 0
+
+    def run(self) -> LoadResult:
+        started = time.perf_counter()
+        staging = Staging(self.connection, self.table, self.opened.load_id)
+        if not self.opened.batches:
+            staging.create()
+        self.tally.add(self.opened.tally)
+        digest = hashlib.blake2b(digest_size=16)
+        read = self.watch.timed("read", self.parts(staging))
         with without_cycle_detection():
-            written_behind(made, write)
-        read = {name: each.hexdigest() for name, each in tally.fingerprints.items()}
-        digests = read | tally.based_on
-        with tally.watch.stage("merge"), connection.transaction():
-            if complete is not None:
-                complete(staging, tally)
-            merged = merge(connection, table)
-            changed = merged.written > 0
-            version = ledger.finish(connection, staging.load_id, digests, changed=changed)
+            written_behind(self._staged(prefetched(read), digest), self._write_to(staging))
+        with self.connection.transaction():
+            with self.watch.stage("merge"):
+                if self.complete is not None and (pairs := self.complete(staging)):
+                    self.tally.lossless["asymmetric"] = pairs
+                merged = merge(self.connection, self.table)
+            result = LoadResult(
+                table=self.table.name,
+                load_id=self.opened.load_id,
+                merged=merged,
+                tally=self.tally,
+                fingerprints=self.fingerprints(digest.hexdigest()),
+                seconds=time.perf_counter() - started,
+                stages=dict(self.watch.seconds),
+                size=self.size,
+            )
+            result = ledger.finish(self.connection, result)
         staging.drop()
-        result = LoadResult(
-            table=table.name,
-            load_id=staging.load_id,
-            version=version,
-            documents=tally.documents,
-            rejected=tally.rejected,
-            merged=merged,
-            lossless=dict(tally.lossless),
-            lossy=dict(tally.lossy),
-            unmapped=tally.unmapped,
-            fingerprints=digests,
-            seconds=time.perf_counter() - started,
-            stages=dict(tally.watch.seconds),
-            size=tally.size,
-        )
-        ledger.describe(connection, result)
-    return result
+        return result
+
+    def _staged(self, parts: Iterator[Part], digest: hashlib.blake2b) -> Iterator[StagedBatch]:
+        number = 0
+        for number, part in enumerate(parts, start=1):
+            digest.update(part.data)
+            self.size += len(part.data)
+            if number <= self.opened.batches:
+                if number == self.opened.batches and digest.hexdigest() != self.opened.digest:
+                    raise SourceChangedError
+                continue
+            with self.watch.stage("convert"):
+                documents, rows, books = part.convert(part.data)
+            counted = Tally.of(documents, books)
+            self.tally.add(counted)
+            with self.watch.stage("encode"):
+                batch = staged_batch(self.table, part.collection, rows, books)
+            yield StagedBatch(number, digest.hexdigest(), counted.as_json(), batch)
+        if number < self.opened.batches:
+            raise SourceChangedError
+
+    def _write_to(self, staging: Staging) -> Callable[[StagedBatch], None]:
+        def write(batch: StagedBatch) -> None:
+            with self.watch.stage("write"):
+                staging.write(batch)
+
+        return write

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,14 @@ from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, t
 from migration_assets.identity import each_uuid, hex_uuids, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Tally, load
+from migration_assets.loading.load import Part, load, silent
 from migration_assets.loading.loaded import ids_for
-from migration_assets.loading.pipeline import prefetched
 from migration_assets.loading.staging import (
-    StagedBatch,
     Staging,
     books_table,
     rows_table,
     sides_name,
     sides_table,
-    staged_batch,
 )
 from migration_assets.model import Junction, Side, junction_of
 from migration_assets.source.connection import CODEC, SourceDatabase
@@ -40,13 +37,20 @@ REPEATED = "repeated"
 ASYMMETRIC = "asymmetric"
 
 
-def load_pairs(source: SourceDatabase, connection: Connection, table: sa.Table) -> LoadResult:
+def load_pairs(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    *,
+    say: Callable[[str], None] = silent,
+) -> LoadResult:
     """Brings a junction table to the state of its arrays.
 
     Args:
         source: The source database.
         connection: A connection to the target, in autocommit mode.
         table: The junction table; both tables that it refers to are loaded.
+        say: Is told what an operator wants to know.
 
     Raises:
         LoadError: Another session loads the table.
@@ -55,34 +59,25 @@ def load_pairs(source: SourceDatabase, connection: Connection, table: sa.Table) 
     """
     relation = junction_of(table)
     assert relation is not None
+    sides = [relation.left.collection, relation.right.collection]
+    # The arrays alone are read here, so what was read is known by the loads of both sides.
+    based_on = ledger.latest_fingerprints(connection, sides)
 
-    def read(loaded: Loaded) -> Iterator[tuple[PairConverter, bytes]]:
+    def parts(staging: Staging) -> Iterator[Part]:
+        loaded = ids_for(staging.connection, table)
         for holder, array, other in relation.arrays():
             converter = PairConverter(relation, holder, array, other, loaded)
             for batch in raw_batches(source[holder.collection], projection={array: 1}):
-                yield converter, batch.data
+                yield Part(holder.collection, batch.data, converter.convert)
 
-    def batches(tally: Tally) -> Iterator[StagedBatch]:
-        sides = [relation.left.collection, relation.right.collection]
-        loaded = ids_for(connection, table)
-        tally.based_on.update(ledger.latest_fingerprints(connection, sides))
-        for number, (converter, data) in enumerate(
-            prefetched(tally.watch.timed("read", read(loaded))), start=1
-        ):
-            with tally.watch.stage("convert"):
-                elements, rows, books = converter.convert(data)
-            tally.documents += elements
-            tally.size += len(data)
-            tally.add(books)
-            collection = converter.holder.collection
-            with tally.watch.stage("encode"):
-                staged = staged_batch(table, collection, number, elements, rows, books)
-            yield staged
-
-    def complete(staging: Staging, tally: Tally) -> None:
-        tally.lossless[ASYMMETRIC] += _unite(staging, relation)
-
-    return load(connection, table, batches, complete=complete)
+    return load(
+        connection,
+        table,
+        parts,
+        fingerprints=lambda _: based_on,
+        complete=lambda staging: _unite(staging, relation),
+        say=say,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ table, and the books of all loads. A batch and its line in the ledger commit tog
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -50,48 +52,46 @@ def identifier(table: sa.Table) -> sql.Identifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines for one staging table, as COPY reads them."""
+
+    count: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StagedBatch:
     """A converted and encoded batch: what one transaction writes.
 
     Attributes:
         number: Position of the batch in its load, from 1.
-        documents: How many documents were in it.
-        rows: How many rows came out of it.
-        data: The rows, and each kind of books, as COPY reads them.
+        digest: Digest of all that was read up to its end.
+        tally: What was counted in it, as JSON has it.
+        lines: The rows, and each kind of books that there is.
     """
 
     number: int
-    documents: int
-    rows: int
-    data: Mapping[str, bytes]
-
-    @property
-    def size(self) -> int:
-        """Bytes that go to PostgreSQL."""
-        return sum(map(len, self.data.values()))
+    digest: str
+    tally: Mapping[str, Any]
+    lines: Mapping[str, Lines]
 
 
 ROWS = "rows"
 
 
 def staged_batch(
-    target: sa.Table, collection: str, number: int, documents: int, rows: pl.DataFrame, books: Books
-) -> StagedBatch:
-    """Returns a batch as bytes for COPY.
+    target: sa.Table, collection: str, rows: pl.DataFrame, books: Books
+) -> dict[str, Lines]:
+    """Returns the lines of a batch for each staging table.
 
     Args:
         target: The table that is loaded.
         collection: The collection that the documents are of.
-        number: Position of the batch in its load, from 1.
-        documents: How many documents were in it.
         rows: The rows, with the columns of the table in their order.
         books: What explains the difference.
     """
-    data = {ROWS: csv(rows)}
-    for book, lines in _book_frames(target.name, collection, books).items():
-        if not lines.is_empty():
-            data[book] = csv(lines)
-    return StagedBatch(number, documents, rows.height, data)
+    frames = {ROWS: rows, **_book_frames(target.name, collection, books)}
+    return {name: Lines(frame.height, csv(frame)) for name, frame in frames.items() if len(frame)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +141,47 @@ class Staging:
     def write(self, batch: StagedBatch) -> None:
         """Commits a batch together with its line in the ledger."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
-            for name, data in batch.data.items():
-                is_rows = name == ROWS
-                into = rows_table(self.target) if is_rows else books_table(name)
+            for name, lines in batch.lines.items():
+                into = rows_table(self.target) if name == ROWS else books_table(name)
                 statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(into)
                 with cursor.copy(statement) as copy:
-                    copy.write(data)
+                    copy.write(lines.data)
             cursor.execute(
                 sql.SQL(
-                    "INSERT INTO {} (load_id, number, documents, rows) VALUES (%s, %s, %s, %s)"
+                    "INSERT INTO {} (load_id, number, lines, digest, tally) "
+                    "VALUES (%s, %s, %s, %s, %s)"
                 ).format(identifier(bookkeeping.batches)),
-                [self.load_id, batch.number, batch.documents, batch.rows],
+                [
+                    self.load_id,
+                    batch.number,
+                    sum(lines.count for lines in batch.lines.values()),
+                    batch.digest,
+                    json.dumps(batch.tally),
+                ],
             )
+
+    def lines(self) -> int:
+        """Returns how many lines are staged; -1 where the staging table is gone."""
+        staged = rows_table(self.target)
+        found = self.connection.execute("SELECT to_regclass(%s)", [staged.as_string()]).fetchone()
+        if found == (None,):
+            return -1
+        owned = [
+            sql.SQL("SELECT FROM {} WHERE target_table = {}").format(
+                books_table(name), sql.Literal(self.target.name)
+            )
+            for name in BOOKS
+        ]
+        every = sql.SQL(" UNION ALL ").join([sql.SQL("SELECT FROM {}").format(staged), *owned])
+        row = self.connection.execute(
+            sql.SQL("SELECT count(*) FROM ({}) AS lines").format(every)
+        ).fetchone()
+        return int(row[0]) if row is not None else -1
+
+    def column(self, name: str) -> list[Any]:
+        """Returns the values of a column that are staged."""
+        query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(name), rows_table(self.target))
+        return [value for (value,) in self.connection.execute(query)]
 
 
 def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.DataFrame]:

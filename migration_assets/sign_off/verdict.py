@@ -160,3 +160,16 @@ def record(connection: Connection, made: Verdict) -> None:
             ).format(sql.Identifier(SCHEMA, bookkeeping.sign_offs.name)),
             [made.word, json.dumps(asdict(made))],
         )
+
+
+def latest(connection: Connection) -> Verdict | None:
+    """Returns the verdict that was recorded last, None where there is none."""
+    row = connection.execute(
+        sql.SQL("SELECT report FROM {} ORDER BY signed_at DESC LIMIT 1").format(
+            sql.Identifier(SCHEMA, bookkeeping.sign_offs.name)
+        )
+    ).fetchone()
+    if row is None:
+        return None
+    report = row[0]
+    return Verdict([Finding(**each) for each in report["findings"]], report["checks"])

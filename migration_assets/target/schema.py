@@ -87,14 +87,18 @@ def build_constraints(connection: Connection) -> Built:
     with connection.transaction():
         missing = missing_constraints(connection)
     statements = _constraints()
+    foreign_keys = ddl.foreign_keys()
     for name in missing:
         with connection.transaction():
             connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+            if name not in foreign_keys:
+                # An invalid index would pass for the missing one: CREATE only looks at the name.
+                invalid = sql.Identifier("public", name)
+                connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
             connection.execute(_trusted(statements[name]))
     with connection.transaction():
         for name in TABLES:
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
-    foreign_keys = ddl.foreign_keys()
     return Built(
         indexes=tuple(name for name in missing if name not in foreign_keys),
         foreign_keys=tuple(name for name in missing if name in foreign_keys),

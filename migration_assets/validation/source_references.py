@@ -12,6 +12,7 @@ Here belongs reading, not judging: that is ``references``. Nothing of it is shar
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_uuids
 from migration_assets.model import Rule
 from migration_assets.source.connection import CODEC, Document, SourceDatabase
+from migration_assets.validation.evidence import Phases
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
@@ -51,7 +53,7 @@ _CODEC = CODEC.with_options(unicode_decode_error_handler="replace")
 
 
 def _table(values: Mapping[int, int], default: int, dtype: type) -> npt.NDArray[Any]:
-    made = np.full(256, default, dtype=dtype)
+    made: npt.NDArray[Any] = np.full(256, default, dtype=dtype)
     for index, value in values.items():
         made[index] = value
     return made
@@ -160,7 +162,7 @@ def batch_references(data: bytes, collection: str, fields: Mapping[str, Rule]) -
     starts = _starts(data)
     buffer = np.frombuffer(data + _PADDING, dtype=np.uint8)
     located = _Located.of(buffer, starts, ("_id", *fields))
-    odd = located.odd.copy()
+    odd = located.odd | (located.kinds["_id"] != _OBJECT_ID)
     scalars: dict[str, Scalars] = {}
     arrays: dict[str, Elements] = {}
     for name, rule in fields.items():
@@ -174,6 +176,16 @@ def batch_references(data: bytes, collection: str, fields: Mapping[str, Rule]) -
         arrays[name] = Elements(found.documents[kept], found.positions[kept], found.uuids[kept])
     ids = _document_ids(located, data, starts, collection)
     return References(ids, odd, scalars, arrays, data, starts)
+
+
+def timed(batches: Iterator[References], phases: Phases) -> Iterator[References]:
+    """Yields batches, adding the time that each takes to come to the phase ``source``."""
+    while True:
+        with phases.phase("source"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -244,7 +256,12 @@ class _Located:
 
     @classmethod
     def of(cls, buffer: Bytes, starts: Positions, names: Sequence[str]) -> _Located:
-        """Walks the documents in step: each turn takes the next field of every document."""
+        """Walks the documents in step: each turn takes the next field of every document.
+
+        Documents of a collection have their fields in much the same order, so what most of them had in
+        this turn is looked for last in the next.
+        """
+        order = list(names)
         count = len(starts)
         kinds = {name: np.zeros(count, dtype=np.uint8) for name in names}
         values = {name: np.zeros(count, dtype=np.int64) for name in names}
@@ -257,13 +274,18 @@ class _Located:
             if not walking.size:
                 return cls(buffer, kinds, values, odd)
             value = np.zeros(len(walking), dtype=np.int64)
-            for name in names:
+            found: Counter[str] = Counter()
+            for name in order:
                 here = np.flatnonzero(value == 0)
+                if not here.size:
+                    break
                 here = here[_begins_with(buffer, cursor[here] + 1, name)]
+                found[name] = here.size
                 value[here] = cursor[here] + len(name.encode()) + 2
                 odd[walking[here]] |= kinds[name][walking[here]] != _MISSING  # the name again
                 kinds[name][walking[here]] = kind[here]
                 values[name][walking[here]] = value[here]
+            order.append(order.pop(order.index(found.most_common(1)[0][0])))
             size = _sizes(buffer, kind, value)
             goes_on = (value > 0) & (size >= 0)
             odd[walking[~goes_on]] = True
@@ -358,11 +380,12 @@ def _uniform(
     is_beyond = np.arange(width) > name_sizes[positions][:, None]
     is_named = ((_taken(buffer, at + 1, width) == expected) | is_beyond).all(axis=1)
     value = at + 2 + name_sizes[positions]
+    is_good = is_named & (buffer[at] == kind)
     if kind == _OBJECT_ID:
-        uuids, is_id = _object_ids(buffer, value), np.True_
+        uuids = _object_ids(buffer, value)
     else:
-        uuids, is_id = _hex_ids(buffer, value)
-    is_good = is_named & (buffer[at] == kind) & is_id
+        uuids, is_hex = _hex_ids(buffer, value)
+        is_good &= is_hex
     bad = np.zeros(len(documents), dtype=np.bool_)
     bad[array[~is_good]] = True
     kept = ~bad[array]

@@ -1,16 +1,17 @@
 """The references that stand in the target, read as UUIDs, many rows at once; and what the books say.
 
-A row comes as binary COPY in fields of fixed width (whether there is a value, and the value), so that a
-block of rows is an array of numbers and no value becomes a Python object. Here belongs the SQL of
+Columns come as arrays in binary COPY, with elements of fixed width (whether there is a value, and the
+value), so that a column is an array of numbers and no value becomes a Python object. Here belongs the SQL of
 ``references``, and nothing that judges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,10 @@ ROWS_PER_BLOCK = 50_000
 _HEADER = 19
 """Bytes before the first row of a binary COPY: signature, flags, length of the extension."""
 _TRAILER = 2
+_COUNT = struct.Struct(">h")
+_LENGTH = struct.Struct(">i")
+_ARRAY_HEADER = 20
+"""Bytes before the first element of an array: dimensions, has NULL, type, size, first index."""
 _WORK_MEMORY = "64MB"
 _UUID = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
 _NO_UUID = "'00000000-0000-0000-0000-000000000000'::uuid"
@@ -96,19 +101,6 @@ class RowElements:
     uuids: Uuids
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What the books say of some documents.
-
-    Attributes:
-        issues: (collection, source id, field, element) of lossy conversions.
-        rejected: Source ids of rejected documents.
-    """
-
-    issues: frozenset[tuple[str, str, str, int | None]]
-    rejected: frozenset[str]
-
-
 @contextmanager
 def snapshot(connection: Connection) -> Iterator[None]:
     """Reads within it see the target as it is now, and cannot change it.
@@ -174,24 +166,7 @@ def count_rows(connection: Connection, table: sa.Table) -> int:
     query = sql.SQL(
         "SELECT (SELECT count(*) FROM {}) - (SELECT count(*) FROM {} WHERE target_table = {})"
     ).format(identifier(table), identifier(bookkeeping.pending_deletes), sql.Literal(table.name))
-    return _number(connection, query)
-
-
-def count_orphaned(connection: Connection, table: sa.Table) -> int:
-    """Returns how many references of a table are recorded as orphaned."""
-    query = sql.SQL("SELECT count(*) FROM {} WHERE target_table = {} AND kind = 'orphaned'")
-    return _number(
-        connection, query.format(identifier(bookkeeping.issues), sql.Literal(table.name))
-    )
-
-
-def orphaned(connection: Connection, table: sa.Table, limit: int) -> list[tuple[str, str, str]]:
-    """Returns (collection, source id, field) of some references that are recorded as orphaned."""
-    query = sql.SQL(
-        "SELECT collection, source_id, field FROM {} WHERE target_table = {} "
-        "AND kind = 'orphaned' ORDER BY collection, source_id, field, element LIMIT {}"
-    ).format(identifier(bookkeeping.issues), sql.Literal(table.name), sql.Literal(limit))
-    return connection.execute(query).fetchall()
+    return number(connection, query)
 
 
 def rows(
@@ -210,9 +185,9 @@ def rows(
         )
         layout += [(f"present{number}", "bool"), (f"uuid{number}", "uuid")]
     query = sql.SQL("SELECT {} FROM {} t WHERE t.id = ANY({})").format(
-        sql.SQL(", ").join(chosen), identifier(table), _array(ids)
+        sql.SQL(", ").join(chosen), identifier(table), id_array(ids)
     )
-    found = _block(connection, query, layout)
+    found = _columns(connection, query, layout)
     return Rows(
         ids=_uuids(found["id"]),
         present={each.name: found[f"present{n}"] == 1 for n, each in enumerate(scalars)},
@@ -235,10 +210,10 @@ def row_elements(
         none=sql.SQL(_NO_UUID),
         table=identifier(table),
         column=sql.Identifier(column.name),
-        ids=_array(ids),
+        ids=id_array(ids),
     )
     layout = [("id", "uuid"), ("position", "bigint"), ("present", "bool"), ("uuid", "uuid")]
-    found = _block(connection, query, layout)
+    found = _columns(connection, query, layout)
     return RowElements(
         _uuids(found["id"]),
         found["position"].astype(np.int64),
@@ -256,12 +231,12 @@ def texts(
         for each in columns
     ]
     query = sql.SQL("SELECT {} FROM {} WHERE id = ANY({})").format(
-        sql.SQL(", ").join([sql.SQL("uuid_send(id)"), *chosen]), identifier(table), _array(ids)
+        sql.SQL(", ").join([sql.SQL("uuid_send(id)"), *chosen]), identifier(table), id_array(ids)
     )
     found = {}
     for key, *values in connection.execute(query):
         found[bytes(key)] = {
-            column.name: value or [] if column.is_array else [] if value is None else [value]
+            column.name: (value or []) if column.is_array else [value]
             for column, value in zip(columns, values, strict=True)
         }
     return found
@@ -269,7 +244,7 @@ def texts(
 
 def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[Uuids]:
     """Yields the ids of the rows that stand for a document, page by page."""
-    last = sql.SQL(_NO_UUID)
+    last: sql.Composable = sql.SQL(_NO_UUID)
     query = sql.SQL(
         "SELECT t.id FROM {} t WHERE t.id > {} AND NOT EXISTS (SELECT FROM {} p "
         "WHERE p.target_table = {} AND p.id = t.id) ORDER BY t.id LIMIT {}"
@@ -279,26 +254,54 @@ def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[Uuids]:
         page = query.format(
             identifier(table), last, pending, sql.Literal(table.name), sql.Literal(ROWS_PER_BLOCK)
         )
-        ids = _uuids(_block(connection, page, [("id", "uuid")])["id"])
+        ids = _uuids(_columns(connection, page, [("id", "uuid")])["id"])
         if not len(ids):
             return
         yield ids
         last = sql.SQL("{}::uuid").format(sql.Literal(ids[-1].tobytes().hex()))
 
 
-def pairs(connection: Connection, table: sa.Table) -> Iterator[tuple[Uuids, Uuids]]:
-    """Yields the pairs of a junction table, block by block, as left and right ids."""
-    query = sql.SQL("SELECT {} FROM {} t").format(
-        sql.SQL(", ").join(
-            sql.SQL("coalesce({}, {})").format(
-                _as_uuid(column, sql.Identifier("t", column.name)), sql.SQL(_NO_UUID)
-            )
-            for column in _pair_columns(connection, table)
-        ),
-        identifier(table),
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the pairs of a junction table; the id on the left decides which.
+
+    A table too large for memory is compared part by part. What decides are 14 bits of the UUID that
+    differ for ObjectIds made one after the other (their counter, section 4) as well as for hashes.
+
+    Attributes:
+        number: Which part, from 0.
+        parts: How many parts there are.
+    """
+
+    number: int
+    parts: int
+
+    def holds(self, left: Uuids) -> Mask:
+        """Returns which pairs are of this part."""
+        data = left.view(np.uint8).reshape(-1, UUID_BYTES).astype(np.int64)
+        chosen: Mask = (data[:, 13] * 64 + data[:, 14] // 4) % self.parts == self.number
+        return chosen
+
+    def condition(self, left: sql.Composable) -> sql.Composed:
+        """Returns the same as a condition in SQL."""
+        return sql.SQL(
+            "mod(get_byte(uuid_send({0}), 13) * 64 + get_byte(uuid_send({0}), 14) / 4, {1}) = {2}"
+        ).format(left, sql.Literal(self.parts), sql.Literal(self.number))
+
+
+def pairs(connection: Connection, table: sa.Table, part: Part) -> tuple[Uuids, Uuids]:
+    """Returns the pairs of a part of a junction table as left and right ids."""
+    left, right = (
+        sql.SQL("coalesce({}, {})").format(
+            _as_uuid(column, sql.Identifier("t", column.name)), sql.SQL(_NO_UUID)
+        )
+        for column in _pair_columns(connection, table)
     )
-    for block in _blocks(connection, query, [("left", "uuid"), ("right", "uuid")]):
-        yield _uuids(block["left"]), _uuids(block["right"])
+    query = sql.SQL("SELECT {left}, {right} FROM {table} t WHERE {part}").format(
+        left=left, right=right, table=identifier(table), part=part.condition(left)
+    )
+    found = _columns(connection, query, [("left", "uuid"), ("right", "uuid")])
+    return _uuids(found["left"]), _uuids(found["right"])
 
 
 def pointing_nowhere(
@@ -306,55 +309,51 @@ def pointing_nowhere(
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Yields, block by block, rows that refer to no row, and what they refer to, as hex digits.
 
-    References as text are left out: what is no id is kept there as it is. For a pair, the row is the
-    id of both its sides.
+    It is not for references held as text: what is no id is kept there as it is. For a pair, the row is
+    the ids of both its sides.
     """
-    if column.is_text:
-        return
-    condition = (
-        "NOT EXISTS (SELECT FROM {referenced} r WHERE r.id = {value}) "
-        "AND NOT EXISTS (SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = {row})"
-    )
-    yield from _pointing(connection, table, column, condition)
+    yield from _pointing(connection, table, column, _TO_NO_ROW)
 
 
 def pointing_to_gone(
     connection: Connection, table: sa.Table, column: ReferenceColumn
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Yields rows that refer to a row whose document is gone, in the same way."""
-    if column.is_text:
-        return
-    condition = (
-        "EXISTS (SELECT FROM {pending} p WHERE p.target_table = {references} AND p.id = {value}) "
-        "AND NOT EXISTS (SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = {row})"
-    )
-    yield from _pointing(connection, table, column, condition)
+    yield from _pointing(connection, table, column, _TO_GONE_ROW)
+
+
+_POINTING = """
+    SELECT {row}, {last}, {value} FROM {table} t{unnested}
+    WHERE {value} IS NOT NULL AND {condition}
+      AND NOT EXISTS (SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = {row})
+"""
+_TO_NO_ROW = "NOT EXISTS (SELECT FROM {referenced} r WHERE r.id = {value})"
+_TO_GONE_ROW = (
+    "EXISTS (SELECT FROM {pending} p WHERE p.target_table = {references} AND p.id = {value})"
+)
 
 
 def _pointing(
-    connection: Connection, table: sa.Table, column: ReferenceColumn, condition: str
+    connection: Connection, table: sa.Table, column: ReferenceColumn, condition: LiteralString
 ) -> Iterator[tuple[list[str], list[str]]]:
     held = sql.Identifier("t", column.name)
-    unnested = sql.SQL("")
+    unnested: sql.Composable = sql.SQL("")
     if column.is_array:
         unnested = sql.SQL(", unnest({}) e(element)").format(held)
         held = sql.Identifier("e", "element")
     keys = [sql.Identifier("t", key.name) for key in table.primary_key]
-    value = _as_uuid(column, held)
-    query = sql.SQL(
-        "SELECT {row}, {last}, {value} FROM {table} t{unnested} "
-        "WHERE {value} IS NOT NULL AND " + condition
-    ).format(
-        row=keys[0],
-        last=keys[-1],
-        value=value,
-        table=identifier(table),
-        unnested=unnested,
-        name=sql.Literal(table.name),
-        references=sql.Literal(column.references),
-        referenced=sql.Identifier("public", column.references),
-        pending=identifier(bookkeeping.pending_deletes),
-    )
+    names = {
+        "row": keys[0],
+        "last": keys[-1],
+        "value": _as_uuid(column, held),
+        "table": identifier(table),
+        "unnested": unnested,
+        "name": sql.Literal(table.name),
+        "references": sql.Literal(column.references),
+        "referenced": sql.Identifier("public", column.references),
+        "pending": identifier(bookkeeping.pending_deletes),
+    }
+    query = sql.SQL(_POINTING).format(condition=sql.SQL(condition).format(**names), **names)
     layout = [("row", "uuid"), ("last", "uuid"), ("uuid", "uuid")]
     for block in _blocks(connection, query, layout):
         first, last = (_hexes(_uuids(block[name])) for name in ("row", "last"))
@@ -362,84 +361,6 @@ def _pointing(
         if len(keys) > 1:
             keyed = [f"{left} {right}" for left, right in zip(first, last, strict=True)]
         yield keyed, _hexes(_uuids(block["uuid"]))
-
-
-def has_pending(connection: Connection) -> frozenset[str]:
-    """Returns the tables that hold rows whose document is gone."""
-    query = sql.SQL("SELECT DISTINCT target_table FROM {}").format(
-        identifier(bookkeeping.pending_deletes)
-    )
-    return frozenset(name for (name,) in connection.execute(query))
-
-
-def existing_rows(connection: Connection, table: str, ids: Iterable[bytes]) -> frozenset[bytes]:
-    """Returns those of some ids that rows of a table have; pending ones do not count."""
-    query = sql.SQL(
-        "SELECT uuid_send(t.id) FROM {} t WHERE t.id = ANY({}) AND NOT EXISTS "
-        "(SELECT FROM {} p WHERE p.target_table = {} AND p.id = t.id)"
-    ).format(
-        sql.Identifier("public", table),
-        _array(uuids_of(b"".join(ids))),
-        identifier(bookkeeping.pending_deletes),
-        sql.Literal(table),
-    )
-    return frozenset(bytes(found) for (found,) in connection.execute(query))
-
-
-def existing_documents(
-    connection: Connection, collection: str, ids: Iterable[bytes]
-) -> frozenset[bytes]:
-    """Returns those of some ids that documents of a collection have, loaded or not."""
-    query = sql.SQL("SELECT uuid_send(id) FROM {} WHERE collection = {} AND id = ANY({})").format(
-        identifier(bookkeeping.uuid_map), sql.Literal(collection), _array(uuids_of(b"".join(ids)))
-    )
-    return frozenset(bytes(found) for (found,) in connection.execute(query))
-
-
-def source_ids(
-    connection: Connection, collection: str, ids: Iterable[bytes]
-) -> Mapping[bytes, str]:
-    """Returns the source ids of documents, by UUID, as far as the map knows them."""
-    query = sql.SQL(
-        "SELECT uuid_send(id), source_id FROM {} WHERE collection = {} AND id = ANY({})"
-    ).format(
-        identifier(bookkeeping.uuid_map), sql.Literal(collection), _array(uuids_of(b"".join(ids)))
-    )
-    return {bytes(key): source_id for key, source_id in connection.execute(query)}
-
-
-def records(
-    connection: Connection, table: sa.Table, collection: str, among: Iterable[str]
-) -> Records:
-    """Returns what the books of a table say of some documents.
-
-    Args:
-        connection: A connection to the target.
-        table: The table whose books they are.
-        collection: The collection of the documents.
-        among: Their source ids.
-    """
-    names = {
-        "issues": identifier(bookkeeping.issues),
-        "rejected": identifier(bookkeeping.rejected_documents),
-    }
-    wanted = {"table": table.name, "collection": collection, "among": list(among)}
-    condition = (
-        "WHERE target_table = %(table)s AND collection = %(collection)s "
-        "AND source_id = ANY(%(among)s)"
-    )
-    issues = connection.execute(
-        sql.SQL("SELECT collection, source_id, field, element FROM {issues} " + condition).format(
-            **names
-        ),
-        wanted,
-    ).fetchall()
-    rejected = connection.execute(
-        sql.SQL("SELECT source_id FROM {rejected} " + condition).format(**names), wanted
-    ).fetchall()
-    return Records(
-        frozenset(tuple(each) for each in issues), frozenset(each for (each,) in rejected)
-    )
 
 
 def _as_uuid(column: ReferenceColumn, value: sql.Composable) -> sql.Composed:
@@ -461,12 +382,14 @@ def _as_uuid(column: ReferenceColumn, value: sql.Composable) -> sql.Composed:
     )
 
 
-def _array(ids: Uuids) -> sql.Composed:
+def id_array(ids: Uuids) -> sql.Composed:
+    """Returns ids as an array for SQL."""
     literal = "{" + ",".join(hex_uuids(ids.tobytes())) + "}"
     return sql.SQL("{}::uuid[]").format(sql.Literal(literal))
 
 
-def _number(connection: Connection, query: sql.Composed) -> int:
+def number(connection: Connection, query: sql.Composed) -> int:
+    """Returns the one number that a query returns."""
     row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
@@ -487,12 +410,33 @@ def _layout(columns: Sequence[tuple[str, str]]) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
-def _block(
+def _columns(
     connection: Connection, query: sql.Composed, columns: Sequence[tuple[str, str]]
-) -> npt.NDArray[Any]:
-    """Returns all rows of a query as one array."""
-    blocks = list(_blocks(connection, query, columns))
-    return np.concatenate(blocks) if blocks else np.empty(0, dtype=_layout(columns))
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Returns what a query returns, by column; one message holds it all, so it has to be bounded.
+
+    Args:
+        connection: A connection to the target.
+        query: A query whose columns are NOT NULL.
+        columns: Name and type (uuid, bigint or bool) of each column.
+    """
+    names = [sql.Identifier(name) for name, _ in columns]
+    statement = sql.SQL("COPY (SELECT {} FROM ({}) q({})) TO STDOUT (FORMAT binary)").format(
+        sql.SQL(", ").join(sql.SQL("array_agg({})").format(name) for name in names),
+        query,
+        sql.SQL(", ").join(names),
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        data = b"".join(copy)
+    found, start = {}, _HEADER + _COUNT.size
+    for name, type_ in columns:
+        (size,) = _LENGTH.unpack_from(data, start)
+        start += _LENGTH.size
+        dtype = np.dtype([("size", ">i4"), ("value", *_WIDTHS[type_])])
+        elements = data[start + _ARRAY_HEADER : start + max(size, 0)]
+        found[name] = np.frombuffer(elements, dtype=dtype)["value"]
+        start += max(size, 0)
+    return found
 
 
 def _blocks(

@@ -1,0 +1,170 @@
+"""The books of a table, read in step with the documents that they speak of (section 6).
+
+They can be as long as the source is dirty, so they are not held at once: what stands under an ObjectId
+comes in the order of the ids, which is the order of the documents. What stands under another `_id`,
+which is rare, is held from the start.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from psycopg import ServerCursor, sql
+
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation.extended_json import is_same_json
+from migration_assets.validation.reference import Issue
+
+Book = Literal["issue", "rejected", "unmapped"]
+
+_OBJECT_ID = "^[0-9a-f]{24}$"
+_FETCHED = 2_000
+
+_ISSUES = sql.SQL(
+    "SELECT source_id, 'issue' AS book, field, kind, element, original FROM {issues} "
+    "WHERE target_table = {table} AND {chosen}"
+)
+_WHOLE_DOCUMENTS = sql.SQL(
+    " UNION ALL SELECT source_id, 'rejected', field, NULL, NULL, document FROM {rejected} "
+    "WHERE target_table = {table} AND {chosen} "
+    "UNION ALL SELECT source_id, 'unmapped', NULL, NULL, NULL, fields FROM {unmapped} "
+    "WHERE target_table = {table} AND {chosen}"
+)
+
+
+class Entry(NamedTuple):
+    """A line of the books; ``text`` is what was kept, as canonical Extended JSON."""
+
+    source_id: str
+    book: Book
+    field: str | None
+    kind: str | None
+    element: int | None
+    text: str
+
+
+Entries = list[Entry]
+
+
+@dataclass(slots=True)
+class Books:
+    """The lines that a table has for one collection, or for one field of it.
+
+    Attributes:
+        connection: A connection within a transaction.
+        table: Name of the target table.
+        array: Collection and field of an array of a relation, of which only issues are read; None for
+            all lines of the table.
+        others: Lines under an `_id` that is no ObjectId and that nobody took yet.
+    """
+
+    connection: Connection
+    table: str
+    array: tuple[str, str] | None = None
+    others: dict[str, Entries] = field(init=False, default_factory=dict)
+    _cursor: ServerCursor[Any] = field(init=False)
+    _ahead: Entries = field(init=False, default_factory=list)
+    _is_read: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        under_others = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
+        for row in self.connection.execute(self._query(under_others)):
+            self.others.setdefault(row[0], []).append(Entry._make(row))
+        under_object_ids = sql.SQL("source_id ~ {}").format(sql.Literal(_OBJECT_ID))
+        self._cursor = ServerCursor(self.connection, "books")
+        ordered = sql.SQL('SELECT * FROM ({}) e ORDER BY source_id COLLATE "C"')
+        self._cursor.execute(ordered.format(self._query(under_object_ids)))
+
+    def upto(self, object_id: str | None) -> dict[str, Entries]:
+        """Returns the lines of the next documents by source id.
+
+        Args:
+            object_id: The last document, as 24 hex digits; None for all that are left.
+        """
+        found: dict[str, Entries] = {}
+        while self._fill() and (object_id is None or self._ahead[-1].source_id <= object_id):
+            entry = self._ahead.pop()
+            found.setdefault(entry.source_id, []).append(entry)
+        return found
+
+    def close(self) -> None:
+        """Ends reading."""
+        self._cursor.close()
+
+    def _fill(self) -> bool:
+        """Tells whether there is a next line, and holds it."""
+        if not self._ahead and not self._is_read:
+            rows = self._cursor.fetchmany(_FETCHED)
+            self._ahead = [Entry._make(row) for row in reversed(rows)]
+            self._is_read = not rows
+        return bool(self._ahead)
+
+    def _query(self, chosen: sql.Composed) -> sql.Composed:
+        query = _ISSUES
+        if self.array is None:
+            query += _WHOLE_DOCUMENTS
+        else:
+            collection, name = map(sql.Literal, self.array)
+            chosen += sql.SQL(" AND collection = {} AND field = {}").format(collection, name)
+        return query.format(
+            issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
+            rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
+            unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
+            table=sql.Literal(self.table),
+            chosen=chosen,
+        )
+
+
+def unmatched_issues(
+    expected: tuple[Issue, ...], entries: Entries
+) -> tuple[list[tuple[Issue, Entry | None]], Entries]:
+    """Holds lossy conversions against the lines that record them.
+
+    Returns:
+        The conversions that are not on record, each with the line that records another original for
+        it, and the lines that record what did not happen.
+    """
+    left: dict[tuple[str | None, str | None, int | None], Entries] = defaultdict(list)
+    for entry in entries:
+        if entry.book == "issue":
+            left[entry.field, entry.kind, entry.element].append(entry)
+    missing: list[tuple[Issue, Entry | None]] = []
+    for issue in expected:
+        alike = left[issue.field, issue.kind, issue.element]
+        same = [entry for entry in alike if is_same_json(entry.text, issue.original)]
+        if not same:
+            missing.append((issue, alike[0] if alike else None))
+        for entry in (same or alike)[:1]:
+            alike.remove(entry)
+    return missing, [entry for alike in left.values() for entry in alike]
+
+
+def recorded_conversions(
+    connection: Connection, table: str
+) -> Mapping[tuple[str, str, str], int]:
+    """Returns how many lossless conversions a table has on record by (collection, field, kind)."""
+    query = sql.SQL(
+        "SELECT collection, field, kind, sum(count)::bigint FROM {} "
+        "WHERE target_table = %s GROUP BY 1, 2, 3"
+    ).format(sql.Identifier(SCHEMA, bookkeeping.conversions.name))
+    rows = connection.execute(query, [table])
+    return {(collection, name, kind): count for collection, name, kind, count in rows}
+
+
+def recorded_lines(connection: Connection, table: str) -> Mapping[str, int]:
+    """Returns how many lines a table has in each book, and of each kind of lossy conversion."""
+    query = sql.SQL(
+        "SELECT 'rejected', count(*) FROM {rejected} WHERE target_table = %(table)s UNION ALL "
+        "SELECT 'unmapped', count(*) FROM {unmapped} WHERE target_table = %(table)s UNION ALL "
+        "SELECT kind, count(*) FROM {issues} WHERE target_table = %(table)s GROUP BY 1"
+    ).format(
+        rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
+        unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
+        issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
+    )
+    return dict(connection.execute(query, {"table": table}).fetchall())

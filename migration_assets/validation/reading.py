@@ -1,0 +1,193 @@
+"""What the judge reads of both databases: documents in `_id` order, rows by id, ids, counts of types.
+
+Nothing here is shared with the loader, so that what one of them does not see, the other does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from bson.codec_options import CodecOptions
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from migration_assets.model import Rule, junction_of, referenced_tables, sources
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation import binary_copy
+from migration_assets.validation.bson_reader import split
+from migration_assets.validation.reference import Ids
+
+DOCUMENTS_PER_BATCH = 2_000
+FIRST_ID = bytes(binary_copy.UUID_SIZE)
+
+_REPLACING = CodecOptions[dict[str, Any]](unicode_decode_error_handler="replace")
+
+
+@contextmanager
+def one_snapshot(connection: Connection) -> Iterator[None]:
+    """Reads the target as it is at one moment, and only reads it.
+
+    Where the caller is in a transaction already, what it sees stays its own affair.
+    """
+    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
+    with connection.transaction():
+        if is_outermost:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def batches(
+    database: SourceDatabase, collection: str, *, array: str | None = None
+) -> Iterator[list[bytes]]:
+    """Yields the documents of a collection in `_id` order, the next batch being read meanwhile.
+
+    Args:
+        database: The source.
+        collection: The collection; one that does not exist has no documents.
+        array: The only field to read besides `_id`; all where None.
+    """
+    cursor: Any = database[collection].find_raw_batches(
+        {},
+        projection=None if array is None else {array: 1},
+        sort=[("_id", 1)],
+        batch_size=DOCUMENTS_PER_BATCH,
+    )
+    with cursor, ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge") as reader:
+        waiting = reader.submit(next, cursor, None)
+        while (data := waiting.result()) is not None:
+            waiting = reader.submit(next, cursor, None)
+            if data:
+                yield split(bytes(data))
+
+
+def type_counts(
+    database: SourceDatabase, collection: str, names: frozenset[str]
+) -> Mapping[tuple[str, str], int]:
+    """Returns how many values of which BSON type the server counts, by field, in one pass.
+
+    Args:
+        database: The source.
+        collection: The collection.
+        names: The fields that are asked for.
+    """
+    each = {"$concat": ["$$this.k", "\x00", {"$type": "$$this.v"}]}
+    pipeline: list[dict[str, Any]] = [
+        {"$project": {"f": {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": each}}}},
+        {"$unwind": "$f"},
+        {"$group": {"_id": "$f", "n": {"$sum": 1}}},
+    ]
+    counted = database[collection].with_options(codec_options=_REPLACING)
+    found: dict[tuple[str, str], int] = {}
+    for line in counted.aggregate(pipeline, allowDiskUse=True):
+        name, _, kind = line["_id"].rpartition("\x00")
+        if name in names:
+            found[name, kind] = line["n"]
+    return found
+
+
+def ids_for(connection: Connection, table: sa.Table) -> Ids:
+    """Returns the ids that the references of a table may point to (section 5)."""
+    held_as_text: set[str] = set()
+    if junction_of(table) is None:
+        held_as_text = {
+            str(source.references)
+            for source in sources(table).values()
+            if source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
+        }
+    return Ids(
+        rows={
+            name: _row_ids(connection, name) - pending_ids(connection, name)
+            for name in referenced_tables(table)
+        },
+        documents={name: _document_ids(connection, name) for name in held_as_text},
+    )
+
+
+def pending_ids(connection: Connection, table: str) -> frozenset[bytes]:
+    """Returns the ids of rows that only wait for their deletion."""
+    query = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
+        sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name), sql.Literal(table)
+    )
+    return binary_copy.ids(connection, query)
+
+
+def _row_ids(connection: Connection, table: str) -> frozenset[bytes]:
+    query = sql.SQL("SELECT id FROM {}").format(sql.Identifier(table))
+    return binary_copy.ids(connection, query)
+
+
+def _document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
+    query = sql.SQL("SELECT id FROM {} WHERE collection = {}").format(
+        sql.Identifier(SCHEMA, bookkeeping.uuid_map.name), sql.Literal(collection)
+    )
+    return binary_copy.ids(connection, query)
+
+
+@dataclass(slots=True)
+class RowsInStep:
+    """Rows by the UUID that they begin with, read in step with documents in `_id` order.
+
+    ObjectIds and their UUIDs sort alike, so the rows of a batch of documents are a range of ids; ranges
+    follow one another, and no row is left out. Other ids are asked for one by one. Rows that no
+    document takes are remembered by their id alone.
+
+    Attributes:
+        connection: A connection to the target.
+        query: What to read, up to and including ``WHERE``; the first column is the UUID ``id``.
+        unclaimed: Ids of rows that no document has taken yet.
+        doubled: Ids that came more than once.
+    """
+
+    connection: Connection
+    query: sql.Composed
+    unclaimed: set[bytes] = field(default_factory=set)
+    doubled: list[bytes] = field(default_factory=list)
+    _last: bytes | None = field(init=False, default=None)
+
+    def next(self, upto: bytes | None, others: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Returns the rows of a batch by id.
+
+        Args:
+            upto: The last UUID of an ObjectId in the batch; None where it has none.
+            others: The UUIDs of its other ids.
+        """
+        found: dict[bytes, bytes] = {}
+        if upto is not None:
+            chosen = sql.SQL("id <= {}").format(_literal(upto))
+            self._read(self._after() + chosen, found)
+            self._last = upto
+        if others:
+            listed = sql.SQL(", ").join(map(_literal, others))
+            self._read(sql.SQL("id IN ({})").format(listed), found)
+        return found
+
+    def rest(self) -> set[bytes]:
+        """Returns the ids of all rows that no document took; call it after the last batch."""
+        found: dict[bytes, bytes] = {}
+        self._read(self._after() + sql.SQL("TRUE"), found)
+        return self.unclaimed | found.keys()
+
+    def _after(self) -> sql.Composed:
+        if self._last is None:
+            return sql.Composed([])
+        return sql.SQL("id > {} AND ").format(_literal(self._last))
+
+    def _read(self, chosen: sql.Composable, found: dict[bytes, bytes]) -> None:
+        for row in binary_copy.rows(self.connection, self.query + chosen):
+            key = binary_copy.key(row)
+            if key in found and found[key] != row:
+                self.doubled.append(key)
+            found[key] = row
+
+
+def _literal(identifier: bytes) -> sql.Literal:
+    return sql.Literal(uuid.UUID(bytes=identifier))
