@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pymongo import MongoClient
 from rich.console import Console
+from rich.markup import escape
 
 from migration_assets import __version__
 from migration_assets.errors import MigrationError
@@ -32,6 +34,9 @@ app = typer.Typer(
 servers_app = typer.Typer(help="The embedded servers on this machine.", no_args_is_help=True)
 app.add_typer(servers_app, name="servers")
 
+CONFIGURATION = "dagster.yaml"
+WORKSPACE = "workspace.yaml"
+
 _WIDTH = 100
 """Columns where the output is no terminal: what the table of results needs."""
 
@@ -40,12 +45,23 @@ _console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDT
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Ends with exit code 2 and one line where an operator can put something right."""
+    """Ends with exit code 2 and one line, whatever the error: 1 is a NO-GO."""
     try:
         yield
+    except typer.Exit:
+        raise
     except MigrationError as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/] {error}", soft_wrap=True)
-        raise typer.Exit(2) from None
+        _fail(str(error))
+    except Exception as error:  # its text may hold values of documents, so it is not shown
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        typer.echo(frames, err=True)
+        _fail(f"ended by an unexpected {type(error).__name__}. Report it with the lines above")
+
+
+def _fail(said: str) -> NoReturn:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[red]error:[/] {escape(said)}", soft_wrap=True)
+    raise typer.Exit(2) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -69,7 +85,7 @@ def run(
     from migration_assets.commands.running import migrate  # noqa: PLC0415 - Dagster takes a second
 
     with _errors():
-        tables = select.split(",") if select else None
+        tables = None if select is None else [name.strip() for name in select.split(",")]
         raise typer.Exit(migrate(_console, tables=tables))
 
 
@@ -128,12 +144,12 @@ def sample(
 @app.command()
 def summary() -> None:
     """Prints one table: a line for each PostgreSQL table."""
+    from migration_assets.commands.running import require_schema  # noqa: PLC0415
     from migration_assets.commands.summary import lines, summary_table  # noqa: PLC0415
     from migration_assets.target.connection import open_target  # noqa: PLC0415
-    from migration_assets.target.schema import require_own_target  # noqa: PLC0415
 
     with _errors(), open_target(target_url()) as connection:
-        require_own_target(connection)
+        require_schema(connection)
         _console.print(summary_table(lines(connection)))
 
 
@@ -149,12 +165,19 @@ def ui(
         if any(variable(name) is None for name in names):
             urls = EmbeddedServers(default_directory()).start()
             os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
+        for name in (WORKSPACE, CONFIGURATION):
+            if not Path(name).exists():
+                raise MigrationError(
+                    f"there is no {name}",
+                    where=str(Path.cwd()),
+                    next_step="Start the UI in the directory of the project",
+                )
     os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
     program = Path(sys.executable).with_name("dagster-webserver")
     _console.print(f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it")
     os.execv(  # noqa: S606 - the program of our own environment
         program,
-        [str(program), "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+        [str(program), "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)],
     )
 
 

@@ -10,12 +10,16 @@ class MigrationError(Exception):
         what: What happened, without values of documents and without secrets.
         where: The server, collection or table.
         next_step: What to do about it.
+        is_transient: The reason may pass: the same may succeed in a moment.
     """
 
-    def __init__(self, what: str, *, where: str, next_step: str) -> None:
+    def __init__(
+        self, what: str, *, where: str, next_step: str, is_transient: bool = False
+    ) -> None:
         self.what = what
         self.where = where
         self.next_step = next_step
+        self.is_transient = is_transient
         super().__init__(f"{where}: {what}. {next_step}")
 
 

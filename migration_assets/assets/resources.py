@@ -1,12 +1,14 @@
 """The two databases, as Dagster resources."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import dagster as dg
 from pydantic import Field
 
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.lock import held_for_run
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, source_url, target_url
 
 
@@ -35,6 +37,16 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         default="",
         description=f"PostgreSQL URL; empty: {TARGET_VARIABLE}, else the embedded server.",
     )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TargetPostgres"]:
+        """Holds the target for the run, against every other run.
+
+        Raises:
+            TargetError: Another run holds it, or the database cannot be used.
+        """
+        with held_for_run(self.url or target_url(), context.run_id or "without id"):
+            yield self
 
     def open(self) -> AbstractContextManager[Connection]:
         """Opens a connection in autocommit mode.

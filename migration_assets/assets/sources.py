@@ -13,7 +13,7 @@ from migration_assets.source.fingerprints import fingerprint
 def source_assets() -> dg.AssetsDefinition:
     """Returns the source assets: one step observes any of them."""
 
-    @dg.multi_observable_source_asset(
+    @dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
         name="mongodb",
         specs=[_spec(collection) for collection in ENTITIES],
         can_subset=True,
@@ -31,7 +31,8 @@ def source_assets() -> dg.AssetsDefinition:
                     metadata={"documents": found.documents, "megabytes": found.size / 1e6},
                 )
 
-    return observe
+    made: dg.AssetsDefinition = observe
+    return made
 
 
 def _spec(collection: str) -> dg.AssetSpec:

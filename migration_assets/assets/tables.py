@@ -7,6 +7,7 @@ the sign-off, but not the tables that come after.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 import sqlalchemy as sa
@@ -15,11 +16,13 @@ from migration_assets.assets import describe
 from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source_key, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
 from migration_assets.model.versions import model_version
+from migration_assets.retrying import with_retries
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
-from migration_assets.validation.evidence import Layer
+from migration_assets.validation.evidence import Evidence, Layer
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -48,20 +51,29 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         progress.started(table.name)
-        with source.open() as database, target.open() as connection:
-            if key in context.selected_asset_keys:
-                result = load_table(database, connection, table)
-                progress.loaded(result)
-                yield dg.MaterializeResult(
-                    asset_key=key,
-                    metadata=describe.load_metadata(result),
-                    data_version=dg.DataVersion(result.version),
-                )
-            for layer in Layer:
-                if layer in wanted:
-                    evidence = run_check(database, connection, table, layer)
-                    progress.checked(evidence)
-                    yield describe.check_result(evidence, key)
+        say = context.log.info
+
+        def loaded() -> LoadResult:
+            with source.open() as database, target.open() as connection:
+                return load_table(database, connection, table, say=say)
+
+        def checked(layer: Layer) -> Evidence:
+            with source.open() as database, target.open() as connection:
+                return run_check(database, connection, table, layer)
+
+        if key in context.selected_asset_keys:
+            result = with_retries(loaded, say=say)
+            progress.loaded(result)
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata=describe.load_metadata(result),
+                data_version=dg.DataVersion(result.version),
+            )
+        for layer in Layer:
+            if layer in wanted:
+                evidence = with_retries(partial(checked, layer), say=say)
+                progress.checked(evidence)
+                yield describe.check_result(evidence, key)
 
     return build
 

@@ -14,14 +14,18 @@ from migration_assets.assets.keys import (
 )
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.loading.identities import load_identities
+from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
 from migration_assets.model import ENTITIES, TABLES
+from migration_assets.retrying import with_retries
 from migration_assets.sign_off.verdict import record, verdict
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.schema import build_constraints, create_schema
 
 GROUP = "migration"
 POSTGRES = {"postgres"}
+VERDICT = "verdict"
+"""The name of the verdict in the metadata of the sign-off."""
 
 
 @dg.asset(
@@ -46,10 +50,17 @@ def target_schema(target: TargetPostgres) -> dg.MaterializeResult[None]:
     owners=OWNERS,
     description="The UUID of every document of the source, one-to-one.",
 )
-def uuid_map(source: SourceMongo, target: TargetPostgres) -> dg.MaterializeResult[None]:
+def uuid_map(
+    context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
+) -> dg.MaterializeResult[None]:
     """Brings the map to the state of the source."""
-    with source.open() as database, target.open() as connection:
-        result = load_identities(database, connection)
+    say = context.log.info
+
+    def loaded() -> LoadResult:
+        with source.open() as database, target.open() as connection:
+            return load_identities(database, connection, say=say)
+
+    result = with_retries(loaded, say=say)
     return dg.MaterializeResult(
         metadata=describe.load_metadata(result), data_version=dg.DataVersion(result.version)
     )
@@ -103,7 +114,7 @@ def sign_off(
         schema=dg.TableSchema([dg.TableColumn(name) for name in ("table", "what", "what to do")]),
     )
     metadata: describe.Metadata = {
-        "verdict": made.word,
+        VERDICT: made.word,
         "checks": made.checks,
         "findings": findings,
     }

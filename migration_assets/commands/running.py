@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 from rich.console import Console
+from rich.markup import escape
 
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
+from migration_assets.assets.whole import VERDICT
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.errors import MigrationError
+from migration_assets.errors import LoadError, MigrationError, SourceError, TargetError
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.sign_off.verdict import latest, verdict
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
-from migration_assets.target.connection import open_target
+from migration_assets.target.bookkeeping import SCHEMA, loads
+from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import require_own_target
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
@@ -35,8 +39,23 @@ from migration_assets.urls import (
 from migration_assets.validation.evidence import Evidence, Severity
 
 CONFIGURATION = "dagster.yaml"
+_OWN_ERRORS = frozenset(
+    each.__name__ for each in (MigrationError, SourceError, TargetError, LoadError)
+)
 SHOWN = 20
 """Findings that are printed; the record has all of them."""
+
+
+class RunError(MigrationError):
+    """A run could not do its work.
+
+    Attributes:
+        args: The line to show: why, where and what to do, without values.
+    """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line, where="run", next_step="")
+        self.args = (line,)
 
 
 class Exit(enum.IntEnum):
@@ -49,17 +68,24 @@ class Exit(enum.IntEnum):
 
 @dataclass(slots=True)
 class ConsoleProgress(Progress):
-    """Tells on a terminal, one line for each table."""
+    """Tells on a terminal, one line for each table.
+
+    Attributes:
+        console: Where it goes.
+        total: How many tables there are to do.
+    """
 
     console: Console
-    done: int = 0
-    checks: str = ""
+    total: int = len(TABLES)
+    _done: int = 0
+    _is_line_open: bool = False
 
     def started(self, table: str) -> None:
         """Begins the line of a table."""
-        self.done += 1
-        self.checks = ""
-        self.console.print(f"[dim]{self.done:>2}/{len(TABLES)}[/] {table:<32}", end="")
+        self.end_line()
+        self._done += 1
+        self._is_line_open = True
+        self.console.print(f"[dim]{self._done:>2}/{self.total}[/] {table:<32}", end="")
 
     def loaded(self, result: LoadResult) -> None:
         """Adds what was loaded."""
@@ -71,13 +97,16 @@ class ConsoleProgress(Progress):
         )
 
     def checked(self, evidence: Evidence) -> None:
-        """Adds the result of a check, and ends the line after the last one."""
+        """Adds the result of a check."""
         is_error = evidence.severity is Severity.ERROR
         mark = "[green]✓[/]" if evidence.passed else "[red]✗[/]" if is_error else "[yellow]![/]"
-        self.checks += mark
         self.console.print(mark, end="")
-        if self.checks.count("]") >= 2 * 4:
+
+    def end_line(self) -> None:
+        """Ends the line of a table, however far it came."""
+        if self._is_line_open:
             self.console.print()
+        self._is_line_open = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +114,15 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        succeeded: Every step did its work.
         seconds: From start to end.
-        problem: One line on why it could not go on, None where the sign-off was reached.
+        problem: One line on why a step could not do its work, None where each did; that a check
+            failed, or the sign-off said NO-GO, is no problem of the run.
+        is_signed: The sign-off was reached, and has recorded its verdict.
     """
 
-    succeeded: bool
     seconds: float
     problem: str | None
+    is_signed: bool
 
 
 def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
@@ -105,7 +135,7 @@ def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
     Raises:
         MigrationError: It cannot start: a server, a URL or a name is wrong.
     """
-    require_databases()
+    require_databases(needs_schema=tables is not None)
     for name in tables or ():
         if name not in TABLES:
             raise MigrationError(
@@ -114,43 +144,65 @@ def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
                 next_step=f"Give names of tables with commas between, such as {next(iter(TABLES))}",
             )
     selected = None if tables is None else [table_key(name) for name in tables]
-    outcome = run_job(MIGRATE, console, assets=selected)
-    return _report(console, outcome, is_signed=tables is None)
+    return _report(console, run_job(MIGRATE, console, assets=selected))
 
 
 def validate(console: Console) -> Exit:
     """Runs the checks of every table without loading, and prints the table of results.
 
     Raises:
-        MigrationError: It cannot start: a server or a URL is wrong.
+        MigrationError: It cannot start: a server or a URL is wrong, or nothing was migrated yet.
     """
-    require_databases()
-    outcome = run_job(VALIDATE, console)
-    return _report(console, outcome, is_signed=False)
+    require_databases(needs_schema=True)
+    return _report(console, run_job(VALIDATE, console))
 
 
-def require_databases() -> None:
+def require_databases(*, needs_schema: bool = False) -> None:
     """Opens both databases once, so that what is wrong with them is said before anything starts.
+
+    Args:
+        needs_schema: The target must have been migrated to before.
 
     Raises:
         MigrationError: One of them cannot be used.
     """
     with open_source(source_url()), open_target(target_url()) as connection:
         require_own_target(connection)
+        if needs_schema:
+            require_schema(connection)
 
 
-def _report(console: Console, outcome: Outcome, *, is_signed: bool) -> Exit:
-    """Prints the results with the verdict: that of the run's sign-off, else one taken now."""
+def require_schema(connection: Connection) -> None:
+    """Refuses a target that nothing was migrated to.
+
+    Raises:
+        MigrationError: It has no bookkeeping.
+    """
+    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
+    if found == (None,):
+        raise MigrationError(
+            "nothing was migrated to it yet",
+            where=f"database {connection.info.dbname}",
+            next_step="Run `migration-assets run` without --select first",
+        )
+
+
+def _report(console: Console, outcome: Outcome) -> Exit:
+    """Prints the results with the verdict: that of the run's sign-off, else one taken now.
+
+    Raises:
+        MigrationError: The run could not do its work, or a database is out of reach.
+    """
+    if outcome.problem is not None:
+        raise RunError(outcome.problem)
     with open_source(source_url()) as source, open_target(target_url()) as connection:
-        if outcome.problem is not None:
-            console.print(f"\n[red]error:[/] {outcome.problem}", soft_wrap=True)
-            return Exit.COULD_NOT_RUN
         console.print()
         console.print(summary_table(lines(connection)))
-        made = latest(connection) if is_signed else None
+        made = latest(connection) if outcome.is_signed else None
         made = made or verdict(connection, fingerprints(source, ENTITIES))
     for finding in made.findings[:SHOWN]:
-        console.print(f"[red]✗[/] {finding.table}: {finding.what}. {finding.next_step}.")
+        said = escape(f"{finding.table}: {finding.what}. {finding.next_step}.")
+        console.print(f"[red]✗[/] {said}")
     if len(made.findings) > SHOWN:
         console.print(f"[red]✗[/] and {len(made.findings) - SHOWN} more findings")
     colour = "green" if made.is_go else "red"
@@ -167,8 +219,8 @@ def run_job(name: str, console: Console, *, assets: Sequence[dg.AssetKey] | None
         assets: The assets to materialize; all of the job where None.
     """
     started = time.perf_counter()
-    defs = build_defs(progress=ConsoleProgress(console))
-    job = defs.resolve_job_def(name)
+    progress = ConsoleProgress(console, total=len(TABLES) if assets is None else len(assets))
+    job = build_defs(progress=progress).resolve_job_def(name)
     with dagster_instance() as instance:
         result = job.execute_in_process(
             instance=instance,
@@ -176,23 +228,44 @@ def run_job(name: str, console: Console, *, assets: Sequence[dg.AssetKey] | None
             asset_selection=assets,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+    progress.end_line()
     seconds = time.perf_counter() - started
-    return Outcome(result.success, seconds, None if result.success else _problem(result))
+    return Outcome(seconds, _problem(result), is_signed=_is_signed(result))
 
 
 def _problem(result: dg.ExecuteInProcessResult) -> str | None:
-    """Returns why a step could not do its work; a NO-GO is not such a reason."""
+    """Returns why a step could not do its work, None where each did."""
     for event in result.all_events:
-        if not event.is_step_failure or event.step_key is None:
+        if not event.is_step_failure or _is_verdict(event):
             continue
-        if event.step_key.endswith(SIGN_OFF.path[-1]):
-            return None
         error = event.step_failure_data.error
         cause = error.cause if error is not None and error.cause is not None else error
-        if cause is None:
-            return f"{event.step_key} failed"
-        return without_urls(cause.message.partition(": ")[2] or cause.message)
+        if cause is None or cause.cls_name == DagsterAssetCheckFailedError.__name__:
+            continue
+        if cause.cls_name in _OWN_ERRORS:
+            return without_urls(cause.message.partition(": ")[2])
+        # Whatever else it is, its text may hold values of documents.
+        return (
+            f"step {event.step_key}: ended by an unexpected {cause.cls_name}. What is committed "
+            "stays: start again, and report it if it comes again"
+        )
     return None
+
+
+def _is_signed(result: dg.ExecuteInProcessResult) -> bool:
+    """Returns whether the sign-off of this run has recorded its verdict."""
+    return any(
+        _is_verdict(event) or (event.is_step_materialization and event.asset_key == SIGN_OFF)
+        for event in result.all_events
+    )
+
+
+def _is_verdict(event: dg.DagsterEvent) -> bool:
+    """Returns whether an event is a sign-off that says NO-GO, which fails its step."""
+    if not event.is_step_failure:
+        return False
+    said = event.step_failure_data.user_failure_data
+    return said is not None and VERDICT in said.metadata
 
 
 @contextmanager
@@ -210,7 +283,20 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
         with dg.DagsterInstance.ephemeral() as instance:
             yield instance
         return
-    with dg.DagsterInstance.get() as instance:
+    with _configured_instance() as instance:
         # One pool of connections instead of a connection for each event.
         instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=5)
         yield instance
+
+
+def _configured_instance() -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except Exception as error:  # what it raises depends on the storage
+        raise MigrationError(
+            f"Dagster's own storage cannot be opened ({type(error).__name__})",
+            where=f"DAGSTER_HOME {os.environ['DAGSTER_HOME']}",
+            next_step=f"Check its {CONFIGURATION}, and that {DAGSTER_VARIABLE} is postgresql+psycopg2://"
+            "user:password@host:port/database and can be reached; without DAGSTER_HOME and "
+            f"{DAGSTER_VARIABLE} the run needs no storage",
+        ) from None

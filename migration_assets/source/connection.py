@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
 
 from migration_assets.errors import SourceError
 from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
@@ -29,6 +35,9 @@ CODEC: CodecOptions[Document] = CodecOptions(
 
 OLDEST_MAJOR = 5
 
+_READABLE = re.compile(r"mongodb(?:\+srv)?://(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
+"""A URL in which it is clear where the password ends, so that it can be shown without it."""
+
 
 @contextmanager
 def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
@@ -42,6 +51,13 @@ def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
         SourceError: The URL is wrong or names no database, the server does not answer or is older
             than MongoDB 5, or the database does not exist.
     """
+    if not _READABLE.fullmatch(url):
+        raise SourceError(
+            "the URL cannot be read",
+            where="MongoDB",
+            next_step=f"Set {SOURCE_VARIABLE} to mongodb://user:password@host:port/name-of-the-database, "
+            "special characters as in %40 for @, %2F for /, %25 for %",
+        )
     where = f"MongoDB at {redacted(url)}"
     try:
         client: MongoClient[Document] = MongoClient(
@@ -79,7 +95,10 @@ def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
 
 @contextmanager
 def reported(where: str) -> Iterator[None]:
-    """Turns the driver's errors into a :class:`SourceError` of one line."""
+    """Turns the driver's errors into a :class:`SourceError` of one line.
+
+    The error is not chained: its details may repeat parts of documents or of the URL.
+    """
     try:
         yield
     except OperationFailure as error:
@@ -87,16 +106,36 @@ def reported(where: str) -> Iterator[None]:
             f"the server refused: {without_urls(str(error.details and error.details.get('errmsg')))}",
             where=where,
             next_step="Check that the user may read the database (role `read`)",
-        ) from error
+            is_transient=error.code in _PASSING or error.has_error_label("RetryableReadError"),
+        ) from None
     except PyMongoError as error:
         first = without_urls(str(error)).split(", Timeout:")[0]
         raise SourceError(
             f"no answer: {first}",
             where=where,
             next_step="Check that the server runs and can be reached from here, then start again",
-        ) from error
+            is_transient=isinstance(error, ConnectionFailure),
+        ) from None
 
 
-def raw_codec() -> CodecOptions[RawBSONDocument]:
-    """Returns the options to read documents without decoding them."""
-    return CODEC.with_options(document_class=RawBSONDocument)
+_PASSING = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        43,  # CursorNotFound
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        134,  # ReadConcernMajorityNotAvailableYet
+        189,  # PrimarySteppedDown
+        237,  # CursorKilled
+        262,  # ExceededTimeLimit
+        9001,  # SocketException
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11602,  # InterruptedDueToReplStateChange
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+    }
+)
+"""Codes of server errors whose reason passes, as the drivers' specification of retryable reads has them,
+and killed cursors, since a load reads again from the start."""

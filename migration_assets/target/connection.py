@@ -17,6 +17,8 @@ Connection = psycopg.Connection[TupleRow]
 OLDEST_VERSION = 150_000
 
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+_READABLE = re.compile(_DRIVER.pattern + r"(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
+"""A URL in which it is clear where the password ends, so that it can be shown without it."""
 
 
 @contextmanager
@@ -31,12 +33,19 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
         TargetError: The URL is wrong, the server does not answer or is older than PostgreSQL 15, or the
             connection is lost.
     """
+    if not _READABLE.fullmatch(url):
+        raise TargetError(
+            "the URL cannot be read",
+            where="PostgreSQL",
+            next_step=f"Set {TARGET_VARIABLE} to postgresql://user:password@host:port/database, "
+            "special characters as in %40 for @, %2F for /, %25 for %",
+        )
     where = f"PostgreSQL at {redacted(url)}"
     with reported(where):
         connection = psycopg.connect(
             _DRIVER.sub("postgresql://", url),
             autocommit=True,
-            connect_timeout=int(timeout),
+            connect_timeout=max(1, int(timeout)),  # 0 would be to wait forever
             application_name="migration-assets",
             options="-c search_path=public -c timezone=UTC -c client_encoding=UTF8",
         )
@@ -73,6 +82,7 @@ def _target_error(error: psycopg.Error, where: str) -> TargetError:
             where=where,
             next_step=f"Check that the server runs and that {TARGET_VARIABLE} names it, a database "
             "on it, and a role that may log in; then start again",
+            is_transient=_passes(error),
         )
     diagnosis = error.diag
     named = {
@@ -83,9 +93,29 @@ def _target_error(error: psycopg.Error, where: str) -> TargetError:
     about = "".join(f", {what} {name}" for what, name in named.items() if name)
     next_step = _NEXT_STEPS.get(state[:2], "Look it up in the server's log, then start again")
     return TargetError(
-        f"{type(error).__name__} (SQLSTATE {state}{about})", where=where, next_step=next_step
+        f"{type(error).__name__} (SQLSTATE {state}{about})",
+        where=where,
+        next_step=next_step,
+        is_transient=_passes(error),
     )
 
+
+def _passes(error: psycopg.Error) -> bool:
+    """Tells whether the reason of an error may pass. An error of connecting has no SQLSTATE."""
+    if error.sqlstate is None:
+        is_lost = isinstance(error, psycopg.OperationalError)
+        return is_lost and _PERMANENT.search(str(error)) is None
+    return error.sqlstate.startswith(_PASSING)
+
+
+_PASSING = ("08", "57P", "40")
+"""Classes of SQLSTATE that pass: connection, shutdown and restart, deadlock and serialization."""
+
+_PERMANENT = re.compile(
+    r"authentication failed|does not exist|pg_hba\.conf|no password supplied|translate host name"
+    r"|not permitted to log in|invalid|missing"
+)
+"""What libpq says where connecting again would not help."""
 
 _UNREACHABLE = ("08", "28", "3D", "57P")
 """Classes of SQLSTATE: connection, login, no such database, shutdown."""

@@ -8,9 +8,9 @@ which is rare, is held from the start.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg import ServerCursor, sql
 
@@ -18,32 +18,40 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation.extended_json import is_same_json
-from migration_assets.validation.reference import Issue
+from migration_assets.validation.reference import Judgement, Line
 
-Book = Literal["issue", "rejected", "unmapped"]
+REJECTED = "rejected"
+UNMAPPED = "unmapped"
 
 _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
 
 _ISSUES = sql.SQL(
-    "SELECT source_id, 'issue' AS book, field, kind, element, original FROM {issues} "
+    "SELECT source_id, field, kind, element, original FROM {issues} "
     "WHERE target_table = {table} AND {chosen}"
 )
 _WHOLE_DOCUMENTS = sql.SQL(
-    " UNION ALL SELECT source_id, 'rejected', field, NULL, NULL, document FROM {rejected} "
+    " UNION ALL SELECT source_id, field, 'rejected', NULL, document FROM {rejected} "
     "WHERE target_table = {table} AND {chosen} "
-    "UNION ALL SELECT source_id, 'unmapped', NULL, NULL, NULL, fields FROM {unmapped} "
+    "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields FROM {unmapped} "
     "WHERE target_table = {table} AND {chosen}"
 )
 
 
 class Entry(NamedTuple):
-    """A line of the books; ``text`` is what was kept, as canonical Extended JSON."""
+    """A line of the books.
+
+    Attributes:
+        source_id: The document.
+        field: The field; None for the whole document.
+        kind: Kind of a lossy conversion, ``REJECTED`` or ``UNMAPPED``.
+        element: Position in an array, from 0.
+        text: What was kept, as canonical Extended JSON.
+    """
 
     source_id: str
-    book: Book
     field: str | None
-    kind: str | None
+    kind: str
     element: int | None
     text: str
 
@@ -120,25 +128,39 @@ class Books:
         )
 
 
-def unmatched_issues(
-    expected: tuple[Issue, ...], entries: Entries
-) -> tuple[list[tuple[Issue, Entry | None]], Entries]:
-    """Holds lossy conversions against the lines that record them.
+def expected_lines(judgement: Judgement, entries: Entries) -> list[Line]:
+    """Returns what must stand in the books of a document.
+
+    A rejected document stands under one of the fields that keep it from being loaded, whichever.
+    """
+    lines: list[Line] = list(judgement.issues)
+    if judgement.rejections:
+        names = [name for name, _ in judgement.rejections]
+        found = [each.field for each in entries if each.kind == REJECTED and each.field in names]
+        lines.append(Line((found or names)[0], REJECTED, None, judgement.document))
+    if judgement.unmapped is not None:
+        lines.append(Line(None, UNMAPPED, None, judgement.unmapped))
+    return lines
+
+
+def unmatched(
+    expected: Iterable[Line], entries: Entries
+) -> tuple[list[tuple[Line, Entry | None]], Entries]:
+    """Holds what must stand in the books of a document against what does.
 
     Returns:
-        The conversions that are not on record, each with the line that records another original for
-        it, and the lines that record what did not happen.
+        What is not on record, each with the line that records another original for it, and the lines
+        that record what is not so.
     """
-    left: dict[tuple[str | None, str | None, int | None], Entries] = defaultdict(list)
+    left: dict[tuple[str | None, str, int | None], Entries] = defaultdict(list)
     for entry in entries:
-        if entry.book == "issue":
-            left[entry.field, entry.kind, entry.element].append(entry)
-    missing: list[tuple[Issue, Entry | None]] = []
-    for issue in expected:
-        alike = left[issue.field, issue.kind, issue.element]
-        same = [entry for entry in alike if is_same_json(entry.text, issue.original)]
+        left[entry.field, entry.kind, entry.element].append(entry)
+    missing: list[tuple[Line, Entry | None]] = []
+    for line in expected:
+        alike = left[line.field, line.kind, line.element]
+        same = [entry for entry in alike if is_same_json(entry.text, line.original)]
         if not same:
-            missing.append((issue, alike[0] if alike else None))
+            missing.append((line, alike[0] if alike else None))
         for entry in (same or alike)[:1]:
             alike.remove(entry)
     return missing, [entry for alike in left.values() for entry in alike]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
+from pymongo.errors import ConnectionFailure
 
 from migration_assets.errors import MigrationError
 from migration_assets.source.connection import SourceDatabase
@@ -71,6 +72,10 @@ def run_check(
     """
     try:
         evidence = checks[layer](source, connection, table)
+    except (psycopg.OperationalError, ConnectionFailure) as error:
+        if connection.closed or isinstance(error, ConnectionFailure):
+            raise  # whoever opened the connections decides whether to try again
+        evidence = _could_not_run(table, layer, error)
     except Exception as error:  # whatever it is: a check that could not run has failed
         evidence = _could_not_run(table, layer, error)
     record(connection, evidence)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -98,6 +99,29 @@ class Total:
     name: str
     expected: int | None
     actual: int | None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What came out of comparing a table with its source.
+
+    Attributes:
+        documents: Documents judged, or arrays for a junction table.
+        rows: Rows, or pairs, that must be there.
+        differences: Where the sides differ.
+        totals: Numbers that they have to agree on.
+        sampled: Documents drawn at random, as keys and how many of their fields are equal.
+        lines: Lines that must stand in the books, by kind.
+        conversions: Lossless conversions by (collection, field, kind).
+    """
+
+    documents: int = 0
+    rows: int = 0
+    differences: Differences = field(default_factory=Differences)
+    totals: list[Total] = field(default_factory=list)
+    sampled: list[Mapping[str, Any]] = field(default_factory=list)
+    lines: Counter[str] = field(default_factory=Counter)
+    conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
 
 def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:

@@ -53,6 +53,7 @@ class Comparison:
         connection: A connection to the target.
         table: The table.
         columns: Its columns that hold references.
+        batches: What the fields of these columns hold in the source.
         findings: Takes what is found.
         phases: Takes how long it took.
     """
@@ -61,15 +62,14 @@ class Comparison:
     connection: Connection
     table: sa.Table
     columns: Sequence[ReferenceColumn]
+    batches: Iterator[References]
     findings: Findings
     phases: Phases
 
     def run(self) -> None:
         """Compares every document with its row, then looks for rows without a document."""
-        fields = {column.field: column.rule for column in self.columns}
-        batches = references(self.source, self.table.name, fields)
         matched = 0
-        for batch in timed(batches, self.phases):
+        for batch in timed(self.batches, self.phases):
             self.findings.counts["documents"] += len(batch)
             self._count(batch)
             with self.phases.phase("comparison"):

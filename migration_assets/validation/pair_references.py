@@ -70,12 +70,12 @@ class Comparison:
             self._compare(target.Part(number, parts))
 
     def _compare(self, part: target.Part) -> None:
+        arrays = [_Array.of(self, part, *sides) for sides in self.relation.arrays()]
         with self.phases.phase("comparison"):
             left, right = target.pairs(self.connection, self.table, part)
             table = _frame([(left, right, np.zeros(len(left), dtype=np.int64))])
         sides: list[tuple[_Array, pl.DataFrame]] = []
-        for holder, name, other in self.relation.arrays():
-            array = _Array(self, part, holder, name, other)
+        for array in arrays:
             held = array.pairs()
             with self.phases.phase("comparison"):
                 array.judge_missing(held.join(table, on=_PAIR, how="anti"))
@@ -149,6 +149,7 @@ class _Array:
         holder: The side whose documents hold it.
         name: The field.
         other: The side that its elements point to.
+        batches: What it holds in the source.
         odd_ids: Source ids of documents that hold more than ObjectIds, by UUID.
     """
 
@@ -157,7 +158,16 @@ class _Array:
     holder: Side
     name: str
     other: Side
+    batches: Iterator[References]
     odd_ids: dict[bytes, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, owner: Comparison, part: target.Part, holder: Side, name: str, other: Side
+    ) -> _Array:
+        """Returns an array; to read it begins at once."""
+        batches = array_references(owner.source, holder.collection, name)
+        return cls(owner, part, holder, name, other, batches)
 
     @property
     def is_left(self) -> bool:
@@ -175,8 +185,7 @@ class _Array:
     def pairs(self) -> pl.DataFrame:
         """Returns the pairs of the array, with the positions of the elements."""
         found: list[_Block] = []
-        batches = array_references(self.owner.source, self.holder.collection, self.name)
-        for batch in timed(batches, self.owner.phases):
+        for batch in timed(self.batches, self.owner.phases):
             elements = batch.arrays[self.name]
             holders = batch.ids[elements.documents]
             found.append(self._mine(holders, elements.uuids, elements.positions))

@@ -6,7 +6,7 @@ Nothing here is shared with the loader, so that what one of them does not see, t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -143,18 +143,18 @@ class RowsInStep:
     Attributes:
         connection: A connection to the target.
         query: What to read, up to and including ``WHERE``; the first column is the UUID ``id``.
-        unclaimed: Ids of rows that no document has taken yet.
-        doubled: Ids that came more than once.
+        doubled: Ids of which a second row came.
     """
 
     connection: Connection
     query: sql.Composed
-    unclaimed: set[bytes] = field(default_factory=set)
-    doubled: list[bytes] = field(default_factory=list)
+    doubled: list[bytes] = field(init=False, default_factory=list)
     _last: bytes | None = field(init=False, default=None)
+    _unclaimed: set[bytes] = field(init=False, default_factory=set)
+    _others: set[bytes] = field(init=False, default_factory=set)
 
     def next(self, upto: bytes | None, others: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Returns the rows of a batch by id.
+        """Returns the rows of a batch by id, and of whatever else lies between its ids.
 
         Args:
             upto: The last UUID of an ObjectId in the batch; None where it has none.
@@ -162,31 +162,36 @@ class RowsInStep:
         """
         found: dict[bytes, bytes] = {}
         if upto is not None:
-            chosen = sql.SQL("id <= {}").format(_literal(upto))
-            self._read(self._after() + chosen, found)
+            found = self._rows(self._after() + sql.SQL("id <= {}").format(_literal(upto)))
             self._last = upto
         if others:
             listed = sql.SQL(", ").join(map(_literal, others))
-            self._read(sql.SQL("id IN ({})").format(listed), found)
+            found |= self._rows(sql.SQL("id IN ({})").format(listed))
+            self._others.update(others)
         return found
+
+    def leave(self, identifiers: Iterable[bytes]) -> None:
+        """Remembers rows that no document of their batch took."""
+        self._unclaimed.update(identifiers)
 
     def rest(self) -> set[bytes]:
         """Returns the ids of all rows that no document took; call it after the last batch."""
-        found: dict[bytes, bytes] = {}
-        self._read(self._after() + sql.SQL("TRUE"), found)
-        return self.unclaimed | found.keys()
+        self.leave(self._rows(self._after() + sql.SQL("TRUE").format()))
+        return self._unclaimed - self._others
 
     def _after(self) -> sql.Composed:
         if self._last is None:
             return sql.Composed([])
         return sql.SQL("id > {} AND ").format(_literal(self._last))
 
-    def _read(self, chosen: sql.Composable, found: dict[bytes, bytes]) -> None:
+    def _rows(self, chosen: sql.Composed) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
         for row in binary_copy.rows(self.connection, self.query + chosen):
             key = binary_copy.key(row)
-            if key in found and found[key] != row:
+            if key in found:
                 self.doubled.append(key)
             found[key] = row
+        return found
 
 
 def _literal(identifier: bytes) -> sql.Literal:

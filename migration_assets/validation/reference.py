@@ -82,10 +82,10 @@ class Ids:
     documents: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
 
 
-class Issue(NamedTuple):
-    """A lossy conversion that must be on record; ``original`` is canonical Extended JSON."""
+class Line(NamedTuple):
+    """What must stand in the books of a document; ``original`` is canonical Extended JSON."""
 
-    field: str
+    field: str | None
     kind: str
     element: int | None
     original: str
@@ -120,7 +120,7 @@ class Judgement:
     source_id: str
     row: Mapping[str, Any] = field(default_factory=dict)
     rejections: tuple[tuple[str | None, str], ...] = ()
-    issues: tuple[Issue, ...] = ()
+    issues: tuple[Line, ...] = ()
     conversions: tuple[tuple[str, str], ...] = ()
     unmapped: str | None = None
     document: str = ""
@@ -172,7 +172,7 @@ class Judge:
             source_id,
             row,
             issues=tuple(
-                Issue(name, note.kind, note.element, canonical(note.original))
+                Line(name, note.kind, note.element, canonical(note.original))
                 for name, note in notes
                 if note.kind not in LOSSLESS
             ),

@@ -23,6 +23,7 @@ from migration_assets.validation import document_references, pair_references
 from migration_assets.validation import recorded_references as recorded
 from migration_assets.validation import target_references as target
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.source_references import references
 from migration_assets.validation.target_references import ReferenceColumn
 from migration_assets.validation.unresolved import Findings, Unresolved, What
 
@@ -49,15 +50,19 @@ def check_references(
     with target.snapshot(connection):
         columns = target.reference_columns(connection, table)
         if relation is not None:
+            with phases.phase("leading nowhere"):
+                _judge_targets(connection, table, columns, findings)
             pair_references.Comparison(
                 source_database, connection, table, relation, findings, phases
             ).run()
         elif columns:
+            fields = {column.field: column.rule for column in columns}
+            batches = references(source_database, table.name, fields)
+            with phases.phase("leading nowhere"):  # while the source is read
+                _judge_targets(connection, table, columns, findings)
             document_references.Comparison(
-                source_database, connection, table, columns, findings, phases
+                source_database, connection, table, columns, batches, findings, phases
             ).run()
-        with phases.phase("leading nowhere"):
-            _judge_targets(connection, table, columns, findings)
         with phases.phase("books"):
             findings.counts["orphaned"] = recorded.count_orphaned(connection, table)
             _complete_sample(connection, table, findings)

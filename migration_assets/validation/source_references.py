@@ -12,11 +12,11 @@ Here belongs reading, not judging: that is ``references``. Nothing of it is shar
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import bson
 import numpy as np
@@ -33,9 +33,9 @@ Mask = npt.NDArray[np.bool_]
 Uuids = npt.NDArray[np.uint64]
 """UUIDs, one a row: two numbers whose 16 bytes, as they stand in memory, are those of the UUID."""
 
-Item = TypeVar("Item")
-
 DOCUMENTS_PER_BATCH = 20_000
+_AHEAD = 2
+"""Batches that may wait; each is at most one reply of the server, 16 MB."""
 
 _MISSING, _STRING, _DOCUMENT, _ARRAY, _UNDEFINED, _OBJECT_ID, _NULL = 0, 2, 3, 4, 6, 7, 10
 _EMPTY_ARRAY_BYTES = 5
@@ -126,19 +126,22 @@ def uuids_of(data: bytes) -> Uuids:
 def references(
     database: SourceDatabase, collection: str, fields: Mapping[str, Rule]
 ) -> Iterator[References]:
-    """Yields the references that the documents of a collection hold, in batches, in no order.
+    """Returns the references that the documents of a collection hold, in batches, in no order.
+
+    Reading begins at once, and goes on while a batch is looked at.
 
     Args:
         database: The source.
         collection: The collection.
         fields: The fields to read, each with its rule; none for the ids of the documents alone.
     """
-    for data in _one_ahead(_raw(database, collection, fields, {})):
-        yield batch_references(data, collection, fields)
+    return _batches(_raw(database, collection, fields, {}), collection, fields)
 
 
 def array_references(database: SourceDatabase, collection: str, field: str) -> Iterator[References]:
-    """Yields the references in one array of a collection; documents without any are left out.
+    """Returns the references in one array of a collection; documents without any are left out.
+
+    Reading begins at once, and goes on while a batch is looked at.
 
     Args:
         database: The source.
@@ -147,8 +150,7 @@ def array_references(database: SourceDatabase, collection: str, field: str) -> I
     """
     fields = {field: Rule.REFERENCE_ARRAY}
     held = {field: {"$exists": True, "$not": {"$size": 0}}}
-    for data in _one_ahead(_raw(database, collection, fields, held)):
-        yield batch_references(data, collection, fields)
+    return _batches(_raw(database, collection, fields, held), collection, fields)
 
 
 def batch_references(data: bytes, collection: str, fields: Mapping[str, Rule]) -> References:
@@ -188,14 +190,20 @@ def timed(batches: Iterator[References], phases: Phases) -> Iterator[References]
         yield batch
 
 
-def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Yields items while the next one is fetched on a thread of its own."""
-    iterator = iter(items)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as reader:
-        pending = reader.submit(next, iterator, None)
-        while (item := pending.result()) is not None:
-            pending = reader.submit(next, iterator, None)
-            yield item
+def _batches(
+    raw: Iterator[bytes], collection: str, fields: Mapping[str, Rule]
+) -> Iterator[References]:
+    """Fetches raw batches ahead on a thread of its own; returns the references in them."""
+    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+    pending = deque(reader.submit(next, raw, None) for _ in range(_AHEAD))
+
+    def read() -> Iterator[References]:
+        with reader:
+            while (data := pending.popleft().result()) is not None:
+                pending.append(reader.submit(next, raw, None))
+                yield batch_references(data, collection, fields)
+
+    return read()
 
 
 def _raw(

@@ -76,15 +76,12 @@ UNRESOLVED = pa.DataFrameSchema(
 """The verdict on references that may not be in order: a missing side is a difference (section 9)."""
 
 TOTALS = pa.DataFrameSchema(
-    {
-        "unresolved": pa.Column(pl.Int64, pa.Check.eq(0)),
-        "orphaned": pa.Column(pl.Int64, pa.Check.eq(0)),
-        "asymmetric": pa.Column(pl.Int64, pa.Check.eq(0)),
-    },
-    name="references",
+    {"total": pa.Column(pl.String), "count": pa.Column(pl.Int64, pa.Check.eq(0))},
+    name="references of a table",
 )
-"""The verdict on a table. For the last two the source's own data is at fault, and each is on record."""
+"""The verdict on a table: nothing unresolved, nothing orphaned, no pair on one side only."""
 
+_TOTALS = ("unresolved", "orphaned", "asymmetric")
 _KEYS = ("source_id", "id", "field", "what")
 _DTYPES = {
     "source_id": pl.String,
@@ -145,6 +142,10 @@ class Findings:
 
     def failed(self) -> frozenset[str]:
         """Returns which of the totals fail the table."""
-        totals = {**self.counts, "unresolved": self.unresolved}
-        frame = pl.DataFrame({name: [totals.get(name, 0)] for name in TOTALS.columns})
-        return frozenset(failure_cases(TOTALS, frame)["column"].to_list())
+        counts = {**self.counts, "unresolved": self.unresolved}
+        frame = pl.DataFrame(
+            {"total": _TOTALS, "count": [counts.get(total, 0) for total in _TOTALS]},
+            schema={"total": pl.String, "count": pl.Int64},
+        )
+        rows = failure_cases(TOTALS, frame)["index"].drop_nulls()
+        return frozenset(frame[rows]["total"].to_list())

@@ -1,0 +1,378 @@
+"""The documents of a collection held against the rows and the books of their table.
+
+A plain document whose row is the one that it must be costs one comparison of bytes. Every other one is
+judged by ``reference``, and held against its row field by field and against its lines in the books.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.model import Rule, fields, sources, unique_columns
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation import binary_copy
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.books import (
+    Books,
+    Entries,
+    Entry,
+    expected_lines,
+    recorded_conversions,
+    recorded_lines,
+    unmatched,
+)
+from migration_assets.validation.differences import Comparison, What, totals_of
+from migration_assets.validation.evidence import Phases
+from migration_assets.validation.extended_json import parsed, relaxed
+from migration_assets.validation.plain_rows import JsonSpan, PlainRow, PlainRows, selected
+from migration_assets.validation.reading import (
+    RowsInStep,
+    batches,
+    ids_for,
+    pending_ids,
+    type_counts,
+)
+from migration_assets.validation.reference import (
+    Judge,
+    Judgement,
+    identifier_of,
+    object_id_of,
+    object_id_uuid,
+    source_id_of,
+    uuid_of,
+)
+
+_OBJECT_ID_FIRST = b"\x07_id\x00"
+_OBJECT_ID = slice(9, 21)
+_JSONB_VERSION = b"\x01"
+_MAP = "uuid_map"
+_MAP_ROW = binary_copy.header(2) + binary_copy.with_length(bytes(binary_copy.UUID_SIZE))[:4]
+
+_TYPES: Mapping[Rule, str] = {
+    Rule.KEY: "uuid",
+    Rule.TEXT: "text",
+    Rule.INTEGER: "integer",
+    Rule.BIGINT: "bigint",
+    Rule.BOOLEAN: "boolean",
+    Rule.TIMESTAMP: "timestamp",
+    Rule.JSON: "jsonb",
+    Rule.TEXT_ARRAY: "text[]",
+    Rule.REFERENCE: "uuid",
+    Rule.REFERENCE_ARRAY: "uuid[]",
+    Rule.REFERENCE_TEXT: "text",
+    Rule.REFERENCE_TEXT_ARRAY: "text[]",
+}
+"""What a column is read as, so that a wrong type with the right values is for the layer ``types`` to find.
+
+A timestamp is read without its precision: a digit beyond the millisecond must show.
+"""
+
+
+def compare_documents(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    phases: Phases,
+    *,
+    sample_size: int,
+    seed: int,
+) -> Comparison:
+    """Holds an entity table against its collection.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, within a transaction.
+        table: The entity table.
+        phases: Where the seconds are added.
+        sample_size: How many documents to report one by one.
+        seed: Which ones: the same seed, the same numbers.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
+        counted = counting.submit(type_counts, source, table.name, fields(table))
+        with phases.phase("ids"):
+            comparison = _Documents(
+                connection, table, _drawn(source, table.name, sample_size, seed)
+            )
+        with phases.phase("compare"):
+            for documents in batches(source, table.name):
+                comparison.add(documents)
+            comparison.finish()
+        with phases.phase("books"):
+            result = comparison.result
+            result.totals += totals_of("lines", result.lines, recorded_lines(connection, table.name))
+            result.totals += totals_of(
+                "conversions", result.conversions, recorded_conversions(connection, table.name)
+            )
+        with phases.phase("types"):
+            result.totals += totals_of("BSON type of", counted.result(), comparison.types)
+    return result
+
+
+def _drawn(source: SourceDatabase, collection: str, size: int, seed: int) -> frozenset[int]:
+    """Draws the numbers of documents, in `_id` order, that are reported one by one."""
+    total = source[collection].estimated_document_count()
+    drawn = random.Random(seed)  # noqa: S311 - a sample to look at, not a secret
+    return frozenset(drawn.sample(range(1, total + 1), min(size, total)))
+
+
+class _Documents:
+    """The comparison of one collection, batch after batch."""
+
+    def __init__(self, connection: Connection, table: sa.Table, drawn: frozenset[int]) -> None:
+        self.result = Comparison()
+        self.types: Counter[tuple[str, str]] = Counter()
+        self._connection = connection
+        self._table = table
+        self._drawn = drawn
+        self._columns = {name: sources(table)[name] for name in selected(table)}
+        self._known = {name.encode(): name for name in fields(table)}
+        self._pending = pending_ids(connection, table.name)
+        ids = ids_for(connection, table)
+        self._judge = Judge(table, ids)
+        # Who has a unique value depends on the documents before: that is not for plain rows to know.
+        self._plain = None if unique_columns(table) else PlainRows(table, ids)
+        self._rows = RowsInStep(connection, self._rows_query())
+        self._map = RowsInStep(connection, self._map_query())
+        self._books = Books(connection, table.name)
+
+    def add(self, documents: Sequence[bytes]) -> None:
+        """Compares the next documents."""
+        plain = self._plain.rows(documents) if self._plain else [None] * len(documents)
+        object_ids = list(map(_object_id, documents))
+        keys = list(map(self._key, documents, object_ids, plain))
+        last = max(filter(None, object_ids), default=None)
+        upto = None if last is None else object_id_uuid(last)
+        others = [key for key, each in zip(keys, object_ids, strict=True) if each is None]
+        self._compare_map(dict(zip(keys, documents, strict=True)), upto, others)
+        rows = self._rows.next(upto, others)
+        entries = {} if last is None else self._books.upto(last.hex())
+        for document, row_of, object_id, key in zip(documents, plain, object_ids, keys, strict=True):
+            self.result.documents += 1
+            row = rows.pop(key, None)
+            mine = entries.pop(object_id.hex(), []) if entries and object_id else []
+            is_drawn = self.result.documents in self._drawn
+            if row_of is None:
+                self._count_types(document)
+            elif row is not None and not mine and not is_drawn and _equals(document, row_of, row):
+                self.result.rows += 1
+                continue
+            self._examine(document, row, mine, is_drawn=is_drawn)
+        self._rows.leave(rows)
+        self._add_unfounded(chain.from_iterable(entries.values()))
+
+    def finish(self) -> None:
+        """Compares what belongs to no document, and the totals."""
+        for key in sorted(self._rows.rest() - self._pending):
+            self._differ(What.MISSING_IN_SOURCE, key, actual=key)
+        for key in self._rows.doubled:
+            self._differ(What.MISSING_IN_SOURCE, key, actual=key)
+        for key in sorted(self._map.rest()):
+            self._differ(What.MISSING_IN_SOURCE, key, _MAP, actual=key)
+        self._add_unfounded(chain.from_iterable(self._books.upto(None).values()))
+        self._add_unfounded(chain.from_iterable(self._books.others.values()))
+        self._books.close()
+        if self._plain:
+            self.types += self._plain.types
+
+    def _key(self, document: bytes, object_id: bytes | None, plain: PlainRow | None) -> bytes:
+        if plain is not None:
+            return binary_copy.key(plain[0])
+        if object_id is not None:
+            return object_id_uuid(object_id)
+        return uuid_of(self._table.name, identifier_of(document))
+
+    def _examine(
+        self, document: bytes, row: bytes | None, entries: Entries, *, is_drawn: bool
+    ) -> None:
+        """Judges a document by the reference, and compares it field by field and with the books."""
+        judgement = self._judge.judge(document)
+        mine = entries or self._books.others.pop(judgement.source_id, [])
+        compared, equal = self._compare_row(judgement, row)
+        if is_drawn:
+            self.result.sampled.append(
+                {
+                    "source_id": judgement.source_id,
+                    "id": _text_of(judgement.id),
+                    "fields_compared": compared,
+                    "fields_equal": equal,
+                }
+            )
+        lines = expected_lines(judgement, mine)
+        missing, unfounded = unmatched(lines, mine)
+        for line, other in missing:
+            self.result.differences.add(
+                What.NOT_RECORDED,
+                source_id=judgement.source_id,
+                identifier=_text_of(judgement.id),
+                name=line.field,
+                expected=line.original.encode(),
+                actual=None if other is None else other.text.encode(),
+            )
+        self._add_unfounded(unfounded)
+        self.result.lines.update(line.kind for line in lines)
+        self.result.conversions.update(
+            (self._table.name, name, kind) for name, kind in judgement.conversions
+        )
+
+    def _compare_row(self, judgement: Judgement, row: bytes | None) -> tuple[int, int]:
+        """Returns how many fields were compared, and how many are equal."""
+        if judgement.rejections:
+            if row is not None and judgement.id not in self._pending:
+                self._differ(What.MISSING_IN_SOURCE, judgement.id, actual=row, judged=judgement)
+            return 0, 0
+        self.result.rows += 1
+        if row is None:
+            whole = repr(judgement.row).encode()
+            self._differ(What.MISSING_IN_TARGET, judgement.id, expected=whole, judged=judgement)
+            return len(judgement.row), 0
+        equal = 0
+        for (column, source), cell in zip(
+            self._columns.items(), binary_copy.cells(row), strict=True
+        ):
+            if source.rule is Rule.KEY:
+                continue
+            expected, actual = _sides(source.rule, judgement.row[column], cell)
+            if expected == actual:
+                equal += 1
+            else:
+                self._differ(
+                    What.DIFFERS, judgement.id, source.field, expected, actual, judged=judgement
+                )
+        return len(judgement.row), equal
+
+    def _compare_map(
+        self, documents: Mapping[bytes, bytes], upto: bytes | None, others: Sequence[bytes]
+    ) -> None:
+        """Compares the UUID map with the identities of the documents (section 4)."""
+        found = self._map.next(upto, others)
+        expected = {
+            key: _map_row(key, document) for key, document in documents.items()
+        }
+        if found == expected:
+            return
+        for key, row in expected.items():
+            actual = found.pop(key, None)
+            if actual != row:
+                what = What.MISSING_IN_TARGET if actual is None else What.DIFFERS
+                self._differ(what, key, _MAP, row, actual)
+        self._map.leave(found)
+
+    def _add_unfounded(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self.result.differences.add(
+                What.RECORDED_WRONGLY,
+                source_id=entry.source_id,
+                name=entry.field,
+                actual=entry.text.encode(),
+            )
+
+    def _differ(
+        self,
+        what: What,
+        key: bytes,
+        name: str | None = None,
+        expected: bytes | None = None,
+        actual: bytes | None = None,
+        *,
+        judged: Judgement | None = None,
+    ) -> None:
+        object_id = object_id_of(key)
+        source_id = object_id.hex() if object_id else None
+        self.result.differences.add(
+            what,
+            source_id=judged.source_id if judged else source_id,
+            identifier=_text_of(key),
+            name=name,
+            expected=expected,
+            actual=actual,
+        )
+
+    def _count_types(self, document: bytes) -> None:
+        try:
+            for kind, name, _, _ in bson.spans(document):
+                if name in self._known:
+                    self.types[self._known[name], bson.TYPE_NAMES[kind]] += 1
+        except bson.UnreadableError:
+            # The document is rejected as unreadable; the server's count shows what was not seen.
+            return
+
+    def _rows_query(self) -> sql.Composed:
+        chosen = sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(_TYPES[source.rule]))
+            if source.rule in _TYPES
+            else sql.Identifier(name)
+            for name, source in self._columns.items()
+        )
+        return sql.SQL("SELECT {} FROM {} WHERE ").format(chosen, sql.Identifier(self._table.name))
+
+    def _map_query(self) -> sql.Composed:
+        return sql.SQL("SELECT id, source_id FROM {} WHERE collection = {} AND ").format(
+            sql.Identifier(SCHEMA, bookkeeping.uuid_map.name), sql.Literal(self._table.name)
+        )
+
+
+def _object_id(document: bytes) -> bytes | None:
+    """Returns the ObjectId of a document, None where its `_id` is none."""
+    return document[_OBJECT_ID] if document.startswith(_OBJECT_ID_FIRST, 4) else None
+
+
+def _map_row(key: bytes, document: bytes) -> bytes:
+    object_id = _object_id(document)
+    source_id = object_id.hex() if object_id else source_id_of(identifier_of(document))
+    return _MAP_ROW + key + binary_copy.with_length(source_id.encode())
+
+
+def _text_of(identifier: bytes) -> str:
+    return str(uuid.UUID(bytes=identifier))
+
+
+def _equals(document: bytes, plain: PlainRow, row: bytes) -> bool:
+    """Tells whether a row is the one of a plain document."""
+    expected, values = plain
+    if not values:
+        return row == expected
+    if not row.startswith(expected):
+        return False
+    cells = binary_copy.cells_from(row, len(expected), len(values))
+    return all(map(_means, repeat(document), values, cells))
+
+
+def _means(document: bytes, value: JsonSpan, cell: bytes | None) -> bool:
+    """Tells whether a jsonb cell means what a BSON value in a document does."""
+    if value is None or cell is None:
+        return value is None and cell is None
+    try:
+        read = bson.read_value(value[0], document, value[1])
+    except bson.UnreadableError:
+        return False
+    return not bson.repeats_a_name(read) and relaxed(read) == _parsed(cell)
+
+
+def _sides(rule: Rule, value: Any, cell: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """Returns both sides of a column as bytes that are the same where the values are."""
+    if rule is not Rule.JSON or value is None or cell is None:
+        is_json = rule is Rule.JSON and value is not None
+        return repr(value).encode() if is_json else binary_copy.cell(rule, value), cell
+    actual = _parsed(cell)
+    expected = repr(value).encode()
+    return expected, expected if value == actual else repr(actual).encode()
+
+
+def _parsed(cell: bytes) -> Any:
+    """Returns a jsonb cell as a structure; one that is no JSON equals nothing."""
+    try:
+        return parsed(cell.removeprefix(_JSONB_VERSION))
+    except ValueError:
+        return cell

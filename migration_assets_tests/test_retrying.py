@@ -1,0 +1,65 @@
+"""Trying again: what passes, what does not, how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from migration_assets.errors import MigrationError, TargetError
+from migration_assets.retrying import ATTEMPTS_VARIABLE, Patience, with_retries
+
+
+def _error(*, is_transient: bool) -> TargetError:
+    return TargetError("gone", where="here", next_step="Wait.", is_transient=is_transient)
+
+
+def test_what_passes_is_tried_again_with_longer_and_longer_waits() -> None:
+    failures = [_error(is_transient=True) for _ in range(3)]
+    waits: list[float] = []
+    said: list[str] = []
+
+    def work() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    done = with_retries(
+        work, say=said.append, patience=Patience(attempts=5, delay=1, longest=3), sleep=waits.append
+    )
+
+    assert done == "done"
+    assert waits == [1, 2, 3]
+    assert said[0] == "here: gone. Wait. Attempt 1 of 5; next in 1 s."
+
+
+def test_what_does_not_pass_fails_at_once() -> None:
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+        raise _error(is_transient=False)
+
+    with pytest.raises(TargetError):
+        with_retries(work, say=lambda _: None, sleep=lambda _: None)
+    assert calls == 1
+
+
+def test_it_ends_after_the_last_attempt() -> None:
+    calls = 0
+
+    def work() -> None:
+        nonlocal calls
+        calls += 1
+        raise _error(is_transient=True)
+
+    with pytest.raises(TargetError):
+        with_retries(work, say=lambda _: None, patience=Patience(attempts=3), sleep=lambda _: None)
+    assert calls == 3
+
+
+def test_attempts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ATTEMPTS_VARIABLE, "2")
+    assert Patience.configured().attempts == 2
+    monkeypatch.setenv(ATTEMPTS_VARIABLE, "none")
+    with pytest.raises(MigrationError, match="whole number"):
+        Patience.configured()

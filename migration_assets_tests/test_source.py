@@ -1,0 +1,373 @@
+"""Opening both databases, and reading MongoDB in order, in bounds, and with a fingerprint."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import pairwise
+from typing import Any
+
+import bson
+import psycopg
+import pytest
+from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId
+from bson.raw_bson import RawBSONDocument
+from psycopg import sql
+from pymongo import MongoClient
+
+from migration_assets.embedded import Urls
+from migration_assets.errors import MigrationError, SourceError, TargetError
+from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.fingerprints import fingerprint, fingerprints
+from migration_assets.source.reading import (
+    Fingerprint,
+    RawBatch,
+    identifier,
+    object_ids_alone,
+    raw_batches,
+    split,
+)
+from migration_assets.target.connection import open_target
+
+PASSWORD = "hun ter2"  # the parts are looked for as well
+AWKWARD = ["hun/ter2", "hun@ter2", "hun:ter2", "hun?ter2", "hun%ter2", "hun ter2", "50%ter2hun"]
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def refusal(opening: AbstractContextManager[Any], kind: type[MigrationError]) -> str:
+    """The message of the refusal; every one is a line that hides the password."""
+    with pytest.raises(kind) as raised, opening:
+        pass
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "hun" not in message
+    assert "ter2" not in message
+    assert message.startswith(raised.value.where)
+    assert message.endswith(raised.value.next_step)
+    shown: BaseException | None = raised.value
+    while shown is not None:  # what a traceback shows, too
+        assert "hun" not in str(shown)
+        assert "ter2" not in str(shown)
+        shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+    return message
+
+
+def refused_source(url: str) -> str:
+    return refusal(open_source(url, timeout=0.3), SourceError)
+
+
+def refused_target(url: str) -> str:
+    return refusal(open_target(url, timeout=2), TargetError)
+
+
+# --- Opening the source ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nonsense",
+        "http://host/db",
+        "postgresql://u:hun@host/db",
+        "mongodb://host:port/db",
+        "mongodb://host:99999/db",
+        "mongodb://host/d b",
+        "mongodb://127.0.0.1:1",  # names no database
+        "mongodb://127.0.0.1:1/",
+        "mongodb://127.0.0.1/db?nonsense",
+    ],
+)
+def test_a_wrong_source_url(url: str) -> None:
+    said = refused_source(url)
+    assert said.startswith("MongoDB")
+    assert "the URL cannot be" in said
+    assert "Set SOURCE_MONGODB_URL to mongodb://" in said
+
+
+@pytest.mark.parametrize("password", AWKWARD)
+def test_a_source_url_with_an_unescaped_password(password: str) -> None:
+    said = refused_source(f"mongodb://user:{password}@127.0.0.1:{closed_port()}/db")
+    assert said.startswith("MongoDB")
+
+
+def test_an_unreachable_source() -> None:
+    port = closed_port()
+    said = refused_source(f"mongodb://user:hunter2@127.0.0.1:{port}/db?appName=ter2")
+    assert said.startswith(f"MongoDB at mongodb://127.0.0.1:{port}/db: no answer: ")
+    assert said.endswith(
+        "Check that the server runs and can be reached from here, then start again"
+    )
+
+
+def test_a_missing_source_database(servers: Urls) -> None:
+    url = servers.mongodb_url.replace("/nextcrm", "/nowhere")
+    said = refused_source(url)
+    assert said.startswith(f"MongoDB at {url.partition('?')[0]}: there is no database 'nowhere'")
+    assert "SOURCE_MONGODB_URL" in said
+
+
+def test_a_wrong_password_of_the_source(servers: Urls) -> None:
+    url = servers.mongodb_url.replace("://", "://somebody:hunter2@")
+    said = refused_source(url)
+    assert said.startswith(
+        f"MongoDB at {servers.mongodb_url.partition('?')[0]}: the server refused"
+    )
+    assert "may read the database" in said
+
+
+def test_a_lost_source_is_one_line(source_url: str, mongo_database: SourceDatabase) -> None:
+    mongo_database["Users"].insert_one({})
+
+    def lose() -> None:
+        with open_source(source_url) as opened:
+            opened.command("nonsense")
+
+    with pytest.raises(SourceError, match="the server refused: no such command") as raised:
+        lose()
+    assert "\n" not in str(raised.value)
+
+
+# --- Opening the target ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nonsense",
+        "http://host/db",
+        "mysql://u:hunter2@host/db",
+        "mongodb://u:hunter2@host/db",
+        "host=127.0.0.1 password=hunter2",
+    ],
+)
+def test_a_wrong_target_url(url: str) -> None:
+    said = refused_target(url)
+    assert said.startswith("PostgreSQL: the URL cannot be read. ")
+    assert "Set TARGET_POSTGRES_URL to postgresql://" in said
+
+
+@pytest.mark.parametrize("password", AWKWARD)
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_a_target_url_with_an_unescaped_password(scheme: str, password: str) -> None:
+    said = refused_target(f"{scheme}://user:{password}@127.0.0.1:{closed_port()}/db")
+    assert said.startswith("PostgreSQL")
+
+
+@pytest.mark.parametrize(
+    "rest", [":99999/db", "/db?nonsense=ter2", "/db?sslmode=nonsense", ":5x/db"]
+)
+def test_a_target_url_with_wrong_parts(rest: str) -> None:
+    assert "TARGET_POSTGRES_URL" in refused_target(f"postgresql://user:hunter2@127.0.0.1{rest}")
+
+
+def test_an_unreachable_target() -> None:
+    port = closed_port()
+    said = refused_target(f"postgresql://user:hunter2@127.0.0.1:{port}/db")
+    assert said.startswith(f"PostgreSQL at postgresql://127.0.0.1:{port}/db: no connection: ")
+    assert "Check that the server runs and that TARGET_POSTGRES_URL names it" in said
+
+
+def test_a_missing_target_database(servers: Urls) -> None:
+    said = refused_target(servers.postgres_url.replace("/nextcrm", "/nowhere"))
+    assert 'database "nowhere" does not exist' in said
+    password = servers.postgres_url.partition("://postgres:")[2].partition("@")[0]
+    assert password
+    assert password not in said
+
+
+def test_a_wrong_password_of_the_target(servers: Urls) -> None:
+    scheme, _, place = servers.postgres_url.partition("@")
+    said = refused_target(f"postgresql://postgres:hunter2@{place}")
+    assert said.startswith(f"PostgreSQL at postgresql://{place}: no connection: ")
+    assert "password authentication failed" in said
+    assert scheme.partition("://postgres:")[2] not in said
+
+
+def test_urls_as_others_write_them(target_url: str, source_url: str) -> None:
+    with MongoClient[dict[str, Any]](source_url) as client:
+        client.get_default_database()["Users"].insert_one({})
+    for scheme in ("postgres://", "postgresql+psycopg2://", "postgresql+psycopg://"):
+        with open_target(target_url.replace("postgresql://", scheme)) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    with open_source(source_url.replace("?", "?appName=somebody&")) as database:
+        assert database["Users"].count_documents({}) == 1
+
+
+def test_passwords_with_escaped_characters(servers: Urls, target_url: str) -> None:
+    password = "p@s/w:o?r#d %é"
+    escaped = "p%40s%2Fw%3Ao%3Fr%23d%20%25%C3%A9"
+    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
+        role = sql.SQL("ROLE escaped LOGIN PASSWORD {}").format(sql.Literal(password))
+        connection.execute(sql.SQL("CREATE ") + role)
+    place = target_url.partition("@")[2]
+    try:
+        with open_target(f"postgresql://escaped:{escaped}@{place}") as opened:
+            assert opened.execute("SELECT current_user").fetchone() == ("escaped",)
+    finally:
+        with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
+            connection.execute("DROP ROLE escaped")
+
+
+def test_errors_of_the_target_name_things_and_no_values(target_url: str) -> None:
+    def insert(value: int | str) -> None:
+        with open_target(target_url) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS t (a text PRIMARY KEY, b int)")
+            connection.execute("INSERT INTO t VALUES ('hunter2', %s)", [value])
+
+    insert(1)
+    with pytest.raises(TargetError, match=r"UniqueViolation \(SQLSTATE 23505, table t") as raised:
+        insert(1)
+    assert "hunter2" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+IDS_IN_ORDER: list[Any] = [
+    MinKey(),
+    -1.5,
+    Int64(0),
+    Decimal128("0.5"),
+    1,
+    2**40,
+    "",
+    "a",
+    {"a": 1},
+    {"a": 2},
+    b"\x00",
+    ObjectId("000000000000000000000000"),
+    ObjectId("ffffffffffffffffffffffff"),
+    False,
+    True,
+    MaxKey(),
+]
+"""In the order of BSON types."""
+
+
+def ids(batches: Iterator[RawBatch]) -> list[Any]:
+    return [identifier(document) for batch in batches for document in split(batch.data)]
+
+
+def test_batches_are_in_order_of_id(source: SourceDatabase) -> None:
+    source["mixed"].insert_many([{"x": 1, "_id": each} for each in reversed(IDS_IN_ORDER)])
+    for size in (1, 3, 100):
+        batches = list(raw_batches(source["mixed"], documents_per_batch=size))
+        assert ids(iter(batches)) == IDS_IN_ORDER
+        assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
+        sizes = [len(list(split(batch.data))) for batch in batches]
+        assert max(sizes) == min(size, len(IDS_IN_ORDER))
+
+
+def test_batches_are_bounded_in_bytes(source: SourceDatabase) -> None:
+    for number in range(4):
+        source["big"].insert_one({"_id": number, "text": "x" * 7_000_000})
+    batches = list(raw_batches(source["big"]))
+    assert ids(iter(batches)) == [0, 1, 2, 3]
+    assert [len(batch.data) // 1_000_000 for batch in batches] == [14, 14]  # of 16 in a reply
+
+
+def test_a_collection_that_does_not_exist_has_no_batches(source: SourceDatabase) -> None:
+    assert list(raw_batches(source["nowhere"])) == []
+
+
+def test_a_projection_reads_only_that(source: SourceDatabase) -> None:
+    source["Users"].insert_one({"_id": 1, "a": 2, "b": 3})
+    (batch,) = raw_batches(source["Users"], projection={"a": 1})
+    assert bson.decode_all(batch.data) == [{"_id": 1, "a": 2}]
+
+
+def test_documents_are_bytes_as_the_server_holds_them(source: SourceDatabase) -> None:
+    written = bson.encode({"_id": 1, "b": Decimal128("1.10"), "a": [1, 2.0, Int64(3)]})
+    source["Users"].insert_one(RawBSONDocument(written))
+    (batch,) = raw_batches(source["Users"])
+    assert batch.data == written
+
+
+def test_identifier_does_without_the_rest() -> None:
+    first = bson.encode({"_id": ObjectId(b"a" * 12), "bad": "x" * 5})
+    broken = first.replace(b"xxxxx", b"\xff" * 5)
+    assert identifier(broken) == ObjectId(b"a" * 12)
+    assert identifier(bson.encode({"x": 1, "_id": "last"})) == "last"
+
+
+def test_object_ids_alone() -> None:
+    documents = [{"_id": ObjectId(bytes([n] * 12))} for n in (0, 7, 255)]
+    data = b"".join(bson.encode(each) for each in documents)
+    assert object_ids_alone(data) == b"".join(each["_id"].binary for each in documents)
+    assert object_ids_alone(b"") == b""
+    for other in ({"_id": 1}, {"_id": "x" * 7}, {"_id": ObjectId(), "a": 1}, {"id_": ObjectId()}):
+        assert object_ids_alone(data + bson.encode(other)) is None
+        assert object_ids_alone(bson.encode(other) + data) is None
+    # Two documents that are together as long as two ObjectIds are.
+    pair = bson.encode({"_id": "x" * 6}) + bson.encode({"_id": "x" * 8})
+    assert (len(pair), object_ids_alone(pair)) == (44, None)
+
+
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("a value", {"$set": {"a": 2}}),
+    ("the type of a value", {"$set": {"a": Int64(1)}}),
+    ("a new field", {"$set": {"z": None}}),
+    ("no such field", {"$unset": {"a": ""}}),
+    ("the name of a field", {"$rename": {"a": "A"}}),
+]
+
+
+@pytest.mark.parametrize(("what", "change"), CHANGES, ids=[what for what, _ in CHANGES])
+def test_a_fingerprint_changes_with_the_content(
+    source: SourceDatabase, what: str, change: dict[str, Any]
+) -> None:
+    del what
+    source["Users"].insert_many([{"_id": n, "a": 1, "b": "x"} for n in range(3)])
+    before = fingerprint(source, "Users")
+    assert (before.documents, before.size) == (
+        3,
+        len(bson.encode({"_id": 1, "a": 1, "b": "x"})) * 3,
+    )
+    source["Users"].update_one({"_id": 1}, change)
+    assert fingerprint(source, "Users").hexdigest() != before.hexdigest()
+
+
+def test_a_fingerprint_changes_with_the_documents(source: SourceDatabase) -> None:
+    seen = []
+    for change in (
+        lambda: source["Users"].insert_one({"_id": 1}),
+        lambda: source["Users"].insert_one({"_id": 2}),
+        lambda: source["Users"].delete_one({"_id": 1}),
+        lambda: source["Users"].delete_one({"_id": 2}),
+    ):
+        change()
+        seen.append(fingerprint(source, "Users").hexdigest())
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_fingerprint_is_that_of_the_content_only(source: SourceDatabase) -> None:
+    documents = [{"_id": n, "a": "x" * n} for n in range(50)]
+    source["Users"].insert_many(documents)
+    source["Boards"].insert_many(reversed(documents))
+    again = {each: fingerprint(source, each).hexdigest() for each in ("Users", "Boards", "nowhere")}
+    assert again["Users"] == again["Boards"] != again["nowhere"]
+    source["Users"].update_one({"_id": 7}, {"$set": {"a": "other"}})
+    source["Users"].update_one({"_id": 7}, {"$set": {"a": "x" * 7}})
+    assert fingerprints(source, again) == again
+
+
+def test_a_fingerprint_does_not_depend_on_the_batches() -> None:
+    documents = [bson.encode({"_id": n}) for n in range(4)]
+    made = set()
+    for cuts in ([0, 4], [0, 1, 4], [0, 1, 2, 3, 4]):
+        taken = Fingerprint()
+        for start, end in pairwise(cuts):
+            taken.add(b"".join(documents[start:end]), end - start)
+        made.add((taken.hexdigest(), taken.documents, taken.size))
+    assert len(made) == 1
