@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pymongo import MongoClient
@@ -242,7 +242,7 @@ def servers_urls() -> None:
 def _generate(url: str, *, scale: float, seed: int, dirty: float) -> None:
     from migration_assets.sample import generate  # noqa: PLC0415
 
-    with MongoClient(url) as client:
+    with MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
         client.drop_database(database)
         _console.print(f"Making a sample of about {27_000 * scale:,.0f} documents ...")

@@ -387,7 +387,11 @@ def test_check_that_raises_is_a_failed_check_without_values(
     monkeypatch.setattr("migration_assets.assets.tables.run_check", raising)
     key = dg.AssetCheckKey(table_key("Users"), layer)
     result = dg.materialize(
-        [each for each in migrated.definitions().assets if isinstance(each, dg.AssetsDefinition)],
+        [
+            each
+            for each in migrated.definitions().assets or ()
+            if isinstance(each, dg.AssetsDefinition)
+        ],
         instance=migrated.instance,
         resources=migrated.definitions().resources,
         selection=dg.AssetSelection.checks(key),
@@ -409,7 +413,11 @@ def said(migration: Migration) -> str:
     """Returns all that Dagster keeps of all runs, and all that the books keep without documents."""
     runs = migration.instance.get_runs()
     kept = [dg.serialize_value(run) for run in runs]
-    kept += [entry.to_json() for run in runs for entry in migration.instance.all_logs(run.run_id)]
+    kept += [
+        dg.serialize_value(entry)
+        for run in runs
+        for entry in migration.instance.all_logs(run.run_id)
+    ]
     for book in ("check_results", "sign_offs", "loads", "conversions"):
         kept += map(str, migration.execute(f"SELECT b::text FROM migration.{book} b"))
     return "\n".join(kept)
@@ -486,6 +494,6 @@ def test_run_says_no_url_with_a_password(migrated: Migration) -> None:
     lost = replace(migrated, target_url=migrated.target_url + "_that_is_not_there")
     result = lost.run(assets=[table_key("Users")])
     assert not result.success
-    kept = [entry.to_json() for entry in lost.instance.all_logs(result.run_id)]
+    kept = [dg.serialize_value(entry) for entry in lost.instance.all_logs(result.run_id)]
     assert "that_is_not_there" in "".join(kept)
     assert password not in "".join(kept)

@@ -5,8 +5,9 @@ CREATE SCHEMA IF NOT EXISTS migration;
 CREATE TABLE IF NOT EXISTS migration.batches (
   load_id UUID NOT NULL,
   number INTEGER NOT NULL,
-  documents INTEGER NOT NULL,
-  rows INTEGER NOT NULL,
+  lines BIGINT NOT NULL,
+  digest TEXT NOT NULL,
+  tally JSONB NOT NULL,
   committed_at TIMESTAMP WITH TIME ZONE DEFAULT now(),
   CONSTRAINT batches_pkey PRIMARY KEY (load_id, number)
 );
@@ -60,6 +61,7 @@ CREATE TABLE IF NOT EXISTS migration.loads (
   target_table TEXT NOT NULL,
   started_at TIMESTAMP WITH TIME ZONE NOT NULL,
   finished_at TIMESTAMP WITH TIME ZONE,
+  plan TEXT NOT NULL,
   version UUID,
   fingerprints JSONB NOT NULL,
   statistics JSONB NOT NULL,
@@ -133,3 +135,5 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.conversions"
 
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
   (LIKE migration.unmapped_fields);
+
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version e5f501d3d90d20e8';

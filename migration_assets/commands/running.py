@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
 from rich.console import Console
 from rich.markup import escape
 
@@ -244,6 +244,10 @@ def _problem(result: dg.ExecuteInProcessResult) -> str | None:
             continue
         if cause.cls_name in _OWN_ERRORS:
             return without_urls(cause.message.partition(": ")[2])
+        if cause.cls_name == DagsterExecutionInterruptedError.__name__:
+            return (
+                f"step {event.step_key}: interrupted. What is committed stays; start again to go on"
+            )
         # Whatever else it is, its text may hold values of documents.
         return (
             f"step {event.step_key}: ended by an unexpected {cause.cls_name}. What is committed "

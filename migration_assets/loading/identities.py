@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import bson
 import polars as pl
 
-from migration_assets.conversion.batches import Books
+from migration_assets.conversion.batches import Books, decoded
 from migration_assets.identity import (
     canonical,
     document_uuid,
@@ -24,7 +23,7 @@ from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
-from migration_assets.source.connection import CODEC, SourceDatabase
+from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
@@ -73,7 +72,7 @@ def _known(collection: str, data: bytes) -> Converted:
 
 
 def _unknown(collection: str, data: bytes) -> Converted:
-    return 0, identities(collection, b""), kept_whole(list(split(data)))
+    return 0, identities(collection, b""), kept_whole(data)
 
 
 def identities(collection: str, data: bytes) -> pl.DataFrame:
@@ -92,7 +91,8 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
     )
 
 
-def kept_whole(documents: list[bytes]) -> Books:
-    """Returns the books of documents of which the model knows no field."""
-    decoded = [bson.decode(document, CODEC) for document in documents]
-    return Books(unmapped=[(source_id(each["_id"]), canonical(each)) for each in decoded])
+def kept_whole(data: bytes) -> Books:
+    """Returns the books of documents, as BSON one after the other, of which the model knows no field."""
+    books = Books()
+    books.unmapped += [(source_id(each["_id"]), canonical(each)) for each in decoded(data, books)]
+    return books

@@ -179,9 +179,10 @@ def one_writer(connection: Connection, table: sa.Table) -> Iterator[None]:
     if got != (True,):
         holder = connection.execute(
             sql.SQL(
-                "SELECT format('process %%s of %%s, since %%s', a.pid, a.application_name, "
+                "SELECT format('process %s of %s, since %s', a.pid, a.application_name, "
                 "date_trunc('second', a.backend_start)) FROM pg_locks l JOIN pg_stat_activity a "
-                "USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
+                "USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 "
+                "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
                 "AND l.classid = {} AND l.objid = hashtext({})::bigint & 4294967295"
             ).format(sql.Literal(_LOCK), sql.Literal(table.name))
         ).fetchone()
@@ -271,7 +272,7 @@ def finish(connection: Connection, result: LoadResult) -> LoadResult:
         [
             json.dumps(dict(result.fingerprints)),
             json.dumps(result.statistics()),
-            result.merged.written > 0,
+            result.merged.written + result.merged.moved > 0,
             result.load_id,
         ],
     ).fetchone()

@@ -9,7 +9,7 @@ it any more (``delete_pending``).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -32,6 +32,8 @@ class Merged:
     unchanged: int
     pending: int
     """Rows whose document is gone, kept while other tables refer to them."""
+    moved: int = 0
+    """Rows that became pending, or ceased to be: what other tables may refer to has changed."""
 
     @property
     def written(self) -> int:
@@ -49,15 +51,18 @@ def merge(connection: Connection, target: sa.Table) -> Merged:
     names = {"target": identifier(target), "staged": rows_table(target)}
     if _is_empty(connection, names["target"]):
         inserted = _execute(connection, "INSERT INTO {target} SELECT * FROM {staged}", **names)
-        merged = Merged(inserted, 0, 0, 0, 0)
+        # None is left to wait; the table may have been emptied by hand since.
+        pending = sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
+            identifier(bookkeeping.pending_deletes), sql.Literal(target.name)
+        )
+        merged = Merged(inserted, 0, 0, 0, 0, moved=connection.execute(pending).rowcount)
     else:
         connection.execute(sql.SQL("ANALYZE {staged}").format(**names))
-        deleted, pending = _delete_gone(connection, target)
+        gone = _delete_gone(connection, target)
         updated = _update(connection, target)
         inserted = _insert_new(connection, target)
-        total = _count(connection, names["target"])
-        unchanged = total - inserted - updated - pending
-        merged = Merged(inserted, updated, deleted, unchanged, pending)
+        unchanged = _count(connection, names["target"]) - inserted - updated - gone.pending
+        merged = replace(gone, inserted=inserted, updated=updated, unchanged=unchanged)
     _replace_books(connection, target)
     return merged
 
@@ -108,7 +113,7 @@ def delete_pending(connection: Connection) -> int:
     return deleted
 
 
-def _delete_gone(connection: Connection, target: sa.Table) -> tuple[int, int]:
+def _delete_gone(connection: Connection, target: sa.Table) -> Merged:
     """Deletes rows that are not staged; returns how many, and how many wait for references."""
     names = {
         "target": identifier(target),
@@ -120,27 +125,49 @@ def _delete_gone(connection: Connection, target: sa.Table) -> tuple[int, int]:
     references = [query for *_, query in _references_to(target)]
     if not references:
         gone = "DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})"
-        return _execute(connection, gone, **names), 0
+        return Merged(0, 0, _execute(connection, gone, **names), 0, 0)
     _execute(
         connection,
         "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t "
         "WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})",
         **names,
     )
-    _execute(connection, "DELETE FROM {pending} WHERE target_table = {owner}", **names)
-    kept = _execute(
+    _execute(
         connection,
-        "INSERT INTO {pending} (target_table, id) SELECT {owner}, r.id FROM ({referred}) r",
-        referred=sql.SQL(" UNION ").join(references),
+        "CREATE TEMPORARY TABLE referred ON COMMIT DROP AS {queries}",
+        queries=sql.SQL(" UNION ").join(references),
+    )
+    released = _execute(
+        connection,
+        "DELETE FROM {pending} p WHERE target_table = {owner} "
+        "AND NOT EXISTS (SELECT FROM referred r WHERE r.id = p.id)",
+        **names,
+    )
+    added = _execute(
+        connection,
+        "INSERT INTO {pending} (target_table, id) SELECT {owner}, r.id FROM referred r "
+        "ON CONFLICT DO NOTHING",
         **names,
     )
     deleted = _execute(
         connection,
-        "DELETE FROM {target} t USING gone g WHERE t.id = g.id AND NOT EXISTS "
-        "(SELECT FROM {pending} p WHERE p.target_table = {owner} AND p.id = t.id)",
+        "DELETE FROM {target} t USING gone g WHERE t.id = g.id "
+        "AND NOT EXISTS (SELECT FROM referred r WHERE r.id = t.id)",
         **names,
     )
-    return deleted, kept
+    for name in unique_columns(target):
+        # A document that is there may have the value of one that is gone.
+        _execute(
+            connection,
+            "UPDATE {target} t SET {column} = t.id::text FROM referred r "
+            "WHERE t.id = r.id AND t.{column} <> t.id::text",
+            column=sql.Identifier(name),
+            **names,
+        )
+    kept = _scalar(
+        connection, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("referred"))
+    )
+    return Merged(0, 0, deleted, 0, kept, moved=released + added)
 
 
 def _references_to(target: sa.Table) -> Iterator[tuple[sa.Table, str, sql.Composed]]:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import bson
 import polars as pl
 import sqlalchemy as sa
 from bson import ObjectId
 from psycopg import sql
 
-from migration_assets.conversion.batches import Books
+from migration_assets.conversion.batches import Books, decoded
 from migration_assets.conversion.columns import convert_keys
 from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
 from migration_assets.identity import each_uuid, hex_uuids, object_id_uuids
@@ -28,7 +27,7 @@ from migration_assets.loading.staging import (
     sides_table,
 )
 from migration_assets.model import Junction, Side, junction_of
-from migration_assets.source.connection import CODEC, SourceDatabase
+from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
 from migration_assets.target.bookkeeping import conversions
 from migration_assets.target.connection import Connection
@@ -103,7 +102,7 @@ class PairConverter:
         books = Books()
         documents = [
             (document["_id"], value)
-            for document in bson.decode_all(data, CODEC)
+            for document in decoded(data, books)
             if (value := document.get(self.array)) is not None
         ]
         count = sum(len(value) if type(value) is list else 1 for _, value in documents)

@@ -6,6 +6,7 @@ refers to a later one, and each can be applied to a database that has it already
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
@@ -21,6 +22,9 @@ from migration_assets.target.bookkeeping import (
     STAGING_SCHEMA,
     staged_name,
 )
+
+BOOKKEEPING_MARK = "bookkeeping of migration-assets, version "
+"""How the comment on the schema begins that tells which declaration made it."""
 
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
 
@@ -44,7 +48,17 @@ def tables() -> list[str]:
 
 
 def bookkeeping() -> list[str]:
-    """Returns what creates the bookkeeping."""
+    """Returns what creates the bookkeeping, marked with its own version."""
+    version = bookkeeping_version()
+    return [*_bookkeeping(), f"COMMENT ON SCHEMA {SCHEMA} IS '{BOOKKEEPING_MARK}{version}'"]
+
+
+def bookkeeping_version() -> str:
+    """Returns a digest of the declaration of the bookkeeping, 16 hex digits."""
+    return hashlib.blake2b("\n".join(_bookkeeping()).encode(), digest_size=8).hexdigest()
+
+
+def _bookkeeping() -> list[str]:
     made = [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"]
     for table in BOOKKEEPING.sorted_tables:
         made.append(_text(CreateTable(table, if_not_exists=True)))

@@ -43,10 +43,11 @@ def create_schema(connection: Connection) -> None:
     """Creates enums, tables and bookkeeping where they are missing, in one transaction.
 
     Raises:
-        TargetError: The target holds tables that are not this project's, or its tables differ from
-            the model. Nothing was changed then.
+        TargetError: The target holds tables that are not this project's, its bookkeeping is another
+            version's, or its tables differ from the model. Nothing was changed then.
     """
     require_own_target(connection)
+    _require_own_version(connection)
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
@@ -76,6 +77,19 @@ def require_own_target(connection: Connection) -> None:
             f"{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
             where=f"database {connection.info.dbname}",
             next_step="Give an empty database; nothing was touched",
+        )
+
+
+def _require_own_version(connection: Connection) -> None:
+    row = connection.execute(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [SCHEMA]
+    ).fetchone()
+    expected = ddl.BOOKKEEPING_MARK + ddl.bookkeeping_version()
+    if row is not None and row[0] != expected:
+        raise TargetError(
+            f"the schema {SCHEMA} was made by another version of this program",
+            where=f"database {connection.info.dbname}",
+            next_step="Go on with the version that made it, or give an empty database",
         )
 
 

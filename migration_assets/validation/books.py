@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from psycopg import ServerCursor, sql
 
@@ -26,11 +26,11 @@ UNMAPPED = "unmapped"
 _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
 
-_ISSUES = sql.SQL(
+_ISSUES: Final = (
     "SELECT source_id, field, kind, element, original FROM {issues} "
     "WHERE target_table = {table} AND {chosen}"
 )
-_WHOLE_DOCUMENTS = sql.SQL(
+_WHOLE_DOCUMENTS: Final = (
     " UNION ALL SELECT source_id, field, 'rejected', NULL, document FROM {rejected} "
     "WHERE target_table = {table} AND {chosen} "
     "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields FROM {unmapped} "
@@ -100,9 +100,11 @@ class Books:
             found.setdefault(entry.source_id, []).append(entry)
         return found
 
-    def close(self) -> None:
-        """Ends reading."""
+    def rest(self) -> Entries:
+        """Returns all lines that nobody took, and ends reading; call it after the last batch."""
+        left = [*self.upto(None).values(), *self.others.values()]
         self._cursor.close()
+        return [entry for entries in left for entry in entries]
 
     def _fill(self) -> bool:
         """Tells whether there is a next line, and holds it."""
@@ -113,9 +115,9 @@ class Books:
         return bool(self._ahead)
 
     def _query(self, chosen: sql.Composed) -> sql.Composed:
-        query = _ISSUES
+        query = sql.SQL(_ISSUES)
         if self.array is None:
-            query += _WHOLE_DOCUMENTS
+            query = sql.SQL(_ISSUES + _WHOLE_DOCUMENTS)
         else:
             collection, name = map(sql.Literal, self.array)
             chosen += sql.SQL(" AND collection = {} AND field = {}").format(collection, name)
@@ -166,9 +168,7 @@ def unmatched(
     return missing, [entry for alike in left.values() for entry in alike]
 
 
-def recorded_conversions(
-    connection: Connection, table: str
-) -> Mapping[tuple[str, str, str], int]:
+def recorded_conversions(connection: Connection, table: str) -> Mapping[tuple[str, str, str], int]:
     """Returns how many lossless conversions a table has on record by (collection, field, kind)."""
     query = sql.SQL(
         "SELECT collection, field, kind, sum(count)::bigint FROM {} "

@@ -17,7 +17,9 @@ from typing import Any
 import pandera.polars as pa
 import polars as pl
 
+from migration_assets.validation.books import Entry
 from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
+from migration_assets.validation.reference import Line
 
 _DIGEST_BYTES = 6
 
@@ -82,6 +84,30 @@ class Differences:
             masked = self._masked(expected), self._masked(actual)
             self.sample.append(Difference(source_id, identifier, name, what, *masked))
 
+    def add_missing(
+        self, lines: Iterable[tuple[Line, Entry | None]], source_id: str, identifier: str
+    ) -> None:
+        """Adds what should stand in the books of a document, with what stands there instead."""
+        for line, other in lines:
+            self.add(
+                What.NOT_RECORDED,
+                source_id=source_id,
+                identifier=identifier,
+                name=line.field,
+                expected=line.original.encode(),
+                actual=None if other is None else other.text.encode(),
+            )
+
+    def add_unfounded(self, entries: Iterable[Entry]) -> None:
+        """Adds lines of the books that record what did not happen."""
+        for entry in entries:
+            self.add(
+                What.RECORDED_WRONGLY,
+                source_id=entry.source_id,
+                name=entry.field,
+                actual=entry.text.encode(),
+            )
+
     def frame(self) -> pl.DataFrame:
         """Returns the sample as a frame."""
         return pl.DataFrame([asdict(each) for each in self.sample], schema=_DIFFERENCE_TYPES)
@@ -129,9 +155,7 @@ def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:
     return pl.DataFrame([asdict(each) for each in totals], schema=_TOTAL_TYPES)
 
 
-def totals_of(
-    name: str, expected: Mapping[Any, int], actual: Mapping[Any, int]
-) -> list[Total]:
+def totals_of(name: str, expected: Mapping[Any, int], actual: Mapping[Any, int]) -> list[Total]:
     """Returns a total for each key that either side has; one without a number counts 0.
 
     Args:
@@ -168,9 +192,9 @@ def _sides_agree(data: pa.PolarsData) -> pl.LazyFrame:
     return data.lazyframe.select(agree)
 
 
-_DIFFERENCE_TYPES: Mapping[str, Any] = {
-    name: pl.String for name in ("source_id", "id", "field", "what", "expected", "actual")
-}
+_DIFFERENCE_TYPES: Mapping[str, Any] = dict.fromkeys(
+    ("source_id", "id", "field", "what", "expected", "actual"), pl.String
+)
 _TOTAL_TYPES: Mapping[str, Any] = {
     "name": pl.String,
     "expected": pl.Int64,

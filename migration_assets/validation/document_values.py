@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 from typing import Any
@@ -27,7 +27,6 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.books import (
     Books,
     Entries,
-    Entry,
     expected_lines,
     recorded_conversions,
     recorded_lines,
@@ -111,7 +110,9 @@ def compare_documents(
             comparison.finish()
         with phases.phase("books"):
             result = comparison.result
-            result.totals += totals_of("lines", result.lines, recorded_lines(connection, table.name))
+            result.totals += totals_of(
+                "lines", result.lines, recorded_lines(connection, table.name)
+            )
             result.totals += totals_of(
                 "conversions", result.conversions, recorded_conversions(connection, table.name)
             )
@@ -158,7 +159,9 @@ class _Documents:
         self._compare_map(dict(zip(keys, documents, strict=True)), upto, others)
         rows = self._rows.next(upto, others)
         entries = {} if last is None else self._books.upto(last.hex())
-        for document, row_of, object_id, key in zip(documents, plain, object_ids, keys, strict=True):
+        for document, row_of, object_id, key in zip(
+            documents, plain, object_ids, keys, strict=True
+        ):
             self.result.documents += 1
             row = rows.pop(key, None)
             mine = entries.pop(object_id.hex(), []) if entries and object_id else []
@@ -170,7 +173,7 @@ class _Documents:
                 continue
             self._examine(document, row, mine, is_drawn=is_drawn)
         self._rows.leave(rows)
-        self._add_unfounded(chain.from_iterable(entries.values()))
+        self.result.differences.add_unfounded(chain.from_iterable(entries.values()))
 
     def finish(self) -> None:
         """Compares what belongs to no document, and the totals."""
@@ -180,9 +183,7 @@ class _Documents:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
         for key in sorted(self._map.rest()):
             self._differ(What.MISSING_IN_SOURCE, key, _MAP, actual=key)
-        self._add_unfounded(chain.from_iterable(self._books.upto(None).values()))
-        self._add_unfounded(chain.from_iterable(self._books.others.values()))
-        self._books.close()
+        self.result.differences.add_unfounded(self._books.rest())
         if self._plain:
             self.types += self._plain.types
 
@@ -211,16 +212,9 @@ class _Documents:
             )
         lines = expected_lines(judgement, mine)
         missing, unfounded = unmatched(lines, mine)
-        for line, other in missing:
-            self.result.differences.add(
-                What.NOT_RECORDED,
-                source_id=judgement.source_id,
-                identifier=_text_of(judgement.id),
-                name=line.field,
-                expected=line.original.encode(),
-                actual=None if other is None else other.text.encode(),
-            )
-        self._add_unfounded(unfounded)
+        identifier = _text_of(judgement.id)
+        self.result.differences.add_missing(missing, judgement.source_id, identifier)
+        self.result.differences.add_unfounded(unfounded)
         self.result.lines.update(line.kind for line in lines)
         self.result.conversions.update(
             (self._table.name, name, kind) for name, kind in judgement.conversions
@@ -257,9 +251,7 @@ class _Documents:
     ) -> None:
         """Compares the UUID map with the identities of the documents (section 4)."""
         found = self._map.next(upto, others)
-        expected = {
-            key: _map_row(key, document) for key, document in documents.items()
-        }
+        expected = {key: _map_row(key, document) for key, document in documents.items()}
         if found == expected:
             return
         for key, row in expected.items():
@@ -268,15 +260,6 @@ class _Documents:
                 what = What.MISSING_IN_TARGET if actual is None else What.DIFFERS
                 self._differ(what, key, _MAP, row, actual)
         self._map.leave(found)
-
-    def _add_unfounded(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self.result.differences.add(
-                What.RECORDED_WRONGLY,
-                source_id=entry.source_id,
-                name=entry.field,
-                actual=entry.text.encode(),
-            )
 
     def _differ(
         self,

@@ -1,8 +1,8 @@
 """Extended JSON of what ``bson_reader`` reads, written and compared without the driver.
 
 The canonical form is text, exactly as ``bson.json_util`` writes it, since identities are made of it
-(section 4). The relaxed form is what a jsonb column must mean (section 5); it is compared as a structure
-in which a number keeps every digit, so that 1.0 equals 1, and 0.30000000000000004 does not equal 0.3.
+(section 4). The relaxed form is what a jsonb column must mean (section 5): a structure in which a number
+keeps every digit, so that 1.0 equals 1, and 0.30000000000000004 does not equal 0.3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.bson_reader import Fields, Value
+from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
 
 LAST_ISO_MILLISECOND = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z: relaxed Extended JSON writes later dates, and those before 1970, as numbers."""
@@ -24,9 +24,11 @@ LAST_ISO_MILLISECOND = 253_402_300_799_999
 _DAYS_IN_CYCLE = 146_097
 """Days in 400 years, after which the Gregorian calendar repeats."""
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_NUMBER = "number"
+_NUMBER = "\ud800"
+"""Marks the digits of a number: half a character, which no text in UTF-8 can hold."""
 
 Convert = Callable[[Value], Any]
+_marked = _NUMBER.__add__
 
 
 def canonical(value: Value) -> str:
@@ -50,18 +52,27 @@ def is_same_json(left: str, right: str) -> bool:
 
 
 def relaxed(value: Value) -> Any:
-    """Returns what a value means as relaxed Extended JSON: a structure to compare with ``parsed``."""
+    """Returns what a value means as relaxed Extended JSON: a structure to compare by ``means_same``.
+
+    Raises:
+        UnreadableError: A document in it has a name twice, which JSON cannot mean.
+    """
     kind, data = value
     return _RELAXED[kind](data)
 
 
-def parsed(text: str | bytes) -> Any:
-    """Returns JSON as a structure in which numbers keep every digit and differ from booleans.
+def parsed(text: str) -> Any:
+    """Returns JSON as such a structure.
 
     Raises:
         ValueError: The text is not JSON.
     """
-    return json.loads(text, parse_int=_number, parse_float=_number)
+    return _DECODER.decode(text)
+
+
+def means_same(left: Any, right: Any) -> bool:
+    """Tells whether two structures mean the same, however their numbers are written."""
+    return bool(left == right or _normalized(left) == _normalized(right))
 
 
 def without_nul(structure: Any) -> Any:
@@ -89,8 +100,19 @@ def moment(milliseconds: int) -> tuple[int, int, int, int, int, int, int]:
     return day.year + 400 * cycles, day.month, day.day, hour, minute, second, millisecond
 
 
-def _number(text: str) -> tuple[str, Decimal]:
-    return _NUMBER, Decimal(text)
+def _normalized(structure: Any) -> Any:
+    """Returns a structure with its numbers as such, apart from booleans, which Python counts as numbers."""
+    if isinstance(structure, str) and structure.startswith(_NUMBER):
+        return _NUMBER, Decimal(structure.removeprefix(_NUMBER))
+    if isinstance(structure, list):
+        return list(map(_normalized, structure))
+    if isinstance(structure, dict):
+        return {name: _normalized(each) for name, each in structure.items()}
+    return structure
+
+
+def _integer(data: int) -> str:
+    return _marked(str(data))
 
 
 def _canonical(value: Value) -> Any:
@@ -107,7 +129,7 @@ def _double(data: float) -> str:
 
 
 def _relaxed_double(data: float) -> Any:
-    return _number(repr(data)) if math.isfinite(data) else {"$numberDouble": _double(data)}
+    return _marked(repr(data)) if math.isfinite(data) else {"$numberDouble": _double(data)}
 
 
 def _canonical_date(data: int) -> Any:
@@ -141,11 +163,18 @@ def _db_pointer(data: tuple[str, bytes]) -> Any:
     return {"$ref": data[0], "$id": _object_id(data[1])}
 
 
+def _document(data: Fields, convert: Convert) -> dict[str, Any]:
+    made = {name: convert(each) for name, each in data}
+    if len(made) != len(data):
+        raise UnreadableError("a field occurs twice")
+    return made
+
+
 def _alike(convert: Convert, number: Callable[[int], Any]) -> dict[int, Callable[[Any], Any]]:
     """Returns how the types are written that both forms write alike, numbers inside them apart."""
     return {
         bson.STRING: lambda data: data,
-        bson.DOCUMENT: lambda data: {name: convert(each) for name, each in data},
+        bson.DOCUMENT: lambda data: _document(data, convert),
         bson.ARRAY: lambda data: [convert(each) for each in data],
         bson.BINARY: _binary,
         bson.UNDEFINED: lambda _: None,  # deprecated; drivers read it as null
@@ -176,9 +205,11 @@ _CANONICAL: Mapping[int, Callable[[Any], Any]] = {
 }
 
 _RELAXED: Mapping[int, Callable[[Any], Any]] = {
-    **_alike(relaxed, lambda data: (_NUMBER, Decimal(data))),
+    **_alike(relaxed, _integer),
     bson.DOUBLE: _relaxed_double,
     bson.DATE: _relaxed_date,
-    bson.INT32: lambda data: (_NUMBER, Decimal(data)),
-    bson.INT64: lambda data: (_NUMBER, Decimal(data)),
+    bson.INT32: _integer,
+    bson.INT64: _integer,
 }
+
+_DECODER = json.JSONDecoder(parse_int=_marked, parse_float=_marked)

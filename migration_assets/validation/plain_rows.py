@@ -29,7 +29,8 @@ JsonSpan = tuple[int, int] | None
 """Type and position of the BSON value of a jsonb column; None for NULL."""
 
 PlainRow = tuple[bytes, Sequence[JsonSpan]]
-"""The cells before the jsonb columns with the row's beginning, and the values of these."""
+"""The row up to its jsonb columns, and the values of these. A row is the source id, then the columns in
+the order of ``selected``."""
 
 _SMALL = 1024
 _LENGTHS = [struct.pack(">i", length) for length in range(_SMALL)]
@@ -37,6 +38,7 @@ _INT32_CELL = struct.pack(">i", 4)
 _INT64_CELL = struct.pack(">i", 8)
 _TRUE_OR_FALSE = struct.pack(">i", 1)
 _UUID_CELL = struct.pack(">i", binary_copy.UUID_SIZE)
+_SOURCE_ID_CELL = struct.pack(">i", 24)
 _EMPTY_ARRAY = 5
 _HEX = re.compile(rb"[0-9a-fA-F]{24}")
 
@@ -78,9 +80,9 @@ class PlainRows:
         given = sources(self.table)
         names = selected(self.table)
         self._fields = sorted(fields(self.table))
-        self._width = 1 + sum(given[name].rule is not Rule.JSON for name in names)
-        self._empty = [binary_copy.header(len(names))]
-        for position, name in enumerate(names, start=1):
+        self._width = 2 + sum(given[name].rule is not Rule.JSON for name in names)
+        self._empty = [binary_copy.header(1 + len(names)), None]
+        for position, name in enumerate(names, start=2):
             source = given[name]
             self._empty.append(_when_missing(source))
             for kind, read in self._readers(source).items():
@@ -250,6 +252,7 @@ def _date(document: bytes, start: int, cells: _Cells, column: int) -> int:
 
 def _key(document: bytes, start: int, cells: _Cells, column: int) -> int:
     end = start + 12
+    cells[column - 1] = _SOURCE_ID_CELL + document[start:end].hex().encode()
     cells[column] = _UUID_CELL + object_id_uuid(document[start:end])
     return end
 

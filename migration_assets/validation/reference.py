@@ -40,12 +40,14 @@ from migration_assets.validation.extended_json import (
     without_nul,
 )
 
+ASYMMETRIC = "asymmetric"
 COERCED = "coerced"
 DEFAULTED = "defaulted"
 DERIVED = "derived"
 ALTERED = "altered"
 NULLED = "nulled"
 ORPHANED = "orphaned"
+REPEATED = "repeated"
 LOSSLESS = frozenset({COERCED, DEFAULTED, DERIVED})
 _UNFIT = "not convertible"
 
@@ -126,6 +128,21 @@ class Judgement:
     document: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ArrayJudgement:
+    """What must have become of an array of a relation.
+
+    Attributes:
+        ids: What its elements point to, in order, repeats included.
+        lines: The elements that are no pair, as they must stand in the books.
+        conversions: Kinds of lossless conversions, one each.
+    """
+
+    ids: tuple[bytes, ...] = ()
+    lines: tuple[Line, ...] = ()
+    conversions: tuple[str, ...] = ()
+
+
 class Judge:
     """Judges the documents of one collection, each once or more, the first time in `_id` order."""
 
@@ -204,6 +221,38 @@ class Judge:
             for column, owners in self._owners.items()
             if row[column] is not None and owners.setdefault(row[column], key) != key
         ]
+
+
+def judge_array(
+    value: Value | None, name: str, collection: str, known: AbstractSet[bytes], *, is_loaded: bool
+) -> ArrayJudgement:
+    """Returns what must have become of an array of ids of a relation (section 5).
+
+    Args:
+        value: The array; a lone value is one element.
+        name: The field.
+        collection: The collection that its elements point to.
+        known: The ids of the rows there.
+        is_loaded: Whether the document that holds it became a row.
+    """
+    if value is None or value[0] in _NULLISH:
+        return ArrayJudgement()
+    is_lone = value[0] != bson.ARRAY
+    found: list[bytes] = []
+    lines: list[Line] = []
+    conversions = [COERCED] if is_lone else []
+    for position, element in enumerate([value] if is_lone else value[1]):
+        if is_null(element) or _is_empty_text(element):
+            lines.append(Line(name, ALTERED, position, canonical(element)))
+            continue
+        pointed, is_from_text = resolved(element, collection, known) if is_loaded else (None, False)
+        if pointed is None:
+            lines.append(Line(name, ORPHANED, position, canonical(element)))
+            continue
+        found.append(pointed)
+        conversions += [COERCED] if is_from_text else []
+    conversions += [REPEATED] * (len(found) - len(set(found)))
+    return ArrayJudgement(tuple(found), tuple(lines), tuple(conversions))
 
 
 def identifier_of(document: bytes) -> Value:

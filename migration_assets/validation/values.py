@@ -1,9 +1,9 @@
 """Layer 2, ``values``: all rows held against an independent reading of the documents (section 9).
 
-Every document is judged by section 5 (``reference``; ``plain_rows`` for those that need no conversion) and
-held against its row, every column exactly; every loss that the judge sees must be on record with its
-original, and nothing else may be. A sample drawn at random is judged by ``reference`` field by field and
-reported as keys. The server's own count of BSON types guards the judge's reader.
+Every document is judged by section 5 (``reference``) and held against its row, every column exactly; every
+loss that the judge sees must be on record with its original, and nothing else may be. A sample drawn at
+random is compared field by field and reported as keys. The server's own count of BSON types guards the
+judge's reader.
 
 Memory does not grow with the collection: a batch of documents and the same range of rows are held at a
 time, and the ids that references may point to. Findings are counted in full and kept as a few keys.
@@ -11,61 +11,161 @@ time, and the ids that references may point to. Findings are counted in full and
 
 from __future__ import annotations
 
-import random
-import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from psycopg import sql
 
-from migration_assets.model import Rule, fields, junction_of, sources, unique_columns
+from migration_assets.model import junction_of
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target import bookkeeping
-from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
-from migration_assets.validation import binary_copy
-from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.books import (
-    Books,
-    Entries,
-    recorded_conversions,
-    recorded_lines,
-    unmatched_issues,
-)
+from migration_assets.validation.books import recorded_lines
 from migration_assets.validation.differences import (
     DIFFERENCES,
     TOTALS,
-    Differences,
-    Total,
-    What,
+    Comparison,
     failing,
     totals_frame,
-    totals_of,
 )
+from migration_assets.validation.document_values import compare_documents
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
-from migration_assets.validation.extended_json import is_same_json, parsed, relaxed
 from migration_assets.validation.pair_values import compare_pairs
-from migration_assets.validation.plain_rows import PlainRow, PlainRows, selected
-from migration_assets.validation.reading import (
-    RowsInStep,
-    batches,
-    ids_for,
-    one_snapshot,
-    pending_ids,
-    type_counts,
+from migration_assets.validation.reading import one_snapshot
+from migration_assets.validation.reference import ALTERED, NULLED
+
+LOAD_AGAIN = (
+    "Materialize the table again, then run this check; if it stays red, the loader and the judge read "
+    "section 5 differently: report the keys"
 )
-from migration_assets.validation.reference import (
-    ALTERED,
-    NULLED,
-    Judge,
-    Judgement,
-    identifier_of,
-    object_id_of,
-    source_id_of,
-    uuid_of,
-)
+
+
+def check_values(
+    source_database: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    *,
+    sample_size: int = 100,
+    seed: int = 0,
+) -> Evidence:
+    """Checks that every value of a table is the one that the source says, or on record as lost.
+
+    It passes where nothing differs and no value was altered or nulled. Where values were, the table is
+    sound, but nobody has agreed to the loss yet.
+
+    Args:
+        source_database: The source database.
+        connection: A connection to the target; only read.
+        table: An entity table or a junction table.
+        sample_size: How many documents, or pairs, to draw and report one by one.
+        seed: Which ones are drawn: the same seed, the same ones.
+
+    Raises:
+        psycopg.Error: The target cannot be read as the model says.
+        PyMongoError: The source cannot be read.
+    """
+    compare = compare_documents if junction_of(table) is None else compare_pairs
+    phases = Phases()
+    with one_snapshot(connection):
+        found = compare(
+            source_database, connection, table, phases, sample_size=sample_size, seed=seed
+        )
+        recorded = recorded_lines(connection, table.name)
+    with phases.phase("verdict"):
+        verdict = _Verdict(
+            found, failing(DIFFERENCES, found.differences.frame()), _wrong_totals(found), recorded
+        )
+    return Evidence(
+        table=table.name,
+        layer=Layer.VALUES,
+        passed=verdict.is_sound and not verdict.lost,
+        severity=Severity.ERROR,
+        is_sound=verdict.is_sound,
+        summary=verdict.summary(),
+        next_step=verdict.next_step(),
+        counts=verdict.counts(),
+        failures=found.differences.count + len(verdict.totals) + verdict.lost,
+        sample=verdict.sample(),
+        seconds=phases.seconds,
+    )
+
+
+def _wrong_totals(found: Comparison) -> list[dict[str, Any]]:
+    return failing(TOTALS, totals_frame(found.totals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What follows from a comparison.
+
+    Attributes:
+        found: The comparison.
+        differences: Differences that the schema found, a sample of them.
+        totals: Totals that it found.
+        recorded: Lines in the books by kind.
+    """
+
+    found: Comparison
+    differences: list[dict[str, Any]]
+    totals: list[dict[str, Any]]
+    recorded: Mapping[str, int]
+
+    @property
+    def is_sound(self) -> bool:
+        """The table is what the documents and the rules make of it."""
+        return not (self.differences or self.totals or self.found.differences.count)
+
+    @property
+    def lost(self) -> int:
+        """Values that were altered or nulled."""
+        return self.recorded.get(ALTERED, 0) + self.recorded.get(NULLED, 0)
+
+    def counts(self) -> dict[str, int]:
+        """Returns the totals by name."""
+        conversions: Counter[str] = Counter()
+        for (_, _, kind), count in self.found.conversions.items():
+            conversions[kind] += count
+        sampled = self.found.sampled
+        return {
+            "documents": self.found.documents,
+            "rows": self.found.rows,
+            "differences": self.found.differences.count,
+            "totals_compared": len(self.found.totals),
+            "totals_that_differ": len(self.totals),
+            **self.found.lines,
+            **conversions,
+            "sampled": len(sampled),
+            "sampled_fields_compared": sum(each["fields_compared"] for each in sampled),
+            "sampled_fields_equal": sum(each["fields_equal"] for each in sampled),
+        }
+
+    def sample(self) -> list[Mapping[str, Any]]:
+        """Returns what failed, else what was drawn at random, as keys."""
+        failed: list[Mapping[str, Any]] = [*self.differences, *self.totals]
+        return (failed or self.found.sampled)[:SAMPLE_SIZE]
+
+    def summary(self) -> str:
+        """Returns the verdict in one line."""
+        if not self.is_sound:
+            return (
+                f"{self.found.differences.count} differences and {len(self.totals)} totals that "
+                f"differ, in {self.found.documents} documents and {self.found.rows} rows"
+            )
+        equal = f"all {self.found.rows} rows equal what {self.found.documents} documents say"
+        by_kind = {kind: count for kind, count in self.recorded.items() if count}
+        if not by_kind:
+            return equal
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
+        return f"{equal}; on record: {kinds}"
+
+    def next_step(self) -> str:
+        """Returns what to do, nothing where the check passed."""
+        if not self.is_sound:
+            return LOAD_AGAIN
+        if self.lost:
+            return (
+                "Look at migration.issues for this table: correct each altered or nulled value in the "
+                "source or by a remediation and materialize the table again, or waive it"
+            )
+        return ""

@@ -1,0 +1,200 @@
+"""Layer 4, ``types``: the table is defined as the model has it, and every value is of its type.
+
+It reads the target only (section 9): first the catalog, then the table itself as PostgreSQL writes it,
+chunk by chunk. Both are judged by what ``schemas`` derives from the model, so a column that somebody
+altered is found by its definition and, where they do not fit, by its values.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.target.connection import Connection
+from migration_assets.validation.evidence import (
+    SAMPLE_SIZE,
+    Evidence,
+    Layer,
+    Phases,
+    Severity,
+    failure_cases,
+)
+from migration_assets.validation.schemas import (
+    CATALOG,
+    ColumnDefinition,
+    catalog_frame,
+    table_schema,
+)
+from migration_assets.validation.target_references import identifier, snapshot
+
+BYTES_PER_CHUNK = 16 * 2**20
+"""What is held of a table at a time."""
+
+_COLUMNS = """
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           pg_get_expr(d.adbin, d.adrelid), array_position(i.indkey::int2[], a.attnum) + 1,
+           (SELECT string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder)
+            FROM pg_enum e WHERE e.enumtypid = a.atttypid)
+    FROM pg_attribute a
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+"""
+Buffer = bytes | bytearray | memoryview
+
+_LITERAL = re.compile(r"'((?:[^']|'')*)'::.+", re.DOTALL)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was found so far: totals by column and check, and a sample of keys; never a value."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sample: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def judge_definition(self, frame: pl.DataFrame) -> None:
+        """Takes in the definition of a table, a line for each column."""
+        for case in failure_cases(CATALOG, frame).to_dicts():
+            line, aspect = frame.row(case["index"], named=True), case["column"]
+            self.failures[line["column"], aspect] += 1
+            self._show(
+                column=line["column"],
+                check=aspect,
+                found=line[aspect],
+                expected=line[f"model_{aspect}"],
+            )
+
+    def judge_rows(
+        self, schema: pa.DataFrameSchema, frame: pl.DataFrame, keys: Sequence[str]
+    ) -> None:
+        """Takes in rows of a table, each known by the columns of its key."""
+        cases = failure_cases(schema, frame)
+        for column, check, count in cases.group_by("column", "check").len().sort("*").rows():
+            self.failures[column, check] += count
+        for case in cases.head(SAMPLE_SIZE).to_dicts():
+            key = frame.row(case["index"], named=True)
+            name = " ".join(str(key[each]) for each in keys)
+            self._show(id=name, column=case["column"], check=case["check"])
+
+    def _show(self, **line: Any) -> None:
+        if len(self.sample) < SAMPLE_SIZE:
+            self.sample.append(line)
+
+
+def check_types(connection: Connection, table: sa.Table) -> Evidence:
+    """Checks the definition of a table and the type of every value in it.
+
+    Args:
+        connection: A connection to the target, in autocommit mode.
+        table: The table.
+
+    Returns:
+        The evidence, with failures by column and check; it is sound only where it passed.
+    """
+    findings, phases = _Findings(), Phases()
+    with snapshot(connection):
+        with phases.phase("definition"):
+            defined = _definitions(connection, table)
+            findings.judge_definition(catalog_frame(table, defined))
+        findings.counts["columns"] = len(defined)
+        present = {each.column for each in defined}
+        missing = [column.name for column in table.columns if column.name not in present]
+        schema = table_schema(table).remove_columns(missing)
+        keys = [column.name for column in table.primary_key if column.name in present]
+        if schema.columns:
+            for frame in _frames(connection, table, list(schema.columns), phases):
+                findings.counts["rows"] += frame.height
+                with phases.phase("values"):
+                    findings.judge_rows(schema, frame, keys)
+    return _evidence(table, findings, phases)
+
+
+def _definitions(connection: Connection, table: sa.Table) -> Sequence[ColumnDefinition]:
+    """Returns how the columns of a table are defined in the target; none where it is missing."""
+    name = identifier(table).as_string(connection)
+    return [
+        ColumnDefinition(column, type_, not_null, _default(expression), key, labels)
+        for column, type_, not_null, expression, key, labels in connection.execute(_COLUMNS, [name])
+    ]
+
+
+def _default(expression: str | None) -> str | None:
+    """Returns a default as the model has it: a literal without the cast that PostgreSQL adds."""
+    literal = _LITERAL.fullmatch(expression) if expression is not None else None
+    return literal[1].replace("''", "'") if literal is not None else expression
+
+
+def _frames(
+    connection: Connection, table: sa.Table, columns: Sequence[str], phases: Phases
+) -> Iterator[pl.DataFrame]:
+    """Yields the rows of a table as text, chunk by chunk."""
+    chunks = _chunks(connection, table, columns)
+    while True:
+        with phases.phase("reading"):
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
+            frame = pl.read_csv(
+                io.BytesIO(b"".join(chunk)),
+                has_header=False,
+                new_columns=columns,
+                infer_schema=False,
+            )
+        if frame.height != len(chunk):
+            raise ValueError(f"{len(chunk)} rows of {table.name} were read as {frame.height}")
+        yield frame
+
+
+def _chunks(
+    connection: Connection, table: sa.Table, columns: Sequence[str]
+) -> Iterator[list[Buffer]]:
+    """Yields the rows of a table as PostgreSQL sends them, in CSV, so many bytes at a time."""
+    connection.execute("SET LOCAL datestyle = 'ISO'")
+    statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)), identifier(table)
+    )
+    chunk: list[Buffer] = []
+    size = 0
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in copy:
+            chunk.append(row)
+            size += len(row)
+            if size >= BYTES_PER_CHUNK:
+                yield chunk
+                chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _evidence(table: sa.Table, findings: _Findings, phases: Phases) -> Evidence:
+    total = findings.failures.total()
+    failed = {
+        f"{column}: {check}": count for (column, check), count in sorted(findings.failures.items())
+    }
+    summary = f"{total} failures in {len({column for column, _ in findings.failures})} columns"
+    return Evidence(
+        table=table.name,
+        layer=Layer.TYPES,
+        passed=not total,
+        severity=Severity.ERROR,
+        is_sound=not total,
+        summary=f"{summary}: {'; '.join(list(failed)[:3])}"
+        if total
+        else f"{findings.counts['rows']} rows and {findings.counts['columns']} columns are as modelled",
+        next_step="Restore the definition of the table, then materialize it again" if total else "",
+        counts={**findings.counts, **failed},
+        failures=total,
+        sample=findings.sample,
+        seconds=phases.seconds,
+    )
