@@ -19,6 +19,7 @@ from migration_assets import __version__
 from migration_assets.errors import MigrationError
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
+    ROLLBACK_VARIABLE,
     SOURCE_VARIABLE,
     TARGET_VARIABLE,
     redacted,
@@ -87,6 +88,15 @@ def run(
     with _errors():
         tables = None if select is None else [name.strip() for name in select.split(",")]
         raise typer.Exit(migrate(_console, tables=tables))
+
+
+@app.command()
+def preflight() -> None:
+    """Looks at both databases before a run, and says what to do. Exit code: 0, or 2 on an error."""
+    from migration_assets.commands.preflight import preflight as examine_both  # noqa: PLC0415
+
+    with _errors():
+        raise typer.Exit(examine_both(_console))
 
 
 @app.command()
@@ -192,6 +202,86 @@ def sql(
     for name, text in files().items():
         (directory / name).write_text(text, encoding="utf-8")
         _console.print(directory / name)
+
+
+@app.command("export-gained")
+def export_gained(
+    directory: Annotated[Path, typer.Argument(help="A new directory; its files hold values.")],
+) -> None:
+    """Exports what PostgreSQL gained since the migration. Exit code: 0 done, 1 refused, 2 could not run."""
+    from migration_assets.commands import rolling_back  # noqa: PLC0415
+
+    with _errors():
+        raise typer.Exit(rolling_back.export_gained(_console, directory))
+
+
+@app.command("apply-gained")
+def apply_gained(
+    directory: Annotated[Path, typer.Argument(help="The export.")],
+    to: Annotated[
+        str | None,
+        typer.Option(help=f"MongoDB URL to write to; {ROLLBACK_VARIABLE} where not given."),
+    ] = None,
+    yes_write: Annotated[
+        str | None, typer.Option(metavar="DATABASE", help="Confirms, for scripts.")
+    ] = None,
+    skip_conflicts: Annotated[
+        bool, typer.Option("--skip-conflicts", help="Leave out what is in conflict.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+) -> None:
+    """Applies an export to MongoDB. Exit code: 0 done, 1 refused, 2 could not run."""
+    from migration_assets.commands import rolling_back  # noqa: PLC0415
+
+    with _errors():
+        raise typer.Exit(
+            rolling_back.apply_gained(
+                _console,
+                directory,
+                url=to,
+                confirmed=yes_write,
+                ask=_asked,
+                skip_conflicts=skip_conflicts,
+                dry_run=dry_run,
+            )
+        )
+
+
+@app.command()
+def rollback(
+    yes_remove: Annotated[
+        str | None, typer.Option(metavar="DATABASE", help="Confirms, for scripts.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    discard_gained: Annotated[
+        bool, typer.Option("--discard-gained", help="Give up what the application has written.")
+    ] = False,
+    exported: Annotated[
+        Path | None, typer.Option(help="The export of what the application has written.")
+    ] = None,
+) -> None:
+    """Removes from the target what this project created. Exit code: 0 done, 1 refused, 2 could not run."""
+    from migration_assets.commands import rolling_back  # noqa: PLC0415
+
+    with _errors():
+        raise typer.Exit(
+            rolling_back.roll_back(
+                _console,
+                confirmed=yes_remove,
+                ask=_asked,
+                exported=exported,
+                discard_gained=discard_gained,
+                dry_run=dry_run,
+            )
+        )
+
+
+def _asked(question: str) -> str:
+    """Asks the operator; nobody there is an empty answer."""
+    try:
+        return str(typer.prompt(question, default="", show_default=False))
+    except typer.Abort:
+        return ""
 
 
 @servers_app.command("start")

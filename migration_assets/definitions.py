@@ -6,8 +6,11 @@ import warnings
 
 import dagster as dg
 
+from migration_assets.assets import monitoring
+from migration_assets.assets.keys import PREFLIGHT
+from migration_assets.assets.preflight import preflight
 from migration_assets.assets.progress import Progress
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.resources import SourceMongo, TargetPostgres, WatchedPostgres
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
@@ -15,6 +18,7 @@ from migration_assets.assets.whole import whole_assets
 MIGRATE = "migrate"
 VALIDATE = "validate"
 OBSERVE = "observe"
+PREFLIGHT_JOB = "preflight"
 
 
 def build_defs(
@@ -34,27 +38,49 @@ def build_defs(
         # Source assets in a job, and one step for all of them, are in beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.Definitions(
-            assets=[source_assets(), *whole_assets(), *table_assets()],
+            assets=[
+                preflight,
+                source_assets(),
+                *whole_assets(),
+                *table_assets(),
+                monitoring.monitoring_assets(),
+            ],
             jobs=[
                 dg.define_asset_job(
                     MIGRATE,
-                    dg.AssetSelection.all(include_sources=True),
+                    dg.AssetSelection.all(include_sources=True)
+                    - dg.AssetSelection.assets(PREFLIGHT)
+                    - monitoring.selection(),
                     description="Everything: observe, map, load, constrain, validate, sign off.",
                 ),
                 dg.define_asset_job(
                     VALIDATE,
-                    dg.AssetSelection.all_asset_checks(),
+                    dg.AssetSelection.all_asset_checks() - monitoring.selection(),
                     description="The four checks of every table, without loading.",
+                ),
+                dg.define_asset_job(
+                    PREFLIGHT_JOB,
+                    dg.AssetSelection.assets(PREFLIGHT),
+                    description="One page of findings on both databases, before a run.",
                 ),
                 dg.define_asset_job(
                     OBSERVE,
                     dg.AssetSelection.groups("mongodb", include_sources=True),
                     description="The fingerprints of the collections, to see whether they were written to.",
                 ),
+                dg.define_asset_job(
+                    monitoring.MONITOR,
+                    monitoring.selection(),
+                    description="The target's KPIs now, the twelve queries and the forecast. It reads, "
+                    "and keeps a sample in migration.monitoring_samples.",
+                ),
             ],
+            schedules=[monitoring.monitoring_schedule()],
+            sensors=[monitoring.monitoring_sensor()],
             resources={
                 "source": source or SourceMongo(),
                 "target": target or TargetPostgres(),
+                "watched": WatchedPostgres(url=target.url if target else ""),
                 "progress": progress or Progress(),
             },
             # One process for all steps: a step costs little then, and a load overlaps within itself.

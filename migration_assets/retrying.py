@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from migration_assets.errors import MigrationError
-from migration_assets.urls import variable
+from migration_assets.urls import positive
 
 ATTEMPTS_VARIABLE = "MIGRATION_ATTEMPTS"
 
@@ -36,16 +36,7 @@ class Patience:
         Raises:
             MigrationError: It is not a whole number above 0.
         """
-        attempts = variable(ATTEMPTS_VARIABLE)
-        if attempts is None:
-            return cls()
-        if not attempts.isdecimal() or attempts == "0":
-            raise MigrationError(
-                "is not a whole number above 0",
-                where=ATTEMPTS_VARIABLE,
-                next_step=f"Unset it for {cls().attempts} attempts, or give a number",
-            )
-        return cls(attempts=int(attempts))
+        return cls(attempts=positive(ATTEMPTS_VARIABLE, cls().attempts))
 
     def wait(self, attempt: int) -> float:
         """Returns the seconds to wait after an attempt, counted from 1."""

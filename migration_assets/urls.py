@@ -6,12 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from migration_assets.errors import MigrationError
+
 if TYPE_CHECKING:
     from migration_assets.embedded import Urls
 
 SOURCE_VARIABLE = "SOURCE_MONGODB_URL"
 TARGET_VARIABLE = "TARGET_POSTGRES_URL"
 DAGSTER_VARIABLE = "DAGSTER_POSTGRES_URL"
+ROLLBACK_VARIABLE = "ROLLBACK_MONGODB_URL"
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _QUERY = re.compile(r"\?.*$")
@@ -31,6 +34,24 @@ def without_urls(message: str) -> str:
 def variable(name: str) -> str | None:
     """Returns an environment variable, None where it is unset or empty."""
     return os.environ.get(name) or None
+
+
+def positive(name: str, default: int) -> int:
+    """Returns an environment variable that must be a whole number above 0, the default where unset.
+
+    Raises:
+        MigrationError: It is something else.
+    """
+    value = variable(name)
+    if value is None:
+        return default
+    if not value.isdecimal() or int(value) == 0:
+        raise MigrationError(
+            "is not a whole number above 0",
+            where=name,
+            next_step=f"Unset it for {default}, or give a number",
+        )
+    return int(value)
 
 
 def source_url() -> str:

@@ -19,7 +19,6 @@ import pytest
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
-from migration_assets.assets.progress import Progress
 from migration_assets.cli import app
 from migration_assets.commands import running
 from migration_assets.commands.running import ConsoleProgress
@@ -30,7 +29,7 @@ from migration_assets.sample import generate
 from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.source.connection import open_source
 from migration_assets.target.ddl import files
-from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE, redacted
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -370,20 +369,18 @@ def test_crash_of_the_sign_off_is_not_the_verdict_of_an_earlier_run(
     assert SECRET_PREFIX not in said.all
 
 
-@pytest.mark.parametrize("victim", ["mongod", "postgres"])
 def test_server_that_dies_half_way_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = EmbeddedServers(tmp_path / "home", durable=False)
     last = list(TABLES)[-1]
-    kill = servers.kill_mongod if victim == "mongod" else servers.kill_postgres
     started = ConsoleProgress.started
+    kills = [servers.kill_mongod, servers.kill_postgres]
 
-    def killing(self: Progress, table: str) -> None:
-        assert isinstance(self, ConsoleProgress)
+    def killing(self: ConsoleProgress, table: str) -> None:
         started(self, table)
-        if table == last:
-            kill()
+        if table == last and kills:
+            kills.pop(0)()
 
     monkeypatch.setattr(ConsoleProgress, "started", killing)
     monkeypatch.setitem(open_source.__wrapped__.__kwdefaults__, "timeout", 2.0)  # type: ignore[attr-defined]
@@ -391,17 +388,17 @@ def test_server_that_dies_half_way_is_one_line(
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
             generate(client.get_default_database(), scale=SCALE)
         variables = {SOURCE_VARIABLE: urls.mongodb_url, TARGET_VARIABLE: urls.postgres_url}
-        said = call("run", **variables, **{ATTEMPTS_VARIABLE: "1"})
-        assert said.code == COULD_NOT_RUN
-        assert ("MongoDB at " if victim == "mongod" else "PostgreSQL at ") in said.line
-        assert password_of(urls.postgres_url) not in said.all
-        assert not re.search(r"^(NO-)?GO", said.out, flags=re.MULTILINE)
+        for where in (f"MongoDB at {redacted(urls.mongodb_url)}", "PostgreSQL at postgresql://"):
+            said = call("run", **variables, **{ATTEMPTS_VARIABLE: "1"})
+            assert said.code == COULD_NOT_RUN
+            assert said.line.startswith(f"error: {where}")
+            assert password_of(urls.postgres_url) not in said.all
+            assert not re.search(r"^(NO-)?GO", said.out, flags=re.MULTILINE)
 
-        servers.start()
-        with psycopg.connect(urls.postgres_url) as connection:
-            assert connection.execute(f'SELECT count(*) FROM "{last}"').fetchone() == (0,)
-            assert connection.execute('SELECT count(*) FROM "Users"').fetchone() != (0,)
-        monkeypatch.setattr(ConsoleProgress, "started", started)
+            servers.start()
+            with psycopg.connect(urls.postgres_url) as connection:
+                assert connection.execute(f'SELECT count(*) FROM "{last}"').fetchone() == (0,)
+                assert connection.execute('SELECT count(*) FROM "Users"').fetchone() != (0,)
         assert call("run", **variables).code == GO
 
 
@@ -416,7 +413,6 @@ def test_interrupted_run_is_one_line(migrated: Migrated) -> None:
     assert line.startswith("error: ")
     assert "interrupted" in line
     assert not re.search(r"^(NO-)?GO", out, flags=re.MULTILINE)
-    assert command("run", **migrated.variables).code == GO
 
 
 @pytest.mark.parametrize("name", [SOURCE_VARIABLE, TARGET_VARIABLE])

@@ -435,7 +435,7 @@ def by_rules(
 def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> None:
     source = source_for(rule, missing)
     expected = EXPECTED[rule]
-    odd = st.one_of(expected, st.none(), anything)
+    odd = st.one_of(expected, scalars, anything)
 
     @settings(max_examples=40, deadline=None)
     @given(

@@ -133,7 +133,7 @@ def test_definitions_load_without_servers_and_variables(tmp_path: Path) -> None:
         env={name: value for name, value in os.environ.items() if name not in ours},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert int(done.stdout) == 29 + 39 + 4
+    assert int(done.stdout) == 29 + 39 + 5
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, LiteralString
@@ -15,6 +16,7 @@ import pytest
 from bson import Binary, Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
+from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import LoadError
@@ -26,64 +28,96 @@ from migration_assets.loading.merging import Merged, delete_pending
 from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.loading.tables import load_table
 from migration_assets.model import JUNCTIONS, TABLES
-from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.reading import raw_batches
-from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, staged_name
+from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 
 Row = tuple[Any, ...]
 
-SCHEMAS = "('public', 'migration', 'migration_staging')"
+
+@pytest.fixture(scope="module")
+def opened(servers: Urls) -> Iterator[SourceDatabase]:
+    url = servers.mongodb_url.replace("/nextcrm", f"/loading_{uuid.uuid4().hex[:12]}")
+    with MongoClient[dict[str, Any]](url) as client:
+        client.get_default_database().create_collection("Users")
+        with open_source(url) as database:
+            yield database
+        client.drop_database(client.get_default_database())
+
+
+@pytest.fixture
+def source(opened: SourceDatabase) -> SourceDatabase:
+    """An empty MongoDB database, the same for all tests here since opening one takes its time."""
+    for name in opened.list_collection_names():
+        opened.drop_collection(name)
+    return opened
 
 
 @pytest.fixture(scope="module")
-def bare_url(servers: Urls) -> Iterator[str]:
+def shared_bare(servers: Urls) -> Iterator[Connection]:
     with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
         create_schema(connection)
-        yield urls.postgres_url
+        yield connection
 
 
 @pytest.fixture(scope="module")
-def constrained_url(servers: Urls) -> Iterator[str]:
+def shared_constrained(servers: Urls) -> Iterator[Connection]:
     with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
         create_schema(connection)
         build_constraints(connection)
-        yield urls.postgres_url
+        yield connection
 
 
-def emptied(connection: Connection) -> None:
-    for (staged,) in leftovers(connection):
-        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(*staged.split("."))))
-    tables = [sql.Identifier("public", name) for name in TABLES]
-    tables += [sql.Identifier("migration", table.name) for table in BOOKKEEPING.sorted_tables]
-    tables += [sql.Identifier("migration_staging", staged_name(book.name)) for book in BOOKS]
-    connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))
+@pytest.fixture
+def bare(shared_bare: Connection) -> Connection:
+    """A target as the first run finds it: without secondary indexes and foreign keys."""
+    empty(shared_bare)
+    return shared_bare
+
+
+@pytest.fixture
+def constrained(shared_constrained: Connection) -> Connection:
+    """A target with all indexes and foreign keys, as every run but the first finds it."""
+    empty(shared_constrained)
+    return shared_constrained
+
+
+@contextmanager
+def another(connection: Connection) -> Iterator[Connection]:
+    """Another session of the same database."""
+    with psycopg.connect(connection.info.dsn, password=connection.info.password) as other:
+        other.autocommit = True
+        yield other
+
+
+ALL_TABLES = [
+    *(("public", name) for name in reversed(list(TABLES))),
+    *(("migration", table.name) for table in BOOKKEEPING.sorted_tables),
+    *(("migration_staging", staged_name(book.name)) for book in BOOKS),
+]
+"""Those that refer to others first."""
+
+
+def empty(connection: Connection) -> None:
+    for (name,) in leftovers(connection):
+        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(STAGING_SCHEMA, name)))
+    filled = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(place, sql.Identifier(*name))
+        for place, name in enumerate(ALL_TABLES)
+    )
+    for (place,) in connection.execute(sql.SQL("{} ORDER BY 1").format(filled)).fetchall():
+        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*ALL_TABLES[place])))
 
 
 def leftovers(connection: Connection) -> list[Row]:
     """Staging tables of loads; the ones of the books stay."""
     return connection.execute(
-        "SELECT 'migration_staging.' || relname FROM pg_class WHERE relkind = 'r' "
+        "SELECT relname FROM pg_class WHERE relkind = 'r' "
         "AND relnamespace = 'migration_staging'::regnamespace AND relname NOT LIKE 'books.%'"
     ).fetchall()
-
-
-@pytest.fixture
-def bare(bare_url: str) -> Iterator[Connection]:
-    """A target as the first run finds it: without secondary indexes and foreign keys."""
-    with open_target(bare_url) as connection:
-        emptied(connection)
-        yield connection
-
-
-@pytest.fixture
-def constrained(constrained_url: str) -> Iterator[Connection]:
-    """A target with all indexes and foreign keys, as every run but the first finds it."""
-    with open_target(constrained_url) as connection:
-        emptied(connection)
-        yield connection
 
 
 @pytest.fixture(params=["bare", "constrained"])
@@ -139,9 +173,7 @@ def load(source: SourceDatabase, target: Connection, *names: str) -> LoadResult:
         else:
             result = load_table(source, target, TABLES[name])
         assert result.table == name
-        assert leftovers(target) == []
-        for book in BOOKS:
-            assert count(target, "migration_staging", staged_name(book.name)) == 0
+        assert staged(target, name) == 0
         if name in JUNCTIONS or name == "uuid_map":
             continue
         assert result.documents == result.rows + result.rejected
@@ -150,9 +182,35 @@ def load(source: SourceDatabase, target: Connection, *names: str) -> LoadResult:
     return result
 
 
+STAGED = sql.SQL(
+    "SELECT (SELECT count(*) FROM pg_class WHERE relname IN ({table}, {table} || '.sides') "
+    "AND relnamespace = 'migration_staging'::regnamespace) + {lines}"
+)
+STAGED_LINES = sql.SQL("(SELECT count(*) FROM {} WHERE target_table = {})")
+
+
+def staged(target: Connection, table: str) -> int:
+    """How many staging tables and staged lines of books there are for a table."""
+    lines = [
+        STAGED_LINES.format(sql.Identifier(STAGING_SCHEMA, staged_name(each.name)), table)
+        for each in BOOKS
+    ]
+    row = target.execute(STAGED.format(table=table, lines=sql.SQL(" + ").join(lines))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def count(target: Connection, schema: str, table: str) -> int:
     query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
     row = target.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def count_of(target: Connection, name: str, table: str, schema: str = "migration") -> int:
+    """How many lines of a book are of a table."""
+    query = sql.SQL("SELECT count(*) FROM {} WHERE target_table = %s")
+    row = target.execute(query.format(sql.Identifier(schema, name)), [table]).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -294,20 +352,22 @@ def test_json_null_is_sql_null(source: SourceDatabase, bare: Connection) -> None
     assert bare.execute(query).fetchone() == (2,)
 
 
-def test_a_missing_collection_is_an_empty_table(source: SourceDatabase, either: Connection) -> None:
-    result = load(source, either, "Employees")
+def test_a_missing_collection_is_an_empty_table(
+    source: SourceDatabase, constrained: Connection
+) -> None:
+    result = load(source, constrained, "Employees")
     assert (result.documents, result.merged) == (0, Merged(0, 0, 0, 0, 0))
-    assert load(source, either, "AccountWatchers").merged == Merged(0, 0, 0, 0, 0)
-    assert load(source, either, "uuid_map").documents == 0
+    assert load(source, constrained, "AccountWatchers").merged == Merged(0, 0, 0, 0, 0)
+    assert load(source, constrained, "uuid_map").documents == 0
 
 
 def test_a_collection_that_is_gone_empties_its_table(
-    source: SourceDatabase, either: Connection
+    source: SourceDatabase, constrained: Connection
 ) -> None:
     source["crm_campaigns"].insert_many([campaign(oid(1)), campaign(oid(2))])
-    load(source, either, "crm_campaigns")
+    load(source, constrained, "crm_campaigns")
     source["crm_campaigns"].drop()
-    assert load(source, either, "crm_campaigns").merged == Merged(0, 0, 2, 0, 0)
+    assert load(source, constrained, "crm_campaigns").merged == Merged(0, 0, 2, 0, 0)
 
 
 def test_documents_bigger_than_a_batch(source: SourceDatabase, bare: Connection) -> None:
@@ -343,23 +403,23 @@ def test_more_documents_than_a_batch(source: SourceDatabase, bare: Connection) -
 OTHER_IDS: list[Any] = [7, Int64(2**40), "seven", "0123456789abcdef01234567", Binary(b"x" * 16, 4)]
 
 
-def test_ids_of_mixed_kinds(source: SourceDatabase, either: Connection) -> None:
+def test_ids_of_mixed_kinds(source: SourceDatabase, constrained: Connection) -> None:
     ids = [*OTHER_IDS, {"a": 1}, 7.5, True, oid(1)]
     source["crm_campaigns"].insert_many([campaign(each) for each in ids])
     opportunity = {"__v": 0, "budget": 1, "expected_revenue": 2, "createdAt": datetime(2024, 1, 1)}
     source["crm_Opportunities"].insert_many(
         {"_id": oid(100 + n), "campaign": each, **opportunity} for n, each in enumerate(ids)
     )
-    load(source, either, "uuid_map", "crm_campaigns", "crm_Opportunities")
+    load(source, constrained, "uuid_map", "crm_campaigns", "crm_Opportunities")
     expected = [document_uuid("crm_campaigns", each) for each in ids]
-    assert {row[0] for row in rows(either, "crm_campaigns", "id")} == set(expected)
-    found = rows(either, "crm_Opportunities", "id", "campaign")
+    assert {row[0] for row in rows(constrained, "crm_campaigns", "id")} == set(expected)
+    found = rows(constrained, "crm_Opportunities", "id", "campaign")
     assert found == [(uid(100 + n), each) for n, each in enumerate(expected)]
     query = "SELECT source_id, id FROM migration.uuid_map WHERE collection = 'crm_campaigns'"
-    assert dict(either.execute(query).fetchall()) == {
+    assert dict(constrained.execute(query).fetchall()) == {
         source_id(each): made for each, made in zip(ids, expected, strict=True)
     }
-    load(source, either, "crm_campaigns", "crm_Opportunities")
+    load(source, constrained, "crm_campaigns", "crm_Opportunities")
 
 
 def test_the_fingerprint_of_a_load_is_that_of_the_collection(
@@ -451,13 +511,6 @@ def test_books_are_replaced_and_nobody_elses(source: SourceDatabase, bare: Conne
     assert len(rejected(bare, "Employees")) == 1
 
 
-def count_of(target: Connection, book_name: str, table: str) -> int:
-    query = sql.SQL("SELECT count(*) FROM {} WHERE target_table = %s")
-    row = target.execute(query.format(sql.Identifier("migration", book_name)), [table]).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def test_an_unknown_collection_is_kept_whole(source: SourceDatabase, bare: Connection) -> None:
     documents: list[dict[str, Any]] = [{"_id": 1, "a": "\x00"}, {"_id": oid(1), "b": [Int64(2)]}]
     source["legacy"].insert_many(documents)
@@ -530,24 +583,24 @@ def test_an_array_that_is_not_utf8_does_not_hold_up_its_relation(
 
 
 def test_the_first_document_has_the_unique_value(
-    source: SourceDatabase, either: Connection
+    source: SourceDatabase, constrained: Connection
 ) -> None:
     source["Users"].insert_many([user(3, email="a"), user(1, email="b"), user(2, email="a")])
     source["crm_Accounts"].insert_one(account(9, assigned_to=oid(3), updatedBy=oid(2)))
-    result = load(source, either, "Users", "crm_Accounts")
-    assert rows(either, "Users", "id", "email") == [(uid(1), "b"), (uid(2), "a")]
-    assert [each[:2] for each in rejected(either, "Users")] == [(str(oid(3)), "email")]
-    assert rows(either, "crm_Accounts", "assigned_to", "updatedBy") == [(None, uid(2))]
-    assert issues(either, "crm_Accounts") == [
+    result = load(source, constrained, "Users", "crm_Accounts")
+    assert rows(constrained, "Users", "id", "email") == [(uid(1), "b"), (uid(2), "a")]
+    assert [each[:2] for each in rejected(constrained, "Users")] == [(str(oid(3)), "email")]
+    assert rows(constrained, "crm_Accounts", "assigned_to", "updatedBy") == [(None, uid(2))]
+    assert issues(constrained, "crm_Accounts") == [
         ("crm_Accounts", str(oid(9)), "assigned_to", "orphaned", None, canonical(oid(3)))
     ]
     assert dict(result.lossy) == {"orphaned": 1}
     source["Users"].delete_one({"_id": oid(2)})
     source["crm_Accounts"].update_one({}, {"$unset": {"updatedBy": ""}})
-    load(source, either, "crm_Accounts", "Users", "crm_Accounts")
-    assert rows(either, "Users", "id", "email") == [(uid(1), "b"), (uid(3), "a")]
-    assert rows(either, "crm_Accounts", "assigned_to", "updatedBy") == [(uid(3), None)]
-    assert (rejected(either, "Users"), issues(either, "crm_Accounts")) == ([], [])
+    load(source, constrained, "crm_Accounts", "Users", "crm_Accounts")
+    assert rows(constrained, "Users", "id", "email") == [(uid(1), "b"), (uid(3), "a")]
+    assert rows(constrained, "crm_Accounts", "assigned_to", "updatedBy") == [(uid(3), None)]
+    assert (rejected(constrained, "Users"), issues(constrained, "crm_Accounts")) == ([], [])
 
 
 def test_a_reference_to_a_rejected_document_rejects_where_not_null(
@@ -644,11 +697,14 @@ def test_every_difference_is_seen(source: SourceDatabase, bare: Connection) -> N
     for number, (table, field, one, _) in enumerate(DIFFERENCES):
         source[table].insert_one(bases[table] | {"_id": oid(number), field: one})
     load(source, bare, *bases)
-    for number, (table, field, one, other) in enumerate(DIFFERENCES):
-        before = versions(bare, table)
+    before = {table: versions(bare, table) for table in bases}
+    for number, (table, field, _, other) in enumerate(DIFFERENCES):
         source[table].update_one({"_id": oid(number)}, {"$set": {field: other}})
-        assert load(source, bare, table).merged.updated == 1, (field, one, other)
-        assert changed_rows(before, versions(bare, table)) == [(uid(number),)]
+    for table in bases:
+        numbers = [number for number, (each, *_) in enumerate(DIFFERENCES) if each == table]
+        assert load(source, bare, table).merged.updated == len(numbers)
+        changed = changed_rows(before[table], versions(bare, table))
+        assert changed == [(uid(number),) for number in numbers]
         assert load(source, bare, table).merged.updated == 0
 
 
@@ -751,7 +807,7 @@ REFERRING: list[tuple[str, dict[str, dict[str, Any]]]] = [
 @pytest.mark.parametrize(("column", "documents"), REFERRING, ids=[name for name, _ in REFERRING])
 def test_every_kind_of_reference_holds_a_row(
     source: SourceDatabase,
-    either: Connection,
+    constrained: Connection,
     column: str,
     documents: dict[str, dict[str, Any]],
 ) -> None:
@@ -759,16 +815,16 @@ def test_every_kind_of_reference_holds_a_row(
     source["Users"].insert_one(user(1))
     for name, document in documents.items():
         source[name].insert_one(dict(document))
-    load(source, either, "Users", *tables)
+    load(source, constrained, "Users", *tables)
     source["Users"].delete_one({"_id": oid(1)})
-    result = load(source, either, "Users")
+    result = load(source, constrained, "Users")
     assert (result.merged.pending, result.merged.deleted) == (1, 0)
     with pytest.raises(LoadError, match=column.replace(".", r"\.") + r" \(1\)"):
-        delete_all_pending(either)
-    load(source, either, *tables)
-    assert delete_all_pending(either) == 1
-    assert uid(1) not in [row[0] for row in rows(either, "Users", "id")]
-    assert pending(either) == []
+        delete_all_pending(constrained)
+    load(source, constrained, *tables)
+    assert delete_all_pending(constrained) == 1
+    assert uid(1) not in [row[0] for row in rows(constrained, "Users", "id")]
+    assert pending(constrained) == []
 
 
 def test_rows_that_wait_for_rows_that_wait(source: SourceDatabase, constrained: Connection) -> None:
@@ -867,47 +923,49 @@ def pairs_of(
     return result, sorted(pairs)
 
 
-def test_a_relation_is_the_union_of_its_sides(source: SourceDatabase, either: Connection) -> None:
+def test_a_relation_is_the_union_of_its_sides(
+    source: SourceDatabase, constrained: Connection
+) -> None:
     result, pairs = pairs_of(
         source,
-        either,
+        constrained,
         {1: [oid(11), oid(12)], 2: [oid(11)], 3: []},
         {11: [oid(1)], 12: [oid(3), oid(1)], 13: ...},
     )
     assert pairs == [(11, 1), (11, 2), (12, 1), (12, 3)]
     assert result.documents == 6
-    assert conversions(either, "AccountWatchers") == {
+    assert conversions(constrained, "AccountWatchers") == {
         (*WATCHED, "asymmetric"): 1,  # 12 has 3
         (*WATCHING, "asymmetric"): 1,  # 2 has 11
     }
     assert dict(result.lossless) == {"asymmetric": 2}
-    assert (issues(either, "AccountWatchers"), result.lossy) == ([], {})
+    assert (issues(constrained, "AccountWatchers"), result.lossy) == ([], {})
 
 
-def test_a_pair_is_loaded_once(source: SourceDatabase, either: Connection) -> None:
+def test_a_pair_is_loaded_once(source: SourceDatabase, constrained: Connection) -> None:
     result, pairs = pairs_of(
         source,
-        either,
+        constrained,
         {1: [oid(11)], 2: [oid(11)]},
         {11: [oid(1), oid(1), str(oid(1)), oid(2), oid(1)]},
     )
     assert pairs == [(11, 1), (11, 2)]
-    assert conversions(either, "AccountWatchers") == {
+    assert conversions(constrained, "AccountWatchers") == {
         (*WATCHED, "repeated"): 3,
         (*WATCHED, "coerced"): 1,
     }
     assert result.documents == 7
 
 
-def test_orphans_nulls_and_lone_values(source: SourceDatabase, either: Connection) -> None:
+def test_orphans_nulls_and_lone_values(source: SourceDatabase, constrained: Connection) -> None:
     result, pairs = pairs_of(
         source,
-        either,
+        constrained,
         {1: [oid(11), oid(99), None, "x", ""], 2: None, 3: ...},
         {11: str(oid(1)).upper(), 12: oid(98), 13: {"a": 1}, 14: ""},
     )
     assert pairs == [(11, 1)]
-    assert conversions(either, "AccountWatchers") == {
+    assert conversions(constrained, "AccountWatchers") == {
         # A lone value becomes one element; the text in it an ObjectId.
         (*WATCHED, "coerced"): 4 + 1,
     }
@@ -915,7 +973,7 @@ def test_orphans_nulls_and_lone_values(source: SourceDatabase, either: Connectio
     def issue(side: tuple[str, str], number: int, kind: str, element: int, value: Any) -> Row:
         return (side[0], str(oid(number)), side[1], kind, element, canonical(value))
 
-    assert issues(either, "AccountWatchers") == [
+    assert issues(constrained, "AccountWatchers") == [
         issue(WATCHING, 1, "orphaned", 1, oid(99)),
         issue(WATCHING, 1, "altered", 2, None),
         issue(WATCHING, 1, "orphaned", 3, "x"),
@@ -930,13 +988,13 @@ def test_orphans_nulls_and_lone_values(source: SourceDatabase, either: Connectio
 
 
 def test_elements_of_rejected_documents_are_orphaned(
-    source: SourceDatabase, either: Connection
+    source: SourceDatabase, constrained: Connection
 ) -> None:
     bad = user(2, is_admin="x", watching_accountsIDs=[oid(11), None])
     source["Users"].insert_one(bad)
-    result, pairs = pairs_of(source, either, {1: [oid(11)]}, {11: [oid(1), oid(2)]})
+    result, pairs = pairs_of(source, constrained, {1: [oid(11)]}, {11: [oid(1), oid(2)]})
     assert pairs == [(11, 1)]
-    found = [each[1:5] for each in issues(either, "AccountWatchers")]
+    found = [each[1:5] for each in issues(constrained, "AccountWatchers")]
     assert found == [
         (str(oid(2)), "watching_accountsIDs", "orphaned", 0),
         (str(oid(2)), "watching_accountsIDs", "altered", 1),
@@ -946,7 +1004,7 @@ def test_elements_of_rejected_documents_are_orphaned(
 
 
 def test_a_relation_with_one_array_has_no_other_side(
-    source: SourceDatabase, either: Connection
+    source: SourceDatabase, constrained: Connection
 ) -> None:
     document = {"_id": oid(1), "document_name": "n", "document_file_url": "u"}
     document |= {"document_file_mimeType": "m", "crm_accounts_tasksIDs": [oid(2), oid(2), oid(9)]}
@@ -955,22 +1013,22 @@ def test_a_relation_with_one_array_has_no_other_side(
         {"_id": oid(2), "__v": 0, "priority": "p", "title": "t"}
     )
     table = "DocumentsToCrmAccountsTasks"
-    result = load(source, either, "uuid_map", "crm_Accounts_Tasks", "Documents", table)
-    assert rows(either, table, "document_id", "crm_accounts_task_id") == [(uid(1), uid(2))]
+    result = load(source, constrained, "uuid_map", "crm_Accounts_Tasks", "Documents", table)
+    assert rows(constrained, table, "document_id", "crm_accounts_task_id") == [(uid(1), uid(2))]
     field = ("Documents", "crm_accounts_tasksIDs")
-    assert conversions(either, table) == {(*field, "repeated"): 1}
-    assert [(each[0], each[2], each[3]) for each in issues(either, table)] == [(*field, "orphaned")]
+    assert conversions(constrained, table) == {(*field, "repeated"): 1}
+    assert [(each[0], each[2], each[3]) for each in issues(constrained, table)] == [
+        (*field, "orphaned")
+    ]
     assert dict(result.lossless) == {"repeated": 1}
 
 
 # --- One writer, and nothing half done -------------------------------------------------------------
 
 
-def test_a_second_load_of_a_table_is_refused(
-    source: SourceDatabase, bare: Connection, bare_url: str
-) -> None:
+def test_a_second_load_of_a_table_is_refused(source: SourceDatabase, bare: Connection) -> None:
     source["Users"].insert_one(user(1))
-    with open_target(bare_url) as first:
+    with another(bare) as first:
         with ledger.one_writer(first, TABLES["Users"]):
             with pytest.raises(LoadError) as raised:
                 load_table(source, bare, TABLES["Users"])
@@ -983,24 +1041,15 @@ def test_a_second_load_of_a_table_is_refused(
 
 
 def test_loads_of_two_targets_do_not_meet(
-    source: SourceDatabase, bare: Connection, constrained_url: str
+    source: SourceDatabase, bare: Connection, constrained: Connection
 ) -> None:
-    with open_target(constrained_url) as other, ledger.one_writer(other, TABLES["Users"]):
+    with ledger.one_writer(constrained, TABLES["Users"]):
         load(source, bare, "Users")
-
-
-def test_the_holder_is_the_one_of_this_database(
-    source: SourceDatabase, bare_url: str, constrained_url: str, bare: Connection
-) -> None:
-    table = TABLES["Users"]
-    with (
-        open_target(constrained_url) as elsewhere,
-        open_target(bare_url) as here,
-        ledger.one_writer(elsewhere, table),
-        ledger.one_writer(here, table),
-        pytest.raises(LoadError, match=f"process {here.info.backend_pid} "),
-    ):
-        load_table(source, bare, table)
+        # The holder that is named is the one of the same database.
+        with another(bare) as first, ledger.one_writer(first, TABLES["Users"]):
+            holder = f"process {first.info.backend_pid} "
+            with pytest.raises(LoadError, match=holder):
+                load_table(source, bare, TABLES["Users"])
 
 
 def interrupted(
@@ -1039,7 +1088,6 @@ BOOK_NAMES = [each.name for each in BOOKS]
 def test_a_table_is_never_seen_half_loaded(
     source: SourceDatabase,
     constrained: Connection,
-    constrained_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     related(source)
@@ -1053,7 +1101,7 @@ def test_a_table_is_never_seen_half_loaded(
     seen = []
 
     def look(*_: object) -> None:
-        with psycopg.connect(constrained_url) as reader:
+        with another(constrained) as reader:
             seen.append(everything(reader))
 
     with monkeypatch.context() as patch:
@@ -1150,7 +1198,7 @@ def test_a_killed_load_goes_on_after_its_last_batch(
     expected = load(source, bare, "Users")
     assert (expected.documents, expected.rejected, batches(bare, expected)) == (6, 1, 3)
     whole = everything(bare)
-    emptied(bare)
+    empty(bare)
     killed_at(monkeypatch, source, bare, batch=3)
     result, written, said = resumed(monkeypatch, source, bare)
     assert written == [3]
@@ -1223,7 +1271,7 @@ def test_a_killed_load_that_cannot_go_on_starts_again(
     assert written[0] == 1
     assert said in told[-1]
     found = everything(bare)
-    emptied(bare)
+    empty(bare)
     assert load(source, bare, "Users").tally == result.tally
     assert everything(bare) == found
 

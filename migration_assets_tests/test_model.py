@@ -29,6 +29,13 @@ from migration_assets.model import (
     sources,
     unique_columns,
 )
+from migration_assets.model.columns import (
+    key,
+    reference,
+    reference_array,
+    reference_text,
+    reference_text_array,
+)
 
 CONTRACT = Path(__file__).parent / "contract"
 
@@ -281,6 +288,19 @@ def test_load_order() -> None:
     for table, referenced in pairs + uuids:
         assert position[referenced] < position[table], f"{table} before {referenced}"
         assert referenced in referenced_tables(TABLES[table])
+
+
+def test_uuid_columns_alone_decide_the_order() -> None:
+    table = sa.Table(
+        "own",
+        sa.MetaData(),
+        key(),
+        reference("one", "Users", foreign_key=False),
+        reference_array("many", "Boards"),
+        reference_text("text", "Tasks"),
+        reference_text_array("texts", "Documents"),
+    )
+    assert referenced_tables(table) == ("Users", "Boards")
 
 
 def test_groups() -> None:

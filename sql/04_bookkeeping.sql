@@ -40,6 +40,16 @@ CREATE TABLE IF NOT EXISTS migration.conversions (
 
 COMMENT ON TABLE migration.conversions IS 'Lossless conversions, counted.';
 
+CREATE TABLE IF NOT EXISTS migration.created_objects (
+  kind TEXT NOT NULL,
+  schema TEXT NOT NULL,
+  name TEXT NOT NULL,
+  created_at TIMESTAMP WITH TIME ZONE DEFAULT now(),
+  CONSTRAINT created_objects_pkey PRIMARY KEY (kind, schema, name)
+);
+
+COMMENT ON TABLE migration.created_objects IS 'What this project created in the database: what a rollback removes, and nothing else.';
+
 CREATE TABLE IF NOT EXISTS migration.issues (
   target_table TEXT NOT NULL,
   collection TEXT NOT NULL,
@@ -136,4 +146,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.conversions"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
   (LIKE migration.unmapped_fields);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version e5f501d3d90d20e8';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 3cd3c6cc86a8e660';

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
+PREFLIGHT = dg.AssetKey(["migration", "preflight"])
 TARGET_SCHEMA = dg.AssetKey(["migration", "target_schema"])
 UUID_MAP = dg.AssetKey(["migration", "uuid_map"])
 CONSTRAINTS = dg.AssetKey(["migration", "constraints"])
 SIGN_OFF = dg.AssetKey(["migration", "sign_off"])
+HEALTH = dg.AssetKey(["monitoring", "health"])
+QUERIES = dg.AssetKey(["monitoring", "queries"])
+CAPACITY = dg.AssetKey(["monitoring", "capacity"])
 
 OWNERS = ["team:migration"]
+MONITORING = "monitoring"
+"""The group of what watches the target after go-live; no migration has part in it."""
 
 
 def source_key(collection: str) -> dg.AssetKey:

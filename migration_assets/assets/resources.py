@@ -55,3 +55,20 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
             TargetError: It cannot be used; the message says why and what to do.
         """
         return open_target(self.url or target_url())
+
+
+class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The same database when it is only looked at: watching it keeps no migration waiting."""
+
+    url: str = Field(
+        default="",
+        description=f"PostgreSQL URL; empty: {TARGET_VARIABLE}, else the embedded server.",
+    )
+
+    def open(self) -> AbstractContextManager[Connection]:
+        """Opens a connection in autocommit mode.
+
+        Raises:
+            TargetError: It cannot be used; the message says why and what to do.
+        """
+        return open_target(self.url or target_url())

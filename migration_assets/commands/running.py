@@ -18,6 +18,7 @@ from rich.markup import escape
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.whole import VERDICT
+from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import LoadError, MigrationError, SourceError, TargetError
@@ -143,6 +144,7 @@ def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
                 where="--select",
                 next_step=f"Give names of tables with commas between, such as {next(iter(TABLES))}",
             )
+    require_preflight(console)
     selected = None if tables is None else [table_key(name) for name in tables]
     return _report(console, run_job(MIGRATE, console, assets=selected))
 

@@ -219,7 +219,7 @@ def reopen(connection: Connection, table: sa.Table, say: Callable[[str], None]) 
     if row is None or not row[2]:
         return None
     load_id, plan, count, lines, digest, tallies = row
-    if plan != _plan(connection, table):
+    if plan != plan_of(connection, table):
         say(f"{table.name}: not resumed, the model or what it refers to has changed since")
         return None
     if Staging(connection, table, load_id).lines() != lines:
@@ -251,7 +251,7 @@ def begin(connection: Connection, table: sa.Table) -> Open:
                 "INSERT INTO {} (id, target_table, started_at, plan, fingerprints, statistics) "
                 "VALUES (%s, %s, clock_timestamp(), %s, '{{}}', '{{}}')"
             ).format(loads),
-            [load_id, table.name, _plan(connection, table)],
+            [load_id, table.name, plan_of(connection, table)],
         )
     return Open(load_id)
 
@@ -280,7 +280,7 @@ def finish(connection: Connection, result: LoadResult) -> LoadResult:
     return replace(result, version=str(row[0]))
 
 
-def _plan(connection: Connection, table: sa.Table) -> str:
+def plan_of(connection: Connection, table: sa.Table) -> str:
     """Returns a digest of all that the rows depend on besides the source's documents."""
     referred: list[str] = []
     said = [table.name]

@@ -30,7 +30,7 @@ def ids_for(connection: Connection, table: sa.Table) -> Loaded:
         }
     return Loaded(
         rows={name: _loaded_ids(connection, TABLES[name]) for name in referenced_tables(table)},
-        documents={name: _document_ids(connection, name) for name in held_as_text},
+        documents={name: document_ids(connection, name) for name in held_as_text},
     )
 
 
@@ -38,16 +38,19 @@ def _loaded_ids(connection: Connection, table: sa.Table) -> frozenset[bytes]:
     """Returns the ids of the rows of a table, without those whose document is gone."""
     query = sql.SQL("SELECT id FROM {} EXCEPT ALL SELECT id FROM {} WHERE target_table = {}")
     pending = identifier(bookkeeping.pending_deletes)
-    return _ids(connection, query.format(identifier(table), pending, sql.Literal(table.name)))
+    return read_ids(connection, query.format(identifier(table), pending, sql.Literal(table.name)))
 
 
-def _document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
+def document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
     """Returns the ids of all documents of a collection, from the map."""
     query = sql.SQL("SELECT id FROM {} WHERE collection = {}")
-    return _ids(connection, query.format(identifier(bookkeeping.uuid_map), sql.Literal(collection)))
+    return read_ids(
+        connection, query.format(identifier(bookkeeping.uuid_map), sql.Literal(collection))
+    )
 
 
-def _ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
+def read_ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
+    """Returns the UUIDs, 16 bytes each, that a query of one column returns."""
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         return frozenset(_uuids(copy))

@@ -23,8 +23,8 @@ class Status(enum.StrEnum):
     """What the thresholds say of a reading."""
 
     OK = "ok"
-    IDLE = "idle"
-    """Too little happened to say anything: nothing is wrong."""
+    TOO_LITTLE = "too little"
+    """Too little happened, or in too short a time, to say anything: nothing is wrong."""
     UNKNOWN = "unknown"
     """It was not measured: nothing is known."""
     WARNING = "warning"
@@ -50,7 +50,7 @@ class Kpi:
         minutes: How often it is to be measured in the first 48 hours.
         section: Where the thresholds come from.
         next_step: What to do when it is beyond a threshold.
-        least: Events (calls, blocks, requests) below which a reading says nothing.
+        least: Events (calls, blocks, requests, seconds) below which a reading says nothing.
     """
 
     name: str
@@ -154,14 +154,14 @@ KPIS: tuple[Kpi, ...] = (
         "replication_lag", "Replication lag", Layer.DATABASE, "s", None, 5, 30, 5, "4.2",
         "Query 11: is the standby there, is its disk or network the limit, does a query hold it up",
     ),
-    Kpi("cpu", "CPU", Layer.SYSTEM, "%", 70, 80, 95, 5, "4.2", _HOST),
+    Kpi("cpu", "CPU", Layer.SYSTEM, "%", 70, 80, 95, 5, "4.2", _HOST, least=30),
     Kpi("memory", "Memory", Layer.SYSTEM, "%", 80, 90, 95, 5, "4.2", _HOST),
     Kpi(
         "disk", "Disk", Layer.SYSTEM, "%", 70, 80, 90, 15, "4.2",
         "Free space (old logs, archives) or enlarge the volume; see the forecast of monitoring/capacity",
     ),
-    Kpi("io_wait", "I/O wait", Layer.SYSTEM, "%", 10, 30, 50, 5, "4.2", _HOST),
-    Kpi("network", "Network", Layer.SYSTEM, "%", 50, 80, 95, 5, "4.2", _HOST),
+    Kpi("io_wait", "I/O wait", Layer.SYSTEM, "%", 10, 30, 50, 5, "4.2", _HOST, least=30),
+    Kpi("network", "Network", Layer.SYSTEM, "%", 50, 80, 95, 5, "4.2", _HOST, least=30),
 )  # fmt: skip
 """The 18 KPIs."""
 
@@ -173,7 +173,6 @@ RULES: tuple[Kpi, ...] = (
     Kpi(
         "dead_rows", "Dead rows of a table", Layer.DATABASE, "%", None, 20, None, 5, "4.6",
         "Query 8: VACUUM (ANALYZE) the table, and end transactions that are held open (query 9)",
-        least=1000,
     ),
 )  # fmt: skip
 """What warns besides the KPIs, and is never critical."""
@@ -189,7 +188,7 @@ class Reading:
     Attributes:
         value: The value, None where there is none.
         origin: Where it comes from, or why there is none and how to get one.
-        events: How many calls, blocks or requests it rests on, None where that says nothing.
+        events: How many calls, blocks, requests or seconds it rests on, None where that says nothing.
     """
 
     value: float | None
@@ -228,7 +227,7 @@ class Result:
 def evaluate(kpi: Kpi, reading: Reading) -> Result:
     """Returns what the thresholds of a KPI say of a reading."""
     if reading.events is not None and reading.events < kpi.least:
-        return Result(kpi, reading, Status.IDLE)
+        return Result(kpi, reading, Status.TOO_LITTLE)
     if reading.value is None:
         return Result(kpi, reading, Status.UNKNOWN)
     return Result(kpi, reading, kpi.status(reading.value))

@@ -40,12 +40,15 @@ _READABLE = re.compile(r"mongodb(?:\+srv)?://(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?
 
 
 @contextmanager
-def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
+def open_source(
+    url: str, *, timeout: float = 10.0, variable: str = SOURCE_VARIABLE
+) -> Iterator[SourceDatabase]:
     """Opens the database that a MongoDB URL names.
 
     Args:
         url: MongoDB URL with the name of the database.
         timeout: How long to wait for a server, in seconds.
+        variable: The environment variable that errors name as the place to put the URL right.
 
     Raises:
         SourceError: The URL is wrong or names no database, the server does not answer or is older
@@ -55,7 +58,7 @@ def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
         raise SourceError(
             "the URL cannot be read",
             where="MongoDB",
-            next_step=f"Set {SOURCE_VARIABLE} to mongodb://user:password@host:port/name-of-the-database, "
+            next_step=f"Set {variable} to mongodb://user:password@host:port/name-of-the-database, "
             "special characters as in %40 for @, %2F for /, %25 for %",
         )
     where = f"MongoDB at {redacted(url)}"
@@ -71,7 +74,7 @@ def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
         raise SourceError(
             f"the URL cannot be used: {without_urls(str(error))}",
             where=where,
-            next_step=f"Set {SOURCE_VARIABLE} to mongodb://host:port/name-of-the-database",
+            next_step=f"Set {variable} to mongodb://host:port/name-of-the-database",
         ) from error
     with client:
         with reported(where):
@@ -87,7 +90,7 @@ def open_source(url: str, *, timeout: float = 10.0) -> Iterator[SourceDatabase]:
             raise SourceError(
                 f"there is no database {database.name!r}, or it has no collections",
                 where=where,
-                next_step=f"Check the name at the end of {SOURCE_VARIABLE}, and the user's rights",
+                next_step=f"Check the name at the end of {variable}, and the user's rights",
             )
         with reported(where):
             yield database

@@ -16,8 +16,10 @@ import numpy as np
 from pymongo.collection import Collection
 
 from migration_assets.source.connection import CODEC, Document
+from migration_assets.urls import positive
 
-DOCUMENTS_PER_BATCH = 5000
+BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
+DOCUMENTS_PER_BATCH = 5_000
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 _ID_ALONE = 22
@@ -64,21 +66,22 @@ def raw_batches(
     collection: Collection[Document],
     *,
     projection: Mapping[str, int] | None = None,
-    documents_per_batch: int = DOCUMENTS_PER_BATCH,
+    documents_per_batch: int | None = None,
 ) -> Iterator[RawBatch]:
     """Yields the documents of a collection in `_id` order.
 
     Args:
         collection: The collection; one that does not exist has no documents.
         projection: Fields to read, as MongoDB takes them; all where None.
-        documents_per_batch: Upper bound of the documents of a batch.
+        documents_per_batch: Upper bound of the documents of a batch; as ``MIGRATION_DOCUMENTS_PER_BATCH``
+            says where None.
     """
     cursor: Any = collection.find_raw_batches(
         {},
         projection=projection,
         sort=[("_id", 1)],
         hint=[("_id", 1)],
-        batch_size=documents_per_batch,
+        batch_size=documents_per_batch or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH),
     )
     with cursor:
         for number, data in enumerate(filter(None, cursor), start=1):

@@ -133,6 +133,30 @@ sign_offs = sa.Table(
     comment="Every sign-off, GO or NO-GO.",
 )
 
+created_objects = sa.Table(
+    "created_objects",
+    BOOKKEEPING,
+    sa.Column("kind", sa.Text(), primary_key=True),
+    sa.Column("schema", sa.Text(), primary_key=True, comment="empty where it is in no schema"),
+    sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("created_at", sa.TIMESTAMP(timezone=True), server_default=sa.func.now()),
+    comment="What this project created in the database: what a rollback removes, and nothing else.",
+)
+
+monitoring_samples = sa.Table(
+    "monitoring_samples",
+    BOOKKEEPING,
+    sa.Column("taken_at", sa.TIMESTAMP(timezone=True), primary_key=True),
+    sa.Column("database_bytes", sa.BigInteger(), nullable=False),
+    sa.Column("status", sa.Text(), nullable=False, comment="the worst of the KPIs"),
+    sa.Column("kpis", pg.JSONB(), nullable=False, comment="value and status of each, by name"),
+    sa.Column("counters", pg.JSONB(), nullable=False, comment="what was counted, by name"),
+    sa.Column(
+        "statements", pg.JSONB(), comment="calls and milliseconds by id, of the newest sample only"
+    ),
+    comment="The history of monitoring after go-live.",
+)
+
 BOOKS: tuple[sa.Table, ...] = (rejected_documents, issues, conversions, unmapped_fields)
 """What a load writes about its documents; replaced when the table is loaded again."""
 

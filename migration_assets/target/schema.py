@@ -13,6 +13,7 @@ from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import Connection
+from migration_assets.target.created import present_objects, record_created
 
 _FOREIGN_TABLES = """
     SELECT n.nspname || '.' || c.relname
@@ -51,8 +52,10 @@ def create_schema(connection: Connection) -> None:
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
+        before = present_objects(connection)
         for statement in statements:
             connection.execute(_trusted(statement))
+        record_created(connection, before)
         found = differences(connection)
         if found:
             raise TargetError(

@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, repeat
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -34,10 +34,11 @@ from migration_assets.validation.books import (
 )
 from migration_assets.validation.differences import Comparison, What, totals_of
 from migration_assets.validation.evidence import Phases
-from migration_assets.validation.extended_json import parsed, relaxed
+from migration_assets.validation.extended_json import means_same, parsed, relaxed
 from migration_assets.validation.plain_rows import JsonSpan, PlainRow, PlainRows, selected
 from migration_assets.validation.reading import (
     RowsInStep,
+    ahead,
     batches,
     ids_for,
     pending_ids,
@@ -49,7 +50,6 @@ from migration_assets.validation.reference import (
     identifier_of,
     object_id_of,
     object_id_uuid,
-    source_id_of,
     uuid_of,
 )
 
@@ -57,7 +57,6 @@ _OBJECT_ID_FIRST = b"\x07_id\x00"
 _OBJECT_ID = slice(9, 21)
 _JSONB_VERSION = b"\x01"
 _MAP = "uuid_map"
-_MAP_ROW = binary_copy.header(2) + binary_copy.with_length(bytes(binary_copy.UUID_SIZE))[:4]
 
 _TYPES: Mapping[Rule, str] = {
     Rule.KEY: "uuid",
@@ -105,8 +104,8 @@ def compare_documents(
                 connection, table, _drawn(source, table.name, sample_size, seed)
             )
         with phases.phase("compare"):
-            for documents in batches(source, table.name):
-                comparison.add(documents)
+            for step in ahead(comparison.steps(batches(source, table.name))):
+                comparison.add(step)
             comparison.finish()
         with phases.phase("books"):
             result = comparison.result
@@ -128,6 +127,22 @@ def _drawn(source: SourceDatabase, collection: str, size: int, seed: int) -> fro
     return frozenset(drawn.sample(range(1, total + 1), min(size, total)))
 
 
+class _Step(NamedTuple):
+    """A batch of documents with what has to be held against it.
+
+    Attributes:
+        documents: The documents as BSON.
+        object_ids: The ObjectId of each, None where its `_id` is none.
+        rows: The rows by id.
+        entries: Lines in the books by source id, of ObjectIds.
+    """
+
+    documents: list[bytes]
+    object_ids: list[bytes | None]
+    rows: dict[bytes, bytes]
+    entries: dict[str, Entries]
+
+
 class _Documents:
     """The comparison of one collection, batch after batch."""
 
@@ -137,7 +152,12 @@ class _Documents:
         self._connection = connection
         self._table = table
         self._drawn = drawn
-        self._columns = {name: sources(table)[name] for name in selected(table)}
+        self._columns = {
+            name: sources(table)[name].rule
+            for name in selected(table)
+            if sources(table)[name].rule is not Rule.KEY
+        }
+        self._fields = {name: source.field for name, source in sources(table).items()}
         self._known = {name.encode(): name for name in fields(table)}
         self._pending = pending_ids(connection, table.name)
         ids = ids_for(connection, table)
@@ -145,35 +165,41 @@ class _Documents:
         # Who has a unique value depends on the documents before: that is not for plain rows to know.
         self._plain = None if unique_columns(table) else PlainRows(table, ids)
         self._rows = RowsInStep(connection, self._rows_query())
-        self._map = RowsInStep(connection, self._map_query())
         self._books = Books(connection, table.name)
 
-    def add(self, documents: Sequence[bytes]) -> None:
+    def steps(self, given: Iterable[list[bytes]]) -> Iterator[_Step]:
+        """Yields batches of documents with the rows and the books that belong to them."""
+        for documents in given:
+            object_ids = list(map(_object_id, documents))
+            others = [
+                self._key(document)
+                for document, object_id in zip(documents, object_ids, strict=True)
+                if object_id is None
+            ]
+            last = max(filter(None, object_ids), default=None)
+            rows = self._rows.next(None if last is None else object_id_uuid(last), others)
+            entries = {} if last is None else self._books.upto(last.hex())
+            yield _Step(documents, object_ids, rows, entries)
+
+    def add(self, step: _Step) -> None:
         """Compares the next documents."""
+        documents, object_ids, rows, entries = step
         plain = self._plain.rows(documents) if self._plain else [None] * len(documents)
-        object_ids = list(map(_object_id, documents))
-        keys = list(map(self._key, documents, object_ids, plain))
-        last = max(filter(None, object_ids), default=None)
-        upto = None if last is None else object_id_uuid(last)
-        others = [key for key, each in zip(keys, object_ids, strict=True) if each is None]
-        self._compare_map(dict(zip(keys, documents, strict=True)), upto, others)
-        rows = self._rows.next(upto, others)
-        entries = {} if last is None else self._books.upto(last.hex())
-        for document, row_of, object_id, key in zip(
-            documents, plain, object_ids, keys, strict=True
-        ):
+        for document, object_id, expected in zip(documents, object_ids, plain, strict=True):
             self.result.documents += 1
+            key = binary_copy.key(expected[0]) if expected else self._key(document)
             row = rows.pop(key, None)
             mine = entries.pop(object_id.hex(), []) if entries and object_id else []
             is_drawn = self.result.documents in self._drawn
-            if row_of is None:
+            if expected is None:
                 self._count_types(document)
-            elif row is not None and not mine and not is_drawn and _equals(document, row_of, row):
+            elif row and not mine and not is_drawn and _equals(document, expected, row):
                 self.result.rows += 1
                 continue
             self._examine(document, row, mine, is_drawn=is_drawn)
         self._rows.leave(rows)
-        self.result.differences.add_unfounded(chain.from_iterable(entries.values()))
+        for left in entries.values():
+            self.result.differences.add_unfounded(left)
 
     def finish(self) -> None:
         """Compares what belongs to no document, and the totals."""
@@ -181,17 +207,11 @@ class _Documents:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
         for key in self._rows.doubled:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
-        for key in sorted(self._map.rest()):
-            self._differ(What.MISSING_IN_SOURCE, key, _MAP, actual=key)
         self.result.differences.add_unfounded(self._books.rest())
         if self._plain:
             self.types += self._plain.types
 
-    def _key(self, document: bytes, object_id: bytes | None, plain: PlainRow | None) -> bytes:
-        if plain is not None:
-            return binary_copy.key(plain[0])
-        if object_id is not None:
-            return object_id_uuid(object_id)
+    def _key(self, document: bytes) -> bytes:
         return uuid_of(self._table.name, identifier_of(document))
 
     def _examine(
@@ -232,34 +252,18 @@ class _Documents:
             self._differ(What.MISSING_IN_TARGET, judgement.id, expected=whole, judged=judgement)
             return len(judgement.row), 0
         equal = 0
-        for (column, source), cell in zip(
-            self._columns.items(), binary_copy.cells(row), strict=True
-        ):
-            if source.rule is Rule.KEY:
-                continue
-            expected, actual = _sides(source.rule, judgement.row[column], cell)
+        _, source_id, *cells = binary_copy.cells(row)
+        expected: bytes | None = judgement.source_id.encode()
+        if source_id != expected:
+            self._differ(What.DIFFERS, judgement.id, _MAP, expected, source_id, judged=judgement)
+        for (column, rule), cell in zip(self._columns.items(), cells, strict=True):
+            expected, actual = _sides(rule, judgement.row[column], cell)
             if expected == actual:
                 equal += 1
-            else:
-                self._differ(
-                    What.DIFFERS, judgement.id, source.field, expected, actual, judged=judgement
-                )
+                continue
+            name = self._fields[column]
+            self._differ(What.DIFFERS, judgement.id, name, expected, actual, judged=judgement)
         return len(judgement.row), equal
-
-    def _compare_map(
-        self, documents: Mapping[bytes, bytes], upto: bytes | None, others: Sequence[bytes]
-    ) -> None:
-        """Compares the UUID map with the identities of the documents (section 4)."""
-        found = self._map.next(upto, others)
-        expected = {key: _map_row(key, document) for key, document in documents.items()}
-        if found == expected:
-            return
-        for key, row in expected.items():
-            actual = found.pop(key, None)
-            if actual != row:
-                what = What.MISSING_IN_TARGET if actual is None else What.DIFFERS
-                self._differ(what, key, _MAP, row, actual)
-        self._map.leave(found)
 
     def _differ(
         self,
@@ -292,29 +296,27 @@ class _Documents:
             return
 
     def _rows_query(self) -> sql.Composed:
-        chosen = sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(_TYPES[source.rule]))
-            if source.rule in _TYPES
-            else sql.Identifier(name)
-            for name, source in self._columns.items()
+        """Returns the query for rows: the id, the source id that the UUID map gives it, the values."""
+        chosen = sql.SQL("").join(
+            sql.SQL(", t.{}{}").format(
+                sql.Identifier(name), sql.SQL(f"::{_TYPES[rule]}" if rule in _TYPES else "")
+            )
+            for name, rule in self._columns.items()
         )
-        return sql.SQL("SELECT {} FROM {} WHERE ").format(chosen, sql.Identifier(self._table.name))
-
-    def _map_query(self) -> sql.Composed:
-        return sql.SQL("SELECT id, source_id FROM {} WHERE collection = {} AND ").format(
-            sql.Identifier(SCHEMA, bookkeeping.uuid_map.name), sql.Literal(self._table.name)
+        return sql.SQL(
+            "SELECT t.id, (SELECT m.source_id FROM {} m WHERE m.collection = {} AND m.id = t.id)"
+            "{} FROM {} t WHERE "
+        ).format(
+            sql.Identifier(SCHEMA, bookkeeping.uuid_map.name),
+            sql.Literal(self._table.name),
+            chosen,
+            sql.Identifier(self._table.name),
         )
 
 
 def _object_id(document: bytes) -> bytes | None:
     """Returns the ObjectId of a document, None where its `_id` is none."""
     return document[_OBJECT_ID] if document.startswith(_OBJECT_ID_FIRST, 4) else None
-
-
-def _map_row(key: bytes, document: bytes) -> bytes:
-    object_id = _object_id(document)
-    source_id = object_id.hex() if object_id else source_id_of(identifier_of(document))
-    return _MAP_ROW + key + binary_copy.with_length(source_id.encode())
 
 
 def _text_of(identifier: bytes) -> str:
@@ -337,10 +339,10 @@ def _means(document: bytes, value: JsonSpan, cell: bytes | None) -> bool:
     if value is None or cell is None:
         return value is None and cell is None
     try:
-        read = bson.read_value(value[0], document, value[1])
+        expected = relaxed(bson.read_value(value[0], document, value[1]))
     except bson.UnreadableError:
         return False
-    return not bson.repeats_a_name(read) and relaxed(read) == _parsed(cell)
+    return means_same(expected, _parsed(cell))
 
 
 def _sides(rule: Rule, value: Any, cell: bytes | None) -> tuple[bytes | None, bytes | None]:
@@ -350,12 +352,12 @@ def _sides(rule: Rule, value: Any, cell: bytes | None) -> tuple[bytes | None, by
         return repr(value).encode() if is_json else binary_copy.cell(rule, value), cell
     actual = _parsed(cell)
     expected = repr(value).encode()
-    return expected, expected if value == actual else repr(actual).encode()
+    return expected, expected if means_same(value, actual) else repr(actual).encode()
 
 
 def _parsed(cell: bytes) -> Any:
     """Returns a jsonb cell as a structure; one that is no JSON equals nothing."""
     try:
-        return parsed(cell.removeprefix(_JSONB_VERSION))
+        return parsed(cell.removeprefix(_JSONB_VERSION).decode())
     except ValueError:
         return cell

@@ -262,7 +262,10 @@ class _Array:
         )
         unresolved = []
         for element in elements:
-            is_recorded = (element.source_id, self.name, element.position) in records.issues
+            is_recorded = (
+                element.source_id in records.rejected
+                or (element.source_id, self.name, element.position) in records.issues
+            )
             is_loaded = element.holder in holders and not others.isdisjoint(element.uuids)
             if is_loaded or not is_recorded:
                 what = What.STALE if is_recorded else What.LOST

@@ -7,8 +7,7 @@ and nothing else. Pairs are held as 32 bytes each, in polars frames.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -23,12 +22,14 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import UUID_SIZE
 from migration_assets.validation.books import (
     Books,
+    Entries,
     recorded_conversions,
     recorded_lines,
     unmatched,
 )
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
+from migration_assets.validation.plain_rows import object_ids_of
 from migration_assets.validation.reading import batches, ids_for
 from migration_assets.validation.reference import (
     ASYMMETRIC,
@@ -36,10 +37,13 @@ from migration_assets.validation.reference import (
     identifier_of,
     judge_array,
     object_id_of,
+    object_id_uuid,
     source_id_of,
     uuid_of,
 )
 
+_BEGINNING = b"\x07_id\x00"
+_OBJECT_ID = slice(9, 21)
 _FIELDS = 2
 """Columns of a pair."""
 
@@ -70,10 +74,12 @@ def compare_pairs(
         ids = ids_for(connection, table)
     sides: list[pl.DataFrame] = []
     with phases.phase("compare"):
-        for holder, array, other in relation.arrays():
-            side = _Array(table.name, relation, holder, array, other, ids, result)
-            side.read(source, connection)
-            sides.append(side.frame(len(sides)))
+        for position, (holder, name, _) in enumerate(relation.arrays()):
+            books = Books(connection, table.name, (holder.collection, name))
+            array = _Array(table, position, ids, books, result)
+            for documents in batches(source, holder.collection, array=name):
+                array.add(documents)
+            sides.append(array.finish())
         known = pl.concat(sides).group_by("pair").agg(pl.col("side").min(), count=pl.len())
         actual = _actual(connection, table, relation)
         result.rows = known.height
@@ -89,86 +95,106 @@ def compare_pairs(
     return result
 
 
-@dataclass(slots=True)
 class _Array:
-    """One of the arrays that hold a relation.
+    """One of the arrays that hold a relation, document after document."""
 
-    Attributes:
-        table: Name of the junction table.
-        relation: The relation.
-        holder: The side whose documents hold the array.
-        array: The field.
-        other: The side that its elements point to.
-        ids: The ids of the rows of both sides.
-        result: Where findings go.
-        pairs: The pairs of each batch, each once.
-    """
+    def __init__(
+        self, table: sa.Table, position: int, ids: Ids, books: Books, result: Comparison
+    ) -> None:
+        relation = junction_of(table)
+        assert relation is not None
+        self._position = position
+        self._holder, self._array, self._other = list(relation.arrays())[position]
+        self._is_left = self._holder == relation.left
+        self._holders = ids.rows[self._holder.collection]
+        self._others = ids.rows[self._other.collection]
+        self._books = books
+        self._result = result
+        name = self._array.encode() + b"\x00"
+        self._field = bytes([bson.ARRAY]) + name
+        self._nothing = frozenset([b"\x00", bytes([bson.NULL]) + name + b"\x00"])
+        self._rows: dict[bytes, bytes | None] = {}
+        self._pairs: list[pl.Series] = []
 
-    table: str
-    relation: Junction
-    holder: Side
-    array: str
-    other: Side
-    ids: Ids
-    result: Comparison
-    pairs: list[pl.Series] = field(default_factory=list)
+    def add(self, documents: list[bytes]) -> None:
+        """Judges the arrays of the next documents, and compares what the books say of them."""
+        object_ids = [each[_OBJECT_ID] for each in documents if each.startswith(_BEGINNING, 4)]
+        entries = self._books.upto(object_ids[-1].hex()) if object_ids else {}
+        found: list[bytes] = []
+        for document in documents:
+            plain = None if entries else self._plain(document)
+            found += self._judged(document, entries) if plain is None else plain
+        self._pairs.append(pl.Series("pair", found, dtype=pl.Binary).unique())
+        for left in entries.values():
+            self._result.differences.add_unfounded(left)
 
-    def read(self, source: SourceDatabase, connection: Connection) -> None:
-        """Judges the array of every document, and compares what the books say of it."""
-        books = Books(connection, self.table, (self.holder.collection, self.array))
-        for documents in batches(source, self.holder.collection, array=self.array):
-            found: set[bytes] = set()
-            object_ids = [
-                data.hex() for kind, data in map(identifier_of, documents) if kind == bson.OBJECT_ID
-            ]
-            entries = books.upto(object_ids[-1]) if object_ids else {}
-            for document in documents:
-                found.update(self._judge(document, entries, books))
-            self.pairs.append(pl.Series("pair", list(found), dtype=pl.Binary))
-            for left in entries.values():
-                self.result.differences.add_unfounded(left)
-        self.result.differences.add_unfounded(books.rest())
-
-    def frame(self, side: int) -> pl.DataFrame:
+    def finish(self) -> pl.DataFrame:
         """Returns the pairs that this array knows, with the number of the array."""
-        pairs = pl.concat([pl.Series("pair", [], dtype=pl.Binary), *self.pairs])
-        return pairs.to_frame().with_columns(side=pl.lit(side))
+        self._result.differences.add_unfounded(self._books.rest())
+        pairs = pl.concat([pl.Series("pair", [], dtype=pl.Binary), *self._pairs])
+        return pairs.to_frame().with_columns(side=pl.lit(self._position))
 
-    def _judge(self, document: bytes, entries: dict[str, Any], books: Books) -> Iterator[bytes]:
+    def _plain(self, document: bytes) -> list[bytes] | None:
+        """Returns the pairs of a document with nothing but ObjectIds of rows, each once, else None."""
+        if not document.startswith(_BEGINNING, 4):
+            return None
+        if document[_OBJECT_ID.stop :] in self._nothing:
+            return []
+        if not document.startswith(self._field, _OBJECT_ID.stop):
+            return None
+        elements = object_ids_of(document, _OBJECT_ID.stop + len(self._field))
+        key = object_id_uuid(document[_OBJECT_ID])
+        if elements is None or key not in self._holders:
+            return None
+        found = [row for row in map(self._row, elements) if row is not None]
+        if len(set(found)) != len(elements):
+            return None
+        self._result.documents += 1
+        return [key + row for row in found] if self._is_left else [row + key for row in found]
+
+    def _row(self, object_id: bytes) -> bytes | None:
+        """Returns the id of the row that an ObjectId points to, None where there is none."""
+        if object_id not in self._rows:
+            identifier = object_id_uuid(object_id)
+            self._rows[object_id] = identifier if identifier in self._others else None
+        return self._rows[object_id]
+
+    def _judged(self, document: bytes, entries: dict[str, Entries]) -> list[bytes]:
+        """Judges an array by the reference; returns its pairs."""
         identifier = identifier_of(document)
         source_id = source_id_of(identifier)
-        key = uuid_of(self.holder.collection, identifier)
-        value = dict(bson.read_document(document, errors="replace")).get(self.array)
-        self.result.documents += value is not None
+        key = uuid_of(self._holder.collection, identifier)
+        value = dict(bson.read_document(document, errors="replace")).get(self._array)
         judged = judge_array(
             value,
-            self.array,
-            self.other.collection,
-            self.ids.rows[self.other.collection],
-            is_loaded=key in self.ids.rows[self.holder.collection],
+            self._array,
+            self._other.collection,
+            self._others,
+            is_loaded=key in self._holders,
         )
-        mine = entries.pop(source_id, None) or books.others.pop(source_id, [])
+        mine = entries.pop(source_id, None) or self._books.others.pop(source_id, [])
         missing, unfounded = unmatched(judged.lines, mine)
-        self.result.differences.add_missing(missing, source_id, str(uuid.UUID(bytes=key)))
-        self.result.differences.add_unfounded(unfounded)
-        self.result.lines.update(line.kind for line in judged.lines)
-        self.result.conversions.update(
-            (self.holder.collection, self.array, kind) for kind in judged.conversions
+        self._result.documents += value is not None
+        self._result.differences.add_missing(missing, source_id, str(uuid.UUID(bytes=key)))
+        self._result.differences.add_unfounded(unfounded)
+        self._result.lines.update(line.kind for line in judged.lines)
+        self._result.conversions.update(
+            (self._holder.collection, self._array, kind) for kind in judged.conversions
         )
-        is_left = self.holder == self.relation.left
-        return (key + each if is_left else each + key for each in judged.ids)
+        return [key + each if self._is_left else each + key for each in judged.ids]
 
 
 def _actual(connection: Connection, table: sa.Table, relation: Junction) -> pl.DataFrame:
-    query = sql.SQL("SELECT {}::uuid, {}::uuid FROM {}").format(
+    query = sql.SQL("SELECT {}::uuid AS a, {}::uuid AS b FROM {}").format(
         sql.Identifier(relation.left.column),
         sql.Identifier(relation.right.column),
         sql.Identifier(table.name),
     )
-    pairs = [
-        b"".join(cell or b"" for cell in binary_copy.cells(row))
-        for row in binary_copy.rows(connection, query)
-    ]
+    # A NULL cannot be, but if it is, it must show: it takes the place of an id that nobody has.
+    pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
+    pairs = binary_copy.packed(
+        connection, query, pair.format(nil=sql.Literal(uuid.UUID(int=0))), 2 * UUID_SIZE
+    )
     return pl.DataFrame({"pair": pl.Series(pairs, dtype=pl.Binary)})
 
 
@@ -235,6 +261,5 @@ def _source_id(pair: bytes, holder: Side, relation: Junction) -> str | None:
 
 
 def _text_of(pair: bytes) -> str:
-    """Returns both ids of a pair; a pair of which one is NULL has only one."""
-    parts = pair[:UUID_SIZE], pair[UUID_SIZE:]
-    return "/".join(str(uuid.UUID(bytes=part)) for part in parts if part)
+    """Returns both ids of a pair."""
+    return "/".join(str(uuid.UUID(bytes=part)) for part in (pair[:UUID_SIZE], pair[UUID_SIZE:]))

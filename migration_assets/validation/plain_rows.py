@@ -29,8 +29,8 @@ JsonSpan = tuple[int, int] | None
 """Type and position of the BSON value of a jsonb column; None for NULL."""
 
 PlainRow = tuple[bytes, Sequence[JsonSpan]]
-"""The row up to its jsonb columns, and the values of these. A row is the source id, then the columns in
-the order of ``selected``."""
+"""The row up to its jsonb columns, and the values of these. A row is the id, the source id, and the other
+columns in the order of ``selected``."""
 
 _SMALL = 1024
 _LENGTHS = [struct.pack(">i", length) for length in range(_SMALL)]
@@ -81,10 +81,11 @@ class PlainRows:
         names = selected(self.table)
         self._fields = sorted(fields(self.table))
         self._width = 2 + sum(given[name].rule is not Rule.JSON for name in names)
-        self._empty = [binary_copy.header(1 + len(names)), None]
+        self._empty = [binary_copy.header(1 + len(names)), None, None]
         for position, name in enumerate(names, start=2):
             source = given[name]
-            self._empty.append(_when_missing(source))
+            if source.rule is not Rule.KEY:
+                self._empty.append(_when_missing(source))
             for kind, read in self._readers(source).items():
                 self._add(source.field, kind, read, position)
             if source.rule is not Rule.KEY:
@@ -151,9 +152,10 @@ class PlainRows:
 
 
 def selected(table: sa.Table) -> list[str]:
-    """Returns the columns in the order in which rows are compared: jsonb, which takes more, last."""
+    """Returns the columns in the order in which rows are compared: the key, others, jsonb."""
     given = sources(table)
-    return sorted(given, key=lambda name: given[name].rule is Rule.JSON)
+    order = {Rule.KEY: 0, Rule.JSON: 2}
+    return sorted(given, key=lambda name: order.get(given[name].rule, 1))
 
 
 def _when_missing(source: Source) -> bytes | None:
@@ -252,8 +254,9 @@ def _date(document: bytes, start: int, cells: _Cells, column: int) -> int:
 
 def _key(document: bytes, start: int, cells: _Cells, column: int) -> int:
     end = start + 12
-    cells[column - 1] = _SOURCE_ID_CELL + document[start:end].hex().encode()
-    cells[column] = _UUID_CELL + object_id_uuid(document[start:end])
+    object_id = document[start:end]
+    cells[column - 1] = _UUID_CELL + object_id_uuid(object_id)
+    cells[column] = _SOURCE_ID_CELL + object_id.hex().encode()
     return end
 
 
@@ -296,6 +299,14 @@ def _object_ids(document: bytes, start: int, cells: _Cells, column: int) -> int:
     del cells, column
     _, end = _elements(document, start, bson.OBJECT_ID, _content_of_object_id)
     return end
+
+
+def object_ids_of(document: bytes, start: int) -> list[bytes] | None:
+    """Returns the ObjectIds of the array at a position, None where it holds anything else."""
+    try:
+        return _elements(document, start, bson.OBJECT_ID, _content_of_object_id)[0]
+    except (_NotPlainError, ValueError, IndexError, struct.error):
+        return None
 
 
 def _elements(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from bson.codec_options import CodecOptions
@@ -29,6 +29,8 @@ from migration_assets.validation.reference import Ids
 DOCUMENTS_PER_BATCH = 2_000
 FIRST_ID = bytes(binary_copy.UUID_SIZE)
 
+Item = TypeVar("Item")
+
 _REPLACING = CodecOptions[dict[str, Any]](unicode_decode_error_handler="replace")
 
 
@@ -45,10 +47,20 @@ def one_snapshot(connection: Connection) -> Iterator[None]:
         yield
 
 
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yields items, the next of which a thread fetches while one is worked on; None ends them."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge") as reader:
+        waiting = reader.submit(next, iterator, None)
+        while (item := waiting.result()) is not None:
+            waiting = reader.submit(next, iterator, None)
+            yield item
+
+
 def batches(
     database: SourceDatabase, collection: str, *, array: str | None = None
 ) -> Iterator[list[bytes]]:
-    """Yields the documents of a collection in `_id` order, the next batch being read meanwhile.
+    """Yields the documents of a collection in `_id` order.
 
     Args:
         database: The source.
@@ -61,10 +73,8 @@ def batches(
         sort=[("_id", 1)],
         batch_size=DOCUMENTS_PER_BATCH,
     )
-    with cursor, ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge") as reader:
-        waiting = reader.submit(next, cursor, None)
-        while (data := waiting.result()) is not None:
-            waiting = reader.submit(next, cursor, None)
+    with cursor:
+        for data in ahead(cursor):
             if data:
                 yield split(bytes(data))
 
@@ -142,7 +152,7 @@ class RowsInStep:
 
     Attributes:
         connection: A connection to the target.
-        query: What to read, up to and including ``WHERE``; the first column is the UUID ``id``.
+        query: What to read, up to and including ``WHERE``; the first column is the UUID ``t.id``.
         doubled: Ids of which a second row came.
     """
 
@@ -162,11 +172,11 @@ class RowsInStep:
         """
         found: dict[bytes, bytes] = {}
         if upto is not None:
-            found = self._rows(self._after() + sql.SQL("id <= {}").format(_literal(upto)))
+            found = self._rows(self._after() + sql.SQL("t.id <= {}").format(_literal(upto)))
             self._last = upto
         if others:
             listed = sql.SQL(", ").join(map(_literal, others))
-            found |= self._rows(sql.SQL("id IN ({})").format(listed))
+            found |= self._rows(sql.SQL("t.id IN ({})").format(listed))
             self._others.update(others)
         return found
 
@@ -182,7 +192,7 @@ class RowsInStep:
     def _after(self) -> sql.Composed:
         if self._last is None:
             return sql.Composed([])
-        return sql.SQL("id > {} AND ").format(_literal(self._last))
+        return sql.SQL("t.id > {} AND ").format(_literal(self._last))
 
     def _rows(self, chosen: sql.Composed) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}

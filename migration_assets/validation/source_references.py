@@ -40,9 +40,7 @@ _AHEAD = 2
 _MISSING, _STRING, _DOCUMENT, _ARRAY, _UNDEFINED, _OBJECT_ID, _NULL = 0, 2, 3, 4, 6, 7, 10
 _EMPTY_ARRAY_BYTES = 5
 _HEX_DIGITS = 2 * OBJECT_ID_BYTES
-_TEXT_ARRAYS = (Rule.REFERENCE_TEXT_ARRAY,)
-_ARRAYS = (Rule.REFERENCE_ARRAY, *_TEXT_ARRAYS)
-_TEXTS = (Rule.REFERENCE_TEXT, *_TEXT_ARRAYS)
+_ARRAYS = (Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY)
 _FIXED_SIZES = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
 """Bytes of the BSON types that always have the same, https://bsonspec.org/spec.html."""
 _PADDING = bytes(256)
@@ -135,7 +133,7 @@ def references(
         collection: The collection.
         fields: The fields to read, each with its rule; none for the ids of the documents alone.
     """
-    return _batches(_raw(database, collection, fields, {}), collection, fields)
+    return _batches(_raw(database, collection, fields, {}), collection, fields, takes_hex=True)
 
 
 def array_references(database: SourceDatabase, collection: str, field: str) -> Iterator[References]:
@@ -149,17 +147,22 @@ def array_references(database: SourceDatabase, collection: str, field: str) -> I
         field: The array.
     """
     fields = {field: Rule.REFERENCE_ARRAY}
+    # Not {"$ne": []} and not {"$ne": None}: they leave out arrays that hold such an element.
     held = {field: {"$exists": True, "$not": {"$size": 0}}}
-    return _batches(_raw(database, collection, fields, held), collection, fields)
+    return _batches(_raw(database, collection, fields, held), collection, fields, takes_hex=False)
 
 
-def batch_references(data: bytes, collection: str, fields: Mapping[str, Rule]) -> References:
+def batch_references(
+    data: bytes, collection: str, fields: Mapping[str, Rule], *, takes_hex: bool
+) -> References:
     """Returns the references of documents that stand one after the other as BSON.
 
     Args:
         data: The documents, with `_id` and no fields but those asked for.
         collection: Their collection.
         fields: The fields to read, each with its rule.
+        takes_hex: Take 24 hex digits for an ObjectId; else a document that holds them is odd. They can
+            be the `_id` of a document as well, so what does not fit the target is to be looked at again.
     """
     starts = _starts(data)
     buffer = np.frombuffer(data + _PADDING, dtype=np.uint8)
@@ -168,7 +171,6 @@ def batch_references(data: bytes, collection: str, fields: Mapping[str, Rule]) -
     scalars: dict[str, Scalars] = {}
     arrays: dict[str, Elements] = {}
     for name, rule in fields.items():
-        takes_hex = rule in _TEXTS
         if rule in _ARRAYS:
             arrays[name] = _elements(located, name, odd, takes_hex=takes_hex)
         else:
@@ -191,7 +193,7 @@ def timed(batches: Iterator[References], phases: Phases) -> Iterator[References]
 
 
 def _batches(
-    raw: Iterator[bytes], collection: str, fields: Mapping[str, Rule]
+    raw: Iterator[bytes], collection: str, fields: Mapping[str, Rule], *, takes_hex: bool
 ) -> Iterator[References]:
     """Fetches raw batches ahead on a thread of its own; returns the references in them."""
     reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
@@ -201,7 +203,7 @@ def _batches(
         with reader:
             while (data := pending.popleft().result()) is not None:
                 pending.append(reader.submit(next, raw, None))
-                yield batch_references(data, collection, fields)
+                yield batch_references(data, collection, fields, takes_hex=takes_hex)
 
     return read()
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from migration_assets.identity import UUID_BYTES, hex_uuids
 from migration_assets.model import Rule, junction_of, sources
@@ -106,10 +107,12 @@ def snapshot(connection: Connection) -> Iterator[None]:
     """Reads within it see the target as it is now, and cannot change it.
 
     Args:
-        connection: A connection in autocommit mode.
+        connection: A connection in autocommit mode. In a transaction of its own already, that decides.
     """
+    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
     with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        if is_outermost:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute(sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(_WORK_MEMORY)))
         connection.execute("SET LOCAL jit = off")
         yield

@@ -1,0 +1,55 @@
+"""The preflight as an asset of its own, upstream of nothing: a page to look at before a run."""
+
+import dagster as dg
+
+from migration_assets.assets import describe
+from migration_assets.assets.keys import OWNERS, PREFLIGHT
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.preflight.findings import Page
+from migration_assets.preflight.page import examine
+
+
+@dg.asset(
+    key=PREFLIGHT,
+    group_name="migration",
+    kinds={"mongodb", "postgres"},
+    owners=OWNERS,
+    description="What to know before a migration starts: versions, privileges, encoding, time zone, space, "
+    "unknown collections and fields, duration, writes. It reads, and changes nothing.",
+)
+def preflight(
+    context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
+) -> dg.MaterializeResult[None]:
+    """Makes the page; fails where the migration would."""
+    page = examine(source.open, target.open)
+    metadata = page_metadata(page)
+    if page.errors:
+        context.log_event(dg.AssetObservation(PREFLIGHT, metadata=metadata))
+        raise dg.Failure(page.summary(), metadata=metadata, allow_retries=False)
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def page_metadata(page: Page) -> describe.Metadata:
+    """Returns the page as metadata: counts and a table."""
+    return {
+        "summary": page.summary(),
+        "errors": len(page.errors),
+        "warnings": len(page.warnings),
+        "findings": dg.MetadataValue.table(
+            [
+                # Dagster takes strings, but no enums that are strings.
+                dg.TableRecord(
+                    {
+                        "level": str(each.level),
+                        "area": str(each.area),
+                        "what": each.what,
+                        "what to do": each.next_step,
+                    }
+                )
+                for each in page.findings
+            ],
+            schema=dg.TableSchema(
+                [dg.TableColumn(name) for name in ("level", "area", "what", "what to do")]
+            ),
+        ),
+    }

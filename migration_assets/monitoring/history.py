@@ -1,0 +1,133 @@
+"""The history of samples: ``migration.monitoring_samples`` in the target."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import sql
+
+from migration_assets.monitoring.application import Probe
+from migration_assets.monitoring.kpis import Result, worst
+from migration_assets.monitoring.samples import Sample
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+
+KEPT = dt.timedelta(hours=48)
+"""How far back the KPIs look."""
+
+_TABLE = sql.Identifier(SCHEMA, bookkeeping.monitoring_samples.name)
+
+
+def is_kept(connection: Connection) -> bool:
+    """Returns whether the target keeps a history: whether it has the bookkeeping of a migration."""
+    name = f"{SCHEMA}.{bookkeeping.monitoring_samples.name}"
+    return connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)
+
+
+def record(connection: Connection, sample: Sample, results: Sequence[Result]) -> None:
+    """Keeps a sample and what was read from it.
+
+    Only the newest sample has its statements: no other is compared with the next.
+    """
+    kpis = {
+        result.kpi.name: {"value": result.reading.value, "status": result.status}
+        for result in results
+    }
+    counters = {
+        "numbers": dict(sample.numbers),
+        "standbys": dict(sample.standbys),
+        "probes": None
+        if sample.probes is None
+        else [[round(each.milliseconds, 3), each.is_good] for each in sample.probes],
+    }
+    with connection.transaction():
+        connection.execute(
+            sql.SQL("UPDATE {} SET statements = NULL WHERE statements IS NOT NULL").format(_TABLE)
+        )
+        connection.execute(
+            sql.SQL(
+                "INSERT INTO {} (taken_at, database_bytes, status, kpis, counters, statements) "
+                "VALUES (%s, %s, %s, %s, %s, %s)"
+            ).format(_TABLE),
+            [
+                sample.taken_at,
+                sample.database_bytes,
+                worst(results),
+                json.dumps(kpis),
+                json.dumps(counters),
+                None if sample.statements is None else json.dumps(dict(sample.statements)),
+            ],
+        )
+
+
+def recent(connection: Connection, *, span: dt.timedelta = KEPT) -> list[Sample]:
+    """Returns the samples of the last time, the oldest first."""
+    found = connection.execute(
+        sql.SQL(
+            "SELECT taken_at, database_bytes, counters, statements FROM {} "
+            "WHERE taken_at > clock_timestamp() - %s ORDER BY taken_at"
+        ).format(_TABLE),
+        [span],
+    ).fetchall()
+    return [_sample(*row) for row in found]
+
+
+def last_taken(connection: Connection) -> dt.datetime | None:
+    """Returns when the last sample was taken, None where there is none."""
+    row = connection.execute(sql.SQL("SELECT max(taken_at) FROM {}").format(_TABLE)).fetchone()
+    return None if row is None else row[0]
+
+
+def sizes(connection: Connection) -> list[tuple[dt.datetime, int]]:
+    """Returns the size of the database in bytes at the last sample of each day (UTC)."""
+    return connection.execute(
+        sql.SQL(
+            "SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) taken_at, database_bytes "
+            "FROM {} ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC"
+        ).format(_TABLE)
+    ).fetchall()
+
+
+def statuses(connection: Connection, *, span: dt.timedelta) -> dict[str, dict[str, int]]:
+    """Returns for each KPI how many samples of the last time had which status."""
+    found: dict[str, dict[str, int]] = {}
+    query = sql.SQL(
+        "SELECT k.key, k.value ->> 'status', count(*) FROM {}, jsonb_each(kpis) k "
+        "WHERE taken_at > clock_timestamp() - %s GROUP BY 1, 2"
+    ).format(_TABLE)
+    for name, status, count in connection.execute(query, [span]):
+        found.setdefault(name, {})[status] = count
+    return found
+
+
+def _sample(
+    taken_at: dt.datetime,
+    size: int,
+    counters: Mapping[str, Any],
+    statements: Mapping[str, tuple[int, float]] | None,
+) -> Sample:
+    probes = counters["probes"]
+    return Sample(
+        taken_at,
+        size,
+        counters["numbers"],
+        counters["standbys"],
+        statements,
+        None if probes is None else [Probe(time, is_good) for time, is_good in probes],
+    )
+
+
+def last_critical(connection: Connection) -> tuple[dt.datetime, list[str]] | None:
+    """Returns when the last sample was taken and which KPIs were critical, None where there is none."""
+    row = connection.execute(
+        sql.SQL(
+            "SELECT taken_at, ARRAY(SELECT k.key FROM jsonb_each(kpis) k "
+            "WHERE k.value ->> 'status' = 'critical' ORDER BY 1) FROM {} "
+            "ORDER BY taken_at DESC LIMIT 1"
+        ).format(_TABLE)
+    ).fetchone()
+    return None if row is None else (row[0], row[1])

@@ -1,0 +1,315 @@
+"""From samples to readings: one function for each KPI. They know no database.
+
+A number that counts up is read between the last sample and this one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from migration_assets.monitoring import host
+from migration_assets.monitoring.application import NOT_GIVEN, Probe
+from migration_assets.monitoring.kpis import Reading
+from migration_assets.monitoring.samples import Sample
+
+HOUR = dt.timedelta(hours=1)
+STABILITY = dt.timedelta(hours=48)
+"""What the uptime is measured over (operations, section 2.6)."""
+
+MISSING_STANDBY = dt.timedelta(hours=24)
+"""How long a standby that is no longer there is missed."""
+
+_NO_SPEED = "the host does not say how fast its interface is: give the value as a reading"
+_SECOND = "a second sample is needed"
+_RESET_TOGETHER = frozenset({"transactions", "deadlocks", "blocks_hit", "blocks_read"})
+
+
+def _is_one_count(before: Sample, now: Sample) -> bool:
+    """Returns whether the statistics of the database were not reset between two samples."""
+    return before.numbers.get("counted_since") == now.numbers.get("counted_since")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """This sample and those before it, the oldest first."""
+
+    now: Sample
+    history: Sequence[Sample]
+
+    @property
+    def before(self) -> Sample | None:
+        """The last sample before this one."""
+        return self.history[-1] if self.history else None
+
+    def since(self, age: dt.timedelta) -> Iterator[Sample]:
+        """Yields the samples of a time until now."""
+        yield from (each for each in self.history if self.now.taken_at - each.taken_at <= age)
+        yield self.now
+
+    def delta(self, name: str, before: Sample | None) -> float | None:
+        """Returns by how much a number has grown, None where it was reset or not counted."""
+        if before is None or name not in before.numbers or name not in self.now.numbers:
+            return None
+        if name in _RESET_TOGETHER and not _is_one_count(before, self.now):
+            return None
+        grown = self.now.numbers[name] - before.numbers[name]
+        return grown if grown >= 0 else None
+
+    def seconds(self, before: Sample) -> float:
+        """Returns the seconds that a delta is over."""
+        return (self.now.taken_at - before.taken_at).total_seconds()
+
+    def span(self, before: Sample) -> str:
+        """Returns in words what a delta is over."""
+        return f"over the last {duration(self.now.taken_at - before.taken_at)}"
+
+
+def readings(now: Sample, history: Sequence[Sample]) -> dict[str, Reading]:
+    """Returns the readings of all KPIs and rules, by name.
+
+    Args:
+        now: The latest sample.
+        history: The samples before it, the oldest first.
+    """
+    samples = Samples(now, history)
+    return {name: measure(samples) for name, measure in _MEASURES.items()}
+
+
+def duration(span: dt.timedelta) -> str:
+    """Returns a time in words, as in `5 min`."""
+    seconds = span.total_seconds()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _probes(samples: Samples, age: dt.timedelta) -> list[Probe] | None:
+    if samples.now.probes is None:
+        return None
+    return [each for sample in samples.since(age) for each in sample.probes or ()]
+
+
+def _latency(quantile: float) -> Callable[[Samples], Reading]:
+    def measure(samples: Samples) -> Reading:
+        probes = _probes(samples, HOUR)
+        if probes is None:
+            return Reading(None, NOT_GIVEN)
+        times = sorted(each.milliseconds for each in probes if each.is_good)
+        if not times:
+            return Reading(None, "no request was answered")
+        place = max(1, math.ceil(quantile * len(times)))
+        return Reading(
+            times[place - 1], f"{len(times)} requests of our own in the last hour", len(times)
+        )
+
+    return measure
+
+
+def _error_rate(samples: Samples) -> Reading:
+    probes = _probes(samples, HOUR)
+    if probes is None:
+        return Reading(None, NOT_GIVEN)
+    failed = sum(not each.is_good for each in probes)
+    origin = f"{failed} of {len(probes)} requests of our own in the last hour"
+    return Reading(100 * failed / len(probes), origin, len(probes))
+
+
+def _uptime(samples: Samples) -> Reading:
+    probes = _probes(samples, STABILITY)
+    if probes is None:
+        return Reading(None, NOT_GIVEN)
+    good = sum(each.is_good for each in probes)
+    origin = f"{good} of {len(probes)} requests of our own in the last 48 h were answered"
+    return Reading(100 * good / len(probes), origin, len(probes))
+
+
+def _active_users(_: Samples) -> Reading:
+    return Reading(
+        None,
+        "the database does not know who is active: give the change against a usual day as a reading",
+    )
+
+
+def _statements(samples: Samples) -> tuple[list[tuple[float, int]], str] | str:
+    """Returns the mean and calls of each statement in the interval, or why there are none."""
+    now, before = samples.now, samples.before
+    if now.statements is None:
+        return now.problems.get("sessions") or now.problems.get("slow_queries", _SECOND)
+    if before is None or before.statements is None:
+        return _SECOND
+    found: list[tuple[float, int]] = []
+    for name, (calls, spent) in now.statements.items():
+        earlier_calls, earlier_spent = before.statements.get(name, (0, 0.0))
+        if calls < earlier_calls:  # the statistics of this statement were reset
+            earlier_calls, earlier_spent = 0, 0.0
+        if calls > earlier_calls:
+            found.append(((spent - earlier_spent) / (calls - earlier_calls), calls - earlier_calls))
+    return found, samples.span(before)
+
+
+def _query_average(samples: Samples) -> Reading:
+    found = _statements(samples)
+    if isinstance(found, str):
+        return Reading(None, found)
+    statements, span = found
+    calls = sum(count for _, count in statements)
+    spent = sum(mean * count for mean, count in statements)
+    return Reading(spent / calls if calls else None, f"{calls} calls {span}", calls)
+
+
+def _query_p95(samples: Samples) -> Reading:
+    found = _statements(samples)
+    if isinstance(found, str):
+        return Reading(None, found)
+    statements, span = found
+    calls = sum(count for _, count in statements)
+    seen, value = 0, None
+    for mean, count in sorted(statements):
+        seen, value = seen + count, mean
+        if seen >= 0.95 * calls:
+            break
+    return Reading(value, f"{calls} calls {span}, each taken at its statement's mean", calls)
+
+
+def _connections(samples: Samples) -> Reading:
+    count = samples.now.numbers.get("connections")
+    return _missing(samples, "health") if count is None else Reading(count, "of the whole server")
+
+
+def _pool_usage(samples: Samples) -> Reading:
+    numbers = samples.now.numbers
+    if not numbers.get("connection_limit"):
+        return _missing(samples, "health")
+    count, limit = numbers["connections"], numbers["connection_limit"]
+    return Reading(100 * count / limit, f"{count:.0f} of {limit:.0f} for ordinary roles")
+
+
+def _cache_hit(samples: Samples) -> Reading:
+    if "blocks_hit" not in samples.now.numbers:
+        return _missing(samples, "cache_hit_ratio")
+    before = samples.before
+    hit, read = samples.delta("blocks_hit", before), samples.delta("blocks_read", before)
+    if before is None or hit is None or read is None:
+        return Reading(None, _SECOND)
+    blocks = hit + read
+    origin = f"{blocks:,.0f} blocks of tables {samples.span(before)}"
+    return Reading(100 * hit / blocks if blocks else None, origin, blocks)
+
+
+def _deadlocks(samples: Samples) -> Reading:
+    """Counts over an hour at least: one deadlock within five minutes is not twelve an hour."""
+    same = [each for each in samples.history if _is_one_count(each, samples.now)]
+    old = [each for each in same if samples.now.taken_at - each.taken_at >= HOUR]
+    before = old[-1] if old else next(iter(same), None)
+    count = samples.delta("deadlocks", before)
+    if count is None or before is None:
+        return Reading(None, _SECOND)
+    hours = max(1.0, (samples.now.taken_at - before.taken_at) / HOUR)
+    return Reading(count / hours, f"{count:.0f} {samples.span(before)}")
+
+
+def _replication_lag(samples: Samples) -> Reading:
+    if "replication" in samples.now.problems or "sessions" in samples.now.problems:
+        return _missing(samples, "replication")
+    lags = dict(samples.now.standbys)
+    for sample in samples.history:
+        age = samples.now.taken_at - sample.taken_at
+        for name in sample.standbys:
+            if name not in samples.now.standbys and age <= MISSING_STANDBY:
+                lags[name] = age.total_seconds()  # later samples overwrite earlier ones
+    if not lags:
+        return Reading(0.0, "no standby: a single node")
+    slowest = max(lags, key=lags.__getitem__)
+    lost = "" if slowest in samples.now.standbys else ", which is gone"
+    return Reading(lags[slowest], f"standby {slowest}{lost}, of {len(lags)}")
+
+
+def _ticks(name: str, *, is_rest: bool) -> Callable[[Samples], Reading]:
+    def measure(samples: Samples) -> Reading:
+        if "cpu_total" not in samples.now.numbers:
+            return Reading(None, host.ELSEWHERE)
+        before = samples.before
+        total, part = samples.delta("cpu_total", before), samples.delta(name, before)
+        if before is None or not total or part is None:
+            return Reading(None, _SECOND)
+        share = 1 - part / total if is_rest else part / total
+        return Reading(100 * share, samples.span(before), samples.seconds(before))
+
+    return measure
+
+
+def _memory(samples: Samples) -> Reading:
+    total = samples.now.numbers.get("memory_total")
+    if not total:
+        return Reading(None, host.ELSEWHERE)
+    available = samples.now.numbers["memory_available"]
+    return Reading(100 * (1 - available / total), f"of {total / 1e9:.1f} GB")
+
+
+def _disk(samples: Samples) -> Reading:
+    numbers = samples.now.numbers
+    if "disk_used" not in numbers:
+        return Reading(None, host.ELSEWHERE)
+    whole = numbers["disk_used"] + numbers["disk_free"]
+    origin = f"volume of the data directory, {numbers['disk_free'] / 1e9:.1f} GB free"
+    return Reading(100 * numbers["disk_used"] / whole, origin)
+
+
+def _network(samples: Samples) -> Reading:
+    limit = samples.now.numbers.get("network_limit")
+    if not limit:
+        is_here = "cpu_total" in samples.now.numbers
+        return Reading(None, _NO_SPEED if is_here else host.ELSEWHERE)
+    moved = samples.delta("network_bytes", samples.before)
+    if moved is None or samples.before is None:
+        return Reading(None, _SECOND)
+    seconds = samples.seconds(samples.before)
+    share = moved / max(seconds, 0.001) / limit
+    return Reading(100 * share, samples.span(samples.before), seconds)
+
+
+def _longest_query(samples: Samples) -> Reading:
+    if "sessions" in samples.now.problems or "active_queries" in samples.now.problems:
+        return _missing(samples, "active_queries")
+    return Reading(samples.now.numbers["longest_seconds"], "running now")
+
+
+def _dead_rows(samples: Samples) -> Reading:
+    if "bloat" in samples.now.problems:
+        return _missing(samples, "bloat")
+    return Reading(
+        samples.now.numbers["dead_percent"], "by PostgreSQL's estimate, over 1,000 dead rows"
+    )
+
+
+def _missing(samples: Samples, query: str) -> Reading:
+    problems = samples.now.problems
+    return Reading(None, problems.get("sessions") or problems.get(query) or "it was not counted")
+
+
+_MEASURES: Mapping[str, Callable[[Samples], Reading]] = {
+    "api_p50": _latency(0.50),
+    "api_p95": _latency(0.95),
+    "api_p99": _latency(0.99),
+    "error_rate": _error_rate,
+    "uptime": _uptime,
+    "active_users": _active_users,
+    "query_average": _query_average,
+    "query_p95": _query_p95,
+    "connections": _connections,
+    "pool_usage": _pool_usage,
+    "cache_hit": _cache_hit,
+    "deadlocks": _deadlocks,
+    "replication_lag": _replication_lag,
+    "cpu": _ticks("cpu_idle", is_rest=True),
+    "memory": _memory,
+    "disk": _disk,
+    "io_wait": _ticks("cpu_io_wait", is_rest=False),
+    "network": _network,
+    "longest_query": _longest_query,
+    "dead_rows": _dead_rows,
+}

@@ -1,0 +1,163 @@
+"""How long the migration will take, from what a rehearsal into the same target took (operations 1.5).
+
+The duration of the rehearsal, times size now by size then, times the safety factor, which counts once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from migration_assets.loading.staging import identifier
+from migration_assets.model import ENTITIES, TABLES
+from migration_assets.preflight.contents import Content
+from migration_assets.preflight.findings import Area, Finding, megabytes, ok, warning
+from migration_assets.preflight.source import Snapshots
+from migration_assets.preflight.target import is_ours
+from migration_assets.target import bookkeeping
+from migration_assets.target.connection import Connection
+
+SAFETY_FACTOR = 1.5
+
+_WHOLE = """
+    SELECT DISTINCT ON (m.started_at)
+           extract(epoch FROM s.signed_at - m.started_at)::float8,
+           r.documents, r.size, s.signed_at, r.inserted
+    FROM {sign_offs} s
+    CROSS JOIN LATERAL (
+        SELECT started_at FROM {loads} WHERE target_table = {uuid_map}
+        AND finished_at < s.signed_at ORDER BY started_at DESC LIMIT 1) m
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS tables,
+               coalesce(sum(documents) FILTER (WHERE name = ANY({entities})), 0)::bigint AS documents,
+               coalesce(sum(size) FILTER (WHERE name = ANY({entities})), 0)::bigint AS size,
+               coalesce(sum(inserted) FILTER (WHERE name = ANY({entities})), 0)::bigint AS inserted
+        FROM (SELECT DISTINCT ON (target_table) target_table AS name,
+                     (statistics->>'documents')::bigint AS documents,
+                     (statistics->>'size')::bigint AS size,
+                     (statistics->'merged'->>'inserted')::bigint AS inserted
+              FROM {loads} WHERE target_table = ANY({tables})
+              AND started_at >= m.started_at AND finished_at <= s.signed_at
+              ORDER BY target_table, finished_at DESC) each) r
+    WHERE r.tables = {count} AND r.documents > 0
+    ORDER BY m.started_at, s.signed_at
+"""
+"""Runs from the map to the sign-off that loaded every table: how long, how much, when."""
+
+_LOADS = """
+    SELECT coalesce(sum(seconds), 0)::float8, coalesce(sum(documents), 0)::bigint,
+           coalesce(sum(size), 0)::bigint, max(finished_at)
+    FROM (SELECT DISTINCT ON (target_table) finished_at,
+                 (statistics->>'seconds')::float8 AS seconds,
+                 CASE WHEN target_table = ANY({entities})
+                      THEN (statistics->>'documents')::bigint END AS documents,
+                 CASE WHEN target_table = ANY({entities}) THEN (statistics->>'size')::bigint END AS size
+          FROM {loads} WHERE finished_at IS NOT NULL
+          ORDER BY target_table, (statistics->>'seconds')::float8 DESC) each
+"""
+"""The slowest load of every table, added up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What an earlier run took.
+
+    Attributes:
+        seconds: How long it took.
+        documents: Documents of the source then.
+        size: Their size in bytes.
+        ended: When it ended.
+        is_whole: From the map to the sign-off; else the loads alone.
+    """
+
+    seconds: float
+    documents: int
+    size: int
+    ended: dt.datetime
+    is_whole: bool
+
+
+def rehearsal(connection: Connection) -> Rehearsal | None:
+    """Returns what an earlier run into this target took, None where there was none.
+
+    The latest whole run that filled the tables counts; else the latest whole run; else the loads.
+    """
+    if not is_ours(connection):
+        return None
+    names = {
+        "loads": identifier(bookkeeping.loads),
+        "sign_offs": identifier(bookkeeping.sign_offs),
+        "uuid_map": sql.Literal(bookkeeping.uuid_map.name),
+        "entities": sql.Literal(list(ENTITIES)),
+        "tables": sql.Literal(list(TABLES)),
+        "count": sql.Literal(len(TABLES)),
+    }
+    runs = connection.execute(sql.SQL(_WHOLE).format(**names)).fetchall()
+    if runs:
+        filling = [run for run in runs if 2 * run[4] >= run[1]]
+        seconds, documents, size, ended, _ = (filling or runs)[-1]
+        return Rehearsal(seconds, documents, size, ended, is_whole=True)
+    row = connection.execute(sql.SQL(_LOADS).format(**names)).fetchone()
+    if row is None or not row[1]:
+        return None
+    seconds, documents, size, ended = row
+    return Rehearsal(seconds, documents, size, ended, is_whole=False)
+
+
+def expected_seconds(measured: Rehearsal, *, documents: int, size: int) -> float:
+    """Returns how long a run will take: the safety factor counts once.
+
+    Args:
+        measured: What a rehearsal took.
+        documents: Documents of the source now.
+        size: Their size now in bytes; 0 where it is not known. The larger of the two ratios counts.
+    """
+    ratio = documents / measured.documents
+    if measured.size:
+        ratio = max(ratio, size / measured.size)
+    return measured.seconds * ratio * SAFETY_FACTOR
+
+
+def duration(
+    connection: Connection, held: Mapping[str, Content], possible: Snapshots | None
+) -> Iterator[Finding]:
+    """Yields how long the migration will take, and whether a snapshot is kept for so long."""
+    measured = rehearsal(connection)
+    if measured is None:
+        yield warning(
+            Area.DURATION,
+            "no rehearsal into this target yet, so nothing is known",
+            "Run the migration days before; the final run is a small difference then",
+        )
+        return
+    ours = [each for name, each in held.items() if name in ENTITIES]
+    documents, size = sum(each.documents for each in ours), sum(each.size for each in ours)
+    seconds = expected_seconds(measured, documents=documents, size=size)
+    what = (
+        "a whole run" if measured.is_whole else "the loads alone, without checks and constraints,"
+    )
+    yield ok(
+        Area.DURATION,
+        f"about {in_words(seconds)}: {what} took {in_words(measured.seconds)} for "
+        f"{measured.documents:,} documents, {megabytes(measured.size)}, on {measured.ended:%Y-%m-%d}; now "
+        f"{documents:,}, {megabytes(size)}; safety factor {SAFETY_FACTOR:g}",
+        "A run on a target that is filled already takes less",
+    )
+    if possible is not None and possible.history < seconds:
+        yield warning(
+            Area.FREEZE,
+            f"a snapshot is kept for {possible.history:,.0f} s, less than the run may take "
+            f"({in_words(seconds)}): writes must be frozen",
+            "Freeze the writes, or set minSnapshotHistoryWindowInSeconds on the server higher",
+        )
+
+
+def in_words(seconds: float) -> str:
+    """Returns a duration to read: `12 s`, `4 min`, `2 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,144 @@
+"""A finding of the preflight, and the page of them. It holds names, keys and counts, never values."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from pymongo.errors import OperationFailure
+
+from migration_assets.errors import MigrationError
+
+SHOWN = 5
+"""Names that a finding gives; the count is always of all of them."""
+
+_UNAUTHORIZED = 13
+"""MongoDB's code for what a role does not permit."""
+
+
+class Level(enum.StrEnum):
+    """What a finding means."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """The migration can start; somebody should know."""
+    ERROR = "error"
+    """It would fail, or not be what was asked for: it is not started."""
+
+
+class Area(enum.StrEnum):
+    """What a finding is about, in the order of the page."""
+
+    SOURCE = "source server"
+    SOURCE_ACCESS = "source access"
+    COLLECTIONS = "collections"
+    FIELDS = "fields"
+    FREEZE = "write freeze"
+    TARGET = "target server"
+    TARGET_ACCESS = "target access"
+    CONTENT = "target content"
+    SPACE = "target space"
+    DURATION = "duration"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the operator should know before the start.
+
+    Attributes:
+        area: What it is about.
+        level: What it means.
+        what: What was found, in words and counts.
+        next_step: What to do about it; empty where there is nothing to do.
+    """
+
+    area: Area
+    level: Level
+    what: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All findings of a preflight."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What the migration would fail on."""
+        return [each for each in self.findings if each.level is Level.ERROR]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """What somebody should know."""
+        return [each for each in self.findings if each.level is Level.WARNING]
+
+    def summary(self) -> str:
+        """Returns the page in one line."""
+        said = [
+            f"{counted(len(found), word)} ({', '.join(dict.fromkeys(each.area for each in found))})"
+            for found, word in ((self.errors, "error"), (self.warnings, "warning"))
+            if found
+        ]
+        return ", ".join(said) or f"all {len(self.findings)} findings are ok"
+
+
+def ok(area: Area, what: str, next_step: str = "") -> Finding:
+    """Returns a finding of something that is as it should be."""
+    return Finding(area, Level.OK, what, next_step)
+
+
+def warning(area: Area, what: str, next_step: str) -> Finding:
+    """Returns a finding that somebody should know."""
+    return Finding(area, Level.WARNING, what, next_step)
+
+
+def error(area: Area, what: str, next_step: str) -> Finding:
+    """Returns a finding that the migration would fail on."""
+    return Finding(area, Level.ERROR, what, next_step)
+
+
+def unusable(area: Area, cause: MigrationError) -> Finding:
+    """Returns the finding that a database cannot be used at all."""
+    return error(area, f"{cause.where}: {cause.what}", cause.next_step)
+
+
+def where_permitted(area: Area, work: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Returns the findings of some work, or that the user may not look.
+
+    Any other error of a driver is left to the caller: the database cannot be used then.
+    """
+    try:
+        return list(work())
+    except OperationFailure as refusal:
+        if refusal.code != _UNAUTHORIZED:
+            raise
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+    return [
+        warning(
+            area,
+            "could not be examined: the user may not look",
+            "Give the rights of sql/roles/, or have the administrator look",
+        )
+    ]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Returns names with commas between, the first few of them."""
+    every = list(names)
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def megabytes(size: float) -> str:
+    """Returns bytes in a unit to read: MB, or GB above 10,000 MB."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e10 else f"{size / 1e6:,.1f} MB"

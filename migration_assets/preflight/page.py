@@ -1,0 +1,96 @@
+"""The page: all findings on both databases, in order. It reads, and changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+
+from migration_assets.errors import MigrationError
+from migration_assets.preflight import source as on_source
+from migration_assets.preflight import target as on_target
+from migration_assets.preflight.contents import Content, contents
+from migration_assets.preflight.duration import duration
+from migration_assets.preflight.findings import Area, Finding, Page, unusable, where_permitted
+from migration_assets.preflight.source import Snapshots
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
+
+OBSERVED_SECONDS = 1.0
+"""How long the collections are watched for writes, at least."""
+
+OpenSource = Callable[[], AbstractContextManager[SourceDatabase]]
+OpenTarget = Callable[[], AbstractContextManager[Connection]]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the findings on the source tell those on the target."""
+
+    held: dict[str, Content] = field(default_factory=dict)
+    snapshots: Snapshots | None = None
+
+
+def examine(
+    open_source: OpenSource,
+    open_target: OpenTarget,
+    *,
+    observed_seconds: float = OBSERVED_SECONDS,
+) -> Page:
+    """Returns the findings on both databases; one that cannot be used is itself a finding.
+
+    Args:
+        open_source: Opens the source.
+        open_target: Opens the target.
+        observed_seconds: How long to watch for writes, at least, in seconds.
+    """
+    found: list[Finding] = []
+    known = _Known()
+    try:
+        with open_source() as source:
+            _examine_source(source, known, found, observed_seconds)
+    except MigrationError as cause:
+        found.append(unusable(Area.SOURCE, cause))
+    try:
+        with open_target() as connection:
+            _examine_target(connection, known, found)
+    except MigrationError as cause:
+        found.append(unusable(Area.TARGET, cause))
+    order = list(Area)
+    return Page(sorted(found, key=lambda each: order.index(each.area)))
+
+
+def _examine_source(
+    source: SourceDatabase, known: _Known, found: list[Finding], observed_seconds: float
+) -> None:
+    started = time.monotonic()
+    before = known.held = contents(source)
+    known.snapshots = on_source.snapshots(source)
+    for area, work in (
+        (Area.SOURCE, partial(on_source.version, source)),
+        (Area.SOURCE_ACCESS, partial(on_source.reading, source)),
+        (Area.SOURCE_ACCESS, partial(on_source.writing, source)),
+        (Area.COLLECTIONS, partial(on_source.collections, source, before)),
+        (Area.FIELDS, partial(on_source.unknown_fields, source, before)),
+        (Area.FREEZE, partial(on_source.freeze, known.snapshots)),
+    ):
+        found += where_permitted(area, work)
+    time.sleep(max(0.0, observed_seconds - (time.monotonic() - started)))
+    after = contents(source)
+    found += on_source.writes(before, after, time.monotonic() - started)
+
+
+def _examine_target(connection: Connection, known: _Known, found: list[Finding]) -> None:
+    for area, work in (
+        (Area.TARGET, partial(on_target.version, connection)),
+        (Area.TARGET, partial(on_target.settings, connection)),
+        (Area.TARGET, partial(on_target.time_zone, connection)),
+        (Area.TARGET_ACCESS, partial(on_target.rights, connection)),
+        (Area.TARGET, partial(on_target.extensions, connection)),
+        (Area.CONTENT, partial(on_target.content, connection)),
+        (Area.SPACE, partial(on_target.space, connection, known.held)),
+        (Area.DURATION, partial(duration, connection, known.held, known.snapshots)),
+    ):
+        found += where_permitted(area, work)

@@ -1,0 +1,351 @@
+"""Findings about the source: its version, what the user may do, what stands in it, and who writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pymongo.errors import ExecutionTimeout, OperationFailure
+
+from migration_assets.model import ENTITIES, fields
+from migration_assets.preflight.contents import Content, collection_types, written_between
+from migration_assets.preflight.findings import (
+    Area,
+    Finding,
+    counted,
+    error,
+    listed,
+    megabytes,
+    ok,
+    warning,
+)
+from migration_assets.source.connection import OLDEST_MAJOR, SourceDatabase
+
+NEWEST_MAJOR = 8
+"""The newest MongoDB that the project is made for (section 11)."""
+
+SAMPLED_DOCUMENTS = 1000
+SAMPLED_BYTES = 32 * 1024 * 1024
+"""Bounds of the sample of a collection, so that one of 15 MB documents costs no more than another."""
+
+SAMPLE_MILLISECONDS = 10_000
+
+DEFAULT_HISTORY = 300.0
+"""Seconds for which MongoDB keeps snapshots where nobody has set it otherwise."""
+
+WRITING = frozenset(
+    {
+        "bypassDocumentValidation",
+        "collMod",
+        "convertToCapped",
+        "createCollection",
+        "createIndex",
+        "dropCollection",
+        "dropDatabase",
+        "dropIndex",
+        "insert",
+        "remove",
+        "renameCollectionSameDB",
+        "update",
+    }
+)
+"""Actions of MongoDB's privileges that change a database."""
+
+FREEZE = (
+    "Stop the application, or take away its user's right to write, before the run that counts and until "
+    "the sign-off: a write after its collection was read makes the sign-off a NO-GO"
+)
+
+
+def version(source: SourceDatabase) -> Iterator[Finding]:
+    """Yields whether the server's version is one that the project is made for."""
+    found = str(source.client.server_info()["version"])
+    if int(found.split(".", maxsplit=1)[0]) <= NEWEST_MAJOR:
+        yield ok(Area.SOURCE, f"MongoDB {found}")
+        return
+    yield warning(
+        Area.SOURCE,
+        f"MongoDB {found} is newer than {NEWEST_MAJOR}, the newest that was tried "
+        f"({OLDEST_MAJOR} to {NEWEST_MAJOR})",
+        "Rehearse and look at the checks, or restore a dump into an older server",
+    )
+
+
+def reading(source: SourceDatabase) -> Iterator[Finding]:
+    """Yields whether every collection can be read, by reading one `_id` of each."""
+    names = sorted({*collection_types(source), *ENTITIES})
+    refused = [name for name in names if not _is_readable(source, name)]
+    if refused:
+        yield error(
+            Area.SOURCE_ACCESS,
+            f"{counted(len(refused), 'collection')} cannot be read: {listed(refused)}",
+            "Give the user the role `read` on the whole database (sql/roles/mongodb.js)",
+        )
+    else:
+        yield ok(Area.SOURCE_ACCESS, "every collection can be read")
+
+
+def _is_readable(source: SourceDatabase, collection: str) -> bool:
+    try:
+        source[collection].find_one({}, {"_id": 1})
+    except OperationFailure:
+        return False
+    return True
+
+
+def writing(source: SourceDatabase) -> Iterator[Finding]:
+    """Yields whether the user could write, which the migration never does."""
+    status = source.command("connectionStatus", showPrivileges=True)["authInfo"]
+    if not status["authenticatedUsers"]:
+        yield warning(
+            Area.SOURCE_ACCESS,
+            "the server asks nobody to log in, so whoever reaches it can write to it",
+            "Give the server access control, and the migration a user with the role `read` "
+            "(sql/roles/mongodb.js)",
+        )
+        return
+    actions = writing_actions(status["authenticatedUserPrivileges"], source.name)
+    if actions:
+        yield warning(
+            Area.SOURCE_ACCESS,
+            f"the user may write to the database ({listed(sorted(actions))})",
+            "The role `read` suffices; make such a user with sql/roles/mongodb.js",
+        )
+    else:
+        yield ok(Area.SOURCE_ACCESS, "the user may read and not write")
+
+
+def writing_actions(privileges: Iterable[Mapping[str, Any]], database: str) -> frozenset[str]:
+    """Returns what privileges permit that changes a database.
+
+    Args:
+        privileges: As `connectionStatus` with `showPrivileges` gives them.
+        database: Name of the database.
+    """
+    found: set[str] = set()
+    for privilege in privileges:
+        resource = privilege["resource"]
+        is_ours = resource.get("db") in ("", database) and not str(
+            resource.get("collection", "")
+        ).startswith("system.")
+        if is_ours or resource.get("anyResource"):
+            found.update(privilege["actions"])
+    return frozenset(found & WRITING)
+
+
+def collections(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+    """Yields what there is, what is missing, and what the model does not know."""
+    documents = sum(each.documents for each in held.values())
+    size = sum(each.size for each in held.values())
+    missing = [name for name in ENTITIES if name not in held]
+    if len(missing) == len(ENTITIES):
+        yield error(
+            Area.COLLECTIONS,
+            f"the database {source.name} has none of the {len(ENTITIES)} collections of the model",
+            "Check the name of the database at the end of the URL",
+        )
+        return
+    yield ok(
+        Area.COLLECTIONS,
+        f"{len(ENTITIES) - len(missing)} of {len(ENTITIES)} collections; {counted(documents, 'document')}, "
+        f"{megabytes(size)}, in all",
+    )
+    if missing:
+        yield warning(
+            Area.COLLECTIONS,
+            f"{counted(len(missing), 'collection')} of the model missing: {listed(missing)}",
+            "Their tables stay empty: right where the application never used them, else check the "
+            "database and the URL",
+        )
+    unknown = [f"{name} ({held[name].documents:,})" for name in held if name not in ENTITIES]
+    if unknown:
+        yield warning(
+            Area.COLLECTIONS,
+            f"{counted(len(unknown), 'collection')} with documents that the model does not know: "
+            f"{listed(unknown)}",
+            "Their documents are kept whole in migration.unmapped_fields; add them to the model where "
+            "the application needs them",
+        )
+    yield from _other_types(source)
+
+
+def _other_types(source: SourceDatabase) -> Iterator[Finding]:
+    types = collection_types(source)
+    views = [name for name, type_ in types.items() if type_ == "view"]
+    series = [name for name, type_ in types.items() if type_ == "timeseries"]
+    of_model = [name for name in (*views, *series) if name in ENTITIES]
+    if of_model:
+        yield error(
+            Area.COLLECTIONS,
+            f"views or time series stand where the model has collections: {listed(of_model)}",
+            "Migrate from the database that holds the documents themselves",
+        )
+    if views:
+        yield ok(
+            Area.COLLECTIONS, f"{counted(len(views), 'view')}, which hold no documents of their own"
+        )
+    if series:
+        yield warning(
+            Area.COLLECTIONS,
+            f"{counted(len(series), 'time series')} that the migration does not read: {listed(series)}",
+            "Copy what they hold by other means",
+        )
+
+
+def unknown_fields(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+    """Yields the fields that the model does not know, as far as a sample of each collection shows them."""
+    sampled, unsampled, found = 0, [], False
+    for name, table in ENTITIES.items():
+        if name not in held:
+            continue
+        try:
+            documents, seen = sampled_fields(source, name, held[name])
+        except ExecutionTimeout:
+            unsampled.append(name)
+            continue
+        sampled += documents
+        unknown = sorted(set(seen) - fields(table))
+        if unknown:
+            found = True
+            names = [f"{each} ({seen[each]:,})" for each in unknown]
+            yield _unknown(name, names, _sample(documents, held[name].documents))
+    if not found:
+        every = sum(held[name].documents for name in ENTITIES if name in held)
+        yield ok(Area.FIELDS, f"the model knows every field in {_sample(sampled, every)}")
+    if unsampled:
+        yield warning(
+            Area.FIELDS,
+            f"no sample within {SAMPLE_MILLISECONDS // 1000} s of {listed(unsampled)}",
+            "Nothing to do: fields that the model does not know are kept and reported by the load",
+        )
+
+
+def _sample(looked_at: int, documents: int) -> str:
+    if looked_at >= documents:
+        return f"all {counted(documents, 'document')}"
+    return f"a sample of {looked_at:,} of {counted(documents, 'document')}"
+
+
+def _unknown(collection: str, names: list[str], sample: str) -> Finding:
+    return warning(
+        Area.FIELDS,
+        f"{collection}: {counted(len(names), 'field')} that the model does not know, in {sample}: "
+        f"{listed(names)}",
+        "They are kept in migration.unmapped_fields; add a column where the application needs them",
+    )
+
+
+def sampled_fields(
+    source: SourceDatabase, collection: str, held: Content
+) -> tuple[int, dict[str, int]]:
+    """Returns how many documents were looked at, and in how many of them each field stands.
+
+    The server takes the sample and counts; no value leaves it.
+
+    Raises:
+        ExecutionTimeout: It took too long.
+    """
+    wanted = sample_size(held)
+    some: Mapping[str, Any] = (
+        {"$limit": wanted} if held.documents <= wanted else {"$sample": {"size": wanted}}
+    )
+    names = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}
+    pipeline: list[Mapping[str, Any]] = [
+        some,
+        {"$project": {"_id": 0, "name": names}},
+        {"$unwind": "$name"},
+        {"$group": {"_id": "$name", "documents": {"$sum": 1}}},
+    ]
+    cursor = source[collection].aggregate(pipeline, maxTimeMS=SAMPLE_MILLISECONDS)
+    seen = {str(each["_id"]): int(each["documents"]) for each in cursor}
+    return seen.get("_id", 0), seen
+
+
+def sample_size(held: Content) -> int:
+    """Returns how many documents of a collection are looked at, bounded in number and in bytes."""
+    average = max(1, held.size // max(1, held.documents))
+    return max(1, min(SAMPLED_DOCUMENTS, SAMPLED_BYTES // average))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Whether all tables can be read at one point in time.
+
+    Attributes:
+        are_possible: A read at a snapshot was tried and went well.
+        history: For how many seconds the server keeps a snapshot.
+        is_known: The user may read that setting; else it is MongoDB's default.
+    """
+
+    are_possible: bool
+    history: float = DEFAULT_HISTORY
+    is_known: bool = False
+
+
+def snapshots(source: SourceDatabase) -> Snapshots | None:
+    """Returns what the server can do for reads at one point in time; None on a standalone server."""
+    hello = source.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        return None
+    setting = _history(source)
+    found = partial(Snapshots, history=setting or DEFAULT_HISTORY, is_known=setting is not None)
+    try:
+        with source.client.start_session(snapshot=True) as session:
+            source[next(iter(ENTITIES))].find_one({}, {"_id": 1}, session=session)
+    except OperationFailure:
+        return found(are_possible=False)
+    return found(are_possible=True)
+
+
+def _history(source: SourceDatabase) -> float | None:
+    name = "minSnapshotHistoryWindowInSeconds"
+    try:
+        return float(source.client.admin.command({"getParameter": 1, name: 1})[name])
+    except OperationFailure:
+        return None
+
+
+def freeze(possible: Snapshots | None) -> Iterator[Finding]:
+    """Yields whether writes must be frozen for the tables to be of one point in time."""
+    if possible is None:
+        yield warning(
+            Area.FREEZE,
+            "a standalone server cannot be read at one point in time: writes must be frozen",
+            FREEZE,
+        )
+        return
+    origin = (
+        "as set" if possible.is_known else "MongoDB's default; the user may not read the setting"
+    )
+    said = f"kept for {possible.history:,.0f} s ({origin}: minSnapshotHistoryWindowInSeconds)"
+    if possible.are_possible:
+        yield ok(Area.FREEZE, f"snapshot reads are possible; a snapshot is {said}", FREEZE)
+    else:
+        yield warning(
+            Area.FREEZE,
+            f"the server refuses snapshot reads, though a snapshot is {said}: writes must be frozen",
+            FREEZE,
+        )
+
+
+def writes(
+    before: Mapping[str, Content], after: Mapping[str, Content], seconds: float
+) -> Iterator[Finding]:
+    """Yields whether somebody wrote between two looks at the collections."""
+    within = f"within {seconds:.1f} s"
+    written = written_between(before, after)
+    if written:
+        yield warning(
+            Area.FREEZE,
+            f"{counted(len(written), 'collection')} written to {within}: {listed(written)}",
+            FREEZE,
+        )
+    elif any(each.writes is None for each in after.values()):
+        yield ok(
+            Area.FREEZE,
+            f"no count of documents changed {within}; updates cannot be seen by this user",
+        )
+    else:
+        yield ok(Area.FREEZE, f"nobody wrote {within}, which is no proof that nobody will")

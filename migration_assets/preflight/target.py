@@ -1,0 +1,253 @@
+"""Findings about the target: version, settings, what the role may do, what stands in it, free space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from migration_assets.errors import TargetError
+from migration_assets.model import TABLES
+from migration_assets.model.search import EXTENSIONS
+from migration_assets.preflight.contents import Content
+from migration_assets.preflight.findings import (
+    Area,
+    Finding,
+    counted,
+    error,
+    listed,
+    megabytes,
+    ok,
+    warning,
+)
+from migration_assets.preflight.space import free_bytes
+from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
+from migration_assets.target.catalog import differences
+from migration_assets.target.connection import OLDEST_VERSION, Connection
+from migration_assets.target.schema import require_own_target
+
+NEWEST_MAJOR = 18
+"""The newest PostgreSQL that the project is made for (section 11)."""
+
+SPACE_FACTOR = 3
+"""Free space for each byte of BSON: rows, their staged copy, indexes and WAL (operations 1.2, 2.1)."""
+
+_UTC = frozenset({"UTC", "UCT", "GMT", "ZULU", "UNIVERSAL", "GREENWICH"})
+
+_RIGHTS = """
+    SELECT rolsuper,
+           has_database_privilege(current_database(), 'CREATE'),
+           has_database_privilege(current_database(), 'TEMPORARY'),
+           has_schema_privilege('public', 'CREATE')
+    FROM pg_roles WHERE rolname = current_user
+"""
+
+_NOT_OWNED = """
+    SELECT n.nspname || '.' || c.relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT pg_has_role(c.relowner, 'USAGE')
+      AND (n.nspname IN (%s, %s) OR n.nspname = 'public' AND c.relname = ANY(%s))
+    UNION ALL
+    SELECT 'schema ' || nspname FROM pg_namespace
+    WHERE nspname IN (%s, %s) AND NOT has_schema_privilege(oid, 'CREATE')
+    ORDER BY 1
+"""
+
+_EXTENSIONS = """
+    SELECT e.name, e.installed_version IS NOT NULL,
+           EXISTS (SELECT FROM pg_available_extension_versions v WHERE v.name = e.name
+                   AND v.version = e.default_version AND (v.trusted OR NOT v.superuser))
+    FROM pg_available_extensions e WHERE e.name = ANY(%s)
+"""
+
+
+def version(connection: Connection) -> Iterator[Finding]:
+    """Yields whether the server's version is one that the project is made for."""
+    major = connection.info.server_version // 10_000
+    said = connection.info.parameter_status("server_version")
+    if major <= NEWEST_MAJOR:
+        yield ok(Area.TARGET, f"PostgreSQL {said}")
+    else:
+        yield warning(
+            Area.TARGET,
+            f"PostgreSQL {said} is newer than {NEWEST_MAJOR}, the newest that was tried "
+            f"({OLDEST_VERSION // 10_000} to {NEWEST_MAJOR})",
+            "Rehearse and look at the checks, or use an older server",
+        )
+
+
+def settings(connection: Connection) -> Iterator[Finding]:
+    """Yields whether the database takes writes, and every text."""
+    found = connection.execute(
+        "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, "
+        "current_setting('server_encoding')"
+    ).fetchone()
+    assert found is not None
+    is_standby, is_read_only, encoding = found
+    if is_standby or is_read_only:
+        yield error(
+            Area.TARGET,
+            "the server is a standby" if is_standby else "transactions are read-only by default",
+            "Give the primary server"
+            if is_standby
+            else "ALTER DATABASE … SET default_transaction_read_only = off, or of the role",
+        )
+    if encoding == "UTF8":
+        yield ok(Area.TARGET, "encoding UTF8")
+    else:
+        yield error(
+            Area.TARGET,
+            f"the database's encoding is {encoding}, which cannot hold every text",
+            "Create the database with ENCODING 'UTF8' TEMPLATE template0",
+        )
+
+
+def time_zone(connection: Connection) -> Iterator[Finding]:
+    """Yields whether sessions of the application get UTC: CURRENT_TIMESTAMP is a default of columns.
+
+    Our own sessions are always UTC, so one is opened that sets nothing.
+    """
+    parameters = {**connection.info.get_parameters(), "options": ""}
+    url = make_conninfo("", password=connection.info.password, **parameters)
+    with psycopg.connect(url) as plain:
+        found = plain.info.parameter_status("TimeZone") or "unknown"
+    if found.upper().removeprefix("ETC/") in _UTC:
+        yield ok(Area.TARGET, f"time zone {found}")
+    else:
+        yield warning(
+            Area.TARGET,
+            f"sessions get the time zone {found}; the columns hold UTC, and the application's defaults "
+            "would write local time into them",
+            f"ALTER DATABASE \"{connection.info.dbname}\" SET timezone = 'UTC'",
+        )
+
+
+def rights(connection: Connection) -> Iterator[Finding]:
+    """Yields whether the role may create what the migration creates, and owns what there is of it."""
+    row = connection.execute(_RIGHTS).fetchone()
+    assert row is not None
+    is_superuser, schemas, temporary, public = row
+    lacking = [
+        name
+        for name, has in (
+            ("CREATE on the database", schemas or _schemas_exist(connection)),
+            ("TEMPORARY on the database", temporary),
+            ("CREATE on the schema public", public),
+        )
+        if not has
+    ]
+    next_step = "Let the role own the database (sql/roles/postgres.sql)"
+    if lacking:
+        yield error(Area.TARGET_ACCESS, f"the role lacks {', '.join(lacking)}", next_step)
+    ours = (SCHEMA, STAGING_SCHEMA)
+    not_owned = [
+        name for (name,) in connection.execute(_NOT_OWNED, [*ours, list(TABLES), *ours]).fetchall()
+    ]
+    if not_owned:
+        yield error(
+            Area.TARGET_ACCESS,
+            f"{counted(len(not_owned), 'table')} or schemas belong to another role: {listed(not_owned)}",
+            "Run as the role that migrated before, or REASSIGN OWNED BY it TO this one",
+        )
+    if lacking or not_owned:
+        return
+    if is_superuser:
+        yield ok(
+            Area.TARGET_ACCESS,
+            "the role may do everything: it is a superuser",
+            "A role that owns the database suffices (sql/roles/postgres.sql)",
+        )
+    else:
+        yield ok(Area.TARGET_ACCESS, "the role may create schemas, tables and types")
+
+
+def _schemas_exist(connection: Connection) -> bool:
+    found = connection.execute(
+        "SELECT count(*) FROM pg_namespace WHERE nspname IN (%s, %s)", [SCHEMA, STAGING_SCHEMA]
+    ).fetchone()
+    return found == (2,)
+
+
+def extensions(connection: Connection) -> Iterator[Finding]:
+    """Yields the extensions that will be missing: the application uses them later."""
+    row = connection.execute(_RIGHTS).fetchone()
+    assert row is not None
+    is_superuser, may_create, *_ = row
+    available = {
+        name: is_installed or is_superuser or (may_create and is_trusted)
+        for name, is_installed, is_trusted in connection.execute(_EXTENSIONS, [list(EXTENSIONS)])
+    }
+    unavailable = [name for name in EXTENSIONS if name not in available]
+    forbidden = [name for name, can in available.items() if not can]
+    if unavailable:
+        yield warning(
+            Area.TARGET,
+            f"the server does not have the extensions {listed(unavailable)}",
+            "Install their packages on the server where the application needs them; the migration does not",
+        )
+    if forbidden:
+        yield warning(
+            Area.TARGET_ACCESS,
+            f"the role may not create the extensions {listed(forbidden)}",
+            "Have a superuser create them (sql/roles/postgres.sql); the migration goes on without them",
+        )
+    if not unavailable and not forbidden:
+        yield ok(Area.TARGET, f"extensions {', '.join(EXTENSIONS)}")
+
+
+def content(connection: Connection) -> Iterator[Finding]:
+    """Yields whether the database is empty, or ours and as the model has it."""
+    try:
+        require_own_target(connection)
+    except TargetError as refusal:
+        yield error(Area.CONTENT, refusal.what, refusal.next_step)
+        return
+    if not is_ours(connection):
+        yield ok(Area.CONTENT, "the database is empty")
+        return
+    found = differences(connection)
+    if found:
+        yield error(
+            Area.CONTENT,
+            f"the tables differ from the model: {listed(found)}",
+            "Migrate into an empty database, or put the tables right",
+        )
+    else:
+        yield ok(
+            Area.CONTENT,
+            "the database was migrated to before; the run brings it up to date with the source",
+        )
+
+
+def is_ours(connection: Connection) -> bool:
+    """Tells whether the database carries the bookkeeping of this project."""
+    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
+    return found != (None,)
+
+
+def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[Finding]:
+    """Yields whether the target has space for the source, where that can be known."""
+    size = sum(each.size for each in held.values())
+    row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    used = int(row[0]) if row is not None and is_ours(connection) else 0
+    # What an earlier run has filled is not needed a second time, but the staged copy is.
+    needed = max(SPACE_FACTOR * size - used, size)
+    said = (
+        f"needed are about {megabytes(needed)} ({SPACE_FACTOR} times {megabytes(size)} of documents"
+    )
+    said += f", less {megabytes(used)} of an earlier run)" if used else ")"
+    free = free_bytes(connection)
+    if free is None:
+        yield warning(
+            Area.SPACE,
+            f"the free space cannot be known with these rights; {said}",
+            "Look on the server with `df -h` at the data directory",
+        )
+    elif free >= needed:
+        yield ok(Area.SPACE, f"{megabytes(free)} are free; {said}")
+    else:
+        level = error if free + used < size else warning
+        yield level(
+            Area.SPACE, f"only {megabytes(free)} are free; {said}", "Give the server more space"
+        )

@@ -1,0 +1,303 @@
+"""Applying an export to MongoDB: looked at as a whole first, then written in bulk.
+
+An operation has been applied already, can be applied, or is in conflict: the document is not what it was
+when it was migrated. So an export can be applied again, after an interruption too, and changes
+nothing more; and what somebody else has written in the meantime is never overwritten.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.write_concern import WriteConcern
+
+from migration_assets.errors import SourceError
+from migration_assets.identity import canonical, source_id
+from migration_assets.loading.load import silent
+from migration_assets.rollback.files import Manifest, Written, operations
+from migration_assets.rollback.operations import (
+    Delete,
+    Insert,
+    Operation,
+    Pairs,
+    Update,
+    kind_of,
+    picked,
+    same,
+)
+from migration_assets.source.connection import Document, SourceDatabase
+
+SHOWN = 20
+"""Conflicts that are kept to be shown; all are counted."""
+
+_CHUNK = 200
+_DURABLE = WriteConcern(w="majority", j=True)
+_DUPLICATE_KEY = 11000
+_ORDER: tuple[tuple[type[Operation], ...], ...] = ((Delete,), (Update,), (Insert,), (Pairs,))
+"""What goes first makes room for what comes: a unique value that a later operation takes."""
+
+_Write = InsertOne[Document] | UpdateOne | DeleteOne
+
+
+class State(enum.Enum):
+    """How an operation stands to the document as it is now."""
+
+    PENDING = "can be applied"
+    DONE = "has been applied"
+    CONFLICT = "is in conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An operation that would overwrite what somebody else has written.
+
+    Attributes:
+        collection: The collection.
+        source_id: The `_id` of the document as text.
+        what: What is in the way, without values.
+    """
+
+    collection: str
+    source_id: str
+    what: str
+
+
+@dataclass(slots=True)
+class Applied:
+    """What applying an export came to, in operations.
+
+    Attributes:
+        pending: Operations that can be applied; after applying, those that were.
+        done: Operations that had been applied before.
+        conflicts: Operations that are in conflict.
+        examples: Some of the conflicts.
+    """
+
+    pending: Counter[str] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    conflicts: int = 0
+    examples: list[Conflict] = field(default_factory=list)
+
+    def conflict(self, found: Conflict) -> None:
+        """Counts a conflict."""
+        self.conflicts += 1
+        if len(self.examples) < SHOWN:
+            self.examples.append(found)
+
+
+def apply_gained(
+    directory: Path,
+    manifest: Manifest,
+    database: SourceDatabase,
+    *,
+    write: bool,
+    say: Callable[[str], None] = silent,
+) -> Applied:
+    """Applies an export, or looks at what it would do.
+
+    Args:
+        directory: The export.
+        manifest: Its manifest, as ``read_manifest`` returns it.
+        database: The MongoDB database that it is brought into.
+        write: Whether anything is written; operations in conflict are left out.
+        say: Is told which collection it is at.
+
+    Raises:
+        MigrationError: A file cannot be read.
+    """
+    applied = Applied()
+    for kinds in _ORDER:
+        for name, written in manifest.collections.items():
+            wanted = [each for each in kinds if written.operations.get(_name(each))]
+            if not wanted:
+                continue
+            say(f"{'writing' if write else 'looking at'} {name}")
+            step = _Step(name, database, applied, write)
+            for chunk in _chunks(directory, written, kinds):
+                step.take(chunk)
+    return applied
+
+
+def state_of(operation: Operation, current: Document | None) -> tuple[State, str]:
+    """Returns how an operation stands to a document, with what is in the way.
+
+    Args:
+        operation: The operation.
+        current: The document as it is now, None where there is none.
+    """
+    match operation:
+        case Insert():
+            return _insert_state(operation, current)
+        case Delete():
+            return _delete_state(operation, current)
+        case Update():
+            return _update_state(operation, current)
+        case Pairs():
+            return _pairs_state(operation, current)
+
+
+def _insert_state(operation: Insert, current: Document | None) -> tuple[State, str]:
+    if current is None:
+        return State.PENDING, ""
+    if same(current, operation.document):
+        return State.DONE, ""
+    return State.CONFLICT, "another document has its _id, or it was changed after it was applied"
+
+
+def _delete_state(operation: Delete, current: Document | None) -> tuple[State, str]:
+    if current is None:
+        return State.DONE, ""
+    if same(current, operation.before):
+        return State.PENDING, ""
+    names = _differing(current, operation.before)
+    return State.CONFLICT, f"changed since the migration: {', '.join(names)}"
+
+
+def _update_state(operation: Update, current: Document | None) -> tuple[State, str]:
+    if current is None:
+        return State.CONFLICT, "the document is gone"
+    found = picked(current, operation.touched)
+    if not _differing(found, operation.set):
+        return State.DONE, ""
+    names = _differing(found, operation.before)
+    if not names:
+        return State.PENDING, ""
+    return State.CONFLICT, f"changed since the migration: {', '.join(names)}"
+
+
+def _pairs_state(operation: Pairs, current: Document | None) -> tuple[State, str]:
+    if current is None:
+        return State.CONFLICT, "the document is gone"
+    held = current.get(operation.field, [])
+    if not isinstance(held, list):
+        return State.CONFLICT, f"changed since the migration: {operation.field}"
+    forms = {canonical(each) for each in held}
+    is_added = forms.issuperset(map(canonical, operation.add))
+    is_pulled = forms.isdisjoint(map(canonical, operation.pull))
+    return (State.DONE if is_added and is_pulled else State.PENDING), ""
+
+
+def _differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+    """Returns the fields in which two documents differ, in order of their names."""
+    return sorted(
+        name
+        for name in left.keys() | right.keys()
+        if name not in left or name not in right or not same(left[name], right[name])
+    )
+
+
+def _writes(operation: Operation) -> Iterator[_Write]:
+    """Yields what is written for an operation."""
+    match operation:
+        case Insert():
+            yield InsertOne(operation.document)
+        case Delete():
+            yield DeleteOne({"_id": operation.identifier})
+        case Update():
+            yield UpdateOne({"_id": operation.identifier}, _changes(operation))
+        case Pairs():
+            # One update cannot pull from an array and add to it.
+            if operation.pull:
+                pull = {"$pull": {operation.field: {"$in": list(operation.pull)}}}
+                yield UpdateOne({"_id": operation.identifier}, pull)
+            if operation.add:
+                add = {"$addToSet": {operation.field: {"$each": list(operation.add)}}}
+                yield UpdateOne({"_id": operation.identifier}, add)
+
+
+def _changes(operation: Update) -> Document:
+    changes: Document = {}
+    if operation.set:
+        changes["$set"] = operation.set
+    if operation.unset:
+        changes["$unset"] = dict.fromkeys(operation.unset, "")
+    return changes
+
+
+@dataclass(slots=True)
+class _Step:
+    """One kind of operations on one collection."""
+
+    name: str
+    database: SourceDatabase
+    applied: Applied
+    write: bool
+
+    def take(self, chunk: Sequence[Operation]) -> None:
+        ids = [each.identifier for each in chunk]
+        found = self.database[self.name].find({"_id": {"$in": ids}})
+        current = {canonical(each["_id"]): each for each in found}
+        pending: list[Operation] = []
+        for operation in chunk:
+            state, what = state_of(operation, current.get(canonical(operation.identifier)))
+            if state is State.DONE:
+                self.applied.done[kind_of(operation)] += 1
+            elif state is State.CONFLICT:
+                self._conflict(operation, what)
+            else:
+                pending.append(operation)
+        failed = self._written(pending) if self.write and pending else set()
+        for number, operation in enumerate(pending):
+            if number not in failed:
+                self.applied.pending[kind_of(operation)] += 1
+
+    def _written(self, pending: Sequence[Operation]) -> set[int]:
+        """Writes operations; returns which of them MongoDB refused."""
+        owners: list[int] = []
+        writes: list[_Write] = []
+        for number, operation in enumerate(pending):
+            for each in _writes(operation):
+                owners.append(number)
+                writes.append(each)
+        collection = self.database.get_collection(self.name, write_concern=_DURABLE)
+        try:
+            collection.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            refused = error.details.get("writeErrors", [])
+            if not refused or error.details.get("writeConcernErrors"):
+                raise self._not_written(error.code) from None
+            # The driver's own message quotes values.
+            for each in refused:
+                self._conflict(pending[owners[each["index"]]], _refusal(each["code"]))
+            return {owners[each["index"]] for each in refused}
+        except OperationFailure as error:
+            raise self._not_written(error.code) from None
+        return set()
+
+    def _not_written(self, code: int | None) -> SourceError:
+        # The server's own message quotes the command, and with it values.
+        return SourceError(
+            f"MongoDB did not write (code {code})",
+            where=f"collection {self.database.name}.{self.name}",
+            next_step="Check that the user has the role readWrite on it and that a majority of the "
+            "replica set runs, then apply again: what was applied stays and is recognized",
+        )
+
+    def _conflict(self, operation: Operation, what: str) -> None:
+        self.applied.conflict(Conflict(self.name, source_id(operation.identifier), what))
+
+
+def _refusal(code: int) -> str:
+    if code == _DUPLICATE_KEY:
+        return "another document has a value that a unique index allows once"
+    return f"MongoDB refused it (code {code})"
+
+
+def _name(kind: type[Operation]) -> str:
+    return kind.__name__.lower()
+
+
+def _chunks(
+    directory: Path, written: Written, kinds: tuple[type[Operation], ...]
+) -> Iterator[list[Operation]]:
+    wanted = (each for each in operations(directory, written) if isinstance(each, kinds))
+    while chunk := list(islice(wanted, _CHUNK)):
+        yield chunk

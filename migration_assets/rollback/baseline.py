@@ -1,0 +1,180 @@
+"""The baseline: what the source's documents convert to, staged beside the target's tables.
+
+It is made by the loader's own conversion, batch by batch, into temporary tables of the session, so that
+memory stays flat and nothing is left when the session ends. A document that is rejected has no row in it,
+and a value that was altered stands in it as it was loaded: neither can be taken for a gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.conversion.batches import BatchConverter
+from migration_assets.conversion.values import Loaded
+from migration_assets.loading.encoding import csv
+from migration_assets.loading.ledger import latest_fingerprints, plan_of
+from migration_assets.loading.load import silent
+from migration_assets.loading.loaded import document_ids, read_ids
+from migration_assets.loading.pairs import PairConverter
+from migration_assets.loading.pipeline import prefetched, without_cycle_detection
+from migration_assets.loading.staging import identifier
+from migration_assets.model import TABLES, Rule, junction_of, referenced_tables, sources
+from migration_assets.rollback.refused import RefusedError
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.reading import Fingerprint, raw_batches
+from migration_assets.target import bookkeeping
+from migration_assets.target.connection import Connection
+
+
+def baseline_table(table: sa.Table) -> sql.Identifier:
+    """Returns the temporary table that holds the baseline of a table."""
+    return sql.Identifier("pg_temp", f"baseline.{table.name}")
+
+
+def stage_baseline(
+    source: SourceDatabase, connection: Connection, *, say: Callable[[str], None] = silent
+) -> None:
+    """Stages what every table was loaded from. The caller holds the transaction.
+
+    A table that was never loaded completely has no rows in its baseline.
+
+    Args:
+        source: The source, as it was migrated.
+        connection: A connection to the target within a transaction.
+        say: Is told which table is read.
+
+    Raises:
+        RefusedError: The source is not what was migrated, or a table is older than what it refers to: what
+            differs could not be told from what the application wrote.
+        SourceError: MongoDB is out of reach.
+        TargetError: PostgreSQL is out of reach.
+    """
+    plans = _latest_plans(connection)
+    _require_current(connection, plans)
+    stage = _Stage(source, connection)
+    with without_cycle_detection():
+        for name, table in TABLES.items():
+            stage.create(table)
+            if name in plans:
+                say(f"reading what {name} was loaded from")
+                stage.fill(table)
+            stage.complete(table)
+    if stage.changed:
+        raise RefusedError(
+            f"written to since the migration: {', '.join(sorted(stage.changed))}",
+            where="source",
+            next_step="What the source gained would pass for rows that PostgreSQL lost. Point "
+            "SOURCE_MONGODB_URL to the source as it was migrated, such as a restored backup",
+        )
+
+
+def drop_baseline(connection: Connection) -> None:
+    """Drops the temporary tables, which hold on to the enum types."""
+    for table in TABLES.values():
+        connection.execute(sql.SQL("DROP TABLE {}").format(baseline_table(table)))
+
+
+def _latest_plans(connection: Connection) -> dict[str, str]:
+    """Returns the plan of the latest complete load of each table."""
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) target_table, plan FROM {} "
+        "WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC"
+    ).format(identifier(bookkeeping.loads))
+    return dict(connection.execute(query).fetchall())
+
+
+def _require_current(connection: Connection, plans: dict[str, str]) -> None:
+    stale = [
+        name
+        for name, table in TABLES.items()
+        if name in plans and plan_of(connection, table) != plans[name]
+    ]
+    if stale:
+        raise RefusedError(
+            f"the model, or a table that they refer to, changed after the last load of "
+            f"{', '.join(stale)}",
+            where=f"database {connection.info.dbname}",
+            next_step="What they were loaded from cannot be computed again: use the version of this "
+            "project that migrated; before go-live, bring the tables up to date first",
+        )
+
+
+@dataclass(slots=True)
+class _Stage:
+    """Fills the baseline.
+
+    Attributes:
+        source: The source.
+        connection: The session that owns the temporary tables.
+        changed: Collections that are not what was migrated.
+    """
+
+    source: SourceDatabase
+    connection: Connection
+    changed: set[str] = field(default_factory=set)
+
+    def create(self, table: sa.Table) -> None:
+        # The model's columns with the types that they have now; no constraint comes along.
+        query = "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+        self.connection.execute(
+            sql.SQL(query).format(
+                sql.Identifier(f"baseline.{table.name}"),
+                sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
+                identifier(table),
+            )
+        )
+
+    def fill(self, table: sa.Table) -> None:
+        frames = self._rows(table) if junction_of(table) is None else self._pairs(table)
+        copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(baseline_table(table))
+        with self.connection.cursor() as cursor, cursor.copy(copy_in) as copy:
+            for frame in frames:
+                copy.write(csv(frame))
+
+    def complete(self, table: sa.Table) -> None:
+        keys = sql.SQL(", ").join(sql.Identifier(each.name) for each in table.primary_key)
+        names = {"table": baseline_table(table), "keys": keys}
+        self.connection.execute(sql.SQL("CREATE INDEX ON {table} ({keys})").format(**names))
+        self.connection.execute(sql.SQL("ANALYZE {table}").format(**names))
+
+    def _rows(self, table: sa.Table) -> Iterator[pl.DataFrame]:
+        converter = BatchConverter(table, self._loaded(table))
+        fingerprint = Fingerprint()
+        for batch in prefetched(raw_batches(self.source[table.name])):
+            converted = converter.convert(batch.data)
+            fingerprint.add(batch.data, converted.documents)
+            yield converted.rows
+        recorded = latest_fingerprints(self.connection, [table.name])
+        if recorded.get(table.name) != fingerprint.hexdigest():
+            self.changed.add(table.name)
+
+    def _pairs(self, table: sa.Table) -> Iterator[pl.DataFrame]:
+        relation = junction_of(table)
+        assert relation is not None
+        loaded = self._loaded(table)
+        for holder, array, other in relation.arrays():
+            converter = PairConverter(relation, holder, array, other, loaded)
+            batches = raw_batches(self.source[holder.collection], projection={array: 1})
+            for batch in prefetched(batches):
+                _, pairs, _ = converter.convert(batch.data)
+                yield pairs.drop("side")
+
+    def _loaded(self, table: sa.Table) -> Loaded:
+        """Returns the ids that references could point to when the table was loaded."""
+        query = sql.SQL("SELECT id FROM {}")
+        rows = {
+            name: read_ids(self.connection, query.format(baseline_table(TABLES[name])))
+            for name in referenced_tables(table)
+        }
+        as_text = {Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}
+        held = [] if junction_of(table) is not None else list(sources(table).values())
+        collections = {each.references for each in held if each.rule in as_text}
+        documents = {
+            name: document_ids(self.connection, name) for name in collections if name is not None
+        }
+        return Loaded(rows=rows, documents=documents)

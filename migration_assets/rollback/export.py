@@ -1,0 +1,409 @@
+"""Exporting what PostgreSQL gained since the migration, ready to be applied to MongoDB.
+
+Everything is read in one snapshot of the target. Rows that were created become documents, rows that changed
+become updates of the fields that changed, rows that went become deletions, and pairs of a junction table
+become elements of the arrays on both its sides.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.conversion.values import resolve
+from migration_assets.errors import TargetError
+from migration_assets.identity import canonical
+from migration_assets.loading.load import silent
+from migration_assets.loading.staging import identifier
+from migration_assets.model import (
+    ENTITIES,
+    JUNCTIONS,
+    TABLES,
+    Junction,
+    Side,
+    junction_of,
+    source_of,
+    sources,
+)
+from migration_assets.rollback.baseline import drop_baseline, stage_baseline
+from migration_assets.rollback.files import ExportFiles, Fingerprint, Manifest
+from migration_assets.rollback.gains import (
+    changed_columns,
+    deleted_rows,
+    inserted_rows,
+    unknown_columns,
+    updated_rows,
+    value_columns,
+)
+from migration_assets.rollback.identifiers import Identifiers, chunks, new_ids
+from migration_assets.rollback.operations import Delete, Insert, Operation, Pairs, Update, picked
+from migration_assets.rollback.refused import RefusedError
+from migration_assets.rollback.values import (
+    Known,
+    NotHeldError,
+    bson_value,
+    read_expression,
+    references_in,
+)
+from migration_assets.source.connection import Document, SourceDatabase
+from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
+from migration_assets.target.connection import Connection
+
+_OTHER_TABLES = """
+    SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+      AND n.nspname <> ALL(%s) AND NOT (n.nspname = 'public' AND c.relname = ANY(%s))
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY 1
+"""
+
+_ABSENT = object()
+
+
+def require_migrated(connection: Connection) -> None:
+    """Refuses a target that this project did not migrate to.
+
+    Raises:
+        TargetError: It has no bookkeeping.
+    """
+    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
+    if found == (None,):
+        raise TargetError(
+            "nothing was migrated to it by this project",
+            where=f"database {connection.info.dbname}",
+            next_step="Check TARGET_POSTGRES_URL; there is nothing to roll back here",
+        )
+
+
+def export_gained(
+    source: SourceDatabase,
+    connection: Connection,
+    directory: Path,
+    *,
+    say: Callable[[str], None] = silent,
+) -> Manifest:
+    """Writes what the target gained since the migration.
+
+    Args:
+        source: The source as it was migrated; it is only read.
+        connection: A connection to the target, in autocommit mode.
+        directory: Where the files go; created, and empty where it exists.
+        say: Is told what is done.
+
+    Raises:
+        MigrationError: The directory cannot be used, or a database is out of reach.
+        RefusedError: The source is not what was migrated.
+    """
+    require_migrated(connection)
+    with ExportFiles(directory) as files, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        stage_baseline(source, connection, say=say)
+        identifiers = Identifiers(connection)
+        identifiers.create()
+        for table in ENTITIES.values():
+            identifiers.name_new(table)
+        export = _Export(source, connection, files, identifiers)
+        for table in ENTITIES.values():
+            say(f"comparing {table.name}")
+            export.rows(table)
+        for table in JUNCTIONS.values():
+            say(f"comparing {table.name}")
+            export.pairs(table)
+        for collection, row, source_id in identifiers.mapping():
+            files.new_id(collection, str(row), source_id)
+        manifest = files.finish(
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=source.name,
+            target=connection.info.dbname,
+            tables=table_fingerprints(connection),
+            unknown_columns=unknown_columns(connection),
+            unknown_tables=_other_tables(connection),
+        )
+        drop_baseline(connection)
+    return manifest
+
+
+def table_fingerprints(connection: Connection) -> Mapping[str, Fingerprint]:
+    """Returns what each table holds now, columns that the application added included."""
+    query = (
+        "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {} t"
+    )
+    found = {}
+    for name, table in TABLES.items():
+        row = connection.execute(sql.SQL(query).format(identifier(table))).fetchone()
+        assert row is not None
+        found[name] = Fingerprint(*row)
+    return found
+
+
+def _other_tables(connection: Connection) -> tuple[str, ...]:
+    own = [[SCHEMA, STAGING_SCHEMA], list(TABLES)]
+    return tuple(name for (name,) in connection.execute(_OTHER_TABLES, own))
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    source: SourceDatabase
+    connection: Connection
+    files: ExportFiles
+    identifiers: Identifiers
+
+    def rows(self, table: sa.Table) -> None:
+        """Exports the rows of an entity table: what went, what changed, what came."""
+        for chunk in chunks(
+            self.connection, sql.SQL("SELECT b.id {} ORDER BY 1").format(deleted_rows(table))
+        ):
+            self._deleted(table, [row[0] for row in chunk])
+        for changed in self._changed(table):
+            self._updated(table, changed)
+        for came in self._read(table, sql.SQL("NULL"), inserted_rows(table)):
+            self._inserted(table, came)
+
+    def pairs(self, table: sa.Table) -> None:
+        """Exports the pairs of a junction table to the arrays on both its sides.
+
+        A document that came has its arrays in itself; one that went takes them with it.
+        """
+        relation = junction_of(table)
+        assert relation is not None
+        for holder, array, other in relation.arrays():
+            for chunk in chunks(self.connection, _pairs_query(table, holder, other)):
+                self._pairs(holder, array, other, chunk)
+
+    def _deleted(self, table: sa.Table, uuids: Sequence[uuid.UUID]) -> None:
+        ids = self.identifiers.of(table.name, uuids)
+        documents = self._documents(table.name, ids.values())
+        for each in uuids:
+            before = documents[canonical(ids[each])]
+            self._write(table.name, each, Delete(ids[each], before))
+
+    def _changed(self, table: sa.Table) -> Iterator[list[_Row]]:
+        rows = updated_rows(table)
+        if rows is not None:
+            yield from self._read(table, changed_columns(table), rows)
+
+    def _updated(self, table: sa.Table, rows: Sequence[_Row]) -> None:
+        known, ids = self._references(table, rows)
+        own = self.identifiers.of(table.name, [row.id for row in rows])
+        touched = {source_of(table.columns[name]).field for row in rows for name in row.changed}
+        documents = self._documents(table.name, own.values(), touched)
+        for row in rows:
+            fields = self._fields(table, row, row.changed, known, ids)
+            before = documents[canonical(own[row.id])]
+            self._write(table.name, row.id, _update(own[row.id], before, fields))
+
+    def _inserted(self, table: sa.Table, rows: Sequence[_Row]) -> None:
+        known, ids = self._references(table, rows)
+        own = self.identifiers.of(table.name, [row.id for row in rows])
+        # A rejected document whose row came in by hand since is there already.
+        there = self._there(table.name, own)
+        arrays = self._arrays(table, [row.id for row in rows if row.id not in there])
+        names = [column.name for column in value_columns(table)]
+        for row in rows:
+            fields = self._fields(table, row, names, known, ids)
+            if row.id in there:
+                before = there[row.id]
+                self._write(table.name, row.id, _update(own[row.id], before, fields))
+                continue
+            document = {name: value for name, value in fields.items() if value is not _ABSENT}
+            whole = {"_id": own[row.id]} | document | arrays[row.id]
+            self._write(table.name, row.id, Insert(whole))
+
+    def _there(self, collection: str, own: Mapping[uuid.UUID, Any]) -> Mapping[uuid.UUID, Document]:
+        found = {
+            canonical(each["_id"]): each
+            for each in self.source[collection].find({"_id": {"$in": list(own.values())}})
+        }
+        return {row: found[key] for row, each in own.items() if (key := canonical(each)) in found}
+
+    def _fields(
+        self, table: sa.Table, row: _Row, names: Iterable[str], known: Known, ids: Known
+    ) -> Document:
+        """Returns the fields of a row; what BSON cannot hold is a problem and is left out."""
+        fields: Document = {}
+        for name in names:
+            source, value = source_of(table.columns[name]), row.values[name]
+            try:
+                fields[source.field] = (
+                    _ABSENT if value is None else bson_value(source, value, known, ids)
+                )
+            except NotHeldError as error:
+                self.files.problem(table.name, str(row.id), name, str(error))
+        return fields
+
+    def _references(self, table: sa.Table, rows: Sequence[_Row]) -> tuple[Known, Known]:
+        """Returns the `_id`s of all that some rows refer to: those of what there is, and of all."""
+        wanted: dict[str, set[uuid.UUID]] = defaultdict(set)
+        for name, source in sources(table).items():
+            if source.references is not None:
+                values = (row.values[name] for row in rows)
+                wanted[source.references].update(
+                    each for value in values for each in references_in(source, value)
+                )
+        known = {name: self.identifiers.known(name, uuids) for name, uuids in wanted.items()}
+        return known, {name: self.identifiers.of(name, uuids) for name, uuids in wanted.items()}
+
+    def _arrays(
+        self, table: sa.Table, uuids: Sequence[uuid.UUID]
+    ) -> Mapping[uuid.UUID, dict[str, list[Any]]]:
+        """Returns the arrays of relations of created documents, empty ones too, by field."""
+        arrays: dict[uuid.UUID, dict[str, list[Any]]] = {each: {} for each in uuids}
+        for junction, relation in _relations():
+            for holder, array, other in relation.arrays():
+                if holder.collection != table.name:
+                    continue
+                query = sql.SQL(
+                    "SELECT t.{0}, array_agg(t.{1} ORDER BY t.{1}) FROM {2} t "
+                    "WHERE t.{0} = ANY(%s) GROUP BY 1"
+                ).format(
+                    sql.Identifier(holder.column),
+                    sql.Identifier(other.column),
+                    identifier(junction),
+                )
+                found: dict[uuid.UUID, list[uuid.UUID]] = dict(
+                    self.connection.execute(query, [list(uuids)]).fetchall()
+                )
+                ids = self.identifiers.of(
+                    other.collection, (each for held in found.values() for each in held)
+                )
+                for each in uuids:
+                    arrays[each][array] = [ids[element] for element in found.get(each, [])]
+        return arrays
+
+    def _pairs(
+        self, holder: Side, array: str, other: Side, chunk: Sequence[tuple[Any, ...]]
+    ) -> None:
+        own = self.identifiers.of(holder.collection, [row[0] for row in chunk])
+        elements = {each for row in chunk for held in row[1:] for each in held or ()}
+        ids = self.identifiers.of(other.collection, elements)
+        documents = self._documents(holder.collection, own.values(), [array])
+        for row, came, went in chunk:
+            held = documents[canonical(own[row])].get(array, _ABSENT)
+            gone = _forms(held, other.collection, went or ())
+            added = tuple(ids[each] for each in came or ())
+            operation = _array_operation(own[row], array, held, added, gone)
+            if operation is not None:
+                self._write(holder.collection, row, operation)
+
+    def _read(
+        self, table: sa.Table, changed: sql.Composable, rows: sql.Composed
+    ) -> Iterator[list[_Row]]:
+        names = [column.name for column in value_columns(table)]
+        expressions = [read_expression(column) for column in value_columns(table)]
+        query = sql.SQL("SELECT {} {} ORDER BY 1").format(
+            sql.SQL(", ").join([sql.SQL("t.id"), changed, *expressions]), rows
+        )
+        for chunk in chunks(self.connection, query):
+            yield [
+                _Row(key, tuple(differs or ()), dict(zip(names, values, strict=True)))
+                for key, differs, *values in chunk
+            ]
+
+    def _documents(
+        self, collection: str, ids: Iterable[Any], fields: Iterable[str] | None = None
+    ) -> Mapping[str, Document]:
+        """Returns documents of the source by canonical `_id`.
+
+        Raises:
+            RefusedError: One is gone from the source.
+        """
+        wanted = list(ids)
+        projection = None if fields is None else dict.fromkeys(fields, 1)
+        found = self.source[collection].find({"_id": {"$in": wanted}}, projection)
+        documents = {canonical(each["_id"]): each for each in found}
+        if not documents.keys() >= {canonical(each) for each in wanted}:
+            raise RefusedError(
+                f"{collection} is being written to",
+                where="source",
+                next_step="Stop all that writes to it, then export again into a new directory",
+            )
+        return documents
+
+    def _write(self, collection: str, row: uuid.UUID, operation: Operation) -> None:
+        try:
+            self.files.operation(collection, operation)
+        except ValueError as error:
+            self.files.problem(collection, str(row), None, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of an entity table: its id, the columns that changed, and all its values."""
+
+    id: uuid.UUID
+    changed: tuple[str, ...]
+    values: Mapping[str, Any]
+
+
+def _relations() -> Iterator[tuple[sa.Table, Junction]]:
+    for table in JUNCTIONS.values():
+        relation = junction_of(table)
+        assert relation is not None
+        yield table, relation
+
+
+def _update(own: Any, document: Document, fields: Mapping[str, Any]) -> Update:
+    """Returns the update that gives a document some fields; an absent one goes where it is there."""
+    return Update(
+        own,
+        before=picked(document, frozenset(fields)),
+        set={name: value for name, value in fields.items() if value is not _ABSENT},
+        unset=tuple(name for name, value in fields.items() if value is _ABSENT),
+    )
+
+
+def _pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
+    """Returns the query of (holder, ids that came, ids that went) for documents that stay."""
+    return sql.SQL(
+        "SELECT d.holder, array_agg(d.other ORDER BY d.other) FILTER (WHERE d.came), "
+        "array_agg(d.other ORDER BY d.other) FILTER (WHERE NOT d.came) FROM ("
+        "SELECT t.{holder} AS holder, t.{other} AS other, true AS came {inserted} UNION ALL "
+        "SELECT b.{holder}, b.{other}, false {deleted}) d "
+        "WHERE EXISTS (SELECT FROM {holders} h WHERE h.id = d.holder) "
+        "AND NOT EXISTS (SELECT FROM {new} n WHERE n.collection = {collection} "
+        "AND n.id = d.holder) GROUP BY 1 ORDER BY 1"
+    ).format(
+        holder=sql.Identifier(holder.column),
+        other=sql.Identifier(other.column),
+        inserted=inserted_rows(table),
+        deleted=deleted_rows(table),
+        holders=identifier(TABLES[holder.collection]),
+        new=new_ids(),
+        collection=sql.Literal(holder.collection),
+    )
+
+
+def _forms(held: Any, collection: str, gone: Sequence[uuid.UUID]) -> tuple[Any, ...]:
+    """Returns the elements of an array that stand for ids that went, as the array holds them."""
+    ids = frozenset(each.bytes for each in gone)
+    if not ids or held is _ABSENT or held is None:
+        return ()
+    elements = held if isinstance(held, list) else [held]
+    forms = {
+        canonical(each): each
+        for each in elements
+        if each is not None and resolve(each, collection, ids) is not None
+    }
+    return tuple(forms.values())
+
+
+def _array_operation(
+    own: Any, array: str, held: Any, added: tuple[Any, ...], gone: tuple[Any, ...]
+) -> Operation | None:
+    """Returns what changes an array; a lone value, or null, in its place becomes an array first."""
+    if not added and not gone:
+        return None
+    if held is _ABSENT or isinstance(held, list):
+        return Pairs(own, array, added, gone)
+    went = {canonical(each) for each in gone}
+    kept = [] if held is None or canonical(held) in went else [held]
+    return Update(own, {array: held}, {array: [*kept, *added]})

@@ -1,0 +1,168 @@
+"""The way back from a UUID to the `_id` of a document.
+
+A UUID that was made from an ObjectId holds it; the `_id` behind any other is in ``migration.uuid_map``. A row
+that was created in PostgreSQL gets an ObjectId that is a function of its table and its UUID, so that an
+export that is made again names it the same. Its first four bytes, the time, are zero: nobody takes it
+for a time, and no driver has ever made such an ObjectId.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from bson import ObjectId
+from psycopg import sql
+
+from migration_assets.identity import document_uuid, object_id, source_id
+from migration_assets.loading.staging import identifier
+from migration_assets.rollback.gains import inserted_rows
+from migration_assets.rollback.operations import parsed
+from migration_assets.target.bookkeeping import uuid_map
+from migration_assets.target.connection import Connection
+
+CHUNK = 200
+"""Rows that are held in memory at a time."""
+
+_NEW_IDS = "rollback.new_ids"
+_NO_TIME = bytes(4)
+
+
+def hashed_object_id(collection: str, identifier: uuid.UUID, attempt: int = 0) -> ObjectId:
+    """Returns the ObjectId for a row that was created in PostgreSQL.
+
+    Args:
+        collection: Its collection.
+        identifier: Its UUID.
+        attempt: Another one for each attempt, where an earlier one is taken.
+    """
+    said = f"{collection}\n{identifier}\n{attempt}".encode()
+    return ObjectId(_NO_TIME + hashlib.sha256(said).digest()[:8])
+
+
+def candidate(collection: str, identifier: uuid.UUID, attempt: int) -> ObjectId:
+    """Returns the ObjectId to try: the one that the UUID was made from, else a hashed one."""
+    own = object_id(identifier) if attempt == 0 else None
+    return own or hashed_object_id(collection, identifier, attempt)
+
+
+def identifier_of(source_id: str) -> Any:
+    """Returns the `_id` that :func:`migration_assets.identity.source_id` wrote."""
+    return (
+        ObjectId(source_id) if len(source_id) == 24 and source_id.isalnum() else parsed(source_id)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Identifiers:
+    """Finds the `_id` of rows, in a transaction whose baseline is staged.
+
+    Attributes:
+        connection: The session.
+    """
+
+    connection: Connection
+
+    def create(self) -> None:
+        """Creates the temporary table of the new `_id`s."""
+        self.connection.execute(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE {} (collection text, id uuid, source_id text NOT NULL, "
+                "PRIMARY KEY (collection, id), UNIQUE (collection, source_id)) ON COMMIT DROP"
+            ).format(sql.Identifier(_NEW_IDS))
+        )
+
+    def name_new(self, table: sa.Table) -> int:
+        """Gives an `_id` to each row that PostgreSQL gained; returns how many got one.
+
+        A row whose UUID is that of a document, which was rejected and came in by hand since, has one.
+        """
+        query = sql.SQL(
+            "SELECT t.id {} AND NOT EXISTS (SELECT FROM {} m WHERE m.collection = {} AND m.id = t.id) "
+            "ORDER BY t.id"
+        ).format(inserted_rows(table), identifier(uuid_map), sql.Literal(table.name))
+        named = 0
+        for chunk in chunks(self.connection, query):
+            self._name(table.name, [row[0] for row in chunk])
+            named += len(chunk)
+        return named
+
+    def known(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
+        """Returns the `_id`s of those UUIDs that are of a document or of a row that was created."""
+        wanted = list(set(uuids))
+        if not wanted:
+            return {}
+        query = sql.SQL(
+            "SELECT id, source_id FROM {} WHERE collection = %(collection)s AND id = ANY(%(ids)s) "
+            "UNION ALL "
+            "SELECT id, source_id FROM {} WHERE collection = %(collection)s AND id = ANY(%(ids)s)"
+        ).format(identifier(uuid_map), new_ids())
+        found = self.connection.execute(query, {"collection": collection, "ids": wanted})
+        return {each: identifier_of(source) for each, source in found}
+
+    def of(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
+        """Returns the `_id` for each UUID; one that nothing has gets the `_id` that it would have."""
+        wanted = set(uuids)
+        found = dict(self.known(collection, wanted))
+        return found | {each: candidate(collection, each, 0) for each in wanted - found.keys()}
+
+    def mapping(self) -> Iterator[tuple[str, uuid.UUID, str]]:
+        """Yields (collection, UUID, `_id` as text) of each row that got a new `_id`."""
+        query = sql.SQL("SELECT collection, id, source_id FROM {} ORDER BY 1, 2").format(new_ids())
+        for chunk in chunks(self.connection, query):
+            yield from chunk
+
+    def _name(self, collection: str, uuids: list[uuid.UUID]) -> None:
+        attempt = 0
+        while uuids:
+            made = {each: candidate(collection, each, attempt) for each in uuids}
+            taken = self._taken(collection, made.values())
+            free: dict[ObjectId, uuid.UUID] = {}
+            for each, found in made.items():
+                if found not in taken:
+                    free.setdefault(found, each)
+            self._insert(collection, free)
+            uuids = [each for each in uuids if each not in set(free.values())]
+            attempt += 1
+
+    def _insert(self, collection: str, named: Mapping[ObjectId, uuid.UUID]) -> None:
+        lines = [(collection, each, source_id(found)) for found, each in named.items()]
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                sql.SQL("INSERT INTO {} (collection, id, source_id) VALUES (%s, %s, %s)").format(
+                    new_ids()
+                ),
+                lines,
+            )
+
+    def _taken(self, collection: str, made: Iterable[ObjectId]) -> set[ObjectId]:
+        """Returns those ObjectIds that a document, or another new row, has already."""
+        wanted = {source_id(each): each for each in made}
+        by_uuid = {document_uuid(collection, each): each for each in wanted.values()}
+        query = sql.SQL("SELECT id FROM {} WHERE collection = %s AND id = ANY(%s)")
+        documents = self.connection.execute(
+            query.format(identifier(uuid_map)), [collection, list(by_uuid)]
+        )
+        taken = {by_uuid[each] for (each,) in documents}
+        query = sql.SQL("SELECT source_id FROM {} WHERE collection = %s AND source_id = ANY(%s)")
+        rows = self.connection.execute(query.format(new_ids()), [collection, list(wanted)])
+        return taken | {wanted[each] for (each,) in rows}
+
+
+def new_ids() -> sql.Identifier:
+    """Returns the temporary table of the new `_id`s."""
+    return sql.Identifier("pg_temp", _NEW_IDS)
+
+
+def chunks(
+    connection: Connection, query: sql.Composed, size: int = CHUNK
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yields the rows of a query, some at a time. The caller holds the transaction."""
+    with connection.cursor(name=f"rollback_{uuid.uuid4().hex}") as cursor:
+        cursor.execute(query)
+        while rows := cursor.fetchmany(size):
+            yield rows

@@ -1,0 +1,225 @@
+"""Taking away what this project created in the target, and nothing else.
+
+Everything happens in one transaction that holds the tables against all others: what is recorded as created
+is dropped, without CASCADE. Where something of somebody else's depends on it, PostgreSQL refuses, its names
+are passed on, and nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from migration_assets.loading.load import silent
+from migration_assets.model import TABLES
+from migration_assets.rollback.baseline import drop_baseline, stage_baseline
+from migration_assets.rollback.export import require_migrated, table_fingerprints
+from migration_assets.rollback.files import Manifest
+from migration_assets.rollback.gains import gained, unknown_columns
+from migration_assets.rollback.refused import RefusedError
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.bookkeeping import STAGING_SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.target.created import (
+    EXTENSION,
+    SCHEMA_KIND,
+    TABLE,
+    TYPE,
+    DatabaseObject,
+    is_named_as_ours,
+    present_objects,
+    recorded_objects,
+)
+
+Proof = Callable[[Connection], None]
+"""Refuses, within the transaction that holds the tables, where a row would be lost."""
+
+LOCK_TIMEOUT = "10s"
+_ORDER = (TABLE, TYPE, SCHEMA_KIND, EXTENSION)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An object that goes.
+
+    Attributes:
+        object: The object.
+        rows: How many rows it holds; None for what is no table.
+    """
+
+    object: DatabaseObject
+    rows: int | None
+
+
+def remove(connection: Connection, proof: Proof, *, dry_run: bool) -> list[Removed]:
+    """Drops what this project created.
+
+    Args:
+        connection: A connection to the target, in autocommit mode.
+        proof: Is called once no other session can write to the tables any more.
+        dry_run: Everything is done and then undone: the result is what would be.
+
+    Returns:
+        What was dropped, in order.
+
+    Raises:
+        RefusedError: Rows would be lost, a session uses a table, or something else depends on one.
+        TargetError: The target was not made by this project, or is out of reach.
+    """
+    require_migrated(connection)
+    with connection.transaction(force_rollback=dry_run):
+        going = _created(connection)
+        _hold(connection, [each for each in going if each.kind == TABLE])
+        proof(connection)
+        removed = [Removed(each, _rows(connection, each)) for each in going]
+        _drop(connection, going)
+    return removed
+
+
+def planned(connection: Connection) -> list[Removed]:
+    """Returns what would be dropped, in order, without holding anything.
+
+    Raises:
+        TargetError: The target was not made by this project, or is out of reach.
+    """
+    require_migrated(connection)
+    return [Removed(each, _rows(connection, each)) for each in _created(connection)]
+
+
+def left_behind(connection: Connection) -> list[DatabaseObject]:
+    """Returns what is named as ours but stays, since this project did not create it."""
+    named = {
+        each
+        for each in present_objects(connection)
+        if each.kind in (TABLE, TYPE, SCHEMA_KIND) and is_named_as_ours(each)
+    }
+    return sorted(named - set(_created(connection)))
+
+
+def nothing_gained(source: SourceDatabase, say: Callable[[str], None] = silent) -> Proof:
+    """Returns the proof that compares every row with what the source's documents convert to."""
+
+    def proof(connection: Connection) -> None:
+        try:
+            stage_baseline(source, connection, say=say)
+        except RefusedError as error:
+            raise RefusedError(
+                f"it cannot be told whether the application has written rows: {error.what}",
+                where=error.where,
+                next_step=f"{error.next_step}. Or name an export with --exported, or give the rows "
+                "up with --discard-gained",
+            ) from None
+        found = {name: each for name, each in gained(connection).items() if each}
+        columns = {name: rows for name, rows in unknown_columns(connection).items() if rows}
+        drop_baseline(connection)
+        _refuse_gains(connection, [f"{name} ({each.total})" for name, each in found.items()])
+        _refuse_gains(connection, [f"{name} ({rows})" for name, rows in columns.items()])
+
+    return proof
+
+
+def all_exported(manifest: Manifest) -> Proof:
+    """Returns the proof that every table holds what it held when an export was made."""
+
+    def proof(connection: Connection) -> None:
+        if manifest.target != connection.info.dbname:
+            raise RefusedError(
+                f"the export was made of database {manifest.target}",
+                where=f"database {connection.info.dbname}",
+                next_step="Name the export that was made of this database",
+            )
+        if manifest.problems:
+            raise RefusedError(
+                f"{manifest.problems} values could not be exported",
+                where=f"database {connection.info.dbname}",
+                next_step="Save them by hand, then give them up here with --discard-gained",
+            )
+        now = table_fingerprints(connection)
+        changed = [name for name, each in now.items() if each != manifest.tables.get(name)]
+        if changed:
+            raise RefusedError(
+                f"written to since the export: {', '.join(changed)}",
+                where=f"database {connection.info.dbname}",
+                next_step="Stop the application, and export again into a new directory",
+            )
+
+    return proof
+
+
+def nothing_to_prove(connection: Connection) -> None:
+    """Proves nothing: what the application wrote is given up."""
+    del connection
+
+
+def _refuse_gains(connection: Connection, found: list[str]) -> None:
+    if found:
+        raise RefusedError(
+            f"the application has written to it since the migration: {', '.join(found)}",
+            where=f"database {connection.info.dbname}",
+            next_step="Run `migration-assets export-gained` and name its directory with --exported, or "
+            "give these rows up with --discard-gained",
+        )
+
+
+def _created(connection: Connection) -> list[DatabaseObject]:
+    """Returns what goes, in the order in which it is dropped."""
+    staging = {
+        each
+        for each in present_objects(connection)
+        if each.kind == TABLE and each.schema == STAGING_SCHEMA and _is_staging(each.name)
+    }
+    found = recorded_objects(connection) | staging
+    return sorted(found, key=lambda each: (_ORDER.index(each.kind), each))
+
+
+def _is_staging(name: str) -> bool:
+    """Tells whether a load makes a staging table of this name as it goes."""
+    return name.removesuffix(".sides") in {*TABLES, "uuid_map"}
+
+
+def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
+    """Holds the tables against all other sessions until the end of the transaction."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+    names = sql.SQL(", ").join(each.identifier for each in tables)
+    try:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
+    except psycopg.errors.LockNotAvailable:
+        raise RefusedError(
+            f"another session has been using its tables for {LOCK_TIMEOUT}",
+            where=f"database {connection.info.dbname}",
+            next_step="Stop the application and end its sessions, then start again",
+        ) from None
+
+
+def _rows(connection: Connection, found: DatabaseObject) -> int | None:
+    if found.kind != TABLE:
+        return None
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(found.identifier)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _drop(connection: Connection, going: list[DatabaseObject]) -> None:
+    statements = {
+        TABLE: "DROP TABLE {} RESTRICT",
+        TYPE: "DROP TYPE {} RESTRICT",
+        SCHEMA_KIND: "DROP SCHEMA {} RESTRICT",
+        EXTENSION: "DROP EXTENSION {} RESTRICT",
+    }
+    for kind in _ORDER:
+        # All of a kind in one statement: what they hold on to among themselves is in no one's way.
+        names = [each.identifier for each in going if each.kind == kind]
+        if not names:
+            continue
+        statement = sql.SQL(statements[kind]).format(sql.SQL(", ").join(names))
+        try:
+            connection.execute(statement)
+        except psycopg.errors.DependentObjectsStillExist as error:
+            named = "; ".join((error.diag.message_detail or "").splitlines())
+            raise RefusedError(
+                f"something that is not this project's depends on it: {named}",
+                where=f"database {connection.info.dbname}",
+                next_step="Drop or detach what is named here, then start again; nothing was changed",
+            ) from None

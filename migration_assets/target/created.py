@@ -1,0 +1,117 @@
+"""What this project created in the target, recorded when it was created.
+
+A rollback removes what is recorded here and nothing else: an extension, a schema or an enum type that
+stood in the database before stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from migration_assets.model import ENUMS, TABLES
+from migration_assets.model.search import EXTENSIONS
+from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, STAGING_SCHEMA, created_objects
+from migration_assets.target.connection import Connection
+
+EXTENSION = "extension"
+SCHEMA_KIND = "schema"
+TYPE = "type"
+TABLE = "table"
+
+_PRESENT = """
+    SELECT 'extension', '', extname FROM pg_extension
+    UNION ALL
+    SELECT 'schema', '', nspname FROM pg_namespace WHERE nspname IN ({schema}, {staging})
+    UNION ALL
+    SELECT 'type', n.nspname, t.typname
+    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE t.typtype = 'e' AND n.nspname = 'public' AND NOT EXISTS (
+        SELECT FROM pg_depend WHERE classid = 'pg_type'::regclass AND objid = t.oid AND deptype = 'e')
+    UNION ALL
+    SELECT 'table', n.nspname, c.relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname IN ('public', {schema}, {staging}) AND NOT EXISTS (
+        SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+"""
+
+
+_OURS: Mapping[tuple[str, str], frozenset[str]] = {
+    (EXTENSION, ""): frozenset(EXTENSIONS),
+    (TYPE, "public"): frozenset(str(each.name) for each in ENUMS),
+    (TABLE, "public"): frozenset(TABLES),
+    (TABLE, SCHEMA): frozenset(each.name for each in BOOKKEEPING.tables.values()),
+}
+"""Names that this project creates, by kind and schema; in its staging schema all are its own."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DatabaseObject:
+    """An object of the database.
+
+    Attributes:
+        kind: `extension`, `schema`, `type` or `table`.
+        schema: The schema that it is in; empty for extensions and schemas.
+        name: Its name.
+    """
+
+    kind: str
+    schema: str
+    name: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Its name for SQL."""
+        parts = [self.schema, self.name] if self.schema else [self.name]
+        return sql.Identifier(*parts)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.schema}.{self.name}" if self.schema else f"{self.kind} {self.name}"
+        )
+
+
+def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
+    """Returns the objects that there are, of the kinds that this project creates."""
+    names = {"schema": sql.Literal(SCHEMA), "staging": sql.Literal(STAGING_SCHEMA)}
+    found = connection.execute(sql.SQL(_PRESENT).format(**names))
+    return frozenset(DatabaseObject(*row) for row in found)
+
+
+def record_created(connection: Connection, before: frozenset[DatabaseObject]) -> None:
+    """Records what was created since. The caller holds the transaction that created it.
+
+    Args:
+        connection: A connection within that transaction.
+        before: What there was at its start.
+    """
+    created = sorted(filter(is_named_as_ours, present_objects(connection) - before))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL(
+                "INSERT INTO {} (kind, schema, name) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+            ).format(_table()),
+            [(each.kind, each.schema, each.name) for each in created],
+        )
+
+
+def is_named_as_ours(found: DatabaseObject) -> bool:
+    """Tells whether this project creates an object of this name.
+
+    Somebody else may create tables at the same moment.
+    """
+    names = _OURS.get((found.kind, found.schema))
+    return names is None or found.name in names
+
+
+def recorded_objects(connection: Connection) -> frozenset[DatabaseObject]:
+    """Returns what this project created and what is still there."""
+    query = sql.SQL("SELECT kind, schema, name FROM {}").format(_table())
+    recorded = frozenset(DatabaseObject(*row) for row in connection.execute(query))
+    return recorded & present_objects(connection)
+
+
+def _table() -> sql.Identifier:
+    return sql.Identifier(SCHEMA, created_objects.name)

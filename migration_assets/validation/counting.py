@@ -1,0 +1,230 @@
+"""What the servers count, and what the bookkeeping says explains the difference: the numbers of ``row_count``.
+
+A field is measured alike on both sides: a value, a reference (an empty text is none, as it becomes NULL) or
+the elements of an array (a lone value is one).
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg import ServerCursor, sql
+
+from migration_assets.model import Rule, junction_of, sources
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.extended_json import canonical
+from migration_assets.validation.reference import ALTERED
+
+_NULLISH = ["missing", "null", "undefined"]
+_FETCHED = 500
+
+
+class Measure(enum.Enum):
+    """What is counted of a field."""
+
+    VALUES = "values"
+    REFERENCES = "references"
+    ELEMENTS = "elements"
+
+
+_MEASURES: Mapping[Rule, Measure] = {
+    Rule.REFERENCE: Measure.REFERENCES,
+    Rule.TEXT_ARRAY: Measure.ELEMENTS,
+    Rule.REFERENCE_ARRAY: Measure.ELEMENTS,
+    Rule.REFERENCE_TEXT_ARRAY: Measure.ELEMENTS,
+}
+
+
+def measures(table: sa.Table) -> Mapping[str, Measure]:
+    """Returns what is counted of each field of an entity table, the key apart."""
+    return {
+        source.field: _MEASURES.get(source.rule, Measure.VALUES)
+        for source in sources(table).values()
+        if source.rule is not Rule.KEY
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """What MongoDB counts: documents, and the measure of each field."""
+
+    documents: int
+    fields: Mapping[str, int]
+
+
+def count_source(
+    database: SourceDatabase, collection: str, measured: Mapping[str, Measure]
+) -> SourceCounts:
+    """Counts documents and fields of a collection on the server, in one pass."""
+    names = list(measured)
+    each = {
+        f"f{index}": {"$sum": _expression(f"${name}", measured[name])}
+        for index, name in enumerate(names)
+    }
+    pipeline: list[dict[str, Any]] = [{"$group": {"_id": None, "n": {"$sum": 1}, **each}}]
+    line = next(iter(database[collection].aggregate(pipeline)), None) or Counter()
+    return SourceCounts(
+        documents=line["n"], fields={name: line[f"f{index}"] for index, name in enumerate(names)}
+    )
+
+
+def _expression(path: str, measure: Measure) -> dict[str, Any]:
+    is_null = {"$in": [{"$type": path}, _NULLISH]}
+    counted: Any = 1
+    if measure is Measure.REFERENCES:
+        counted = {"$cond": [{"$eq": [path, ""]}, 0, 1]}
+    if measure is Measure.ELEMENTS:
+        counted = {"$cond": [{"$isArray": path}, {"$size": path}, 1]}
+    return {"$cond": [is_null, 0, counted]}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetCounts:
+    """What PostgreSQL counts.
+
+    Attributes:
+        rows: Rows, without those that wait for their deletion.
+        columns: By column, values that are not NULL, or elements of arrays.
+        distinct: Different pairs of a junction table; else the rows.
+        identities: Entries of the UUID map for the collection.
+    """
+
+    rows: int
+    columns: Mapping[str, int] = field(default_factory=dict)
+    distinct: int = 0
+    identities: int = 0
+
+
+def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
+    """Counts rows and values of a table on the server, in one pass."""
+    if junction_of(table) is not None:
+        return _count_pairs(connection, table)
+    columns = [name for name, source in sources(table).items() if source.rule is not Rule.KEY]
+    counted = [
+        sql.SQL(
+            "coalesce(sum(cardinality(t.{})), 0)::bigint"
+            if _is_array(table, name)
+            else "count(t.{})"
+        ).format(sql.Identifier(name))
+        for name in columns
+    ]
+    query = sql.SQL(
+        "SELECT count(*), (SELECT count(*) FROM {map} WHERE collection = {name}), {counted} "
+        "FROM {table} t WHERE NOT EXISTS "
+        "(SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = t.id)"
+    ).format(
+        map=_book(bookkeeping.uuid_map),
+        name=sql.Literal(table.name),
+        counted=sql.SQL(", ").join(counted or [sql.SQL("NULL")]),
+        table=sql.Identifier(table.name),
+        pending=_book(bookkeeping.pending_deletes),
+    )
+    rows, identities, *values = connection.execute(query).fetchone() or (0, 0)
+    return TargetCounts(rows, dict(zip(columns, values, strict=False)), rows, identities)
+
+
+def _count_pairs(connection: Connection, table: sa.Table) -> TargetCounts:
+    query = sql.SQL("SELECT count(*), count(DISTINCT t.*) FROM {} t").format(
+        sql.Identifier(table.name)
+    )
+    rows, distinct = connection.execute(query).fetchone() or (0, 0)
+    return TargetCounts(rows, distinct=distinct)
+
+
+def _is_array(table: sa.Table, column: str) -> bool:
+    return _MEASURES.get(sources(table)[column].rule) is Measure.ELEMENTS
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What the bookkeeping says of a table.
+
+    Attributes:
+        issues: Lossy conversions by (collection, field, kind).
+        dropped: Altered elements that are no text, and so were dropped, by (collection, field).
+        conversions: Lossless ones by (collection, field, kind).
+        documents: How many documents were rejected.
+        rejected: The measure of each field in them.
+    """
+
+    issues: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    documents: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+def read_recorded(connection: Connection, table: str, measured: Mapping[str, Measure]) -> Recorded:
+    """Reads what the bookkeeping says of a table; call it within a transaction."""
+    found = Recorded()
+    for collection, name, kind, is_dropped, count in connection.execute(
+        sql.SQL(
+            "SELECT collection, field, kind, element IS NOT NULL AND original !~ '^\"', count(*) "
+            "FROM {issues} WHERE target_table = {table} GROUP BY 1, 2, 3, 4 UNION ALL "
+            "SELECT collection, field, kind, NULL, sum(count)::bigint FROM {conversions} "
+            "WHERE target_table = {table} GROUP BY 1, 2, 3"
+        ).format(
+            issues=_book(bookkeeping.issues),
+            conversions=_book(bookkeeping.conversions),
+            table=sql.Literal(table),
+        )
+    ):
+        if is_dropped is None:
+            found.conversions[collection, name, kind] += count
+            continue
+        found.issues[collection, name, kind] += count
+        if is_dropped and kind == ALTERED:
+            found.dropped[collection, name] += count
+    for document in _rejected(connection, table):
+        found.documents += 1
+        for name, measure in measured.items():
+            found.rejected[name] += _measured(document.get(name), measure)
+    return found
+
+
+def _rejected(connection: Connection, table: str) -> Iterator[Mapping[str, Any]]:
+    """Yields the rejected documents as canonical Extended JSON, one that cannot be read from its bytes."""
+    query = sql.SQL("SELECT document FROM {} WHERE target_table = {}").format(
+        _book(bookkeeping.rejected_documents), sql.Literal(table)
+    )
+    with ServerCursor(connection, "rejected") as cursor:
+        cursor.itersize = _FETCHED
+        for (text,) in cursor.execute(query):
+            document: dict[str, Any] = json.loads(text)
+            if "_id" not in document and "$binary" in document:
+                document = _from_bytes(base64.b64decode(document["$binary"]["base64"]))
+            yield document
+
+
+def _from_bytes(document: bytes) -> dict[str, Any]:
+    """Returns the fields that the server counts in a document that is not readable as a whole."""
+    found: dict[str, Any] = {}
+    try:
+        for kind, name, start, _ in bson.spans(document):
+            value = bson.read_value(kind, document, start, errors="replace")
+            found.setdefault(name.decode(errors="replace"), json.loads(canonical(value)))
+    except bson.UnreadableError:
+        # What comes after is not to be divided into fields, by the server neither.
+        return found
+    return found
+
+
+def _measured(value: Any, measure: Measure) -> int:
+    if value is None or (measure is Measure.REFERENCES and value == ""):
+        return 0
+    return len(value) if measure is Measure.ELEMENTS and isinstance(value, list) else 1
+
+
+def _book(table: sa.Table) -> sql.Identifier:
+    return sql.Identifier(SCHEMA, table.name)

@@ -1,0 +1,220 @@
+"""Layer 1, ``row_count``: the books of section 2, from the two databases and the bookkeeping.
+
+Both servers count; the loader's own counters are not asked. One identity a line: what the source has is
+what the target has, and what is on record as explaining the rest.
+
+    documents              = rows + rejected documents
+    documents              = entries of the UUID map
+    values of a column     = values in it - defaulted - derived + nulled + orphaned
+                             + values in rejected documents
+    elements of a column   = elements in it + dropped elements + elements in rejected documents
+    elements of a relation = pairs of that side + repeats + orphaned + altered elements
+    rows of a relation     = distinct pairs
+
+Each is exact, for clean and for dirty data alike, since every loss is on record one by one. In a reference
+an empty text is no value, as it becomes NULL. Counts cannot tell which document lost what another gained,
+nor see a value that was altered in its place, nor a field that the model does not know: the layer
+``values`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+import sqlalchemy as sa
+
+from migration_assets.model import Rule, Source, junction_of, sources
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
+from migration_assets.validation.counting import (
+    Measure,
+    Recorded,
+    TargetCounts,
+    count_source,
+    count_target,
+    measures,
+    read_recorded,
+)
+from migration_assets.validation.differences import failing
+from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.reading import one_snapshot
+from migration_assets.validation.reference import (
+    ALTERED,
+    ASYMMETRIC,
+    DEFAULTED,
+    DERIVED,
+    NULLED,
+    ORPHANED,
+    REPEATED,
+)
+
+LOAD_AGAIN = (
+    "Materialize the table again (and the UUID map, if its line is wrong), then run this check: rows or "
+    "lines of the books were lost, doubled or invented since they were loaded"
+)
+CORRECT_REJECTED = (
+    "Look at migration.rejected_documents for this table: correct the documents in the source or add a "
+    "remediation, then materialize the table again"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One line of the books; a side that is missing makes it fail.
+
+    Attributes:
+        name: What is counted.
+        source: What MongoDB has.
+        target: What PostgreSQL has.
+        explained: What is on record as not having arrived, less what has no source.
+    """
+
+    name: str
+    source: int | None
+    target: int | None
+    explained: int | None = 0
+
+
+def _balances(data: pa.PolarsData) -> pl.LazyFrame:
+    balanced = pl.col("source").eq(pl.col("target") + pl.col("explained"))
+    return data.lazyframe.select(balanced.fill_null(value=False))
+
+
+_TYPES: Mapping[str, Any] = {
+    "name": pl.String,
+    "source": pl.Int64,
+    "target": pl.Int64,
+    "explained": pl.Int64,
+}
+
+BOOKS = pa.DataFrameSchema(
+    {name: pa.Column(dtype, nullable=name != "name") for name, dtype in _TYPES.items()},
+    checks=[pa.Check(_balances, name="source = target + explained")],
+    strict=True,
+)
+"""The schema of the books: every line balances."""
+
+
+def check_row_count(
+    source_database: SourceDatabase, connection: Connection, table: sa.Table
+) -> Evidence:
+    """Checks that the books of a table balance and that no document was rejected.
+
+    Args:
+        source_database: The source database; a collection that is missing is an empty one.
+        connection: A connection to the target; only read.
+        table: An entity table or a junction table.
+
+    Raises:
+        psycopg.Error: The target cannot be read as the model says.
+        PyMongoError: The source cannot be read.
+    """
+    phases = Phases()
+    is_junction = junction_of(table) is not None
+    measured = {} if is_junction else measures(table)
+    with one_snapshot(connection), phases.phase("target"):
+        recorded = read_recorded(connection, table.name, measured)
+        target = count_target(connection, table)
+    with phases.phase("source"):
+        identities = _of_pairs if is_junction else _of_documents
+        lines = list(identities(source_database, table, target, recorded))
+    with phases.phase("verdict"):
+        frame = pl.DataFrame([asdict(line) for line in lines], schema=_TYPES)
+        wrong = failing(BOOKS, frame)
+    is_balanced = not wrong
+    rejected = recorded.documents
+    return Evidence(
+        table=table.name,
+        layer=Layer.ROW_COUNT,
+        passed=is_balanced and not rejected,
+        severity=Severity.ERROR,
+        is_sound=is_balanced,
+        summary=_summary(lines, wrong, rejected),
+        next_step=LOAD_AGAIN if wrong else CORRECT_REJECTED if rejected else "",
+        counts={
+            "documents": lines[0].source or 0,
+            "rows": target.rows,
+            "rejected": rejected,
+            "identities": len(lines),
+            "identities_that_fail": len(wrong),
+        },
+        failures=len(wrong) + rejected,
+        sample=wrong[:SAMPLE_SIZE],
+        seconds=phases.seconds,
+    )
+
+
+def _summary(lines: list[Identity], wrong: list[dict[str, Any]], rejected: int) -> str:
+    if wrong:
+        names = ", ".join(str(line.get("name")) for line in wrong[:3])
+        return f"{len(wrong)} of {len(lines)} lines of the books do not balance: {names}"
+    first = lines[0]
+    balanced = f"the books balance in {len(lines)} lines: {first.source} {first.name}"
+    return f"{balanced}, {rejected} of them rejected" if rejected else balanced
+
+
+def _of_documents(
+    database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: Recorded
+) -> Iterator[Identity]:
+    """Yields the lines of an entity table."""
+    measured = measures(table)
+    source = count_source(database, table.name, measured)
+    yield Identity("documents", source.documents, target.rows, recorded.documents)
+    yield Identity("identities in the UUID map", source.documents, target.identities)
+    for column, of in sources(table).items():
+        if of.rule is Rule.KEY:
+            continue
+        is_array = measured[of.field] is Measure.ELEMENTS
+        yield Identity(
+            f"{'elements' if is_array else 'values'} of {of.field}",
+            source.fields[of.field],
+            target.columns.get(column),
+            recorded.rejected[of.field] + _explained(table.name, of, recorded),
+        )
+
+
+def _explained(collection: str, of: Source, recorded: Recorded) -> int:
+    """Returns what the lossy and the lossless conversions of a field explain."""
+    key = collection, of.field
+    dropped = recorded.dropped[key]
+    nulled = recorded.issues[*key, NULLED]
+    orphaned = recorded.issues[*key, ORPHANED]
+    without_source = recorded.conversions[*key, DEFAULTED] + recorded.conversions[*key, DERIVED]
+    match of.rule:
+        case Rule.REFERENCE:
+            return orphaned - without_source
+        case Rule.REFERENCE_ARRAY:
+            return orphaned + recorded.issues[*key, ALTERED]
+        case Rule.TEXT_ARRAY | Rule.REFERENCE_TEXT_ARRAY:
+            return dropped
+        case _:
+            # A reference held as text is kept as it is where it is orphaned.
+            return nulled - without_source
+
+
+def _of_pairs(
+    database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: Recorded
+) -> Iterator[Identity]:
+    """Yields the lines of a junction table: one for each array, and that no pair is there twice."""
+    relation = junction_of(table)
+    assert relation is not None
+    arrays = list(relation.arrays())
+    keys = [(holder.collection, array) for holder, array, _ in arrays]
+    for key, other in zip(keys, reversed(keys), strict=True):
+        collection, array = key
+        source = count_source(database, collection, {array: Measure.ELEMENTS})
+        # The pairs of this side are the table's without those that only the other side has.
+        unknown = recorded.conversions[*other, ASYMMETRIC] if other != key else 0
+        repeated = recorded.conversions[*key, REPEATED]
+        lost = recorded.issues[*key, ORPHANED] + recorded.issues[*key, ALTERED]
+        yield Identity(
+            f"elements of {collection}.{array}",
+            source.fields[array],
+            target.rows,
+            repeated + lost - unknown,
+        )
+    yield Identity("different pairs", target.distinct, target.rows)

@@ -1,0 +1,86 @@
+"""A full cycle, all that the job `migrate` does: without Dagster, and as Dagster runs it.
+
+Observe the source, load each table and check it, build the constraints, give the verdict.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from migration_assets.loading.pipeline import Stopwatch
+from migration_assets.model import ENTITIES
+from migration_assets.sign_off.verdict import record, verdict
+from migration_assets.source.connection import open_source
+from migration_assets.source.fingerprints import fingerprints
+from migration_assets.target.connection import open_target
+from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets_bench.checks import failed_checks, problem
+from migration_assets_bench.ours import counts, load_all, stages
+from migration_assets_bench.tasks import Done, Task
+
+
+def without_dagster(task: Task) -> Done:
+    """Does the work of the job in its order, with plain functions."""
+    watch = Stopwatch()
+    failed: list[str] = []
+    started = time.perf_counter()
+    with open_source(task.source) as source, open_target(task.target) as connection:
+
+        def check(table: sa.Table) -> None:
+            failed.extend(failed_checks(source, connection, table, watch))
+
+        with watch.stage("observe"):
+            fingerprints(source, ENTITIES)
+        results = load_all(source, connection, watch, check)
+        with watch.stage("sign-off"):
+            made = verdict(connection, fingerprints(source, ENTITIES))
+            record(connection, made)
+    seconds = time.perf_counter() - started
+    if not made.is_go:
+        failed.append("sign-off")
+    return Done(
+        seconds,
+        stages=stages(watch, results),
+        counts=counts(results),
+        problem=problem(failed),
+    )
+
+
+def with_dagster(task: Task) -> Done:
+    """Runs the job in this process, with its events in PostgreSQL, as `migration-assets run` does."""
+    home = Path(task.directory)
+    os.environ |= {
+        "DAGSTER_HOME": str(home),
+        SOURCE_VARIABLE: task.source,
+        TARGET_VARIABLE: task.target,
+        DAGSTER_VARIABLE: task.storage,
+    }
+    os.chdir(home)
+    started = time.perf_counter()
+    from rich.console import Console  # noqa: PLC0415 - what the job imports is part of its cost
+
+    from migration_assets.commands.running import run_job  # noqa: PLC0415
+    from migration_assets.definitions import MIGRATE  # noqa: PLC0415
+
+    imported = time.perf_counter()
+    outcome = run_job(MIGRATE, Console(file=io.StringIO()))
+    ended = time.perf_counter()
+    return Done(
+        ended - started,
+        stages={"imports": imported - started, "job": ended - imported},
+        counts={"events": _events(task.storage)},
+        problem=outcome.problem,
+    )
+
+
+def _events(storage: str) -> int:
+    engine = sa.create_engine(storage)
+    with engine.connect() as connection:
+        found: int = connection.execute(sa.text("SELECT count(*) FROM event_logs")).scalar_one()
+    engine.dispose()
+    return found

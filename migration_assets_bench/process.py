@@ -1,0 +1,105 @@
+"""Running something in a process of its own, and what the operating system says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from migration_assets_bench.tasks import Done, Task
+
+TIMEOUT = 7200.0
+"""Seconds after which a process is ended: longer than any work at the largest size."""
+
+_SAID = 600
+"""Characters of a failed process's last words that are kept."""
+
+
+class ProcessFailedError(Exception):
+    """A process did not end well; the message says what it said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process took.
+
+    Attributes:
+        seconds: From its start to its end.
+        cpu_seconds: User and system time, of it and of the processes that it waited for.
+        peak_megabytes: Resident memory of the largest single process among them. The kernel counts
+            what this process held when it started the other, which is little: heavy work is done in
+            processes of its own.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+
+
+def run_task(task: Task) -> tuple[Done, Usage]:
+    """Does a task in a fresh interpreter.
+
+    Raises:
+        ProcessFailedError: It did not end well.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        result = Path(directory) / "done.json"
+        usage = run(
+            [sys.executable, "-m", "migration_assets_bench.child", str(result)],
+            stdin=json.dumps(asdict(task)),
+            what=task.work,
+        )
+        return Done(**json.loads(result.read_text(encoding="utf-8"))), usage
+
+
+def run(
+    command: Sequence[str],
+    *,
+    what: str,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Usage:
+    """Runs a command to its end.
+
+    Args:
+        command: The program and its arguments; no passwords, which others could see.
+        what: What it is called in an error.
+        stdin: What it reads.
+        environment: Variables besides those of this process.
+        directory: Where it runs.
+
+    Raises:
+        ProcessFailedError: It did not end well, or not within ``TIMEOUT``.
+    """
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        given.write(stdin.encode())
+        given.seek(0)
+        started = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603 - our own programs, without a shell
+            command,
+            stdin=given,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            cwd=directory,
+        )
+        timer = threading.Timer(TIMEOUT, process.kill)
+        timer.daemon = True
+        timer.start()
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        timer.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip()[-_SAID:]
+            raise ProcessFailedError(f"{what} ended with {process.returncode}: {last}")
+    return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)

@@ -1,0 +1,248 @@
+"""The rounds of measuring: each kind of work once a round, in an order that turns from round to round.
+
+Before each measurement the target is a new database (or the one that a rerun is to find), the server
+has written its checkpoint, and the source was read once, in the same way for all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from migration_assets.embedded import Urls, fresh_database
+from migration_assets.model import ENTITIES, TABLES
+from migration_assets.validation.evidence import Layer
+from migration_assets_bench.peers import Peer, PeerEnvironment
+from migration_assets_bench.process import ProcessFailedError, Usage, run_task
+from migration_assets_bench.tasks import Done, Measurement, Task
+from migration_assets_bench.verification import differing_tables, missing_approval
+
+DAGSTER_CONFIGURATION = Path(__file__).parents[1] / "dagster.yaml"
+
+Verify = Callable[[Done], str | None]
+Tell = Callable[[Measurement], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all measurements of one size share.
+
+    Attributes:
+        scale: Size of the sample.
+        source: URL of the sample.
+        changed: URL of the same sample with 1 % changed.
+        changes: How many documents that is.
+        documents: How many documents the sample has.
+        expected: Rows that each table must have.
+        rows: Where the rows of a migrated target are, as files.
+    """
+
+    scale: float
+    source: str = field(repr=False)
+    changed: str = field(repr=False)
+    changes: int
+    documents: int
+    expected: Mapping[str, int]
+    rows: Path
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Measures on running servers.
+
+    Attributes:
+        urls: The servers.
+        directory: Where files go.
+        ground: The size that is measured.
+        peers: Other tools, installed.
+        environment: Where they are.
+        tell: Is told each measurement.
+    """
+
+    urls: Urls
+    directory: Path
+    ground: Ground
+    peers: tuple[Peer, ...]
+    environment: PeerEnvironment
+    tell: Tell
+    measurements: list[Measurement] = field(default_factory=list)
+
+    def run(self, repeats: int) -> list[Measurement]:
+        """Measures everything as many times and returns what was measured."""
+        kinds: list[Callable[[int], None]] = [
+            self._floor,
+            self._loads,
+            self._cycle,
+            self._dagster,
+            *(partial(self._peer, peer) for peer in self.peers),
+        ]
+        for number in range(1, repeats + 1):
+            turn = (number - 1) % len(kinds)
+            for kind in [*kinds[turn:], *kinds[:turn]]:
+                kind(number)
+        return self.measurements
+
+    def _floor(self, number: int) -> None:
+        with self._target() as target:
+            run_task(Task("empty", self.ground.source, target))
+            task = Task("floor", self.ground.source, target, directory=str(self.ground.rows))
+            self._measure("floor", number, task, self._has_all_rows(target))
+
+    def _loads(self, number: int) -> None:
+        """The first load, a rerun without changes, and one after 1 % has changed, on one target."""
+        first = len(self.measurements)
+        with self._target() as target:
+            has_all_rows = self._has_all_rows(target)
+            again = Task("load", self.ground.source, target)
+            changed = Task("load", self.ground.changed, target)
+            self._measure("load", number, again, has_all_rows)
+            self._measure("rerun", number, again, _both(_wrote(0), has_all_rows))
+            wrote = _both(_wrote(self.ground.changes), has_all_rows)
+            self._measure("rerun, 1 % changed", number, changed, wrote)
+            if number == 1:
+                problem = _done(replace(changed, work="checks")).problem
+                if problem is not None:
+                    self._doubt(first, problem)
+
+    def _cycle(self, number: int) -> None:
+        with self._target() as target:
+            task = Task("cycle", self.ground.source, target)
+            self._measure("full cycle without Dagster", number, task, self._is_valid(target))
+
+    def _dagster(self, number: int) -> None:
+        home = self.directory / "dagster"
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        shutil.copy(DAGSTER_CONFIGURATION, home)
+        with self._target() as target, self._storage() as storage:
+            task = Task("dagster", self.ground.source, target, storage, str(home))
+            self._measure("full cycle in Dagster", number, task, self._is_valid(target))
+
+    def _peer(self, peer: Peer, number: int) -> None:
+        with self._target() as target:
+            expected = {name: self.ground.expected[name] for name in ENTITIES}
+
+            def work() -> tuple[Done, Usage]:
+                usage = peer.run(self.environment, self.ground.source, target, list(ENTITIES))
+                return Done(usage.seconds), usage
+
+            def verify(_: Done) -> str | None:
+                return differing_tables(target, expected, schema=peer.schema)
+
+            self._add(peer.name, number, self.ground.source, work, verify)
+
+    def _measure(self, name: str, number: int, task: Task, verify: Verify) -> None:
+        self._add(name, number, task.source, lambda: run_task(task), verify)
+
+    def _add(
+        self,
+        name: str,
+        number: int,
+        source: str,
+        work: Callable[[], tuple[Done, Usage]],
+        verify: Verify,
+    ) -> None:
+        run_task(Task("warm", source))
+        with psycopg.connect(self.urls.postgres_url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+        load_average = os.getloadavg()[0]
+        try:
+            done, usage = work()
+            problem = done.problem or verify(done)
+        except ProcessFailedError as error:
+            done, usage = Done(0.0), Usage(0.0, 0.0, 0.0)
+            problem = " ".join(str(error).split())
+        measured = Measurement(
+            name=name,
+            scale=self.ground.scale,
+            number=number,
+            seconds=done.seconds,
+            process_seconds=usage.seconds,
+            cpu_seconds=usage.cpu_seconds,
+            peak_megabytes=usage.peak_megabytes,
+            load_average=load_average,
+            stages=done.stages,
+            counts=done.counts,
+            problem=problem,
+        )
+        self.measurements.append(measured)
+        self.tell(measured)
+
+    def _doubt(self, first: int, problem: str) -> None:
+        """Marks the latest measurements as not to be quoted."""
+        for index in range(first, len(self.measurements)):
+            self.measurements[index] = replace(self.measurements[index], problem=problem)
+            self.tell(self.measurements[index])
+
+    def _has_all_rows(self, target: str) -> Verify:
+        return lambda _: differing_tables(target, self.ground.expected)
+
+    def _is_valid(self, target: str) -> Verify:
+        checks = len(TABLES) * len(Layer)
+        return lambda _: (
+            differing_tables(target, self.ground.expected) or missing_approval(target, checks)
+        )
+
+    @contextmanager
+    def _target(self) -> Iterator[str]:
+        with fresh_database(self.urls, "bench") as fresh:
+            yield fresh.postgres_url
+
+    @contextmanager
+    def _storage(self) -> Iterator[str]:
+        """Lends a database for Dagster's own storage, its URL as SQLAlchemy takes it."""
+        servers = replace(self.urls, postgres_url=self.urls.dagster_url)
+        with fresh_database(servers, "bench_dagster") as fresh:
+            yield fresh.postgres_url
+
+
+def prepared(urls: Urls, directory: Path, *, scale: float, seed: int) -> Ground:
+    """Makes the sample of a size, and what else the measurements of it need.
+
+    Raises:
+        ProcessFailedError: It cannot be made.
+    """
+    name = f"bench_{scale:g}".replace(".", "_")
+    source = urls.mongodb_url.replace("/nextcrm", f"/{name}")
+    changed = urls.mongodb_url.replace("/nextcrm", f"/{name}_changed")
+    options: dict[str, Any] = {"scale": scale, "seed": seed, "changed": False}
+    documents = _done(Task("sample", source, options=options)).counts["documents"]
+    options = options | {"changed": True}
+    changes = _done(Task("sample", changed, options=options)).counts["changed"]
+    rows = directory / f"rows_{scale:g}"
+    with fresh_database(urls, "bench") as fresh:
+        _done(Task("load", source, fresh.postgres_url))
+        _done(Task("rows", source, fresh.postgres_url, directory=str(rows)))
+    return Ground(
+        scale=scale,
+        source=source,
+        changed=changed,
+        changes=changes,
+        documents=documents,
+        expected=_done(Task("expected", source)).counts,
+        rows=rows,
+    )
+
+
+def _done(task: Task) -> Done:
+    return run_task(task)[0]
+
+
+def _wrote(rows: int) -> Verify:
+    def verify(done: Done) -> str | None:
+        written = done.counts["written"]
+        return None if written == rows else f"{written:,} rows were written, not {rows:,}"
+
+    return verify
+
+
+def _both(one: Verify, other: Verify) -> Verify:
+    return lambda done: one(done) or other(done)

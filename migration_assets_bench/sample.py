@@ -1,0 +1,113 @@
+"""The source of all measurements: a sample, the same with 1 % changed, and the rows that it must become."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from bson import ObjectId
+from pymongo import MongoClient, UpdateOne
+from pymongo.database import Database
+
+from migration_assets.model import ENTITIES, JUNCTIONS, Junction, Rule, sources, unique_columns
+from migration_assets.sample import generate
+from migration_assets_bench.tasks import Done, Task
+
+EVERY = 100
+"""One document in this many is changed."""
+
+_BATCH = 1000
+
+
+def make(task: Task) -> Done:
+    """Makes a sample. Options: scale, seed, and changed: whether 1 % of it is changed afterwards."""
+    started = time.perf_counter()
+    with MongoClient[dict[str, Any]](task.source) as client:
+        database = client.get_default_database()
+        made = generate(database, scale=task.options["scale"], seed=task.options["seed"])
+        counts = {"documents": sum(made.documents.values())}
+        if task.options["changed"]:
+            counts["changed"] = sum(_change(database, name) for name in ENTITIES)
+    return Done(time.perf_counter() - started, counts=counts)
+
+
+def count(task: Task) -> Done:
+    """Counts the rows that each table must have, by looking at the documents."""
+    started = time.perf_counter()
+    with MongoClient[dict[str, Any]](task.source) as client:
+        database = client.get_default_database()
+        counts = {name: database[name].count_documents({}) for name in ENTITIES}
+        for name, table in JUNCTIONS.items():
+            counts[name] = len(_pairs(database, table.info["junction"]))
+    return Done(time.perf_counter() - started, counts=counts)
+
+
+def warm(task: Task) -> Done:
+    """Reads all of the source once, so that each measurement finds it in memory alike."""
+    started = time.perf_counter()
+    with MongoClient[dict[str, Any]](task.source) as client:
+        size = read(client.get_default_database())
+    return Done(time.perf_counter() - started, counts={"bytes": size})
+
+
+def read(database: Database[dict[str, Any]]) -> int:
+    """Reads all collections as raw batches and returns how many bytes that were."""
+    return sum(
+        len(batch)
+        for name in database.list_collection_names(filter={"type": "collection"})
+        for batch in database[name].find_raw_batches({})
+    )
+
+
+def _change(database: Database[dict[str, Any]], collection: str) -> int:
+    """Changes a text of every hundredth document and returns how many those were."""
+    field = _text_field(collection)
+    if field is None:
+        return 0
+    updates: list[UpdateOne] = []
+    changed = 0
+    found = database[collection].find({}, {"_id": True}, sort=[("_id", 1)])
+    for number, document in enumerate(found):
+        if number % EVERY == 0:
+            new = {"$set": {field: f"changed {number}"}}
+            updates.append(UpdateOne({"_id": document["_id"]}, new))
+        if len(updates) == _BATCH:
+            changed += database[collection].bulk_write(updates).modified_count
+            updates = []
+    if updates:
+        changed += database[collection].bulk_write(updates).modified_count
+    return changed
+
+
+def _text_field(collection: str) -> str | None:
+    """Returns a field that may hold any text, None where the collection has none."""
+    table = ENTITIES[collection]
+    unique = unique_columns(table)
+    for column, source in sources(table).items():
+        if source.rule is Rule.TEXT and column not in unique:
+            return source.field
+    return None
+
+
+def _pairs(database: Database[dict[str, Any]], relation: Junction) -> set[bytes]:
+    """Returns the pairs of both arrays whose two documents exist."""
+    known = {
+        side.collection: {each["_id"] for each in database[side.collection].find({}, {"_id": True})}
+        for side in (relation.left, relation.right)
+    }
+    return {
+        left.binary + right.binary
+        for left, right in _every_pair(database, relation)
+        if left in known[relation.left.collection] and right in known[relation.right.collection]
+    }
+
+
+def _every_pair(
+    database: Database[dict[str, Any]], relation: Junction
+) -> Iterator[tuple[ObjectId, ObjectId]]:
+    for holder, array, _ in relation.arrays():
+        for document in database[holder.collection].find({array: {"$type": "array"}}, {array: 1}):
+            for element in document[array]:
+                one, other = document["_id"], element
+                yield (one, other) if holder == relation.left else (other, one)

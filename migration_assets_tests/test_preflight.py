@@ -1,0 +1,487 @@
+"""The preflight: one page of findings on both databases, each with what to do, and no value among them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg import sql
+from pymongo import MongoClient
+from rich.console import Console
+from typer.testing import CliRunner
+
+from migration_assets.assets.keys import PREFLIGHT, TARGET_SCHEMA
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.cli import app
+from migration_assets.commands.preflight import require_preflight
+from migration_assets.definitions import MIGRATE, PREFLIGHT_JOB, build_defs
+from migration_assets.embedded import EmbeddedServers, Urls
+from migration_assets.errors import MigrationError
+from migration_assets.model import ENTITIES, TABLES
+from migration_assets.preflight import source as on_source
+from migration_assets.preflight import space
+from migration_assets.preflight import target as on_target
+from migration_assets.preflight.contents import Content, contents, written_between
+from migration_assets.preflight.duration import (
+    SAFETY_FACTOR,
+    Rehearsal,
+    duration,
+    expected_seconds,
+    in_words,
+    rehearsal,
+)
+from migration_assets.preflight.findings import Area, Finding, Level, Page
+from migration_assets.preflight.page import examine
+from migration_assets.preflight.source import Snapshots
+from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.target.connection import Connection, open_target
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+
+HOURS = 3600.0
+VALUE = "a value that must not be shown"
+
+
+def fill(database: SourceDatabase) -> None:
+    """One document in every collection of the model."""
+    for name in ENTITIES:
+        database[name].insert_one({"__v": 0})
+
+
+@pytest.fixture
+def filled_url(source_url: str) -> str:
+    with MongoClient[dict[str, Any]](source_url) as client:
+        fill(client.get_default_database())
+    return source_url
+
+
+def page(source: str, target: str, **options: float) -> Page:
+    options = {"observed_seconds": 0.0, **options}
+    return examine(partial(open_source, source), partial(open_target, target), **options)
+
+
+def levels(found: Page | list[Finding], area: Area) -> dict[str, Level]:
+    findings = found.findings if isinstance(found, Page) else found
+    return {each.what: each.level for each in findings if each.area is area}
+
+
+def only(found: Iterator[Finding]) -> Finding:
+    (finding,) = found
+    return finding
+
+
+# --- The page ----------------------------------------------------------------------------------
+
+
+def test_page_of_a_clean_source_and_an_empty_target(filled_url: str, target_url: str) -> None:
+    found = page(filled_url, target_url)
+    assert found.errors == []
+    assert {each.area for each in found.findings} == set(Area)
+    assert [each.area for each in found.findings] == sorted(
+        (each.area for each in found.findings), key=list(Area).index
+    )
+    assert levels(found, Area.CONTENT) == {"the database is empty": Level.OK}
+    assert levels(found, Area.FIELDS) == {
+        "the model knows every field in all 29 documents": Level.OK
+    }
+    assert levels(found, Area.TARGET)["encoding UTF8"] is Level.OK
+    assert all(each.next_step for each in (*found.warnings, *found.errors))
+    with psycopg.connect(target_url) as connection:  # it has changed nothing
+        row = connection.execute(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 2200"
+        ).fetchone()
+    assert row == (0,)
+
+
+def test_database_out_of_reach_is_a_finding_and_the_other_is_examined(
+    filled_url: str, target_url: str
+) -> None:
+    nowhere = "postgresql://somebody:hunter2@127.0.0.1:9/nextcrm"
+    found = page(filled_url, nowhere)
+    assert [each.area for each in found.errors] == [Area.TARGET]
+    assert levels(found, Area.COLLECTIONS)
+    empty = filled_url.rpartition("/")[0] + f"/test_{uuid.uuid4().hex}"
+    other = page(empty, target_url)
+    assert [each.area for each in other.errors] == [Area.SOURCE]
+    assert levels(other, Area.CONTENT)
+    assert "hunter2" not in str(found)
+    assert found.summary().startswith("1 error (target server), ")
+
+
+def test_unknown_and_missing_collections_and_fields_are_named_without_values(
+    filled_url: str, target_url: str
+) -> None:
+    with MongoClient[dict[str, Any]](filled_url) as client:
+        database = client.get_default_database()
+        database["old_notes"].insert_many([{"text": VALUE}, {}])
+        database["Users"].insert_one({"nick.name": VALUE, "email": VALUE})
+        database["Boards"].drop()
+        database.create_collection("log", timeseries={"timeField": "at"})
+        database.command("create", "everybody", viewOn="Users", pipeline=[])
+    found = page(filled_url, target_url)
+    assert found.errors == []
+    said = "\n".join(each.what for each in found.warnings)
+    assert "1 collection of the model missing: Boards" in said
+    assert "the model does not know: old_notes (2)" in said
+    assert "Users: 1 field that the model does not know, in all 2 documents: nick.name (1)" in said
+    assert "the migration does not read: log" in said
+    assert "1 view, which" in str(found)
+    assert VALUE not in str(found)
+
+
+def test_database_without_a_collection_of_the_model_is_an_error(
+    mongo_database: SourceDatabase, source_url: str, target_url: str
+) -> None:
+    mongo_database["something"].insert_one({})
+    (refused,) = page(source_url, target_url).errors
+    assert refused.area is Area.COLLECTIONS
+    assert "none of the 29 collections" in refused.what
+
+
+# --- The source ---------------------------------------------------------------------------------
+
+
+def test_newer_server_is_a_warning() -> None:
+    class Server:
+        client: Any
+
+        def __init__(self, version: str) -> None:
+            self.client = self
+            self.version = version
+
+        def server_info(self) -> dict[str, str]:
+            return {"version": self.version}
+
+    def level(version: str) -> Level:
+        return only(on_source.version(cast("SourceDatabase", Server(version)))).level
+
+    assert [level(each) for each in ("5.0.31", "8.2.1", "9.0.0")] == ["ok", "ok", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        ({"db": "crm", "collection": ""}, {"insert"}),
+        ({"db": "crm", "collection": "Users"}, {"insert"}),
+        ({"db": "", "collection": ""}, {"insert"}),
+        ({"anyResource": True}, {"insert"}),
+        ({"db": "crm2", "collection": ""}, set()),
+        ({"db": "crm", "collection": "system.js"}, set()),
+        ({"cluster": True}, set()),
+    ],
+)
+def test_privileges_that_permit_to_write(resource: dict[str, Any], expected: set[str]) -> None:
+    privileges = [{"resource": resource, "actions": ["find", "insert", "collStats"]}]
+    assert on_source.writing_actions(privileges, "crm") == expected
+
+
+def test_sample_is_bounded_in_documents_and_bytes() -> None:
+    assert on_source.sample_size(Content(documents=10**6, size=10**9)) == 1000
+    assert on_source.sample_size(Content(documents=100, size=100 * 15_000_000)) == 2
+    assert on_source.sample_size(Content(documents=0)) == 1000
+
+
+def test_sample_of_a_large_collection_says_that_it_is_one(mongo_database: SourceDatabase) -> None:
+    mongo_database["Users"].insert_many({"email": str(each)} for each in range(1100))
+    found = only(on_source.unknown_fields(mongo_database, contents(mongo_database)))
+    assert found.what == "the model knows every field in a sample of 1,000 of 1,100 documents"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda users: users.insert_one({}),
+        lambda users: users.update_one(
+            {}, {"$set": {"email": "b"}}
+        ),  # neither count nor size change
+        lambda users: users.delete_one({}),
+        lambda users: users.database["new"].insert_one({}),
+        lambda users: users.drop(),
+    ],
+)
+def test_write_between_two_looks_is_seen(
+    mongo_database: SourceDatabase, write: Callable[[Any], object]
+) -> None:
+    mongo_database["Users"].insert_many([{"email": "a"}, {"email": "a"}])
+    mongo_database["Boards"].insert_one({})
+    before = contents(mongo_database)
+    assert written_between(before, contents(mongo_database)) == []
+    write(mongo_database["Users"])
+    after = contents(mongo_database)
+    assert written_between(before, after) in (["Users"], ["new"])
+    assert only(on_source.writes(before, after, 1.0)).level is Level.WARNING
+
+
+def test_what_cannot_be_seen_of_writes_is_said() -> None:
+    held = {"Users": Content(documents=3)}
+    assert "updates cannot be seen" in only(on_source.writes(held, held, 1.0)).what
+
+
+def test_replica_set_can_be_read_at_one_point_in_time(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    servers = EmbeddedServers(tmp_path_factory.mktemp("replica"), replica_set=True)
+    servers.start_mongod()
+    try:
+        port = servers.status()[1].port
+        url = f"mongodb://127.0.0.1:{port}/nextcrm?replicaSet=rs0"
+        with MongoClient[dict[str, Any]](url) as client:
+            client.get_default_database()["Users"].insert_one({})
+            client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=77)
+        with open_source(url) as source:
+            possible = on_source.snapshots(source)
+    finally:
+        servers.stop_mongod()
+    assert possible == Snapshots(are_possible=True, history=77.0, is_known=True)
+    found = only(on_source.freeze(possible))
+    assert found.level is Level.OK
+    assert "kept for 77 s" in found.what
+
+
+def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -> None:
+    assert on_source.snapshots(mongo_database) is None
+    found = only(on_source.freeze(None))
+    assert found.level is Level.WARNING
+    assert "writes must be frozen" in found.what
+
+
+# --- The target ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def odd_database(servers: Urls) -> Iterator[str]:
+    """A database of another encoding and time zone, read-only, that holds a table of somebody's."""
+    name = f"odd_{uuid.uuid4().hex[:8]}"
+    named = sql.Identifier(name)
+    url = servers.postgres_url.replace("/nextcrm", f"/{name}")
+    with psycopg.connect(servers.postgres_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL(
+                "CREATE DATABASE {} ENCODING 'SQL_ASCII' LOCALE 'C' LOCALE_PROVIDER libc "
+                "TEMPLATE template0"
+            ).format(named)
+        )
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE public.somebodys (id int)")
+        for setting in ("timezone = 'Europe/Prague'", "default_transaction_read_only = on"):
+            change = sql.SQL("ALTER DATABASE {} SET ") + sql.SQL(setting)  # type: ignore[arg-type]
+            admin.execute(change.format(named))
+        yield url
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
+
+
+def test_odd_target_is_described(filled_url: str, odd_database: str) -> None:
+    found = page(filled_url, odd_database)
+    errors = "\n".join(each.what for each in found.errors)
+    assert "the database's encoding is SQL_ASCII" in errors
+    assert "the database is not empty and was not made by this project" in errors
+    assert "transactions are read-only by default" in errors
+    (zone,) = [each for each in found.warnings if "Europe/Prague" in each.what]
+    assert zone.next_step.endswith("SET timezone = 'UTC'")
+
+
+def test_migrated_target_is_ours_unless_its_tables_were_changed(target: Connection) -> None:
+    assert only(on_target.content(target)).level is Level.OK
+    target.execute('ALTER TABLE "Users" DROP COLUMN email')
+    refused = only(on_target.content(target))
+    assert refused.level is Level.ERROR
+    assert "Users.email is missing" in refused.what
+
+
+def test_free_space_is_that_of_the_file_system(
+    target: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert space.is_on_this_machine(target)
+    here = space.free_bytes(target)
+    assert here is not None
+    assert here > 0
+    # A superuser may ask `df` on another machine.
+    monkeypatch.setattr(space, "is_on_this_machine", lambda _: False)
+    there = space.free_bytes(target)
+    assert there is not None
+    assert math.isclose(there, here, rel_tol=0.2)
+
+
+def test_df_is_understood() -> None:
+    head = "Filesystem 1024-blocks Used Available Capacity Mounted on"
+    assert space.available([head, "/dev/sda1 100 60 40 60% /var/lib/my data"]) == 40 * 1024
+    assert space.available([head]) is None
+    assert space.available([]) is None
+    assert space.available([head, "nonsense"]) is None
+
+
+@pytest.mark.parametrize(
+    ("free", "level"),
+    [(None, Level.WARNING), (400, Level.OK), (200, Level.WARNING), (50, Level.ERROR)],
+)
+def test_space_is_compared_with_the_source(
+    target_url: str, monkeypatch: pytest.MonkeyPatch, free: int | None, level: Level
+) -> None:
+    monkeypatch.setattr(on_target, "free_bytes", lambda _: free)
+    with open_target(target_url) as connection:
+        found = only(on_target.space(connection, {"Users": Content(1, size=100)}))
+    assert found.level is level
+    assert found.what.endswith("needed are about 0.0 MB (3 times 0.0 MB of documents)")
+
+
+# --- Duration -----------------------------------------------------------------------------------
+
+
+def test_duration_counts_the_safety_factor_once() -> None:
+    # The example of operations 1.5, whose own document multiplies twice.
+    staging = Rehearsal(
+        seconds=4 * HOURS + 23 * 60,
+        documents=125_430,
+        size=2_300_000_000,
+        ended=dt.datetime.now(dt.UTC),
+        is_whole=True,
+    )
+    expected = expected_seconds(staging, documents=1_250_000, size=23_000_000_000)
+    assert expected / HOURS == pytest.approx(65.75)
+    assert SAFETY_FACTOR == 1.5
+    # The larger ratio counts: more documents of the same size in all.
+    doubled = expected_seconds(staging, documents=250_860, size=2_300_000_000)
+    assert doubled == pytest.approx(staging.seconds * 2 * 1.5)
+
+
+def test_duration_in_words() -> None:
+    assert [in_words(each) for each in (12.3, 240, 7500)] == ["12 s", "4 min", "2 h 05 min"]
+
+
+def record_load(
+    connection: Connection, table: str, started: dt.datetime, seconds: float, **statistics: Any
+) -> None:
+    connection.execute(
+        "INSERT INTO migration.loads (id, target_table, started_at, finished_at, plan, fingerprints, "
+        "statistics) VALUES (gen_random_uuid(), %s, %s, %s, '', '{}', %s)",
+        [table, started, started + dt.timedelta(seconds=seconds), json.dumps(statistics)],
+    )
+
+
+def record_run(connection: Connection, started: dt.datetime, seconds: float, inserted: int) -> None:
+    """A run that loads ten documents of 100 bytes into every table, a second each."""
+    numbers = {"documents": 10, "size": 100, "seconds": 1.0, "merged": {"inserted": inserted}}
+    for name in ("uuid_map", *TABLES):
+        record_load(connection, name, started, 1.0, **numbers)
+    connection.execute(
+        "INSERT INTO migration.sign_offs VALUES (%s, 'GO', '{}')",
+        [started + dt.timedelta(seconds=seconds)],
+    )
+
+
+def test_duration_is_that_of_the_last_rehearsal_that_filled_the_tables(target: Connection) -> None:
+    held = {name: Content(documents=20, size=200) for name in ENTITIES}
+    assert "no rehearsal" in only(duration(target, held, None)).what
+    day = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+    record_run(target, day, seconds=400, inserted=10)
+    record_run(target, day + dt.timedelta(days=1), seconds=300, inserted=10)
+    record_run(target, day + dt.timedelta(days=2), seconds=60, inserted=0)  # changes nothing
+    measured = rehearsal(target)
+    assert measured is not None
+    assert (measured.seconds, measured.documents, measured.size) == (300, 290, 2900)
+    assert measured.is_whole
+    found = only(duration(target, held, None))
+    assert found.what.startswith("about 15 min: a whole run took 5 min for 290 documents, ")
+
+
+def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connection) -> None:
+    started = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+    record_load(target, "Users", started, 100, documents=10, size=1000, seconds=100)
+    record_load(target, "Users", started, 5, documents=10, size=1000, seconds=5)  # changed nothing
+    held = {"Users": Content(documents=30, size=3000)}
+    about, short = duration(target, held, Snapshots(are_possible=True, history=300))
+    assert about.what.startswith(
+        "about 8 min: the loads alone, without checks and constraints, took"
+    )
+    assert short.area is Area.FREEZE
+    assert "less than the run may take (8 min)" in short.what
+    assert len(list(duration(target, held, Snapshots(are_possible=True, history=9000)))) == 1
+
+
+# --- Command and job ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def variables(
+    filled_url: str, target_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(SOURCE_VARIABLE, filled_url)
+    monkeypatch.setenv(TARGET_VARIABLE, target_url)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("variables")
+def test_command_prints_the_page_and_says_whether_to_start(
+    target_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = target_url.split(":")[2].partition("@")[0]
+    done = CliRunner().invoke(app, ["preflight"])
+    assert done.exit_code == 0, done.output
+    assert "the migration can start" in done.output
+    assert "write freeze" in done.output
+    assert "sql/roles/mongodb.js" in done.output
+    assert password not in done.output
+    monkeypatch.setenv(TARGET_VARIABLE, target_url.replace(password, "hunter2"))
+    refused = CliRunner().invoke(app, ["preflight"])
+    assert refused.exit_code == 2, refused.output
+    assert "the migration would fail: 1 error (target server)" in refused.output
+    assert "hunter2" not in refused.output
+
+
+@pytest.mark.usefixtures("variables")
+def test_run_starts_with_one_line_or_stops_at_an_error(target_url: str) -> None:
+    console = Console(record=True, width=200, quiet=False)
+    require_preflight(console)
+    said = console.export_text(clear=True)
+    assert said.startswith("preflight: ")
+    assert said.count("\n") == 1
+    with psycopg.connect(target_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE somebodys (id int)")
+    with pytest.raises(MigrationError, match=r"found 1 error \(target content\)"):
+        require_preflight(console)
+    assert "Give an empty database" in console.export_text()
+
+
+def run_job(source: str, target: str) -> dg.ExecuteInProcessResult:
+    defs = build_defs(source=SourceMongo(url=source), target=TargetPostgres(url=target))
+    return defs.resolve_job_def(PREFLIGHT_JOB).execute_in_process(
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def test_job_materializes_the_page_and_fails_on_an_error(filled_url: str, target_url: str) -> None:
+    done = run_job(filled_url, target_url)
+    (made,) = done.asset_materializations_for_node("migration__preflight")
+    assert made.metadata["errors"].value == 0
+    records = cast("dg.TableMetadataValue", made.metadata["findings"]).records
+    assert {record.data["level"] for record in records} <= {"ok", "warning"}
+    with psycopg.connect(target_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE somebodys (id int)")
+    refused = run_job(filled_url, target_url)
+    assert not refused.success
+    (observed,) = refused.asset_observations_for_node("migration__preflight")
+    assert observed.metadata["errors"].value == 1
+
+
+def test_preflight_is_no_part_of_the_graph() -> None:
+    defs = build_defs()
+    graph = defs.resolve_asset_graph()
+    node = graph.get(PREFLIGHT)
+    assert (node.parent_keys, node.child_keys) == (set(), set())
+    selected: Mapping[str, Any] = {
+        name: defs.resolve_job_def(name).asset_layer.selected_asset_keys
+        for name in (MIGRATE, PREFLIGHT_JOB)
+    }
+    assert PREFLIGHT not in selected[MIGRATE]
+    assert TARGET_SCHEMA in selected[MIGRATE]
+    assert set(selected[PREFLIGHT_JOB]) == {PREFLIGHT}

@@ -1,0 +1,270 @@
+"""Dagster's UI in a real browser: look at the graph, find a red check, materialize the table, see it green.
+
+The pictures in ``docs/images`` are this test's: ``SCREENSHOTS=docs/images make test``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from migration_assets.embedded import EmbeddedServers, Urls
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.timeout(300)
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+SCALE = "0.02"
+PATIENCE = 60_000
+"""Milliseconds for a run that was started in the UI: it is a process of its own, which imports everything."""
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+TABLE = "tasksComments"
+OF_THE_BOARDS = [
+    *[f"mongodb/{name}" for name in ("Boards", "Sections", "Users")],
+    *[f"postgres/{name}" for name in ("Boards", "BoardWatchers", "Sections", "Users")],
+]
+"""A part of the graph that is small enough for a picture with the state of each asset."""
+
+
+@dataclass(frozen=True)
+class Ui:
+    """The UI of a migrated sample.
+
+    Attributes:
+        url: Where it is.
+        urls: The databases.
+    """
+
+    url: str
+    urls: Urls
+
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
+        """Executes something in the target, behind the back of the migration."""
+        with psycopg.connect(self.urls.postgres_url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """The path of a browser."""
+    found = [path for name in BROWSERS if (path := shutil.which(name)) is not None]
+    missing = "" if found else "there is no browser: apt-get install chromium"
+    if find_spec("playwright") is None:
+        missing = "playwright is not installed: pip install '.[dev]'"
+    if missing:
+        # Only where nobody looks at what was skipped, a skip would pass for a success.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def ui(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """What a user has after `make demo` and `make ui`, in a directory of its own."""
+    del browser  # is looked for first
+    here = tmp_path_factory.mktemp("ui")
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(ROOT / name, here)
+    variables = {
+        "SOURCE_MONGODB_URL",
+        "TARGET_POSTGRES_URL",
+        "DAGSTER_POSTGRES_URL",
+        "DAGSTER_HOME",
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in variables}
+    environment["MIGRATION_ASSETS_HOME"] = str(here / "home")
+    servers = EmbeddedServers(here / "home", durable=False)
+    try:
+        servers.start()
+        demo = subprocess.run(
+            [BIN / "migration-assets", "demo", "--scale", SCALE],
+            cwd=here,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert demo.returncode == 0, demo.stdout + demo.stderr
+        with started(here, environment) as url:
+            yield Ui(url, servers.urls)
+    finally:
+        servers.stop()
+
+
+@contextmanager
+def started(here: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Starts the UI, waits for its code location, and ends it as Ctrl-C does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = here / "ui.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [BIN / "migration-assets", "ui", "--port", str(port)],
+            cwd=here,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while not answers(f"{url}/server_info"):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        assert f"Dagster on {url}, Ctrl-C ends it" in log.read_text()
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+@pytest.fixture
+def page(browser: str) -> Iterator[Page]:
+    """A page of a browser of 1600 pixels."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=browser, args=BROWSER_ARGUMENTS)
+        opened = launched.new_page(viewport={"width": 1600, "height": 900})
+        opened.set_default_timeout(PATIENCE)
+        # Top to bottom, and of each asset its checks and its state: what fits into a picture.
+        opened.add_init_script(
+            """
+            localStorage.setItem('asset-graph-direction', JSON.stringify('vertical'));
+            localStorage.setItem('asset-node-facets', JSON.stringify(['checks', 'status']));
+            """
+        )
+        yield opened
+        launched.close()
+
+
+def keep(page: Page, name: str) -> None:
+    """Keeps a picture where ``SCREENSHOTS`` says."""
+    directory = os.environ.get("SCREENSHOTS")
+    if directory:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        page.mouse.move(800, 5)  # away from what it would highlight
+        page.wait_for_timeout(1000)  # for what fades in
+        page.screenshot(path=Path(directory) / f"{name}.png")
+
+
+def open_graph(page: Page, ui: Ui, *, expanded: list[str], keys: list[str] | None = None) -> None:
+    """Opens the asset graph, of all assets or of some and the group `migration`."""
+    of_keys = " or ".join(['group:"migration"', *[f'key:"{key}"' for key in keys or ()]])
+    selection = f"~{quote(of_keys, safe='')}" if keys else ""
+    groups = quote(",".join(f"global@global:{group}" for group in expanded))
+    page.goto(f"{ui.url}/asset-groups{selection}/?expanded={groups}")
+
+
+def graph_node(page: Page, name: str) -> Locator:
+    return page.locator("foreignObject", has_text=re.compile(rf"^{name}"))
+
+
+def test_graph_shows_all_assets(page: Page, ui: Ui) -> None:
+    open_graph(page, ui, expanded=["migration", "projects"])
+    page.get_by_text("Hide navigation").click()
+    page.locator("button", has=page.get_by_label("panel_show_right")).click()  # the list of groups
+    page.locator("button", has=page.get_by_label("unfold_more")).first.wait_for()
+    for name in ("target_schema", "uuid_map", "constraints", "sign_off", "Boards", TABLE):
+        graph_node(page, name).first.wait_for()
+    for group in ("mongodb", "system", "crm", "documents", "junctions"):
+        graph_node(page, group).first.wait_for()
+    page.get_by_role("button", name="Materialize all (43)").wait_for()
+    keep(page, "asset-graph")
+
+    open_graph(
+        page,
+        ui,
+        expanded=["migration", "mongodb", "system", "projects", "junctions"],
+        keys=OF_THE_BOARDS,
+    )
+    page.get_by_text("4 / 4 Passed").nth(3).wait_for()
+    keep(page, "asset-graph-boards")
+
+
+def check_row(page: Page, name: str) -> Locator:
+    """Returns a check in the list on the page of an asset."""
+    return page.locator("a", has_text=re.compile(rf"^{name}"))
+
+
+def test_red_check_is_put_right_by_materializing_the_table(page: Page, ui: Ui) -> None:
+    page.goto(f"{ui.url}/assets/migration/sign_off")
+    page.get_by_text("Latest materialization").wait_for()
+    page.get_by_text("GO", exact=True).first.wait_for()
+    keep(page, "sign-off")
+
+    page.goto(f"{ui.url}/assets/postgres/{TABLE}")
+    page.get_by_text("Row count").first.wait_for()
+    keep(page, "table")
+
+    page.goto(f"{ui.url}/assets/postgres/{TABLE}?view=checks")
+    for name in ("row_count", "values", "references", "types"):
+        check_row(page, name).get_by_text("Succeeded").wait_for()
+    check_row(page, "row_count").click()
+    keep(page, "checks")
+
+    query = f'SELECT * FROM "{TABLE}" ORDER BY id'
+    before = ui.execute(query)
+    ui.execute(
+        f"UPDATE \"{TABLE}\" SET comment = comment || '!' "
+        f'WHERE id = (SELECT max(id::text)::uuid FROM "{TABLE}")'
+    )
+    check_row(page, "values").click()
+    page.get_by_role("button", name="Execute", exact=True).click()
+    check_row(page, "values").get_by_text("Failed").wait_for()
+    page.get_by_text("what to do").wait_for()
+    keep(page, "failed-check")
+
+    page.get_by_role("button", name="Materialize", exact=True).click()
+    check_row(page, "values").get_by_text("Succeeded").wait_for()
+    for name in ("row_count", "references", "types"):
+        check_row(page, name).get_by_text("Succeeded").wait_for()
+    assert ui.execute(query) == before

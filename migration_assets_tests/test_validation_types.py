@@ -1,0 +1,595 @@
+"""Layer 4: the schemas alone on made-up values, and the check on a real server, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import bson
+import pandera.polars as pa
+import polars as pl
+import pytest
+from bson import Binary, Decimal128, Int64, ObjectId
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migration_assets.conversion.extended_json import relaxed
+from migration_assets.conversion.values import (
+    TIMESTAMP_END,
+    TIMESTAMP_MINIMUM,
+    timestamp_literal,
+)
+from migration_assets.embedded import Urls, fresh_database
+from migration_assets.identity import document_uuid
+from migration_assets.model import ENTITIES, TABLES, Rule, junction_of, sources
+from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets.validation import types
+from migration_assets.validation.evidence import (
+    SAMPLE_SIZE,
+    Evidence,
+    Layer,
+    Severity,
+    failure_cases,
+)
+from migration_assets.validation.json_shapes import is_relaxed_extended_json
+from migration_assets.validation.schemas import CATALOG, catalog_frame, definition, table_schema
+from migration_assets.validation.types import check_types
+
+ID = "013a7092-e8d8-7bcf-a1b3-5e650e404400"
+OTHER = "013a7092-e8d9-7bcf-a1b3-5e650e404400"
+SECRET = "never-shown"
+
+ROWS = f"""
+    INSERT INTO "Users" (id, __v, email, created_on) VALUES
+        ('{ID}', 0, '', '2024-01-01 00:00:00.123'),
+        ('{OTHER}', 2147483647, '{SECRET}', '4713-01-01 BC');
+    INSERT INTO "crm_Accounts_Tasks" (id, __v, priority, title, tags, likes, "createdAt") VALUES
+        ('{ID}', 0, 'a "quoted", text', E'two\nlines', NULL, -9223372036854775808, '294276-12-31'),
+        ('{OTHER}', 0, '', '', '{{"a": [{{"$oid": "507f1f77bcf86cd799439011"}}, null]}}', NULL, NULL);
+    INSERT INTO "Boards" (id, __v, description, title, "user", "sharedWith") VALUES
+        ('{ID}', 0, '', '', '{ID}', '{{{ID},{OTHER},{ID}}}'),
+        ('{OTHER}', 0, '', '', '{OTHER}', '{{}}');
+    INSERT INTO "crm_Contacts" (id, __v, last_name, status, tags, notes) VALUES
+        ('{ID}', 0, '', true, '{{}}', ARRAY['NULL', 'a,b', '{{}}', E'"\\\\"', '', E'a\nb', 'null', ' ']),
+        ('{OTHER}', 0, '', false, '{{a}}', '{{NULLS,xNULL}}');
+    INSERT INTO "DocumentsToTasks" VALUES ('{ID}', '{OTHER}');
+"""
+CHECKED = ("Users", "crm_Accounts_Tasks", "Boards", "crm_Contacts", "DocumentsToTasks")
+
+
+@pytest.fixture(scope="module")
+def whole(servers: Urls) -> Iterator[Connection]:
+    with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
+        create_schema(connection)
+        connection.execute(ROWS.encode())
+        yield connection
+
+
+@pytest.fixture
+def connection(whole: Connection) -> Iterator[Connection]:
+    """A target to be damaged: what is done to it is undone."""
+    with whole.transaction(force_rollback=True):
+        yield whole
+
+
+def checked(connection: Connection, table: str) -> Evidence:
+    return check_types(connection, TABLES[table])
+
+
+def failed(evidence: Evidence) -> dict[str, int]:
+    return {name: count for name, count in evidence.counts.items() if ": " in name}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_as_modelled_is_green(connection: Connection, table: str) -> None:
+    evidence = checked(connection, table)
+    assert evidence.passed, evidence
+    assert evidence.is_sound
+    assert (evidence.table, evidence.layer) == (table, Layer.TYPES)
+    assert evidence.counts["columns"] == len(TABLES[table].columns)
+    assert evidence.failures == 0
+    assert not evidence.sample
+    assert not evidence.next_step
+
+
+def test_a_table_is_green_with_its_constraints_too(target: Connection) -> None:
+    build_constraints(target)
+    assert all(checked(target, name).passed for name in TABLES)
+
+
+@pytest.mark.parametrize("bytes_", [1, 100])
+def test_chunks_make_no_difference(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, bytes_: int
+) -> None:
+    monkeypatch.setattr(types, "BYTES_PER_CHUNK", bytes_)
+    for name in CHECKED:
+        evidence = checked(connection, name)
+        assert evidence.passed
+        assert evidence.counts["rows"] == (1 if junction_of(TABLES[name]) else 2)
+
+
+DEFINITIONS: Mapping[str, tuple[str, str, dict[str, int]]] = {
+    "another type": (
+        "crm_Accounts_Tasks",
+        'ALTER TABLE "crm_Accounts_Tasks" ALTER likes TYPE integer USING NULL',
+        {"likes: type": 1},
+    ),
+    "another precision": (
+        "Users",
+        'ALTER TABLE "Users" ALTER created_on TYPE timestamp',
+        {"created_on: type": 1},
+    ),
+    "another time": (
+        "Users",
+        'ALTER TABLE "Users" ALTER created_on TYPE timestamptz(3)',
+        {"created_on: type": 1, "created_on: time in whole milliseconds": 2},
+    ),
+    "NULL may be": (
+        "Users",
+        'ALTER TABLE "Users" ALTER email DROP NOT NULL',
+        {"email: not_null": 1},
+    ),
+    "NULL may not be": (
+        "Boards",
+        'ALTER TABLE "Boards" ALTER "sharedWith" SET NOT NULL',
+        {"sharedWith: not_null": 1},
+    ),
+    "no default": (
+        "Users",
+        'ALTER TABLE "Users" ALTER "userStatus" DROP DEFAULT',
+        {"userStatus: default": 1},
+    ),
+    "another default": (
+        "Users",
+        'ALTER TABLE "Users" ALTER "userStatus" SET DEFAULT \'ACTIVE\'',
+        {"userStatus: default": 1},
+    ),
+    "a default": (
+        "Users",
+        """ALTER TABLE "Users" ALTER email SET DEFAULT 'it''s'""",
+        {"email: default": 1},
+    ),
+    "no primary key": (
+        "DocumentsToTasks",
+        'ALTER TABLE "DocumentsToTasks" DROP CONSTRAINT "DocumentsToTasks_pkey"',
+        {"document_id: key": 1, "task_id: key": 1},
+    ),
+    "a primary key the other way round": (
+        "DocumentsToTasks",
+        'ALTER TABLE "DocumentsToTasks" DROP CONSTRAINT "DocumentsToTasks_pkey", '
+        "ADD PRIMARY KEY (task_id, document_id)",
+        {"document_id: key": 1, "task_id: key": 1},
+    ),
+    "another label": (
+        "Users",
+        """ALTER TYPE "Language" RENAME VALUE 'uk' TO 'ua'""",
+        {"userLanguage: labels": 1},
+    ),
+    "a column more": (
+        "DocumentsToTasks",
+        'ALTER TABLE "DocumentsToTasks" ADD weight integer NOT NULL DEFAULT 1',
+        {"weight: type": 1, "weight: not_null": 1, "weight: default": 1},
+    ),
+    "a column less": (
+        "Boards",
+        'ALTER TABLE "Boards" DROP "sharedWith"',
+        {"sharedWith: type": 1, "sharedWith: not_null": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DEFINITIONS)
+def test_an_altered_definition_is_found(connection: Connection, damage: str) -> None:
+    table, statement, expected = DEFINITIONS[damage]
+    connection.execute(statement.encode())
+    evidence = checked(connection, table)
+    assert failed(evidence) == expected
+    assert_red(evidence)
+
+
+def assert_red(evidence: Evidence) -> None:
+    assert not evidence.passed
+    assert not evidence.is_sound
+    assert evidence.severity is Severity.ERROR
+    assert evidence.next_step
+    assert evidence.failures == sum(failed(evidence).values())
+    assert len(evidence.sample) == min(evidence.failures, SAMPLE_SIZE)
+    assert SECRET not in json.dumps(evidence.as_json())
+
+
+def test_an_altered_definition_is_shown_as_it_is(connection: Connection) -> None:
+    connection.execute('ALTER TABLE "Users" ALTER __v TYPE smallint USING 0')
+    assert list(checked(connection, "Users").sample) == [
+        {"column": "__v", "check": "type", "found": "smallint", "expected": "integer"}
+    ]
+
+
+def test_a_table_that_is_gone_is_found(connection: Connection) -> None:
+    connection.execute('DROP TABLE "Boards"')
+    evidence = checked(connection, "Boards")
+    assert_red(evidence)
+    assert evidence.counts["columns"] == 0
+    assert {line["found"] for line in evidence.sample} == {None}
+
+
+UUID_V4 = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+VALUES: Mapping[str, tuple[str, str, dict[str, int]]] = {
+    "a uuid of version 4": (
+        "Boards",
+        f"""UPDATE "Boards" SET "user" = '{UUID_V4}' WHERE id = '{ID}'""",
+        {"user: uuid of version 5 or 7": 1},
+    ),
+    "a pair of another version": (
+        "DocumentsToTasks",
+        f"""UPDATE "DocumentsToTasks" SET task_id = '{UUID_V4}'""",
+        {"task_id: uuid of version 5 or 7": 1},
+    ),
+    "an element of version 4": (
+        "Boards",
+        f"""UPDATE "Boards" SET "sharedWith" = '{{{ID},{UUID_V4}}}' WHERE id = '{ID}'""",
+        {"sharedWith: uuids of version 5 or 7": 1},
+    ),
+    "NULL": (
+        "Users",
+        f"""ALTER TABLE "Users" ALTER email DROP NOT NULL;
+        UPDATE "Users" SET email = NULL WHERE id = '{ID}'""",
+        {"email: not_null": 1, "email: not_nullable": 1},
+    ),
+    "out of range": (
+        "Users",
+        f"""ALTER TABLE "Users" ALTER __v TYPE bigint;
+        UPDATE "Users" SET __v = 2147483648 WHERE id = '{ID}'""",
+        {"__v: type": 1, "__v: integer of 32 bits": 1},
+    ),
+    "out of range of 64 bits": (
+        "crm_Accounts_Tasks",
+        f"""ALTER TABLE "crm_Accounts_Tasks" ALTER likes TYPE numeric;
+        UPDATE "crm_Accounts_Tasks" SET likes = 9223372036854775808 WHERE id = '{ID}'""",
+        {"likes: type": 1, "likes: integer of 64 bits": 1},
+    ),
+    "a fraction": (
+        "crm_Accounts_Tasks",
+        f"""ALTER TABLE "crm_Accounts_Tasks" ALTER likes TYPE numeric;
+        UPDATE "crm_Accounts_Tasks" SET likes = 1.5 WHERE id = '{ID}'""",
+        {"likes: type": 1, "likes: integer of 64 bits": 1},
+    ),
+    "microseconds": (
+        "Users",
+        f"""ALTER TABLE "Users" ALTER created_on TYPE timestamp(6);
+        UPDATE "Users" SET created_on = '2024-01-01 00:00:00.123456' WHERE id = '{ID}'""",
+        {"created_on: type": 1, "created_on: time in whole milliseconds": 1},
+    ),
+    "an endless time": (
+        "Users",
+        f"""UPDATE "Users" SET created_on = '-infinity' WHERE id = '{ID}'""",
+        {"created_on: time in whole milliseconds": 1},
+    ),
+    "no label": (
+        "Users",
+        f"""ALTER TABLE "Users" ALTER "userStatus" DROP DEFAULT;
+        ALTER TABLE "Users" ALTER "userStatus" TYPE text;
+        UPDATE "Users" SET "userStatus" = '{SECRET}' WHERE id = '{ID}'""",
+        {
+            "userStatus: type": 1,
+            "userStatus: default": 1,
+            "userStatus: labels": 1,
+            "userStatus: label of the enum": 1,
+        },
+    ),
+    "no boolean": (
+        "crm_Contacts",
+        """ALTER TABLE "crm_Contacts" ALTER status DROP DEFAULT;
+        ALTER TABLE "crm_Contacts" ALTER status TYPE text""",
+        {"status: type": 1, "status: default": 1, "status: boolean": 2},
+    ),
+    "JSON null": (
+        "crm_Accounts_Tasks",
+        f"""UPDATE "crm_Accounts_Tasks" SET tags = 'null' WHERE id = '{ID}'""",
+        {"tags: relaxed Extended JSON, not null": 1},
+    ),
+    "a wrapper that is none": (
+        "crm_Accounts_Tasks",
+        f"""UPDATE "crm_Accounts_Tasks" SET tags = '[{{"$oid": "{SECRET}"}}]' WHERE id = '{ID}'""",
+        {"tags: relaxed Extended JSON, not null": 1},
+    ),
+    "a number that is none": (
+        "crm_Accounts_Tasks",
+        f"""UPDATE "crm_Accounts_Tasks" SET tags = '[0.10000000000000000001]' WHERE id = '{ID}'""",
+        {"tags: relaxed Extended JSON, not null": 1},
+    ),
+    "a NULL array": (
+        "Boards",
+        """UPDATE "Boards" SET "sharedWith" = NULL""",
+        {"sharedWith: not_nullable": 2},
+    ),
+    "a NULL in text[]": (
+        "crm_Contacts",
+        """UPDATE "crm_Contacts" SET notes = notes || NULL::text, tags = '{NULL}'""",
+        {"notes: no NULL element": 2, "tags: no NULL element": 2},
+    ),
+    "a NULL in uuid[]": (
+        "Boards",
+        """UPDATE "Boards" SET "sharedWith" = NULL || "sharedWith" """,
+        {"sharedWith: no NULL element": 2, "sharedWith: uuids of version 5 or 7": 2},
+    ),
+    "text[] of two dimensions": (
+        "crm_Contacts",
+        f"""UPDATE "crm_Contacts" SET tags = '{{{{a}},{{b}}}}' WHERE id = '{ID}'""",
+        {"tags: array of one dimension": 1},
+    ),
+    "uuid[] of two dimensions": (
+        "Boards",
+        f"""UPDATE "Boards" SET "sharedWith" = ARRAY[["sharedWith"[1]]] WHERE id = '{ID}'""",
+        {"sharedWith: array of one dimension": 1},
+    ),
+    "text[] that begins at 0": (
+        "crm_Contacts",
+        f"""UPDATE "crm_Contacts" SET tags[0] = 'a' WHERE id = '{OTHER}'""",
+        {"tags: array of one dimension": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", VALUES)
+def test_a_value_of_another_type_is_found(connection: Connection, damage: str) -> None:
+    table, statements, expected = VALUES[damage]
+    for statement in statements.split(";"):
+        connection.execute(statement.encode())
+    evidence = checked(connection, table)
+    assert failed(evidence) == expected
+    assert_red(evidence)
+
+
+def test_a_failing_row_is_named_by_its_key(connection: Connection) -> None:
+    connection.execute("UPDATE \"Users\" SET created_on = 'infinity' WHERE id = %s", [OTHER])
+    connection.execute('UPDATE "DocumentsToTasks" SET task_id = %s', [UUID_V4])
+    words = "time in whole milliseconds"
+    assert list(checked(connection, "Users").sample) == [
+        {"id": OTHER, "column": "created_on", "check": words}
+    ]
+    (line,) = checked(connection, "DocumentsToTasks").sample
+    assert line["id"] == f"{ID} {UUID_V4}"
+
+
+def test_the_total_is_of_all_and_the_sample_is_bounded(connection: Connection) -> None:
+    connection.execute(
+        'INSERT INTO "Boards" (id, __v, description, title, "user") '
+        "SELECT gen_random_uuid(), 0, '', '', gen_random_uuid() FROM generate_series(1, 50)"
+    )
+    evidence = checked(connection, "Boards")
+    assert failed(evidence) == {
+        "id: uuid of version 5 or 7": 50,
+        "sharedWith: not_nullable": 50,
+        "user: uuid of version 5 or 7": 50,
+    }
+    assert_red(evidence)
+
+
+def test_dates_are_read_whatever_the_server_writes(connection: Connection) -> None:
+    connection.execute("SET LOCAL datestyle = 'German'")
+    assert checked(connection, "Users").passed
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_has_its_schema(table: str) -> None:
+    schema = table_schema(TABLES[table])
+    assert schema.name == table
+    assert list(schema.columns) == [column.name for column in TABLES[table].columns]
+    for column in TABLES[table].columns:
+        made = schema.columns[column.name]
+        assert made.checks
+        assert made.description == definition(column).type
+        assert not (made.nullable and column.primary_key)
+
+
+def test_the_model_agrees_with_itself() -> None:
+    for table in TABLES.values():
+        frame = catalog_frame(table, map(definition, table.columns))
+        assert failure_cases(CATALOG, frame).is_empty()
+
+
+def column_of(rule: Rule) -> tuple[str, pa.DataFrameSchema]:
+    """The first column of the model with this rule, and a schema of it alone."""
+    table, name = next(
+        (table, name)
+        for table in ENTITIES.values()
+        for name, source in sources(table).items()
+        if source.rule is rule
+    )
+    schema = table_schema(table)
+    others = [other for other in schema.columns if other != name]
+    return name, schema.remove_columns(others)
+
+
+def holds(rule: Rule, text: str) -> bool:
+    name, schema = column_of(rule)
+    return failure_cases(schema, pl.DataFrame({name: [text]})).is_empty()
+
+
+def array_literal(elements: list[Any]) -> str:
+    """An array as PostgreSQL writes it, with every element that is not NULL in quotes."""
+    written = []
+    for element in elements:
+        if isinstance(element, list):
+            written.append(array_literal(element))
+        elif element is None:
+            written.append("NULL")
+        else:
+            escaped = element.replace("\\", "\\\\").replace('"', '\\"')
+            written.append(f'"{escaped}"')
+    return "{" + ",".join(written) + "}"
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+HARD_TEXTS = st.text(st.sampled_from('{}",\\ \nNUL'))
+QUICK = settings(max_examples=40, deadline=None)
+
+
+@QUICK
+@given(st.integers(-(2**65), 2**65))
+def test_integers_have_their_range(number: int) -> None:
+    assert holds(Rule.INTEGER, str(number)) is (-(2**31) <= number < 2**31)
+    assert holds(Rule.BIGINT, str(number)) is (-(2**63) <= number < 2**63)
+
+
+@pytest.mark.parametrize("edge", [2**31, 2**63])
+def test_integers_end_where_their_bits_do(edge: int) -> None:
+    rule = Rule.INTEGER if edge == 2**31 else Rule.BIGINT
+    assert [holds(rule, str(number)) for number in (-edge - 1, -edge, edge - 1, edge)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert not any(holds(rule, text) for text in ("", "1.0", "1e3", "NaN", "one"))
+
+
+@QUICK
+@given(st.integers(TIMESTAMP_MINIMUM, TIMESTAMP_END - 1), st.integers(1, 999))
+def test_times_are_of_whole_milliseconds(milliseconds: int, micros: int) -> None:
+    written = timestamp_literal(milliseconds)
+    time, _, era = written.partition(" BC")
+    assert holds(Rule.TIMESTAMP, written)
+    assert not holds(
+        Rule.TIMESTAMP, f"{time}{micros:03}{' BC' if written.endswith(' BC') else era}"
+    )
+
+
+@QUICK
+@given(st.uuids(version=4), st.binary(min_size=12, max_size=12), TEXTS)
+def test_uuids_are_those_of_documents(other: uuid.UUID, object_id: bytes, text: str) -> None:
+    ours = [document_uuid("Users", ObjectId(object_id)), document_uuid("Users", text)]
+    for rule in (Rule.KEY, Rule.REFERENCE):
+        assert all(holds(rule, str(each)) for each in ours)
+        assert not holds(rule, str(other))
+        assert not holds(rule, ours[0].hex)
+    assert holds(Rule.REFERENCE_ARRAY, "{" + ",".join(map(str, ours)) + "}")
+    assert not holds(Rule.REFERENCE_ARRAY, "{" + f"{ours[0]},{other}" + "}")
+    assert not holds(Rule.REFERENCE_ARRAY, "{" + "{" + str(ours[0]) + "}}")
+
+
+@QUICK
+@given(st.lists(TEXTS | HARD_TEXTS))
+def test_arrays_of_text_have_one_dimension_and_no_null(elements: list[str]) -> None:
+    for rule in (Rule.TEXT_ARRAY, Rule.REFERENCE_TEXT_ARRAY):
+        assert holds(rule, array_literal(elements))
+        assert not holds(rule, array_literal([*elements, None]))
+        assert not holds(rule, array_literal([None, *elements]))
+        assert not holds(rule, array_literal([["a"], elements]))
+        assert not holds(rule, f"[0:{len(elements)}]={array_literal(elements)}")
+
+
+def test_what_no_text_column_can_hold_is_not_held() -> None:
+    assert holds(Rule.TEXT, "a")
+    assert not holds(Rule.TEXT, "a\0")
+    assert holds(Rule.BOOLEAN, "t")
+    assert not holds(Rule.BOOLEAN, "true")
+    assert not holds(Rule.ENUM, "other")
+
+
+BSON_SCALARS = st.one_of(
+    TEXTS,
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1).map(Int64),
+    st.floats(),
+    st.integers(-(2**63), 2**63 - 1).map(bson.DatetimeMS),
+    st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)),
+    st.binary(min_size=12, max_size=12).map(ObjectId),
+    st.binary(max_size=9).map(Binary),
+    st.integers(-(10**33), 10**33).map(lambda each: Decimal128(str(each))),
+    st.sampled_from(
+        [
+            Binary(bytes(16), 4),
+            Decimal128("1E+6144"),
+            Decimal128("0.10"),
+            Decimal128("-Infinity"),
+            Decimal128("NaN"),
+            bson.MaxKey(),
+            bson.MinKey(),
+            bson.Timestamp(2**32 - 1, 0),
+            bson.Regex("a.b", "im"),
+            bson.Code("f()"),
+            bson.Code("f()", {"a": ObjectId()}),
+            bson.DBRef("Users", ObjectId()),
+        ]
+    ),
+)
+BSON_VALUES = st.recursive(
+    BSON_SCALARS | st.none(),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "$set", "$1"]), values, max_size=3)
+    ),
+    max_leaves=6,
+).filter(lambda value: value is not None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(BSON_VALUES)
+def test_what_the_conversion_makes_is_relaxed_extended_json(value: Any) -> None:
+    text = relaxed(value)
+    assert is_relaxed_extended_json(text)
+    assert holds(Rule.JSON, text)
+    assert holds(Rule.JSON, json.dumps(json.loads(text), ensure_ascii=False))
+
+
+def test_numbers_are_those_of_a_double_or_an_integer() -> None:
+    written = ["1", "1.50", "0.1", "0.30000000000000004", "1" + 22 * "0", "9223372036854775807"]
+    assert all(holds(Rule.JSON, text) for text in (*written, f"[-{', -'.join(written)}]"))
+    made_up = [
+        "0.30000000000000003",
+        "9223372036854775809",
+        "1" + 400 * "0",
+        "[1234567890.1234567]",
+    ]
+    assert not any(holds(Rule.JSON, text) for text in made_up)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"$oid": "507f1f77bcf86cd79943901"}',
+        '{"$oid": "507f1f77bcf86cd799439011", "a": 1}',
+        '{"$oid": 5}',
+        '{"$date": 5}',
+        '{"$date": "2024-01-01"}',
+        '{"$date": {"$numberLong": "9223372036854775808"}}',
+        '{"$date": {"$numberInt": "1"}}',
+        '{"$numberDouble": "1.5"}',
+        '{"$numberDecimal": "one"}',
+        '{"$binary": {"base64": "?", "subType": "00"}}',
+        '{"$binary": {"base64": "", "subType": 0}}',
+        '{"$binary": {"base64": ""}}',
+        '{"$binary": ""}',
+        '{"$uuid": "1"}',
+        '{"$regularExpression": {"pattern": "a"}}',
+        '{"$regularExpression": {"pattern": "a", "options": 1}}',
+        '{"$timestamp": {"t": 1, "i": -1}}',
+        '{"$timestamp": {"t": 1.5, "i": 1}}',
+        '{"$timestamp": 1}',
+        '{"$code": 1}',
+        '{"$code": "f()", "$scope": {"a": {"$oid": ""}}}',
+        '{"$minKey": 2}',
+        '{"$maxKey": "1"}',
+        '[{"a": {"$oid": ""}}]',
+        "null",
+        "NaN",
+        "{",
+        "[" * 100_000,
+        "",
+    ],
+)
+def test_what_is_not_well_formed_is_found(text: str) -> None:
+    assert not is_relaxed_extended_json(text)
+    assert not holds(Rule.JSON, text) or "$" not in text
+
+
+def test_a_text_that_looks_like_a_wrapper_is_a_text() -> None:
+    quoted = json.dumps([json.dumps({"$oid": "none"}), "$oid", '"$', {"a": '{"$date": 1}'}])
+    assert is_relaxed_extended_json(quoted)
+    assert holds(Rule.JSON, quoted)
