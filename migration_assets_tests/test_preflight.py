@@ -53,7 +53,7 @@ VALUE = "a value that must not be shown"
 def fill(database: SourceDatabase) -> None:
     """One document in every collection of the model."""
     for name in ENTITIES:
-        database[name].insert_one({"__v": 0})
+        database[name].insert_one({})
 
 
 @pytest.fixture
@@ -272,8 +272,8 @@ def odd_database(servers: Urls) -> Iterator[str]:
         with psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE public.somebodys (id int)")
         for setting in ("timezone = 'Europe/Prague'", "default_transaction_read_only = on"):
-            change = sql.SQL("ALTER DATABASE {} SET ") + sql.SQL(setting)  # type: ignore[arg-type]
-            admin.execute(change.format(named))
+            change = sql.SQL("ALTER DATABASE {} SET ").format(named)
+            admin.execute(change + sql.SQL(setting))
         yield url
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
 
@@ -357,12 +357,13 @@ def test_duration_in_words() -> None:
 
 
 def record_load(
-    connection: Connection, table: str, started: dt.datetime, seconds: float, **statistics: Any
+    connection: Connection, table: str, started: dt.datetime, **statistics: Any
 ) -> None:
+    ended = started + dt.timedelta(seconds=statistics["seconds"])
     connection.execute(
         "INSERT INTO migration.loads (id, target_table, started_at, finished_at, plan, fingerprints, "
         "statistics) VALUES (gen_random_uuid(), %s, %s, %s, '', '{}', %s)",
-        [table, started, started + dt.timedelta(seconds=seconds), json.dumps(statistics)],
+        [table, started, ended, json.dumps(statistics)],
     )
 
 
@@ -370,7 +371,7 @@ def record_run(connection: Connection, started: dt.datetime, seconds: float, ins
     """A run that loads ten documents of 100 bytes into every table, a second each."""
     numbers = {"documents": 10, "size": 100, "seconds": 1.0, "merged": {"inserted": inserted}}
     for name in ("uuid_map", *TABLES):
-        record_load(connection, name, started, 1.0, **numbers)
+        record_load(connection, name, started, **numbers)
     connection.execute(
         "INSERT INTO migration.sign_offs VALUES (%s, 'GO', '{}')",
         [started + dt.timedelta(seconds=seconds)],
@@ -394,8 +395,8 @@ def test_duration_is_that_of_the_last_rehearsal_that_filled_the_tables(target: C
 
 def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connection) -> None:
     started = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
-    record_load(target, "Users", started, 100, documents=10, size=1000, seconds=100)
-    record_load(target, "Users", started, 5, documents=10, size=1000, seconds=5)  # changed nothing
+    record_load(target, "Users", started, documents=10, size=1000, seconds=100)
+    record_load(target, "Users", started, documents=10, size=1000, seconds=5)  # changed nothing
     held = {"Users": Content(documents=30, size=3000)}
     about, short = duration(target, held, Snapshots(are_possible=True, history=300))
     assert about.what.startswith(
@@ -469,8 +470,10 @@ def test_job_materializes_the_page_and_fails_on_an_error(filled_url: str, target
         connection.execute("CREATE TABLE somebodys (id int)")
     refused = run_job(filled_url, target_url)
     assert not refused.success
-    (observed,) = refused.asset_observations_for_node("migration__preflight")
-    assert observed.metadata["errors"].value == 1
+    (failed,) = [event for event in refused.all_events if event.is_step_failure]
+    said = failed.step_failure_data.user_failure_data
+    assert said is not None
+    assert said.metadata["errors"].value == 1
 
 
 def test_preflight_is_no_part_of_the_graph() -> None:

@@ -277,6 +277,11 @@ ENTITY_DAMAGE: Mapping[str, tuple[str, str, list[tuple[str | None, str, What]]]]
             (str(THIRD), "industry", What.DANGLING),
         ],
     ),
+    "invented where nothing else is unusual": (
+        "crm_Accounts",
+        f"""UPDATE "crm_Accounts" SET "updatedBy" = assigned_to WHERE id = '{ACCOUNT}'""",
+        [(str(FIRST), "updatedBy", What.INVENTED)],
+    ),
     "a row is lost": (
         "crm_Accounts",
         f"""DELETE FROM "crm_Accounts" WHERE id = '{ACCOUNT}'""",
@@ -550,9 +555,13 @@ TABLES_OF = {
 }
 
 
+@pytest.mark.parametrize("pairs_at_a_time", [1, 1000])
 def test_a_loss_that_is_not_on_record_is_not_sound(
     faulty: tuple[SourceDatabase, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    pairs_at_a_time: int,
 ) -> None:
+    monkeypatch.setattr(pair_references, "PAIRS_AT_A_TIME", pairs_at_a_time)
     source, target = faulty
     with target.transaction(force_rollback=True):
         target.execute("DELETE FROM migration.issues")
@@ -653,6 +662,21 @@ def test_a_document_that_is_no_utf_8_is_missed_where_it_is_not_on_record(
     assert checked(source, target, "TodoList").passed
     target.execute("DELETE FROM migration.rejected_documents")
     assert_red(checked(source, target, "TodoList"), (str(TODO), "user", What.LOST))
+
+
+def test_an_array_that_is_no_utf_8_is_missed_where_it_is_not_on_record(
+    source: SourceDatabase, target: Connection
+) -> None:
+    source["Users"].insert_one({"_id": ANN, "email": "ann", **MAN})
+    account = {"_id": FIRST, "name": "a", "watchers": [ANN, "broken"]}
+    broken = bson.encode(account).replace(b"broken", b"br\xffken")
+    source["crm_Accounts"].insert_one(bson.raw_bson.RawBSONDocument(broken))
+    loaded(source, target, ("Users", "crm_Accounts", "AccountWatchers"))
+    assert checked(source, target, "AccountWatchers").is_sound
+    target.execute("DELETE FROM migration.rejected_documents")
+    evidence = checked(source, target, "AccountWatchers")
+    assert evidence.counts[What.LOST] == 2
+    assert not evidence.is_sound
 
 
 def test_every_kind_of_fault_in_the_sample_is_on_record(

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import bson
@@ -314,7 +315,7 @@ VALUES: Mapping[str, tuple[str, str, dict[str, int]]] = {
     ),
     "a NULL in uuid[]": (
         "Boards",
-        """UPDATE "Boards" SET "sharedWith" = NULL || "sharedWith" """,
+        """UPDATE "Boards" SET "sharedWith" = NULL::uuid || "sharedWith" """,
         {"sharedWith: no NULL element": 2, "sharedWith: uuids of version 5 or 7": 2},
     ),
     "text[] of two dimensions": (
@@ -393,6 +394,7 @@ def test_the_model_agrees_with_itself() -> None:
         assert failure_cases(CATALOG, frame).is_empty()
 
 
+@cache
 def column_of(rule: Rule) -> tuple[str, pa.DataFrameSchema]:
     """The first column of the model with this rule, and a schema of it alone."""
     table, name = next(
@@ -427,7 +429,7 @@ def array_literal(elements: list[Any]) -> str:
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 HARD_TEXTS = st.text(st.sampled_from('{}",\\ \nNUL'))
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=30, deadline=None)
 
 
 @QUICK
@@ -529,7 +531,7 @@ BSON_VALUES = st.recursive(
 ).filter(lambda value: value is not None)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(BSON_VALUES)
 def test_what_the_conversion_makes_is_relaxed_extended_json(value: Any) -> None:
     text = relaxed(value)
@@ -545,7 +547,7 @@ def test_numbers_are_those_of_a_double_or_an_integer() -> None:
         "0.30000000000000003",
         "9223372036854775809",
         "1" + 400 * "0",
-        "[1234567890.1234567]",
+        "[1234567890.12345678]",
     ]
     assert not any(holds(Rule.JSON, text) for text in made_up)
 

@@ -82,6 +82,18 @@ COMMENT ON TABLE migration.loads IS 'The ledger of loads: one row each time a ta
 
 CREATE INDEX IF NOT EXISTS loads_target_table_idx ON migration.loads (target_table);
 
+CREATE TABLE IF NOT EXISTS migration.monitoring_samples (
+  taken_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  database_bytes BIGINT NOT NULL,
+  status TEXT NOT NULL,
+  kpis JSONB NOT NULL,
+  counters JSONB NOT NULL,
+  statements JSONB,
+  CONSTRAINT monitoring_samples_pkey PRIMARY KEY (taken_at)
+);
+
+COMMENT ON TABLE migration.monitoring_samples IS 'The history of monitoring after go-live.';
+
 CREATE TABLE IF NOT EXISTS migration.pending_deletes (
   target_table TEXT NOT NULL,
   id UUID NOT NULL,
@@ -146,4 +158,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.conversions"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
   (LIKE migration.unmapped_fields);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 3cd3c6cc86a8e660';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 0244b143cb638693';

@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from rich.box import SIMPLE_HEAD
@@ -69,11 +70,11 @@ def look(console: Console, *, given: Sequence[str] = (), is_alerting: bool = Fal
             wrong = {"monitor": f"migration-assets monitor failed: {error.what}"}
             alert = alerts.decide(wrong, alerts.Memory(), _now(), is_failure=True)
             assert alert is not None
-            alerts.tell(alert, webhook)
+            alerts.tell(alert, webhook, log=_ConsoleLog(console))
         raise
     _print_health(console, health)
     if is_alerting:
-        _tell(health, before, webhook)
+        _tell(console, health, before, webhook)
     return _exit(health)
 
 
@@ -167,8 +168,24 @@ def _now() -> dt.datetime:
     return dt.datetime.now(tz=dt.UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _ConsoleLog:
+    """Shows alerts where the rest goes."""
+
+    console: Console
+
+    def error(self, msg: str) -> None:
+        self.console.print(f"[bold red]alert[/]: {escape(msg)}")
+
+    def info(self, msg: str) -> None:
+        self.console.print(f"[green]alert[/]: {escape(msg)}")
+
+
 def _tell(
-    health: Health, before: tuple[dt.datetime, list[str]] | None, webhook: str | None
+    console: Console,
+    health: Health,
+    before: tuple[dt.datetime, list[str]] | None,
+    webhook: str | None,
 ) -> None:
     """Tells what is new or over against the sample before; what lasts, in the first look of an hour."""
     memory = alerts.Memory()
@@ -179,7 +196,7 @@ def _tell(
     wrong = {result.kpi.name: result.summary for result in health.critical}
     alert = alerts.decide(wrong, memory, health.sample.taken_at)
     if alert is not None:
-        alerts.tell(alert, webhook)
+        alerts.tell(alert, webhook, log=_ConsoleLog(console))
 
 
 def _print_health(console: Console, health: Health) -> None:
@@ -189,13 +206,30 @@ def _print_health(console: Console, health: Health) -> None:
         f"[{colour}]{health.status}[/] at {health.sample.taken_at:%Y-%m-%d %H:%M:%S} UTC{rate}: "
         f"{health.summary()}"
     )
-    console.print(_kpi_table(health.results))
+    _print_kpis(console, health.results)
     for name in LIVE:
         answer = next(each for each in health.answers if each.query.name == name)
         if answer.rows or answer.problem:
             _print_answer(console, answer, shown=SHOWN)
     if not health.is_recorded:
         console.print("[dim]This look is not part of the history.[/]")
+
+
+def _print_kpis(console: Console, results: Sequence[Result]) -> None:
+    """Prints what was measured as a table, and what was not with its reason."""
+    measured = [each for each in results if each.status is not Status.UNKNOWN]
+    console.print(_kpi_table(measured))
+    reasons: dict[str, list[str]] = {}
+    for result in results:
+        if result.status is Status.UNKNOWN:
+            reasons.setdefault(result.reading.origin, []).append(result.kpi.title)
+    for reason, titles in reasons.items():
+        console.print(f"[yellow]not measured[/]: {', '.join(titles)}: {escape(reason)}")
+    for result in measured:
+        if result.status in _TO_DO:
+            console.print(
+                f"[{_COLOURS[result.status]}]{result.kpi.title}[/]: {result.kpi.next_step}"
+            )
 
 
 def _kpi_table(results: Sequence[Result]) -> Table:
@@ -205,7 +239,7 @@ def _kpi_table(results: Sequence[Result]) -> Table:
     table.add_column("status", no_wrap=True)
     for name in ("target", "warning", "critical"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from, or why not")
+    table.add_column("from")
     for result in results:
         colour = _COLOURS[result.status]
         table.add_row(
@@ -252,7 +286,7 @@ def _print_daily(console: Console, made: Daily) -> None:
     console.print(f"[bold]Daily report[/] of {health.sample.taken_at:%Y-%m-%d %H:%M} UTC")
     console.print(f"{health.status}: {health.summary()}")
     console.print(f"Size: {health.sample.database_bytes / 1e6:,.1f} MB; {made.forecast.summary()}")
-    console.print(_kpi_table(health.results))
+    _print_kpis(console, health.results)
     console.print("[bold]The last 24 hours[/]: samples that were not ok")
     bad = [
         [BY_NAME[name].title, *[counts.get(status, 0) for status in _BAD], sum(counts.values())]
@@ -285,4 +319,5 @@ def _print_daily(console: Console, made: Daily) -> None:
         console.print(_plain_table(["table", "dead rows", "last autovacuum"], dead))
 
 
+_TO_DO = (Status.CRITICAL, Status.WARNING)
 _BAD = (Status.CRITICAL.value, Status.WARNING.value)

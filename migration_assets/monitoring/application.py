@@ -20,9 +20,7 @@ REQUESTS = 5
 TIMEOUT = 5.0
 """Seconds after which a request has failed."""
 
-NOT_GIVEN = (
-    f"no URL is given: set {VARIABLE} to the application's health endpoint, or give a reading"
-)
+NOT_GIVEN = f"set {VARIABLE} to the URL of the application's health endpoint, or give a reading"
 
 
 @dataclass(frozen=True, slots=True)

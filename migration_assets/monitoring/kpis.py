@@ -22,9 +22,10 @@ class Layer(enum.StrEnum):
 class Status(enum.StrEnum):
     """What the thresholds say of a reading."""
 
-    OK = "ok"
     TOO_LITTLE = "too little"
     """Too little happened, or in too short a time, to say anything: nothing is wrong."""
+
+    OK = "ok"
     UNKNOWN = "unknown"
     """It was not measured: nothing is known."""
     WARNING = "warning"

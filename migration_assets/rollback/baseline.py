@@ -23,7 +23,7 @@ from migration_assets.loading.loaded import document_ids, read_ids
 from migration_assets.loading.pairs import PairConverter
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
 from migration_assets.loading.staging import identifier
-from migration_assets.model import TABLES, Rule, junction_of, referenced_tables, sources
+from migration_assets.model import TABLES, Junction, Rule, junction_of, referenced_tables, sources
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import Fingerprint, raw_batches
@@ -130,11 +130,22 @@ class _Stage:
         )
 
     def fill(self, table: sa.Table) -> None:
-        frames = self._rows(table) if junction_of(table) is None else self._pairs(table)
+        # All that asks the target comes before or after: a COPY has the connection to itself.
+        loaded, fingerprint = self._loaded(table), Fingerprint()
+        relation = junction_of(table)
+        frames = (
+            self._rows(table, loaded, fingerprint)
+            if relation is None
+            else self._pairs(relation, loaded)
+        )
         copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(baseline_table(table))
         with self.connection.cursor() as cursor, cursor.copy(copy_in) as copy:
             for frame in frames:
                 copy.write(csv(frame))
+        if relation is None:
+            recorded = latest_fingerprints(self.connection, [table.name])
+            if recorded.get(table.name) != fingerprint.hexdigest():
+                self.changed.add(table.name)
 
     def complete(self, table: sa.Table) -> None:
         keys = sql.SQL(", ").join(sql.Identifier(each.name) for each in table.primary_key)
@@ -142,21 +153,16 @@ class _Stage:
         self.connection.execute(sql.SQL("CREATE INDEX ON {table} ({keys})").format(**names))
         self.connection.execute(sql.SQL("ANALYZE {table}").format(**names))
 
-    def _rows(self, table: sa.Table) -> Iterator[pl.DataFrame]:
-        converter = BatchConverter(table, self._loaded(table))
-        fingerprint = Fingerprint()
+    def _rows(
+        self, table: sa.Table, loaded: Loaded, fingerprint: Fingerprint
+    ) -> Iterator[pl.DataFrame]:
+        converter = BatchConverter(table, loaded)
         for batch in prefetched(raw_batches(self.source[table.name])):
             converted = converter.convert(batch.data)
             fingerprint.add(batch.data, converted.documents)
             yield converted.rows
-        recorded = latest_fingerprints(self.connection, [table.name])
-        if recorded.get(table.name) != fingerprint.hexdigest():
-            self.changed.add(table.name)
 
-    def _pairs(self, table: sa.Table) -> Iterator[pl.DataFrame]:
-        relation = junction_of(table)
-        assert relation is not None
-        loaded = self._loaded(table)
+    def _pairs(self, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:
         for holder, array, other in relation.arrays():
             converter = PairConverter(relation, holder, array, other, loaded)
             batches = raw_batches(self.source[holder.collection], projection={array: 1})

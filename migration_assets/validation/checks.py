@@ -27,11 +27,12 @@ from migration_assets.validation.values import check_values
 DESCRIPTIONS: Mapping[Layer, str] = {
     Layer.ROW_COUNT: (
         "The books balance: every document is a row or a rejected document, every value is accounted "
-        "for. Red: look at migration.rejected_documents, correct the cause, materialize the table again."
+        "for. Red: rows or books were changed after the load; materialize the table again."
     ),
     Layer.VALUES: (
         "All rows equal what an independent reading of the documents expects, and every change of a "
-        "value is on record. Red: look at migration.issues for this table, correct or waive each."
+        "value is on record. Red: look at migration.rejected_documents and migration.issues for this "
+        "table, correct the source or add a remediation, materialize the table again."
     ),
     Layer.REFERENCES: (
         "Every id points to a row, and every reference of the source arrived or is on record. Red: look "

@@ -1,4 +1,4 @@
-"""What the servers count, and what the bookkeeping says explains the difference: the numbers of ``row_count``.
+"""What the servers count, and what the bookkeeping says of the difference: the numbers of ``row_count``.
 
 A field is measured alike on both sides: a value, a reference (an empty text is none, as it becomes NULL) or
 the elements of an array (a lone value is one).
@@ -126,7 +126,7 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
     ).format(
         map=_book(bookkeeping.uuid_map),
         name=sql.Literal(table.name),
-        counted=sql.SQL(", ").join(counted or [sql.SQL("NULL")]),
+        counted=sql.SQL(", ").join(counted or [sql.SQL("NULL").format()]),
         table=sql.Identifier(table.name),
         pending=_book(bookkeeping.pending_deletes),
     )

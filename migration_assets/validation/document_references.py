@@ -111,16 +111,12 @@ class Comparison:
         elements = batch.arrays[column.field]
         ours = _elements_frame(elements.documents, elements.positions, elements.uuids)
         both = ours.join(
-            theirs.with_columns(present=held.present),
+            theirs,
             on=["document", "position"],
             how="full",
             coalesce=True,
         )
-        is_same = (
-            pl.col("present")
-            & (pl.col("low") == pl.col("low_right"))
-            & (pl.col("high") == pl.col("high_right"))
-        )
+        is_same = (pl.col("low") == pl.col("low_right")) & (pl.col("high") == pl.col("high_right"))
         is_equal = np.ones(len(batch), dtype=np.bool_)
         is_equal[both.filter(~is_same.fill_null(value=False))["document"].to_numpy()] = False
         return is_equal

@@ -23,7 +23,7 @@ from migration_assets.model import Missing, Rule, Source, fields, sources
 from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import with_length
-from migration_assets.validation.reference import Ids, object_id_uuid
+from migration_assets.validation.reference import Ids, object_id_uuid, uuid_of
 
 JsonSpan = tuple[int, int] | None
 """Type and position of the BSON value of a jsonb column; None for NULL."""
@@ -134,16 +134,14 @@ class PlainRows:
             case Rule.KEY:
                 return {bson.OBJECT_ID: _key}
             case Rule.REFERENCE:
-                known = _Known(self.ids.rows[str(source.references)])
-                return {bson.OBJECT_ID: _reference(known)}
+                return {bson.OBJECT_ID: _reference(_Known(source, self.ids.rows))}
             case Rule.REFERENCE_ARRAY:
-                known = _Known(self.ids.rows[str(source.references)])
+                known = _Known(source, self.ids.rows)
                 return {bson.ARRAY: _array(*_OBJECT_IDS, known.cell)}
             case Rule.REFERENCE_TEXT:
-                known = _Known(self.ids.documents[str(source.references)])
-                return {bson.STRING: _one(known.text_cell)}
+                return {bson.STRING: _one(_Known(source, self.ids.documents).text_cell)}
             case Rule.REFERENCE_TEXT_ARRAY:
-                known = _Known(self.ids.documents[str(source.references)])
+                known = _Known(source, self.ids.documents)
                 return {bson.ARRAY: _array(*_TEXTS, known.text_cell)}
             case Rule.JSON:
                 return {kind: _json(kind) for kind in bson.TYPE_NAMES if kind not in _NO_JSON}
@@ -175,8 +173,9 @@ def _when_missing(source: Source) -> bytes | None:
 class _Known:
     """The cells of references to documents that are there, remembered by the reference's bytes."""
 
-    def __init__(self, ids: AbstractSet[bytes]) -> None:
-        self._ids = ids
+    def __init__(self, source: Source, ids: Mapping[str, AbstractSet[bytes]]) -> None:
+        self._collection = str(source.references)
+        self._ids = ids[self._collection]
         self._cells: dict[bytes, bytes] = {}
 
     def cell(self, object_id: bytes) -> bytes:
@@ -190,7 +189,8 @@ class _Known:
         """Returns the cell of the UUID, as text, of an ObjectId that is given as text."""
         found = self._cells.get(text)
         if found is None:
-            if not _HEX.fullmatch(text):
+            is_hex = _HEX.fullmatch(text)
+            if not is_hex or uuid_of(self._collection, (bson.STRING, text.decode())) in self._ids:
                 raise _NotPlainError
             identifier = UUID(bytes=self._there(bytes.fromhex(text.decode())))
             found = self._cells[text] = with_length(str(identifier).encode())

@@ -92,13 +92,11 @@ class RowElements:
     Attributes:
         ids: The id of the row.
         positions: Position in the array, from 0.
-        present: Whether the element is NOT NULL.
-        uuids: The element; zeros where it is NULL or no UUID.
+        uuids: The element; zeros, which no document has, where it is NULL or no UUID.
     """
 
     ids: Uuids
     positions: Positions
-    present: Mask
     uuids: Uuids
 
 
@@ -204,24 +202,20 @@ def row_elements(
     """Returns the elements of an array column in those rows whose ids are given."""
     element = sql.Identifier("e", "element")
     query = sql.SQL(
-        "SELECT t.id, e.position - 1, {element} IS NOT NULL, coalesce({uuid}, {none}) "
+        "SELECT t.id, e.position - 1, coalesce({uuid}, {none}) "
         "FROM {table} t, unnest(t.{column}) WITH ORDINALITY e(element, position) "
         "WHERE t.id = ANY({ids})"
     ).format(
-        element=element,
         uuid=_as_uuid(column, element),
         none=sql.SQL(_NO_UUID),
         table=identifier(table),
         column=sql.Identifier(column.name),
         ids=id_array(ids),
     )
-    layout = [("id", "uuid"), ("position", "bigint"), ("present", "bool"), ("uuid", "uuid")]
+    layout = [("id", "uuid"), ("position", "bigint"), ("uuid", "uuid")]
     found = _columns(connection, query, layout)
     return RowElements(
-        _uuids(found["id"]),
-        found["position"].astype(np.int64),
-        found["present"] == 1,
-        _uuids(found["uuid"]),
+        _uuids(found["id"]), found["position"].astype(np.int64), _uuids(found["uuid"])
     )
 
 

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from migration_assets.model import junction_of
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation.books import recorded_lines
+from migration_assets.validation.books import REJECTED, recorded_lines
 from migration_assets.validation.differences import (
     DIFFERENCES,
     TOTALS,
@@ -51,8 +51,8 @@ def check_values(
 ) -> Evidence:
     """Checks that every value of a table is the one that the source says, or on record as lost.
 
-    It passes where nothing differs and no value was altered or nulled. Where values were, the table is
-    sound, but nobody has agreed to the loss yet.
+    It passes where nothing differs, no document was rejected and no value was altered or nulled. Where
+    some were, the table is sound, but nobody has agreed to the loss yet.
 
     Args:
         source_database: The source database.
@@ -118,8 +118,8 @@ class _Verdict:
 
     @property
     def lost(self) -> int:
-        """Values that were altered or nulled."""
-        return self.recorded.get(ALTERED, 0) + self.recorded.get(NULLED, 0)
+        """Documents that were rejected, and values that were altered or nulled."""
+        return sum(self.recorded.get(kind, 0) for kind in (REJECTED, ALTERED, NULLED))
 
     def counts(self) -> dict[str, int]:
         """Returns the totals by name."""
@@ -165,7 +165,8 @@ class _Verdict:
             return LOAD_AGAIN
         if self.lost:
             return (
-                "Look at migration.issues for this table: correct each altered or nulled value in the "
-                "source or by a remediation and materialize the table again, or waive it"
+                "Look at migration.rejected_documents and migration.issues for this table: correct each "
+                "rejected document and each altered or nulled value in the source or by a remediation, "
+                "then materialize the table again"
             )
         return ""

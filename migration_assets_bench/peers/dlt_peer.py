@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from migration_assets.model import ENTITIES, Rule, sources
 from migration_assets_bench.peers.environment import Peer, PeerEnvironment
 from migration_assets_bench.process import Usage, run
 
@@ -34,7 +35,7 @@ def _run(
     given = {
         "source": source,
         "target": target,
-        "collections": list(collections),
+        "collections": {name: _json_fields(name) for name in collections},
         "directory": str(home),
         "schema": DLT.schema,
     }
@@ -48,6 +49,12 @@ def _run(
     )
 
 
+def _json_fields(collection: str) -> list[str]:
+    """Returns the fields that hold any value: dlt would take the type of the first one for that of all."""
+    table = ENTITIES[collection]
+    return [source.field for source in sources(table).values() if source.rule is Rule.JSON]
+
+
 DLT = Peer(
     name="dlt",
     package="dlt",
@@ -55,7 +62,8 @@ DLT = Peer(
     schema="peer",
     settings=(
         "the resource of its verified MongoDB source written out (find in chunks of 10,000, ids as text), "
-        "max_table_nesting=0, naming sql_cs_v1, csv, 2 normalizing workers, files not compressed"
+        "max_table_nesting=0, fields of any type declared json, naming sql_cs_v1, csv, 2 normalizing "
+        "workers, files not compressed"
     ),
     run=_run,
 )

@@ -44,9 +44,13 @@ def main() -> None:
     given = json.load(sys.stdin)
 
     def collections() -> Iterator[Any]:
-        for name in given["collections"]:
-            found = documents(given["source"], name)
-            yield dlt.resource(found, name=name, write_disposition="append")
+        for name, nested in given["collections"].items():
+            yield dlt.resource(
+                documents(given["source"], name),
+                name=name,
+                write_disposition="append",
+                columns={field: {"data_type": "json"} for field in nested},
+            )
 
     pipeline = dlt.pipeline(
         "nextcrm",

@@ -1,0 +1,68 @@
+"""Writing a message to users or team, filled from the run's own record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from migration_assets.messages.fields import FIELDS
+from migration_assets.messages.filling import VARIABLE, fill, read_pairs, read_values
+from migration_assets.messages.record import Record, read_record
+from migration_assets.messages.templates import template, templates
+from migration_assets.target.connection import open_target
+from migration_assets.urls import target_url, variable
+
+
+def show_templates(console: Console) -> None:
+    """Prints the templates, and what is given for them rather than computed or read."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("", "message", "to", "when", "values to give"):
+        table.add_column(name)
+    for each in templates().values():
+        given = [name for name in each.needs() if not FIELDS[name].source]
+        table.add_row(str(each.number), each.name, each.audience, each.timing, ", ".join(given))
+    console.print(table)
+
+
+def write_message(
+    console: Console,
+    name: str,
+    *,
+    pairs: Sequence[str] = (),
+    values: Path | None = None,
+    output: Path | None = None,
+) -> None:
+    """Prints or writes a message.
+
+    Args:
+        console: Where hints to the sender go.
+        name: Name or number of the template.
+        pairs: Values as `name=value`; they take precedence over the file.
+        values: The file of values; the one that ``MIGRATION_MESSAGE_VALUES`` names where None.
+        output: The file to write; standard output where None.
+
+    Raises:
+        MigrationError: A placeholder would be empty, or something that was given cannot be used.
+    """
+    chosen = template(name)
+    configured = variable(VARIABLE)
+    path = values or (None if configured is None else Path(configured))
+    given = {**({} if path is None else read_values(path)), **read_pairs(pairs)}
+    message = fill(chosen, given, now=dt.datetime.now(tz=dt.UTC), read_record=_read)
+    if output is None:
+        typer.echo(message.text)
+    else:
+        output.write_text(message.text, encoding="utf-8")
+    for hint in message.hints:
+        console.print(f"[yellow]note:[/] {hint}")
+
+
+def _read(since: dt.datetime | None) -> Record | None:
+    with open_target(target_url()) as connection:
+        return read_record(connection, since=since)

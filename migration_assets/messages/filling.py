@@ -1,0 +1,254 @@
+"""Filling a template: what is given, then what is computed, then what the record says; or refusing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from migration_assets.errors import MigrationError
+from migration_assets.messages import fields
+from migration_assets.messages.fields import FIELDS, Kind
+from migration_assets.messages.record import Record, progress, results
+from migration_assets.messages.templates import Template
+
+VARIABLE = "MIGRATION_MESSAGE_VALUES"
+"""Names a file of values."""
+
+UPDATE_HOURS = 4
+"""Hours between reports during the window (operations, section 5)."""
+
+MEETING = dt.timedelta(hours=2)
+"""Length of the post-mortem."""
+
+BAR = 20
+"""Characters of the bar of progress."""
+
+Value = str | dt.datetime
+ReadRecord = Callable[[dt.datetime | None], Record | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message, ready to be sent.
+
+    Attributes:
+        text: All of it, with whom it is for and its subject.
+        hints: What the sender should know, and nobody else.
+    """
+
+    text: str
+    hints: Sequence[str] = ()
+
+
+def read_values(path: Path) -> dict[str, str]:
+    """Returns the values of a YAML file, all as text.
+
+    Raises:
+        MigrationError: It cannot be read, or names what is no placeholder.
+    """
+    try:
+        # The base loader leaves every value as it is written: no date is taken apart.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise MigrationError(
+            f"the file of values cannot be read ({type(error).__name__})",
+            where=path.name,
+            next_step="Write it as lines of `name: value`",
+        ) from None
+    if not isinstance(content, dict):
+        raise MigrationError(
+            "the file of values holds no names", where=path.name, next_step="Write `name: value`"
+        )
+    return _known(
+        {
+            name: value if isinstance(value, str) else yaml.safe_dump(value)
+            for name, value in content.items()
+        },
+        where=path.name,
+    )
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """Returns values that were given as `name=value`.
+
+    Raises:
+        MigrationError: One is no pair, or names what is no placeholder.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise MigrationError("it is no pair", where="--set", next_step="Write --set name=value")
+        found[name.strip()] = value
+    return _known(found, where="--set")
+
+
+def fill(
+    template: Template, given: Mapping[str, str], *, now: dt.datetime, read_record: ReadRecord
+) -> Message:
+    """Returns a message without a gap.
+
+    Args:
+        template: The template.
+        given: Values by name; an empty one is none.
+        now: The time with its zone.
+        read_record: Reads the target's record since the start of the window; called only where the
+            message needs it.
+
+    Raises:
+        MigrationError: A placeholder would be empty, a value cannot be used, or what the message says
+            would not be true.
+    """
+    zone = fields.time_zone(given["time_zone"]) if given.get("time_zone") else None
+    values: dict[str, Value] = {
+        name: fields.moment(name, text, zone)
+        if FIELDS[name].kind is Kind.MOMENT
+        else fields.shown(name, text)
+        for name, text in given.items()
+        if text.strip()
+    }
+    _require_order(values)
+    values = {**_computed(values, now, zone), **values}
+    problem = ""
+    if template.requires or any(
+        name not in values and FIELDS[name].source for name in template.placeholders()
+    ):
+        values, problem, verdict = _recorded(values, now, zone, read_record)
+    missing = [name for name in template.needs() if name not in values]
+    if missing:
+        raise _missing(template, missing, problem)
+    said = {
+        name: fields.shown_moment(value) if isinstance(value, dt.datetime) else value
+        for name, value in values.items()
+    }
+    return Message(template.filled(said), _hints(template, values))
+
+
+def _recorded(
+    template: Template,
+    values: dict[str, Value],
+    now: dt.datetime,
+    zone: dt.tzinfo | None,
+    read_record: ReadRecord,
+) -> tuple[dict[str, Value], str]:
+    """Adds what the record says, and returns why it says nothing where it does not."""
+    since = values.get("window_start")
+    assert since is None or isinstance(since, dt.datetime)
+    try:
+        record = read_record(since)
+    except MigrationError as error:
+        record, problem = None, error.what
+    else:
+        problem = "" if record is not None else "the target has no record of a migration"
+    _require_verdict(template, record, problem)
+    if record is None:
+        return values, problem
+    read = results(record)
+    if since is None:
+        problem = "give window_start, so that a rehearsal is not taken for the migration"
+    else:
+        read |= progress(record, now)
+        if not record.loads:
+            problem = "nothing was loaded since window_start"
+    for name, value in read.items():
+        if isinstance(value, dt.datetime):
+            values.setdefault(name, value.astimezone(zone or dt.UTC))
+        else:
+            values.setdefault(name, fields.shown(name, value))
+    if "progress_percent" in values:
+        values.setdefault("progress_bar", _bar(str(values["progress_percent"])))
+    return values, problem
+
+
+def _computed(
+    values: Mapping[str, Value], now: dt.datetime, zone: dt.tzinfo | None
+) -> dict[str, Value]:
+    computed: dict[str, Value] = {"now": now.astimezone(zone or dt.UTC)}
+    hours = str(values.get("update_hours", UPDATE_HOURS))
+    computed["update_hours"] = hours
+    computed["next_update"] = computed["now"] + dt.timedelta(hours=float(hours))  # type: ignore[operator]
+    start, end = values.get("window_start"), values.get("window_end")
+    revised, meeting = values.get("revised_end"), values.get("meeting_start")
+    if isinstance(start, dt.datetime) and isinstance(end, dt.datetime):
+        computed["window_duration"] = fields.shown_duration(end - start)
+    if isinstance(end, dt.datetime) and isinstance(revised, dt.datetime):
+        computed["delay_duration"] = fields.shown_duration(revised - end)
+    if isinstance(meeting, dt.datetime):
+        computed["meeting_end"] = meeting + MEETING
+    if "progress_percent" in values:
+        computed["progress_bar"] = _bar(str(values["progress_percent"]))
+    return computed
+
+
+def _bar(percent: str) -> str:
+    filled = round(BAR * min(max(float(percent), 0), 100) / 100)
+    return "#" * filled + "-" * (BAR - filled)
+
+
+def _require_order(values: Mapping[str, Value]) -> None:
+    for first, second in (
+        ("window_start", "window_end"),
+        ("window_end", "revised_end"),
+        ("window_start", "restored_at"),
+    ):
+        early, late = values.get(first), values.get(second)
+        if isinstance(early, dt.datetime) and isinstance(late, dt.datetime) and late <= early:
+            raise MigrationError(
+                f"it is not after {first}", where=second, next_step="Correct one of the two"
+            )
+
+
+def _require_verdict(template: Template, record: Record | None, problem: str) -> None:
+    if not template.requires:
+        return
+    found = (
+        problem if record is None else record.verdict or "there is no sign-off since window_start"
+    )
+    if found != template.requires:
+        raise MigrationError(
+            f"it says that the migration was signed off with a {template.requires}: {found}",
+            where=f"message {template.name}",
+            next_step="Sign off first, or send `delay` or `rollback`",
+        )
+
+
+def _missing(template: Template, names: Sequence[str], problem: str) -> MigrationError:
+    said = []
+    is_recorded = False
+    for name in names:
+        field = FIELDS[name]
+        kind = "" if field.kind is Kind.TEXT else f", {field.kind.value}"
+        if field.kind is Kind.ITEMS:
+            kind += f" of items with {', '.join(field.keys)}"
+        said.append(f"{name} ({field.meaning}{kind})")
+        is_recorded |= field.source != ""
+    why = f"; {problem}" if problem and is_recorded else ""
+    return MigrationError(
+        f"{len(names)} placeholders would be empty: {'; '.join(said)}{why}",
+        where=f"message {template.name}",
+        next_step=f"Give each with --set name=value, or in the file that --values or {VARIABLE} names",
+    )
+
+
+def _hints(template: Template, values: Mapping[str, Value]) -> list[str]:
+    expected, end = values.get("expected_end"), values.get("window_end")
+    if "expected_end" not in template.placeholders():
+        return []
+    if isinstance(expected, dt.datetime) and isinstance(end, dt.datetime) and expected > end:
+        return ["the estimated end is after the end of the window: decide, and send `delay`"]
+    return []
+
+
+def _known(values: dict[str, str], *, where: str) -> dict[str, str]:
+    for name in values:
+        if name not in FIELDS:
+            raise MigrationError(
+                f"there is no placeholder {name!r}",
+                where=where,
+                next_step="`migration-assets message` lists the names",
+            )
+    return values

@@ -1,0 +1,655 @@
+"""The judge: section 5 rule by rule, and that it and the loader, which share no code, agree on any value."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import bson
+import pytest
+import sqlalchemy as sa
+from bson import Binary, Code, Decimal128, Int64, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars import selectors
+
+from migration_assets.conversion.batches import BatchConverter, Books
+from migration_assets.conversion.values import Loaded
+from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of
+from migration_assets.model.columns import Column
+from migration_assets.source.connection import CODEC
+from migration_assets.validation import extended_json
+from migration_assets.validation.extended_json import parsed
+from migration_assets.validation.reference import (
+    FIRST_TIMESTAMP,
+    LAST_TIMESTAMP,
+    Ids,
+    Judge,
+    Judgement,
+    Line,
+    judge_array,
+    object_id_of,
+    source_id_of,
+    uuid_of,
+)
+from migration_assets_tests.bson_strategies import (
+    DATES,
+    DECIMALS,
+    INT64,
+    OBJECT_IDS,
+    TEXTS,
+    VALUES,
+    value_of,
+)
+
+OWN = ObjectId("507f1f77bcf86cd799439011")
+KNOWN = ObjectId("5f0000000000000000000001")
+REJECTED = ObjectId("5f0000000000000000000002")
+"""A document that the map knows, and of which no row was made."""
+UNKNOWN = ObjectId("5f0000000000000000000003")
+HEX_ID = "5f0000000000000000000004"
+"""An `_id` that is a text."""
+OTHER_IDS = [HEX_ID, "legacy:1", 7, Binary(bytes(16), 4), {"a": 1, "b": [Int64(2)]}]
+
+
+def uuids(*identifiers: Any) -> frozenset[bytes]:
+    return frozenset(document_uuid("Users", each).bytes for each in identifiers)
+
+
+ROWS = {"Users": uuids(KNOWN, *OTHER_IDS)}
+DOCUMENT_IDS = {"Users": uuids(KNOWN, REJECTED, *OTHER_IDS)}
+IDS = Ids(ROWS, DOCUMENT_IDS)
+LOADED = Loaded(ROWS, DOCUMENT_IDS)
+KNOWN_UUID = document_uuid("Users", KNOWN)
+
+LANGUAGE = next(each for each in ENUMS if each.name == "Language")
+
+
+def table_with(column: Column, name: str = "Things") -> sa.Table:
+    return sa.Table(name, sa.MetaData(), columns.key(), column, info={"group": "test"})
+
+
+def column_of(rule: Rule, **options: Any) -> Column:
+    """Returns a column ``value`` of a rule, made as the model makes its own."""
+    builders: dict[Rule, Any] = {
+        Rule.TEXT: columns.text,
+        Rule.INTEGER: columns.integer,
+        Rule.BIGINT: columns.bigint,
+        Rule.BOOLEAN: columns.boolean,
+        Rule.TIMESTAMP: columns.timestamp,
+        Rule.ENUM: lambda name, **rest: columns.choice(name, LANGUAGE, **rest),
+        Rule.JSON: columns.json,
+        Rule.TEXT_ARRAY: columns.text_array,
+        Rule.REFERENCE: lambda name, **rest: columns.reference(
+            name, "Users", foreign_key=False, **rest
+        ),
+        Rule.REFERENCE_ARRAY: lambda name: columns.reference_array(name, "Users"),
+        Rule.REFERENCE_TEXT: lambda name, **rest: columns.reference_text(name, "Users", **rest),
+        Rule.REFERENCE_TEXT_ARRAY: lambda name: columns.reference_text_array(name, "Users"),
+    }
+    column: Column = builders[rule]("value", **options)
+    return column
+
+
+def judged(document: dict[str, Any], table: sa.Table) -> Judgement:
+    return Judge(table, IDS).judge(bson.encode(document, codec_options=CODEC))
+
+
+def outcome(rule: Rule, value: Any, **options: Any) -> tuple[Any, str]:
+    """Returns what becomes of a value, and the one thing that happened to it."""
+    found = judged({"_id": OWN, "value": value}, table_with(column_of(rule, **options)))
+    happened = [kind for _, kind in found.conversions] + [line.kind for line in found.lines]
+    happened += ["rejected"] * bool(found.rejections)
+    assert len(happened) <= 1, happened
+    return found.row.get("value"), happened[0] if happened else "accepted"
+
+
+ACCEPTED, COERCED, NULLED, ALTERED, ORPHANED = (
+    "accepted",
+    "coerced",
+    "nulled",
+    "altered",
+    "orphaned",
+)
+DAY = datetime(2024, 2, 29, 23, 59, 59, 999000)
+DAY_MS = 1_709_251_199_999
+
+TEXT_CASES: list[tuple[Any, Any, str]] = [
+    ("text", "text", ACCEPTED),
+    ("", "", ACCEPTED),
+    ("a\x00b\x00", "a\ufffdb\ufffd", ALTERED),
+    (-7, "-7", COERCED),
+    (Int64(2**63 - 1), "9223372036854775807", COERCED),
+    (1.0, "1", COERCED),
+    (-0.0, "-0", COERCED),
+    (0.1 + 0.2, "0.30000000000000004", COERCED),
+    (1e22, "1e+22", COERCED),
+    (True, "true", COERCED),
+    (False, "false", COERCED),
+    (Decimal128("10.50"), "10.50", COERCED),
+    (Decimal128("1E+3"), "1E+3", COERCED),
+    (KNOWN, str(KNOWN), COERCED),
+    (DAY, "2024-02-29T23:59:59.999Z", COERCED),
+    (DatetimeMS(-62_167_219_200_001), "-000001-12-31T23:59:59.999Z", COERCED),
+    (DatetimeMS(253_402_300_800_000), "+010000-01-01T00:00:00.000Z", COERCED),
+    (float("nan"), None, NULLED),
+    (float("-inf"), None, NULLED),
+    (Decimal128("NaN"), None, NULLED),
+    (Decimal128("Infinity"), None, NULLED),
+    ({}, None, NULLED),
+    ([], None, NULLED),
+    (["text"], None, NULLED),
+    (Binary(b"text"), None, NULLED),
+    (Regex("a"), None, NULLED),
+    (Code("f"), None, NULLED),
+    (Timestamp(1, 1), None, NULLED),
+    (MinKey(), None, NULLED),
+]
+INTEGER_CASES: list[tuple[Any, Any, str]] = [
+    (2**31 - 1, 2**31 - 1, ACCEPTED),
+    (Int64(-(2**31)), -(2**31), ACCEPTED),
+    (-0.0, 0, COERCED),
+    (7.0, 7, COERCED),
+    (Decimal128("7.00"), 7, COERCED),
+    (Decimal128("7E+2"), 700, COERCED),
+    ("-7", -7, COERCED),
+    ("-0", 0, COERCED),
+    ("007", 7, COERCED),
+    (7.5, None, NULLED),
+    (float("nan"), None, NULLED),
+    (Decimal128("7.5"), None, NULLED),
+    (Decimal128("1E+6000"), None, NULLED),
+    ("+7", None, NULLED),
+    ("7.0", None, NULLED),
+    (" 7", None, NULLED),
+    ("", None, NULLED),
+    ("\u0667", None, NULLED),
+    (True, None, NULLED),
+    (DAY, None, NULLED),
+    (KNOWN, None, NULLED),
+    ([7], None, NULLED),
+]
+BOOLEAN_CASES: list[tuple[Any, Any, str]] = [
+    (True, True, ACCEPTED),
+    (False, False, ACCEPTED),
+    (0, False, COERCED),
+    (Int64(1), True, COERCED),
+    (1.0, True, COERCED),
+    (Decimal128("0.0"), False, COERCED),
+    ("true", True, COERCED),
+    ("false", False, COERCED),
+    ("True", None, NULLED),
+    ("1", None, NULLED),
+    ("", None, NULLED),
+    (2, None, NULLED),
+    (0.5, None, NULLED),
+    ([True], None, NULLED),
+]
+TIMESTAMP_CASES: list[tuple[Any, Any, str]] = [
+    (DAY, DAY_MS, ACCEPTED),
+    (DatetimeMS(FIRST_TIMESTAMP), FIRST_TIMESTAMP, ACCEPTED),
+    (DatetimeMS(LAST_TIMESTAMP), LAST_TIMESTAMP, ACCEPTED),
+    (DatetimeMS(FIRST_TIMESTAMP - 1), None, NULLED),
+    (DatetimeMS(LAST_TIMESTAMP + 1), None, NULLED),
+    ("2024-02-29T23:59:59.999Z", DAY_MS, COERCED),
+    ("2024-02-29T23:59:59.999", DAY_MS, COERCED),
+    ("2024-03-01T01:59:59.999+02:00", DAY_MS, COERCED),
+    ("2024-02-29T21:29:59,999000-0230", DAY_MS, COERCED),
+    ("2024-02-29 23:59", DAY_MS - 59_999, COERCED),
+    ("1970-01-01", 0, COERCED),
+    ("-004713-11-24T00:00:00Z", FIRST_TIMESTAMP, COERCED),
+    ("+294276-12-31T23:59:59.999Z", LAST_TIMESTAMP, COERCED),
+    ("+294277-01-01T00:00:00Z", None, NULLED),
+    ("2024-02-29T23:59:59.9999Z", DAY_MS, ALTERED),
+    ("2023-02-29", None, NULLED),
+    ("2024-02-29T24:00:00Z", None, NULLED),
+    ("2024-02-29T23:60:00Z", None, NULLED),
+    ("2024-02-29T23:59:60Z", None, NULLED),
+    ("2024-13-01", None, NULLED),
+    ("29.2.2024", None, NULLED),
+    ("tomorrow", None, NULLED),
+    ("", None, NULLED),
+    (0, 0, COERCED),
+    (Int64(DAY_MS), DAY_MS, COERCED),
+    (float(DAY_MS), DAY_MS, COERCED),
+    (Decimal128("0"), 0, COERCED),
+    (0.5, None, NULLED),
+    (Int64(2**63 - 1), None, NULLED),
+    (True, None, NULLED),
+    (Timestamp(1, 1), None, NULLED),
+    (KNOWN, None, NULLED),
+]
+ENUM_CASES: list[tuple[Any, Any, str]] = [
+    ("cz", "cz", ACCEPTED),
+    ("CZ", None, NULLED),
+    (" cz", None, NULLED),
+    ("", None, NULLED),
+    (1, None, NULLED),
+]
+REFERENCE_CASES: list[tuple[Any, Any, str]] = [
+    (KNOWN, KNOWN_UUID.bytes, ACCEPTED),
+    *((each, document_uuid("Users", each).bytes, ACCEPTED) for each in OTHER_IDS),
+    (str(KNOWN), KNOWN_UUID.bytes, COERCED),
+    (str(KNOWN).upper(), KNOWN_UUID.bytes, COERCED),
+    ("", None, COERCED),
+    (REJECTED, None, ORPHANED),
+    (UNKNOWN, None, ORPHANED),
+    (str(UNKNOWN), None, ORPHANED),
+    ("legacy:2", None, ORPHANED),
+    (Int64(7), None, ORPHANED),
+    ([KNOWN], None, ORPHANED),
+    (ObjectId(HEX_ID), None, ORPHANED),
+    (False, None, ORPHANED),
+]
+REFERENCE_TEXT_CASES: list[tuple[Any, Any, str]] = [
+    (str(KNOWN), str(KNOWN_UUID), ACCEPTED),
+    (str(KNOWN).upper(), str(KNOWN_UUID), ACCEPTED),
+    (KNOWN, str(KNOWN_UUID), ACCEPTED),
+    (str(REJECTED), str(document_uuid("Users", REJECTED)), ACCEPTED),
+    (HEX_ID, str(document_uuid("Users", HEX_ID)), ACCEPTED),
+    ("", "", ACCEPTED),
+    (str(UNKNOWN), str(UNKNOWN), ORPHANED),
+    ("not an id", "not an id", ORPHANED),
+    ("a\x00", "a\ufffd", ORPHANED),
+    (8, "8", ORPHANED),
+    ({}, None, NULLED),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected", "kind"),
+    [
+        (rule, *case)
+        for rule, cases in (
+            (Rule.TEXT, TEXT_CASES),
+            (Rule.INTEGER, INTEGER_CASES),
+            (Rule.INTEGER, [(Int64(2**31), None, NULLED), (-(2.0**40), None, NULLED)]),
+            (Rule.BIGINT, INTEGER_CASES),
+            (Rule.BIGINT, [(Int64(-(2**63)), -(2**63), ACCEPTED), (2.0**63, None, NULLED)]),
+            (Rule.BIGINT, [("9223372036854775808", None, NULLED), (f"{7:050}", 7, COERCED)]),
+            (Rule.BOOLEAN, BOOLEAN_CASES),
+            (Rule.TIMESTAMP, TIMESTAMP_CASES),
+            (Rule.ENUM, ENUM_CASES),
+            (Rule.REFERENCE, REFERENCE_CASES),
+            (Rule.REFERENCE_TEXT, REFERENCE_TEXT_CASES),
+        )
+        for case in cases
+    ],
+    ids=repr,
+)
+def test_a_rule_in_a_nullable_column(rule: Rule, value: Any, expected: Any, kind: str) -> None:
+    result, happened = outcome(rule, value)
+    assert (type(result), result, happened) == (type(expected), expected, kind)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        (Rule.TEXT, {}),
+        (Rule.INTEGER, 0.5),
+        (Rule.BIGINT, True),
+        (Rule.BOOLEAN, 2),
+        (Rule.TIMESTAMP, "now"),
+        (Rule.ENUM, "CZ"),
+        (Rule.REFERENCE, REJECTED),
+        (Rule.REFERENCE, ""),
+        (Rule.REFERENCE_TEXT, []),
+    ],
+)
+def test_what_is_not_convertible_rejects_the_document_where_not_null(
+    rule: Rule, value: Any
+) -> None:
+    assert outcome(rule, value)[1] in (NULLED, ORPHANED, COERCED)
+    document = {"_id": OWN, "value": value, "other": [1]}
+    found = judged(document, table_with(column_of(rule, required=True)))
+    assert [name for name, _ in found.rejections] == ["value"]
+    assert (found.row, found.lines, found.conversions, found.unmapped) == ({}, (), (), None)
+    assert found.document == canonical(document)
+
+
+NOTHING = object()
+
+
+@pytest.mark.parametrize("value", [None, NOTHING])
+@pytest.mark.parametrize(
+    ("column", "expected", "kind"),
+    [
+        (lambda: columns.text("value"), None, ACCEPTED),
+        (lambda: columns.text("value", default="Inactive"), None, ACCEPTED),
+        (lambda: columns.boolean("value", default=False), None, ACCEPTED),
+        (lambda: columns.timestamp("value", default=columns.NOW), None, ACCEPTED),
+        (lambda: columns.json("value"), None, ACCEPTED),
+        (lambda: columns.text_array("value"), [], ACCEPTED),
+        (lambda: columns.reference_array("value", "Users"), [], ACCEPTED),
+        (lambda: columns.reference_text_array("value", "Users"), [], ACCEPTED),
+        (lambda: columns.boolean("value", required=True, default=True), True, "defaulted"),
+        (lambda: columns.bigint("value", required=True, default=0), 0, "defaulted"),
+        (lambda: columns.timestamp("value", required=True), 1_350_508_407_000, "derived"),
+        (
+            lambda: columns.text("value", required=True, derived=True),
+            "2012-10-17T21:13:27.000Z",
+            "derived",
+        ),
+        (lambda: columns.text("value", required=True), None, "rejected"),
+        (
+            lambda: columns.reference("value", "Users", required=True, foreign_key=False),
+            None,
+            "rejected",
+        ),
+    ],
+)
+def test_a_missing_or_null_value(
+    value: object, column: Callable[[], Column], expected: Any, kind: str
+) -> None:
+    document = {"_id": OWN} if value is NOTHING else {"_id": OWN, "value": value}
+    found = judged(document, table_with(column()))
+    happened = [each for _, each in found.conversions] + ["rejected"] * bool(found.rejections)
+    assert (found.row.get("value"), happened or [ACCEPTED]) == (expected, [kind])
+
+
+def test_version_is_zero_where_it_is_missing() -> None:
+    found = judged({"_id": OWN}, table_with(columns.version()))
+    assert (found.row, found.conversions) == ({"__v": 0}, (("__v", "defaulted"),))
+
+
+def test_a_time_cannot_be_derived_from_another_id() -> None:
+    table = table_with(columns.timestamp("value", required=True))
+    assert [name for name, _ in judged({"_id": "text"}, table).rejections] == ["value"]
+
+
+def array_outcome(rule: Rule, value: Any) -> tuple[Any, list[tuple[str, int | None, str]], int]:
+    """Returns the elements, (kind, element, original) of each loss, and how many were coerced."""
+    found = judged({"_id": OWN, "value": value}, table_with(column_of(rule)))
+    assert {kind for _, kind in found.conversions} <= {COERCED}
+    losses = [(line.kind, line.element, line.original) for line in found.lines]
+    return found.row["value"], losses, len(found.conversions)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected"),
+    [
+        (Rule.TEXT_ARRAY, ["b", "", "a", "b"], (["b", "", "a", "b"], [], 0)),
+        (Rule.TEXT_ARRAY, "lone", (["lone"], [], 1)),
+        (Rule.TEXT_ARRAY, [1, True, "x"], (["1", "true", "x"], [], 2)),
+        (Rule.TEXT_ARRAY, ["x", None], (["x"], [(ALTERED, 1, "null")], 0)),
+        (Rule.TEXT_ARRAY, [{}, "x"], (["x"], [(ALTERED, 0, "{}")], 0)),
+        (Rule.TEXT_ARRAY, {}, ([], [(ALTERED, 0, "{}")], 1)),
+        (Rule.TEXT_ARRAY, ["\x00"], (["\ufffd"], [(ALTERED, 0, '"\\u0000"')], 0)),
+        (Rule.REFERENCE_ARRAY, [KNOWN, KNOWN], ([KNOWN_UUID.bytes] * 2, [], 0)),
+        (Rule.REFERENCE_ARRAY, str(KNOWN), ([KNOWN_UUID.bytes], [], 2)),
+        (Rule.REFERENCE_ARRAY, [None, KNOWN], ([KNOWN_UUID.bytes], [(ALTERED, 0, "null")], 0)),
+        (Rule.REFERENCE_ARRAY, ["", KNOWN], ([KNOWN_UUID.bytes], [(ALTERED, 0, '""')], 0)),
+        (Rule.REFERENCE_ARRAY, ["a"], ([], [(ORPHANED, 0, '"a"')], 0)),
+        (Rule.REFERENCE_ARRAY, [REJECTED], ([], [(ORPHANED, 0, canonical(REJECTED))], 0)),
+        (Rule.REFERENCE_TEXT_ARRAY, [str(KNOWN), ""], ([str(KNOWN_UUID), ""], [], 0)),
+        (Rule.REFERENCE_TEXT_ARRAY, ["a"], (["a"], [(ORPHANED, 0, '"a"')], 0)),
+        (
+            Rule.REFERENCE_TEXT_ARRAY,
+            [None, {}],
+            ([], [(ALTERED, 0, "null"), (ALTERED, 1, "{}")], 0),
+        ),
+    ],
+    ids=repr,
+)
+def test_an_array_is_converted_element_by_element(rule: Rule, value: Any, expected: Any) -> None:
+    assert array_outcome(rule, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([0.1 + 0.2, 1.0, Int64(2**63 - 1)], "[0.30000000000000004, 1, 9223372036854775807]"),
+        ({"b": True, "a": None}, '{"a": null, "b": true}'),
+        (DAY, '{"$date": "2024-02-29T23:59:59.999Z"}'),
+        (datetime(2024, 2, 29), '{"$date": "2024-02-29T00:00:00Z"}'),
+        (datetime(1969, 12, 31), '{"$date": {"$numberLong": "-86400000"}}'),
+        (DatetimeMS(2**53), '{"$date": {"$numberLong": "9007199254740992"}}'),
+        (float("nan"), '{"$numberDouble": "NaN"}'),
+        (Decimal128("1.0"), '{"$numberDecimal": "1.0"}'),
+        (KNOWN, f'{{"$oid": "{KNOWN}"}}'),
+        ({"$ref": "c", "$id": 1}, '{"$ref": "c", "$id": 1}'),
+        ("\\u0000", '"\\\\u0000"'),
+    ],
+)
+def test_any_value_is_json(value: Any, text: str) -> None:
+    result, happened = outcome(Rule.JSON, value)
+    assert happened == ACCEPTED
+    assert extended_json.means_same(result, parsed(text))
+
+
+def test_json_without_nul_is_altered() -> None:
+    result, happened = outcome(Rule.JSON, [{"a": "x\x00"}, "\\u0000"])
+    assert (result, happened) == ([{"a": "x\ufffd"}, "\\u0000"], ALTERED)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("0.30000000000000004", "0.3"),
+        ("1", "true"),
+        ("0", "false"),
+        ("1", '"1"'),
+        ("[1,2]", "[2,1]"),
+    ],
+)
+def test_json_that_differs(left: str, right: str) -> None:
+    assert not extended_json.means_same(parsed(left), parsed(right))
+    assert extended_json.means_same(parsed(left), parsed(left))
+
+
+@pytest.mark.parametrize(("left", "right"), [("1.0", "1"), ("1e3", "1000"), ("-0.0", "0")])
+def test_a_number_is_the_same_however_it_is_written(left: str, right: str) -> None:
+    assert extended_json.means_same(parsed(f"[{left}]"), parsed(f"[{right}]"))
+
+
+def test_a_unique_value_goes_to_the_first_document() -> None:
+    judge = Judge(ENTITIES["Users"], Ids())
+    first, second = ({"_id": ObjectId(), "email": "5", "created_on": DAY} for _ in range(2))
+    third = {"_id": ObjectId(), "email": 5}
+    rejected = {"_id": ObjectId(), "email": "6", "is_admin": "?"}
+    fourth = {"_id": ObjectId(), "email": "6"}
+    found = [judge.judge(bson.encode(each)) for each in (first, second, third, rejected, fourth)]
+    assert [[name for name, _ in each.rejections] for each in found] == [
+        [],
+        ["email"],
+        ["email"],
+        ["is_admin"],
+        [],
+    ]
+    assert not judge.judge(bson.encode(first)).rejections
+
+
+def test_unknown_fields_are_kept_in_order() -> None:
+    found = judged({"_id": OWN, "z": 1, "value": "x", "a": None}, table_with(column_of(Rule.TEXT)))
+    assert found.unmapped == '{"z":{"$numberInt":"1"},"a":null}'
+    assert judged({"_id": OWN}, table_with(column_of(Rule.TEXT))).unmapped is None
+
+
+def test_arrays_of_relations_are_not_unknown() -> None:
+    user = {"_id": OWN, "email": "", "watching_boardsIDs": [KNOWN]}
+    assert Judge(ENTITIES["Users"], Ids()).judge(bson.encode(user)).unmapped is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw.replace(b"caf\xc3\xa9", b"caf\xe9\xe9"),
+        lambda raw: raw.replace(b"b\0", b"a\0"),
+    ],
+    ids=["text that is not UTF-8", "a field twice"],
+)
+def test_a_document_that_cannot_be_a_row_without_loss_is_kept_as_its_bytes(damage: Any) -> None:
+    raw = damage(bson.encode({"_id": OWN, "a": "caf\u00e9", "b": ["x"]}))
+    found = Judge(table_with(column_of(Rule.TEXT)), IDS).judge(raw)
+    assert [name for name, _ in found.rejections] == [None]
+    assert found.document == canonical(Binary(raw))
+    assert (found.id, found.source_id) == (document_uuid("Things", OWN).bytes, str(OWN))
+
+
+PAIR_CASES: list[tuple[Any, bool, list[Any], list[Line], list[str]]] = [
+    (None, True, [], [], []),
+    ([], True, [], [], []),
+    ([KNOWN, HEX_ID], True, [KNOWN, HEX_ID], [], []),
+    ([KNOWN, str(KNOWN)], True, [KNOWN, KNOWN], [], [COERCED, "repeated"]),
+    (KNOWN, True, [KNOWN], [], [COERCED]),
+    ([None, ""], True, [], [Line("a", ALTERED, 0, "null"), Line("a", ALTERED, 1, '""')], []),
+    ("", True, [], [Line("a", ALTERED, 0, '""')], [COERCED]),
+    ([KNOWN, 8], True, [KNOWN], [Line("a", ORPHANED, 1, '{"$numberInt":"8"}')], []),
+    (
+        [None, KNOWN],
+        False,
+        [],
+        [Line("a", ALTERED, 0, "null"), Line("a", ORPHANED, 1, canonical(KNOWN))],
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_loaded", "ids", "lines", "conversions"), PAIR_CASES, ids=repr
+)
+def test_an_array_of_a_relation(
+    value: Any, is_loaded: bool, ids: list[Any], lines: list[Line], conversions: list[str]
+) -> None:
+    found = judge_array(value_of(value), "a", "Users", ROWS["Users"], is_loaded=is_loaded)
+    assert found.ids == tuple(document_uuid("Users", each).bytes for each in ids)
+    assert (list(found.lines), list(found.conversions)) == (lines, conversions)
+
+
+@given(OBJECT_IDS | VALUES.filter(lambda value: not isinstance(value, list)))
+def test_identities_are_those_of_the_design(identifier: Any) -> None:
+    identifier = bson.decode(bson.encode({"": identifier}, codec_options=CODEC), CODEC)[""]
+    value = value_of(identifier)
+    assert uuid_of("Users", value) == document_uuid("Users", identifier).bytes
+    assert source_id_of(value) == source_id(identifier)
+    found = object_id_of(uuid_of("Users", value))
+    assert found == (identifier.binary if isinstance(identifier, ObjectId) else None)
+
+
+# The loader and the judge on the same documents.
+
+ISO_TIMES = st.from_regex(
+    r"\A([0-9]{4}|[+-](0[0-9]{5}|29427[5-8]))-[01][0-9]-[0-3][0-9]"
+    r"([Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{1,6})?)?(Z|z|[+-][01][0-9](:?[0-5][0-9])?)?)?\Z"
+)
+LIKELY: dict[Rule, st.SearchStrategy[Any]] = {
+    Rule.TEXT: TEXTS,
+    Rule.INTEGER: st.integers(-(2**32), 2**32).map(lambda n: n if abs(n) < 2**31 else Int64(n)),
+    Rule.BIGINT: st.builds(Int64, INT64),
+    Rule.BOOLEAN: st.sampled_from([0, 1, 0.0, 1.0, "true", "false", Int64(1), Decimal128("1.0")]),
+    Rule.TIMESTAMP: DATES | ISO_TIMES | st.builds(Int64, INT64) | st.floats(allow_nan=False),
+    Rule.ENUM: st.sampled_from([*LANGUAGE.enums, "CZ"]),
+    Rule.JSON: VALUES,
+    Rule.REFERENCE: st.sampled_from([KNOWN, REJECTED, UNKNOWN, *OTHER_IDS]).flatmap(
+        lambda each: st.sampled_from([each, str(each), str(each).upper(), ""])
+    ),
+}
+LIKELY[Rule.REFERENCE_TEXT] = LIKELY[Rule.REFERENCE]
+for array, of in (
+    (Rule.TEXT_ARRAY, Rule.TEXT),
+    (Rule.REFERENCE_ARRAY, Rule.REFERENCE),
+    (Rule.REFERENCE_TEXT_ARRAY, Rule.REFERENCE),
+):
+    LIKELY[array] = st.lists(LIKELY[of] | VALUES, max_size=4) | LIKELY[of]
+DIGITS = st.from_regex(r"\A-?[0-9]{1,21}\Z")
+ANY = VALUES | DIGITS | DECIMALS | st.just(NOTHING)
+
+COMBINATIONS: list[tuple[Rule, dict[str, Any]]] = [
+    *((rule, {}) for rule in LIKELY),
+    *(
+        (rule, {"required": True})
+        for rule in LIKELY
+        if "ARRAY" not in rule.name and rule != Rule.JSON
+    ),
+    (Rule.TEXT, {"required": True, "default": "Inactive"}),
+    (Rule.TEXT, {"required": True, "derived": True}),
+    (Rule.TEXT, {"default": "Inactive"}),
+    (Rule.BIGINT, {"required": True, "default": 0}),
+    (Rule.BOOLEAN, {"required": True, "default": True}),
+    (Rule.BOOLEAN, {"default": False}),
+    (Rule.ENUM, {"required": True, "default": "en"}),
+    (Rule.TIMESTAMP, {"required": True, "default": columns.NOW}),
+]
+IDENTIFIERS = OBJECT_IDS | st.sampled_from(OTHER_IDS)
+
+
+def converted(table: sa.Table, documents: list[bytes]) -> tuple[dict[str, dict[str, Any]], Books]:
+    """Returns what the loader makes of documents: rows by id, and the books."""
+    batch = BatchConverter(table, LOADED).convert(b"".join(documents))
+    rows = {}
+    # As numbers: Python's own dates end at 9999.
+    times = batch.rows.with_columns(selectors.datetime().to_physical())
+    for row in times.iter_rows(named=True):
+        identifier = uuid.UUID(row.pop("id")).hex
+        rows[identifier] = {
+            name: comparable(source_of(table.columns[name]), value) for name, value in row.items()
+        }
+    return rows, batch.books
+
+
+def comparable(source: Source, value: Any) -> Any:
+    match source.rule:
+        case _ if value is None:
+            return None
+        case Rule.REFERENCE:
+            return bytes.fromhex(value)
+        case Rule.REFERENCE_ARRAY:
+            return [bytes.fromhex(each) for each in value]
+        case Rule.JSON:
+            return parsed(value)
+        case _:
+            return value
+
+
+def assert_agreement(table: sa.Table, documents: list[bytes]) -> None:
+    """Asserts that the judge expects of documents exactly what the loader makes of them."""
+    rows, books = converted(table, documents)
+    judge = Judge(table, IDS)
+    judgements = [judge.judge(document) for document in documents]
+    expected = {each.id.hex(): each.row for each in judgements if not each.rejections}
+    assert rows.keys() == expected.keys()
+    for key, row in expected.items():
+        for name, value in row.items():
+            assert extended_json.means_same(rows[key][name], value), name
+            assert type(rows[key][name]) is type(value)
+    assert Counter(
+        (name, str(kind)) for (name, kind, _) in books.conversions.elements()
+    ) == Counter(pair for each in judgements for pair in each.conversions)
+    lines = [(each.source_id, line) for each in judgements for line in each.lines]
+    issues = [
+        (each.source_id, Line(each.field, str(each.kind), each.element, each.original))
+        for each in books.issues
+    ]
+    assert Counter(issues) == Counter(lines)
+    assert sorted(books.unmapped) == sorted(
+        (each.source_id, each.unmapped) for each in judgements if each.unmapped is not None
+    )
+    rejected = {each.source_id: each for each in judgements if each.rejections}
+    assert sorted(each.source_id for each in books.rejected) == sorted(rejected)
+    for line in books.rejected:
+        judgement = rejected[line.source_id]
+        assert line.field in [name for name, _ in judgement.rejections]
+        assert line.document == judgement.document
+
+
+@pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
+@given(data=st.data())
+@settings(max_examples=60)
+def test_the_loader_and_the_judge_agree(
+    rule: Rule, options: dict[str, Any], data: st.DataObject
+) -> None:
+    values = data.draw(st.lists(LIKELY[rule] | ANY, min_size=1, max_size=8))
+    identifiers = data.draw(
+        st.lists(IDENTIFIERS, min_size=len(values), max_size=len(values), unique_by=canonical)
+    )
+    documents = [
+        {"_id": identifier} if value is NOTHING else {"_id": identifier, "value": value}
+        for identifier, value in zip(identifiers, values, strict=True)
+    ]
+    raw = [bson.encode(document, codec_options=CODEC) for document in documents]
+    assert_agreement(table_with(column_of(rule, **options)), raw)
