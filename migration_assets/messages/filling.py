@@ -13,7 +13,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.messages import fields
 from migration_assets.messages.fields import FIELDS, Kind
 from migration_assets.messages.record import Record, progress, results
-from migration_assets.messages.templates import Template
+from migration_assets.messages.templates import WINDOW_START, Template
 
 VARIABLE = "MIGRATION_MESSAGE_VALUES"
 """Names a file of values."""
@@ -113,14 +113,17 @@ def fill(
     }
     _require_order(values)
     values = {**_computed(values, now, zone), **values}
-    problem = ""
+    problem, record = "", None
     if template.requires or any(
         name not in values and FIELDS[name].source for name in template.placeholders()
     ):
-        values, problem, verdict = _recorded(values, now, zone, read_record)
+        record, problem = _read(values, read_record)
+        if record is not None:
+            values = {**_recorded(record, values, now, zone), **values}
     missing = [name for name in template.needs() if name not in values]
     if missing:
         raise _missing(template, missing, problem)
+    _require_verdict(template, record, problem)
     said = {
         name: fields.shown_moment(value) if isinstance(value, dt.datetime) else value
         for name, value in values.items()
@@ -128,40 +131,37 @@ def fill(
     return Message(template.filled(said), _hints(template, values))
 
 
-def _recorded(
-    template: Template,
-    values: dict[str, Value],
-    now: dt.datetime,
-    zone: dt.tzinfo | None,
-    read_record: ReadRecord,
-) -> tuple[dict[str, Value], str]:
-    """Adds what the record says, and returns why it says nothing where it does not."""
-    since = values.get("window_start")
+def _read(values: Mapping[str, Value], read_record: ReadRecord) -> tuple[Record | None, str]:
+    """Returns the record since the start of the window, and why it says little where it does."""
+    since = values.get(WINDOW_START)
     assert since is None or isinstance(since, dt.datetime)
     try:
         record = read_record(since)
     except MigrationError as error:
-        record, problem = None, error.what
-    else:
-        problem = "" if record is not None else "the target has no record of a migration"
-    _require_verdict(template, record, problem)
+        return None, error.what
     if record is None:
-        return values, problem
-    read = results(record)
+        return None, "the target has no record of a migration"
     if since is None:
-        problem = "give window_start, so that a rehearsal is not taken for the migration"
-    else:
+        return record, "give window_start, so that a rehearsal is not taken for the migration"
+    return record, "" if record.loads else "nothing was loaded since window_start"
+
+
+def _recorded(
+    record: Record, values: Mapping[str, Value], now: dt.datetime, zone: dt.tzinfo | None
+) -> dict[str, Value]:
+    """Returns what the record says, as messages show it."""
+    read = results(record)
+    if WINDOW_START in values:
         read |= progress(record, now)
-        if not record.loads:
-            problem = "nothing was loaded since window_start"
-    for name, value in read.items():
-        if isinstance(value, dt.datetime):
-            values.setdefault(name, value.astimezone(zone or dt.UTC))
-        else:
-            values.setdefault(name, fields.shown(name, value))
-    if "progress_percent" in values:
-        values.setdefault("progress_bar", _bar(str(values["progress_percent"])))
-    return values, problem
+    said: dict[str, Value] = {
+        name: value.astimezone(zone or dt.UTC)
+        if isinstance(value, dt.datetime)
+        else fields.shown(name, value)
+        for name, value in read.items()
+    }
+    if "progress_percent" in said:
+        said["progress_bar"] = _bar(str(said["progress_percent"]))
+    return said
 
 
 def _computed(
@@ -203,12 +203,10 @@ def _require_order(values: Mapping[str, Value]) -> None:
 
 
 def _require_verdict(template: Template, record: Record | None, problem: str) -> None:
-    if not template.requires:
-        return
     found = (
         problem if record is None else record.verdict or "there is no sign-off since window_start"
     )
-    if found != template.requires:
+    if template.requires and found != template.requires:
         raise MigrationError(
             f"it says that the migration was signed off with a {template.requires}: {found}",
             where=f"message {template.name}",

@@ -59,6 +59,7 @@ class Record:
         documents: Documents of the source, by the UUID map.
         rejected: Documents that did not become a row.
         issues: Lossy conversions.
+        unmapped: Documents with fields that the model does not know.
         passed: Checks that passed since the start.
         failed: Checks that failed as an error since the start.
         has_constraints: Indexes and foreign keys are all there.
@@ -70,6 +71,7 @@ class Record:
     documents: int
     rejected: int
     issues: int
+    unmapped: int
     passed: int
     failed: int
     has_constraints: bool
@@ -125,6 +127,7 @@ def read_record(connection: Connection, *, since: dt.datetime | None) -> Record 
         documents=_count(connection, names["uuid_map"], "collection", list(ENTITIES)),
         rejected=_count(connection, names["rejected_documents"], "target_table", list(TABLES)),
         issues=_count(connection, names["issues"], "target_table", list(TABLES)),
+        unmapped=_count(connection, names["unmapped_fields"], "target_table", list(TABLES)),
         passed=passed,
         failed=failed,
         has_constraints=not missing_constraints(connection),
@@ -202,12 +205,15 @@ def _rejected(record: Record) -> str:
 
 
 def _known_items(record: Record) -> str:
-    if not record.rejected and not record.issues:
-        return "nothing: every record and every value was moved."
-    return (
-        f"{record.rejected:,} records were set aside whole, and {record.issues:,} values could not be moved "
-        "as they were. All are on record, and we look at them one by one."
-    )
+    counts = {
+        "records were set aside whole": record.rejected,
+        "values could not be moved as they were": record.issues,
+        "records have fields that NextCRM does not know, which are kept apart": record.unmapped,
+    }
+    said = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if not said:
+        return "every record and every value was moved."
+    return f"{', '.join(said)}. All are on record, and we look at them one by one."
 
 
 def _count(connection: Connection, table: sql.Identifier, column: str, among: list[str]) -> int:
