@@ -1,4 +1,4 @@
-# `make demo`, `make test`, `make ui`: each sets up what it needs on a fresh machine.
+# `make demo`, `make test`, `make ui`, `make bench`: each sets up what it needs on a fresh machine.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,12 +6,16 @@ SCALE ?= 1
 DIRTY ?= 0
 SEED ?= 1
 PORT ?= 3000
+# `make bench SCALE=100` measures that size alone.
+SCALES ?= $(if $(filter command environment,$(firstword $(origin SCALE))),$(SCALE),1 10)
+REPEAT ?= 5
+PEERS ?= 1
 BIN := $(VENV)/bin
 # Compiled once here instead of at every start of a process.
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui stop lint format types check sql lock clean
+.PHONY: help demo test ui stop bench lint format types check sql lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +38,10 @@ stop: $(INSTALLED) ## Stop the embedded servers
 
 test: $(INSTALLED) ## Run all tests, on real servers
 	$(BIN)/python -m pytest
+
+bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)
+	$(BIN)/python -m migration_assets_bench --scales $(SCALES) --repeat $(REPEAT) --seed $(SEED) \
+		$(if $(filter 0,$(PEERS)),--no-peers) $(if $(DOCS),--docs docs/performance.md)
 
 lint: $(INSTALLED) ## Look for mistakes and style
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ class Patience:
 
     def wait(self, attempt: int) -> float:
         """Returns the seconds to wait after an attempt, counted from 1."""
-        return min(self.longest, self.delay * 2 ** (attempt - 1))
+        return min(self.longest, self.delay * 2.0 ** (attempt - 1))
 
 
 def with_retries(

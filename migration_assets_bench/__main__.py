@@ -8,14 +8,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from migration_assets.embedded import EmbeddedServers, Urls
+from migration_assets.embedded import EmbeddedServers
 from migration_assets_bench.chart import svg
 from migration_assets_bench.figures import figures, ratios
 from migration_assets_bench.machine import machine, versions
 from migration_assets_bench.peers import PEERS, Peer, PeerEnvironment
 from migration_assets_bench.report import tables, write_into
 from migration_assets_bench.results import Results
-from migration_assets_bench.rounds import Rounds, prepared
+from migration_assets_bench.rounds import OURS, Rounds, prepared
 from migration_assets_bench.tasks import Measurement
 
 
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repeat", type=int, default=5, help="rounds at each size")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another sample")
+    parser.add_argument("--only", nargs="+", choices=OURS, default=OURS, help="what of us")
     parser.add_argument("--no-peers", action="store_true", help="leave out dlt and Sling")
     parser.add_argument(
         "--work",
@@ -71,7 +72,7 @@ def _measured(arguments: argparse.Namespace) -> Results:
             found_versions = dict(versions(urls))
             found_versions |= {each.name: environment.version(each.package) for each in peers}
             for scale in arguments.scales:
-                found, count = _scale(urls, work, arguments, scale, peers, environment)
+                found, count = _scale(servers, work, arguments, scale, peers, environment)
                 measurements += found
                 documents[scale] = count
     finally:
@@ -92,7 +93,7 @@ def _measured(arguments: argparse.Namespace) -> Results:
 
 
 def _scale(
-    urls: Urls,
+    servers: EmbeddedServers,
     work: Path,
     arguments: argparse.Namespace,
     scale: float,
@@ -100,9 +101,9 @@ def _scale(
     environment: PeerEnvironment,
 ) -> tuple[list[Measurement], int]:
     print(f"making the sample of scale {scale:g} ...", flush=True)
-    ground = prepared(urls, work, scale=scale, seed=arguments.seed)
+    ground = prepared(servers.urls, work, scale=scale, seed=arguments.seed)
     print(f"{ground.documents:,} documents, {sum(ground.expected.values()):,} rows", flush=True)
-    rounds = Rounds(urls, work, ground, peers, environment, _tell)
+    rounds = Rounds(servers, work, ground, arguments.only, peers, environment, _tell)
     return rounds.run(arguments.repeat), ground.documents
 
 

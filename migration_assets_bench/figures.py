@@ -67,7 +67,8 @@ class Taken:
     Attributes:
         seconds: Of the work, without start and imports.
         process_seconds: From the start of the process to its end.
-        cpu_seconds: User and system time of the process, without the servers'.
+        cpu_seconds: User and system time of the process.
+        server_seconds: User and system time of both servers meanwhile.
         documents_per_second: By the seconds of the process.
         peak_megabytes: Resident memory.
         stages: Median seconds by stage.
@@ -76,6 +77,7 @@ class Taken:
     seconds: Spread
     process_seconds: Spread
     cpu_seconds: Spread
+    server_seconds: Spread
     documents_per_second: Spread
     peak_megabytes: Spread
     stages: Mapping[str, float]
@@ -241,6 +243,7 @@ def _figure(measured: Sequence[Measurement], documents: int) -> Figure:
         seconds=spread(each.seconds for each in measured),
         process_seconds=spread(each.process_seconds for each in measured),
         cpu_seconds=spread(each.cpu_seconds for each in measured),
+        server_seconds=spread(each.server_seconds for each in measured),
         documents_per_second=spread(documents / each.process_seconds for each in measured),
         peak_megabytes=spread(each.peak_megabytes for each in measured),
         stages={

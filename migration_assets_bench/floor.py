@@ -19,6 +19,7 @@ from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.model import TABLES
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets_bench.ours import load
 from migration_assets_bench.sample import read
 from migration_assets_bench.tasks import Done, Task
 
@@ -27,8 +28,9 @@ _PIECE = 1 << 20
 
 
 def prepare(task: Task) -> Done:
-    """Writes the rows of a migrated target into files, as COPY BINARY has them."""
+    """Loads a target and writes its rows into files, as COPY BINARY has them."""
     started = time.perf_counter()
+    load(task)
     directory = Path(task.directory)
     directory.mkdir(parents=True, exist_ok=True)
     size = 0

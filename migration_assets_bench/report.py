@@ -11,6 +11,17 @@ from migration_assets_bench.results import Results
 BEGIN = "<!-- figures: written by `make bench DOCS=1` -->"
 END = "<!-- end of the figures -->"
 
+_HEADS = (
+    "",
+    "work, s",
+    "process, s",
+    "lowest-highest",
+    "its CPU, s",
+    "servers' CPU, s",
+    "documents/s",
+    "peak MB",
+)
+
 _LEAST_SECONDS = 0.05
 """Seconds below which a stage is not shown."""
 
@@ -59,7 +70,7 @@ def _figures(figures: Iterable[Figure]) -> str:
     for figure in figures:
         taken = figure.taken
         if taken is None:
-            lines.append((figure.name, "not quoted", "", "", "", "", ""))
+            lines.append((figure.name, "not quoted", *[""] * 6))
             continue
         lines.append(
             (
@@ -68,12 +79,12 @@ def _figures(figures: Iterable[Figure]) -> str:
                 f"{taken.process_seconds.median:.2f}",
                 _range(taken.process_seconds, 2),
                 f"{taken.cpu_seconds.median:.2f}",
+                f"{taken.server_seconds.median:.2f}",
                 f"{taken.documents_per_second.median:,.0f}",
                 f"{taken.peak_megabytes.median:,.0f}",
             )
         )
-    heads = ("", "work, s", "process, s", "lowest-highest", "CPU, s", "documents/s", "peak MB")
-    return _table(heads, lines)
+    return _table(_HEADS, lines)
 
 
 def _words(figure: Figure) -> Iterable[str]:

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
-from migration_assets.embedded import Urls, fresh_database
+from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.validation.evidence import Layer
 from migration_assets_bench.peers import Peer, PeerEnvironment
 from migration_assets_bench.process import ProcessFailedError, Usage, run_task
-from migration_assets_bench.tasks import Done, Measurement, Task
+from migration_assets_bench.server_time import cpu_seconds
+from migration_assets_bench.tasks import CHANGED, Done, Measurement, Task
 from migration_assets_bench.verification import differing_tables, missing_approval
 
 DAGSTER_CONFIGURATION = Path(__file__).parents[1] / "dagster.yaml"
+
+OURS = ("floor", "load", "cycle", "dagster")
+"""What can be measured of us, in the order of the first round."""
 
 Verify = Callable[[Done], str | None]
 Tell = Callable[[Measurement], None]
@@ -59,17 +62,19 @@ class Rounds:
     """Measures on running servers.
 
     Attributes:
-        urls: The servers.
+        servers: The servers.
         directory: Where files go.
         ground: The size that is measured.
+        only: What to measure: `floor`, `load` (with its reruns), `cycle`, `dagster`.
         peers: Other tools, installed.
         environment: Where they are.
         tell: Is told each measurement.
     """
 
-    urls: Urls
+    servers: EmbeddedServers
     directory: Path
     ground: Ground
+    only: Collection[str]
     peers: tuple[Peer, ...]
     environment: PeerEnvironment
     tell: Tell
@@ -77,13 +82,14 @@ class Rounds:
 
     def run(self, repeats: int) -> list[Measurement]:
         """Measures everything as many times and returns what was measured."""
-        kinds: list[Callable[[int], None]] = [
-            self._floor,
-            self._loads,
-            self._cycle,
-            self._dagster,
-            *(partial(self._peer, peer) for peer in self.peers),
-        ]
+        ours: Mapping[str, Callable[[int], None]] = {
+            "floor": self._floor,
+            "load": self._loads,
+            "cycle": self._cycle,
+            "dagster": self._dagster,
+        }
+        kinds = [work for name, work in ours.items() if name in self.only]
+        kinds += [partial(self._peer, peer) for peer in self.peers]
         for number in range(1, repeats + 1):
             turn = (number - 1) % len(kinds)
             for kind in [*kinds[turn:], *kinds[:turn]]:
@@ -151,14 +157,16 @@ class Rounds:
         verify: Verify,
     ) -> None:
         run_task(Task("warm", source))
-        with psycopg.connect(self.urls.postgres_url, autocommit=True) as connection:
+        with psycopg.connect(self.servers.urls.postgres_url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
         load_average = os.getloadavg()[0]
+        before = cpu_seconds(self.servers)
         try:
             done, usage = work()
+            server_seconds = cpu_seconds(self.servers) - before
             problem = done.problem or verify(done)
         except ProcessFailedError as error:
-            done, usage = Done(0.0), Usage(0.0, 0.0, 0.0)
+            done, usage, server_seconds = Done(0.0), Usage(0.0, 0.0, 0.0), 0.0
             problem = " ".join(str(error).split())
         measured = Measurement(
             name=name,
@@ -167,6 +175,7 @@ class Rounds:
             seconds=done.seconds,
             process_seconds=usage.seconds,
             cpu_seconds=usage.cpu_seconds,
+            server_seconds=server_seconds,
             peak_megabytes=usage.peak_megabytes,
             load_average=load_average,
             stages=done.stages,
@@ -193,14 +202,15 @@ class Rounds:
 
     @contextmanager
     def _target(self) -> Iterator[str]:
-        with fresh_database(self.urls, "bench") as fresh:
+        with fresh_database(self.servers.urls, "bench") as fresh:
             yield fresh.postgres_url
 
     @contextmanager
     def _storage(self) -> Iterator[str]:
         """Lends a database for Dagster's own storage, its URL as SQLAlchemy takes it."""
-        servers = replace(self.urls, postgres_url=self.urls.dagster_url)
-        with fresh_database(servers, "bench_dagster") as fresh:
+        urls = self.servers.urls
+        storage = replace(urls, postgres_url=urls.dagster_url)
+        with fresh_database(storage, "bench_dagster") as fresh:
             yield fresh.postgres_url
 
 
@@ -213,21 +223,19 @@ def prepared(urls: Urls, directory: Path, *, scale: float, seed: int) -> Ground:
     name = f"bench_{scale:g}".replace(".", "_")
     source = urls.mongodb_url.replace("/nextcrm", f"/{name}")
     changed = urls.mongodb_url.replace("/nextcrm", f"/{name}_changed")
-    options: dict[str, Any] = {"scale": scale, "seed": seed, "changed": False}
-    documents = _done(Task("sample", source, options=options)).counts["documents"]
-    options = options | {"changed": True}
-    changes = _done(Task("sample", changed, options=options)).counts["changed"]
+    options = {"scale": scale, "seed": seed, "changed": changed}
+    expected = dict(_done(Task("sample", source, options=options)).counts)
+    changes = expected.pop(CHANGED)
     rows = directory / f"rows_{scale:g}"
     with fresh_database(urls, "bench") as fresh:
-        _done(Task("load", source, fresh.postgres_url))
         _done(Task("rows", source, fresh.postgres_url, directory=str(rows)))
     return Ground(
         scale=scale,
         source=source,
         changed=changed,
         changes=changes,
-        documents=documents,
-        expected=_done(Task("expected", source)).counts,
+        documents=sum(expected[name] for name in ENTITIES),
+        expected=expected,
         rows=rows,
     )
 

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from migration_assets.model import ENTITIES, JUNCTIONS, Junction, Rule, sources, unique_columns
 from migration_assets.sample import generate
-from migration_assets_bench.tasks import Done, Task
+from migration_assets_bench.tasks import CHANGED, Done, Task
 
 EVERY = 100
 """One document in this many is changed."""
@@ -21,25 +21,21 @@ _BATCH = 1000
 
 
 def make(task: Task) -> Done:
-    """Makes a sample. Options: scale, seed, and changed: whether 1 % of it is changed afterwards."""
+    """Makes a sample, and the same again with 1 % changed; counts the rows that each table must have.
+
+    Options: scale, seed, and the URL of the changed one.
+    """
     started = time.perf_counter()
     with MongoClient[dict[str, Any]](task.source) as client:
         database = client.get_default_database()
-        made = generate(database, scale=task.options["scale"], seed=task.options["seed"])
-        counts = {"documents": sum(made.documents.values())}
-        if task.options["changed"]:
-            counts["changed"] = sum(_change(database, name) for name in ENTITIES)
-    return Done(time.perf_counter() - started, counts=counts)
-
-
-def count(task: Task) -> Done:
-    """Counts the rows that each table must have, by looking at the documents."""
-    started = time.perf_counter()
-    with MongoClient[dict[str, Any]](task.source) as client:
-        database = client.get_default_database()
+        _generate(database, task)
         counts = {name: database[name].count_documents({}) for name in ENTITIES}
         for name, table in JUNCTIONS.items():
             counts[name] = len(_pairs(database, table.info["junction"]))
+    with MongoClient[dict[str, Any]](task.options["changed"]) as client:
+        database = client.get_default_database()
+        _generate(database, task)
+        counts[CHANGED] = sum(_change(database, name) for name in ENTITIES)
     return Done(time.perf_counter() - started, counts=counts)
 
 
@@ -58,6 +54,10 @@ def read(database: Database[dict[str, Any]]) -> int:
         for name in database.list_collection_names(filter={"type": "collection"})
         for batch in database[name].find_raw_batches({})
     )
+
+
+def _generate(database: Database[dict[str, Any]], task: Task) -> None:
+    generate(database, scale=task.options["scale"], seed=task.options["seed"])
 
 
 def _change(database: Database[dict[str, Any]], collection: str) -> int:

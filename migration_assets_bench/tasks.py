@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+CHANGED = "changed documents"
+"""What the number of changed documents is called among the counts of a sample."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -57,7 +60,8 @@ class Measurement:
             not say.
         process_seconds: From the start of the process to its end.
         cpu_seconds: User and system time of the process and of those that it waited for.
-        peak_megabytes: Resident memory of the largest single process among them.
+        server_seconds: User and system time of both servers meanwhile.
+        peak_megabytes: Resident memory of the largest single process among those.
         load_average: Processes that wanted a processor in the minute before.
         stages: Seconds by stage.
         counts: What there was to count.
@@ -70,6 +74,7 @@ class Measurement:
     seconds: float
     process_seconds: float
     cpu_seconds: float
+    server_seconds: float
     peak_megabytes: float
     load_average: float
     stages: Mapping[str, float] = field(default_factory=dict)

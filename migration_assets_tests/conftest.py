@@ -5,13 +5,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 
+import psycopg
 import pytest
+from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
-from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.tables import load_table
+from migration_assets.model import TABLES
+from migration_assets.sample import generate
+from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.target.schema import create_schema
+from migration_assets.target.schema import build_constraints, create_schema
+
+
+def _client(url: str) -> MongoClient[Document]:
+    return MongoClient(url)
 
 
 @pytest.fixture(scope="session")
@@ -27,21 +37,21 @@ def source_url(servers: Urls) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     url = servers.mongodb_url.replace("/nextcrm", f"/{name}")
     yield url
-    with MongoClient(url) as client:
+    with _client(url) as client:
         client.drop_database(name)
 
 
 @pytest.fixture
 def mongo_database(source_url: str) -> Iterator[SourceDatabase]:
     """An empty MongoDB database."""
-    with MongoClient(source_url) as client:
+    with _client(source_url) as client:
         yield client.get_default_database()
 
 
 @pytest.fixture
 def source(source_url: str) -> Iterator[SourceDatabase]:
     """An empty MongoDB database, opened as the migration opens it, and writable for the test."""
-    with MongoClient(source_url) as client:
+    with _client(source_url) as client:
         client.get_default_database()["Users"].insert_one({"_id": 0})
         client.get_default_database()["Users"].delete_one({"_id": 0})
     with open_source(source_url) as database:
@@ -61,3 +71,32 @@ def target(target_url: str) -> Iterator[Connection]:
     with open_target(target_url) as connection:
         create_schema(connection)
         yield connection
+
+
+@pytest.fixture(scope="session")
+def small_migration(servers: Urls) -> Iterator[Urls]:
+    """A small source, loaded into a target with constraints, but not checked. Nobody changes it."""
+    with fresh_database(servers, prefix="small") as urls:
+        with _client(urls.mongodb_url) as client:
+            generate(client.get_default_database(), scale=0.01)
+        with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
+            create_schema(target)
+            load_identities(source, target)
+            for table in TABLES.values():
+                load_table(source, target, table)
+            build_constraints(target)
+        yield urls
+
+
+@pytest.fixture
+def small_copy(servers: Urls, small_migration: Urls) -> Iterator[str]:
+    """The URL of a copy of the small target, for a test that changes it."""
+    name = f"copy_{uuid.uuid4().hex[:12]}"
+    names = {
+        "copy": sql.Identifier(name),
+        "template": sql.Identifier(small_migration.postgres_url.rpartition("/")[2]),
+    }
+    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {copy} TEMPLATE {template}").format(**names))
+        yield small_migration.postgres_url.rpartition("/")[0] + f"/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {copy} WITH (FORCE)").format(**names))

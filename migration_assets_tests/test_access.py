@@ -28,6 +28,7 @@ from migration_assets.embedded import Urls
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES
+from migration_assets.monitoring.history import is_kept
 from migration_assets.preflight.findings import Area, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.sample import generate
@@ -319,6 +320,7 @@ def test_monitoring_reads_ledgers_and_no_values(roles: Roles, loaded: Mapping[st
     with psycopg.connect(roles.url("monitoring"), autocommit=True) as monitoring:
         found = monitoring.execute("SELECT count(*) FROM migration.loads").fetchone()
         assert found == (len(loaded) + 1,)
+        assert is_kept(monitoring)  # the history of its own samples
         monitoring.execute("SELECT count(*) FROM pg_stat_activity WHERE query IS NOT NULL")
         for name in ("rejected_documents", "issues", "unmapped_fields", "uuid_map"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

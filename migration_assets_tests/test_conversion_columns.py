@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +39,10 @@ REJECTED = ObjectId("aaaaaaaaaaaaaaaaaaaaaaaa")
 UNKNOWN = ObjectId("ffffffffffffffffffffffff")
 HEXADECIMAL = "0123456789abcdef01234567"
 """An `_id` that is a text, though it looks like an ObjectId."""
+
+
+def _all(*values: Any) -> tuple[Any, ...]:
+    return values
 
 
 def uuids_of(*identifiers: Any) -> frozenset[bytes]:
@@ -118,8 +123,11 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (datetime(2024, 2, 29, 1, 2, 3, 4000), "2024-02-29T01:02:03.004Z", [COERCED]),
         (DatetimeMS(253_402_300_800_000), "+010000-01-01T00:00:00.000Z", [COERCED]),
         (DatetimeMS(-62_167_219_200_001), "-000001-12-31T23:59:59.999Z", [COERCED]),
-        *((bad, None, [NULLED]) for bad in ({}, [], ["a"], math.nan, math.inf, BINARY)),
-        *((bad, None, [NULLED]) for bad in (Decimal128("NaN"), Code("x"), Regex("x"), MinKey())),
+        *((bad, None, [NULLED]) for bad in _all({}, [], ["a"], math.nan, math.inf, BINARY)),
+        *(
+            (bad, None, [NULLED])
+            for bad in _all(Decimal128("NaN"), Code("x"), Regex("x"), MinKey())
+        ),
     ],
     Rule.INTEGER: [
         (2**31 - 1, 2**31 - 1, []),
@@ -128,8 +136,11 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (Decimal128("7.0"), 7, [COERCED]),
         (Decimal128("7E+2"), 700, [COERCED]),
         ("-007", -7, [COERCED]),
-        *((bad, None, [NULLED]) for bad in (2**31, Int64(-(2**31) - 1), 2147483648.0)),
-        *((bad, None, [NULLED]) for bad in (7.5, math.nan, math.inf, True, "", "+7", "7.0", " 7")),
+        *((bad, None, [NULLED]) for bad in _all(2**31, Int64(-(2**31) - 1), 2147483648.0)),
+        *(
+            (bad, None, [NULLED])
+            for bad in _all(7.5, math.nan, math.inf, True, "", "+7", "7.0", " 7")
+        ),
         *(
             (bad, None, [NULLED])
             for bad in ("\u0667", "9" * 5000, Decimal128("7.5"), [7], OWN, BINARY)
@@ -141,7 +152,7 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (str(-(2**63)), -(2**63), [COERCED]),
         (9007199254740993.0, 9007199254740992, [COERCED]),
         (Decimal128("9223372036854775807"), 2**63 - 1, [COERCED]),
-        *((bad, None, [NULLED]) for bad in (2.0**63, str(2**63), Decimal128("1E+6000"), False)),
+        *((bad, None, [NULLED]) for bad in _all(2.0**63, str(2**63), Decimal128("1E+6000"), False)),
         (Decimal128("9223372036854775806.5"), None, [NULLED]),
     ],
     Rule.BOOLEAN: [
@@ -149,7 +160,7 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (False, False, []),
         *((one, True, [COERCED]) for one in (1, 1.0, Int64(1), Decimal128("1"), "true")),
         *((zero, False, [COERCED]) for zero in (0, -0.0, "false")),
-        *((bad, None, [NULLED]) for bad in (2, 0.5, "True", "1", "", "yes", math.nan, [], OWN)),
+        *((bad, None, [NULLED]) for bad in _all(2, 0.5, "True", "1", "", "yes", math.nan, [], OWN)),
     ],
     Rule.TIMESTAMP: [
         (datetime(1970, 1, 1), 0, []),
@@ -168,17 +179,23 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         ("1970-01-01T00:00:00.0019", 1, [ALTERED]),
         ("1970-01-01T00:00:00.0010", 1, [COERCED]),
         *((number, 5, [COERCED]) for number in (5, Int64(5), 5.0, Decimal128("5"))),
-        *((bad, None, [NULLED]) for bad in ("", "5", "now", "2001-02-29", "2001-13-01")),
-        *((bad, None, [NULLED]) for bad in ("2001-01-01T24:00", "2001-01-01T00:60", "2001-W01")),
-        *((bad, None, [NULLED]) for bad in ("2001-01-01T00:00+24:00", "2001-01-01T00:00+00:60")),
-        *((bad, None, [NULLED]) for bad in (5.5, math.nan, True, OWN, [], {})),
+        *((bad, None, [NULLED]) for bad in _all("", "5", "now", "2001-02-29", "2001-13-01")),
+        *(
+            (bad, None, [NULLED])
+            for bad in _all("2001-01-01T24:00", "2001-01-01T00:60", "2001-W01")
+        ),
+        *(
+            (bad, None, [NULLED])
+            for bad in _all("2001-01-01T00:00+24:00", "2001-01-01T00:00+00:60")
+        ),
+        *((bad, None, [NULLED]) for bad in _all(5.5, math.nan, True, OWN, [], {})),
         (DatetimeMS(TIMESTAMP_MINIMUM - 1), None, [NULLED]),
         (DatetimeMS(TIMESTAMP_END), None, [NULLED]),
         ("+294277-01-01T00:00:00Z", None, [NULLED]),
     ],
     Rule.ENUM: [
         ("ACTIVE", "ACTIVE", []),
-        *((bad, None, [NULLED]) for bad in ("active", "", "ACTIVE\x00", 1, True, ["ACTIVE"])),
+        *((bad, None, [NULLED]) for bad in _all("active", "", "ACTIVE\x00", 1, True, ["ACTIVE"])),
     ],
     Rule.JSON: [
         ({"b": 1, "a": [True, None]}, '{"b":1,"a":[true,null]}', []),
@@ -211,8 +228,11 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (str(K), K_HEX, [COERCED]),
         (str(K).upper(), K_HEX, [COERCED]),
         ("", None, [COERCED]),
-        *((bad, None, [ORPHANED]) for bad in (UNKNOWN, REJECTED, str(UNKNOWN), "x", 5, [K], {})),
-        *((bad, None, [ORPHANED]) for bad in (f" {K}", str(K)[:-1], BINARY, K_TEXT, math.nan)),
+        *(
+            (bad, None, [ORPHANED])
+            for bad in _all(UNKNOWN, REJECTED, str(UNKNOWN), "x", 5, [K], {})
+        ),
+        *((bad, None, [ORPHANED]) for bad in _all(f" {K}", str(K)[:-1], BINARY, K_TEXT, math.nan)),
     ],
     Rule.REFERENCE_ARRAY: [
         ([K, KNOWN[0], K], [K_HEX, document_uuid("Others", KNOWN[0]).hex, K_HEX], []),
@@ -235,7 +255,7 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         ("anybody", "anybody", [ORPHANED]),
         (UNKNOWN, str(UNKNOWN), [ORPHANED]),
         (5, "5", [ORPHANED]),
-        *((bad, None, [NULLED]) for bad in ({}, math.nan, BINARY)),
+        *((bad, None, [NULLED]) for bad in _all({}, math.nan, BINARY)),
     ],
     Rule.REFERENCE_TEXT_ARRAY: [
         ([str(K), K], [K_TEXT, K_TEXT], []),
@@ -402,37 +422,41 @@ def by_rules(
     source: Source, value: Any, identifier: Any, loaded: Loaded
 ) -> tuple[Any, list[Finding], str | None]:
     """One value by the rules alone: what it becomes, findings, and why the document is rejected."""
-    nullable = source.missing in (Missing.NULL, Missing.EMPTY_ARRAY)
     if value is None:
-        match source.missing:
-            case Missing.NULL:
-                return None, [], None
-            case Missing.EMPTY_ARRAY:
-                return [], [], None
-            case Missing.DEFAULT:
-                return source.default, [Finding(Kind.DEFAULTED, "missing or null")], None
-            case Missing.OBJECT_ID_TIME if isinstance(identifier, ObjectId):
-                seconds = int.from_bytes(identifier.binary[:4], "big")
-                text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-                made = text if source.rule is Rule.TEXT else seconds * 1000
-                return made, [Finding(Kind.DERIVED, "the ObjectId's own time")], None
-            case _:
-                return None, [], "missing or null, and the column is NOT NULL"
+        return instead(source, identifier)
     outcome = RULES[source.rule](value, source, loaded)
-    if outcome.value is None and not nullable:
+    if outcome.value is None and source.missing not in (Missing.NULL, Missing.EMPTY_ARRAY):
         return None, [], outcome.findings[0].reason
     findings = [
-        Finding(Kind.NULLED, each.reason, each.element, each.original)
-        if each.kind is Kind.UNCONVERTIBLE
-        else each
+        replace(each, kind=Kind.NULLED) if each.kind is Kind.UNCONVERTIBLE else each
         for each in outcome.findings
     ]
-    made = outcome.value
-    if source.rule is Rule.REFERENCE and made is not None:
-        made = made.hex()
-    if source.rule is Rule.REFERENCE_ARRAY:
-        made = [each.hex() for each in made]
-    return made, findings, None
+    return in_digits(outcome.value), findings, None
+
+
+def instead(source: Source, identifier: Any) -> tuple[Any, list[Finding], str | None]:
+    """What stands for a missing value."""
+    match source.missing:
+        case Missing.NULL:
+            return None, [], None
+        case Missing.EMPTY_ARRAY:
+            return [], [], None
+        case Missing.DEFAULT:
+            return source.default, [Finding(Kind.DEFAULTED, "missing or null")], None
+        case Missing.OBJECT_ID_TIME if isinstance(identifier, ObjectId):
+            seconds = int.from_bytes(identifier.binary[:4], "big")
+            time = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            derived = [Finding(Kind.DERIVED, "the ObjectId's own time")]
+            return time if source.rule is Rule.TEXT else seconds * 1000, derived, None
+        case _:
+            return None, [], "missing or null, and the column is NOT NULL"
+
+
+def in_digits(value: Any) -> Any:
+    """The UUIDs that the rules return as bytes as the digits that columns hold."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return [in_digits(each) for each in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(("rule", "missing"), COLUMNS)

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -97,7 +97,7 @@ def catalog(connection: Connection) -> dict[str, Any]:
         lambda: {"columns": {}, "foreign_keys": [], "indexes": []}
     )
     for table, name, type_, not_null, default in connection.execute(COLUMNS):
-        column = {"type": type_in_contract(type_)}
+        column: dict[str, Any] = {"type": type_in_contract(type_)}
         column |= {"not_null": True} if not_null else {}
         column |= {"default": default_in_contract(default)} if default is not None else {}
         tables[table]["columns"][name] = column
@@ -165,7 +165,7 @@ def assert_is_the_contract(connection: Connection) -> None:
 
 def apply_files(connection: psycopg.Connection[Any]) -> None:
     for file in FILES:
-        connection.execute(cast("LiteralString", file.read_text()))
+        connection.execute(file.read_text())
 
 
 def schema_of(connection: Connection) -> list[tuple[Any, ...]]:
@@ -236,7 +236,7 @@ def apply_files_but_foreign_keys(connection: psycopg.Connection[Any]) -> None:
     """PostgreSQL has no `ADD CONSTRAINT IF NOT EXISTS`."""
     for file in FILES:
         if "foreign_keys" not in file.name:
-            connection.execute(cast("LiteralString", file.read_text()))
+            connection.execute(file.read_text())
 
 
 def test_schema_and_constraints_make_the_same(target_url: str) -> None:
@@ -327,7 +327,7 @@ def test_queries_use_the_search_indexes(schema: Connection) -> None:
     tables = {name: table for table, name, *_ in schema.execute(INDEXES)}
     for index, condition in QUERIES.items():
         query = f'EXPLAIN SELECT id FROM "{tables[index]}" WHERE {condition}'
-        plan = schema.execute(cast("LiteralString", query)).fetchall()
+        plan = schema.execute(query).fetchall()
         assert index in str(plan), plan
 
 

@@ -171,7 +171,7 @@ rows_of_texts = st.lists(
 @given(rows_of_texts)
 @example([("\\.", None, ["\\."])])
 def test_any_texts(database: Connection, rows: list[tuple[str | None, str | None, Any]]) -> None:
-    schema = {"a": pl.String, "b": pl.String, "texts": pl.List(pl.String)}
+    schema: dict[str, Any] = {"a": pl.String, "b": pl.String, "texts": pl.List(pl.String)}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     assert copied(database, frame, "a, b, texts") == rows
 

@@ -22,6 +22,7 @@ from pymongo import MongoClient
 from migration_assets.embedded import EmbeddedServers, Urls, create_database, fresh_database
 from migration_assets.model import TABLES
 from migration_assets.sample import generate
+from migration_assets.source.connection import Document
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 
@@ -34,7 +35,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedServ
     """Servers of this module's own, since it kills them, with a small and dirty sample."""
     servers = EmbeddedServers(tmp_path_factory.mktemp("faults"))
     with servers as urls:
-        with MongoClient(urls.mongodb_url, journal=True) as client:
+        client: MongoClient[Document] = MongoClient(urls.mongodb_url, journal=True)
+        with client:
             generate(client.get_default_database(), scale=0.05, seed=3, dirty=0.01)
         yield servers, urls
 

@@ -875,7 +875,7 @@ def test_a_row_that_waits_does_not_hold_its_unique_value(
     source["Users"].insert_one(user(4, email="b"))
     result = load(source, constrained, "Users")
     assert result.merged == Merged(1, 1, deleted=0, unchanged=0, pending=1, moved=1)
-    found = dict(rows(constrained, "Users", "id", "email"))
+    found: dict[Any, Any] = dict(rows(constrained, "Users", "id", "email"))
     assert (found[uid(2)], found[uid(4)]) == ("a", "b")
     load(source, constrained, "Boards")
     assert delete_all_pending(constrained) == 1

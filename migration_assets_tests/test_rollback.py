@@ -17,12 +17,11 @@ import pytest
 import sqlalchemy as sa
 from bson import Binary, Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
-from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 from pymongo import MongoClient
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from migration_assets.cli import app
 from migration_assets.conversion.extended_json import relaxed
@@ -245,7 +244,7 @@ def update_every_column(site: Site) -> int:
                     f'FROM "{name}")) LIMIT 1)'
                 )
     with psycopg.connect(site.target_url) as connection:
-        return sum(connection.execute(each).rowcount for each in statements)  # type: ignore[call-overload]
+        return sum(connection.execute(each).rowcount for each in statements)
 
 
 def change_pairs(site: Site) -> None:
@@ -288,8 +287,8 @@ def create_rows(site: Site) -> Mapping[str, uuid.UUID]:
         *[ids["account"], ids["user"], ids["user"]],
     )
     site.execute(
-        'INSERT INTO "crm_Contacts" (id, last_name, "accountsIDs", account, tags) '
-        "VALUES (%s, 'Last', %s, %s, '{a,b}')",
+        'INSERT INTO "crm_Contacts" (id, last_name, "accountsIDs", account, tags, notes) '
+        "VALUES (%s, 'Last', %s, %s, '{a,b}', '{}')",
         *[ids["contact"], ids["account"], ids["account"]],
     )
     site.execute(
@@ -378,7 +377,7 @@ def test_what_postgresql_gained_comes_back_the_same(
             before = {name: list(mongo[name].find()) for name in ENTITIES}
             again = site.apply(tmp_path / "export", copy)
             assert again.exit_code == 0, again.output
-            assert re.search(r"to apply +0 +0 +0 +0\n", again.output)
+            assert re.search(r"to apply +0 +0 +0 +0 *\n", again.output)
             after = {name: list(mongo[name].find()) for name in ENTITIES}
             assert canonical(after) == canonical(before)
             check_created(mongo, tmp_path / "export", created)
@@ -613,7 +612,7 @@ def test_rollback_leaves_the_database_as_it_was(servers: Urls, source_url: str) 
         dry = site.run("rollback", "--dry-run")
         assert dry.exit_code == 0, dry.output
         users = len(rows(url)["Users"])
-        assert re.search(rf"table public\.Users +{users}\n", dry.output)
+        assert re.search(rf"table public\.Users +{users} *\n", dry.output)
         assert "extension vector" not in dry.output
         result = site.run("rollback", "--yes-remove", site.target_name)
         assert result.exit_code == 0, result.output
@@ -640,26 +639,25 @@ def test_rollback_leaves_what_is_not_ours(servers: Urls, site: Site) -> None:
     assert site.execute("SELECT id FROM _prisma_migrations") == [("20240101_init",)]
 
 
-@pytest.mark.parametrize(
-    ("statement", "named"),
-    [
-        ('CREATE VIEW active AS SELECT id FROM "Users"', "view active"),
-        ('CREATE TABLE notes (of uuid REFERENCES "Users")', "table notes"),
-        ('CREATE TABLE notes (language "Language")', "table notes"),
-        ("CREATE TABLE migration.mine (id int)", "migration.mine"),
-        ("CREATE TABLE notes (embedding vector(3))", "table notes"),
-    ],
-)
-def test_rollback_refuses_and_names_what_depends_on_it(
-    site: Site, statement: str, named: str
-) -> None:
-    site.execute(statement)
-    before = site.execute(CATALOG)
-    for arguments in (("--dry-run",), ("--yes-remove", site.target_name)):
-        result = site.run("rollback", "--discard-gained", *arguments)
-        assert result.exit_code == REFUSED, result.output
-        assert named in " ".join(result.output.split())
-    assert site.execute(CATALOG) == before
+DEPENDENTS = {
+    'VIEW active AS SELECT id FROM "Users"': "view active",
+    'TABLE notes (of uuid REFERENCES "Users")': "table notes",
+    'TABLE labels (language "Language")': "table labels",
+    "TABLE migration.mine (id int)": "table migration.mine",
+    "TABLE vectors (embedding vector(3))": "table vectors",
+}
+
+
+def test_rollback_refuses_and_names_what_depends_on_it(site: Site) -> None:
+    for definition, named in DEPENDENTS.items():
+        site.execute(f"CREATE {definition}")
+        before = site.execute(CATALOG)
+        for arguments in (("--dry-run",), ("--yes-remove", site.target_name)):
+            result = site.run("rollback", "--discard-gained", *arguments)
+            assert result.exit_code == REFUSED, result.output
+            assert named in " ".join(result.output.split())
+        assert site.execute(CATALOG) == before
+        site.execute(f"DROP {named}")
 
 
 def test_rollback_keeps_what_the_application_wrote(site: Site, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def monitoring_schedule() -> dg.ScheduleDefinition:
         try:
             with watched.open() as connection:
                 signed_at = cadence.signed_at(connection)
-                last = history.last_taken(connection) if signed_at else None
+                last = history.last_taken(connection) if history.is_kept(connection) else None
         except MigrationError:
             # The run fails too, which the sensor tells.
             return dg.RunRequest(

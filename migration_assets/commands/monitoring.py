@@ -305,7 +305,7 @@ def _print_daily(console: Console, made: Daily) -> None:
                 [
                     each.name,
                     f"{each.bytes / 1e6:,.2f}",
-                    "too long" if each.rows is None else each.rows,
+                    each.problem or each.rows,
                 ]
                 for each in made.tables
             ],

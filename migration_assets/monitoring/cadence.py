@@ -64,7 +64,7 @@ def is_due(
 
 def signed_at(connection: Connection) -> dt.datetime | None:
     """Returns when the migration was last signed off with a GO, None where it was not."""
-    if not history.is_kept(connection):
+    if not history.may(connection, bookkeeping.sign_offs, "SELECT"):
         return None
     query = sql.SQL("SELECT max(signed_at) FROM {} WHERE verdict = 'GO'").format(
         sql.Identifier(SCHEMA, bookkeeping.sign_offs.name)

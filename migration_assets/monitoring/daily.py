@@ -37,12 +37,14 @@ class TableSize:
     Attributes:
         name: Its name.
         bytes: Its size with indexes and TOAST.
-        rows: Its rows, counted; None where counting took too long.
+        rows: Its rows, counted; None where they could not be.
+        problem: Why they could not be counted, empty where they were.
     """
 
     name: str
     bytes: int
     rows: int | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,18 @@ def largest(connection: Connection, *, top: int = TOP) -> list[TableSize]:
     """Returns the largest tables of the application with their exact number of rows."""
     with read_only(connection):
         found = connection.execute(_LARGEST, [top]).fetchall()
-    return [TableSize(name, size, _count(connection, schema, name)) for schema, name, size in found]
+    return [_counted(connection, *row) for row in found]
 
 
-def _count(connection: Connection, schema: str, name: str) -> int | None:
+def _counted(connection: Connection, schema: str, name: str, size: int) -> TableSize:
     query = sql.SQL("SELECT /* migration-assets */ count(*) FROM {}")
     try:
         with read_only(connection, timeout=COUNTING):
             row = connection.execute(query.format(sql.Identifier(schema, name))).fetchone()
-    except psycopg.Error:
-        if connection.broken:
-            raise
-        return None
-    return None if row is None else row[0]
+    except psycopg.errors.InsufficientPrivilege:
+        return TableSize(name, size, None, "this role may not read it")
+    except psycopg.errors.QueryCanceled:
+        return TableSize(name, size, None, f"not within {COUNTING.seconds} s")
+    except psycopg.errors.LockNotAvailable:
+        return TableSize(name, size, None, "it is locked")
+    return TableSize(name, size, None if row is None else row[0])

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.monitoring.application import Probe
@@ -23,9 +24,20 @@ _TABLE = sql.Identifier(SCHEMA, bookkeeping.monitoring_samples.name)
 
 
 def is_kept(connection: Connection) -> bool:
-    """Returns whether the target keeps a history: whether it has the bookkeeping of a migration."""
-    name = f"{SCHEMA}.{bookkeeping.monitoring_samples.name}"
-    return connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)
+    """Returns whether the target keeps a history: it has the table, and this role may use it."""
+    return may(connection, bookkeeping.monitoring_samples, "SELECT", "INSERT", "UPDATE")
+
+
+def may(connection: Connection, table: sa.Table, *privileges: str) -> bool:
+    """Returns whether a table of the bookkeeping is there and this role has the privileges on it."""
+    query = (
+        "SELECT has_schema_privilege(n.oid, 'USAGE') "
+        "AND (SELECT bool_and(has_table_privilege(c.oid, each)) FROM unnest(%s::text[]) each) "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = %s"
+    )
+    row = connection.execute(query, [list(privileges), SCHEMA, table.name]).fetchone()
+    return row == (True,)
 
 
 def record(connection: Connection, sample: Sample, results: Sequence[Result]) -> None:

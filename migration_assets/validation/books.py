@@ -135,7 +135,7 @@ def expected_lines(judgement: Judgement, entries: Entries) -> list[Line]:
 
     A rejected document stands under one of the fields that keep it from being loaded, whichever.
     """
-    lines: list[Line] = list(judgement.issues)
+    lines: list[Line] = list(judgement.lines)
     if judgement.rejections:
         names = [name for name, _ in judgement.rejections]
         found = [each.field for each in entries if each.kind == REJECTED and each.field in names]

@@ -198,7 +198,7 @@ class _Expected:
         uuids: The UUIDs that it may stand for, the one that it stands for as it is first.
         resolved: That of them which may be referred to, None where there is none.
         wanted: What the target holds for it, as text; None for nothing.
-        is_reference: It is more than an empty text.
+        is_reference: It is more than an empty text, unless that is the `_id` of a document.
         is_recorded: The books say that it was lost on the way.
     """
 
@@ -302,7 +302,8 @@ def _expected(
     wanted = str(uuid.UUID(bytes=resolved)) if resolved is not None else None
     if column.is_text and (resolved is None or value == ""):
         wanted = _kept_text(value)
-    return _Expected(ids, resolved, wanted, value != "", is_recorded)
+    is_reference = value != "" or (resolved is not None and not column.is_text)
+    return _Expected(ids, resolved, wanted, is_reference, is_recorded)
 
 
 def _kept_text(value: Any) -> str | None:

@@ -155,7 +155,8 @@ def _object_id(data: bytes) -> Any:
 
 
 def _regex(data: tuple[str, str]) -> Any:
-    return {"$regularExpression": {"pattern": data[0], "options": data[1]}}
+    options = "".join(sorted(data[1]))
+    return {"$regularExpression": {"pattern": data[0], "options": options}}
 
 
 def _db_pointer(data: tuple[str, bytes]) -> Any:

@@ -112,7 +112,7 @@ class Judgement:
             list of them, a JSON structure (``extended_json.relaxed``) or None; nothing where rejected.
         rejections: (field, reason) of whatever keeps the document from becoming a row; field is None
             where it cannot be read.
-        issues: Lossy conversions.
+        lines: Lossy conversions, as they must stand in the books.
         conversions: (field, kind) of each lossless one.
         unmapped: The fields that the model does not know, canonical Extended JSON; None without any.
         document: The whole as it must stand in the books, where rejected.
@@ -122,7 +122,7 @@ class Judgement:
     source_id: str
     row: Mapping[str, Any] = field(default_factory=dict)
     rejections: tuple[tuple[str | None, str], ...] = ()
-    issues: tuple[Line, ...] = ()
+    lines: tuple[Line, ...] = ()
     conversions: tuple[tuple[str, str], ...] = ()
     unmapped: str | None = None
     document: str = ""
@@ -188,7 +188,7 @@ class Judge:
             key,
             source_id,
             row,
-            issues=tuple(
+            lines=tuple(
                 Line(name, note.kind, note.element, canonical(note.original))
                 for name, note in notes
                 if note.kind not in LOSSLESS

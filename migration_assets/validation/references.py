@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
-from bson import ObjectId, json_util
+from bson import ObjectId
 
 from migration_assets.identity import document_uuid
 from migration_assets.model import junction_of
@@ -118,9 +118,12 @@ def _complete_sample(connection: Connection, table: sa.Table, findings: Findings
 
 
 def _row_of(collection: str, name: str) -> str:
-    """Returns the id of the row of a document by its source id."""
-    value = ObjectId(name) if _OBJECT_ID.fullmatch(name) else json_util.loads(name)
-    return str(document_uuid(collection, value))
+    """Returns the id of the row of a document by its source id (section 4)."""
+    if _OBJECT_ID.fullmatch(name):
+        return str(document_uuid(collection, ObjectId(name)))
+    # The source id of any other `_id` is the text that its UUID is the hash of.
+    namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
+    return str(uuid.uuid5(namespace, name))
 
 
 def _evidence(table: sa.Table, findings: Findings, phases: Phases) -> Evidence:
