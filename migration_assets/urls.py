@@ -16,7 +16,7 @@ TARGET_VARIABLE = "TARGET_POSTGRES_URL"
 DAGSTER_VARIABLE = "DAGSTER_POSTGRES_URL"
 ROLLBACK_VARIABLE = "ROLLBACK_MONGODB_URL"
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_CREDENTIALS = re.compile(r"(?<=://).*@")
 _QUERY = re.compile(r"\?.*$")
 _URL = re.compile(r"\b(?:mongodb(?:\+srv)?|postgres(?:ql)?(?:\+\w+)?)://\S+")
 

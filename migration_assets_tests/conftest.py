@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -25,10 +28,17 @@ def _client(url: str) -> MongoClient[Document]:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
-    """Running servers; what they hold is gone with the tests, so they need not be durable."""
-    with EmbeddedServers(tmp_path_factory.mktemp("servers"), durable=False) as urls:
-        yield urls
+def servers() -> Iterator[Urls]:
+    """Running servers; what they hold is gone with the tests, so they need not be durable.
+
+    Not in pytest's own folder: another session that starts takes its rights away from the servers.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
+    try:
+        with EmbeddedServers(directory, durable=False) as urls:
+            yield urls
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import pytest
@@ -411,3 +412,24 @@ def test_a_refused_drift_leaves_what_was_missing_as_it_was(schema: Connection) -
     with pytest.raises(TargetError, match=r"Boards\.icon"):
         create_schema(schema)
     assert schema_of(schema) == before
+
+
+def test_a_text_too_long_for_an_addition_leaves_it_out(target: Connection) -> None:
+    words = " ".join(f"{number:x}" * 3 for number in range(5_000))
+    target.execute(
+        """INSERT INTO "crm_Contacts" (id, last_name, notes) VALUES (gen_random_uuid(), 'x', %s)""",
+        [[words]],
+    )
+    built = build_constraints(target)
+    assert built.left_out == ("crm_Contacts_notes_gin_idx",)
+    assert missing_constraints(target) == ["crm_Contacts_notes_gin_idx"]
+
+
+def test_a_text_too_long_for_the_applications_index_is_named(target: Connection) -> None:
+    words = "".join(uuid.uuid4().hex for _ in range(200))
+    target.execute(
+        'INSERT INTO "crm_Accounts" (id, __v, name, status) VALUES (gen_random_uuid(), 0, %s, %s)',
+        ["x", words],
+    )
+    with pytest.raises(TargetError, match="too long for the index crm_Accounts_status_idx"):
+        build_constraints(target)

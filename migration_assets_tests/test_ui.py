@@ -210,18 +210,20 @@ def open_graph(page: Page, ui: Ui, *, expanded: list[str], keys: list[str] | Non
         navigation.click()
     # That of the navigation has become another one, so the one that is left closes the list of groups.
     page.locator("button", has=page.get_by_label("panel_show_right")).click()
-    page.mouse.dblclick(1400, 960)  # the background, which fits the graph into what is now its place
+    page.mouse.dblclick(
+        1400, 960
+    )  # the background, which fits the graph into what is now its place
 
 
 def graph_node(page: Page, name: str) -> Locator:
     """Returns an asset, or a group that is folded, in the graph."""
-    return page.locator("foreignObject", has_text=re.compile(rf"^{name}\b")).first
+    return page.locator("foreignObject", has=page.get_by_text(name, exact=True))
 
 
 def test_graph_shows_all_groups_and_green_assets(page: Page, ui: Ui) -> None:
     open_graph(page, ui, expanded=["migration", "projects"])
     for group in ("mongodb", "system", "crm", "documents", "junctions"):
-        graph_node(page, group).wait_for()
+        graph_node(page, group).first.wait_for()
     for name in ("target_schema", "uuid_map", "constraints", "sign_off", "Boards", TABLE):
         graph_node(page, name).locator('[style*="background-green"]').first.wait_for()
     keep(page, "asset-graph")
@@ -231,8 +233,7 @@ def test_graph_shows_the_checks_of_tables(page: Page, ui: Ui) -> None:
     groups = ["migration", "mongodb", "system", "projects", "junctions"]
     open_graph(page, ui, expanded=groups, keys=OF_THE_BOARDS)
     for name in ("Boards", "BoardWatchers", "Users"):
-        graph = page.locator("foreignObject", has_text=re.compile(rf"^{name}\b"))
-        graph.get_by_text("4 / 4 Passed").wait_for()
+        graph_node(page, name).get_by_text("4 / 4 Passed").wait_for()
     keep(page, "asset-graph-boards")
 
 

@@ -117,68 +117,72 @@ DEFINITIONS: Mapping[str, tuple[str, str, dict[str, int]]] = {
     "another type": (
         "crm_Accounts_Tasks",
         'ALTER TABLE "crm_Accounts_Tasks" ALTER likes TYPE integer USING NULL',
-        {"likes: type": 1},
+        {"likes: type in the catalog": 1},
     ),
     "another precision": (
         "Users",
         'ALTER TABLE "Users" ALTER created_on TYPE timestamp',
-        {"created_on: type": 1},
+        {"created_on: type in the catalog": 1},
     ),
     "another time": (
         "Users",
         'ALTER TABLE "Users" ALTER created_on TYPE timestamptz(3)',
-        {"created_on: type": 1, "created_on: time in whole milliseconds": 2},
+        {"created_on: type in the catalog": 1, "created_on: time in whole milliseconds": 2},
     ),
     "NULL may be": (
         "Users",
         'ALTER TABLE "Users" ALTER email DROP NOT NULL',
-        {"email: not_null": 1},
+        {"email: not_null in the catalog": 1},
     ),
     "NULL may not be": (
         "Boards",
         'ALTER TABLE "Boards" ALTER "sharedWith" SET NOT NULL',
-        {"sharedWith: not_null": 1},
+        {"sharedWith: not_null in the catalog": 1},
     ),
     "no default": (
         "Users",
         'ALTER TABLE "Users" ALTER "userStatus" DROP DEFAULT',
-        {"userStatus: default": 1},
+        {"userStatus: default in the catalog": 1},
     ),
     "another default": (
         "Users",
         'ALTER TABLE "Users" ALTER "userStatus" SET DEFAULT \'ACTIVE\'',
-        {"userStatus: default": 1},
+        {"userStatus: default in the catalog": 1},
     ),
     "a default": (
         "Users",
         """ALTER TABLE "Users" ALTER email SET DEFAULT 'it''s'""",
-        {"email: default": 1},
+        {"email: default in the catalog": 1},
     ),
     "no primary key": (
         "DocumentsToTasks",
         'ALTER TABLE "DocumentsToTasks" DROP CONSTRAINT "DocumentsToTasks_pkey"',
-        {"document_id: key": 1, "task_id: key": 1},
+        {"document_id: key in the catalog": 1, "task_id: key in the catalog": 1},
     ),
     "a primary key the other way round": (
         "DocumentsToTasks",
         'ALTER TABLE "DocumentsToTasks" DROP CONSTRAINT "DocumentsToTasks_pkey", '
         "ADD PRIMARY KEY (task_id, document_id)",
-        {"document_id: key": 1, "task_id: key": 1},
+        {"document_id: key in the catalog": 1, "task_id: key in the catalog": 1},
     ),
     "another label": (
         "Users",
         """ALTER TYPE "Language" RENAME VALUE 'uk' TO 'ua'""",
-        {"userLanguage: labels": 1},
+        {"userLanguage: labels in the catalog": 1},
     ),
     "a column more": (
         "DocumentsToTasks",
         'ALTER TABLE "DocumentsToTasks" ADD weight integer NOT NULL DEFAULT 1',
-        {"weight: type": 1, "weight: not_null": 1, "weight: default": 1},
+        {
+            "weight: type in the catalog": 1,
+            "weight: not_null in the catalog": 1,
+            "weight: default in the catalog": 1,
+        },
     ),
     "a column less": (
         "Boards",
         'ALTER TABLE "Boards" DROP "sharedWith"',
-        {"sharedWith: type": 1, "sharedWith: not_null": 1},
+        {"sharedWith: type in the catalog": 1, "sharedWith: not_null in the catalog": 1},
     ),
 }
 
@@ -205,7 +209,12 @@ def assert_red(evidence: Evidence) -> None:
 def test_an_altered_definition_is_shown_as_it_is(connection: Connection) -> None:
     connection.execute('ALTER TABLE "Users" ALTER __v TYPE smallint USING 0')
     assert list(checked(connection, "Users").sample) == [
-        {"column": "__v", "check": "type", "found": "smallint", "expected": "integer"}
+        {
+            "column": "__v",
+            "check": "type in the catalog",
+            "found": "smallint",
+            "expected": "integer",
+        }
     ]
 
 
@@ -239,31 +248,31 @@ VALUES: Mapping[str, tuple[str, str, dict[str, int]]] = {
         "Users",
         f"""ALTER TABLE "Users" ALTER email DROP NOT NULL;
         UPDATE "Users" SET email = NULL WHERE id = '{ID}'""",
-        {"email: not_null": 1, "email: not_nullable": 1},
+        {"email: not_null in the catalog": 1, "email: not NULL": 1},
     ),
     "out of range": (
         "Users",
         f"""ALTER TABLE "Users" ALTER __v TYPE bigint;
         UPDATE "Users" SET __v = 2147483648 WHERE id = '{ID}'""",
-        {"__v: type": 1, "__v: integer of 32 bits": 1},
+        {"__v: type in the catalog": 1, "__v: integer of 32 bits": 1},
     ),
     "out of range of 64 bits": (
         "crm_Accounts_Tasks",
         f"""ALTER TABLE "crm_Accounts_Tasks" ALTER likes TYPE numeric;
         UPDATE "crm_Accounts_Tasks" SET likes = 9223372036854775808 WHERE id = '{ID}'""",
-        {"likes: type": 1, "likes: integer of 64 bits": 1},
+        {"likes: type in the catalog": 1, "likes: integer of 64 bits": 1},
     ),
     "a fraction": (
         "crm_Accounts_Tasks",
         f"""ALTER TABLE "crm_Accounts_Tasks" ALTER likes TYPE numeric;
         UPDATE "crm_Accounts_Tasks" SET likes = 1.5 WHERE id = '{ID}'""",
-        {"likes: type": 1, "likes: integer of 64 bits": 1},
+        {"likes: type in the catalog": 1, "likes: integer of 64 bits": 1},
     ),
     "microseconds": (
         "Users",
         f"""ALTER TABLE "Users" ALTER created_on TYPE timestamp(6);
         UPDATE "Users" SET created_on = '2024-01-01 00:00:00.123456' WHERE id = '{ID}'""",
-        {"created_on: type": 1, "created_on: time in whole milliseconds": 1},
+        {"created_on: type in the catalog": 1, "created_on: time in whole milliseconds": 1},
     ),
     "an endless time": (
         "Users",
@@ -276,9 +285,9 @@ VALUES: Mapping[str, tuple[str, str, dict[str, int]]] = {
         ALTER TABLE "Users" ALTER "userStatus" TYPE text;
         UPDATE "Users" SET "userStatus" = '{SECRET}' WHERE id = '{ID}'""",
         {
-            "userStatus: type": 1,
-            "userStatus: default": 1,
-            "userStatus: labels": 1,
+            "userStatus: type in the catalog": 1,
+            "userStatus: default in the catalog": 1,
+            "userStatus: labels in the catalog": 1,
             "userStatus: label of the enum": 1,
         },
     ),
@@ -286,7 +295,11 @@ VALUES: Mapping[str, tuple[str, str, dict[str, int]]] = {
         "crm_Contacts",
         """ALTER TABLE "crm_Contacts" ALTER status DROP DEFAULT;
         ALTER TABLE "crm_Contacts" ALTER status TYPE text""",
-        {"status: type": 1, "status: default": 1, "status: boolean": 2},
+        {
+            "status: type in the catalog": 1,
+            "status: default in the catalog": 1,
+            "status: boolean": 2,
+        },
     ),
     "JSON null": (
         "crm_Accounts_Tasks",
@@ -306,7 +319,7 @@ VALUES: Mapping[str, tuple[str, str, dict[str, int]]] = {
     "a NULL array": (
         "Boards",
         """UPDATE "Boards" SET "sharedWith" = NULL""",
-        {"sharedWith: not_nullable": 2},
+        {"sharedWith: not NULL": 2},
     ),
     "a NULL in text[]": (
         "crm_Contacts",
@@ -365,7 +378,7 @@ def test_the_total_is_of_all_and_the_sample_is_bounded(connection: Connection) -
     evidence = checked(connection, "Boards")
     assert failed(evidence) == {
         "id: uuid of version 5 or 7": 50,
-        "sharedWith: not_nullable": 50,
+        "sharedWith: not NULL": 50,
         "user: uuid of version 5 or 7": 50,
     }
     assert_red(evidence)

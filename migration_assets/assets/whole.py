@@ -84,6 +84,7 @@ def constraints(target: TargetPostgres) -> dg.MaterializeResult[None]:
         metadata={
             "indexes built": len(built.indexes),
             "foreign keys built": len(built.foreign_keys),
+            "indexes left out, a value is too long": ", ".join(built.left_out) or "none",
             "rows deleted": deleted,
         }
     )

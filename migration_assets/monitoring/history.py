@@ -31,7 +31,7 @@ def is_kept(connection: Connection) -> bool:
 def may(connection: Connection, table: sa.Table, *privileges: str) -> bool:
     """Returns whether a table of the bookkeeping is there and this role has the privileges on it."""
     query = (
-        "SELECT has_schema_privilege(n.oid, 'USAGE') "
+        "SELECT /* migration-assets */ has_schema_privilege(n.oid, 'USAGE') "
         "AND (SELECT bool_and(has_table_privilege(c.oid, each)) FROM unnest(%s::text[]) each) "
         "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = %s AND c.relname = %s"
@@ -58,11 +58,13 @@ def record(connection: Connection, sample: Sample, results: Sequence[Result]) ->
     }
     with connection.transaction():
         connection.execute(
-            sql.SQL("UPDATE {} SET statements = NULL WHERE statements IS NOT NULL").format(_TABLE)
+            sql.SQL(
+                "UPDATE /* migration-assets */ {} SET statements = NULL WHERE statements IS NOT NULL"
+            ).format(_TABLE)
         )
         connection.execute(
             sql.SQL(
-                "INSERT INTO {} (taken_at, database_bytes, status, kpis, counters, statements) "
+                "INSERT /* migration-assets */ INTO {} (taken_at, database_bytes, status, kpis, counters, statements) "
                 "VALUES (%s, %s, %s, %s, %s, %s)"
             ).format(_TABLE),
             [
@@ -80,7 +82,7 @@ def recent(connection: Connection, *, span: dt.timedelta = KEPT) -> list[Sample]
     """Returns the samples of the last time, the oldest first."""
     found = connection.execute(
         sql.SQL(
-            "SELECT taken_at, database_bytes, counters, statements FROM {} "
+            "SELECT /* migration-assets */ taken_at, database_bytes, counters, statements FROM {} "
             "WHERE taken_at > clock_timestamp() - %s ORDER BY taken_at"
         ).format(_TABLE),
         [span],
@@ -90,7 +92,9 @@ def recent(connection: Connection, *, span: dt.timedelta = KEPT) -> list[Sample]
 
 def last_taken(connection: Connection) -> dt.datetime | None:
     """Returns when the last sample was taken, None where there is none."""
-    row = connection.execute(sql.SQL("SELECT max(taken_at) FROM {}").format(_TABLE)).fetchone()
+    row = connection.execute(
+        sql.SQL("SELECT /* migration-assets */ max(taken_at) FROM {}").format(_TABLE)
+    ).fetchone()
     return None if row is None else row[0]
 
 
@@ -98,7 +102,7 @@ def sizes(connection: Connection) -> list[tuple[dt.datetime, int]]:
     """Returns the size of the database in bytes at the last sample of each day (UTC)."""
     return connection.execute(
         sql.SQL(
-            "SELECT DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) taken_at, database_bytes "
+            "SELECT /* migration-assets */ DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) taken_at, database_bytes "
             "FROM {} ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC"
         ).format(_TABLE)
     ).fetchall()
@@ -108,7 +112,7 @@ def statuses(connection: Connection, *, span: dt.timedelta) -> dict[str, dict[st
     """Returns for each KPI how many samples of the last time had which status."""
     found: dict[str, dict[str, int]] = {}
     query = sql.SQL(
-        "SELECT k.key, k.value ->> 'status', count(*) FROM {}, jsonb_each(kpis) k "
+        "SELECT /* migration-assets */ k.key, k.value ->> 'status', count(*) FROM {}, jsonb_each(kpis) k "
         "WHERE taken_at > clock_timestamp() - %s GROUP BY 1, 2"
     ).format(_TABLE)
     for name, status, count in connection.execute(query, [span]):
@@ -137,7 +141,7 @@ def last_critical(connection: Connection) -> tuple[dt.datetime, list[str]] | Non
     """Returns when the last sample was taken and which KPIs were critical, None where there is none."""
     row = connection.execute(
         sql.SQL(
-            "SELECT taken_at, ARRAY(SELECT k.key FROM jsonb_each(kpis) k "
+            "SELECT /* migration-assets */ taken_at, ARRAY(SELECT k.key FROM jsonb_each(kpis) k "
             "WHERE k.value ->> 'status' = 'critical' ORDER BY 1) FROM {} "
             "ORDER BY taken_at DESC LIMIT 1"
         ).format(_TABLE)

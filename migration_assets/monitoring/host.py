@@ -26,7 +26,9 @@ ELSEWHERE = (
 
 def is_host_of(connection: Connection, *, proc: Path = PROC) -> bool:
     """Returns whether the server process of a connection runs on this machine."""
-    row = connection.execute("SELECT pg_backend_pid(), inet_client_port()").fetchone()
+    row = connection.execute(
+        "SELECT /* migration-assets */ pg_backend_pid(), inet_client_port()"
+    ).fetchone()
     assert row is not None
     pid, port = row
     try:
@@ -78,7 +80,7 @@ def _memory(proc: Path) -> Mapping[str, float]:
 def _disk(connection: Connection) -> Mapping[str, float]:
     # The view has no row for a role that may not see it.
     row = connection.execute(
-        "SELECT setting FROM pg_settings WHERE name = 'data_directory'"
+        "SELECT /* migration-assets */ setting FROM pg_settings WHERE name = 'data_directory'"
     ).fetchone()
     if row is None:
         return {}

@@ -133,7 +133,7 @@ NO_PRIVILEGE = "the role does not see the sessions of others: GRANT pg_monitor t
 def has_statements(connection: Connection) -> bool:
     """Returns whether the server counts statements, and this database shows it."""
     row = connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = %s) "
+        "SELECT /* migration-assets */ EXISTS (SELECT FROM pg_extension WHERE extname = %s) "
         "AND coalesce(current_setting('pg_stat_statements.track', true), 'none') <> 'none'",
         [STATEMENTS],
     ).fetchone()
@@ -143,7 +143,7 @@ def has_statements(connection: Connection) -> bool:
 def sees_others(connection: Connection) -> bool:
     """Returns whether the role sees what other roles' sessions do."""
     row = connection.execute(
-        "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
+        "SELECT /* migration-assets */ pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
     ).fetchone()
     return row == (True,)
 
@@ -160,7 +160,7 @@ def read_only(connection: Connection, *, timeout: dt.timedelta = TIMEOUT) -> Ite
         connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(limit))
         connection.execute(sql.SQL("SET LOCAL lock_timeout = '2s'"))
         row = connection.execute(
-            "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+            "SELECT /* migration-assets */ nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
             "WHERE extname = %s",
             [STATEMENTS],
         ).fetchone()

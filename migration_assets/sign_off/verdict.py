@@ -12,6 +12,7 @@ from migration_assets.model import TABLES, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.target.ddl import search_indexes
 from migration_assets.target.schema import missing_constraints
 from migration_assets.validation.evidence import Layer, Severity
 
@@ -94,6 +95,7 @@ def verdict(connection: Connection, fingerprints: Mapping[str, str]) -> Verdict:
         "loads": sql.Identifier(SCHEMA, bookkeeping.loads.name),
         "results": sql.Identifier(SCHEMA, bookkeeping.check_results.name),
     }
+    additions = search_indexes()
     with connection.transaction():
         loads = {
             table: _Load(load_id, prints, changed)
@@ -105,7 +107,7 @@ def verdict(connection: Connection, fingerprints: Mapping[str, str]) -> Verdict:
             (table, check): rest
             for table, check, *rest in connection.execute(sql.SQL(_RESULTS).format(**names))
         }
-        missing = missing_constraints(connection)
+        missing = [name for name in missing_constraints(connection) if name not in additions]
     found: list[Finding] = []
     for name in TABLES:
         found += _table_findings(name, loads, results, fingerprints)

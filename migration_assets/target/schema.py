@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import LiteralString
 
+import psycopg
 from psycopg import sql
 
 from migration_assets.errors import TargetError
@@ -38,6 +39,8 @@ class Built:
 
     indexes: tuple[str, ...]
     foreign_keys: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    """Additions of our own that a value is too long for."""
 
 
 def create_schema(connection: Connection) -> None:
@@ -99,26 +102,44 @@ def _require_own_version(connection: Connection) -> None:
 def build_constraints(connection: Connection) -> Built:
     """Adds the foreign keys and secondary indexes that are missing, then gathers statistics.
 
-    Each statement commits by itself, so that a build that was cut off goes on where it stopped.
+    Each statement commits by itself, so that a build that was cut off goes on where it stopped. A text
+    may be too long for an index. One of our own additions is left out then; one of the application's
+    schema is an error.
+
+    Raises:
+        TargetError: A value is too long for an index of the application's schema.
     """
     with connection.transaction():
         missing = missing_constraints(connection)
     statements = _constraints()
-    foreign_keys = ddl.foreign_keys()
+    foreign_keys, additions = ddl.foreign_keys(), ddl.search_indexes()
+    left_out: list[str] = []
     for name in missing:
-        with connection.transaction():
-            connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
-            if name not in foreign_keys:
-                # An invalid index would pass for the missing one: CREATE only looks at the name.
-                invalid = sql.Identifier("public", name)
-                connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
-            connection.execute(_trusted(statements[name]))
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+                if name not in foreign_keys:
+                    # An invalid index would pass for the missing one: CREATE only looks at the name.
+                    invalid = sql.Identifier("public", name)
+                    connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
+                connection.execute(_trusted(statements[name]))
+        except psycopg.errors.ProgramLimitExceeded:
+            if name not in additions:
+                raise TargetError(
+                    f"a value is too long for the index {name}",
+                    where=f"database {connection.info.dbname}",
+                    next_step="Shorten it in the source (a B-tree takes about 2,700 bytes), then "
+                    "migrate again",
+                ) from None
+            left_out.append(name)
     with connection.transaction():
         for name in TABLES:
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+    built = [name for name in missing if name not in left_out]
     return Built(
-        indexes=tuple(name for name in missing if name not in foreign_keys),
-        foreign_keys=tuple(name for name in missing if name in foreign_keys),
+        indexes=tuple(name for name in built if name not in foreign_keys),
+        foreign_keys=tuple(name for name in built if name in foreign_keys),
+        left_out=tuple(left_out),
     )
 
 

@@ -32,7 +32,7 @@ from migration_assets.validation.source_references import (
 )
 from migration_assets.validation.unresolved import Findings, Unresolved, What
 
-PAIRS_AT_A_TIME = 1_000_000
+PAIRS_AT_A_TIME = 500_000
 """Pairs of the table that are compared at a time: more take several passes, and no more memory."""
 
 _PAIR = ("left_low", "left_high", "right_low", "right_high")

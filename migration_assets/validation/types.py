@@ -52,6 +52,8 @@ _COLUMNS = """
 """
 Buffer = bytes | bytearray | memoryview
 
+_WORDS = {"not_nullable": "not NULL"}
+"""Checks that pandera has itself, in the words of the others."""
 _LITERAL = re.compile(r"'((?:[^']|'')*)'::.+", re.DOTALL)
 
 
@@ -67,10 +69,11 @@ class _Findings:
         """Takes in the definition of a table, a line for each column."""
         for case in failure_cases(CATALOG, frame).to_dicts():
             line, aspect = frame.row(case["index"], named=True), case["column"]
-            self.failures[line["column"], aspect] += 1
+            check = f"{aspect} in the catalog"
+            self.failures[line["column"], check] += 1
             self._show(
                 column=line["column"],
-                check=aspect,
+                check=check,
                 found=line[aspect],
                 expected=line[f"model_{aspect}"],
             )
@@ -79,7 +82,7 @@ class _Findings:
         self, schema: pa.DataFrameSchema, frame: pl.DataFrame, keys: Sequence[str]
     ) -> None:
         """Takes in rows of a table, each known by the columns of its key."""
-        cases = failure_cases(schema, frame)
+        cases = failure_cases(schema, frame).with_columns(pl.col("check").replace(_WORDS))
         for column, check, count in cases.group_by("column", "check").len().sort("*").rows():
             self.failures[column, check] += count
         for case in cases.head(SAMPLE_SIZE).to_dicts():
