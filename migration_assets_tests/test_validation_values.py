@@ -1,0 +1,540 @@
+"""Layer 2 on real servers: green on a sound table, red with the right key for whatever is damaged."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import bson
+import pytest
+from bson import Int64, ObjectId
+from bson.raw_bson import RawBSONDocument
+from psycopg import sql
+
+from migration_assets.embedded import Urls
+from migration_assets.identity import document_uuid
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.tables import load_table
+from migration_assets.model import TABLES
+from migration_assets.source.connection import CODEC, SourceDatabase
+from migration_assets.target.connection import Connection
+from migration_assets.validation import document_values
+from migration_assets.validation.differences import (
+    DIFFERENCES,
+    TOTALS,
+    Differences,
+    Total,
+    What,
+    failing,
+    totals_frame,
+)
+from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
+from migration_assets.validation.values import check_values
+from migration_assets_tests.loaded_sample import Loaded, loaded_sample
+
+EVIDENCE_KEYS = {"source_id", "id", "field", "what", "expected", "actual"}
+
+
+@pytest.fixture(scope="module")
+def sample(servers: Urls) -> Iterator[Loaded]:
+    """A sample in which every kind of fault occurs."""
+    with loaded_sample(servers, dirty=0.0001) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def loaded(sample: Loaded) -> Iterator[Loaded]:
+    """A sample whose target may be damaged: what is done to it is undone."""
+    with sample.connection.transaction(force_rollback=True):
+        yield sample
+
+
+def checked(loaded: Loaded, table: str, **options: Any) -> Evidence:
+    return check_values(loaded.source, loaded.connection, TABLES[table], **options)
+
+
+def damaged(loaded: Loaded, statement: str) -> str:
+    """Executes a statement that returns one id, and returns it."""
+    (found,) = loaded.connection.execute(statement.encode()).fetchall()
+    return "/".join(map(str, found))
+
+
+def test_every_table_of_a_faulty_source_is_sound(sample: Loaded) -> None:
+    (secret,) = sample.source["openAi_keys"].distinct("api_key", {"api_key": {"$type": "string"}})[
+        :1
+    ]
+    for table in TABLES.values():
+        found = check_values(sample.source, sample.connection, table)
+        assert found.is_sound, (table.name, found.summary, found.sample)
+        counted = found.counts
+        lost = sum(counted.get(kind, 0) for kind in ("rejected", "altered", "nulled"))
+        assert found.passed is (lost == 0)
+        assert bool(found.next_step) is not found.passed
+        assert found.failures == lost
+        assert counted["sampled_fields_equal"] == counted["sampled_fields_compared"]
+        assert secret not in json.dumps(found.as_json())
+    assert counted["documents"]
+
+
+def test_books_are_counted(sample: Loaded) -> None:
+    kinds = ("altered", "nulled", "orphaned", "rejected", "unmapped")
+    query = "SELECT count(*) FROM migration.{} WHERE target_table = 'Tasks'"
+    found = checked(sample, "Tasks")
+    for book, names in (("issues", kinds[:3]), ("rejected_documents", kinds[3:4])):
+        (expected,) = sample.connection.execute(query.format(book).encode()).fetchone() or (None,)
+        assert sum(found.counts.get(name, 0) for name in names) == expected
+    assert found.counts["documents"] == sample.source["Tasks"].count_documents({})
+    assert found.counts["rows"] + found.counts["rejected"] == found.counts["documents"]
+    assert (found.layer, found.severity) == (Layer.VALUES, Severity.ERROR)
+
+
+def test_a_sample_is_drawn_by_its_seed(sample: Loaded) -> None:
+    table = "crm_Industry_Type"
+    first, again, other = (checked(sample, table, sample_size=5, seed=seed) for seed in (1, 1, 2))
+    assert first.passed
+    assert first.sample == again.sample != other.sample
+    assert first.counts["sampled"] == len(first.sample) == 5
+    assert {"source_id", "id", "fields_compared", "fields_equal"} == set(first.sample[0])
+    assert checked(sample, table, sample_size=0).sample == []
+
+
+def change(table: str, assigned: str, condition: str = "TRUE") -> str:
+    """Returns what changes the first row that meets a condition."""
+    chosen = f'(SELECT id FROM "{table}" WHERE {condition} ORDER BY id LIMIT 1)'
+    return f'UPDATE "{table}" SET {assigned} WHERE id = {chosen} RETURNING id'
+
+
+CHANGES: list[tuple[str, str, str]] = [
+    ("crm_Accounts", "name", change("crm_Accounts", "name = name || ' '")),
+    ("crm_Accounts", "vat", change("crm_Accounts", "vat = NULL", "vat <> ''")),
+    ("crm_Accounts", "vat", change("crm_Accounts", "vat = ''", "vat IS NULL")),
+    ("crm_Accounts", "__v", change("crm_Accounts", "__v = __v + 1", "__v < 9")),
+    ("crm_Leads", "email", change("crm_Leads", "email = upper(email)", "email <> upper(email)")),
+    ("Tasks", "likes", change("Tasks", "likes = likes - 1", "likes > 0")),
+    ("Users", "name", change("Users", "name = 'x'")),
+    ("Users", "is_admin", change("Users", "is_admin = NOT is_admin")),
+    (
+        "crm_Accounts",
+        "createdAt",
+        change("crm_Accounts", """"createdAt" = "createdAt" + interval '1 ms'"""),
+    ),
+    (
+        "Users",
+        "userLanguage",
+        change("Users", "\"userLanguage\" = 'uk'", "\"userLanguage\" <> 'uk'"),
+    ),
+    (
+        "Boards",
+        "user",
+        change("Boards", '"user" = (SELECT max(id::text)::uuid FROM "Users")', "TRUE"),
+    ),
+    (
+        "Boards",
+        "sharedWith",
+        change(
+            "Boards",
+            '"sharedWith" = "sharedWith"[2:] || "sharedWith"[1]',
+            'cardinality("sharedWith") > 1 AND "sharedWith"[1] <> "sharedWith"[2]',
+        ),
+    ),
+    (
+        "crm_Contacts",
+        "tags",
+        change("crm_Contacts", "tags = tags[2:] || tags[1]", "tags[1] <> tags[2]"),
+    ),
+    ("crm_Contacts", "tags", change("crm_Contacts", "tags = NULL", "tags = '{}'")),
+    (
+        "crm_Contacts",
+        "notes",
+        change("crm_Contacts", "notes = array_append(notes, NULL)", "notes <> '{}'"),
+    ),
+    ("Tasks", "tags", change("Tasks", "tags = 'null'", "tags IS NULL")),
+    ("Tasks", "tags", change("Tasks", "tags = NULL", "tags IS NOT NULL")),
+    (
+        "Documents",
+        "tags",
+        change("Documents", "tags = tags || '1'", "jsonb_typeof(tags) = 'array'"),
+    ),
+    (
+        "Invoices",
+        "invoice_items",
+        change(
+            "Invoices",
+            "invoice_items = jsonb_set(invoice_items, '{0,unit_price}', "
+            "to_jsonb(trunc((invoice_items #>> '{0,unit_price}')::numeric, 6)))",
+            "scale((invoice_items #>> '{0,unit_price}')::numeric) > 6",
+        ),
+    ),
+    (
+        "Invoices",
+        "invoice_items",
+        change(
+            "Invoices",
+            "invoice_items = invoice_items #- '{0,vat}'",
+            "invoice_items #> '{0,vat}' IS NOT NULL",
+        ),
+    ),
+    (
+        "TodoList",
+        "user",
+        change("TodoList", "\"user\" = replace(\"user\", '-', '')", "\"user\" ~ '-'"),
+    ),
+    (
+        "Documents",
+        "connected_documents",
+        change("Documents", "connected_documents = '{}'", "connected_documents <> '{}'"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "field", "statement"), CHANGES, ids=lambda each: each[:60])
+def test_a_changed_value_is_found(loaded: Loaded, table: str, field: str, statement: str) -> None:
+    identifier = damaged(loaded, statement)
+    found = checked(loaded, table)
+    assert (found.passed, found.is_sound, found.failures > 0) == (False, False, True)
+    (difference,) = found.sample
+    assert set(difference) == EVIDENCE_KEYS
+    assert (difference["id"], difference["field"]) == (identifier, field)
+    assert difference["what"] == What.DIFFERS
+    assert difference["expected"] != difference["actual"]
+    assert "differ" in found.summary
+    assert "Materialize" in found.next_step
+
+
+def test_digits_beyond_the_millisecond_are_found(loaded: Loaded) -> None:
+    loaded.connection.execute('ALTER TABLE "Users" ALTER "created_on" TYPE timestamp(6)')
+    identifier = damaged(
+        loaded, change("Users", "created_on = created_on + interval '1 microsecond'")
+    )
+    (difference,) = checked(loaded, "Users").sample
+    assert (difference["id"], difference["field"]) == (identifier, "created_on")
+
+
+@pytest.mark.parametrize(
+    ("table", "statement"),
+    [
+        ("Invoices", "UPDATE \"Invoices\" SET invoice_items = '[1]' WHERE invoice_items = '[1.0]'"),
+        ("Tasks", "UPDATE \"Tasks\" SET tags = '1' WHERE tags::text IN ('1.0', '1')"),
+        ("Tasks", 'ALTER TABLE "Tasks" ALTER likes TYPE numeric'),
+        ("Tasks", 'ALTER TABLE "Tasks" ALTER tags TYPE json'),
+        (
+            "Users",
+            'ALTER TABLE "Users" ALTER "userLanguage" DROP DEFAULT, ALTER "userLanguage" TYPE text',
+        ),
+        ("crm_Accounts", 'ALTER TABLE "crm_Accounts" ALTER "createdAt" TYPE timestamptz(6)'),
+        (
+            "crm_Contacts",
+            "UPDATE migration.conversions SET reason = 'x' WHERE target_table = 'crm_Contacts' AND count < 0",
+        ),
+    ],
+)
+def test_the_same_values_in_another_form_are_not_differences(
+    loaded: Loaded, table: str, statement: str
+) -> None:
+    loaded.connection.execute(statement.encode())
+    assert checked(loaded, table).is_sound
+
+
+def test_a_deleted_row_is_found(loaded: Loaded) -> None:
+    identifier = damaged(
+        loaded,
+        'DELETE FROM "crm_Leads" WHERE id = (SELECT id FROM "crm_Leads" ORDER BY id OFFSET 7 LIMIT 1) RETURNING id',
+    )
+    (difference,) = checked(loaded, "crm_Leads").sample
+    assert (difference["id"], difference["what"]) == (identifier, What.MISSING_IN_TARGET)
+    assert (difference["actual"], difference["field"]) == (None, None)
+    assert uuid.UUID(identifier) == document_uuid("crm_Leads", ObjectId(difference["source_id"]))
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "00000000-0000-7000-8000-000000000400",
+        "ffffffff-ffff-4fff-bfff-ffffffffffff",
+        str(document_uuid("crm_campaigns", "invented")),
+        str(document_uuid("crm_campaigns", ObjectId("61000000e8d7bcf1b35e6501"))),
+    ],
+)
+def test_an_invented_row_is_found(loaded: Loaded, identifier: str) -> None:
+    loaded.connection.execute(
+        'INSERT INTO "crm_campaigns" (id, __v, name) VALUES (%s, 0, %s)', [identifier, "x"]
+    )
+    (difference,) = checked(loaded, "crm_campaigns").sample
+    assert (difference["id"], difference["what"]) == (identifier, What.MISSING_IN_SOURCE)
+    assert difference["expected"] is None
+
+
+def test_a_doubled_row_is_found(loaded: Loaded) -> None:
+    loaded.connection.execute('ALTER TABLE "Sections" DROP CONSTRAINT "Sections_pkey"')
+    identifier = damaged(
+        loaded, 'INSERT INTO "Sections" SELECT * FROM "Sections" ORDER BY id LIMIT 1 RETURNING id'
+    )
+    (difference,) = checked(loaded, "Sections").sample
+    assert (difference["id"], difference["what"]) == (identifier, What.MISSING_IN_SOURCE)
+
+
+def test_a_row_that_waits_for_its_deletion_is_none(loaded: Loaded) -> None:
+    waiting = str(document_uuid("crm_campaigns", "gone"))
+    loaded.connection.execute(
+        'INSERT INTO "crm_campaigns" (id, __v, name) VALUES (%s, 0, %s)', [waiting, "x"]
+    )
+    loaded.connection.execute(
+        "INSERT INTO migration.pending_deletes VALUES ('crm_campaigns', %s)", [waiting]
+    )
+    assert checked(loaded, "crm_campaigns").is_sound
+
+
+def book(name: str, action: str, condition: str = "TRUE") -> str:
+    """Returns what damages the first line of a book of a table, and returns its source id."""
+    chosen = f"(SELECT ctid FROM migration.{name} WHERE {condition} ORDER BY source_id LIMIT 1)"
+    return f"{action.format(f'migration.{name}')} WHERE ctid = {chosen} RETURNING source_id"
+
+
+TASKS = "target_table = 'Tasks'"
+CONTACTS = "target_table = 'crm_Contacts' AND element IS NOT NULL"
+BOOKS: list[tuple[str, What, str]] = [
+    ("Tasks", What.NOT_RECORDED, book("issues", "DELETE FROM {}", TASKS)),
+    ("Tasks", What.NOT_RECORDED, book("issues", "UPDATE {} SET original = '1'", TASKS)),
+    ("Tasks", What.NOT_RECORDED, book("rejected_documents", "DELETE FROM {}", TASKS)),
+    ("Tasks", What.NOT_RECORDED, book("rejected_documents", "UPDATE {} SET field = 'x'", TASKS)),
+    (
+        "Tasks",
+        What.NOT_RECORDED,
+        book(
+            "rejected_documents",
+            'UPDATE {} SET document = regexp_replace(document, \'"title":"\', \'"title":"x\')',
+            TASKS + ' AND document ~ \'"title":"\'',
+        ),
+    ),
+    ("Tasks", What.NOT_RECORDED, book("unmapped_fields", "DELETE FROM {}", TASKS)),
+    ("Tasks", What.NOT_RECORDED, book("unmapped_fields", "UPDATE {} SET fields = '{{}}'", TASKS)),
+    ("crm_Contacts", What.NOT_RECORDED, book("issues", "UPDATE {} SET element = 9", CONTACTS)),
+    (
+        "DocumentsToTasks",
+        What.NOT_RECORDED,
+        book("issues", "DELETE FROM {}", "target_table = 'DocumentsToTasks'"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "what", "statement"), BOOKS)
+def test_a_line_that_is_gone_from_the_books_is_found(
+    loaded: Loaded, table: str, what: What, statement: str
+) -> None:
+    source_id = damaged(loaded, statement)
+    found = checked(loaded, table)
+    assert not found.is_sound
+    assert (source_id, what) in [(each.get("source_id"), each.get("what")) for each in found.sample]
+
+
+@pytest.mark.parametrize("table", ["Tasks", "DocumentsToTasks"])
+@pytest.mark.parametrize("source_id", ["61000000e8d7bcf1b35e6501", '"invented"', None])
+def test_a_line_that_was_added_to_the_books_is_found(
+    loaded: Loaded, table: str, source_id: str | None
+) -> None:
+    collection, field = ("Tasks", "title") if table == "Tasks" else ("Documents", "tasksIDs")
+    if source_id is None:  # a document that there is
+        first = loaded.source[collection].find_one(
+            {"_id": {"$type": "objectId"}}, sort=[("_id", 1)]
+        )
+        assert first is not None
+        source_id = str(first["_id"])
+    loaded.connection.execute(
+        "INSERT INTO migration.issues VALUES (%s, %s, %s, %s, 'altered', 0, 'x', '1')",
+        [table, collection, source_id, field],
+    )
+    found = checked(loaded, table)
+    differences = [each for each in found.sample if "what" in each]
+    assert [(each["source_id"], each["what"]) for each in differences] == [
+        (source_id, What.RECORDED_WRONGLY)
+    ]
+    assert not found.is_sound
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE migration.conversions SET count = count + 1 WHERE target_table = '{}' AND kind = 'coerced'",
+        "DELETE FROM migration.conversions WHERE target_table = '{}'",
+        "INSERT INTO migration.conversions VALUES ('{}', 'x', 'y', 'coerced', 'z', 1)",
+        "INSERT INTO migration.rejected_documents VALUES ('{}', 'x', '\"x\"', NULL, 'x', '{{}}')",
+        "INSERT INTO migration.unmapped_fields VALUES ('{}', 'x', '\"x\"', '{{}}')",
+    ],
+)
+@pytest.mark.parametrize("table", ["Tasks", "DocumentsToTasks"])
+def test_books_that_count_otherwise_are_found(loaded: Loaded, table: str, statement: str) -> None:
+    loaded.connection.execute(statement.format(table).encode())
+    found = checked(loaded, table)
+    assert not found.is_sound
+    assert found.counts["totals_that_differ"] >= 1
+
+
+def test_a_wrong_identity_in_the_map_is_found(loaded: Loaded) -> None:
+    loaded.connection.execute(
+        "UPDATE migration.uuid_map SET source_id = 'x' WHERE collection = 'Boards' AND id = "
+        '(SELECT max(id::text)::uuid FROM "Boards")'
+    )
+    (difference,) = checked(loaded, "Boards").sample
+    assert (difference["field"], difference["what"]) == ("uuid_map", What.DIFFERS)
+
+
+PAIR = '"account_id", "user_id"'
+
+
+def test_a_deleted_pair_is_found(loaded: Loaded) -> None:
+    pair = damaged(
+        loaded,
+        f'DELETE FROM "AccountWatchers" WHERE ctid = (SELECT ctid FROM "AccountWatchers" LIMIT 1) RETURNING {PAIR}',
+    )
+    (difference,) = checked(loaded, "AccountWatchers").sample
+    assert (difference["id"], difference["what"]) == (pair, What.MISSING_IN_TARGET)
+    assert difference["field"] in ("watchers", "watching_accountsIDs")
+
+
+def test_an_invented_pair_is_found(loaded: Loaded) -> None:
+    pair = damaged(
+        loaded,
+        'INSERT INTO "AccountWatchers" SELECT a.id, u.id FROM "crm_Accounts" a, "Users" u WHERE (a.id, u.id) '
+        f'NOT IN (SELECT {PAIR} FROM "AccountWatchers") ORDER BY a.id, u.id LIMIT 1 RETURNING {PAIR}',
+    )
+    found = checked(loaded, "AccountWatchers")
+    assert not found.is_sound
+    difference = found.sample[0]
+    assert (difference["id"], difference["what"]) == (pair, What.MISSING_IN_SOURCE)
+
+
+def test_a_doubled_pair_is_found(loaded: Loaded) -> None:
+    loaded.connection.execute('ALTER TABLE "BoardWatchers" DROP CONSTRAINT "BoardWatchers_pkey"')
+    loaded.connection.execute('INSERT INTO "BoardWatchers" SELECT * FROM "BoardWatchers" LIMIT 1')
+    assert not checked(loaded, "BoardWatchers").is_sound
+
+
+def test_more_differences_than_are_shown_are_counted(loaded: Loaded) -> None:
+    changed = loaded.connection.execute('UPDATE "Tasks" SET title = title || %s', ["x"]).rowcount
+    found = checked(loaded, "Tasks")
+    assert changed > SAMPLE_SIZE == len(found.sample)
+    assert found.counts["differences"] == changed
+
+
+def test_the_servers_count_of_types_guards_the_reader(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = document_values.type_counts
+
+    def counted(*arguments: Any) -> Mapping[tuple[str, str], int]:
+        found = dict(real(*arguments))
+        found["title", "string"] -= 1
+        return found
+
+    monkeypatch.setattr(document_values, "type_counts", counted)
+    found = checked(loaded, "Tasks")
+    assert not found.is_sound
+    assert [each["name"] for each in found.sample] == ["BSON type of title string"]
+
+
+def test_a_collection_that_is_missing_is_an_empty_table(
+    source: SourceDatabase, target: Connection
+) -> None:
+    for table in TABLES.values():
+        found = check_values(source, target, table)
+        assert (found.passed, found.counts["documents"], found.sample) == (True, 0, [])
+
+
+def test_what_changed_in_the_source_since_is_found(
+    source: SourceDatabase, target: Connection
+) -> None:
+    changed, gone, new = (ObjectId() for _ in range(3))
+    states = source["invoice_States"].with_options(codec_options=CODEC)
+    states.insert_many([{"_id": changed, "name": "a"}, {"_id": gone, "name": "b"}])
+    states.insert_many([{"_id": number, "name": "c"} for number in range(5)])
+    load_identities(source, target)
+    load_table(source, target, TABLES["invoice_States"])
+    assert check_values(source, target, TABLES["invoice_States"]).passed
+    states.update_one({"_id": changed}, {"$set": {"name": "A"}})
+    states.delete_one({"_id": gone})
+    states.insert_one({"_id": new, "name": "d"})
+    states.delete_one({"_id": 3})
+    states.update_one({"_id": 4}, {"$set": {"name": 4.5}})
+    found = check_values(source, target, TABLES["invoice_States"])
+    differences = {(each.get("source_id"), each.get("what")) for each in found.sample}
+    assert {
+        (str(changed), What.DIFFERS),
+        (str(gone), What.MISSING_IN_SOURCE),
+        (str(new), What.MISSING_IN_TARGET),
+        (None, What.MISSING_IN_SOURCE),
+        ('{"$numberInt":"4"}', What.DIFFERS),
+    } == {each for each in differences if each[1]}
+    assert "conversions invoice_States name coerced" in [each.get("name") for each in found.sample]
+
+
+def raw(*elements: bytes) -> RawBSONDocument:
+    body = b"".join(elements)
+    return RawBSONDocument((len(body) + 5).to_bytes(4, "little") + body + b"\0")
+
+
+def test_what_the_driver_hides_is_seen(source: SourceDatabase, target: Connection) -> None:
+    """A field that occurs twice: the driver gives the last, and the first would be lost silently."""
+    identifier = ObjectId()
+    own = b"\x07_id\0" + identifier.binary
+    twice = raw(own, b"\x02name\0\x02\0\0\0a\0", b"\x02name\0\x02\0\0\0b\0")
+    source["invoice_States"].insert_one(twice)  # type: ignore[arg-type]
+    assert bson.decode(twice.raw)["name"] == "b"
+    key = document_uuid("invoice_States", identifier)
+    target.execute('INSERT INTO "invoice_States" VALUES (%s, %s)', [key, "b"])
+    target.execute(
+        "INSERT INTO migration.uuid_map (collection, id, source_id) VALUES (%s, %s, %s)",
+        ["invoice_States", key, str(identifier)],
+    )
+    found = check_values(source, target, TABLES["invoice_States"])
+    assert not found.is_sound
+    assert {(str(identifier), What.MISSING_IN_SOURCE), (str(identifier), What.NOT_RECORDED)} <= {
+        (each.get("source_id"), each.get("what")) for each in found.sample
+    }
+
+
+def test_batches_of_any_size_compare_the_same(
+    sample: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migration_assets.validation.reading.DOCUMENTS_PER_BATCH", 3)
+    for table in ("Users", "ImageUpload", "Tasks", "DocumentsToTasks"):
+        found = checked(sample, table)
+        assert found.is_sound, found.sample
+
+
+def test_extremes_arrive(source: SourceDatabase, target: Connection) -> None:
+    """What is far from plain, compared on real servers rather than by one's own arithmetic alone."""
+    contract = {
+        "_id": ObjectId("ffffffffffffffffffffffff"),
+        "title": "\U0001f469\u200d\U0001f4bb \\N \"'\t\r\n",
+        "value": Int64(-(2**31)),
+        "startDate": datetime(1, 1, 1),
+        "endDate": bson.datetime_ms.DatetimeMS(-210_866_803_200_000),
+        "createdAt": bson.datetime_ms.DatetimeMS(9_224_318_015_999_999),
+    }
+    table = TABLES["crm_Contracts"]
+    source["crm_Contracts"].insert_many([contract, {**contract, "_id": ObjectId("0" * 24)}])
+    load_identities(source, target)
+    load_table(source, target, table)
+    assert check_values(source, target, table).passed
+    target.execute(
+        sql.SQL('UPDATE {} SET "endDate" = "endDate" + interval \'1 ms\'').format(
+            sql.Identifier(table.name)
+        )
+    )
+    assert check_values(source, target, table).counts["differences"] == 2
+
+
+def test_the_schemas_find_a_missing_side() -> None:
+    differences = Differences()
+    assert failing(DIFFERENCES, differences.frame()) == []
+    differences.add(What.DIFFERS, expected=b"secret", actual=b"secret")
+    assert failing(DIFFERENCES, differences.frame()) == []
+    differences.add(What.DIFFERS, expected=b"secret", actual=b"Secret")
+    differences.add(What.MISSING_IN_SOURCE, actual=b"secret")
+    assert len(failing(DIFFERENCES, differences.frame())) == 2
+    assert "secret" not in str(differences.sample)
+    totals = [Total("a", 1, 1), Total("b", 1, 2), Total("c", None, None), Total("d", 1, None)]
+    assert [each["name"] for each in failing(TOTALS, totals_frame(totals))] == ["b", "c", "d"]
