@@ -64,8 +64,8 @@ def record(connection: Connection, sample: Sample, results: Sequence[Result]) ->
         )
         connection.execute(
             sql.SQL(
-                "INSERT /* migration-assets */ INTO {} (taken_at, database_bytes, status, kpis, counters, statements) "
-                "VALUES (%s, %s, %s, %s, %s, %s)"
+                "INSERT /* migration-assets */ INTO {} "
+                "(taken_at, database_bytes, status, kpis, counters, statements) VALUES (%s, %s, %s, %s, %s, %s)"
             ).format(_TABLE),
             [
                 sample.taken_at,
@@ -102,8 +102,8 @@ def sizes(connection: Connection) -> list[tuple[dt.datetime, int]]:
     """Returns the size of the database in bytes at the last sample of each day (UTC)."""
     return connection.execute(
         sql.SQL(
-            "SELECT /* migration-assets */ DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) taken_at, database_bytes "
-            "FROM {} ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC"
+            "SELECT /* migration-assets */ DISTINCT ON ((taken_at AT TIME ZONE 'UTC')::date) "
+            "taken_at, database_bytes FROM {} ORDER BY (taken_at AT TIME ZONE 'UTC')::date, taken_at DESC"
         ).format(_TABLE)
     ).fetchall()
 

@@ -160,8 +160,8 @@ def read_only(connection: Connection, *, timeout: dt.timedelta = TIMEOUT) -> Ite
         connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(limit))
         connection.execute(sql.SQL("SET LOCAL lock_timeout = '2s'"))
         row = connection.execute(
-            "SELECT /* migration-assets */ nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
-            "WHERE extname = %s",
+            "SELECT /* migration-assets */ nspname FROM pg_extension e "
+            "JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = %s",
             [STATEMENTS],
         ).fetchone()
         if row is not None:
