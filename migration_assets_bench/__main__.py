@@ -72,9 +72,18 @@ def _measured(arguments: argparse.Namespace) -> Results:
             found_versions = dict(versions(urls))
             found_versions |= {each.name: environment.version(each.package) for each in peers}
             for scale in arguments.scales:
-                found, count = _scale(servers, work, arguments, scale, peers, environment)
-                measurements += found
-                documents[scale] = count
+                print(f"making the sample of scale {scale:g} ...", flush=True)
+                ground = prepared(urls, work, scale=scale, seed=arguments.seed)
+                documents[scale] = ground.documents
+                print(f"{ground.documents:,} documents", flush=True)
+                rounds = Rounds(
+                    servers, work, ground, arguments.only, peers, environment, _tell, measurements
+                )
+                rounds.run(arguments.repeat)
+    except KeyboardInterrupt:
+        if not measurements:
+            raise
+        notes.append("Interrupted: not every round was measured.")
     finally:
         _clear(work)
     loads = [each.load_average for each in measurements]
@@ -82,7 +91,7 @@ def _measured(arguments: argparse.Namespace) -> Results:
         made_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         machine=machine(),
         versions=found_versions,
-        repeats=arguments.repeat,
+        repeats=max(each.number for each in measurements),
         documents=documents,
         load_average=(min(loads), max(loads)),
         notes=tuple(notes),
@@ -90,21 +99,6 @@ def _measured(arguments: argparse.Namespace) -> Results:
         figures=tuple(figures(measurements, documents)),
         measurements=tuple(measurements),
     )
-
-
-def _scale(
-    servers: EmbeddedServers,
-    work: Path,
-    arguments: argparse.Namespace,
-    scale: float,
-    peers: tuple[Peer, ...],
-    environment: PeerEnvironment,
-) -> tuple[list[Measurement], int]:
-    print(f"making the sample of scale {scale:g} ...", flush=True)
-    ground = prepared(servers.urls, work, scale=scale, seed=arguments.seed)
-    print(f"{ground.documents:,} documents, {sum(ground.expected.values()):,} rows", flush=True)
-    rounds = Rounds(servers, work, ground, arguments.only, peers, environment, _tell)
-    return rounds.run(arguments.repeat), ground.documents
 
 
 def _peers(environment: PeerEnvironment, *, wanted: bool) -> tuple[tuple[Peer, ...], list[str]]:

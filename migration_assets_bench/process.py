@@ -97,9 +97,15 @@ def run(
         timer = threading.Timer(TIMEOUT, process.kill)
         timer.daemon = True
         timer.start()
-        _, status, used = os.wait4(process.pid, 0)
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:  # interrupted: nothing goes on behind our back
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            timer.cancel()
         seconds = time.perf_counter() - started
-        timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)

@@ -69,6 +69,7 @@ class Rounds:
         peers: Other tools, installed.
         environment: Where they are.
         tell: Is told each measurement.
+        measurements: What was measured so far.
     """
 
     servers: EmbeddedServers
@@ -80,8 +81,8 @@ class Rounds:
     tell: Tell
     measurements: list[Measurement] = field(default_factory=list)
 
-    def run(self, repeats: int) -> list[Measurement]:
-        """Measures everything as many times and returns what was measured."""
+    def run(self, repeats: int) -> None:
+        """Measures everything as many times."""
         ours: Mapping[str, Callable[[int], None]] = {
             "floor": self._floor,
             "load": self._loads,
@@ -94,7 +95,6 @@ class Rounds:
             turn = (number - 1) % len(kinds)
             for kind in [*kinds[turn:], *kinds[:turn]]:
                 kind(number)
-        return self.measurements
 
     def _floor(self, number: int) -> None:
         with self._target() as target:

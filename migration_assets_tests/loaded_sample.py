@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from bson import ObjectId
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
@@ -16,6 +18,32 @@ from migration_assets.sample import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
+
+_TASK = {"__v": 0, "position": 1, "priority": "low", "title": "own"}
+FAULTY: Mapping[str, list[dict[str, Any]]] = {
+    "Tasks": [
+        {"_id": ObjectId("60000000000000000000000a"), **_TASK, "likes": "many"},
+        {"_id": ObjectId("60000000000000000000000b"), **_TASK, "title": ["own"]},
+        {"_id": ObjectId("60000000000000000000000c"), **_TASK, "unknown": "own"},
+    ],
+    "gpt_models": [
+        {"_id": ObjectId("60000000000000000000000e"), "model": "own", "status": "ACTIVE"},
+        {"_id": ObjectId("60000000000000000000000f"), "__v": 0, "model": {}, "status": "ACTIVE"},
+    ],
+    "crm_Contacts": [
+        {"_id": ObjectId("600000000000000000000010"), "last_name": "own", "tags": ["own", None]}
+    ],
+    "Documents": [
+        {
+            "_id": ObjectId("600000000000000000000011"),
+            "document_name": "own",
+            "document_file_mimeType": "own",
+            "document_file_url": "own",
+            "crm_accounts_tasksIDs": [None, ObjectId("600000000000000000000012")],
+        }
+    ],
+}
+"""Faulty documents that tests name, whatever else the sample holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +65,14 @@ def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
 
     Args:
         servers: Running servers.
-        dirty: Faults for each clean document; above 0, every kind of fault occurs.
+        dirty: Faults for each clean document; above 0, every kind of fault occurs, and ``FAULTY``.
     """
     with fresh_database(servers) as urls:
         with MongoClient[dict[str, object]](urls.mongodb_url) as client:
-            generate(client.get_default_database(), scale=0.01, dirty=dirty)
+            database = client.get_default_database()
+            generate(database, scale=0.01, dirty=dirty)
+            for name, documents in FAULTY.items() if dirty else ():
+                database[name].insert_many(documents)
         with (
             open_source(urls.mongodb_url) as source,
             open_target(urls.postgres_url) as connection,

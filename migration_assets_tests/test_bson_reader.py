@@ -11,7 +11,7 @@ import bson
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
 from bson.codec_options import DatetimeConversion
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from migration_assets.identity import canonical
@@ -56,6 +56,7 @@ def text(value: bytes) -> bytes:
 
 
 @given(DOCUMENTS)
+@settings(deadline=None)
 @example({"binary": [Binary(b"old", 2), b"", Binary(b"x", 255)], "code": bson.Code("f", {"a": {}})})
 def test_a_document_is_read_as_pymongo_reads_it(given_document: dict[str, Any]) -> None:
     raw = bson.encode(given_document, codec_options=CODEC)
@@ -63,6 +64,7 @@ def test_a_document_is_read_as_pymongo_reads_it(given_document: dict[str, Any]) 
 
 
 @given(DOCUMENTS)
+@settings(deadline=None)
 def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
     raw = bson.encode(given_document, codec_options=CODEC)
     read = [(kind, name) for name, (kind, _) in read_document(raw)]
@@ -74,18 +76,21 @@ def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
 
 
 @given(st.lists(DOCUMENTS, max_size=3))
+@settings(deadline=None)
 def test_a_reply_is_split_into_its_documents(documents: list[dict[str, Any]]) -> None:
     raw = [bson.encode(each, codec_options=CODEC) for each in documents]
     assert bson_reader.split(b"".join(raw)) == raw
 
 
 @given(DECIMALS)
+@settings(deadline=None)
 @example(Decimal128.from_bid(b"\xff" * 13 + b"\xff\xff\x6f"))
 def test_decimals_are_written_as_their_specification_says(value: Decimal128) -> None:
     assert value_of(value) == (bson_reader.DECIMAL128, str(value))
 
 
 @given(VALUES)
+@settings(deadline=None)
 @example({"$ref": "c", "$id": 1})
 @example([Int64(1), 1, 1.0, -0.0, 1e22, 5e-324, "\u2028é\x00\x7f"])
 def test_canonical_extended_json_is_that_of_json_util(value: Any) -> None:
@@ -158,6 +163,7 @@ def _span(raw: bytes) -> None:
 
 @pytest.mark.parametrize("read", [_read, _span])
 @given(data=st.data())
+@settings(deadline=None)
 def test_damaged_bytes_are_unreadable_or_readable_and_nothing_else(
     read: Callable[[bytes], None], data: st.DataObject
 ) -> None:

@@ -247,7 +247,7 @@ DAMAGES = {
         "tasksComments",
         """DELETE FROM "tasksComments"
            WHERE id = (SELECT max(id::text)::uuid FROM "tasksComments")""",
-        frozenset({ROW_COUNT, VALUES}),
+        frozenset({ROW_COUNT, VALUES, REFERENCES}),
     ),
     "a reference is redirected": Damage(
         "tasksComments",

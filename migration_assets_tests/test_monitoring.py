@@ -873,7 +873,12 @@ def test_application_is_probed() -> None:
 
 
 def _run(instance: dg.DagsterInstance, url: str) -> dg.ExecuteInProcessResult:
-    defs = build_defs(target=TargetPostgres(url=url))
+    """Runs the job by itself: resolving all 39 tables each time takes longer than the run."""
+    defs = dg.Definitions(
+        assets=[monitoring.monitoring_assets()],
+        jobs=[dg.define_asset_job(monitoring.MONITOR, monitoring.selection())],
+        resources={"watched": WatchedPostgres(url=url)},
+    )
     return defs.resolve_job_def(monitoring.MONITOR).execute_in_process(
         instance=instance, raise_on_error=False, run_config=QUIET
     )
@@ -891,6 +896,8 @@ def test_monitoring_is_no_part_of_a_migration() -> None:
     assert len(layer.asset_graph.asset_check_keys) == len(KPIS) + len(RULES)
     # A migration holds the target against other runs; watching it must not.
     assert monitoring.monitoring_assets().required_resource_keys == {"watched", "io_manager"}
+    watched = build_defs(target=TargetPostgres(url="postgresql://host/name")).resources or {}
+    assert watched["watched"] == WatchedPostgres(url="postgresql://host/name")
 
 
 def test_job_checks_every_kpi_and_sensor_tells(

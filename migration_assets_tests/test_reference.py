@@ -525,6 +525,7 @@ def test_an_array_of_a_relation(
 
 
 @given(OBJECT_IDS | VALUES.filter(lambda value: not isinstance(value, list)))
+@settings(deadline=None)
 def test_identities_are_those_of_the_design(identifier: Any) -> None:
     identifier = bson.decode(bson.encode({"": identifier}, codec_options=CODEC), CODEC)[""]
     value = value_of(identifier)
@@ -642,7 +643,7 @@ def assert_agreement(table: sa.Table, documents: list[bytes]) -> None:
 
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_the_loader_and_the_judge_agree(
     rule: Rule, options: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -725,7 +726,7 @@ def equals_its_row(table: sa.Table, document: bytes, judgement: Judgement) -> bo
 
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
 @given(data=st.data())
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_a_plain_row_is_the_judged_one_where_nothing_happened(
     rule: Rule, options: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -769,6 +770,7 @@ DOCUMENT = bson.encode({"_id": OWN, "value": "text", "other": ["a"]})
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_damaged_bytes_are_not_plain_or_make_some_row(data: st.DataObject) -> None:
     damaged = bytearray(DOCUMENT)
     for _ in range(data.draw(st.integers(1, 3))):

@@ -31,7 +31,7 @@ from migration_assets.embedded import EmbeddedServers, Urls
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

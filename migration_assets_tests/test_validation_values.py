@@ -21,7 +21,6 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation import document_values
 from migration_assets.validation.differences import (
     DIFFERENCES,
     TOTALS,
@@ -32,6 +31,7 @@ from migration_assets.validation.differences import (
     totals_frame,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
+from migration_assets.validation.reading import type_counts
 from migration_assets.validation.values import check_values
 from migration_assets_tests.loaded_sample import Loaded, loaded_sample
 
@@ -423,14 +423,12 @@ def test_more_differences_than_are_shown_are_counted(loaded: Loaded) -> None:
 def test_the_servers_count_of_types_guards_the_reader(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = document_values.type_counts
-
     def counted(*arguments: Any) -> Mapping[tuple[str, str], int]:
-        found = dict(real(*arguments))
+        found = dict(type_counts(*arguments))
         found["title", "string"] -= 1
         return found
 
-    monkeypatch.setattr(document_values, "type_counts", counted)
+    monkeypatch.setattr("migration_assets.validation.document_values.type_counts", counted)
     found = checked(loaded, "Tasks")
     assert not found.is_sound
     assert [each["name"] for each in found.sample] == ["BSON type of title string"]
@@ -481,7 +479,7 @@ def test_what_the_driver_hides_is_seen(source: SourceDatabase, target: Connectio
     identifier = ObjectId()
     own = b"\x07_id\0" + identifier.binary
     twice = raw(own, b"\x02name\0\x02\0\0\0a\0", b"\x02name\0\x02\0\0\0b\0")
-    source["invoice_States"].insert_one(twice)  # type: ignore[arg-type]
+    source["invoice_States"].insert_one(twice)
     assert bson.decode(twice.raw)["name"] == "b"
     key = document_uuid("invoice_States", identifier)
     target.execute('INSERT INTO "invoice_States" VALUES (%s, %s)', [key, "b"])
@@ -494,6 +492,35 @@ def test_what_the_driver_hides_is_seen(source: SourceDatabase, target: Connectio
     assert {(str(identifier), What.MISSING_IN_SOURCE), (str(identifier), What.NOT_RECORDED)} <= {
         (each.get("source_id"), each.get("what")) for each in found.sample
     }
+
+
+def board(*arrays: bytes) -> RawBSONDocument:
+    own = (b"\x07_id\0" + ObjectId().binary, b"\x02title\0\x02\0\0\0a\0")
+    return raw(*own, *(b"\x04watchers\0" + each for each in arrays))
+
+
+ARRAY_OF_BYTES = b"\x0f\0\0\0\x02" + b"0\0\x02\0\0\0\xe9\0" + b"\0"
+ARRAY_OF_TEXT = ARRAY_OF_BYTES.replace(b"\xe9", b"e")
+
+
+def test_an_array_that_cannot_be_read_is_kept(source: SourceDatabase, target: Connection) -> None:
+    source["Boards"].insert_one(board(ARRAY_OF_BYTES))
+    source["Boards"].insert_one(board(ARRAY_OF_TEXT))
+    load_identities(source, target)
+    for name in ("Users", "Boards", "BoardWatchers"):
+        load_table(source, target, TABLES[name])
+        found = check_values(source, target, TABLES[name])
+        assert found.is_sound, found.sample
+    assert (found.counts["rejected"], found.counts["orphaned"]) == (1, 1)
+    target.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'BoardWatchers'")
+    assert not check_values(source, target, TABLES["BoardWatchers"]).is_sound
+
+
+def test_an_array_that_is_there_twice_is_seen(source: SourceDatabase, target: Connection) -> None:
+    source["Boards"].insert_one(board(ARRAY_OF_TEXT, ARRAY_OF_TEXT))
+    found = check_values(source, target, TABLES["BoardWatchers"])
+    assert found.sample[0]["what"] == What.NOT_RECORDED
+    assert found.counts["rejected"] == 1
 
 
 def test_batches_of_any_size_compare_the_same(

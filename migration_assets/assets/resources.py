@@ -45,7 +45,8 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             TargetError: Another run holds it, or the database cannot be used.
         """
-        with held_for_run(self.url or target_url(), context.run_id or "without id"):
+        run_id = context.run.run_id if context.run else "without id"
+        with held_for_run(self.url or target_url(), run_id):
             yield self
 
     def open(self) -> AbstractContextManager[Connection]:

@@ -111,7 +111,7 @@ def fill(
         for name, text in given.items()
         if text.strip()
     }
-    _require_order(values)
+    _require_order(template, values)
     values = {**_computed(values, now, zone), **values}
     problem, record = "", None
     if template.requires or any(
@@ -120,10 +120,11 @@ def fill(
         record, problem = _read(values, read_record)
         if record is not None:
             values = {**_recorded(record, values, now, zone), **values}
+    if WINDOW_START in values:
+        _require_verdict(template, record, problem)
     missing = [name for name in template.needs() if name not in values]
     if missing:
         raise _missing(template, missing, problem)
-    _require_verdict(template, record, problem)
     said = {
         name: fields.shown_moment(value) if isinstance(value, dt.datetime) else value
         for name, value in values.items()
@@ -189,12 +190,14 @@ def _bar(percent: str) -> str:
     return "#" * filled + "-" * (BAR - filled)
 
 
-def _require_order(values: Mapping[str, Value]) -> None:
+def _require_order(template: Template, values: Mapping[str, Value]) -> None:
     for first, second in (
         ("window_start", "window_end"),
         ("window_end", "revised_end"),
         ("window_start", "restored_at"),
     ):
+        if second not in template.placeholders():
+            continue
         early, late = values.get(first), values.get(second)
         if isinstance(early, dt.datetime) and isinstance(late, dt.datetime) and late <= early:
             raise MigrationError(

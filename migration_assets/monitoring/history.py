@@ -24,7 +24,11 @@ _TABLE = sql.Identifier(SCHEMA, bookkeeping.monitoring_samples.name)
 
 
 def is_kept(connection: Connection) -> bool:
-    """Returns whether the target keeps a history: it has the table, and this role may use it."""
+    """Returns whether the target keeps a history: it has the table, and this role may write to it here."""
+    if connection.execute("SELECT /* migration-assets */ pg_is_in_recovery()").fetchone() == (
+        True,
+    ):
+        return False
     return may(connection, bookkeeping.monitoring_samples, "SELECT", "INSERT", "UPDATE")
 
 
@@ -65,7 +69,8 @@ def record(connection: Connection, sample: Sample, results: Sequence[Result]) ->
         connection.execute(
             sql.SQL(
                 "INSERT /* migration-assets */ INTO {} "
-                "(taken_at, database_bytes, status, kpis, counters, statements) VALUES (%s, %s, %s, %s, %s, %s)"
+                "(taken_at, database_bytes, status, kpis, counters, statements) "
+                "VALUES (%s, %s, %s, %s, %s, %s)"
             ).format(_TABLE),
             [
                 sample.taken_at,

@@ -100,7 +100,7 @@ def take_sample(
         **_numbers(answers),
         **host.counters(connection),
     }
-    standbys = dict(_standbys(_answer(answers, "replication")))
+    standbys = _standbys(_answer(answers, "replication"))
     return Sample(taken_at, size, numbers, standbys, statements, probes, problems), answers
 
 
@@ -141,11 +141,14 @@ def _is_active(row: Mapping[str, Any]) -> bool:
     return row["state"] == "active" and row["seconds"] is not None
 
 
-def _standbys(answer: Answer) -> Iterator[tuple[str, float]]:
-    """Yields the standbys that stream; a base backup is none."""
+def _standbys(answer: Answer) -> dict[str, float]:
+    """Returns the standbys that stream; a base backup is none. Of those with one name the slowest counts."""
+    found: dict[str, float] = {}
     for row in rows(answer):
         if row["state"] == "streaming" and row["behind_seconds"] is not None:
-            yield row["standby"], float(row["behind_seconds"])
+            behind = float(row["behind_seconds"])
+            found[row["standby"]] = max(behind, found.get(row["standby"], 0.0))
+    return found
 
 
 def _statements(

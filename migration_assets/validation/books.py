@@ -26,12 +26,10 @@ UNMAPPED = "unmapped"
 _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
 
-_ISSUES: Final = (
+_ENTRIES: Final = (
     "SELECT source_id, field, kind, element, original FROM {issues} "
-    "WHERE target_table = {table} AND {chosen}"
-)
-_WHOLE_DOCUMENTS: Final = (
-    " UNION ALL SELECT source_id, field, 'rejected', NULL, document FROM {rejected} "
+    "WHERE target_table = {table} AND {chosen} AND {of_field} "
+    "UNION ALL SELECT source_id, field, 'rejected', NULL, document FROM {rejected} "
     "WHERE target_table = {table} AND {chosen} "
     "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields FROM {unmapped} "
     "WHERE target_table = {table} AND {chosen}"
@@ -66,8 +64,7 @@ class Books:
     Attributes:
         connection: A connection within a transaction.
         table: Name of the target table.
-        array: Collection and field of an array of a relation, of which only issues are read; None for
-            all lines of the table.
+        array: Collection and field of an array of a relation; None for all lines of the table.
         others: Lines under an `_id` that is no ObjectId and that nobody took yet.
     """
 
@@ -115,18 +112,18 @@ class Books:
         return bool(self._ahead)
 
     def _query(self, chosen: sql.Composed) -> sql.Composed:
-        query = sql.SQL(_ISSUES)
-        if self.array is None:
-            query = sql.SQL(_ISSUES + _WHOLE_DOCUMENTS)
-        else:
+        of_field = sql.SQL("TRUE").format()
+        if self.array is not None:
             collection, name = map(sql.Literal, self.array)
-            chosen += sql.SQL(" AND collection = {} AND field = {}").format(collection, name)
-        return query.format(
+            chosen += sql.SQL(" AND collection = {}").format(collection)
+            of_field = sql.SQL("field = {}").format(name)
+        return sql.SQL(_ENTRIES).format(
             issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
             rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
             unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
             table=sql.Literal(self.table),
             chosen=chosen,
+            of_field=of_field,
         )
 
 

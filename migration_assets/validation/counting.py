@@ -155,18 +155,26 @@ class Recorded:
         dropped: Altered elements that are no text, and so were dropped, by (collection, field).
         conversions: Lossless ones by (collection, field, kind).
         documents: How many documents were rejected.
-        rejected: The measure of each field in them.
+        rejected: The measure of each (collection, field) in them.
     """
 
     issues: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
     conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     documents: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-def read_recorded(connection: Connection, table: str, measured: Mapping[str, Measure]) -> Recorded:
-    """Reads what the bookkeeping says of a table; call it within a transaction."""
+def read_recorded(
+    connection: Connection, table: str, measured: Mapping[tuple[str, str], Measure]
+) -> Recorded:
+    """Reads what the bookkeeping says of a table; call it within a transaction.
+
+    Args:
+        connection: A connection to the target.
+        table: The table.
+        measured: What is counted of each (collection, field) in rejected documents.
+    """
     found = Recorded()
     for collection, name, kind, is_dropped, count in connection.execute(
         sql.SQL(
@@ -186,25 +194,26 @@ def read_recorded(connection: Connection, table: str, measured: Mapping[str, Mea
         found.issues[collection, name, kind] += count
         if is_dropped and kind == ALTERED:
             found.dropped[collection, name] += count
-    for document in _rejected(connection, table):
+    for collection, document in _rejected(connection, table):
         found.documents += 1
-        for name, measure in measured.items():
-            found.rejected[name] += _measured(document.get(name), measure)
+        for (of, name), measure in measured.items():
+            if of == collection:
+                found.rejected[of, name] += _measured(document.get(name), measure)
     return found
 
 
-def _rejected(connection: Connection, table: str) -> Iterator[Mapping[str, Any]]:
-    """Yields the rejected documents as canonical Extended JSON, one that cannot be read from its bytes."""
-    query = sql.SQL("SELECT document FROM {} WHERE target_table = {}").format(
+def _rejected(connection: Connection, table: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields (collection, document) of what was rejected, as canonical Extended JSON."""
+    query = sql.SQL("SELECT collection, document FROM {} WHERE target_table = {}").format(
         _book(bookkeeping.rejected_documents), sql.Literal(table)
     )
     with ServerCursor(connection, "rejected") as cursor:
         cursor.itersize = _FETCHED
-        for (text,) in cursor.execute(query):
+        for collection, text in cursor.execute(query):
             document: dict[str, Any] = json.loads(text)
             if "_id" not in document and "$binary" in document:
                 document = _from_bytes(base64.b64decode(document["$binary"]["base64"]))
-            yield document
+            yield collection, document
 
 
 def _from_bytes(document: bytes) -> dict[str, Any]:

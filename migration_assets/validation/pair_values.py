@@ -21,6 +21,7 @@ from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import UUID_SIZE
 from migration_assets.validation.books import (
+    REJECTED,
     Books,
     Entries,
     recorded_conversions,
@@ -29,12 +30,16 @@ from migration_assets.validation.books import (
 )
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
+from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.plain_rows import object_ids_of
 from migration_assets.validation.reading import batches, ids_for
 from migration_assets.validation.reference import (
     ASYMMETRIC,
+    ArrayJudgement,
     Ids,
+    Line,
     identifier_of,
+    is_null,
     judge_array,
     object_id_of,
     object_id_uuid,
@@ -164,17 +169,9 @@ class _Array:
         identifier = identifier_of(document)
         source_id = source_id_of(identifier)
         key = uuid_of(self._holder.collection, identifier)
-        value = dict(bson.read_document(document, errors="replace")).get(self._array)
-        judged = judge_array(
-            value,
-            self._array,
-            self._other.collection,
-            self._others,
-            is_loaded=key in self._holders,
-        )
+        judged = self._judgement(document, is_loaded=key in self._holders)
         mine = entries.pop(source_id, None) or self._books.others.pop(source_id, [])
         missing, unfounded = unmatched(judged.lines, mine)
-        self._result.documents += value is not None
         self._result.differences.add_missing(missing, source_id, str(uuid.UUID(bytes=key)))
         self._result.differences.add_unfounded(unfounded)
         self._result.lines.update(line.kind for line in judged.lines)
@@ -182,6 +179,20 @@ class _Array:
             (self._holder.collection, self._array, kind) for kind in judged.conversions
         )
         return [key + each if self._is_left else each + key for each in judged.ids]
+
+    def _judgement(self, document: bytes, *, is_loaded: bool) -> ArrayJudgement:
+        """Returns what must have become of an array; one that cannot be read is kept as its bytes."""
+        try:
+            fields = bson.read_document(document)
+            if bson.has_repeated_name(fields):
+                raise bson.UnreadableError("a field occurs twice")
+        except bson.UnreadableError:
+            whole = canonical((bson.BINARY, (0, document)))
+            return ArrayJudgement(lines=(Line(None, REJECTED, None, whole),))
+        value = dict(fields).get(self._array)
+        self._result.documents += not is_null(value)
+        other = self._other.collection
+        return judge_array(value, self._array, other, self._others, is_loaded=is_loaded)
 
 
 def _actual(connection: Connection, table: sa.Table, relation: Junction) -> pl.DataFrame:

@@ -9,6 +9,7 @@ what the target has, and what is on record as explaining the rest.
                              + values in rejected documents
     elements of a column   = elements in it + dropped elements + elements in rejected documents
     elements of a relation = pairs of that side + repeats + orphaned + altered elements
+                             + elements of arrays that cannot be read
     rows of a relation     = distinct pairs
 
 Each is exact, for clean and for dirty data alike, since every loss is on record one by one. In a reference
@@ -113,9 +114,8 @@ def check_row_count(
     """
     phases = Phases()
     is_junction = junction_of(table) is not None
-    measured = {} if is_junction else measures(table)
     with one_snapshot(connection), phases.phase("target"):
-        recorded = read_recorded(connection, table.name, measured)
+        recorded = read_recorded(connection, table.name, _measured(table))
         target = count_target(connection, table)
     with phases.phase("source"):
         identities = _of_pairs if is_junction else _of_documents
@@ -146,6 +146,14 @@ def check_row_count(
     )
 
 
+def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:
+    """Returns what is counted of each (collection, field) that a table comes from."""
+    relation = junction_of(table)
+    if relation is None:
+        return {(table.name, name): measure for name, measure in measures(table).items()}
+    return {(holder.collection, array): Measure.ELEMENTS for holder, array, _ in relation.arrays()}
+
+
 def _summary(lines: list[Identity], wrong: list[dict[str, Any]], rejected: int) -> str:
     if wrong:
         names = ", ".join(str(line.get("name")) for line in wrong[:3])
@@ -171,7 +179,7 @@ def _of_documents(
             f"{'elements' if is_array else 'values'} of {of.field}",
             source.fields[of.field],
             target.columns.get(column),
-            recorded.rejected[of.field] + _explained(table.name, of, recorded),
+            recorded.rejected[table.name, of.field] + _explained(table.name, of, recorded),
         )
 
 
@@ -209,6 +217,7 @@ def _of_pairs(
         unknown = recorded.conversions[*other, ASYMMETRIC] if other != key else 0
         repeated = recorded.conversions[*key, REPEATED]
         lost = recorded.issues[*key, ORPHANED] + recorded.issues[*key, ALTERED]
+        lost += recorded.rejected[key]
         yield Identity(
             f"elements of {collection}.{array}",
             source.fields[array],

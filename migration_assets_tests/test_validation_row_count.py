@@ -1,0 +1,270 @@
+"""Layer 1 on real servers: the books balance for clean and dirty data, and only while nobody touches them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import bson
+import polars as pl
+import pytest
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+
+from migration_assets.embedded import Urls
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.tables import load_table
+from migration_assets.model import TABLES
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
+from migration_assets.validation.differences import failing
+from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets.validation.row_count import BOOKS, check_row_count
+from migration_assets_tests.loaded_sample import Loaded, loaded_sample
+
+
+@pytest.fixture(scope="module")
+def sample(servers: Urls) -> Iterator[Loaded]:
+    """A sample in which every kind of fault occurs."""
+    with loaded_sample(servers, dirty=0.0001) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def loaded(sample: Loaded) -> Iterator[Loaded]:
+    """A sample whose target may be damaged: what is done to it is undone."""
+    with sample.connection.transaction(force_rollback=True):
+        yield sample
+
+
+def checked(loaded: Loaded, table: str) -> Evidence:
+    return check_row_count(loaded.source, loaded.connection, TABLES[table])
+
+
+def failing_lines(found: Evidence) -> dict[str, int]:
+    """Returns by how much each line that fails is out of balance, by name."""
+    assert (found.passed, found.is_sound, found.severity) == (False, False, Severity.ERROR)
+    assert found.failures == found.counts["identities_that_fail"] == len(found.sample)
+    assert "Materialize" in found.next_step
+    return {
+        line["name"]: line["target"] + line["explained"] - line["source"] for line in found.sample
+    }
+
+
+def test_the_books_of_every_table_of_a_faulty_source_balance(sample: Loaded) -> None:
+    rejected = 0
+    for table in TABLES.values():
+        found = check_row_count(sample.source, sample.connection, table)
+        assert (found.passed, found.sample) == (True, []), (table.name, found.summary)
+        assert (found.layer, found.next_step) == (Layer.ROW_COUNT, "")
+        rejected += found.counts["rejected"]
+    (expected,) = sample.connection.execute(
+        "SELECT count(*) FROM migration.rejected_documents"
+    ).fetchone() or (0,)
+    assert rejected == expected > 100
+
+
+def test_evidence_names_what_was_counted(sample: Loaded) -> None:
+    found = checked(sample, "Tasks")
+    documents = sample.source["Tasks"].count_documents({})
+    assert found.counts["documents"] == documents == found.counts["rows"] + found.counts["rejected"]
+    assert f"{documents} documents" in found.summary
+    assert f"{found.counts['rejected']} of them rejected" in found.summary
+
+
+FIRST = '(SELECT id FROM "{0}" WHERE {1} ORDER BY id LIMIT 1)'
+
+
+def first(table: str, action: str, condition: str = "TRUE") -> str:
+    return f"{action.format(table)} WHERE id = {FIRST.format(table, condition)}"
+
+
+def line_of(book: str, action: str, condition: str) -> str:
+    chosen = f"(SELECT ctid FROM migration.{book} WHERE {condition} LIMIT 1)"
+    return f"{action.format(f'migration.{book}')} WHERE ctid = {chosen}"
+
+
+OF_TASKS = "target_table = 'Tasks'"
+OF_PAIRS = "target_table = 'DocumentsToCrmAccountsTasks'"
+
+DAMAGES: list[tuple[str, str, dict[str, int]]] = [
+    (
+        "Tasks",
+        first("Tasks", 'UPDATE "{}" SET content = NULL', "content IS NOT NULL"),
+        {"values of content": -1},
+    ),
+    (
+        "Tasks",
+        first("Tasks", "UPDATE \"{}\" SET content = ''", "content IS NULL"),
+        {"values of content": 1},
+    ),
+    (
+        "Tasks",
+        first("Tasks", "UPDATE \"{}\" SET tags = 'null'", "tags IS NULL"),
+        {"values of tags": 1},
+    ),
+    (
+        "crm_Contacts",
+        first("crm_Contacts", 'UPDATE "{}" SET tags = tags[2:]', "tags <> '{{}}'"),
+        {"elements of tags": -1},
+    ),
+    (
+        "Boards",
+        first("Boards", 'UPDATE "{}" SET "sharedWith" = "sharedWith" || id', "TRUE"),
+        {"elements of sharedWith": 1},
+    ),
+    (
+        "crm_Industry_Type",
+        first("crm_Industry_Type", 'DELETE FROM "{}"'),
+        {"documents": -1, "values of __v": -1, "values of name": -1},
+    ),
+    (
+        "crm_Industry_Type",
+        "INSERT INTO \"crm_Industry_Type\" VALUES (gen_random_uuid(), 0, 'x')",
+        {"documents": 1, "values of __v": 1, "values of name": 1},
+    ),
+    (
+        "Documents_Types",
+        line_of("uuid_map", "DELETE FROM {}", "collection = 'Documents_Types'"),
+        {"identities in the UUID map": -1},
+    ),
+    (
+        "Tasks",
+        line_of("issues", "DELETE FROM {}", f"{OF_TASKS} AND kind = 'nulled' AND field = 'likes'"),
+        {"values of likes": -1},
+    ),
+    (
+        "Tasks",
+        line_of("issues", "UPDATE {} SET field = 'content'", f"{OF_TASKS} AND field = 'likes'"),
+        {"values of likes": -1, "values of content": 1},
+    ),
+    (
+        "gpt_models",
+        "UPDATE migration.conversions SET count = count + 2 "
+        "WHERE target_table = 'gpt_models' AND kind = 'defaulted'",
+        {"values of __v": -2},
+    ),
+    (
+        "DocumentsToCrmAccountsTasks",
+        'DELETE FROM "DocumentsToCrmAccountsTasks" WHERE ctid = '
+        '(SELECT ctid FROM "DocumentsToCrmAccountsTasks" LIMIT 1)',
+        {"elements of Documents.crm_accounts_tasksIDs": -1},
+    ),
+    (
+        "DocumentsToCrmAccountsTasks",
+        line_of("issues", "DELETE FROM {}", f"{OF_PAIRS} AND kind = 'altered'"),
+        {"elements of Documents.crm_accounts_tasksIDs": -1},
+    ),
+    (
+        "DocumentsToCrmAccountsTasks",
+        line_of("issues", "DELETE FROM {}", f"{OF_PAIRS} AND kind = 'orphaned'"),
+        {"elements of Documents.crm_accounts_tasksIDs": -1},
+    ),
+    (
+        "AccountWatchers",
+        'DELETE FROM "AccountWatchers" WHERE ctid = (SELECT ctid FROM "AccountWatchers" LIMIT 1)',
+        {"elements of crm_Accounts.watchers": -1, "elements of Users.watching_accountsIDs": -1},
+    ),
+]
+
+
+@pytest.mark.parametrize(("table", "statement", "expected"), DAMAGES)
+def test_a_damage_unbalances_its_lines(
+    loaded: Loaded, table: str, statement: str, expected: dict[str, int]
+) -> None:
+    assert loaded.connection.execute(statement.encode()).rowcount == 1
+    assert failing_lines(checked(loaded, table)) == expected
+
+
+def test_a_rejected_document_that_is_gone_unbalances_all_its_values(loaded: Loaded) -> None:
+    statement = line_of("rejected_documents", "DELETE FROM {}", "target_table = 'gpt_models'")
+    loaded.connection.execute(statement.encode())
+    lines = failing_lines(checked(loaded, "gpt_models"))
+    assert lines["documents"] == -1
+    assert set(lines.values()) == {-1}
+
+
+def test_a_doubled_pair_is_found(loaded: Loaded) -> None:
+    loaded.connection.execute('ALTER TABLE "BoardWatchers" DROP CONSTRAINT "BoardWatchers_pkey"')
+    loaded.connection.execute('INSERT INTO "BoardWatchers" SELECT * FROM "BoardWatchers" LIMIT 1')
+    assert "different pairs" in failing_lines(checked(loaded, "BoardWatchers"))
+
+
+def test_a_value_that_only_differs_is_not_for_counts(loaded: Loaded) -> None:
+    loaded.connection.execute('UPDATE "Tasks" SET title = title || %s', ["x"])
+    assert checked(loaded, "Tasks").passed
+
+
+def test_a_row_that_waits_for_its_deletion_is_none(loaded: Loaded) -> None:
+    loaded.connection.execute(
+        'WITH new AS (INSERT INTO "crm_Industry_Type" VALUES (gen_random_uuid(), 0, %s) RETURNING id) '
+        "INSERT INTO migration.pending_deletes SELECT 'crm_Industry_Type', id FROM new",
+        ["x"],
+    )
+    assert checked(loaded, "crm_Industry_Type").passed
+
+
+def test_a_collection_that_is_missing_is_an_empty_table(
+    source: SourceDatabase, target: Connection
+) -> None:
+    for table in TABLES.values():
+        found = check_row_count(source, target, table)
+        assert (found.passed, found.counts["documents"], found.counts["rows"]) == (True, 0, 0)
+
+
+def test_what_changed_in_the_source_since_unbalances(
+    source: SourceDatabase, target: Connection
+) -> None:
+    table = TABLES["systemServices"]
+    services = source[table.name]
+    services.insert_many([{"_id": number, "name": "a", "__v": 0} for number in range(3)])
+    load_identities(source, target)
+    load_table(source, target, table)
+    assert check_row_count(source, target, table).passed
+    services.delete_one({"_id": 0})
+    services.update_one({"_id": 1}, {"$set": {"serviceUrl": "b"}})
+    assert failing_lines(check_row_count(source, target, table)) == {
+        "documents": 1,
+        "identities in the UUID map": 1,
+        "values of __v": 1,
+        "values of name": 1,
+        "values of serviceUrl": -1,
+    }
+
+
+def test_documents_that_cannot_be_read_are_counted_as_the_server_counts_them(
+    source: SourceDatabase, target: Connection
+) -> None:
+    whole = bson.encode(
+        {"_id": ObjectId(), "last_name": "caf\u00e9", "tags": ["a", "b"], "email": None, "vat": 1}
+    )
+    contacts = source["crm_Contacts"]
+    contacts.insert_one(RawBSONDocument(whole.replace(b"\xc3\xa9", b"\xe9\xe9")))
+    contacts.insert_one({"last_name": "x", "tags": "lone"})
+    load_identities(source, target)
+    load_table(source, target, TABLES["crm_Contacts"])
+    found = check_row_count(source, target, TABLES["crm_Contacts"])
+    assert (found.passed, found.counts["rejected"], found.sample) == (True, 1, [])
+
+
+def test_arrays_that_cannot_be_read_are_counted(source: SourceDatabase, target: Connection) -> None:
+    whole = bson.encode({"_id": ObjectId(), "watchers": ["caf\u00e9", None], "title": "x"})
+    source["Boards"].insert_one(RawBSONDocument(whole.replace(b"\xc3\xa9", b"\xe9\xe9")))
+    load_identities(source, target)
+    for name in ("Users", "Boards", "BoardWatchers"):
+        load_table(source, target, TABLES[name])
+        found = check_row_count(source, target, TABLES[name])
+        assert found.passed, found.sample
+    target.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'BoardWatchers'")
+    lines = failing_lines(check_row_count(source, target, TABLES["BoardWatchers"]))
+    assert lines == {"elements of Boards.watchers": -2}
+
+
+def test_the_schema_of_the_books_finds_an_imbalance_and_a_missing_side() -> None:
+    frame = pl.DataFrame(
+        [("a", 3, 2, 1), ("b", 3, 3, 1), ("c", None, 0, 0), ("d", 0, None, 0), ("e", 0, 0, None)],
+        schema={"name": pl.String, "source": pl.Int64, "target": pl.Int64, "explained": pl.Int64},
+        orient="row",
+    )
+    assert [line["name"] for line in failing(BOOKS, frame)] == ["b", "c", "d", "e"]
+    assert failing(BOOKS, frame.head(1)) == []
+    assert failing(BOOKS, frame.drop("explained"))
