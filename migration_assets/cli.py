@@ -51,6 +51,10 @@ def _errors() -> Iterator[None]:
         yield
     except typer.Exit:
         raise
+    except KeyboardInterrupt:
+        said = "interrupted; run it again, each table goes on after its last committed batch"
+        Console(stderr=True, highlight=False).print(f"[red]error:[/] {said}", soft_wrap=True)
+        raise typer.Exit(2) from None
     except MigrationError as error:
         _fail(str(error))
     except Exception as error:  # its text may hold values of documents, so it is not shown

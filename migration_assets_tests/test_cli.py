@@ -432,8 +432,10 @@ def test_ui_outside_of_the_project_is_one_line(migrated: Migrated) -> None:
 def test_sql_writes_the_ddl(tmp_path: Path) -> None:
     said = call("sql", str(tmp_path / "made"))
     assert said.code == 0
-    assert {path.name: path.read_text() for path in (tmp_path / "made").iterdir()} == files()
-    assert [Path(line).name for line in said.out.splitlines()] == sorted(files())
+    made = {path.name: path.read_text() for path in (tmp_path / "made").glob("*.sql")}
+    assert made == files()
+    printed = {Path(line).name for line in said.out.splitlines()}
+    assert printed >= files().keys()
 
 
 def test_version() -> None:
