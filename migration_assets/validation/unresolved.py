@@ -124,6 +124,8 @@ class Findings:
             )
             for each in found
         ]
+        if not lines:
+            return
         frame = pl.DataFrame(lines, schema=_DTYPES, orient="row")
         rows = failure_cases(UNRESOLVED, frame)["index"].drop_nulls().unique().sort()
         failed = frame[rows]
