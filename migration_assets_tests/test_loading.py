@@ -1205,6 +1205,7 @@ def test_a_killed_load_goes_on_after_its_last_batch(
     assert "resuming after batch 2" in said[0]
     assert result.tally == expected.tally
     assert result.fingerprints == expected.fingerprints
+    assert expected.seconds_before == 0 < result.seconds_before < result.seconds
     # The unique value of the first batch is still taken.
     assert everything(bare) == whole
 

@@ -63,9 +63,12 @@ def filled_url(source_url: str) -> str:
     return source_url
 
 
-def page(source: str, target: str, **options: float) -> Page:
-    options = {"observed_seconds": 0.0, **options}
-    return examine(partial(open_source, source), partial(open_target, target), **options)
+def page(source: str, target: str, *, observed_seconds: float = 0.0) -> Page:
+    return examine(
+        partial(open_source, source),
+        partial(open_target, target),
+        observed_seconds=observed_seconds,
+    )
 
 
 def levels(found: Page | list[Finding], area: Area) -> dict[str, Level]:
@@ -244,6 +247,9 @@ def test_replica_set_can_be_read_at_one_point_in_time(
     found = only(on_source.freeze(possible))
     assert found.level is Level.OK
     assert "kept for 77 s" in found.what
+    wanted = only(on_source.freeze(possible, is_wanted=True))
+    assert wanted.level is Level.OK
+    assert wanted.what.startswith("every collection will be read as of one moment")
 
 
 def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -> None:
@@ -251,6 +257,8 @@ def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -
     found = only(on_source.freeze(None))
     assert found.level is Level.WARNING
     assert "writes must be frozen" in found.what
+    wanted = only(on_source.freeze(None, is_wanted=True))
+    assert wanted.level is Level.ERROR
 
 
 # --- The target ---------------------------------------------------------------------------------

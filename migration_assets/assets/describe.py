@@ -70,6 +70,10 @@ def load_metadata(result: LoadResult) -> Metadata:
         "seconds": round(result.seconds, 3),
         "documents per second": round(result.rate),
     }
+    if result.seconds_before:
+        counts["seconds before the interruption"] = round(result.seconds_before, 3)
+    if result.moment is not None:
+        counts["source as of"] = result.moment
     # Dagster takes strings as names, but no enums that are strings.
     kinds = {**result.lossless, **result.lossy}
     counts |= {str(kind): count for kind, count in kinds.items() if count}

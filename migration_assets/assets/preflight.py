@@ -21,7 +21,7 @@ def preflight(
     context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
 ) -> dg.MaterializeResult[None]:
     """Makes the page; fails where the migration would."""
-    page = examine(source.open, target.open)
+    page = examine(source.open, target.open, at_one_moment=source.reads_snapshot)
     metadata = page_metadata(page)
     if page.errors:
         context.log_event(dg.AssetObservation(PREFLIGHT, metadata=metadata))

@@ -4,9 +4,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import dagster as dg
-from pydantic import Field
+from bson.timestamp import Timestamp
+from pydantic import Field, PrivateAttr
 
 from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.snapshots import (
+    SNAPSHOT_VARIABLE,
+    at_moment,
+    current_moment,
+    snapshot_wanted,
+)
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.lock import held_for_run
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, source_url, target_url
@@ -20,9 +27,42 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
         description=f"MongoDB URL with the name of the database; empty: {SOURCE_VARIABLE}, else the "
         "embedded server.",
     )
+    snapshot: bool = Field(
+        default=False,
+        description="Read every collection as of one moment, the same for all steps of the run; takes a "
+        f"replica set. {SNAPSHOT_VARIABLE}=on does the same for every run.",
+    )
+    _moment: Timestamp | None = PrivateAttr(default=None)
+
+    @property
+    def reads_snapshot(self) -> bool:
+        """Whether a run reads every collection as of one moment.
+
+        Raises:
+            MigrationError: ``MIGRATION_SNAPSHOT`` is neither on nor off.
+        """
+        return self.snapshot or snapshot_wanted()
+
+    @contextmanager
+    def open_for_run(self) -> Iterator[SourceDatabase]:
+        """Opens the database as the run reads it: as of its moment where asked for, else the present.
+
+        The moment is that of the first step. All steps share it, since they share a process and with it
+        this resource; a run that starts later has another one.
+
+        Raises:
+            SourceError: It cannot be used; the message says why and what to do.
+        """
+        with self.open() as database:
+            if not self.reads_snapshot:
+                yield database
+                return
+            if self._moment is None:
+                self._moment = current_moment(database)
+            yield at_moment(database, self._moment)
 
     def open(self) -> AbstractContextManager[SourceDatabase]:
-        """Opens the database.
+        """Opens the database as it is at present.
 
         Raises:
             SourceError: It cannot be used; the message says why and what to do.

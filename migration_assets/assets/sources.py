@@ -19,7 +19,7 @@ def source_assets() -> dg.AssetsDefinition:
         can_subset=True,
     )
     def observe(context: dg.AssetExecutionContext, source: SourceMongo) -> Iterator[object]:
-        with source.open() as database:
+        with source.open_for_run() as database:
             for collection in ENTITIES:
                 key = source_key(collection)
                 if key not in context.selected_asset_keys:

@@ -54,11 +54,11 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         say = context.log.info
 
         def loaded() -> LoadResult:
-            with source.open() as database, target.open() as connection:
+            with source.open_for_run() as database, target.open() as connection:
                 return load_table(database, connection, table, say=say)
 
         def checked(layer: Layer) -> Evidence:
-            with source.open() as database, target.open() as connection:
+            with source.open_for_run() as database, target.open() as connection:
                 return run_check(database, connection, table, layer)
 
         if key in context.selected_asset_keys:

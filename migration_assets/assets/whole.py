@@ -57,7 +57,7 @@ def uuid_map(
     say = context.log.info
 
     def loaded() -> LoadResult:
-        with source.open() as database, target.open() as connection:
+        with source.open_for_run() as database, target.open() as connection:
             return load_identities(database, connection, say=say)
 
     result = with_retries(loaded, say=say)

@@ -14,6 +14,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.preflight.findings import Finding, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.source.connection import open_source
+from migration_assets.source.snapshots import snapshot_wanted
 from migration_assets.target.connection import open_target
 from migration_assets.urls import source_url, target_url
 
@@ -69,4 +70,8 @@ def page_table(findings: Sequence[Finding]) -> Table:
 
 
 def _page() -> Page:
-    return examine(partial(open_source, source_url()), partial(open_target, target_url()))
+    return examine(
+        partial(open_source, source_url()),
+        partial(open_target, target_url()),
+        at_one_moment=snapshot_wanted(),
+    )

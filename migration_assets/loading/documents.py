@@ -14,6 +14,7 @@ from migration_assets.loading.staging import Staging
 from migration_assets.model import unique_columns
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
+from migration_assets.source.snapshots import moment_read
 from migration_assets.target.connection import Connection
 
 
@@ -55,5 +56,6 @@ def load_documents(
         table,
         parts,
         fingerprints=lambda digest: {table.name: digest},
+        moment=moment_read(source),
         say=say,
     )

@@ -25,6 +25,7 @@ from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
+from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 
@@ -63,7 +64,9 @@ def load_identities(
             for batch in raw_batches(source[name]):
                 yield Part(name, batch.data, partial(_unknown, name))
 
-    return load(connection, uuid_map, parts, fingerprints=lambda _: {}, say=say)
+    return load(
+        connection, uuid_map, parts, fingerprints=lambda _: {}, moment=moment_read(source), say=say
+    )
 
 
 def _known(collection: str, data: bytes) -> Converted:

@@ -23,6 +23,9 @@ from migration_assets.model.versions import model_version
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
+SECONDS = "seconds"
+"""What was spent on a batch, beside its counts in the ledger."""
+
 _LOCK = 0x6D696772  # "migr": the first half of our advisory locks
 
 
@@ -89,9 +92,11 @@ class LoadResult:
         tally: What was counted, the batches before an interruption included.
         version: The load that last changed a row: equal versions, equal rows.
         fingerprints: Fingerprint of what was read, by collection.
-        seconds: Seconds from start, or resumption, to end.
+        seconds: Seconds from start to end, without the time between an interruption and the resumption.
+        seconds_before: Those of them that were spent on batches committed before an interruption.
         stages: Seconds that each stage was busy; stages overlap.
         size: Bytes read from the source.
+        moment: The moment that the source was read at, in words; None where it was the present.
     """
 
     table: str
@@ -101,8 +106,10 @@ class LoadResult:
     version: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    seconds_before: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
     size: int = 0
+    moment: str | None = None
 
     @property
     def documents(self) -> int:
@@ -145,8 +152,10 @@ class LoadResult:
             **self.tally.as_json(),
             "merged": asdict(self.merged),
             "seconds": self.seconds,
+            "seconds_before": self.seconds_before,
             "stages": dict(self.stages),
             "size": self.size,
+            "moment": self.moment,
         }
 
 
@@ -159,12 +168,14 @@ class Open:
         batches: How many batches are committed already.
         digest: Digest of all that was read up to the last of them.
         tally: What they counted.
+        seconds: Seconds that were spent on them.
     """
 
     load_id: uuid.UUID
     batches: int = 0
     digest: str = ""
     tally: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
 
 
 @contextmanager
@@ -229,7 +240,8 @@ def reopen(connection: Connection, table: sa.Table, say: Callable[[str], None]) 
     tally = Tally()
     for each in tallies:
         tally.add(Tally.from_json(each))
-    return Open(load_id, count, digest, tally)
+    seconds = sum(each.get(SECONDS, 0.0) for each in tallies)
+    return Open(load_id, count, digest, tally, seconds)
 
 
 def begin(connection: Connection, table: sa.Table) -> Open:

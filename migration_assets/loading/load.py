@@ -61,6 +61,7 @@ def load(
     *,
     fingerprints: Callable[[str], Mapping[str, str]],
     complete: Callable[[Staging], int] | None = None,
+    moment: str | None = None,
     say: Callable[[str], None] = silent,
 ) -> LoadResult:
     """Brings a table to what the parts of its source hold.
@@ -72,6 +73,7 @@ def load(
             a second load, and may read from staging what a load that was cut off has put there.
         fingerprints: Returns the fingerprints of the collections, given the digest of all that was read.
         complete: Completes what is staged just before it is merged; returns the asymmetric pairs.
+        moment: The moment that the source is read at, in words; None where it is the present.
         say: Is told what an operator wants to know, such as that a load is resumed.
 
     Raises:
@@ -81,11 +83,11 @@ def load(
         opened = ledger.reopen(connection, table, say)
         if opened is not None:
             try:
-                return _Load(connection, table, parts, fingerprints, complete, opened).run()
+                return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
             except SourceChangedError:
                 say(f"{table.name}: not resumed, the source has changed since; starting again")
         opened = ledger.begin(connection, table)
-        return _Load(connection, table, parts, fingerprints, complete, opened).run()
+        return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class _Load:
     parts: Callable[[Staging], Iterable[Part]]
     fingerprints: Callable[[str], Mapping[str, str]]
     complete: Callable[[Staging], int] | None
+    moment: str | None
     opened: Open
     tally: Tally = field(default_factory=Tally)
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -102,6 +105,7 @@ class _Load:
 
     def run(self) -> LoadResult:
         started = time.perf_counter()
+        before = self.opened.seconds
         staging = Staging(self.connection, self.table, self.opened.load_id)
         if not self.opened.batches:
             staging.create()
@@ -121,9 +125,11 @@ class _Load:
                 merged=merged,
                 tally=self.tally,
                 fingerprints=self.fingerprints(digest.hexdigest()),
-                seconds=time.perf_counter() - started,
+                seconds=before + time.perf_counter() - started,
+                seconds_before=before,
                 stages=dict(self.watch.seconds),
                 size=self.size,
+                moment=self.moment,
             )
             result = ledger.finish(self.connection, result)
         staging.drop()
@@ -131,6 +137,7 @@ class _Load:
 
     def _staged(self, parts: Iterator[Part], digest: hashlib.blake2b) -> Iterator[StagedBatch]:
         number = 0
+        begun = time.perf_counter()
         for number, part in enumerate(parts, start=1):
             digest.update(part.data)
             self.size += len(part.data)
@@ -144,7 +151,10 @@ class _Load:
             self.tally.add(counted)
             with self.watch.stage("encode"):
                 batch = staged_batch(self.table, part.collection, rows, books)
-            yield StagedBatch(number, digest.hexdigest(), counted.as_json(), batch)
+            ended = time.perf_counter()
+            spent = {ledger.SECONDS: ended - begun}
+            begun = ended
+            yield StagedBatch(number, digest.hexdigest(), counted.as_json() | spent, batch)
         if number < self.opened.batches:
             raise SourceChangedError
 

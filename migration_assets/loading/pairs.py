@@ -29,6 +29,7 @@ from migration_assets.loading.staging import (
 from migration_assets.model import Junction, Side, junction_of
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
+from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
 from migration_assets.target.connection import Connection
 
@@ -75,6 +76,7 @@ def load_pairs(
         parts,
         fingerprints=lambda _: based_on,
         complete=lambda staging: _unite(staging, relation),
+        moment=moment_read(source),
         say=say,
     )
 

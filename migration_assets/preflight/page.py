@@ -29,6 +29,7 @@ OpenTarget = Callable[[], AbstractContextManager[Connection]]
 class _Known:
     """What the findings on the source tell those on the target."""
 
+    at_one_moment: bool
     held: dict[str, Content] = field(default_factory=dict)
     snapshots: Snapshots | None = None
 
@@ -37,6 +38,7 @@ def examine(
     open_source: OpenSource,
     open_target: OpenTarget,
     *,
+    at_one_moment: bool = False,
     observed_seconds: float = OBSERVED_SECONDS,
 ) -> Page:
     """Returns the findings on both databases; one that cannot be used is itself a finding.
@@ -44,10 +46,11 @@ def examine(
     Args:
         open_source: Opens the source.
         open_target: Opens the target.
+        at_one_moment: The run is to read every collection as of one moment.
         observed_seconds: How long to watch for writes, at least, in seconds.
     """
     found: list[Finding] = []
-    known = _Known()
+    known = _Known(at_one_moment)
     try:
         with open_source() as source:
             _examine_source(source, known, found, observed_seconds)
@@ -74,7 +77,7 @@ def _examine_source(
         (Area.SOURCE_ACCESS, partial(on_source.writing, source)),
         (Area.COLLECTIONS, partial(on_source.collections, source, before)),
         (Area.FIELDS, partial(on_source.unknown_fields, source, before)),
-        (Area.FREEZE, partial(on_source.freeze, known.snapshots)),
+        (Area.FREEZE, partial(on_source.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
         found += where_permitted(area, work)
     time.sleep(max(0.0, observed_seconds - (time.monotonic() - started)))

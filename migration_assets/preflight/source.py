@@ -22,6 +22,7 @@ from migration_assets.preflight.findings import (
     warning,
 )
 from migration_assets.source.connection import OLDEST_MAJOR, SourceDatabase
+from migration_assets.source.snapshots import SNAPSHOT_VARIABLE
 
 NEWEST_MAJOR = 8
 """The newest MongoDB that the project is made for (section 11)."""
@@ -307,8 +308,22 @@ def _history(source: SourceDatabase) -> float | None:
         return None
 
 
-def freeze(possible: Snapshots | None) -> Iterator[Finding]:
-    """Yields whether writes must be frozen for the tables to be of one point in time."""
+def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[Finding]:
+    """Yields whether writes must be frozen for the tables to be of one point in time.
+
+    Args:
+        possible: What the server can do; None on a standalone server.
+        is_wanted: The run is to read every collection as of one moment.
+    """
+    if is_wanted and (possible is None or not possible.are_possible):
+        yield error(
+            Area.FREEZE,
+            f"{SNAPSHOT_VARIABLE} is on, but this server cannot be read as of one moment: writes must "
+            "be frozen",
+            f"Unset {SNAPSHOT_VARIABLE} and stop the application's writes, or migrate from a member of "
+            "a replica set",
+        )
+        return
     if possible is None:
         yield warning(
             Area.FREEZE,
@@ -320,8 +335,18 @@ def freeze(possible: Snapshots | None) -> Iterator[Finding]:
         "as set" if possible.is_known else "MongoDB's default; the user may not read the setting"
     )
     said = f"kept for {possible.history:,.0f} s ({origin}: minSnapshotHistoryWindowInSeconds)"
-    if possible.are_possible:
-        yield ok(Area.FREEZE, f"snapshot reads are possible; a snapshot is {said}", FREEZE)
+    if is_wanted:
+        yield ok(
+            Area.FREEZE,
+            f"every collection will be read as of one moment; a snapshot is {said}",
+            f"For the run that counts: {FREEZE[0].lower()}{FREEZE[1:]}",
+        )
+    elif possible.are_possible:
+        yield ok(
+            Area.FREEZE,
+            f"snapshot reads are possible ({SNAPSHOT_VARIABLE}=on); a snapshot is {said}",
+            FREEZE,
+        )
     else:
         yield warning(
             Area.FREEZE,

@@ -105,6 +105,16 @@ def reported(where: str) -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:
+        if error.code in _SNAPSHOT_GONE:
+            raise SourceError(
+                "the server no longer has the moment that this run reads: it is older than "
+                "minSnapshotHistoryWindowInSeconds, or a collection was made or indexed since; "
+                "writes must be frozen",
+                where=where,
+                next_step="Raise that setting on the server and start again; or stop the application's "
+                "writes, unset MIGRATION_SNAPSHOT and start again. Each load goes on only where what it "
+                "had read is still the same",
+            ) from None
         raise SourceError(
             f"the server refused: {without_urls(str(error.details and error.details.get('errmsg')))}",
             where=where,
@@ -120,6 +130,14 @@ def reported(where: str) -> Iterator[None]:
             is_transient=isinstance(error, ConnectionFailure),
         ) from None
 
+
+_SNAPSHOT_GONE = frozenset(
+    {
+        239,  # SnapshotTooOld
+        246,  # SnapshotUnavailable
+    }
+)
+"""Codes of server errors where a read as of one moment comes too late."""
 
 _PASSING = frozenset(
     {

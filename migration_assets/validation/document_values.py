@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from psycopg import sql
+from pymongo.read_concern import ReadConcern
 
 from migration_assets.model import Rule, fields, sources, unique_columns
 from migration_assets.source.connection import SourceDatabase
@@ -122,7 +123,9 @@ def compare_documents(
 
 def _drawn(source: SourceDatabase, collection: str, size: int, seed: int) -> frozenset[int]:
     """Draws the numbers of documents, in `_id` order, that are reported one by one."""
-    total = source[collection].estimated_document_count()
+    # An estimate is of the present, also where the documents are read as of a moment.
+    present = source[collection].with_options(read_concern=ReadConcern())
+    total = present.estimated_document_count()
     drawn = random.Random(seed)  # noqa: S311 - a sample to look at, not a secret
     return frozenset(drawn.sample(range(1, total + 1), min(size, total)))
 

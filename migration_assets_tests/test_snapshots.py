@@ -1,0 +1,199 @@
+"""Reading every collection as of one moment, on a real replica set that is written to all the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+import pytest
+from bson import ObjectId
+from bson.timestamp import Timestamp
+from pymongo import MongoClient
+
+from migration_assets.assets.keys import TARGET_SCHEMA, UUID_MAP, source_key, table_key
+from migration_assets.assets.progress import Progress
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.definitions import MIGRATE, build_defs
+from migration_assets.embedded import EmbeddedServers
+from migration_assets.errors import MigrationError, SourceError
+from migration_assets.model import ENTITIES
+from migration_assets.sign_off.verdict import verdict
+from migration_assets.source.connection import Document, SourceDatabase, open_source
+from migration_assets.source.fingerprints import fingerprint, fingerprints
+from migration_assets.source.snapshots import (
+    SNAPSHOT_VARIABLE,
+    at_moment,
+    current_moment,
+    moment_read,
+    snapshot_wanted,
+)
+from migration_assets.target.connection import open_target
+
+USERS, INDUSTRIES, ACCOUNTS, WATCHERS = (
+    "Users",
+    "crm_Industry_Type",
+    "crm_Accounts",
+    "AccountWatchers",
+)
+LOADED = (USERS, INDUSTRIES, ACCOUNTS, WATCHERS)
+
+
+@pytest.fixture(scope="module")
+def replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceDatabase]:
+    """A replica set of this module's own, writable for the test."""
+    servers = EmbeddedServers(tmp_path_factory.mktemp("snapshots"), replica_set=True)
+    servers.start_mongod()
+    try:
+        port = servers.status()[1].port
+        url = f"mongodb://127.0.0.1:{port}/nextcrm?replicaSet=rs0"
+        with MongoClient[Document](url) as client:
+            yield client.get_default_database()
+    finally:
+        servers.stop_mongod()
+
+
+def url_of(database: SourceDatabase) -> str:
+    host, port = database.client.address or ("", 0)
+    return f"mongodb://{host}:{port}/{database.name}?replicaSet=rs0"
+
+
+def user(number: int) -> Document:
+    return {
+        "_id": ObjectId(f"{number:024x}"),
+        "__v": 0,
+        "account_name": "own",
+        "email": f"{number}@example.com",
+        "is_account_admin": False,
+        "is_admin": False,
+        "name": "own",
+        "userStatus": "ACTIVE",
+        "watching_accountsIDs": [ObjectId(f"{number + 1000:024x}")],
+    }
+
+
+def account(number: int) -> Document:
+    return {
+        "_id": ObjectId(f"{number + 1000:024x}"),
+        "__v": 0,
+        "name": "own",
+        "assigned_to": ObjectId(f"{number:024x}"),
+        "watchers": [ObjectId(f"{number:024x}")],
+    }
+
+
+@dataclass
+class Writer(Progress):
+    """Adds a user with an account of theirs, and removes an older pair, before each table is loaded."""
+
+    database: SourceDatabase
+    number: int = 100
+
+    def started(self, table: str) -> None:
+        del table
+        self.number += 1
+        self.database[USERS].insert_one(user(self.number))
+        self.database[ACCOUNTS].insert_one(account(self.number))
+        self.database[USERS].delete_one({"_id": user(self.number - 100)["_id"]})
+        self.database[ACCOUNTS].delete_one({"_id": account(self.number - 100)["_id"]})
+
+
+def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
+    replica_set: SourceDatabase, target_url: str
+) -> None:
+    replica_set[USERS].insert_many([user(number) for number in range(1, 11)])
+    replica_set[ACCOUNTS].insert_many([account(number) for number in range(1, 11)])
+    expected = [str(number) for number in range(1, 11)]
+    writer = Writer(replica_set)
+    url = url_of(replica_set)
+    definitions = build_defs(
+        source=SourceMongo(url=url, snapshot=True),
+        target=TargetPostgres(url=target_url),
+        progress=writer,
+    )
+    result = definitions.resolve_job_def(MIGRATE).execute_in_process(
+        instance=dg.DagsterInstance.ephemeral(),
+        asset_selection=[
+            source_key(USERS),
+            TARGET_SCHEMA,
+            UUID_MAP,
+            *[table_key(name) for name in LOADED],
+        ],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert result.success
+    evaluations = result.get_asset_check_evaluations()
+    assert len(evaluations) == 4 * len(LOADED)
+    assert [each.check_name for each in evaluations if not each.passed] == []
+    loads = [
+        event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    ]
+    moments = {str(each["source as of"].value) for each in loads if "source as of" in each}
+    assert len(moments) == 1
+    with open_target(target_url) as connection:
+        emails = connection.execute("SELECT split_part(email, '@', 1) FROM \"Users\" ORDER BY id")
+        assert [email for (email,) in emails] == expected
+        for table in (ACCOUNTS, WATCHERS):
+            (count,) = connection.execute(f'SELECT count(*) FROM "{table}"').fetchone() or (0,)
+            assert count == len(expected)
+        assert connection.execute("SELECT count(*) FROM migration.issues").fetchone() == (0,)
+        with open_source(url) as source:
+            found = verdict(connection, fingerprints(source, ENTITIES)).findings
+    # What was written since is in neither, and stands against a GO.
+    written = {each.table for each in found if "was written to after it was read" in each.what}
+    assert written == {USERS, ACCOUNTS, WATCHERS}
+
+
+def test_a_moment_that_the_server_no_longer_has_is_one_clear_line(
+    replica_set: SourceDatabase,
+) -> None:
+    name = next(iter(ENTITIES))
+    replica_set[name].insert_one({})
+    with open_source(url_of(replica_set)) as source:
+        moment = current_moment(source)
+        assert "UTC" in (moment_read(at_moment(source, moment)) or "")
+        assert moment_read(source) is None
+    setting = "minSnapshotHistoryWindowInSeconds"
+    before = replica_set.client.admin.command({"getParameter": 1, setting: 1})[setting]
+    replica_set.client.admin.command({"setParameter": 1, setting: 0})
+    try:
+        with pytest.raises(SourceError) as caught:
+            _read_until_it_is_gone(replica_set, name, moment)
+    finally:
+        replica_set.client.admin.command({"setParameter": 1, setting: before})
+    assert "writes must be frozen" in str(caught.value)
+    assert setting in str(caught.value)
+    assert not caught.value.is_transient
+
+
+def _read_until_it_is_gone(database: SourceDatabase, name: str, moment: Timestamp) -> None:
+    """Reads a collection as of a moment again and again: the server forgets when it is written to."""
+    for _ in range(200):
+        database[name].insert_one({})
+        with open_source(url_of(database)) as source:
+            fingerprint(at_moment(source, moment), name)
+        time.sleep(0.05)
+
+
+def test_a_single_server_says_that_writes_must_be_frozen(source_url: str) -> None:
+    with MongoClient[Document](source_url) as client:
+        client.get_default_database()["Users"].insert_one({})
+    with (
+        pytest.raises(SourceError, match="writes must be frozen"),
+        SourceMongo(url=source_url, snapshot=True).open_for_run(),
+    ):
+        pass
+    with SourceMongo(url=source_url).open_for_run() as source:
+        assert moment_read(source) is None
+
+
+def test_the_setting_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, wanted in (("", False), ("off", False), ("on", True)):
+        monkeypatch.setenv(SNAPSHOT_VARIABLE, value)
+        assert snapshot_wanted() is wanted
+        assert SourceMongo().reads_snapshot is wanted
+    monkeypatch.setenv(SNAPSHOT_VARIABLE, "yes")
+    with pytest.raises(MigrationError, match="neither on nor off"):
+        snapshot_wanted()
