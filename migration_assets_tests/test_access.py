@@ -34,8 +34,9 @@ from migration_assets.preflight.page import examine
 from migration_assets.sample import generate
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
+from migration_assets.target.catalog import missing_constraints
 from migration_assets.target.connection import open_target
-from migration_assets.target.schema import build_constraints, create_schema, missing_constraints
+from migration_assets.target.schema import build_constraints, create_schema
 
 ROLES = Path(__file__).parents[1] / "sql" / "roles"
 PASSWORD = "hunter2-of-the-tests"  # made up, so that it can be looked for

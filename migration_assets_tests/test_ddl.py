@@ -15,13 +15,19 @@ import yaml
 
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import TargetError
+from migration_assets.preflight.findings import Level
+from migration_assets.preflight.target import content
+from migration_assets.rollback.removal import nothing_to_prove, remove
 from migration_assets.target import ddl
-from migration_assets.target.catalog import differences
+from migration_assets.target.catalog import (
+    differences,
+    differing_constraints,
+    missing_constraints,
+)
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import (
     build_constraints,
     create_schema,
-    missing_constraints,
     require_own_target,
 )
 
@@ -248,6 +254,7 @@ def test_schema_and_constraints_make_the_same(target_url: str) -> None:
         built = build_constraints(connection)
         assert (len(built.indexes), len(built.foreign_keys)) == (121 + 14, 52)
         assert_is_the_contract(connection)
+        assert differing_constraints(connection) == {}
         made = schema_of(connection)
         create_schema(connection)
         again = build_constraints(connection)
@@ -263,6 +270,64 @@ def test_a_build_that_was_cut_off_goes_on(schema: Connection) -> None:
     built = build_constraints(schema)
     assert (built.indexes, built.foreign_keys) == (("Boards_user_idx",), ("Boards_user_fkey",))
     assert_is_the_contract(schema)
+
+
+OTHERS = {
+    "Boards_user_idx": 'CREATE INDEX "Boards_user_idx" ON "Boards" (title)',
+    "Users_email_key": 'CREATE INDEX "Users_email_key" ON "Users" (email)',
+    "Users_active_idx": 'CREATE INDEX "Users_active_idx" ON "Users" ("userStatus") '
+    "WHERE \"userStatus\" = 'PENDING'",
+    "Tasks_search_idx": 'CREATE INDEX "Tasks_search_idx" ON "Tasks" USING gin '
+    "(to_tsvector('simple'::regconfig, coalesce(title, '') || ' ' || coalesce(content, '')))",
+    "Boards_user_fkey": 'ALTER TABLE "Boards" ADD CONSTRAINT "Boards_user_fkey" FOREIGN KEY ("user") '
+    'REFERENCES "Users" (id) ON DELETE CASCADE ON UPDATE CASCADE',
+    "Tasks_user_fkey": 'ALTER TABLE "Tasks" ADD CONSTRAINT "Tasks_user_fkey" FOREIGN KEY ("user") '
+    'REFERENCES "Users" (id) ON UPDATE CASCADE ON DELETE SET NULL NOT VALID',
+}
+"""Statements that make something else under the name of an index or foreign key of the model."""
+
+
+def test_others_of_the_same_name_are_found_and_named(schema: Connection) -> None:
+    for statement in OTHERS.values():
+        schema.execute(statement)
+    found = differing_constraints(schema)
+    assert set(found) == set(OTHERS)
+    assert "(title)" in found["Boards_user_idx"]
+    assert found["Tasks_user_fkey"].endswith("NOT VALID")
+    with pytest.raises(TargetError, match=r"6 indexes or foreign keys differ from the model"):
+        build_constraints(schema)
+    for name in OTHERS:
+        if name.endswith("_fkey"):
+            table = name.partition("_")[0]
+            schema.execute(f'ALTER TABLE "{table}" DROP CONSTRAINT "{name}"')
+        else:
+            schema.execute(f'DROP INDEX "{name}"')
+    build_constraints(schema)
+    assert differing_constraints(schema) == {}
+    assert_is_the_contract(schema)
+
+
+def test_an_empty_schema_made_ahead_is_taken(target_url: str) -> None:
+    with open_target(target_url) as connection:
+        connection.execute("CREATE SCHEMA migration")
+        connection.execute("COMMENT ON SCHEMA migration IS 'for the migration'")
+        create_schema(connection)
+        assert differences(connection) == []
+        create_schema(connection)
+
+
+def test_bookkeeping_of_another_version_can_be_rolled_back_and_made_anew(
+    target: Connection,
+) -> None:
+    target.execute(f"COMMENT ON SCHEMA migration IS '{ddl.BOOKKEEPING_MARK}0'")
+    with pytest.raises(TargetError, match="`migration-assets rollback`, then"):
+        create_schema(target)
+    refused = next(content(target))
+    assert refused.level is Level.ERROR
+    assert "another version" in refused.what
+    remove(target, nothing_to_prove, dry_run=False)
+    create_schema(target)
+    assert differences(target) == []
 
 
 def test_statistics_are_gathered(schema: Connection) -> None:

@@ -11,8 +11,8 @@ from migration_assets.model import ENTITIES, TABLES
 from migration_assets.monitoring import history
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.catalog import missing_constraints
 from migration_assets.target.connection import Connection
-from migration_assets.target.schema import missing_constraints
 from migration_assets.validation.evidence import Layer, Severity
 
 _LOADS = """

@@ -25,7 +25,7 @@ from migration_assets.preflight.space import free_bytes
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection
-from migration_assets.target.schema import require_own_target
+from migration_assets.target.schema import require_own_target, require_own_version
 
 NEWEST_MAJOR = 18
 """The newest PostgreSQL that the project is made for (section 11)."""
@@ -200,6 +200,7 @@ def content(connection: Connection) -> Iterator[Finding]:
     """Yields whether the database is empty, or ours and as the model has it."""
     try:
         require_own_target(connection)
+        require_own_version(connection)
     except TargetError as refusal:
         yield error(Area.CONTENT, refusal.what, refusal.next_step)
         return

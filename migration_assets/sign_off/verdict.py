@@ -11,9 +11,9 @@ from psycopg import sql
 from migration_assets.model import TABLES, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.catalog import differing_constraints, missing_constraints
 from migration_assets.target.connection import Connection
 from migration_assets.target.ddl import search_indexes
-from migration_assets.target.schema import missing_constraints
 from migration_assets.validation.evidence import Layer, Severity
 
 
@@ -107,6 +107,7 @@ def verdict(connection: Connection, fingerprints: Mapping[str, str]) -> Verdict:
             (table, check): rest
             for table, check, *rest in connection.execute(sql.SQL(_RESULTS).format(**names))
         }
+        differing = differing_constraints(connection)
         missing = [name for name in missing_constraints(connection) if name not in additions]
     found: list[Finding] = []
     for name in TABLES:
@@ -114,6 +115,11 @@ def verdict(connection: Connection, fingerprints: Mapping[str, str]) -> Verdict:
     if missing:
         what = f"{len(missing)} indexes or foreign keys are missing, {missing[0]} among them"
         found.append(Finding("constraints", what, "Materialize migration/constraints"))
+    if differing:
+        what = f"{len(differing)} indexes or foreign keys differ from the model, {min(differing)} among them"
+        found.append(
+            Finding("constraints", what, "Drop them, then materialize migration/constraints")
+        )
     return Verdict(found, checks=len(TABLES) * len(Layer))
 
 

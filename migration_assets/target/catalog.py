@@ -1,10 +1,14 @@
-"""What the catalog of the target says of the tables, compared with the model."""
+"""What the catalog of the target says of tables, indexes and foreign keys, compared with the model."""
 
 from __future__ import annotations
 
+import re
+
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.model import ENUMS, TABLES
+from migration_assets.target import ddl
 from migration_assets.target.connection import Connection
 
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
@@ -21,6 +25,72 @@ _LABELS = """
     SELECT t.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
     FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid GROUP BY 1
 """
+
+_INDEXES = """
+    SELECT c.relname, pg_get_indexdef(c.oid), i.indisvalid
+    FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+    WHERE c.relnamespace = 'public'::regnamespace
+"""
+
+_FOREIGN_KEYS = """
+    SELECT k.conname, t.relname, pg_get_constraintdef(k.oid), k.convalidated
+    FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid
+    WHERE k.contype = 'f' AND t.relnamespace = 'public'::regnamespace
+"""
+
+_SPELLING = re.compile(r"""["()\s]|\bIF NOT EXISTS\b|\bUSING btree\b|\bpublic\.|::text\b""")
+"""What PostgreSQL writes otherwise than we do, though it means the same."""
+
+
+def missing_constraints(connection: Connection) -> list[str]:
+    """Returns the names of the indexes and foreign keys that the target does not have yet.
+
+    An index that a build was cut off from, and that PostgreSQL does not use, counts as missing.
+    """
+    present = {name for name, _, is_valid in connection.execute(_INDEXES) if is_valid}
+    present |= {name for name, *_ in connection.execute(_FOREIGN_KEYS)}
+    return [name for name in ddl.constraints() if name not in present]
+
+
+def differing_constraints(connection: Connection) -> dict[str, str]:
+    """Returns the indexes and foreign keys that have the name of one of the model, but are another.
+
+    A foreign key that was added without a look at the rows that there were (``NOT VALID``) is another too.
+
+    Returns:
+        What each is in the target, as PostgreSQL writes it, by name.
+    """
+    expected = {name: _essence(statement) for name, statement in ddl.indexes().items()}
+    found = {
+        name: definition
+        for name, definition, is_valid in connection.execute(_INDEXES)
+        if is_valid and name in expected and _essence(definition) != expected[name]
+    }
+    keys = {ddl.name_of(key): key for key in ddl.foreign_key_constraints()}
+    for name, table, definition, is_valid in connection.execute(_FOREIGN_KEYS):
+        if name not in keys:
+            continue
+        key = keys[name]
+        is_same = table == key.table.name and _essence(definition) == _essence(_foreign_key(key))
+        if not is_same or not is_valid:
+            found[name] = f"on {table}: {definition}"
+    return found
+
+
+def _foreign_key(key: sa.ForeignKeyConstraint) -> str:
+    """Returns a foreign key as PostgreSQL writes it, but for the spelling."""
+    columns = ", ".join(key.columns.keys())
+    referred = ", ".join(element.column.name for element in key.elements)
+    actions = "".join(
+        f" ON {event} {action}"
+        for event, action in (("UPDATE", key.onupdate), ("DELETE", key.ondelete))
+        if action not in (None, "NO ACTION")
+    )
+    return f"FOREIGN KEY ({columns}) REFERENCES {key.referred_table.name}({referred}){actions}"
+
+
+def _essence(definition: str) -> str:
+    return _SPELLING.sub("", definition.replace("COALESCE", "coalesce"))
 
 
 def differences(connection: Connection) -> list[str]:

@@ -63,7 +63,7 @@ def _bookkeeping() -> list[str]:
     for table in BOOKKEEPING.sorted_tables:
         made.append(_text(CreateTable(table, if_not_exists=True)))
         made.append(_text(SetTableComment(table)))
-        indexes = sorted(table.indexes, key=_name)
+        indexes = sorted(table.indexes, key=name_of)
         made += [_text(CreateIndex(index, if_not_exists=True)) for index in indexes]
     made.append(f"CREATE SCHEMA IF NOT EXISTS {STAGING_SCHEMA}")
     made += [
@@ -95,8 +95,23 @@ def search_indexes() -> Mapping[str, str]:
 
 def foreign_keys() -> Mapping[str, str]:
     """Returns what adds the foreign keys, by name."""
+    return {name_of(key): _text(AddConstraint(key)) for key in foreign_key_constraints()}
+
+
+def foreign_key_constraints() -> list[sa.ForeignKeyConstraint]:
+    """Returns the foreign keys of the model, by name."""
     found = [key for table in TABLES.values() for key in table.foreign_key_constraints]
-    return {_name(key): _text(AddConstraint(key)) for key in sorted(found, key=_name)}
+    return sorted(found, key=name_of)
+
+
+def indexes() -> Mapping[str, str]:
+    """Returns what creates all indexes, by name, in the order in which they are built."""
+    return {**unique_indexes(), **secondary_indexes(), **search_indexes()}
+
+
+def constraints() -> Mapping[str, str]:
+    """Returns what builds the indexes and foreign keys, by name, in order."""
+    return {**indexes(), **foreign_keys()}
 
 
 def files() -> Mapping[str, str]:
@@ -127,8 +142,8 @@ def _file(title: str, statements: Iterable[str]) -> str:
 def _indexes(*, unique: bool) -> Mapping[str, str]:
     found = [index for table in TABLES.values() for index in table.indexes]
     return {
-        _name(index): _text(CreateIndex(index, if_not_exists=True))
-        for index in sorted(found, key=_name)
+        name_of(index): _text(CreateIndex(index, if_not_exists=True))
+        for index in sorted(found, key=name_of)
         if bool(index.unique) is unique
     }
 
@@ -161,5 +176,6 @@ def _text(element: DDLElement) -> str:
     return "\n".join(line.rstrip().expandtabs(2) for line in compiled.strip().splitlines())
 
 
-def _name(thing: sa.Index | sa.ForeignKeyConstraint) -> str:
+def name_of(thing: sa.Index | sa.ForeignKeyConstraint) -> str:
+    """Returns the name of an index or a foreign key, as it stands in the catalog."""
     return str(_DIALECT.identifier_preparer.format_constraint(thing) or thing.name).strip('"')

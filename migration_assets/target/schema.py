@@ -12,7 +12,11 @@ from migration_assets.errors import TargetError
 from migration_assets.model import TABLES
 from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
-from migration_assets.target.catalog import differences
+from migration_assets.target.catalog import (
+    differences,
+    differing_constraints,
+    missing_constraints,
+)
 from migration_assets.target.connection import Connection
 from migration_assets.target.created import present_objects, record_created
 
@@ -26,10 +30,9 @@ _FOREIGN_TABLES = """
     ORDER BY 1
 """
 
-
-_CONSTRAINTS = """
-    SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indisvalid
-    UNION SELECT conname FROM pg_constraint WHERE contype = 'f'
+_BOOKKEEPING = """
+    SELECT obj_description(n.oid, 'pg_namespace') FROM pg_namespace n
+    WHERE n.nspname = %s AND EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid)
 """
 
 
@@ -51,7 +54,7 @@ def create_schema(connection: Connection) -> None:
             version's, or its tables differ from the model. Nothing was changed then.
     """
     require_own_target(connection)
-    _require_own_version(connection)
+    require_own_version(connection)
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
@@ -86,16 +89,20 @@ def require_own_target(connection: Connection) -> None:
         )
 
 
-def _require_own_version(connection: Connection) -> None:
-    row = connection.execute(
-        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [SCHEMA]
-    ).fetchone()
+def require_own_version(connection: Connection) -> None:
+    """Refuses the bookkeeping of another version; a schema without tables may have been made ahead.
+
+    Raises:
+        TargetError: Another version made it.
+    """
+    row = connection.execute(_BOOKKEEPING, [SCHEMA]).fetchone()
     expected = ddl.BOOKKEEPING_MARK + ddl.bookkeeping_version()
-    if row is not None and row[0] != expected:
+    if row is not None and row != (expected,):
         raise TargetError(
             f"the schema {SCHEMA} was made by another version of this program",
             where=f"database {connection.info.dbname}",
-            next_step="Go on with the version that made it, or give an empty database",
+            next_step="Where the target may be filled anew, as after a rehearsal: `migration-assets "
+            "rollback`, then `migration-assets run`. Else go on with the version that made it",
         )
 
 
@@ -107,11 +114,22 @@ def build_constraints(connection: Connection) -> Built:
     schema is an error.
 
     Raises:
-        TargetError: A value is too long for an index of the application's schema.
+        TargetError: A value is too long for an index of the application's schema, or an index or foreign
+            key has a name of the model but is another. Nothing was built in the latter case.
     """
     with connection.transaction():
+        differing = differing_constraints(connection)
         missing = missing_constraints(connection)
-    statements = _constraints()
+    if differing:
+        name, definition = next(iter(differing.items()))
+        raise TargetError(
+            f"{len(differing)} indexes or foreign keys differ from the model, such as {name}, which is "
+            f"{definition}",
+            where=f"database {connection.info.dbname}",
+            next_step="Drop or rename each (a foreign key that is NOT VALID: validate it), then "
+            "materialize migration/constraints",
+        )
+    statements = ddl.constraints()
     foreign_keys, additions = ddl.foreign_keys(), ddl.search_indexes()
     left_out: list[str] = []
     for name in missing:
@@ -141,25 +159,6 @@ def build_constraints(connection: Connection) -> Built:
         foreign_keys=tuple(name for name in built if name in foreign_keys),
         left_out=tuple(left_out),
     )
-
-
-def missing_constraints(connection: Connection) -> list[str]:
-    """Returns the names of the indexes and foreign keys that the target does not have yet.
-
-    An index that a build was cut off from, and that PostgreSQL does not use, counts as missing.
-    """
-    present = {name for (name,) in connection.execute(_CONSTRAINTS)}
-    return [name for name in _constraints() if name not in present]
-
-
-def _constraints() -> dict[str, str]:
-    """Returns what builds the indexes and foreign keys, by name, in order."""
-    return {
-        **ddl.unique_indexes(),
-        **ddl.secondary_indexes(),
-        **ddl.search_indexes(),
-        **ddl.foreign_keys(),
-    }
 
 
 def _trusted(statement: str) -> LiteralString:
