@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import dagster as dg
+import psycopg
 from bson.timestamp import Timestamp
 from pydantic import Field, PrivateAttr
 
+from migration_assets.assets.kept import Kept
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import (
     SNAPSHOT_VARIABLE,
@@ -33,6 +35,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
         f"replica set. {SNAPSHOT_VARIABLE}=on does the same for every run.",
     )
     _moment: Timestamp | None = PrivateAttr(default=None)
+    _kept: Kept[SourceDatabase] | None = PrivateAttr(default=None)
 
     @property
     def reads_snapshot(self) -> bool:
@@ -42,6 +45,17 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
             MigrationError: ``MIGRATION_SNAPSHOT`` is neither on nor off.
         """
         return self.snapshot or snapshot_wanted()
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["SourceMongo"]:
+        """Keeps the connection for the run."""
+        del context
+        self._kept = Kept(self._open)
+        try:
+            yield self
+        finally:
+            self._kept.close()
+            self._kept = None
 
     @contextmanager
     def open_for_run(self) -> Iterator[SourceDatabase]:
@@ -62,11 +76,14 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield at_moment(database, self._moment)
 
     def open(self) -> AbstractContextManager[SourceDatabase]:
-        """Opens the database as it is at present.
+        """Opens the database as it is at present, within a run once.
 
         Raises:
             SourceError: It cannot be used; the message says why and what to do.
         """
+        return self._open() if self._kept is None else self._kept.use()
+
+    def _open(self) -> AbstractContextManager[SourceDatabase]:
         return open_source(self.url or source_url())
 
 
@@ -78,23 +95,33 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         description=f"PostgreSQL URL; empty: {TARGET_VARIABLE}, else the embedded server.",
     )
 
+    _kept: Kept[Connection] | None = PrivateAttr(default=None)
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TargetPostgres"]:
-        """Holds the target for the run, against every other run.
+        """Holds the target for the run, against every other run, and keeps the connection.
 
         Raises:
             TargetError: Another run holds it, or the database cannot be used.
         """
         run_id = context.run.run_id if context.run else "without id"
         with held_for_run(self.url or target_url(), run_id):
-            yield self
+            self._kept = Kept(self._open, _is_alive)
+            try:
+                yield self
+            finally:
+                self._kept.close()
+                self._kept = None
 
     def open(self) -> AbstractContextManager[Connection]:
-        """Opens a connection in autocommit mode.
+        """Opens a connection in autocommit mode, within a run once.
 
         Raises:
             TargetError: It cannot be used; the message says why and what to do.
         """
+        return self._open() if self._kept is None else self._kept.use()
+
+    def _open(self) -> AbstractContextManager[Connection]:
         return open_target(self.url or target_url())
 
 
@@ -113,3 +140,11 @@ class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
             TargetError: It cannot be used; the message says why and what to do.
         """
         return open_target(self.url or target_url())
+
+
+def _is_alive(connection: Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True

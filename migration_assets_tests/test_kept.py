@@ -1,0 +1,69 @@
+"""A connection that is kept: lent again, replaced when dead, closed by what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from migration_assets.assets.kept import Kept
+
+
+class SaidError(Exception):
+    """An error in the words of an operator."""
+
+
+class Door:
+    """Something to open: counts how often it was opened and closed."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed = 0
+
+    @contextmanager
+    def open(self) -> Iterator[int]:
+        self.opened += 1
+        try:
+            yield self.opened
+        except OSError as error:
+            raise SaidError from error
+        finally:
+            self.closed += 1
+
+
+def test_it_is_opened_at_the_first_use_and_once() -> None:
+    door = Door()
+    kept = Kept(door.open)
+    assert door.opened == 0
+    for _ in range(3):
+        with kept.use() as opened:
+            assert opened == 1
+    assert (door.opened, door.closed) == (1, 0)
+    kept.close()
+    kept.close()
+    assert door.closed == 1
+
+
+def test_an_error_goes_through_what_opened_it_and_closes_it() -> None:
+    door = Door()
+    kept = Kept(door.open)
+    with pytest.raises(SaidError), kept.use():
+        raise OSError
+    assert door.closed == 1
+    with pytest.raises(KeyError), kept.use():
+        raise KeyError
+    with kept.use() as opened:
+        assert opened == 3
+
+
+def test_a_dead_one_is_replaced() -> None:
+    door = Door()
+    dead: set[int] = set()
+    kept = Kept(door.open, lambda opened: opened not in dead)
+    with kept.use():
+        pass
+    dead.add(1)
+    with kept.use() as opened:
+        assert opened == 2
+    assert door.closed == 1
