@@ -6,8 +6,10 @@ import dagster as dg
 
 from migration_assets.assets.keys import OWNERS, source_key
 from migration_assets.assets.resources import SourceMongo
+from migration_assets.assets.retries import retried
 from migration_assets.model import ENTITIES
 from migration_assets.source.fingerprints import fingerprint
+from migration_assets.source.reading import Fingerprint
 
 
 def source_assets() -> dg.AssetsDefinition:
@@ -19,17 +21,18 @@ def source_assets() -> dg.AssetsDefinition:
         can_subset=True,
     )
     def observe(context: dg.AssetExecutionContext, source: SourceMongo) -> Iterator[object]:
-        with source.open_for_run() as database:
-            for collection in ENTITIES:
-                key = source_key(collection)
-                if key not in context.selected_asset_keys:
-                    continue
-                found = fingerprint(database, collection)
-                yield dg.ObserveResult(
-                    asset_key=key,
-                    data_version=dg.DataVersion(found.hexdigest()),
-                    metadata={"documents": found.documents, "megabytes": found.size / 1e6},
-                )
+        wanted = [name for name in ENTITIES if source_key(name) in context.selected_asset_keys]
+
+        def observed() -> dict[str, Fingerprint]:
+            with source.open_for_run() as database:
+                return {name: fingerprint(database, name) for name in wanted}
+
+        for collection, found in retried(context, observed).items():
+            yield dg.ObserveResult(
+                asset_key=source_key(collection),
+                data_version=dg.DataVersion(found.hexdigest()),
+                metadata={"documents": found.documents, "megabytes": found.size / 1e6},
+            )
 
     made: dg.AssetsDefinition = observe
     return made

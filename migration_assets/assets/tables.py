@@ -16,11 +16,11 @@ from migration_assets.assets import describe
 from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source_key, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.retries import retried
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
 from migration_assets.model.versions import model_version
-from migration_assets.retrying import with_retries
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Evidence, Layer
 
@@ -51,18 +51,17 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         progress.started(table.name)
-        say = context.log.info
 
         def loaded() -> LoadResult:
             with source.open_for_run() as database, target.open() as connection:
-                return load_table(database, connection, table, say=say)
+                return load_table(database, connection, table, say=context.log.info)
 
         def checked(layer: Layer) -> Evidence:
             with source.open_for_run() as database, target.open() as connection:
                 return run_check(database, connection, table, layer)
 
         if key in context.selected_asset_keys:
-            result = with_retries(loaded, say=say)
+            result = retried(context, loaded)
             progress.loaded(result)
             yield dg.MaterializeResult(
                 asset_key=key,
@@ -71,7 +70,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
             )
         for layer in Layer:
             if layer in wanted:
-                evidence = with_retries(partial(checked, layer), say=say)
+                evidence = retried(context, partial(checked, layer))
                 progress.checked(evidence)
                 yield describe.check_result(evidence, key)
 

@@ -13,14 +13,14 @@ from migration_assets.assets.keys import (
     table_key,
 )
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.retries import retried
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
 from migration_assets.model import ENTITIES, TABLES
-from migration_assets.retrying import with_retries
 from migration_assets.sign_off.verdict import record, verdict
 from migration_assets.source.fingerprints import fingerprints
-from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets.target.schema import Built, build_constraints, create_schema
 
 GROUP = "migration"
 POSTGRES = {"postgres"}
@@ -35,10 +35,16 @@ VERDICT = "verdict"
     owners=OWNERS,
     description="Enums, tables with primary keys, and the bookkeeping, in a target that is empty or ours.",
 )
-def target_schema(target: TargetPostgres) -> dg.MaterializeResult[None]:
+def target_schema(
+    context: dg.AssetExecutionContext, target: TargetPostgres
+) -> dg.MaterializeResult[None]:
     """Creates what is missing of the schema."""
-    with target.open() as connection:
-        create_schema(connection)
+
+    def created() -> None:
+        with target.open() as connection:
+            create_schema(connection)
+
+    retried(context, created)
     return dg.MaterializeResult(metadata={"tables": len(TABLES)})
 
 
@@ -54,13 +60,12 @@ def uuid_map(
     context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
 ) -> dg.MaterializeResult[None]:
     """Brings the map to the state of the source."""
-    say = context.log.info
 
     def loaded() -> LoadResult:
         with source.open_for_run() as database, target.open() as connection:
-            return load_identities(database, connection, say=say)
+            return load_identities(database, connection, say=context.log.info)
 
-    result = with_retries(loaded, say=say)
+    result = retried(context, loaded)
     return dg.MaterializeResult(
         metadata=describe.load_metadata(result), data_version=dg.DataVersion(result.version)
     )
@@ -74,12 +79,18 @@ def uuid_map(
     owners=OWNERS,
     description="Foreign keys, secondary indexes, full-text and partial indexes, and statistics.",
 )
-def constraints(target: TargetPostgres) -> dg.MaterializeResult[None]:
+def constraints(
+    context: dg.AssetExecutionContext, target: TargetPostgres
+) -> dg.MaterializeResult[None]:
     """Removes what waited for its last reference, and builds what is missing of the constraints."""
-    with target.open() as connection:
-        with connection.transaction():
-            deleted = delete_pending(connection)
-        built = build_constraints(connection)
+
+    def built_anew() -> tuple[int, Built]:
+        with target.open() as connection:
+            with connection.transaction():
+                deleted = delete_pending(connection)
+            return deleted, build_constraints(connection)
+
+    deleted, built = retried(context, built_anew)
     return dg.MaterializeResult(
         metadata={
             "indexes built": len(built.indexes),
