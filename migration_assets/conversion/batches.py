@@ -21,7 +21,8 @@ from migration_assets.conversion.values import LOSSLESS, Finding, Loaded
 from migration_assets.identity import canonical, source_id
 from migration_assets.model import Rule, fields, sources, unique_columns
 from migration_assets.source.connection import CODEC, Document
-from migration_assets.source.reading import split
+from migration_assets.source.elements import are_whole, hidden
+from migration_assets.source.reading import identifier, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,27 +167,30 @@ class BatchConverter:
 
 
 def decoded(data: bytes, books: Books) -> Iterator[Document]:
-    """Yields the documents of a batch; one that is not valid BSON is rejected with its bytes."""
+    """Yields the documents of a batch.
+
+    One that is not valid BSON, or of which the driver hides something, is rejected with its bytes.
+    """
     try:
-        yield from bson.decode_all(data, CODEC)
+        documents = bson.decode_all(data, CODEC)
     except BSONError:
-        for document in split(data):
-            try:
-                yield bson.decode(document, CODEC)
-            except BSONError as error:
-                reason = f"not valid BSON: {type(error).__name__}"
-                whole = canonical(bson.Binary(document))
-                books.rejected.append(Rejected(_raw_source_id(document), None, reason, whole))
+        documents = []
+    if are_whole(documents, data):
+        yield from documents
+        return
+    for document in split(data):
+        try:
+            decoded_alone = bson.decode(document, CODEC)
+        except BSONError as error:
+            reason: str | None = f"not valid BSON: {type(error).__name__}"
+        else:
+            reason = None if are_whole([decoded_alone], document) else hidden(document)
+        if reason is None:
+            yield decoded_alone
+            continue
+        whole = canonical(bson.Binary(document))
+        books.rejected.append(Rejected(source_id(identifier(document)), None, reason, whole))
 
 
 def _rejected(document: Document, name: str, reason: str) -> Rejected:
     return Rejected(source_id(document["_id"]), name, reason, canonical(document))
-
-
-def _raw_source_id(document: bytes) -> str:
-    """Returns the source id of a document whose BSON cannot be decoded as a whole."""
-    replacing = CODEC.with_options(unicode_decode_error_handler="replace")
-    try:
-        return source_id(bson.decode(document, replacing)["_id"])
-    except BSONError:
-        return canonical(bson.Binary(document[:64]))

@@ -243,7 +243,8 @@ def _dates(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
 def _json(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:
     del source, loaded
     series = pl.Series(relaxed_texts(values), dtype=pl.String)
-    return _without(series, [], series.str.contains("\\u0000", literal=True))
+    # Nothing else than these can be what jsonb cannot hold.
+    return _without(series, [], series.str.contains_any(["\\u0000", "-0.0"]))
 
 
 def _string_arrays(values: Sequence[Any], source: Source, loaded: Loaded) -> Fast:

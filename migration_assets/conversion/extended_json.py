@@ -24,6 +24,7 @@ _DISGUISES = (str, int, float, dict, list)
 _FIRST_AS_TEXT = datetime(1970, 1, 1)
 """Relaxed Extended JSON writes a date before 1970, or after 9999, as a number."""
 _ESCAPE = re.compile(r"\\(u0000|.)")
+_TOKEN = re.compile(r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")|-0\.0(?![0-9])')
 
 
 def relaxed(value: Any) -> str:
@@ -64,9 +65,15 @@ def _wrapper(value: Any) -> Any:
     return {"$date": {"$numberLong": str((value - _FIRST_AS_TEXT) // timedelta(milliseconds=1))}}
 
 
-def without_nul(text: str) -> str:
-    """Returns JSON text with U+FFFD for every escaped U+0000, which jsonb cannot hold."""
-    return _ESCAPE.sub(lambda found: REPLACEMENT if found[1] == "u0000" else found[0], text)
+def storable(text: str) -> str:
+    """Returns JSON text as ``jsonb`` can hold it: U+FFFD for every escaped U+0000, and 0.0 for -0.0."""
+    return _TOKEN.sub(_storable, text)
+
+
+def _storable(token: re.Match[str]) -> str:
+    if token["string"] is None:
+        return "0.0"
+    return _ESCAPE.sub(lambda found: REPLACEMENT if found[1] == "u0000" else found[0], token[0])
 
 
 def _has_disguise(values: Sequence[Any]) -> bool:

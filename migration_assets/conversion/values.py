@@ -20,7 +20,7 @@ from typing import Any
 from bson import Decimal128, Int64, ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, without_nul
+from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, storable
 from migration_assets.identity import document_uuid
 from migration_assets.model import Rule, Source
 
@@ -37,11 +37,13 @@ _FROM_OBJECT_ID = 7
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
 _DIGITS = re.compile(r"-?[0-9]+")
+_LONGEST_INTEGER = 40
+"""Digits after which a number is out of every range; Python refuses to read thousands of them."""
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _ISO_8601 = re.compile(
     r"([0-9]{4}|[+-][0-9]{6})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
-    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2}):?(?P<minutes>[0-9]{2})?)?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?)?"
 )
 
 
@@ -104,6 +106,7 @@ class Loaded:
 
 
 NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
+ZERO_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0.0")
 
 
 def coerced(value: Any, reason: str) -> Outcome:
@@ -226,12 +229,11 @@ def json(value: Any, source: Source, loaded: Loaded) -> Outcome:
     """``jsonb``: any BSON value as relaxed Extended JSON text."""
     del source, loaded
     as_json = relaxed(value)
-    if "\\u0000" not in as_json:
-        return Outcome(as_json)
-    cleaned = without_nul(as_json)
+    cleaned = storable(as_json)
     if cleaned == as_json:
         return Outcome(as_json)
-    return Outcome(cleaned, (NUL_ALTERED,))
+    has_nul = cleaned.count(REPLACEMENT) > as_json.count(REPLACEMENT)
+    return Outcome(cleaned, (NUL_ALTERED if has_nul else ZERO_ALTERED,))
 
 
 def text_array(value: Any, source: Source, loaded: Loaded) -> Outcome:
@@ -242,12 +244,11 @@ def text_array(value: Any, source: Source, loaded: Loaded) -> Outcome:
 def reference(value: Any, source: Source, loaded: Loaded) -> Outcome:
     """``uuid``: the `_id` of a loaded document, as 16 bytes."""
     assert source.references is not None
-    rows = loaded.rows[source.references]
-    outcome = resolve(value, source.references, rows)
-    if outcome is not None:
-        return outcome
     if value == "":
         return coerced(None, "empty string as NULL")
+    outcome = resolve(value, source.references, loaded.rows[source.references])
+    if outcome is not None:
+        return outcome
     return Outcome(None, (Finding(Kind.ORPHANED, f"no row of {source.references} has this id"),))
 
 
@@ -395,7 +396,10 @@ def _integral(value: Any) -> int | None:
             whole = number.is_finite() and abs(number) < 1 << 64 and number == int(number)
             return int(number) if whole else None
         case _ if type(value) is str and _DIGITS.fullmatch(value):
-            return int(value) if len(value) <= 40 else None
+            digits = value.lstrip("-0")
+            if len(digits) > _LONGEST_INTEGER:
+                return None
+            return int(digits or "0") * (-1 if value.startswith("-") else 1)
         case _:
             return None
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import bson
 import numpy as np
+from bson.errors import BSONError
 from pymongo.collection import Collection
 
 from migration_assets.source.connection import CODEC, Document
+from migration_assets.source.elements import elements, hidden
 from migration_assets.urls import positive
 
 BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
@@ -98,10 +100,24 @@ def split(data: bytes) -> Iterator[bytes]:
 
 
 def identifier(document: bytes) -> Any:
-    """Returns the `_id` of a document given as BSON, without decoding the rest where it can."""
+    """Returns the `_id` of a document given as BSON, without decoding the rest.
+
+    One that has no Extended JSON (text that is not UTF-8, a name twice) is its bytes: what it would be
+    decoded to might be another document's too.
+    """
     if document[4:9] == _OBJECT_ID_FIRST:
         return bson.ObjectId(document[9:21])
-    return bson.decode(document, CODEC)["_id"]
+    kind, start, end = next(
+        (kind, start, end) for kind, name, start, end in elements(document) if name == b"_id"
+    )
+    value = document[start:end]
+    body = bytes([kind]) + b"_id\x00" + value + b"\x00"
+    alone = (len(body) + 4).to_bytes(4, "little") + body
+    try:
+        decoded = bson.decode(alone, CODEC)
+    except BSONError:
+        return bson.Binary(value)
+    return bson.Binary(value) if hidden(alone) else decoded["_id"]
 
 
 def object_ids_alone(data: bytes) -> bytes | None:

@@ -72,6 +72,7 @@ Fields = list[tuple[str, Value]]
 """The fields of a document, in order."""
 
 _OBJECT_ID_SIZE = 12
+_REGEX_OPTIONS = frozenset("ilmsux")
 _OLD_BINARY = 2
 _OVERHEAD = 5
 """Bytes of an empty document: its length and its end."""
@@ -152,21 +153,24 @@ def split(data: bytes) -> list[bytes]:
     return documents
 
 
-def has_repeated_name(fields: Fields) -> bool:
-    """Tells whether a name occurs twice in a document, or in a document within it."""
-    return len({name for name, _ in fields}) != len(fields) or any(
-        repeats_a_name(value) for _, value in fields
-    )
+def flaw(fields: Fields) -> str | None:
+    """Returns why drivers do not read all of a document, or of one within it; None where they do."""
+    names = {name: kind for name, (kind, _) in fields}
+    if len(names) != len(fields):
+        return "a field occurs twice"
+    if "$id" in names and (names.get("$ref"), names.get("$db")) == (STRING, NULL):
+        return "a DBRef has null for a database"
+    return next(filter(None, (flaw_within(value) for _, value in fields)), None)
 
 
-def repeats_a_name(value: Value) -> bool:
-    """Tells whether a name occurs twice in a document within a value."""
+def flaw_within(value: Value) -> str | None:
+    """Returns why drivers do not read all of the documents within a value; None where they do."""
     kind, data = value
     if kind == DOCUMENT:
-        return has_repeated_name(data)
+        return flaw(data)
     if kind == ARRAY:
-        return any(map(repeats_a_name, data))
-    return kind == CODE_WITH_SCOPE and has_repeated_name(data[1])
+        return next(filter(None, map(flaw_within, data)), None)
+    return flaw(data[1]) if kind == CODE_WITH_SCOPE else None
 
 
 def _document_end(data: bytes, start: int) -> int:
@@ -250,6 +254,9 @@ def _boolean(data: bytes, start: int, errors: str) -> tuple[bool, int]:
 def _regex(data: bytes, start: int, errors: str) -> tuple[tuple[str, str], int]:
     pattern, position = _name(data, start, errors)
     options, end = _name(data, position, errors)
+    is_known = len(set(options) & _REGEX_OPTIONS) == len(options)
+    if not is_known and errors == "strict":
+        raise UnreadableError("a regular expression has an option that there is not, or one twice")
     return (pattern, options), end
 
 

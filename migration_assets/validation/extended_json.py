@@ -27,6 +27,8 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _NUMBER = "\ud800"
 """Marks the digits of a number: half a character, which no text in UTF-8 can hold."""
 
+_ZERO, _NEGATIVE_ZERO = f"{_NUMBER}0.0", f"{_NUMBER}-0.0"
+
 Convert = Callable[[Value], Any]
 _marked = _NUMBER.__add__
 
@@ -75,14 +77,14 @@ def means_same(left: Any, right: Any) -> bool:
     return bool(left == right or _normalized(left) == _normalized(right))
 
 
-def without_nul(structure: Any) -> Any:
-    """Returns a JSON structure with U+FFFD for every U+0000 in its texts."""
+def storable(structure: Any) -> Any:
+    """Returns a JSON structure as jsonb can hold it: no U+0000, which becomes U+FFFD, and no -0.0."""
     if isinstance(structure, str):
-        return structure.replace("\x00", "\ufffd")
+        return _ZERO if structure == _NEGATIVE_ZERO else structure.replace("\x00", "\ufffd")
     if isinstance(structure, list):
-        return [without_nul(each) for each in structure]
+        return [storable(each) for each in structure]
     if isinstance(structure, dict):
-        return {name: without_nul(each) for name, each in structure.items()}
+        return {name: storable(each) for name, each in structure.items()}
     return structure
 
 
@@ -102,6 +104,8 @@ def moment(milliseconds: int) -> tuple[int, int, int, int, int, int, int]:
 
 def _normalized(structure: Any) -> Any:
     """Returns a structure with its numbers as such, apart from booleans, which Python counts as numbers."""
+    if structure == _NEGATIVE_ZERO:
+        return structure  # which equals no number that jsonb can hold
     if isinstance(structure, str) and structure.startswith(_NUMBER):
         return _NUMBER, Decimal(structure.removeprefix(_NUMBER))
     if isinstance(structure, list):

@@ -184,8 +184,8 @@ class _Array:
         """Returns what must have become of an array; one that cannot be read is kept as its bytes."""
         try:
             fields = bson.read_document(document)
-            if bson.has_repeated_name(fields):
-                raise bson.UnreadableError("a field occurs twice")
+            if (flaw := bson.flaw(fields)) is not None:
+                raise bson.UnreadableError(flaw)
         except bson.UnreadableError:
             whole = canonical((bson.BINARY, (0, document)))
             return ArrayJudgement(lines=(Line(None, REJECTED, None, whole),))

@@ -10,8 +10,12 @@ Where the design leaves room:
 - A time given as text with digits beyond the millisecond is altered where they are not zero.
 - An empty text in an array of references is altered, a NULL being no element.
 - Deprecated types are what every driver reads: a symbol is a string, undefined is null.
-- A document that is not valid BSON, holds text that is not UTF-8, or has a field twice cannot become a row
-  without loss: it is rejected as a whole and kept as its bytes.
+- A document that is not valid BSON, holds text that is not UTF-8, a field twice, an option of a regular
+  expression that there is not, or a DBRef with null for a database, which drivers do not read whole, cannot
+  become a row without loss: it is rejected as a whole and kept as its bytes.
+- An `_id` of that sort has no Extended JSON: its bytes, as a binary value, stand for it.
+- An empty text is no reference, be it the `_id` of a document or not.
+- ``jsonb`` has no negative zero: -0.0 becomes 0.0, which is altered.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ from migration_assets.validation.extended_json import (
     canonical_document,
     moment,
     relaxed,
-    without_nul,
+    storable,
 )
 
 ASYMMETRIC = "asymmetric"
@@ -161,8 +165,8 @@ class Judge:
         key, source_id = uuid_of(self._table, identifier), source_id_of(identifier)
         try:
             given = bson.read_document(document)
-            if bson.has_repeated_name(given):
-                raise UnreadableError("a field occurs twice")
+            if (flaw := bson.flaw(given)) is not None:
+                raise UnreadableError(flaw)
         except UnreadableError as error:
             whole = canonical((bson.BINARY, (0, document)))
             return Judgement(key, source_id, rejections=((None, str(error)),), document=whole)
@@ -256,14 +260,20 @@ def judge_array(
 
 
 def identifier_of(document: bytes) -> Value:
-    """Returns the `_id` of a document, of one that cannot be read as well as can be."""
+    """Returns the `_id` of a document; its bytes where it has no Extended JSON.
+
+    What it would be read as, with text that is not UTF-8 replaced, might be another document's too.
+    """
     try:
-        for kind, name, start, _ in bson.spans(document):
-            if name == b"_id":
-                return bson.read_value(kind, document, start, errors="replace")
+        spans = {name: (kind, start, end) for kind, name, start, end in bson.spans(document)}
+        kind, start, end = spans[b"_id"]
+    except (UnreadableError, KeyError):
+        return bson.BINARY, (0, document[:_FIRST_BYTES])
+    try:
+        value = bson.read_value(kind, document, start)
     except UnreadableError:
-        pass
-    return bson.BINARY, (0, document[:_FIRST_BYTES])
+        return bson.BINARY, (0, document[start:end])
+    return (bson.BINARY, (0, document[start:end])) if bson.flaw_within(value) else value
 
 
 def uuid_of(collection: str, identifier: Value) -> bytes:
@@ -489,7 +499,7 @@ def _enum(value: Value, source: Source, ids: Ids) -> Result:
 def _json(value: Value, source: Source, ids: Ids) -> Result:
     del source, ids
     structure = relaxed(value)
-    cleaned = without_nul(structure)
+    cleaned = storable(structure)
     return cleaned, None if cleaned == structure else ALTERED
 
 
@@ -498,11 +508,13 @@ def _is_empty_text(value: Value) -> bool:
 
 
 def _reference(value: Value, source: Source, ids: Ids) -> Result:
+    if _is_empty_text(value):
+        return None, COERCED
     collection = str(source.references)
     found, is_from_text = resolved(value, collection, ids.rows[collection])
     if found is not None:
         return found, COERCED if is_from_text else None
-    return None, COERCED if _is_empty_text(value) else ORPHANED
+    return None, ORPHANED
 
 
 def _reference_text(value: Value, source: Source, ids: Ids) -> Result:

@@ -6,7 +6,7 @@ held as text are 24 hex digits). A document that holds anything else is marked *
 undefined here, and whoever reads the batch decodes it and judges it value by value.
 
 Here belongs reading, not judging: that is ``references``. Nothing of it is shared with the loader but
-``identity``.
+``identity``, and the `_id` of a document, ``source.reading.identifier``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_uuids
 from migration_assets.model import Rule
 from migration_assets.source.connection import CODEC, Document, SourceDatabase
+from migration_assets.source.reading import identifier
 from migration_assets.validation.evidence import Phases
 
 Bytes = npt.NDArray[np.uint8]
@@ -243,8 +244,10 @@ def _document_ids(located: _Located, data: bytes, starts: Positions, collection:
     plain = located.kinds["_id"] == _OBJECT_ID
     ids[plain] = _object_ids(located.buffer, located.values["_id"][plain])
     for number in np.flatnonzero(~plain):
-        identifier = _decoded(data, int(starts[number]))["_id"]
-        ids[number] = uuids_of(document_uuid(collection, identifier).bytes)
+        start = int(starts[number])
+        length = int.from_bytes(data[start : start + 4], "little")
+        identified = document_uuid(collection, identifier(data[start : start + length]))
+        ids[number] = uuids_of(identified.bytes)
     return ids
 
 
