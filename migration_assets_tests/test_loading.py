@@ -528,6 +528,37 @@ def test_an_unknown_collection_is_kept_whole(source: SourceDatabase, bare: Conne
     assert len(unmapped(bare, "uuid_map")) == 1
 
 
+def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Connection) -> None:
+    source.create_collection("measured", timeseries={"timeField": "at"})
+    source["measured"].insert_one({"_id": 1, "at": datetime(2024, 1, 1), "celsius": 1.5})
+    source.command("insert", "measured", documents=[{"at": datetime(2024, 1, 2)}])
+    source.command("create", "seen", viewOn="measured", pipeline=[])
+    load(source, bare, "uuid_map")
+    kept = unmapped(bare, "uuid_map")
+    assert [(collection, identifier) for collection, identifier, _ in kept] == [
+        ("measured", "null"),
+        ("measured", '{"$numberInt":"1"}'),
+    ]
+    assert bson.json_util.loads(kept[1][2])["celsius"] == 1.5
+
+
+def test_an_identifier_that_is_not_utf8_does_not_stop_the_map(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    """Nor does one with a name twice. Two that a driver would take for the same are two."""
+    identifiers: list[Any] = ["12345", "12345", {"a": 1, "b": 5}, {"a": 2, "b": 5}]
+    raw = [bson.encode(user(n, _id=each)) for n, each in enumerate(identifiers, start=2)]
+    raw[0], raw[1] = (raw[n].replace(b"12345", bytes([0xFE + n]) + b"2345") for n in (0, 1))
+    raw[2:] = [each.replace(b"b\0\x05", b"a\0\x05") for each in raw[2:]]
+    source["Users"].insert_many([user(1), *map(RawBSONDocument, raw)])
+    result = load(source, bare, "uuid_map", "Users")
+    assert (result.documents, result.merged.inserted, result.rejected) == (5, 1, 4)
+    mapped = book(bare, "SELECT source_id FROM migration.uuid_map WHERE collection = 'Users'")
+    kept = [each for each, *_ in rejected(bare, "Users")]
+    assert len(set(kept)) == 4
+    assert {(each,) for each in kept} < set(mapped)
+
+
 BROKEN = "x" * 5
 
 

@@ -135,7 +135,7 @@ def test_unknown_and_missing_collections_and_fields_are_named_without_values(
     assert "1 collection of the model missing: Boards" in said
     assert "the model does not know: old_notes (2)" in said
     assert "Users: 1 field that the model does not know, in all 2 documents: nick.name (1)" in said
-    assert "the migration does not read: log" in said
+    assert "time series that the model does not know: log" in said
     assert "1 view, which" in str(found)
     assert VALUE not in str(found)
 

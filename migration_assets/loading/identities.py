@@ -1,13 +1,14 @@
 """Loading the UUID map: the identity of every document (section 4).
 
 Of known collections only the index on `_id` is read; documents of collections that the model does not
-know are kept whole.
+know, time series among them, are kept whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from operator import itemgetter
 
 import polars as pl
 
@@ -29,11 +30,20 @@ from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 
+_TIME_SERIES = "timeseries"
 
-def unknown_collections(source: SourceDatabase) -> list[str]:
-    """Returns the collections that the model does not know, MongoDB's own apart."""
-    found = source.list_collection_names(filter={"type": "collection"})
-    return sorted(name for name in found if name not in ENTITIES and not name.startswith("system."))
+
+def unknown_collections(source: SourceDatabase) -> Mapping[str, str]:
+    """Returns the type of each collection that the model does not know, MongoDB's own apart.
+
+    Time series are among them, views are not: they hold no documents of their own.
+    """
+    found = source.list_collections(filter={"type": {"$in": ["collection", _TIME_SERIES]}})
+    return {
+        each["name"]: each["type"]
+        for each in sorted(found, key=itemgetter("name"))
+        if each["name"] not in ENTITIES and not each["name"].startswith("system.")
+    }
 
 
 def load_identities(
@@ -60,8 +70,8 @@ def load_identities(
         for name in ENTITIES:
             for batch in raw_batches(source[name], projection={"_id": 1}):
                 yield Part(name, batch.data, partial(_known, name))
-        for name in unknown_collections(source):
-            for batch in raw_batches(source[name]):
+        for name, kind in unknown_collections(source).items():
+            for batch in raw_batches(source[name], by_identifier=kind != _TIME_SERIES):
                 yield Part(name, batch.data, partial(_unknown, name))
 
     return load(
@@ -97,5 +107,7 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
 def kept_whole(data: bytes) -> Books:
     """Returns the books of documents, as BSON one after the other, of which the model knows no field."""
     books = Books()
-    books.unmapped += [(source_id(each["_id"]), canonical(each)) for each in decoded(data, books)]
+    books.unmapped += [
+        (source_id(each.get("_id")), canonical(each)) for each in decoded(data, books)
+    ]
     return books

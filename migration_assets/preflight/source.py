@@ -190,8 +190,9 @@ def _other_types(source: SourceDatabase) -> Iterator[Finding]:
     if series:
         yield warning(
             Area.COLLECTIONS,
-            f"{counted(len(series), 'time series')} that the migration does not read: {listed(series)}",
-            "Copy what they hold by other means",
+            f"{counted(len(series), 'time series')} that the model does not know: {listed(series)}",
+            "Their measurements are kept whole in migration.unmapped_fields, which takes as long as they are "
+            "large; drop them from the source's copy if nobody needs them",
         )
 
 

@@ -69,6 +69,7 @@ def raw_batches(
     *,
     projection: Mapping[str, int] | None = None,
     documents_per_batch: int | None = None,
+    by_identifier: bool = True,
 ) -> Iterator[RawBatch]:
     """Yields the documents of a collection in `_id` order.
 
@@ -77,12 +78,14 @@ def raw_batches(
         projection: Fields to read, as MongoDB takes them; all where None.
         documents_per_batch: Upper bound of the documents of a batch; as ``MIGRATION_DOCUMENTS_PER_BATCH``
             says where None.
+        by_identifier: False for a time series, which has no order of its own and no index on `_id`.
     """
+    order = [("_id", 1)] if by_identifier else None
     cursor: Any = collection.find_raw_batches(
         {},
         projection=projection,
-        sort=[("_id", 1)],
-        hint=[("_id", 1)],
+        sort=order,
+        hint=order,
         batch_size=documents_per_batch or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH),
     )
     with cursor:
@@ -100,17 +103,19 @@ def split(data: bytes) -> Iterator[bytes]:
 
 
 def identifier(document: bytes) -> Any:
-    """Returns the `_id` of a document given as BSON, without decoding the rest.
+    """Returns the `_id` of a document given as BSON, without decoding the rest; None where it has none.
 
     One that has no Extended JSON (text that is not UTF-8, a name twice) is its bytes: what it would be
     decoded to might be another document's too.
     """
     if document[4:9] == _OBJECT_ID_FIRST:
         return bson.ObjectId(document[9:21])
-    kind, start, end = next(
-        (kind, start, end) for kind, name, start, end in elements(document) if name == b"_id"
-    )
-    value = document[start:end]
+    found = [
+        (kind, document[at:end]) for kind, name, at, end in elements(document) if name == b"_id"
+    ]
+    if not found:
+        return None
+    kind, value = found[0]
     body = bytes([kind]) + b"_id\x00" + value + b"\x00"
     alone = (len(body) + 4).to_bytes(4, "little") + body
     try:
