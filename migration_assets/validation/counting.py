@@ -23,7 +23,6 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.reference import ALTERED
 
 _NULLISH = ["missing", "null", "undefined"]
@@ -222,11 +221,19 @@ def _from_bytes(document: bytes) -> dict[str, Any]:
     try:
         for kind, name, start, _ in bson.spans(document):
             value = bson.read_value(kind, document, start, errors="replace")
-            found.setdefault(name.decode(errors="replace"), json.loads(canonical(value)))
+            found.setdefault(name.decode(errors="replace"), _countable(value))
     except bson.UnreadableError:
         # What comes after is not to be divided into fields, by the server neither.
         return found
     return found
+
+
+def _countable(value: bson.Value) -> Any:
+    """Returns a value as far as it is counted: as None, a list, a text or something else."""
+    kind, data = value
+    if kind in (bson.NULL, bson.UNDEFINED):
+        return None
+    return data if kind in (bson.ARRAY, bson.STRING, bson.SYMBOL) else True
 
 
 def _measured(value: Any, measure: Measure) -> int:
