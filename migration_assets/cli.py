@@ -44,6 +44,16 @@ _WIDTH = 100
 _console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
+_Approver = Annotated[str | None, typer.Option(metavar="NAME", help="Who signs the result.")]
+_Role = Annotated[str | None, typer.Option(help="In which role, such as migration lead.")]
+_Waivers = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A YAML file of findings that may stand.")
+]
+_Reports = Annotated[
+    str, typer.Option(metavar="DIR", help="Where the report goes; MIGRATION_REPORTS, else reports.")
+]
+
+
 @contextmanager
 def _errors() -> Iterator[None]:
     """Ends with exit code 2 and one line, whatever the error: 1 is a NO-GO."""
@@ -85,13 +95,19 @@ def run(
         str | None,
         typer.Option(help="Tables to bring up to date, with commas between; all where not given."),
     ] = None,
+    approver: _Approver = None,
+    role: _Role = None,
+    waivers: _Waivers = None,
+    reports: _Reports = "",
 ) -> None:
     """Migrates and validates. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
     from migration_assets.commands.running import migrate  # noqa: PLC0415 - Dagster takes a second
+    from migration_assets.commands.signing import approval_of  # noqa: PLC0415
 
     with _errors():
         tables = None if select is None else [name.strip() for name in select.split(",")]
-        raise typer.Exit(migrate(_console, tables=tables))
+        approval = approval_of(approver=approver, role=role, waivers=waivers)
+        raise typer.Exit(migrate(_console, tables=tables, approval=approval, reports=reports))
 
 
 @app.command()
@@ -104,12 +120,51 @@ def preflight() -> None:
 
 
 @app.command()
-def validate() -> None:
+def validate(
+    approver: _Approver = None,
+    role: _Role = None,
+    waivers: _Waivers = None,
+    reports: _Reports = "",
+) -> None:
     """Runs the four checks of every table without loading. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
     from migration_assets.commands.running import validate as validate_all  # noqa: PLC0415
+    from migration_assets.commands.signing import approval_of  # noqa: PLC0415
 
     with _errors():
-        raise typer.Exit(validate_all(_console))
+        approval = approval_of(approver=approver, role=role, waivers=waivers)
+        raise typer.Exit(validate_all(_console, approval=approval, reports=reports))
+
+
+@app.command("sign-off")
+def sign_off(
+    approver: _Approver = None,
+    role: _Role = None,
+    decline: Annotated[
+        bool, typer.Option("--decline", help="The approver says no, whatever is found.")
+    ] = False,
+    waivers: _Waivers = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID=REASON", help="A finding that may stand, as the last report has it."
+        ),
+    ] = None,
+    reports: _Reports = "",
+    verify: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Sign nothing; is this report the recorded one?"),
+    ] = None,
+) -> None:
+    """Takes the verdict anew and signs it, without loading. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
+    from migration_assets.commands import signing  # noqa: PLC0415
+
+    with _errors():
+        if verify is not None:
+            raise typer.Exit(signing.verify(_console, verify))
+        approval = signing.approval_of(
+            approver=approver, role=role, decline=decline, waivers=waivers
+        )
+        raise typer.Exit(signing.sign(_console, approval, waive=waive or (), reports=reports))
 
 
 @app.command()

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.model import ENTITIES
-from migration_assets.sign_off.verdict import record, verdict
+from migration_assets.sign_off.signing import sign
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import open_target
@@ -38,8 +38,7 @@ def without_dagster(task: Task) -> Done:
             fingerprints(source, ENTITIES)
         results = load_all(source, connection, watch, check)
         with watch.stage("sign-off"):
-            made = verdict(connection, fingerprints(source, ENTITIES))
-            record(connection, made)
+            made = sign(source, connection, directory=Path(task.directory)).verdict
     seconds = time.perf_counter() - started
     if not made.is_go:
         failed.append("sign-off")

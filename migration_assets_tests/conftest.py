@@ -18,6 +18,7 @@ from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.sample import generate
+from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
@@ -25,6 +26,15 @@ from migration_assets.target.schema import build_constraints, create_schema
 
 def _client(url: str) -> MongoClient[Document]:
     return MongoClient(url)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the reports of sign-offs go: not into the project."""
+    directory = tmp_path_factory.mktemp("reports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(REPORTS_VARIABLE, str(directory))
+        yield directory
 
 
 @pytest.fixture(scope="session")

@@ -361,7 +361,7 @@ def test_crash_of_the_sign_off_is_not_the_verdict_of_an_earlier_run(
     def broken(*_: object, **__: object) -> None:
         raise ValueError(f"{SECRET_PREFIX}of a document")
 
-    monkeypatch.setattr("migration_assets.assets.whole.verdict", broken)
+    monkeypatch.setattr("migration_assets.assets.sign_off.sign", broken)
     said = call("run", **migrated.variables)
     assert said.code == COULD_NOT_RUN
     assert "unexpected ValueError" in said.line

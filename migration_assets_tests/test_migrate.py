@@ -83,9 +83,13 @@ class Migration:
             ).fetchone()
         assert row is not None
         verdict, report = row
+        (judged,) = [
+            event for event in result.get_asset_check_evaluations() if event.asset_key == SIGN_OFF
+        ]
+        assert judged.passed is (verdict == "GO")
         # The step fails on a NO-GO, so that a re-execution from failure takes the sign-off with it.
         assert result.success is (verdict == "GO")
-        return {"verdict": verdict, **report}
+        return {**report, "verdict": verdict}
 
     def execute(self, statement: sql.Composable | str, *values: object) -> list[tuple[Any, ...]]:
         """Executes something in the target, behind the back of the migration."""
@@ -145,6 +149,7 @@ def checks(
         event.asset_check_evaluation_data
         for event in events
         if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and event.asset_check_evaluation_data.asset_key != SIGN_OFF
     ]
     return {(each.asset_key.path[-1], Layer(each.check_name)): each.passed for each in found}
 

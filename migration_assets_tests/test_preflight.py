@@ -32,10 +32,11 @@ from migration_assets.preflight import space
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.contents import Content, contents, written_between
 from migration_assets.preflight.duration import (
+    OPTIMISED_FACTOR,
     SAFETY_FACTOR,
+    Estimate,
     Rehearsal,
     duration,
-    expected_seconds,
     in_words,
     rehearsal,
 )
@@ -352,11 +353,13 @@ def test_duration_counts_the_safety_factor_once() -> None:
         ended=dt.datetime.now(dt.UTC),
         is_whole=True,
     )
-    expected = expected_seconds(staging, documents=1_250_000, size=23_000_000_000)
+    expected = Estimate(staging, documents=1_250_000, size=23_000_000_000).seconds
     assert expected / HOURS == pytest.approx(65.75)
     assert SAFETY_FACTOR == 1.5
+    tuned = Estimate(staging, documents=1_250_000, size=23_000_000_000, factor=OPTIMISED_FACTOR)
+    assert tuned.seconds / HOURS == pytest.approx(52.6)
     # The larger ratio counts: more documents of the same size in all.
-    doubled = expected_seconds(staging, documents=250_860, size=2_300_000_000)
+    doubled = Estimate(staging, documents=250_860, size=2_300_000_000).seconds
     assert doubled == pytest.approx(staging.seconds * 2 * 1.5)
 
 

@@ -119,6 +119,11 @@ CREATE TABLE IF NOT EXISTS migration.sign_offs (
   signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
   verdict TEXT NOT NULL,
   report JSONB NOT NULL,
+  approver TEXT,
+  role TEXT,
+  decision TEXT,
+  waivers JSONB,
+  digest TEXT,
   CONSTRAINT sign_offs_pkey PRIMARY KEY (signed_at)
 );
 
@@ -158,4 +163,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.conversions"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
   (LIKE migration.unmapped_fields);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 0244b143cb638693';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version c372aa277c6cfad6';

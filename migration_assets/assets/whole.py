@@ -6,7 +6,6 @@ from migration_assets.assets import describe
 from migration_assets.assets.keys import (
     CONSTRAINTS,
     OWNERS,
-    SIGN_OFF,
     TARGET_SCHEMA,
     UUID_MAP,
     source_key,
@@ -14,18 +13,15 @@ from migration_assets.assets.keys import (
 )
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
+from migration_assets.assets.sign_off import sign_off
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
 from migration_assets.model import ENTITIES, TABLES
-from migration_assets.sign_off.verdict import record, verdict
-from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.schema import Built, build_constraints, create_schema
 
 GROUP = "migration"
 POSTGRES = {"postgres"}
-VERDICT = "verdict"
-"""The name of the verdict in the metadata of the sign-off."""
 
 
 @dg.asset(
@@ -99,43 +95,6 @@ def constraints(
             "rows deleted": deleted,
         }
     )
-
-
-@dg.asset(
-    key=SIGN_OFF,
-    deps=[CONSTRAINTS, *[table_key(name) for name in TABLES]],
-    group_name=GROUP,
-    kinds={"report"},
-    owners=OWNERS,
-    description="GO only when every check of every table has a fresh passing result, and nobody wrote to "
-    "the source since it was read.",
-    op_tags={"dagster/priority": "-100"},
-)
-def sign_off(
-    context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
-) -> dg.MaterializeResult[None]:
-    """Evaluates every expected check, and the source's fingerprints."""
-    with source.open() as database, target.open() as connection:
-        made = verdict(connection, fingerprints(database, ENTITIES))
-        record(connection, made)
-    findings = dg.MetadataValue.table(
-        [
-            dg.TableRecord({"table": each.table, "what": each.what, "what to do": each.next_step})
-            for each in made.findings
-        ],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in ("table", "what", "what to do")]),
-    )
-    metadata: describe.Metadata = {
-        VERDICT: made.word,
-        "checks": made.checks,
-        "findings": findings,
-    }
-    if not made.is_go:
-        context.log_event(dg.AssetObservation(SIGN_OFF, metadata=metadata))
-        raise dg.Failure(
-            f"NO-GO: {len(made.findings)} findings", metadata=metadata, allow_retries=False
-        )
-    return dg.MaterializeResult(metadata=metadata)
 
 
 def whole_assets() -> list[dg.AssetsDefinition]:

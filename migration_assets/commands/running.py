@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
@@ -17,14 +18,16 @@ from rich.markup import escape
 
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
-from migration_assets.assets.whole import VERDICT
+from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import LoadError, MigrationError, SourceError, TargetError
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
-from migration_assets.sign_off.verdict import latest, verdict
+from migration_assets.sign_off.signing import latest, reports_directory
+from migration_assets.sign_off.verdict import GO, verdict
+from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.bookkeeping import SCHEMA, loads
@@ -118,20 +121,28 @@ class Outcome:
         seconds: From start to end.
         problem: One line on why a step could not do its work, None where each did; that a check
             failed, or the sign-off said NO-GO, is no problem of the run.
-        is_signed: The sign-off was reached, and has recorded its verdict.
+        page: File of the report that the sign-off has recorded, None where it was not reached.
     """
 
     seconds: float
     problem: str | None
-    is_signed: bool
+    page: str | None = None
 
 
-def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
+def migrate(
+    console: Console,
+    *,
+    tables: Sequence[str] | None = None,
+    approval: Approval | None = None,
+    reports: str = "",
+) -> Exit:
     """Migrates and validates, and prints the table of results.
 
     Args:
         console: Where the progress goes.
         tables: The tables to bring up to date; all where None.
+        approval: Waivers, and who signs; nobody where None.
+        reports: Directory of the sign-off's report.
 
     Raises:
         MigrationError: It cannot start: a server, a URL or a name is wrong.
@@ -144,19 +155,49 @@ def migrate(console: Console, *, tables: Sequence[str] | None = None) -> Exit:
                 where="--select",
                 next_step=f"Give names of tables with commas between, such as {next(iter(TABLES))}",
             )
+    reports_directory(reports)
     require_preflight(console)
-    selected = None if tables is None else [table_key(name) for name in tables]
-    return _report(console, run_job(MIGRATE, console, assets=selected))
+    if tables is None:
+        return _report(console, run_job(MIGRATE, console, approval=approval, reports=reports))
+    outcome = run_job(MIGRATE, console, assets=[table_key(name) for name in tables])
+    return _report(console, _signed(console, outcome, approval, reports))
 
 
-def validate(console: Console) -> Exit:
+def validate(console: Console, *, approval: Approval | None = None, reports: str = "") -> Exit:
     """Runs the checks of every table without loading, and prints the table of results.
+
+    Args:
+        console: Where the progress goes.
+        approval: Waivers, and who signs; where nobody does, the verdict is not recorded.
+        reports: Directory of the sign-off's report.
 
     Raises:
         MigrationError: It cannot start: a server or a URL is wrong, or nothing was migrated yet.
     """
     require_databases(needs_schema=True)
-    return _report(console, run_job(VALIDATE, console))
+    if approval:
+        reports_directory(reports)
+    return _report(console, _signed(console, run_job(VALIDATE, console), approval, reports))
+
+
+def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit:
+    """Takes the verdict anew and records it, without loading or checking.
+
+    Raises:
+        MigrationError: It cannot start, or a waiver matches no finding.
+    """
+    require_databases(needs_schema=True)
+    reports_directory(reports)
+    outcome = run_job(MIGRATE, console, assets=[SIGN_OFF], approval=approval, reports=reports)
+    return _report(console, outcome)
+
+
+def _signed(console: Console, outcome: Outcome, approval: Approval | None, reports: str) -> Outcome:
+    """Lets the sign-off follow on a run that has none, where somebody signs."""
+    if not approval or outcome.problem is not None:
+        return outcome
+    signed = run_job(MIGRATE, console, assets=[SIGN_OFF], approval=approval, reports=reports)
+    return replace(signed, seconds=outcome.seconds + signed.seconds)
 
 
 def require_databases(*, needs_schema: bool = False) -> None:
@@ -200,39 +241,59 @@ def _report(console: Console, outcome: Outcome) -> Exit:
     with open_source(source_url()) as source, open_target(target_url()) as connection:
         console.print()
         console.print(summary_table(lines(connection)))
-        made = latest(connection) if outcome.is_signed else None
-        made = made or verdict(connection, fingerprints(source, ENTITIES))
-    for finding in made.findings[:SHOWN]:
-        said = escape(f"{finding.table}: {finding.what}. {finding.next_step}.")
-        console.print(f"[red]✗[/] {said}")
-    if len(made.findings) > SHOWN:
-        console.print(f"[red]✗[/] and {len(made.findings) - SHOWN} more findings")
-    colour = "green" if made.is_go else "red"
-    console.print(f"[bold {colour}]{made.word}[/] after {outcome.seconds:.1f} s")
-    return Exit.GO if made.is_go else Exit.NO_GO
+        if outcome.page is not None and (made := latest(connection)) is not None:
+            said = [
+                _said(each["table"], each["what"], each["nextStep"]) for each in made["findings"]
+            ]
+            word, signature = made["verdict"]["word"], made["verdict"]["signature"]
+        else:
+            taken = verdict(connection, fingerprints(source, ENTITIES))
+            said = [_said(each.table, each.what, each.next_step) for each in taken.findings]
+            word, signature = taken.word, ""
+    for line in said[:SHOWN]:
+        console.print(f"[red]✗[/] {line}")
+    if len(said) > SHOWN:
+        console.print(f"[red]✗[/] and {len(said) - SHOWN} more findings")
+    if outcome.page is not None:
+        console.print(f"{escape(signature)}; report: {escape(outcome.page)}", soft_wrap=True)
+    is_go = word == GO
+    console.print(f"[bold {'green' if is_go else 'red'}]{word}[/] after {outcome.seconds:.1f} s")
+    return Exit.GO if is_go else Exit.NO_GO
 
 
-def run_job(name: str, console: Console, *, assets: Sequence[dg.AssetKey] | None = None) -> Outcome:
+def _said(table: str, what: str, next_step: str) -> str:
+    return escape(f"{table}: {what}. {next_step}.")
+
+
+def run_job(
+    name: str,
+    console: Console,
+    *,
+    assets: Sequence[dg.AssetKey] | None = None,
+    approval: Approval | None = None,
+    reports: str = "",
+) -> Outcome:
     """Runs a job in this process.
 
     Args:
         name: Name of the job.
         console: Where the progress goes.
         assets: The assets to materialize; all of the job where None.
+        approval: What the sign-off takes, where it is among them; nothing where None.
+        reports: Directory of its report.
     """
     started = time.perf_counter()
     progress = ConsoleProgress(console, total=len(TABLES) if assets is None else len(assets))
     job = build_defs(progress=progress).resolve_job_def(name)
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if approval or reports:
+        config |= run_config(approval or Approval(), reports)
     with dagster_instance() as instance:
         result = job.execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            asset_selection=assets,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            instance=instance, raise_on_error=False, asset_selection=assets, run_config=config
         )
     progress.end_line()
-    seconds = time.perf_counter() - started
-    return Outcome(seconds, _problem(result), is_signed=_is_signed(result))
+    return Outcome(time.perf_counter() - started, _problem(result), _page(result))
 
 
 def _problem(result: dg.ExecuteInProcessResult) -> str | None:
@@ -258,12 +319,12 @@ def _problem(result: dg.ExecuteInProcessResult) -> str | None:
     return None
 
 
-def _is_signed(result: dg.ExecuteInProcessResult) -> bool:
-    """Returns whether the sign-off of this run has recorded its verdict."""
-    return any(
-        _is_verdict(event) or (event.is_step_materialization and event.asset_key == SIGN_OFF)
-        for event in result.all_events
-    )
+def _page(result: dg.ExecuteInProcessResult) -> str | None:
+    """Returns the report of the sign-off that this run has recorded, None where there is none."""
+    for event in result.get_asset_check_evaluations():
+        if event.asset_key == SIGN_OFF:
+            return str(event.metadata[PAGE].value)
+    return None
 
 
 def _is_verdict(event: dg.DagsterEvent) -> bool:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-
-from psycopg import sql
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from migration_assets.model import TABLES, referenced_tables
-from migration_assets.target import bookkeeping
-from migration_assets.target.bookkeeping import SCHEMA
-from migration_assets.target.catalog import differing_constraints, missing_constraints
+from migration_assets.preflight.findings import counted
+from migration_assets.sign_off.findings import Finding
+from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, Result, read_recorded
+from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
 from migration_assets.target.connection import Connection
-from migration_assets.target.ddl import search_indexes
 from migration_assets.validation.evidence import Layer, Severity
 
+EXPECTED_CHECKS = len(TABLES) * len(Layer)
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that stands against a GO.
-
-    Attributes:
-        table: Table or collection that it is about.
-        what: What is wrong, in words without values.
-        next_step: What to do about it.
-    """
-
-    table: str
-    what: str
-    next_step: str
+GO, NO_GO = "GO", "NO-GO"
+CONSTRAINTS = "constraints"
+ORPHANED = "orphaned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,147 +26,241 @@ class Verdict:
     """GO where nothing stands against it.
 
     Attributes:
-        findings: What stands against a GO.
+        findings: What stands against a GO, and nobody answers for.
         checks: How many checks were expected.
+        information: What does not stand against it, but somebody should know.
+        waived: Waivers with their findings, those that do not hold included.
+        approval: What came from people.
     """
 
     findings: Sequence[Finding]
     checks: int
+    information: Sequence[Finding] = ()
+    waived: Sequence[Waived] = ()
+    approval: Approval = field(default_factory=Approval)
 
     @property
     def is_go(self) -> bool:
-        """Whether the migration can be signed off."""
-        return not self.findings
+        """Whether the migration can be signed off, and nobody declines."""
+        return not self.findings and self.approval.decision is not Decision.DECLINE
 
     @property
     def word(self) -> str:
         """``GO`` or ``NO-GO``."""
-        return "GO" if self.is_go else "NO-GO"
+        return GO if self.is_go else NO_GO
+
+    @property
+    def signature(self) -> str:
+        """Who signed what, in words."""
+        approval = self.approval
+        if not approval.approver:
+            return "not signed"
+        who = f"{approval.approver}, {approval.role}" if approval.role else approval.approver
+        if approval.decision is Decision.DECLINE:
+            return f"declined by {who}"
+        return (
+            f"signed by {who}" if self.is_go else f"not signed: {who} would, but findings are open"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
-    id: str
-    fingerprints: Mapping[str, str]
-    changed: int
-    """Position, among all loads, of the latest one that changed a row of the table."""
-
-
-_LOADS = """
-    WITH finished AS (
-        SELECT *, row_number() OVER (ORDER BY finished_at, id) AS position
-        FROM {loads} WHERE finished_at IS NOT NULL
-    )
-    SELECT DISTINCT ON (l.target_table) l.target_table, l.id::text, l.fingerprints, changed.position
-    FROM finished l JOIN finished changed ON changed.id = l.version
-    ORDER BY l.target_table, l.position DESC
-"""
-
-_RESULTS = """
-    SELECT r.target_table, r.check_name, r.load_id::text, r.passed, r.severity, r.summary,
-           (SELECT count(*) FROM {loads} l
-            WHERE l.finished_at IS NOT NULL AND l.finished_at <= r.evaluated_at)
-    FROM {results} r
-"""
-
-
-def verdict(connection: Connection, fingerprints: Mapping[str, str]) -> Verdict:
+def verdict(
+    connection: Connection, fingerprints: Mapping[str, str], approval: Approval | None = None
+) -> Verdict:
     """Returns what stands against a GO.
+
+    Args:
+        connection: A connection to the target.
+        fingerprints: Of every collection of the source, as it is now.
+        approval: Waivers, and who decides; nobody where None.
+
+    Raises:
+        MigrationError: A waiver matches no finding.
+    """
+    return judged(read_recorded(connection), fingerprints, approval)
+
+
+def judged(
+    recorded: Recorded, fingerprints: Mapping[str, str], approval: Approval | None = None
+) -> Verdict:
+    """Returns what stands against a GO in a record.
 
     A check counts only when it is of the latest load of its table, and was run after the last change
     of every table that it refers to.
 
     Args:
-        connection: A connection to the target.
+        recorded: What the target has on record.
         fingerprints: Of every collection of the source, as it is now.
+        approval: Waivers, and who decides; nobody where None.
+
+    Raises:
+        MigrationError: A waiver matches no finding.
     """
-    names = {
-        "loads": sql.Identifier(SCHEMA, bookkeeping.loads.name),
-        "results": sql.Identifier(SCHEMA, bookkeeping.check_results.name),
-    }
-    additions = search_indexes()
-    with connection.transaction():
-        loads = {
-            table: _Load(load_id, prints, changed)
-            for table, load_id, prints, changed in connection.execute(
-                sql.SQL(_LOADS).format(**names)
-            )
-        }
-        results = {
-            (table, check): rest
-            for table, check, *rest in connection.execute(sql.SQL(_RESULTS).format(**names))
-        }
-        differing = differing_constraints(connection)
-        missing = [name for name in missing_constraints(connection) if name not in additions]
+    approval = approval or Approval()
     found: list[Finding] = []
     for name in TABLES:
-        found += _table_findings(name, loads, results, fingerprints)
-    if missing:
-        what = f"{len(missing)} indexes or foreign keys are missing, {missing[0]} among them"
-        found.append(Finding("constraints", what, "Materialize migration/constraints"))
-    if differing:
-        what = f"{len(differing)} indexes or foreign keys differ from the model, {min(differing)} among them"
-        found.append(
-            Finding("constraints", what, "Drop them, then materialize migration/constraints")
-        )
-    return Verdict(found, checks=len(TABLES) * len(Layer))
+        found += _table_findings(name, recorded, fingerprints)
+    found += _constraint_findings(recorded)
+    waived = matched(approval.waivers, found, dt.datetime.now(dt.UTC).date())
+    held = {each.finding.id for each in waived if not each.why_void}
+    return Verdict(
+        findings=[each for each in found if each.id not in held],
+        checks=EXPECTED_CHECKS,
+        information=list(_information(recorded)),
+        waived=waived,
+        approval=approval,
+    )
+
+
+def _constraint_findings(recorded: Recorded) -> Iterator[Finding]:
+    """Yields what stands against the indexes and foreign keys, one by one."""
+    for names, kind, do in (
+        (recorded.missing, "missing", "Materialize migration/constraints"),
+        (recorded.differing, "differs", "Drop it, then materialize migration/constraints"),
+    ):
+        for name in names:
+            said = "is missing" if kind == "missing" else "differs from the model"
+            what = f"index or foreign key {name} {said}"
+            yield Finding(CONSTRAINTS, what, do, check=CONSTRAINTS, kind=kind, field=name, count=1)
 
 
 def _table_findings(
-    name: str,
-    loads: Mapping[str, _Load],
-    results: Mapping[tuple[str, str], Sequence[object]],
-    fingerprints: Mapping[str, str],
-) -> list[Finding]:
-    load = loads.get(name)
+    name: str, recorded: Recorded, fingerprints: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yields what stands against a table."""
+    load = recorded.loads.get(name)
     if load is None:
-        return [Finding(name, "was never loaded", f"Materialize postgres/{name}")]
-    found = [
-        Finding(
-            name,
-            f"collection {collection} was written to after it was read",
-            "Freeze writes to the source, then migrate again",
-        )
-        for collection, fingerprint in load.fingerprints.items()
-        if fingerprints.get(collection) != fingerprint
-    ]
-    again = f"Run the checks of postgres/{name}"
+        do = f"Materialize postgres/{name}"
+        yield Finding(name, "was never loaded", do, check="load", kind="missing")
+        return
+    for collection, fingerprint in load.fingerprints.items():
+        if fingerprints.get(collection) != fingerprint:
+            yield Finding(
+                name,
+                f"collection {collection} was written to after it was read",
+                "Freeze writes to the source, then migrate again",
+                check="source",
+                kind="written",
+                field=collection,
+            )
+    losses = [each for each in recorded.losses if each.table == name]
     for layer in Layer:
-        result = results.get((name, layer))
-        if result is None:
-            found.append(Finding(name, f"check {layer} never ran", again))
-            continue
-        load_id, passed, severity, summary, loads_before = result
-        changed = [each for each in referenced_tables(TABLES[name]) if each in loads]
-        is_stale = load_id != load.id or any(
-            loads[each].changed > int(str(loads_before)) for each in changed
+        of_layer = [each for each in losses if layer_of(each) is layer]
+        yield from _check_findings(name, layer, recorded, load, explained=bool(of_layer))
+        yield from _loss_findings(name, layer, of_layer)
+
+
+def layer_of(line: Line) -> Layer:
+    """Returns the check that is red for a loss that is on record."""
+    return Layer.REFERENCES if line.kind == ORPHANED else Layer.VALUES
+
+
+def _check_findings(
+    name: str, layer: Layer, recorded: Recorded, load: Load, *, explained: bool
+) -> Iterator[Finding]:
+    """Yields what is the matter with a check; one that is red for losses on record alone is explained."""
+    again = f"Run the checks of postgres/{name}"
+    result = recorded.results.get((name, layer))
+    state = check_state(name, result, recorded.loads, load)
+    if state == "missing":
+        yield Finding(name, f"check {layer} never ran", again, check=layer.value, kind=state)
+    elif state == "stale":
+        what = f"check {layer} is older than the data"
+        yield Finding(name, what, again, check=layer.value, kind=state)
+    elif state == "failed" and result is not None:
+        if explained and result.evidence.get("is_sound"):
+            return
+        yield Finding(
+            name,
+            f"check {layer} failed: {result.summary}",
+            result.evidence.get("next_step") or again,
+            check=layer.value,
+            kind=state,
+            count=result.evidence.get("failures", 0),
         )
-        if is_stale:
-            found.append(Finding(name, f"check {layer} is older than the data", again))
-        elif not passed and severity == Severity.ERROR:
-            found.append(Finding(name, f"check {layer} failed: {summary}", again))
-    return found
 
 
-def record(connection: Connection, made: Verdict) -> None:
-    """Keeps a verdict in ``migration.sign_offs``."""
-    with connection.transaction():
-        connection.execute(
-            sql.SQL(
-                "INSERT INTO {} (signed_at, verdict, report) VALUES (clock_timestamp(), %s, %s)"
-            ).format(sql.Identifier(SCHEMA, bookkeeping.sign_offs.name)),
-            [made.word, json.dumps(asdict(made))],
+def check_state(
+    name: str, result: Result | None, loads: Mapping[str, Load], load: Load | None
+) -> str:
+    """Returns `passed`, `warning`, `failed`, `stale` or `missing`."""
+    if result is None:
+        return "missing"
+    changed = [each for each in referenced_tables(TABLES[name]) if each in loads]
+    if (
+        load is None
+        or result.load_id != load.id
+        or any(loads[each].changed > result.loads_before for each in changed)
+    ):
+        return "stale"
+    if result.passed:
+        return "passed"
+    return "failed" if result.severity == Severity.ERROR else "warning"
+
+
+def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[Finding]:
+    """Yields a finding for each collection, field and kind of what is on record as lost."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for each in losses:
+        key = each.collection, each.field, each.kind
+        counts[key] = counts.get(key, 0) + each.count
+    for (collection, field_name, kind), count in counts.items():
+        is_own = collection == name
+        about = (
+            field_name if is_own else ".".join(part for part in (collection, field_name) if part)
+        )
+        if kind == REJECTED:
+            what = f"{count:,} {'document was' if count == 1 else 'documents were'} rejected"
+            what += f" for {about}" if field_name else ", which cannot be read"
+        else:
+            noun = "reference" if kind == ORPHANED else "value"
+            what = f"{count:,} {noun}{' of' if count == 1 else 's of'} {about} "
+            what += f"{'was' if count == 1 else 'were'} {kind}"
+        yield Finding(
+            name,
+            what,
+            f"Correct it in the source or by a remediation and materialize postgres/{name}, or waive it",
+            check=layer.value,
+            kind=kind,
+            field=about,
+            count=count,
         )
 
 
-def latest(connection: Connection) -> Verdict | None:
-    """Returns the verdict that was recorded last, None where there is none."""
-    row = connection.execute(
-        sql.SQL("SELECT report FROM {} ORDER BY signed_at DESC LIMIT 1").format(
-            sql.Identifier(SCHEMA, bookkeeping.sign_offs.name)
+def _information(recorded: Recorded) -> Iterator[Finding]:
+    """Yields what nobody has to do anything about."""
+    for name in TABLES:
+        for layer in Layer:
+            result = recorded.results.get((name, layer))
+            state = check_state(name, result, recorded.loads, recorded.loads.get(name))
+            if result is not None and state == "warning":
+                yield Finding(
+                    name,
+                    f"check {layer} warns: {result.summary}",
+                    result.evidence.get("next_step", ""),
+                    check=layer.value,
+                    kind=state,
+                    count=result.evidence.get("failures", 0),
+                )
+    for unmapped in recorded.unmapped:
+        is_known = unmapped.collection in TABLES
+        said = counted(unmapped.documents, "document")
+        yield Finding(
+            unmapped.collection,
+            f"{said} with fields that the model does not know"
+            if is_known
+            else f"the model does not know this collection; {said} of it kept",
+            "Nothing is lost: they are in migration.unmapped_fields",
+            check="model",
+            kind="unmapped",
+            count=unmapped.documents,
         )
-    ).fetchone()
-    if row is None:
-        return None
-    report = row[0]
-    return Verdict([Finding(**each) for each in report["findings"]], report["checks"])
+    for index in () if recorded.missing else recorded.left_out:
+        yield Finding(
+            CONSTRAINTS,
+            f"index {index}, an addition for searching, is not there: a value is too long for it",
+            "Searching goes without it; shorten the value to have it",
+            check=CONSTRAINTS,
+            kind="left_out",
+            field=index,
+            count=1,
+        )

@@ -130,6 +130,11 @@ sign_offs = sa.Table(
     sa.Column("signed_at", sa.TIMESTAMP(timezone=True), primary_key=True),
     sa.Column("verdict", sa.Text(), nullable=False),
     sa.Column("report", pg.JSONB(), nullable=False),
+    sa.Column("approver", sa.Text(), comment="NULL where nobody has signed"),
+    sa.Column("role", sa.Text()),
+    sa.Column("decision", sa.Text(), comment="approve or decline"),
+    sa.Column("waivers", pg.JSONB(), comment="with the findings that they are for"),
+    sa.Column("digest", sa.Text(), comment="SHA-256 of the canonical form of the report"),
     comment="Every sign-off, GO or NO-GO.",
 )
 

@@ -1,0 +1,146 @@
+"""The sign-off: who approves and what is waived come from the launchpad, the rest from both databases."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from migration_assets.assets import describe
+from migration_assets.assets.keys import CONSTRAINTS, OWNERS, SIGN_OFF, table_key
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.retries import retried
+from migration_assets.model import TABLES
+from migration_assets.sign_off.page import markdown
+from migration_assets.sign_off.signing import REPORTS_VARIABLE, Signed, sign
+from migration_assets.sign_off.waivers import Approval, Decision, parsed
+
+VERDICT = "verdict"
+"""The name of the verdict, in the metadata of the sign-off and as its check."""
+
+PAGE = "report"
+"""The name of the report's file in the metadata of the sign-off."""
+
+OP = SIGN_OFF.to_python_identifier()
+"""The name under which a run's configuration has it."""
+
+
+class WaiverConfig(dg.Config):
+    """Somebody answers for a finding."""
+
+    finding: str = Field(description="The id of the finding, as the report has it.")
+    count: int = Field(description="How many of them are waived; where there are more, it is void.")
+    name: str = Field(description="Who answers for it.")
+    reason: str = Field(description="Why it may stand.")
+    until: str = Field(default="", description="Last day, as 2027-01-31; empty: no end.")
+
+
+class SignOffConfig(dg.Config):
+    """Who decides what; with nothing here, the verdict is given and not signed."""
+
+    approver: str = Field(default="", description="Name of the person who signs.")
+    role: str = Field(default="", description="Their role, such as migration lead or DBA.")
+    decision: Decision = Field(
+        default=Decision.APPROVE, description="APPROVE, or DECLINE for a NO-GO whatever is found."
+    )
+    waivers: list[WaiverConfig] = Field(default=[], description="Findings that may stand.")
+    reports: str = Field(
+        default="",
+        description=f"Directory for the report; empty: {REPORTS_VARIABLE}, else `reports` here.",
+    )
+
+    def approval(self) -> Approval:
+        """Returns it as the sign-off takes it.
+
+        Raises:
+            MigrationError: A waiver is none.
+        """
+        entries = [each.model_dump() for each in self.waivers]
+        return Approval(
+            approver=self.approver.strip(),
+            role=self.role.strip(),
+            decision=self.decision,
+            waivers=parsed(entries, "waivers of the run"),
+        )
+
+
+def run_config(approval: Approval, reports: str = "") -> dict[str, Any]:
+    """Returns the part of a run's configuration that the sign-off reads."""
+    config = {
+        "approver": approval.approver,
+        "role": approval.role,
+        "decision": approval.decision.name,
+        "waivers": [each.as_json() for each in approval.waivers],
+        "reports": reports,
+    }
+    return {"ops": {OP: {"config": config}}}
+
+
+@dg.asset(
+    key=SIGN_OFF,
+    deps=[CONSTRAINTS, *[table_key(name) for name in TABLES]],
+    group_name="migration",
+    kinds={"report"},
+    owners=OWNERS,
+    description="GO only when every check of every table has a fresh passing result or is waived by name, "
+    "and nobody wrote to the source since it was read. To sign, shift-click Materialize: approver, role, "
+    "decision and waivers are the configuration of the run. More in docs/sign-off.md.",
+    op_tags={"dagster/priority": "-100"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            VERDICT,
+            asset=SIGN_OFF,
+            description="GO. Red: the findings say what to do, table by table; see docs/sign-off.md.",
+        )
+    ],
+)
+def sign_off(
+    context: dg.AssetExecutionContext,
+    config: SignOffConfig,
+    source: SourceMongo,
+    target: TargetPostgres,
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]:
+    """Evaluates every expected check and the source's fingerprints, and writes the report."""
+    approval = config.approval()
+
+    def signed_off() -> Signed:
+        with source.open() as database, target.open() as connection:
+            return sign(database, connection, approval, directory=config.reports)
+
+    signed = retried(context, signed_off)
+    made = signed.verdict
+    metadata = sign_off_metadata(signed)
+    yield dg.AssetCheckResult(
+        asset_key=SIGN_OFF,
+        check_name=VERDICT,
+        passed=made.is_go,
+        description=f"{made.word}, {made.signature}",
+        metadata=metadata,
+    )
+    if not made.is_go:
+        yield dg.AssetObservation(SIGN_OFF, metadata=metadata)
+        raise dg.Failure(
+            f"NO-GO: {len(made.findings)} findings", metadata=metadata, allow_retries=False
+        )
+    yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
+
+
+def sign_off_metadata(signed: Signed) -> describe.Metadata:
+    """Returns what the UI shows of a sign-off."""
+    made = signed.verdict
+    columns = ("table", "what", "what to do", "id", "count")
+    rows = [(each.table, each.what, each.next_step, each.id, each.count) for each in made.findings]
+    return {
+        VERDICT: made.word,
+        "signature": made.signature,
+        "checks": made.checks,
+        "summary": dg.MetadataValue.md(markdown(signed.report, signed.digest)),
+        "findings": dg.MetadataValue.table(
+            [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+            schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+        ),
+        "waived": len([each for each in made.waived if not each.why_void]),
+        PAGE: dg.MetadataValue.path(signed.page),
+        "report for machines": dg.MetadataValue.path(signed.file),
+        "digest": signed.digest,
+    }

@@ -1,0 +1,124 @@
+"""Signing off on the command line: who signs, what is waived, and whether a report is the recorded one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from migration_assets.commands.running import Exit, require_schema, sign_off
+from migration_assets.errors import MigrationError
+from migration_assets.sign_off.report import digest
+from migration_assets.sign_off.signing import is_recorded, latest
+from migration_assets.sign_off.waivers import Approval, Decision, Waiver, read_waivers
+from migration_assets.target.connection import open_target
+from migration_assets.urls import target_url
+
+_AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id from there"
+
+
+def approval_of(
+    *, approver: str | None, role: str | None, decline: bool = False, waivers: Path | None = None
+) -> Approval:
+    """Returns what the options of a command say.
+
+    Raises:
+        MigrationError: The file of waivers cannot be used, or an approver is missing.
+    """
+    return Approval(
+        approver=(approver or "").strip(),
+        role=(role or "").strip(),
+        decision=Decision.DECLINE if decline else Decision.APPROVE,
+        waivers=read_waivers(waivers) if waivers is not None else (),
+    )
+
+
+def sign(
+    console: Console, approval: Approval, *, waive: Sequence[str] = (), reports: str = ""
+) -> Exit:
+    """Takes the verdict anew, and records it as signed.
+
+    Args:
+        console: Where the result goes.
+        approval: Waivers, and who signs.
+        waive: Further waivers of the approver's, as `id=reason`. They are for the counts of the last
+            recorded report, which is what the approver has seen.
+        reports: Directory of the report.
+
+    Raises:
+        MigrationError: A waiver is none, or it cannot start.
+    """
+    more = _waived(waive, approval.approver) if waive else []
+    whole = Approval(
+        approval.approver, approval.role, approval.decision, (*approval.waivers, *more)
+    )
+    return sign_off(console, approval=whole, reports=reports)
+
+
+def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
+    if not approver:
+        raise MigrationError(
+            "nobody answers for it", where="--waive", next_step="Give --approver too"
+        )
+    with open_target(target_url()) as connection:
+        require_schema(connection)
+        made = latest(connection)
+    seen = [] if made is None else [*made["findings"], *(each["of"] for each in made["waivers"])]
+    counts = {each["id"]: each["count"] for each in seen}
+    found = []
+    for pair in pairs:
+        finding, _, reason = pair.partition("=")
+        if not reason.strip():
+            raise MigrationError(
+                "has no reason", where=f"--waive {finding}", next_step="Write it as ID=REASON"
+            )
+        if finding not in counts:
+            known = ", ".join(counts) or "none"
+            raise MigrationError(
+                f"the last report has no such finding; it has: {known}",
+                where=f"--waive {finding}",
+                next_step=_AGAIN,
+            )
+        if not counts[finding]:
+            raise MigrationError(
+                "it has no count, so nobody knows yet what it hides, and it cannot be waived",
+                where=f"--waive {finding}",
+                next_step="Do what the finding says",
+            )
+        found.append(Waiver(finding, counts[finding], approver, reason.strip()))
+    return found
+
+
+def verify(console: Console, file: Path) -> Exit:
+    """Says whether a report is as it was recorded in the target.
+
+    Raises:
+        MigrationError: It cannot be read, or the target cannot.
+    """
+    try:
+        made = json.loads(file.read_text(encoding="utf-8"))
+        carried = made["digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MigrationError(
+            "is not a report of a sign-off",
+            where=str(file),
+            next_step="Give the JSON file that the sign-off has written",
+        ) from None
+    found = digest(made)
+    with open_target(target_url()) as connection:
+        require_schema(connection)
+        is_known = is_recorded(connection, found)
+    is_good = found == carried and is_known
+    said = (
+        "is the report that was recorded"
+        if is_good
+        else "has the digest of no recorded sign-off"
+        if found == carried
+        else "was changed: its content has another digest than it says"
+    )
+    colour = "green" if is_good else "red"
+    console.print(f"[{colour}]{escape(str(file))} {said}[/]\nsha256 {found}", soft_wrap=True)
+    return Exit.GO if is_good else Exit.NO_GO

@@ -1,0 +1,39 @@
+"""A finding: what stands against a GO, or what somebody should know. Names and counts, no values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that was found.
+
+    Attributes:
+        table: Table that it is about; `constraints` for what is missing of them.
+        what: What is wrong, in words without values.
+        next_step: What to do about it.
+        check: What found it: a check, or `load`, `source`, `constraints`.
+        kind: What kind it is: `failed`, `missing`, `stale`, `rejected`, `nulled` and so on.
+        field: The field, collection or constraint; empty where it is about the whole table.
+        count: How many of them; 0 where nobody knows, as of a check that did not run.
+    """
+
+    table: str
+    what: str
+    next_step: str
+    check: str = ""
+    kind: str = ""
+    field: str = ""
+    count: int = 0
+
+    @property
+    def id(self) -> str:
+        """The name by which a waiver knows it; it stays the same from run to run."""
+        parts = (self.table, self.check, self.kind, self.field)
+        return ":".join(part.replace(":", "_") for part in parts if part)
+
+    @property
+    def is_waivable(self) -> bool:
+        """Whether it can be waived: what has no count hides what nobody has looked at yet."""
+        return self.count > 0

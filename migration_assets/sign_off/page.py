@@ -1,0 +1,166 @@
+"""The report as a page to look at and to print, and as a summary in Markdown for the UI.
+
+The page is one file: its style and its charts are in it, and it asks for nothing from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from migration_assets.preflight.duration import in_words
+from migration_assets.preflight.findings import counted, megabytes
+from migration_assets.sign_off.report import Json
+from migration_assets.validation.evidence import Layer
+
+SHOWN = 50
+"""Findings that the summary names; the page has all of them."""
+
+NOTHING = "\N{EN DASH}"
+
+_WORDS = {
+    "passed": "passed",
+    "warning": "warns",
+    "failed": "failed",
+    "stale": "stale",
+    "missing": "did not run",
+}
+_MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "stale": "↻", "missing": NOTHING}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a chart.
+
+    Attributes:
+        name: Table.
+        value: What it shows.
+        width: Its width, where 100 is the widest.
+    """
+
+    name: str
+    value: int
+    width: float
+
+
+def bars(tables: Sequence[Json], figure: str) -> list[Bar]:
+    """Returns the bars of a chart of a figure of every load, in the order of the tables."""
+    values = {each["name"]: each["load"][figure] for each in tables if each["load"]}
+    widest = max(values.values(), default=0) or 1
+    return [Bar(name, value, round(100 * value / widest, 2)) for name, value in values.items()]
+
+
+def page(made: Json, digest: str) -> str:
+    """Returns a report as HTML.
+
+    Args:
+        made: The report.
+        digest: Its SHA-256.
+    """
+    tables = made["detailedResults"]
+    charts = {
+        "Rows": bars(tables, "rows"),
+        "Rows per second": bars(tables, "rowsPerSecond"),
+    }
+    return _template().render(
+        report=made, digest=digest, sentence=sentence(made), layers=list(Layer), charts=charts
+    )
+
+
+def sentence(made: Json) -> str:
+    """Returns what the report comes to, for somebody who reads one sentence."""
+    summary, verdict = made["summary"], made["verdict"]
+    if verdict["decision"] == "decline":
+        return "The approver declines: the application stays on MongoDB."
+    if verdict["word"] != "GO":
+        return (
+            f"The migration must not go live yet: {counted(summary['findings'], 'finding')} to deal with. "
+            "Each says below what to do."
+        )
+    lost = sum(summary[kind] for kind in ("rejected", "altered", "nulled", "orphaned"))
+    if summary["waived"]:
+        return (
+            f"The migration can go live. {counted(summary['waived'], 'finding')} waived by name; everything "
+            "else was proven equal."
+        )
+    if lost:
+        return f"The migration can go live; {counted(lost, 'known change')} of the data on record."
+    return (
+        "The migration can go live: every record and every value was compared, and none was lost."
+    )
+
+
+def markdown(made: Json, digest: str) -> str:
+    """Returns a summary of a report, with links that lead to the UI's own pages."""
+    summary, verdict = made["summary"], made["verdict"]
+    lines = [
+        f"## {verdict['word']}, {_plain(verdict['signature'])}",
+        "",
+        sentence(made),
+        "",
+        f"- {summary['checksPassed']:,} of {summary['checks']:,} checks passed, "
+        f"{summary['tablesPassed']:,} of {summary['totalTables']:,} tables are green",
+        f"- {summary['totalRecords']:,} documents, {summary['rows']:,} rows, "
+        f"{summary['rejected']:,} documents rejected",
+        f"- values altered {summary['altered']:,}, nulled {summary['nulled']:,}, "
+        f"references orphaned {summary['orphaned']:,}",
+        f"- digest `{digest}`",
+    ]
+    for title, found in (("Findings", made["findings"]), ("For information", made["information"])):
+        if found:
+            lines += ["", f"### {title}", ""]
+            lines += [_bullet(each) for each in found[:SHOWN]]
+        if len(found) > SHOWN:
+            lines.append(f"- and {len(found) - SHOWN:,} more, in the report")
+    if made["waivers"]:
+        lines += ["", "### Waivers", ""]
+        lines += [
+            f"- `{each['finding']}` ({each['count']:,}) by {_plain(each['name'])}: "
+            f"{_plain(each['reason'])}{'' if each['holds'] else ' **void:** ' + each['whyVoid']}"
+            for each in made["waivers"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def checks_path(table: str) -> str:
+    """Returns the path in the UI of a table's checks."""
+    return f"/assets/postgres/{quote(table)}?view=checks"
+
+
+def _bullet(found: Json) -> str:
+    name = found["table"]
+    if found["check"] in set(Layer):
+        name = f"[{name}]({checks_path(name)})"
+    return f"- {name}: {_plain(found['what'])}. {found['nextStep']}. `{found['id']}`"
+
+
+def _plain(text: str) -> str:
+    """Returns a text of somebody's as Markdown shows it, without markup of its own."""
+    return "".join("\\" + each if each in "\\`*_[]<>#|!" else each for each in text)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("migration_assets.sign_off"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": lambda value: NOTHING if value is None else f"{value:,}",
+        "moment": lambda text: (
+            NOTHING if text is None else text.replace("T", " ").replace("+00:00", " UTC")
+        ),
+        "duration": in_words,
+        "megabytes": megabytes,
+        "word": _WORDS.__getitem__,
+        "mark": _MARKS.__getitem__,
+        "anchor": lambda text: quote(text, safe=":."),
+    }
+    return environment.get_template("report.html")

@@ -1,0 +1,208 @@
+"""What the target's own record says of a migration: loads, results of checks, books. Counts and keys only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
+from migration_assets.target.catalog import differing_constraints, missing_constraints
+from migration_assets.target.connection import Connection
+from migration_assets.target.ddl import search_indexes
+
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """The latest load of a table.
+
+    Attributes:
+        id: The load.
+        fingerprints: Of the collections that it read, by name.
+        changed: Position, among all loads, of the latest one that changed a row of the table.
+        started_at: When it started.
+        finished_at: When it was merged.
+        statistics: Its counts and seconds.
+    """
+
+    id: str
+    fingerprints: Mapping[str, str]
+    changed: int
+    started_at: dt.datetime
+    finished_at: dt.datetime
+    statistics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The latest result of a check.
+
+    Attributes:
+        load_id: The load that was checked.
+        passed: Whether it passed.
+        severity: What it means when it did not.
+        summary: One line in words.
+        evidence: Counts, keys and seconds.
+        evaluated_at: When it ran.
+        loads_before: How many loads were finished when it ran.
+    """
+
+    load_id: str | None
+    passed: bool
+    severity: str
+    summary: str
+    evidence: Mapping[str, Any]
+    evaluated_at: dt.datetime
+    loads_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How often something is in the books.
+
+    Attributes:
+        table: The table whose load wrote it.
+        collection: The collection.
+        field: The field; empty where the whole document is meant.
+        kind: `rejected`, `altered`, `nulled`, `orphaned`, or a kind of lossless conversion.
+        reason: Why, in words without values.
+        count: How often.
+        documents: In how many documents; 0 where that is not on record.
+    """
+
+    table: str
+    collection: str
+    field: str
+    kind: str
+    reason: str
+    count: int
+    documents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """What the model does not know of a collection.
+
+    Attributes:
+        collection: The collection.
+        documents: How many documents have such fields, or are of a collection that is not known.
+        fields: The names of the fields, and in how many documents each is.
+    """
+
+    collection: str
+    documents: int
+    fields: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """All of the record that a sign-off reads.
+
+    Attributes:
+        loads: The latest load of each table, and of the UUID map.
+        results: The latest result of each check, by table and check.
+        losses: Rejected documents and lossy conversions.
+        conversions: Lossless conversions.
+        unmapped: Fields and collections that the model does not know.
+        missing: Indexes and foreign keys of the application's schema that are not there.
+        differing: Indexes and foreign keys that differ from the model.
+        left_out: Indexes of our own that are not there.
+    """
+
+    loads: Mapping[str, Load]
+    results: Mapping[tuple[str, str], Result]
+    losses: Sequence[Line] = ()
+    conversions: Sequence[Line] = ()
+    unmapped: Sequence[Unmapped] = ()
+    missing: Sequence[str] = ()
+    differing: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+
+_LOADS = """
+    WITH finished AS (
+        SELECT *, row_number() OVER (ORDER BY finished_at, id) AS position
+        FROM {loads} WHERE finished_at IS NOT NULL
+    )
+    SELECT DISTINCT ON (l.target_table) l.target_table, l.id::text, l.fingerprints, changed.position,
+           l.started_at, l.finished_at, l.statistics
+    FROM finished l JOIN finished changed ON changed.id = l.version
+    ORDER BY l.target_table, l.position DESC
+"""
+
+_RESULTS = """
+    SELECT r.target_table, r.check_name, r.load_id::text, r.passed, r.severity, r.summary, r.evidence,
+           r.evaluated_at, (SELECT count(*) FROM {loads} l
+            WHERE l.finished_at IS NOT NULL AND l.finished_at <= r.evaluated_at)
+    FROM {check_results} r
+"""
+
+_LOSSES = """
+    SELECT target_table, collection, coalesce(field, ''), {rejected}, reason, count(*), count(*)
+    FROM {rejected_documents} GROUP BY 1, 2, 3, 5
+    UNION ALL
+    SELECT target_table, collection, field, kind, reason, count(*), count(DISTINCT source_id)
+    FROM {issues} GROUP BY 1, 2, 3, 4, 5
+    ORDER BY 1, 2, 3, 4, 6 DESC, 5
+"""
+
+_CONVERSIONS = """
+    SELECT target_table, collection, field, kind, reason, count
+    FROM {conversions} ORDER BY 1, 2, 3, 4, 6 DESC, 5
+"""
+
+_UNMAPPED = """
+    SELECT collection, count(*) FROM {unmapped_fields} GROUP BY 1 ORDER BY 1
+"""
+
+_UNMAPPED_NAMES = """
+    SELECT collection, name, count(*)
+    FROM {unmapped_fields}, LATERAL json_object_keys(fields::json) AS name
+    WHERE target_table = collection AND strpos(fields, '\\u0000') = 0
+    GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
+"""
+"""Of known collections: of one that the model does not know the whole document is kept, its data among it."""
+
+
+def read_recorded(connection: Connection) -> Recorded:
+    """Returns what the target has on record, as of one moment.
+
+    Args:
+        connection: A connection to the target, in autocommit mode.
+    """
+    names = {
+        table.name: sql.Identifier(SCHEMA, table.name) for table in BOOKKEEPING.tables.values()
+    }
+
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        found = sql.SQL(query).format(**names, rejected=sql.Literal(REJECTED))
+        return connection.execute(found).fetchall()
+
+    additions = search_indexes()
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        loads = {name: Load(*rest) for name, *rest in rows(_LOADS)}
+        results = {(name, check): Result(*rest) for name, check, *rest in rows(_RESULTS)}
+        losses = [Line(*row) for row in rows(_LOSSES)]
+        conversions = [Line(*row) for row in rows(_CONVERSIONS)]
+        fields: dict[str, dict[str, int]] = {}
+        for collection, name, count in rows(_UNMAPPED_NAMES):
+            fields.setdefault(collection, {})[name] = count
+        unmapped = [Unmapped(name, count, fields.get(name, {})) for name, count in rows(_UNMAPPED)]
+        missing = missing_constraints(connection)
+        differing = sorted(differing_constraints(connection))
+    return Recorded(
+        loads=loads,
+        results=results,
+        losses=losses,
+        conversions=conversions,
+        unmapped=unmapped,
+        differing=differing,
+        missing=[name for name in missing if name not in additions],
+        left_out=[name for name in missing if name in additions],
+    )

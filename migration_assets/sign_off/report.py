@@ -1,0 +1,395 @@
+"""The report of a sign-off as JSON: what the page shows, what machines read, what the digest is of.
+
+The fields that validation reports of this kind have (operations 8.2) are here by those names; where their
+documents disagree, it is `table`, `mongo` and `postgresql` everywhere, and `orphanedRecords` is a count.
+The sample is all documents; what is drawn at random besides is in `drawnAtRandom`.
+All of it is names, keys and counts, never values of documents.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import migration_assets
+from migration_assets.model import TABLES, group_of, junction_of
+from migration_assets.preflight.duration import Estimate
+from migration_assets.sign_off.findings import Finding
+from migration_assets.sign_off.recorded import REJECTED, Load, Recorded, Result
+from migration_assets.sign_off.verdict import ORPHANED, Verdict, check_state
+from migration_assets.sign_off.waivers import Waived
+from migration_assets.validation.evidence import Layer
+from migration_assets.validation.looking import DOCUMENTATION, statements
+
+Json = dict[str, Any]
+GREEN = frozenset({"passed", "warning"})
+"""States of a check that do not stand against a GO."""
+
+SLOWEST = 5
+DOCUMENT = "docs/sign-off.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A database without its credentials.
+
+    Attributes:
+        name: Name of the database.
+        hosts: Where it is, host and port.
+        version: Version of the server.
+    """
+
+    name: str
+    hosts: Sequence[str]
+    version: str
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "migration-assets": migration_assets.__version__,
+        "python": platform.python_version(),
+        "dagster": version("dagster"),
+        "polars": version("polars"),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the record does not know.
+
+    Attributes:
+        source: The source database.
+        target: The target database.
+        now: When the report is made.
+        estimate: How long such a migration takes, None where nothing was measured.
+        versions: Of the programs.
+    """
+
+    source: Server
+    target: Server
+    now: dt.datetime
+    estimate: Estimate | None = None
+    versions: Mapping[str, str] = field(default_factory=_versions)
+
+
+def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
+    """Returns the report.
+
+    Args:
+        recorded: The record that the verdict was made from.
+        made: The verdict.
+        around: Servers, time and estimate.
+    """
+    tables = [_table(name, recorded) for name in TABLES]
+    open_findings = [_finding(each) for each in made.findings]
+    held = [each for each in made.waived if not each.why_void]
+    approval = made.approval
+    return {
+        "timestamp": _time(around.now),
+        "overallStatus": _status(is_good=made.is_go),
+        "verdict": {
+            "word": made.word,
+            "signature": made.signature,
+            "approver": approval.approver,
+            "role": approval.role,
+            "decision": approval.decision.value if approval.approver else "",
+        },
+        "databases": {"source": asdict(around.source), "target": asdict(around.target)},
+        "versions": {
+            **around.versions,
+            "mongodb": around.source.version,
+            "postgresql": around.target.version,
+        },
+        "summary": _summary(tables, recorded, made)
+        | {"findings": len(open_findings), "waived": len(held)},
+        **_layers(tables),
+        "findings": open_findings,
+        "information": [_finding(each) for each in made.information],
+        "waivers": [_waiver(each) for each in made.waived],
+        "losses": [asdict(each) for each in recorded.losses],
+        "conversions": [
+            {name: value for name, value in asdict(each).items() if name != "documents"}
+            for each in recorded.conversions
+        ],
+        "unmapped": [asdict(each) for each in recorded.unmapped],
+        "timings": _timings(tables, recorded),
+        "estimate": _estimate(around.estimate),
+        "detailedResults": tables,
+    }
+
+
+def canonical(made: Json) -> bytes:
+    """Returns the canonical form of a report: keys sorted, no blanks, UTF-8."""
+    return json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(made: Json) -> str:
+    """Returns the SHA-256 of the canonical form of a report, without a digest that it carries."""
+    bare = {name: value for name, value in made.items() if name != "digest"}
+    return hashlib.sha256(canonical(bare)).hexdigest()
+
+
+def _time(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
+
+
+def _status(*, is_good: bool) -> str:
+    return "PASS" if is_good else "FAIL"
+
+
+def _percentage(part: int, whole: int) -> float:
+    """Returns hundredths of a percent, rounded down: 100 is only what has no exception."""
+    return 100.0 if part == whole else part * 10_000 // whole / 100
+
+
+def _table(name: str, recorded: Recorded) -> Json:
+    load = recorded.loads.get(name)
+    checks = {
+        layer.value: _check(name, layer, recorded.results.get((name, layer)), recorded, load)
+        for layer in Layer
+    }
+    counted = {layer: check["counts"] for layer, check in checks.items()}
+    books, values, references = (
+        counted[layer] for layer in (Layer.ROW_COUNT, Layer.VALUES, Layer.REFERENCES)
+    )
+    total = references.get("references", 0)
+    bad = references.get("orphaned", 0) + references.get("unresolved", 0)
+    lost = [each for each in recorded.losses if each.table == name]
+    compared = values.get("documents", 0)
+    mismatched = min(compared, values.get("differences", 0) + sum(each.documents for each in lost))
+    return {
+        "name": name,
+        "group": group_of(TABLES[name]),
+        "isJunction": junction_of(TABLES[name]) is not None,
+        "status": _status(is_good=all(each["state"] in GREEN for each in checks.values())),
+        "rowCount": {
+            "mongo": books.get("documents"),
+            "postgresql": books.get("rows"),
+            "rejected": books.get(REJECTED),
+            "match": checks[Layer.ROW_COUNT]["state"] == "passed",
+        },
+        "sampleValidation": {
+            "sampleSize": compared,
+            "matched": compared - mismatched,
+            "mismatched": mismatched,
+            "matchPercentage": _percentage(compared - mismatched, compared),
+            "drawnAtRandom": values.get("sampled", 0),
+            "fieldsCompared": values.get("sampled_fields_compared", 0),
+            "fieldsMatched": values.get("sampled_fields_equal", 0),
+        },
+        "foreignKeyValidation": {
+            "totalForeignKeys": total,
+            "validForeignKeys": max(0, total - bad),
+            "orphaned": references.get("orphaned", 0),
+        },
+        "load": _load(load),
+        "checks": checks,
+    }
+
+
+def _check(
+    name: str, layer: Layer, result: Result | None, recorded: Recorded, load: Load | None
+) -> Json:
+    state = check_state(name, result, recorded.loads, load)
+    evidence: Mapping[str, Any] = {} if result is None else result.evidence
+    return {
+        "state": state,
+        "summary": "" if result is None else result.summary,
+        "nextStep": evidence.get("next_step", ""),
+        "failures": evidence.get("failures", 0),
+        "counts": evidence.get("counts", {}),
+        "sample": [] if state == "passed" else evidence.get("sample", []),
+        "seconds": round(sum(evidence.get("seconds", {}).values()), 3),
+        "evaluatedAt": None if result is None else _time(result.evaluated_at),
+        "documentation": DOCUMENTATION[layer],
+        "sql": statements(name, layer),
+    }
+
+
+def _load(load: Load | None) -> Json | None:
+    if load is None:
+        return None
+    numbers = load.statistics
+    merged = numbers["merged"]
+    rows = merged["inserted"] + merged["updated"] + merged["unchanged"]
+    seconds = numbers["seconds"]
+    return {
+        "documents": numbers["documents"],
+        "rows": rows,
+        "rejected": numbers[REJECTED],
+        **{name: merged[name] for name in ("inserted", "updated", "deleted", "unchanged")},
+        "startedAt": _time(load.started_at),
+        "finishedAt": _time(load.finished_at),
+        "seconds": round(seconds, 3),
+        "rowsPerSecond": round(rows / seconds) if seconds else 0,
+        "bytesRead": numbers["size"],
+        "stages": {name: round(spent, 3) for name, spent in numbers["stages"].items()},
+    }
+
+
+def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
+    entities = [each for each in tables if not each["isJunction"]]
+    loaded = [each["load"] for each in tables if each["load"] is not None]
+    states = [check["state"] for each in tables for check in each["checks"].values()]
+    compared = sum(each["sampleValidation"]["sampleSize"] for each in entities)
+    matched = sum(each["sampleValidation"]["matched"] for each in entities)
+    rows = sum(each["rows"] for each in loaded)
+    seconds = sum(each["seconds"] for each in loaded)
+    lost = dict.fromkeys((REJECTED, "altered", "nulled", ORPHANED), 0)
+    for line in recorded.losses:
+        lost[line.kind] = lost.get(line.kind, 0) + line.count
+    return {
+        "totalTables": len(tables),
+        "tablesValidated": sum(
+            not {"missing", "stale"} & {check["state"] for check in each["checks"].values()}
+            for each in tables
+        ),
+        "tablesPassed": sum(each["status"] == "PASS" for each in tables),
+        "tablesFailed": sum(each["status"] == "FAIL" for each in tables),
+        "totalRecords": sum(
+            each["load"]["documents"] for each in entities if each["load"] is not None
+        ),
+        "recordsValidated": compared,
+        "recordsMatched": matched,
+        "recordsMismatched": compared - matched,
+        "matchPercentage": _percentage(matched, compared),
+        "checks": made.checks,
+        "checksPassed": sum(state in GREEN for state in states),
+        "rows": rows,
+        **lost,
+        "losslessConversions": sum(each.count for each in recorded.conversions),
+        "documentsWithUnmappedFields": sum(each.documents for each in recorded.unmapped),
+        "loadSeconds": round(seconds, 3),
+        "rowsPerSecond": round(rows / seconds) if seconds else 0,
+        "slowestTables": [
+            each["name"]
+            for each in sorted(
+                (each for each in tables if each["load"] is not None),
+                key=lambda each: -each["load"]["seconds"],
+            )[:SLOWEST]
+        ],
+    }
+
+
+def _layers(tables: Sequence[Json]) -> Json:
+    def status(layer: Layer) -> str:
+        return _status(is_good=all(each["checks"][layer]["state"] in GREEN for each in tables))
+
+    def failed(layer: Layer) -> list[Json]:
+        return [each for each in tables if each["checks"][layer]["state"] not in GREEN]
+
+    compared = sum(each["sampleValidation"]["sampleSize"] for each in tables)
+    matched = sum(each["sampleValidation"]["matched"] for each in tables)
+    return {
+        "rowCountValidation": {
+            "status": status(Layer.ROW_COUNT),
+            "discrepancies": [
+                {
+                    "table": each["name"],
+                    "mongo": each["rowCount"]["mongo"],
+                    "postgresql": each["rowCount"]["postgresql"],
+                    "difference": _difference(each["rowCount"]),
+                }
+                for each in failed(Layer.ROW_COUNT)
+            ],
+        },
+        "sampleRecordValidation": {
+            "status": status(Layer.VALUES),
+            "fieldMismatches": [
+                {"table": each["name"], **line}
+                for each in failed(Layer.VALUES)
+                for line in each["checks"][Layer.VALUES]["sample"]
+                if "fields_equal" not in line
+            ],
+            "matchPercentage": _percentage(matched, compared),
+        },
+        "referentialIntegrityValidation": {
+            "status": status(Layer.REFERENCES),
+            "orphanedRecords": sum(each["foreignKeyValidation"]["orphaned"] for each in tables),
+            "brokenForeignKeys": sum(
+                each["checks"][Layer.REFERENCES]["counts"].get("unresolved", 0) for each in tables
+            ),
+        },
+        "dataTypeValidation": {
+            "status": status(Layer.TYPES),
+            "typeErrors": [
+                {"table": each["name"], "what": what, "count": count}
+                for each in failed(Layer.TYPES)
+                for what, count in each["checks"][Layer.TYPES]["counts"].items()
+                if ": " in what
+            ],
+        },
+    }
+
+
+def _difference(counted: Json) -> int | None:
+    if counted["mongo"] is None or counted["postgresql"] is None:
+        return None
+    return int(counted["mongo"] - (counted[REJECTED] or 0) - counted["postgresql"])
+
+
+def _timings(tables: Sequence[Json], recorded: Recorded) -> Json:
+    loads, results = recorded.loads.values(), recorded.results.values()
+    stages: dict[str, float] = {}
+    for each in loads:
+        for name, spent in each.statistics["stages"].items():
+            stages[name] = stages.get(name, 0.0) + spent
+    return {
+        "firstLoadStartedAt": _time(min(each.started_at for each in loads)) if loads else None,
+        "lastLoadFinishedAt": _time(max(each.finished_at for each in loads)) if loads else None,
+        "lastCheckAt": _time(max(each.evaluated_at for each in results)) if results else None,
+        "stages": {name: round(spent, 3) for name, spent in stages.items()},
+        "checks": {
+            layer.value: round(sum(each["checks"][layer]["seconds"] for each in tables), 3)
+            for layer in Layer
+        },
+    }
+
+
+def _estimate(found: Estimate | None) -> Json | None:
+    if found is None:
+        return None
+    measured = found.measured
+    return {
+        "rehearsalSeconds": round(measured.seconds, 3),
+        "rehearsalDocuments": measured.documents,
+        "rehearsalBytes": measured.size,
+        "rehearsalEndedAt": _time(measured.ended),
+        "isWholeRun": measured.is_whole,
+        "documents": found.documents,
+        "bytes": found.size,
+        "ratio": round(found.ratio, 4),
+        "safetyFactor": found.factor,
+        "seconds": round(found.seconds, 3),
+    }
+
+
+def _finding(found: Finding) -> Json:
+    is_check = found.check in set(Layer) and found.table in TABLES
+    return {
+        "id": found.id,
+        "table": found.table,
+        "check": found.check,
+        "kind": found.kind,
+        "field": found.field,
+        "count": found.count,
+        "what": found.what,
+        "nextStep": found.next_step,
+        "documentation": DOCUMENTATION[Layer(found.check)] if is_check else DOCUMENT,
+        "sql": statements(found.table, Layer(found.check)) if is_check else "",
+    }
+
+
+def _waiver(given: Waived) -> Json:
+    return {
+        **given.waiver.as_json(),
+        "holds": not given.why_void,
+        "whyVoid": given.why_void,
+        "of": _finding(given.finding),
+    }

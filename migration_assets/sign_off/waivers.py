@@ -1,0 +1,211 @@
+"""Waivers and approval: who takes responsibility for what, and for how much of it (section 10).
+
+A waiver is bound to the count that was known when it was given: where there are more of them now, it is
+void. It is void after its last day, too. A waiver that matches no finding is an error, so that none is
+carried along unread.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from migration_assets.errors import MigrationError
+from migration_assets.sign_off.findings import Finding
+
+_REQUIRED = ("finding", "count", "name", "reason")
+_OPTIONAL = ("until",)
+FORM = "A waiver has finding (its id), count, name, reason, and may have until (a date)"
+
+
+class Decision(enum.Enum):
+    """What the approver decided."""
+
+    APPROVE = "approve"
+    DECLINE = "decline"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Somebody answers for a finding.
+
+    Attributes:
+        finding: The id of the finding.
+        count: How many of them are waived, at most.
+        name: Who answers for it.
+        reason: Why it may stand.
+        until: Last day on which it holds; None where it has no end.
+    """
+
+    finding: str
+    count: int
+    name: str
+    reason: str
+    until: dt.date | None = None
+
+    def why_void(self, found: Finding, today: dt.date) -> str:
+        """Returns why it does not hold for a finding, empty where it does."""
+        if not found.is_waivable:
+            return "what has no count cannot be waived: nobody knows yet what it hides"
+        if self.until is not None and today > self.until:
+            return f"it ended on {self.until}"
+        if found.count > self.count:
+            return f"there are {found.count:,} now, and {self.count:,} were waived"
+        return ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the waiver as JSON has it, and as :func:`parsed` reads it."""
+        until = None if self.until is None else self.until.isoformat()
+        return {name: value for name, value in {**asdict(self), "until": until}.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What comes from people.
+
+    Attributes:
+        approver: Who signs; empty where nobody does.
+        role: In which role.
+        decision: What they decided.
+        waivers: What is waived.
+    """
+
+    approver: str = ""
+    role: str = ""
+    decision: Decision = Decision.APPROVE
+    waivers: Sequence[Waiver] = ()
+
+    def __post_init__(self) -> None:
+        if not self.approver and (self.role or self.decision is Decision.DECLINE):
+            raise MigrationError(
+                "a role or a decision without an approver",
+                where="sign-off",
+                next_step="Give the approver's name too",
+            )
+
+    def __bool__(self) -> bool:
+        """Whether anybody said anything."""
+        return bool(self.approver or self.waivers)
+
+
+@dataclass(frozen=True, slots=True)
+class Waived:
+    """A waiver and the finding that it is for.
+
+    Attributes:
+        waiver: The waiver.
+        finding: The finding as it is now.
+        why_void: Why it does not hold, empty where it does.
+    """
+
+    waiver: Waiver
+    finding: Finding
+    why_void: str = ""
+
+
+def matched(waivers: Sequence[Waiver], findings: Sequence[Finding], today: dt.date) -> list[Waived]:
+    """Returns each waiver with its finding.
+
+    Raises:
+        MigrationError: One matches no finding.
+    """
+    known = {each.id: each for each in findings}
+    unknown = [each.finding for each in waivers if each.finding not in known]
+    if unknown:
+        ids = ", ".join(known) or "none, there is no finding"
+        raise MigrationError(
+            f"no finding has this id; the findings are: {ids}",
+            where=f"waiver of {', '.join(unknown)}",
+            next_step="Take the waiver out, or give the id of a finding; then sign off again",
+        )
+    return [
+        Waived(each, known[each.finding], each.why_void(known[each.finding], today))
+        for each in waivers
+    ]
+
+
+def read_waivers(path: Path) -> list[Waiver]:
+    """Returns the waivers of a YAML or JSON file: a list, or a mapping with the list under `waivers`.
+
+    Raises:
+        MigrationError: It cannot be read, or an entry is not a waiver; all mistakes are named.
+    """
+    where = f"waivers in {path}"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MigrationError(
+            f"cannot be read ({error.strerror})", where=where, next_step="Check its name"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise MigrationError(f"is not YAML{line}", where=where, next_step=FORM) from None
+    if isinstance(content, dict) and set(content) == {"waivers"}:
+        content = content["waivers"]
+    if not isinstance(content, list):
+        raise MigrationError("is not a list of waivers", where=where, next_step=FORM)
+    return parsed(content, where)
+
+
+def parsed(entries: Iterable[Any], where: str) -> list[Waiver]:
+    """Returns waivers from entries of YAML, JSON or a run's configuration.
+
+    Args:
+        entries: A mapping for each waiver.
+        where: Where they stand, for errors.
+
+    Raises:
+        MigrationError: An entry is not a waiver, or two are for one finding; all mistakes are named.
+    """
+    listed = list(entries)
+    mistakes: list[str] = []
+    for number, entry in enumerate(listed, start=1):
+        mistakes += [f"waiver {number}: {said}" for said in _mistakes(entry)]
+    if not mistakes:
+        ids = [entry["finding"] for entry in listed]
+        mistakes = [f"{each} is waived twice" for each in dict.fromkeys(ids) if ids.count(each) > 1]
+    if mistakes:
+        raise MigrationError("; ".join(mistakes), where=where, next_step=FORM)
+    return [
+        Waiver(
+            finding=entry["finding"],
+            count=entry["count"],
+            name=entry["name"].strip(),
+            reason=entry["reason"].strip(),
+            until=_date(entry.get("until")),
+        )
+        for entry in listed
+    ]
+
+
+def _mistakes(entry: Any) -> list[str]:
+    if not isinstance(entry, Mapping):
+        return ["is not a mapping"]
+    found = [f"{name!r} is not known" for name in entry if name not in (*_REQUIRED, *_OPTIONAL)]
+    for name in _REQUIRED:
+        value = entry.get(name)
+        if name == "count":
+            is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            found += [] if is_count else ["count is not a whole number above 0"]
+        elif not (isinstance(value, str) and value.strip()):
+            found.append(f"{name} is missing or no text")
+    try:
+        _date(entry.get("until"))
+    except ValueError:
+        found.append("until is not a date as 2027-01-31")
+    return found
+
+
+def _date(value: Any) -> dt.date | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    return dt.date.fromisoformat(str(value))

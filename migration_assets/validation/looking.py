@@ -1,0 +1,45 @@
+"""Where to look when a check is red: its page in the documentation, and SQL on the target.
+
+What the UI and the sign-off report show beside a check comes from here, so that they say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migration_assets.validation.evidence import Layer
+
+DOCUMENTATION: Mapping[Layer, str] = {
+    layer: f"docs/reference/checks.md#{layer.value}" for layer in Layer
+}
+"""The section that says what a check sees and what to do, from the root of the project."""
+
+_STATEMENTS: Mapping[Layer, str] = {
+    Layer.ROW_COUNT: """
+SELECT count(*) FROM public.{name};
+SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};""",
+    Layer.VALUES: """
+SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
+SELECT field, kind, reason, count(*) FROM migration.issues
+WHERE target_table = {text} AND kind <> 'orphaned' GROUP BY 1, 2, 3 ORDER BY 4 DESC;""",
+    Layer.REFERENCES: """
+SELECT collection, source_id, field, element, reason FROM migration.issues
+WHERE target_table = {text} AND kind = 'orphaned';""",
+    Layer.TYPES: """
+SELECT column_name, udt_name, is_nullable, column_default FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name = {text} ORDER BY ordinal_position;""",
+}
+
+_KEYS = """
+SELECT summary, jsonb_pretty(evidence -> 'sample') FROM migration.check_results
+WHERE target_table = {text} AND check_name = {layer};"""
+
+
+def statements(table: str, layer: Layer) -> str:
+    """Returns SQL that shows what a check is about, and the keys that it found; it only reads."""
+    names = {"name": _quoted(table, '"'), "text": _quoted(table, "'"), "layer": f"'{layer.value}'"}
+    return (_STATEMENTS[layer] + _KEYS).format(**names).strip()
+
+
+def _quoted(text: str, quote: str) -> str:
+    return quote + text.replace(quote, quote * 2) + quote
