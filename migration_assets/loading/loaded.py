@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+import numpy as np
 import sqlalchemy as sa
 from psycopg import sql
 
@@ -16,7 +15,9 @@ from migration_assets.target.connection import Connection
 
 _HEADER = 19
 """Bytes before the first row of a binary COPY: signature, flags, length of the extension."""
-_ROW = 2 + 4 + UUID_BYTES
+_ENVELOPE = _HEADER + 2
+"""With the bytes after its last row."""
+_ROW = np.dtype([("fields and length", f"V{2 + 4}"), ("id", f"V{UUID_BYTES}")])
 
 
 def ids_for(connection: Connection, table: sa.Table) -> Loaded:
@@ -53,10 +54,6 @@ def read_ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
     """Returns the UUIDs, 16 bytes each, that a query of one column returns."""
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        return frozenset(_uuids(copy))
-
-
-def _uuids(chunks: Iterable[bytes | bytearray | memoryview]) -> Iterable[bytes]:
-    data = b"".join(bytes(chunk) for chunk in chunks)
-    for start in range(_HEADER, len(data) - 2, _ROW):
-        yield data[start + _ROW - UUID_BYTES : start + _ROW]
+        data = b"".join(map(bytes, copy))
+    rows = np.frombuffer(data, _ROW, count=(len(data) - _ENVELOPE) // _ROW.itemsize, offset=_HEADER)
+    return frozenset(rows["id"].tolist())

@@ -61,6 +61,17 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
             yield connection
 
 
+def sibling(connection: Connection) -> Connection:
+    """Returns another connection to the same database, in autocommit mode; closing it is up to the caller.
+
+    Raises:
+        psycopg.OperationalError: The server takes no further connection.
+    """
+    return psycopg.connect(
+        connection.info.dsn, password=connection.info.password or None, autocommit=True
+    )
+
+
 @contextmanager
 def reported(where: str) -> Iterator[None]:
     """Turns the driver's errors into a :class:`TargetError` of one line.

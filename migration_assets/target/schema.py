@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -17,7 +20,7 @@ from migration_assets.target.catalog import (
     differing_constraints,
     missing_constraints,
 )
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, sibling
 from migration_assets.target.created import present_objects, record_created
 
 _FOREIGN_TABLES = """
@@ -107,11 +110,11 @@ def require_own_version(connection: Connection) -> None:
 
 
 def build_constraints(connection: Connection) -> Built:
-    """Adds the foreign keys and secondary indexes that are missing, then gathers statistics.
+    """Adds the secondary indexes and foreign keys that are missing, and gathers statistics.
 
-    Each statement commits by itself, so that a build that was cut off goes on where it stopped. A text
-    may be too long for an index. One of our own additions is left out then; one of the application's
-    schema is an error.
+    Two connections share the work, since one keeps no more than one core busy. Each statement commits by
+    itself, so that a build that was cut off goes on where it stopped. A text may be too long for an index.
+    One of our own additions is left out then; one of the application's schema is an error.
 
     Raises:
         TargetError: A value is too long for an index of the application's schema, or an index or foreign
@@ -129,20 +132,53 @@ def build_constraints(connection: Connection) -> Built:
             next_step="Drop or rename each (a foreign key that is NOT VALID: validate it), then "
             "materialize migration/constraints",
         )
-    statements = ddl.constraints()
-    foreign_keys, additions = ddl.foreign_keys(), ddl.search_indexes()
+    foreign_keys = ddl.foreign_keys()
+    indexes = deque(name for name in missing if name not in foreign_keys)
     left_out: list[str] = []
-    for name in missing:
+    with sibling(connection) as second:
+        _at_once(
+            lambda: _build_indexes(connection, indexes, left_out),
+            lambda: _build_indexes(second, indexes, left_out),
+        )
+        _at_once(
+            lambda: _add_foreign_keys(
+                connection, [each for each in missing if each in foreign_keys]
+            ),
+            lambda: _analyze(second),
+        )
+    built = [name for name in missing if name not in left_out]
+    return Built(
+        indexes=tuple(name for name in built if name not in foreign_keys),
+        foreign_keys=tuple(name for name in built if name in foreign_keys),
+        left_out=tuple(left_out),
+    )
+
+
+def _at_once(*works: Callable[[], None]) -> None:
+    """Does several things at the same time; the first error is raised when all have ended."""
+    with ThreadPoolExecutor(max_workers=len(works)) as threads:
+        for each in [threads.submit(work) for work in works]:
+            each.result()
+
+
+def _build_indexes(connection: Connection, names: deque[str], left_out: list[str]) -> None:
+    """Builds indexes until none is left; notes those of our own additions that cannot be built."""
+    statements, additions = ddl.constraints(), ddl.search_indexes()
+    while True:
+        try:
+            name = names.popleft()
+        except IndexError:
+            return
         try:
             with connection.transaction():
                 connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
-                if name not in foreign_keys:
-                    # An invalid index would pass for the missing one: CREATE only looks at the name.
-                    invalid = sql.Identifier("public", name)
-                    connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
+                # An invalid index would pass for the missing one: CREATE only looks at the name.
+                invalid = sql.Identifier("public", name)
+                connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
                 connection.execute(_trusted(statements[name]))
         except psycopg.errors.ProgramLimitExceeded:
             if name not in additions:
+                names.clear()
                 raise TargetError(
                     f"a value is too long for the index {name}",
                     where=f"database {connection.info.dbname}",
@@ -150,15 +186,18 @@ def build_constraints(connection: Connection) -> Built:
                     "migrate again",
                 ) from None
             left_out.append(name)
-    with connection.transaction():
-        for name in TABLES:
-            connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
-    built = [name for name in missing if name not in left_out]
-    return Built(
-        indexes=tuple(name for name in built if name not in foreign_keys),
-        foreign_keys=tuple(name for name in built if name in foreign_keys),
-        left_out=tuple(left_out),
-    )
+
+
+def _add_foreign_keys(connection: Connection, names: Sequence[str]) -> None:
+    statements = ddl.foreign_keys()
+    for name in names:
+        connection.execute(_trusted(statements[name]))
+
+
+def _analyze(connection: Connection) -> None:
+    """Gathers statistics, a table at a time: its lock must not keep a foreign key waiting for long."""
+    for name in TABLES:
+        connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
 
 
 def _trusted(statement: str) -> LiteralString:
