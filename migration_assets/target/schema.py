@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from migration_assets.errors import TargetError
 from migration_assets.model import TABLES
@@ -135,16 +138,13 @@ def build_constraints(connection: Connection) -> Built:
     foreign_keys = ddl.foreign_keys()
     indexes = deque(name for name in missing if name not in foreign_keys)
     left_out: list[str] = []
-    with sibling(connection) as second:
+    with _workers(connection) as workers:
+        _at_once(workers, *[partial(_build_indexes, each, indexes, left_out) for each in workers])
+        added = [name for name in missing if name in foreign_keys]
         _at_once(
-            lambda: _build_indexes(connection, indexes, left_out),
-            lambda: _build_indexes(second, indexes, left_out),
-        )
-        _at_once(
-            lambda: _add_foreign_keys(
-                connection, [each for each in missing if each in foreign_keys]
-            ),
-            lambda: _analyze(second),
+            workers,
+            partial(_add_foreign_keys, workers[0], added),
+            partial(_analyze, workers[-1]),
         )
     built = [name for name in missing if name not in left_out]
     return Built(
@@ -154,9 +154,19 @@ def build_constraints(connection: Connection) -> Built:
     )
 
 
-def _at_once(*works: Callable[[], None]) -> None:
-    """Does several things at the same time; the first error is raised when all have ended."""
-    with ThreadPoolExecutor(max_workers=len(works)) as threads:
+@contextmanager
+def _workers(connection: Connection) -> Iterator[Sequence[Connection]]:
+    """Yields the connection and another, alone within a transaction: the other would wait for its end."""
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        yield [connection]
+        return
+    with sibling(connection) as other:
+        yield [connection, other]
+
+
+def _at_once(workers: Sequence[Connection], *works: Callable[[], None]) -> None:
+    """Does as many things at the same time as there are workers; raises the first error at the end."""
+    with ThreadPoolExecutor(max_workers=len(workers)) as threads:
         for each in [threads.submit(work) for work in works]:
             each.result()
 
