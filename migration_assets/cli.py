@@ -19,6 +19,7 @@ from migration_assets import __version__
 from migration_assets.errors import MigrationError
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
+    REMEDIATIONS_VARIABLE,
     ROLLBACK_VARIABLE,
     SOURCE_VARIABLE,
     TARGET_VARIABLE,
@@ -52,6 +53,16 @@ _Waivers = Annotated[
 _Reports = Annotated[
     str, typer.Option(metavar="DIR", help="Where the report goes; MIGRATION_REPORTS, else reports.")
 ]
+_Remediations = Annotated[
+    Path | None,
+    typer.Option(help="A YAML file of remediations; MIGRATION_REMEDIATIONS where not given."),
+]
+
+
+def _use(remediations: Path | None) -> None:
+    """Lets this process, and what it starts, use a file of remediations."""
+    if remediations is not None:
+        os.environ[REMEDIATIONS_VARIABLE] = str(remediations)
 
 
 @contextmanager
@@ -99,12 +110,14 @@ def run(
     role: _Role = None,
     waivers: _Waivers = None,
     reports: _Reports = "",
+    remediations: _Remediations = None,
 ) -> None:
     """Migrates and validates. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
     from migration_assets.commands.running import migrate  # noqa: PLC0415 - Dagster takes a second
     from migration_assets.commands.signing import approval_of  # noqa: PLC0415
 
     with _errors():
+        _use(remediations)
         tables = None if select is None else [name.strip() for name in select.split(",")]
         approval = approval_of(approver=approver, role=role, waivers=waivers)
         raise typer.Exit(migrate(_console, tables=tables, approval=approval, reports=reports))
@@ -125,12 +138,14 @@ def validate(
     role: _Role = None,
     waivers: _Waivers = None,
     reports: _Reports = "",
+    remediations: _Remediations = None,
 ) -> None:
     """Runs the four checks of every table without loading. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
     from migration_assets.commands.running import validate as validate_all  # noqa: PLC0415
     from migration_assets.commands.signing import approval_of  # noqa: PLC0415
 
     with _errors():
+        _use(remediations)
         approval = approval_of(approver=approver, role=role, waivers=waivers)
         raise typer.Exit(validate_all(_console, approval=approval, reports=reports))
 
@@ -154,6 +169,7 @@ def sign_off(
         Path | None,
         typer.Option(metavar="FILE", help="Sign nothing; is this report the recorded one?"),
     ] = None,
+    remediations: _Remediations = None,
 ) -> None:
     """Takes the verdict anew and signs it, without loading. Exit code: 0 GO, 1 NO-GO, 2 could not run."""
     from migration_assets.commands import signing  # noqa: PLC0415
@@ -161,6 +177,7 @@ def sign_off(
     with _errors():
         if verify is not None:
             raise typer.Exit(signing.verify(_console, verify))
+        _use(remediations)
         approval = signing.approval_of(
             approver=approver, role=role, decline=decline, waivers=waivers
         )
@@ -176,6 +193,7 @@ def demo(
     """Starts the embedded servers, makes a sample, migrates it, and says how to open the UI."""
     from migration_assets.commands.running import migrate  # noqa: PLC0415
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+    from migration_assets.sample import sample_remediations  # noqa: PLC0415
 
     with _errors():
         for name in (SOURCE_VARIABLE, TARGET_VARIABLE):
@@ -189,6 +207,12 @@ def demo(
         os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
         _generate(urls.mongodb_url, scale=scale, seed=seed, dirty=dirty)
         code = migrate(_console)
+        if code == 1:
+            _console.print(
+                "\nCorrect and accept what is listed by the rules that come with the sample:\n"
+                f"[bold]{Path(sys.argv[0]).name} run --remediations {sample_remediations()}[/]",
+                soft_wrap=True,
+            )
         _console.print(
             "\nThe servers keep running. Open Dagster's UI with [bold]make ui[/], "
             "stop the servers with [bold]make stop[/]."

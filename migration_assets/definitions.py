@@ -10,7 +10,12 @@ from migration_assets.assets import monitoring
 from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
 from migration_assets.assets.preflight import preflight
 from migration_assets.assets.progress import Progress
-from migration_assets.assets.resources import SourceMongo, TargetPostgres, WatchedPostgres
+from migration_assets.assets.resources import (
+    RemediationFile,
+    SourceMongo,
+    TargetPostgres,
+    WatchedPostgres,
+)
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
@@ -25,6 +30,7 @@ def build_defs(
     *,
     source: SourceMongo | None = None,
     target: TargetPostgres | None = None,
+    remediations: RemediationFile | None = None,
     progress: Progress | None = None,
 ) -> dg.Definitions:
     """Returns fresh definitions.
@@ -32,6 +38,7 @@ def build_defs(
     Args:
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
+        remediations: The file of rules instead of the configured one, for tests.
         progress: Who is told how a run goes on; nobody where None.
     """
     with warnings.catch_warnings():
@@ -82,6 +89,7 @@ def build_defs(
             resources={
                 "source": source or SourceMongo(),
                 "target": target or TargetPostgres(),
+                "remediations": remediations or RemediationFile(),
                 "watched": WatchedPostgres(url=target.url if target else ""),
                 "progress": progress or Progress(),
             },

@@ -33,3 +33,7 @@ class TargetError(MigrationError):
 
 class LoadError(MigrationError):
     """A table could not be brought to the state of its source."""
+
+
+class RemediationError(MigrationError):
+    """The file of remediations has mistakes."""

@@ -27,6 +27,11 @@ def canonical(value: Any) -> str:
     return json_util.dumps(value, json_options=_CANONICAL, separators=(",", ":"))
 
 
+def from_canonical(text: str) -> Any:
+    """Returns the BSON value that a text in canonical Extended JSON stands for."""
+    return json_util.loads(text, json_options=_CANONICAL)
+
+
 def source_id(identifier: Any) -> str:
     """Returns an `_id` as text: 24 hex digits for an ObjectId, else canonical Extended JSON."""
     return str(identifier) if isinstance(identifier, ObjectId) else canonical(identifier)

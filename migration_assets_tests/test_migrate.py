@@ -25,6 +25,7 @@ from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.model import ENTITIES, TABLES, source_of
+from migration_assets.remediation.rules import Remediations
 from migration_assets.sample import generate
 from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.source.connection import SourceDatabase
@@ -384,8 +385,10 @@ def test_reexecution_from_failure_builds_a_bad_table_again(
 def test_check_that_raises_is_a_failed_check_without_values(
     migrated: Migration, monkeypatch: pytest.MonkeyPatch, layer: Layer
 ) -> None:
-    def broken(source: SourceDatabase, connection: Connection, table: sa.Table) -> Evidence:
-        del source, connection
+    def broken(
+        source: SourceDatabase, connection: Connection, table: sa.Table, rules: Remediations
+    ) -> Evidence:
+        del source, connection, rules
         raise ValueError(f"{table.name} holds {SECRET_PREFIX}of a document")
 
     raising = partial(run_check, checks=dict.fromkeys(Layer, broken))

@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS migration.issues (
   element INTEGER,
   reason TEXT NOT NULL,
   original TEXT NOT NULL,
+  accepted_by TEXT,
   CONSTRAINT issues_kind_check CHECK (kind IN ('altered', 'nulled', 'orphaned'))
 );
 
@@ -72,6 +73,7 @@ CREATE TABLE IF NOT EXISTS migration.loads (
   started_at TIMESTAMP WITH TIME ZONE NOT NULL,
   finished_at TIMESTAMP WITH TIME ZONE,
   plan TEXT NOT NULL,
+  remediations TEXT NOT NULL,
   version UUID,
   fingerprints JSONB NOT NULL,
   statistics JSONB NOT NULL,
@@ -108,12 +110,28 @@ CREATE TABLE IF NOT EXISTS migration.rejected_documents (
   source_id TEXT NOT NULL,
   field TEXT,
   reason TEXT NOT NULL,
-  document TEXT NOT NULL
+  document TEXT NOT NULL,
+  accepted_by TEXT
 );
 
 COMMENT ON TABLE migration.rejected_documents IS 'Documents that did not become a row, whole.';
 
 CREATE INDEX IF NOT EXISTS rejected_documents_target_table_idx ON migration.rejected_documents (target_table);
+
+CREATE TABLE IF NOT EXISTS migration.remediations (
+  target_table TEXT NOT NULL,
+  collection TEXT NOT NULL,
+  source_id TEXT NOT NULL,
+  field TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  element INTEGER,
+  original TEXT,
+  replacement TEXT
+);
+
+COMMENT ON TABLE migration.remediations IS 'Values that a remediation changed before conversion, with the original.';
+
+CREATE INDEX IF NOT EXISTS remediations_target_table_idx ON migration.remediations (target_table);
 
 CREATE TABLE IF NOT EXISTS migration.sign_offs (
   signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -163,4 +181,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.conversions"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
   (LIKE migration.unmapped_fields);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version c372aa277c6cfad6';
+CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
+  (LIKE migration.remediations);
+
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version a0a9a7475a2a42f0';

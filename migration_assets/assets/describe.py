@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ from sqlalchemy.dialects import postgresql as pg
 from migration_assets.assets.keys import source_key, table_key
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import junction_of, source_of
+from migration_assets.remediation.rules import Remediation
 from migration_assets.validation.evidence import Evidence, Severity
 
 Metadata = dict[str, Any]
@@ -53,8 +55,13 @@ def column_lineage(table: sa.Table) -> dg.TableColumnLineage:
     return dg.TableColumnLineage({column.name: _inputs(table, column) for column in table.columns})
 
 
-def load_metadata(result: LoadResult) -> Metadata:
-    """Returns what a load did, as the metadata of its materialization: counts, seconds, rates."""
+def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Metadata:
+    """Returns what a load did, as the metadata of its materialization: counts, seconds, rates.
+
+    Args:
+        result: What the load did.
+        rules: The remediations that concern the table.
+    """
     merged = result.merged
     counts: Metadata = {
         "dagster/row_count": result.rows,
@@ -77,6 +84,9 @@ def load_metadata(result: LoadResult) -> Metadata:
     # Dagster takes strings as names, but no enums that are strings.
     kinds = {**result.lossless, **result.lossy}
     counts |= {str(kind): count for kind, count in kinds.items() if count}
+    counts |= {f"remediation {rule.name}": result.remediated.get(rule.name, 0) for rule in rules}
+    if idle := [rule.name for rule in rules if not result.remediated.get(rule.name)]:
+        counts["WARN: remediations that matched nothing here"] = ", ".join(idle)
     counts |= {f"seconds: {stage}": round(spent, 3) for stage, spent in result.stages.items()}
     return counts
 

@@ -9,6 +9,8 @@ from bson.timestamp import Timestamp
 from pydantic import Field, PrivateAttr
 
 from migration_assets.assets.kept import Kept
+from migration_assets.remediation.parsing import load_remediations
+from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import (
     SNAPSHOT_VARIABLE,
@@ -18,7 +20,13 @@ from migration_assets.source.snapshots import (
 )
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.lock import held_for_run
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, source_url, target_url
+from migration_assets.urls import (
+    REMEDIATIONS_VARIABLE,
+    SOURCE_VARIABLE,
+    TARGET_VARIABLE,
+    source_url,
+    target_url,
+)
 
 
 class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -123,6 +131,24 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _open(self) -> AbstractContextManager[Connection]:
         return open_target(self.url or target_url())
+
+
+class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The reviewed file of rules that correct or accept what the conversion cannot."""
+
+    path: str = Field(
+        default="",
+        description=f"YAML file of remediations, docs/remediations.md; empty: {REMEDIATIONS_VARIABLE}, "
+        "else no rules. Materialize the tables that it concerns again after a change.",
+    )
+
+    def load(self) -> Remediations:
+        """Returns the rules as the file has them now.
+
+        Raises:
+            RemediationError: It has mistakes; the message names them with their lines.
+        """
+        return load_remediations(self.path)
 
 
 class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]

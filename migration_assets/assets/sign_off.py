@@ -8,7 +8,7 @@ from pydantic import Field
 
 from migration_assets.assets import describe
 from migration_assets.assets.keys import CONSTRAINTS, OWNERS, SIGN_OFF, table_key
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
 from migration_assets.model import TABLES
 from migration_assets.sign_off.page import markdown
@@ -99,13 +99,16 @@ def sign_off(
     config: SignOffConfig,
     source: SourceMongo,
     target: TargetPostgres,
+    remediations: RemediationFile,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]:
     """Evaluates every expected check and the source's fingerprints, and writes the report."""
-    approval = config.approval()
+    approval, rules = config.approval(), remediations.load()
 
     def signed_off() -> Signed:
         with source.open() as database, target.open() as connection:
-            return sign(database, connection, approval, directory=config.reports)
+            return sign(
+                database, connection, approval, directory=config.reports, remediations=rules
+            )
 
     signed = retried(context, signed_off)
     made = signed.verdict

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from migration_assets.assets import describe
 from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source_key, table_key
 from migration_assets.assets.progress import Progress
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
@@ -47,25 +47,29 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         source: SourceMongo,
         target: TargetPostgres,
+        remediations: RemediationFile,
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
         progress.started(table.name)
+        rules = remediations.load()
 
         def loaded() -> LoadResult:
             with source.open_for_run() as database, target.open() as connection:
-                return load_table(database, connection, table, say=context.log.info)
+                return load_table(
+                    database, connection, table, say=context.log.info, remediations=rules
+                )
 
         def checked(layer: Layer) -> Evidence:
             with source.open_for_run() as database, target.open() as connection:
-                return run_check(database, connection, table, layer)
+                return run_check(database, connection, table, layer, remediations=rules)
 
         if key in context.selected_asset_keys:
             result = retried(context, loaded)
             progress.loaded(result)
             yield dg.MaterializeResult(
                 asset_key=key,
-                metadata=describe.load_metadata(result),
+                metadata=describe.load_metadata(result, rules.of(table)),
                 data_version=dg.DataVersion(result.version),
             )
         for layer in Layer:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from migration_assets.errors import MigrationError
+from migration_assets.remediation.parsing import load_remediations
 from migration_assets.rollback import apply, export, removal
 from migration_assets.rollback.apply import SHOWN, Applied
 from migration_assets.rollback.files import NEW_IDS, Manifest, read_manifest
@@ -47,6 +48,7 @@ def export_gained(console: Console, directory: Path) -> Exit:
         MigrationError: It cannot run: a database is out of reach, or the directory cannot be used.
     """
     url = target_url()
+    remediations = load_remediations()
     try:
         with (
             open_source(source_url()) as source,
@@ -54,7 +56,9 @@ def export_gained(console: Console, directory: Path) -> Exit:
             open_target(url) as connection,
             console.status("exporting") as status,
         ):
-            manifest = export.export_gained(source, connection, directory, say=status.update)
+            manifest = export.export_gained(
+                source, connection, directory, say=status.update, remediations=remediations
+            )
     except RefusedError as error:
         return _refused(console, error)
     _print_export(console, manifest, directory)
@@ -179,7 +183,7 @@ def _proof(console: Console, exported: Path | None, *, discard_gained: bool) -> 
         yield removal.all_exported(read_manifest(exported))
     else:
         with open_source(source_url()) as source, console.status("comparing") as status:
-            yield removal.nothing_gained(source, say=status.update)
+            yield removal.nothing_gained(source, status.update, load_remediations())
 
 
 def _confirm(confirmed: str | None, ask: Ask, database: str, what: str) -> None:

@@ -19,12 +19,21 @@ from rich.markup import escape
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
+from migration_assets.commands.losses import LOSSES, losses_table, open_losses
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.errors import LoadError, MigrationError, SourceError, TargetError
+from migration_assets.errors import (
+    LoadError,
+    MigrationError,
+    RemediationError,
+    SourceError,
+    TargetError,
+)
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
+from migration_assets.remediation.parsing import load_remediations
+from migration_assets.remediation.reporting import applied
 from migration_assets.sign_off.signing import latest, reports_directory
 from migration_assets.sign_off.verdict import GO, verdict
 from migration_assets.sign_off.waivers import Approval
@@ -44,7 +53,8 @@ from migration_assets.validation.evidence import Evidence, Severity
 
 CONFIGURATION = "dagster.yaml"
 _OWN_ERRORS = frozenset(
-    each.__name__ for each in (MigrationError, SourceError, TargetError, LoadError)
+    each.__name__
+    for each in (MigrationError, SourceError, TargetError, LoadError, RemediationError)
 )
 SHOWN = 20
 """Findings that are printed; the record has all of them."""
@@ -145,8 +155,9 @@ def migrate(
         reports: Directory of the sign-off's report.
 
     Raises:
-        MigrationError: It cannot start: a server, a URL or a name is wrong.
+        MigrationError: It cannot start: a server, a URL, a name or the file of remediations is wrong.
     """
+    load_remediations()
     require_databases(needs_schema=tables is not None)
     for name in tables or ():
         if name not in TABLES:
@@ -172,8 +183,10 @@ def validate(console: Console, *, approval: Approval | None = None, reports: str
         reports: Directory of the sign-off's report.
 
     Raises:
-        MigrationError: It cannot start: a server or a URL is wrong, or nothing was migrated yet.
+        MigrationError: It cannot start: a server, a URL or the file of remediations is wrong, or nothing
+            was migrated yet.
     """
+    load_remediations()
     require_databases(needs_schema=True)
     if approval:
         reports_directory(reports)
@@ -238,18 +251,30 @@ def _report(console: Console, outcome: Outcome) -> Exit:
     """
     if outcome.problem is not None:
         raise RunError(outcome.problem)
+    rules = load_remediations()
     with open_source(source_url()) as source, open_target(target_url()) as connection:
         console.print()
         console.print(summary_table(lines(connection)))
+        losses, done = open_losses(connection), applied(connection, rules)
         if outcome.page is not None and (made := latest(connection)) is not None:
             said = [
-                _said(each["table"], each["what"], each["nextStep"]) for each in made["findings"]
+                _said(each["table"], each["what"], each["nextStep"])
+                for each in made["findings"]
+                if each["kind"] not in LOSSES
             ]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
         else:
-            taken = verdict(connection, fingerprints(source, ENTITIES))
-            said = [_said(each.table, each.what, each.next_step) for each in taken.findings]
+            taken = verdict(connection, fingerprints(source, ENTITIES), remediations=rules)
+            said = [
+                _said(each.table, each.what, each.next_step)
+                for each in taken.findings
+                if each.kind not in LOSSES
+            ]
             word, signature = taken.word, ""
+    if losses:
+        console.print(losses_table(losses, shown=SHOWN))
+    for each in done:
+        console.print(f"{'[green]✓[/]' if each.count else '[yellow]![/]'} {escape(each.said())}")
     for line in said[:SHOWN]:
         console.print(f"[red]✗[/] {line}")
     if len(said) > SHOWN:

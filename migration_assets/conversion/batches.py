@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bson
@@ -20,6 +20,7 @@ from migration_assets.conversion.columns import convert_column, convert_keys
 from migration_assets.conversion.values import LOSSLESS, Finding, Loaded
 from migration_assets.identity import canonical, source_id
 from migration_assets.model import Rule, fields, sources, unique_columns
+from migration_assets.remediation.applying import Remedied, Remedies
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import are_whole, hidden
 from migration_assets.source.reading import identifier, split
@@ -33,6 +34,7 @@ class Rejected:
     field: str | None
     reason: str
     document: str
+    accepted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Issue:
     element: int | None
     reason: str
     original: str
+    accepted_by: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,13 +60,18 @@ class Books:
     """How often (field, kind, reason) happened without loss."""
     unmapped: list[tuple[str, str]] = field(default_factory=list)
     """(source id, the unknown fields as a document in canonical Extended JSON)."""
+    remediations: list[Remedied] = field(default_factory=list)
+    """Applications of remediations to documents that were loaded."""
 
-    def note(self, identifier: Any, name: str, found: Finding, value: Any) -> None:
+    def note(
+        self, identifier: Any, name: str, found: Finding, value: Any, remedies: Remedies
+    ) -> None:
         """Records what happened to the value of a field, or to one of its elements."""
         if found.kind in LOSSLESS:
             self.conversions[name, found.kind, found.reason] += 1
             return
         original = value if found.element is None else found.original
+        of_element = {} if found.element is None else {"element": found.original}
         self.issues.append(
             Issue(
                 source_id=source_id(identifier),
@@ -72,8 +80,18 @@ class Books:
                 element=found.element,
                 reason=found.reason,
                 original=canonical(original),
+                accepted_by=remedies.accepts(identifier, name, value, **of_element),
             )
         )
+
+    def accept_unreadable(self, remedies: Remedies) -> None:
+        """Marks the documents that could not be read, and whose loss a rule accepts."""
+        self.rejected = [
+            each
+            if each.field is not None
+            else replace(each, accepted_by=remedies.accepts_whole(each.source_id))
+            for each in self.rejected
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +117,13 @@ class BatchConverter:
         table: The entity table.
         loaded: The ids that references may point to.
         taken: Values of unique columns that earlier documents have, by column.
+        remedies: The rules that are applied before conversion.
     """
 
     table: sa.Table
     loaded: Loaded
     taken: dict[str, set[Any]] = field(default_factory=dict)
+    remedies: Remedies = field(default_factory=Remedies)
     _known: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,8 +134,10 @@ class BatchConverter:
     def convert(self, data: bytes) -> ConvertedBatch:
         """Returns the rows and books of a batch of BSON documents."""
         books = Books()
-        documents = list(decoded(data, books))
-        count = len(documents) + len(books.rejected)
+        given = list(decoded(data, books))
+        books.accept_unreadable(self.remedies)
+        count = len(given) + len(books.rejected)
+        documents, remedied = self._remedied(given)
         identifiers = [document["_id"] for document in documents]
         columns: list[pl.Series] = []
         findings: list[tuple[int, str, Finding]] = []
@@ -134,14 +156,34 @@ class BatchConverter:
         rows = pl.DataFrame(columns)
         self._reject_repeats(rows, rejections)
         for row, (name, reason) in sorted(rejections.items()):
-            books.rejected.append(_rejected(documents[row], name, reason))
+            accepted_by = self.remedies.accepts(identifiers[row], name, documents[row].get(name))
+            books.rejected.append(_rejected(given[row], name, reason, accepted_by))
         for row, name, found in findings:
             if row not in rejections:
-                books.note(identifiers[row], name, found, documents[row].get(name))
+                value = documents[row].get(name)
+                books.note(identifiers[row], name, found, value, self.remedies)
+        for row, done in remedied:
+            if row not in rejections:
+                books.remediations += done
         books.unmapped += self._unmapped(documents, rejections)
         if rejections:
             rows = rows.filter(~pl.int_range(pl.len()).is_in(list(rejections)))
         return ConvertedBatch(count, rows, books)
+
+    def _remedied(
+        self, given: list[Document]
+    ) -> tuple[list[Document], list[tuple[int, list[Remedied]]]]:
+        """Returns the documents as they are converted, and what was done to which of them."""
+        if not self.remedies.changes:
+            return given, []
+        documents: list[Document] = []
+        remedied: list[tuple[int, list[Remedied]]] = []
+        for row, document in enumerate(given):
+            made, done = self.remedies.apply(document)
+            documents.append(made)
+            if done:
+                remedied.append((row, done))
+        return documents, remedied
 
     def _reject_repeats(self, rows: pl.DataFrame, rejections: dict[int, tuple[str, str]]) -> None:
         """Gives a unique value to the first document in `_id` order (section 5)."""
@@ -203,5 +245,6 @@ def decoded(data: bytes, books: Books) -> Iterator[Document]:
         books.rejected.append(Rejected(source_id(identifier(document)), None, reason, whole))
 
 
-def _rejected(document: Document, name: str, reason: str) -> Rejected:
-    return Rejected(source_id(document["_id"]), name, reason, canonical(document))
+def _rejected(document: Document, name: str, reason: str, accepted_by: str | None) -> Rejected:
+    of_document = source_id(document["_id"])
+    return Rejected(of_document, name, reason, canonical(document), accepted_by)

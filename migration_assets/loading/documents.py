@@ -12,6 +12,8 @@ from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.loaded import ids_for
 from migration_assets.loading.staging import Staging
 from migration_assets.model import unique_columns
+from migration_assets.remediation.applying import Remedies
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
@@ -24,6 +26,7 @@ def load_documents(
     table: sa.Table,
     *,
     say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> LoadResult:
     """Brings an entity table to the state of its collection.
 
@@ -32,6 +35,7 @@ def load_documents(
         connection: A connection to the target, in autocommit mode.
         table: The table; the tables that it refers to are loaded.
         say: Is told what an operator wants to know.
+        remediations: What is corrected or accepted on the way.
 
     Raises:
         LoadError: Another session loads the table.
@@ -42,7 +46,8 @@ def load_documents(
     def parts(staging: Staging) -> Iterator[Part]:
         # What an earlier attempt has staged holds its unique values against later documents.
         taken = {name: set(staging.column(name)) for name in unique_columns(table)}
-        converter = BatchConverter(table, ids_for(connection, table), taken)
+        remedies = Remedies(remediations.of(table))
+        converter = BatchConverter(table, ids_for(connection, table), taken, remedies)
 
         def convert(data: bytes) -> Converted:
             converted = converter.convert(data)
@@ -58,4 +63,5 @@ def load_documents(
         fingerprints=lambda digest: {table.name: digest},
         moment=moment_read(source),
         say=say,
+        remediations=remediations,
     )

@@ -20,6 +20,7 @@ from migration_assets.loading.merging import Merged
 from migration_assets.loading.staging import Staging, identifier
 from migration_assets.model import TABLES, referenced_tables
 from migration_assets.model.versions import model_version
+from migration_assets.remediation.rules import Remediations
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
@@ -39,6 +40,7 @@ class Tally:
         unmapped: Documents with fields that the model does not know.
         lossless: Lossless conversions, by kind.
         lossy: Lossy conversions, by kind.
+        remediated: Applications of remediations, and losses that one accepts, by rule.
     """
 
     documents: int = 0
@@ -46,6 +48,7 @@ class Tally:
     unmapped: int = 0
     lossless: Counter[str] = field(default_factory=Counter)
     lossy: Counter[str] = field(default_factory=Counter)
+    remediated: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, documents: int, books: Books) -> Tally:
@@ -54,13 +57,23 @@ class Tally:
         tally.lossy.update(issue.kind for issue in books.issues)
         for (_, kind, _), count in books.conversions.items():
             tally.lossless[kind] += count
+        tally.remediated.update(each.rule for each in books.remediations)
+        accepted = [each.accepted_by for each in books.issues]
+        accepted += [each.accepted_by for each in books.rejected]
+        tally.remediated.update(name for name in accepted if name is not None)
         return tally
 
     @classmethod
     def from_json(cls, counted: Mapping[str, Any]) -> Tally:
         """Returns the counts that :meth:`as_json` gave."""
-        plain = {name: counted[name] for name in ("documents", "rejected", "unmapped")}
-        return cls(**plain, lossless=Counter(counted["lossless"]), lossy=Counter(counted["lossy"]))
+        return cls(
+            documents=counted["documents"],
+            rejected=counted["rejected"],
+            unmapped=counted["unmapped"],
+            lossless=Counter(counted["lossless"]),
+            lossy=Counter(counted["lossy"]),
+            remediated=Counter(counted["remediated"]),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Returns the counts as JSON has them."""
@@ -70,6 +83,7 @@ class Tally:
             "unmapped": self.unmapped,
             "lossless": dict(self.lossless),
             "lossy": dict(self.lossy),
+            "remediated": dict(self.remediated),
         }
 
     def add(self, other: Tally) -> None:
@@ -79,6 +93,7 @@ class Tally:
         self.unmapped += other.unmapped
         self.lossless += other.lossless
         self.lossy += other.lossy
+        self.remediated += other.remediated
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +150,11 @@ class LoadResult:
     def lossy(self) -> Mapping[str, int]:
         """Lossy conversions, by kind."""
         return self.tally.lossy
+
+    @property
+    def remediated(self) -> Mapping[str, int]:
+        """Applications of remediations, and losses that one accepts, by rule."""
+        return self.tally.remediated
 
     @property
     def rows(self) -> int:
@@ -209,16 +229,21 @@ def one_writer(connection: Connection, table: sa.Table) -> Iterator[None]:
             connection.execute(sql.SQL("SELECT pg_advisory_unlock({})").format(key))
 
 
-def reopen(connection: Connection, table: sa.Table, say: Callable[[str], None]) -> Open | None:
+def reopen(
+    connection: Connection,
+    table: sa.Table,
+    say: Callable[[str], None],
+    remediations: Remediations,
+) -> Open | None:
     """Returns the load that was cut off where it can be resumed, None where there is none.
 
-    It cannot where the model or the rows that it refers to have changed, or where the target has lost
-    what was staged, as it does when it crashes; ``say`` is told why.
+    It cannot where the model, the remediations or the rows that it refers to have changed, or where the
+    target has lost what was staged, as it does when it crashes; ``say`` is told why.
     """
     loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
     row = connection.execute(
         sql.SQL(
-            "SELECT l.id, l.plan, count(b.number), coalesce(sum(b.lines), 0), "
+            "SELECT l.id, l.plan, l.remediations, count(b.number), coalesce(sum(b.lines), 0), "
             "(array_agg(b.digest ORDER BY b.number DESC))[1], "
             "coalesce(json_agg(b.tally) FILTER (WHERE b.number IS NOT NULL), '[]') "
             "FROM {} l LEFT JOIN {} b ON b.load_id = l.id "
@@ -227,9 +252,12 @@ def reopen(connection: Connection, table: sa.Table, say: Callable[[str], None]) 
         ).format(loads, batches),
         [table.name],
     ).fetchone()
-    if row is None or not row[2]:
+    if row is None or not row[3]:
         return None
-    load_id, plan, count, lines, digest, tallies = row
+    load_id, plan, rules, count, lines, digest, tallies = row
+    if rules != remediations.digest(table):
+        say(f"{table.name}: not resumed, the remediations have changed since")
+        return None
     if plan != plan_of(connection, table):
         say(f"{table.name}: not resumed, the model or what it refers to has changed since")
         return None
@@ -244,7 +272,7 @@ def reopen(connection: Connection, table: sa.Table, say: Callable[[str], None]) 
     return Open(load_id, count, digest, tally, seconds)
 
 
-def begin(connection: Connection, table: sa.Table) -> Open:
+def begin(connection: Connection, table: sa.Table, remediations: Remediations) -> Open:
     """Opens a line in the ledger, removing what an earlier load left open."""
     load_id = uuid.uuid4()
     loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
@@ -260,10 +288,10 @@ def begin(connection: Connection, table: sa.Table) -> Open:
         connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(loads, unfinished))
         connection.execute(
             sql.SQL(
-                "INSERT INTO {} (id, target_table, started_at, plan, fingerprints, statistics) "
-                "VALUES (%s, %s, clock_timestamp(), %s, '{{}}', '{{}}')"
+                "INSERT INTO {} (id, target_table, started_at, plan, remediations, fingerprints, "
+                "statistics) VALUES (%s, %s, clock_timestamp(), %s, %s, '{{}}', '{{}}')"
             ).format(loads),
-            [load_id, table.name, plan_of(connection, table)],
+            [load_id, table.name, plan_of(connection, table), remediations.digest(table)],
         )
     return Open(load_id)
 
@@ -293,7 +321,7 @@ def finish(connection: Connection, result: LoadResult) -> LoadResult:
 
 
 def plan_of(connection: Connection, table: sa.Table) -> str:
-    """Returns a digest of all that the rows depend on besides the source's documents."""
+    """Returns a digest of all that the rows depend on besides documents and remediations."""
     referred: list[str] = []
     said = [table.name]
     if table.name in TABLES:
@@ -318,3 +346,18 @@ def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[s
     with connection.transaction():
         found = connection.execute(query, [list(tables)]).fetchall()
     return {name: digest for (digests,) in found for name, digest in digests.items()}
+
+
+def loaded_with_other(connection: Connection, remediations: Remediations) -> list[str]:
+    """Returns the tables whose latest load was made with other rules than the given ones."""
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) target_table, remediations FROM {} "
+        "WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC"
+    ).format(identifier(bookkeeping.loads))
+    with connection.transaction():
+        digests: dict[str, str] = dict(connection.execute(query).fetchall())
+    return [
+        name
+        for name, table in TABLES.items()
+        if name in digests and digests[name] != remediations.digest(table)
+    ]

@@ -25,6 +25,7 @@ from migration_assets.loading.pipeline import (
     written_behind,
 )
 from migration_assets.loading.staging import StagedBatch, Staging, staged_batch
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.target.connection import Connection
 
 Converted = tuple[int, pl.DataFrame, Books]
@@ -63,6 +64,7 @@ def load(
     complete: Callable[[Staging], int] | None = None,
     moment: str | None = None,
     say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> LoadResult:
     """Brings a table to what the parts of its source hold.
 
@@ -75,18 +77,19 @@ def load(
         complete: Completes what is staged just before it is merged; returns the asymmetric pairs.
         moment: The moment that the source is read at, in words; None where it is the present.
         say: Is told what an operator wants to know, such as that a load is resumed.
+        remediations: What the parts are converted with.
 
     Raises:
         LoadError: Another session loads the table.
     """
     with ledger.one_writer(connection, table):
-        opened = ledger.reopen(connection, table, say)
+        opened = ledger.reopen(connection, table, say, remediations)
         if opened is not None:
             try:
                 return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
             except SourceChangedError:
                 say(f"{table.name}: not resumed, the source has changed since; starting again")
-        opened = ledger.begin(connection, table)
+        opened = ledger.begin(connection, table, remediations)
         return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -27,7 +27,9 @@ from migration_assets.loading.staging import (
     sides_table,
 )
 from migration_assets.model import Junction, Side, junction_of
-from migration_assets.source.connection import SourceDatabase
+from migration_assets.remediation.applying import Remedies
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.source.connection import Document, SourceDatabase
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
@@ -43,6 +45,7 @@ def load_pairs(
     table: sa.Table,
     *,
     say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> LoadResult:
     """Brings a junction table to the state of its arrays.
 
@@ -51,6 +54,7 @@ def load_pairs(
         connection: A connection to the target, in autocommit mode.
         table: The junction table; both tables that it refers to are loaded.
         say: Is told what an operator wants to know.
+        remediations: What is corrected or accepted on the way.
 
     Raises:
         LoadError: Another session loads the table.
@@ -66,7 +70,8 @@ def load_pairs(
     def parts(staging: Staging) -> Iterator[Part]:
         loaded = ids_for(staging.connection, table)
         for holder, array, other in relation.arrays():
-            converter = PairConverter(relation, holder, array, other, loaded)
+            remedies = remedies_of(remediations, table, holder, array)
+            converter = PairConverter(relation, holder, array, other, loaded, remedies)
             for batch in raw_batches(source[holder.collection], projection={array: 1}):
                 yield Part(holder.collection, batch.data, converter.convert)
 
@@ -78,6 +83,18 @@ def load_pairs(
         complete=lambda staging: _unite(staging, relation),
         moment=moment_read(source),
         say=say,
+        remediations=remediations,
+    )
+
+
+def remedies_of(remediations: Remediations, table: sa.Table, holder: Side, array: str) -> Remedies:
+    """Returns the rules that concern one array of a relation."""
+    return Remedies(
+        [
+            rule
+            for rule in remediations.of(table)
+            if rule.collection == holder.collection and rule.field in (None, array)
+        ]
     )
 
 
@@ -91,6 +108,7 @@ class PairConverter:
         array: The field that is the array.
         other: The side that its elements point to.
         loaded: The ids of both sides' rows.
+        remedies: The rules that are applied before conversion.
     """
 
     relation: Junction
@@ -98,16 +116,19 @@ class PairConverter:
     array: str
     other: Side
     loaded: Loaded
+    remedies: Remedies = field(default_factory=Remedies)
 
     def convert(self, data: bytes) -> tuple[int, pl.DataFrame, Books]:
         """Returns how many elements a batch of documents holds, their pairs, and the books."""
         books = Books()
-        documents = [
-            (document["_id"], value)
-            for document in decoded(data, books)
-            if (value := document.get(self.array)) is not None
-        ]
+        given = list(decoded(data, books))
+        books.accept_unreadable(self.remedies)
+        documents = self._arrays(given)
         count = sum(len(value) if type(value) is list else 1 for _, value in documents)
+        if self.remedies.changes:
+            remedied = [self.remedies.apply(document) for document in given]
+            books.remediations += [each for _, done in remedied for each in done]
+            documents = self._arrays(document for document, _ in remedied)
         pairs = self._fast(documents)
         if pairs is None:
             pairs = self._one_by_one(documents, books)
@@ -117,6 +138,14 @@ class PairConverter:
             reason = "the same pair again in the same array"
             books.conversions[self.array, REPEATED, reason] += repeats
         return count, unique, books
+
+    def _arrays(self, documents: Iterable[Document]) -> list[tuple[Any, Any]]:
+        """Returns `_id` and array of the documents that have one."""
+        return [
+            (document["_id"], value)
+            for document in documents
+            if (value := document.get(self.array)) is not None
+        ]
 
     def _frame(self, holders: list[str], elements: list[str]) -> pl.DataFrame:
         sides = {self.holder.column: holders, self.other.column: elements}
@@ -155,12 +184,13 @@ class PairConverter:
             if type(value) is not list:
                 array = [value]
                 reason = f"{type_name(value)} as one element"
-                books.note(identifier, self.array, Finding(Kind.COERCED, reason), value)
+                coerced = Finding(Kind.COERCED, reason)
+                books.note(identifier, self.array, coerced, value, self.remedies)
             is_loaded = bytes.fromhex(key) in loaded
             for position, element in enumerate(array):
                 found, finding = self._element(element, position, is_holder_loaded=is_loaded)
                 if finding is not None:
-                    books.note(identifier, self.array, finding, value)
+                    books.note(identifier, self.array, finding, value, self.remedies)
                 if found is not None:
                     holders.append(key)
                     elements.append(found.hex())

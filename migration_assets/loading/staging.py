@@ -197,6 +197,7 @@ def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.
         bookkeeping.unmapped_fields.name: [
             {"source_id": source_id, "fields": unknown} for source_id, unknown in books.unmapped
         ],
+        bookkeeping.remediations.name: [asdict(each) for each in books.remediations],
     }
     return {
         name: pl.DataFrame(

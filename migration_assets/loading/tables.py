@@ -11,6 +11,7 @@ from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import silent
 from migration_assets.loading.pairs import load_pairs
 from migration_assets.model import junction_of
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 
@@ -21,8 +22,16 @@ def load_table(
     table: sa.Table,
     *,
     say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> LoadResult:
     """Brings a table to the state of its source.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, in autocommit mode.
+        table: The table.
+        say: Is told what an operator wants to know.
+        remediations: What is corrected or accepted on the way.
 
     Raises:
         LoadError: Another session loads the table.
@@ -30,4 +39,4 @@ def load_table(
         TargetError: PostgreSQL is out of reach.
     """
     load = load_documents if junction_of(table) is None else load_pairs
-    return load(source, connection, table, say=say)
+    return load(source, connection, table, say=say, remediations=remediations)

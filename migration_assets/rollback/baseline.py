@@ -17,18 +17,21 @@ from psycopg import sql
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.conversion.values import Loaded
 from migration_assets.loading.encoding import csv
-from migration_assets.loading.ledger import latest_fingerprints, plan_of
+from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other, plan_of
 from migration_assets.loading.load import silent
 from migration_assets.loading.loaded import document_ids, read_ids
-from migration_assets.loading.pairs import PairConverter
+from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
 from migration_assets.loading.staging import identifier
 from migration_assets.model import TABLES, Junction, Rule, junction_of, referenced_tables, sources
+from migration_assets.remediation.applying import Remedies
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import Fingerprint, raw_batches
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.urls import REMEDIATIONS_VARIABLE
 
 
 def baseline_table(table: sa.Table) -> sql.Identifier:
@@ -37,7 +40,11 @@ def baseline_table(table: sa.Table) -> sql.Identifier:
 
 
 def stage_baseline(
-    source: SourceDatabase, connection: Connection, *, say: Callable[[str], None] = silent
+    source: SourceDatabase,
+    connection: Connection,
+    *,
+    say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> None:
     """Stages what every table was loaded from. The caller holds the transaction.
 
@@ -47,16 +54,18 @@ def stage_baseline(
         source: The source, as it was migrated.
         connection: A connection to the target within a transaction.
         say: Is told which table is read.
+        remediations: What was corrected on the way: as it was when the tables were loaded.
 
     Raises:
-        RefusedError: The source is not what was migrated, or a table is older than what it refers to: what
-            differs could not be told from what the application wrote.
+        RefusedError: The source is not what was migrated, or a table is older than what it refers to, or was
+            loaded with other remediations: what differs could not be told from what the application wrote.
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
     plans = _latest_plans(connection)
     _require_current(connection, plans)
-    stage = _Stage(source, connection)
+    _require_same_remediations(connection, remediations)
+    stage = _Stage(source, connection, remediations)
     with without_cycle_detection():
         for name, table in TABLES.items():
             stage.create(table)
@@ -104,6 +113,18 @@ def _require_current(connection: Connection, plans: dict[str, str]) -> None:
         )
 
 
+def _require_same_remediations(connection: Connection, remediations: Remediations) -> None:
+    other = loaded_with_other(connection, remediations)
+    if other:
+        raise RefusedError(
+            f"loaded with other remediations: {', '.join(other)}",
+            where=f"database {connection.info.dbname}",
+            next_step=f"What they were loaded from cannot be computed again: let "
+            f"{REMEDIATIONS_VARIABLE} name the file that they were loaded with; before go-live, "
+            "bring the tables up to date first",
+        )
+
+
 @dataclass(slots=True)
 class _Stage:
     """Fills the baseline.
@@ -111,11 +132,13 @@ class _Stage:
     Attributes:
         source: The source.
         connection: The session that owns the temporary tables.
+        remediations: What was corrected on the way.
         changed: Collections that are not what was migrated.
     """
 
     source: SourceDatabase
     connection: Connection
+    remediations: Remediations
     changed: set[str] = field(default_factory=set)
 
     def create(self, table: sa.Table) -> None:
@@ -136,7 +159,7 @@ class _Stage:
         frames = (
             self._rows(table, loaded, fingerprint)
             if relation is None
-            else self._pairs(relation, loaded)
+            else self._pairs(table, relation, loaded)
         )
         copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(baseline_table(table))
         with self.connection.cursor() as cursor, cursor.copy(copy_in) as copy:
@@ -156,15 +179,17 @@ class _Stage:
     def _rows(
         self, table: sa.Table, loaded: Loaded, fingerprint: Fingerprint
     ) -> Iterator[pl.DataFrame]:
-        converter = BatchConverter(table, loaded)
+        remedies = Remedies(self.remediations.of(table))
+        converter = BatchConverter(table, loaded, remedies=remedies)
         for batch in prefetched(raw_batches(self.source[table.name])):
             converted = converter.convert(batch.data)
             fingerprint.add(batch.data, converted.documents)
             yield converted.rows
 
-    def _pairs(self, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:
+    def _pairs(self, table: sa.Table, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:
         for holder, array, other in relation.arrays():
-            converter = PairConverter(relation, holder, array, other, loaded)
+            remedies = remedies_of(self.remediations, table, holder, array)
+            converter = PairConverter(relation, holder, array, other, loaded, remedies)
             batches = raw_batches(self.source[holder.collection], projection={array: 1})
             for batch in prefetched(batches):
                 _, pairs, _ = converter.convert(batch.data)

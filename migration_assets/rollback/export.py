@@ -20,8 +20,9 @@ from psycopg import sql
 
 from migration_assets.conversion.values import resolve
 from migration_assets.errors import TargetError
-from migration_assets.identity import canonical
+from migration_assets.identity import canonical, from_canonical
 from migration_assets.loading.load import silent
+from migration_assets.loading.pairs import remedies_of
 from migration_assets.loading.staging import identifier
 from migration_assets.model import (
     ENTITIES,
@@ -33,6 +34,8 @@ from migration_assets.model import (
     source_of,
     sources,
 )
+from migration_assets.remediation.applying import Remedied, Remedies
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.baseline import drop_baseline, stage_baseline
 from migration_assets.rollback.files import ExportFiles, Fingerprint, Manifest
 from migration_assets.rollback.gains import (
@@ -90,6 +93,7 @@ def export_gained(
     directory: Path,
     *,
     say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> Manifest:
     """Writes what the target gained since the migration.
 
@@ -98,6 +102,7 @@ def export_gained(
         connection: A connection to the target, in autocommit mode.
         directory: Where the files go; created, and empty where it exists.
         say: Is told what is done.
+        remediations: What was corrected on the way, as the tables were loaded with it.
 
     Raises:
         MigrationError: The directory cannot be used, or a database is out of reach.
@@ -106,12 +111,12 @@ def export_gained(
     require_migrated(connection)
     with ExportFiles(directory) as files, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        stage_baseline(source, connection, say=say)
+        stage_baseline(source, connection, say=say, remediations=remediations)
         identifiers = Identifiers(connection)
         identifiers.create()
         for table in ENTITIES.values():
             identifiers.name_new(table)
-        export = _Export(source, connection, files, identifiers)
+        export = _Export(source, connection, files, identifiers, remediations)
         for table in ENTITIES.values():
             say(f"comparing {table.name}")
             export.rows(table)
@@ -156,6 +161,7 @@ class _Export:
     connection: Connection
     files: ExportFiles
     identifiers: Identifiers
+    remediations: Remediations
 
     def rows(self, table: sa.Table) -> None:
         """Exports the rows of an entity table: what went, what changed, what came."""
@@ -176,8 +182,9 @@ class _Export:
         relation = junction_of(table)
         assert relation is not None
         for holder, array, other in relation.arrays():
+            remedies = remedies_of(self.remediations, table, holder, array)
             for chunk in chunks(self.connection, _pairs_query(table, holder, other)):
-                self._pairs(holder, array, other, chunk)
+                self._pairs(holder, array, other, chunk, remedies)
 
     def _deleted(self, table: sa.Table, uuids: Sequence[uuid.UUID]) -> None:
         ids = self.identifiers.of(table.name, uuids)
@@ -280,15 +287,22 @@ class _Export:
         return arrays
 
     def _pairs(
-        self, holder: Side, array: str, other: Side, chunk: Sequence[tuple[Any, ...]]
+        self,
+        holder: Side,
+        array: str,
+        other: Side,
+        chunk: Sequence[tuple[Any, ...]],
+        remedies: Remedies,
     ) -> None:
         own = self.identifiers.of(holder.collection, [row[0] for row in chunk])
         elements = {each for row in chunk for held in row[1:] for each in held or ()}
         ids = self.identifiers.of(other.collection, elements)
         documents = self._documents(holder.collection, own.values(), [array])
         for row, came, went in chunk:
-            held = documents[canonical(own[row])].get(array, _ABSENT)
-            gone = _forms(held, other.collection, went or ())
+            document = documents[canonical(own[row])]
+            held = document.get(array, _ABSENT)
+            read_as = {each.original: each for each in remedies.apply(document)[1]}
+            gone = _forms(held, other.collection, went or (), read_as)
             added = tuple(ids[each] for each in came or ())
             operation = _array_operation(own[row], array, held, added, gone)
             if operation is not None:
@@ -382,18 +396,35 @@ def _pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
     )
 
 
-def _forms(held: Any, collection: str, gone: Sequence[uuid.UUID]) -> tuple[Any, ...]:
-    """Returns the elements of an array that stand for ids that went, as the array holds them."""
+def _forms(
+    held: Any, collection: str, gone: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
+) -> tuple[Any, ...]:
+    """Returns the elements of an array that stand for ids that went, as the array holds them.
+
+    Args:
+        held: The array, as the source has it.
+        collection: The collection that its elements point to.
+        gone: The ids.
+        read_as: What remediations made of elements, by the original.
+    """
     ids = frozenset(each.bytes for each in gone)
     if not ids or held is _ABSENT or held is None:
         return ()
     elements = held if isinstance(held, list) else [held]
     forms = {
-        canonical(each): each
-        for each in elements
-        if each is not None and resolve(each, collection, ids) is not None
+        canonical(each): each for each in elements if _resolves(each, collection, ids, read_as)
     }
     return tuple(forms.values())
+
+
+def _resolves(
+    element: Any, collection: str, ids: frozenset[bytes], read_as: Mapping[str | None, Remedied]
+) -> bool:
+    remedied = read_as.get(canonical(element))
+    if remedied is not None:
+        replacement = remedied.replacement
+        element = None if replacement is None else from_canonical(replacement)
+    return element is not None and resolve(element, collection, ids) is not None
 
 
 def _array_operation(

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from migration_assets.loading.load import silent
 from migration_assets.model import TABLES
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.baseline import drop_baseline, stage_baseline
 from migration_assets.rollback.export import require_migrated, table_fingerprints
 from migration_assets.rollback.files import Manifest
@@ -99,12 +100,16 @@ def left_behind(connection: Connection) -> list[DatabaseObject]:
     return sorted(named - set(_created(connection)))
 
 
-def nothing_gained(source: SourceDatabase, say: Callable[[str], None] = silent) -> Proof:
+def nothing_gained(
+    source: SourceDatabase,
+    say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
+) -> Proof:
     """Returns the proof that compares every row with what the source's documents convert to."""
 
     def proof(connection: Connection) -> None:
         try:
-            stage_baseline(source, connection, say=say)
+            stage_baseline(source, connection, say=say, remediations=remediations)
         except RefusedError as error:
             raise RefusedError(
                 f"it cannot be told whether the application has written rows: {error.what}",

@@ -8,7 +8,14 @@ it follows from the model of the tables, so a new column has values and faults a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from migration_assets.sample.generation import Progress, generate
 from migration_assets.sample.ledger import Entry, Expectation, Fault, Ledger
 
-__all__ = ["Entry", "Expectation", "Fault", "Ledger", "Progress", "generate"]
+__all__ = ["Entry", "Expectation", "Fault", "Ledger", "Progress", "generate", "sample_remediations"]
+
+
+def sample_remediations() -> Path:
+    """Returns the file of rules that puts the faults of a sample right, or accepts them."""
+    return Path(__file__).with_name("remediations.yaml")

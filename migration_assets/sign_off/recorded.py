@@ -9,6 +9,9 @@ from typing import Any
 
 from psycopg import sql
 
+from migration_assets.loading.ledger import loaded_with_other
+from migration_assets.remediation.reporting import Applied, applied
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
 from migration_assets.target.catalog import differing_constraints, missing_constraints
 from migration_assets.target.connection import Connection
@@ -106,12 +109,14 @@ class Recorded:
     Attributes:
         loads: The latest load of each table, and of the UUID map.
         results: The latest result of each check, by table and check.
-        losses: Rejected documents and lossy conversions.
+        losses: Rejected documents and lossy conversions that no remediation accepts.
         conversions: Lossless conversions.
         unmapped: Fields and collections that the model does not know.
         missing: Indexes and foreign keys of the application's schema that are not there.
         differing: Indexes and foreign keys that differ from the model.
         left_out: Indexes of our own that are not there.
+        remediations: What each rule did.
+        loaded_with_other: Tables that were loaded with other rules than there are now.
     """
 
     loads: Mapping[str, Load]
@@ -122,6 +127,8 @@ class Recorded:
     missing: Sequence[str] = ()
     differing: Sequence[str] = ()
     left_out: Sequence[str] = ()
+    remediations: Sequence[Applied] = ()
+    loaded_with_other: Sequence[str] = ()
 
 
 _LOADS = """
@@ -144,10 +151,10 @@ _RESULTS = """
 
 _LOSSES = """
     SELECT target_table, collection, coalesce(field, ''), {rejected}, reason, count(*), count(*)
-    FROM {rejected_documents} GROUP BY 1, 2, 3, 5
+    FROM {rejected_documents} WHERE accepted_by IS NULL GROUP BY 1, 2, 3, 5
     UNION ALL
     SELECT target_table, collection, field, kind, reason, count(*), count(DISTINCT source_id)
-    FROM {issues} GROUP BY 1, 2, 3, 4, 5
+    FROM {issues} WHERE accepted_by IS NULL GROUP BY 1, 2, 3, 4, 5
     ORDER BY 1, 2, 3, 4, 6 DESC, 5
 """
 
@@ -169,11 +176,12 @@ _UNMAPPED_NAMES = """
 """Of known collections: of one that the model does not know the whole document is kept, its data among it."""
 
 
-def read_recorded(connection: Connection) -> Recorded:
+def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDIATIONS) -> Recorded:
     """Returns what the target has on record, as of one moment.
 
     Args:
         connection: A connection to the target, in autocommit mode.
+        remediations: The rules as they are now.
     """
     names = {
         table.name: sql.Identifier(SCHEMA, table.name) for table in BOOKKEEPING.tables.values()
@@ -196,6 +204,8 @@ def read_recorded(connection: Connection) -> Recorded:
         unmapped = [Unmapped(name, count, fields.get(name, {})) for name, count in rows(_UNMAPPED)]
         missing = missing_constraints(connection)
         differing = sorted(differing_constraints(connection))
+        done = applied(connection, remediations)
+        loaded_with_others = loaded_with_other(connection, remediations)
     return Recorded(
         loads=loads,
         results=results,
@@ -205,4 +215,6 @@ def read_recorded(connection: Connection) -> Recorded:
         differing=differing,
         missing=[name for name in missing if name not in additions],
         left_out=[name for name in missing if name in additions],
+        remediations=done,
+        loaded_with_other=loaded_with_others,
     )

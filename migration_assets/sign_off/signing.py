@@ -16,6 +16,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.duration import Estimate, Rehearsal, estimate, rehearsal
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.page import page
 from migration_assets.sign_off.recorded import Recorded, read_recorded
 from migration_assets.sign_off.report import Json, Server, Surroundings, digest, report
@@ -80,6 +81,7 @@ def sign(
     approval: Approval | None = None,
     *,
     directory: str | Path = "",
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> Signed:
     """Makes the verdict, writes its report, and keeps both.
 
@@ -88,12 +90,13 @@ def sign(
         connection: A connection to the target, in autocommit mode.
         approval: Waivers, and who decides; nobody where None.
         directory: Where the report goes.
+        remediations: The rules as they are now.
 
     Raises:
         MigrationError: A waiver matches no finding, or the report cannot be written.
     """
     where = reports_directory(directory)
-    recorded = read_recorded(connection)
+    recorded = read_recorded(connection, remediations)
     made = judged(recorded, fingerprints(source, ENTITIES), approval)
     now = dt.datetime.now(dt.UTC)
     around = Surroundings(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from migration_assets.model import TABLES, referenced_tables
 from migration_assets.preflight.findings import counted
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, Result, read_recorded
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
@@ -64,7 +65,10 @@ class Verdict:
 
 
 def verdict(
-    connection: Connection, fingerprints: Mapping[str, str], approval: Approval | None = None
+    connection: Connection,
+    fingerprints: Mapping[str, str],
+    approval: Approval | None = None,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> Verdict:
     """Returns what stands against a GO.
 
@@ -72,11 +76,12 @@ def verdict(
         connection: A connection to the target.
         fingerprints: Of every collection of the source, as it is now.
         approval: Waivers, and who decides; nobody where None.
+        remediations: The rules as they are now.
 
     Raises:
         MigrationError: A waiver matches no finding.
     """
-    return judged(read_recorded(connection), fingerprints, approval)
+    return judged(read_recorded(connection, remediations), fingerprints, approval)
 
 
 def judged(
@@ -132,6 +137,14 @@ def _table_findings(
         do = f"Materialize postgres/{name}"
         yield Finding(name, "was never loaded", do, check="load", kind="missing")
         return
+    if name in recorded.loaded_with_other:
+        yield Finding(
+            name,
+            "was loaded with other remediations",
+            f"Materialize postgres/{name} again",
+            check="remediations",
+            kind="stale",
+        )
     for collection, fingerprint in load.fingerprints.items():
         if fingerprints.get(collection) != fingerprint:
             yield Finding(
@@ -241,6 +254,16 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
                     kind=state,
                     count=result.evidence.get("failures", 0),
                 )
+    for rule in recorded.remediations:
+        yield Finding(
+            rule.collection,
+            rule.said(),
+            "" if rule.count else "Correct the rule, or take it out of the file",
+            check="remediations",
+            kind=rule.action.value if rule.count else "unused",
+            field=rule.rule,
+            count=rule.count,
+        )
     for unmapped in recorded.unmapped:
         is_known = unmapped.collection in TABLES
         said = counted(unmapped.documents, "document")

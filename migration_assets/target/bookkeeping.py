@@ -36,6 +36,7 @@ rejected_documents = sa.Table(
     sa.Column("field", sa.Text(), comment="NULL where the document as a whole cannot be read"),
     sa.Column("reason", sa.Text(), nullable=False),
     sa.Column("document", sa.Text(), nullable=False, comment="canonical Extended JSON"),
+    sa.Column("accepted_by", sa.Text(), comment="the remediation that accepts it"),
     comment="Documents that did not become a row, whole.",
 )
 
@@ -50,6 +51,7 @@ issues = sa.Table(
     sa.Column("element", sa.Integer(), comment="position in the array, from 0"),
     sa.Column("reason", sa.Text(), nullable=False),
     sa.Column("original", sa.Text(), nullable=False, comment="canonical Extended JSON"),
+    sa.Column("accepted_by", sa.Text(), comment="the remediation that accepts it"),
     sa.CheckConstraint("kind IN ('altered', 'nulled', 'orphaned')", name="issues_kind_check"),
     comment="Lossy conversions, one row each, with the original value.",
 )
@@ -76,6 +78,20 @@ unmapped_fields = sa.Table(
     comment="Fields that the model does not know, kept.",
 )
 
+remediations = sa.Table(
+    "remediations",
+    BOOKKEEPING,
+    sa.Column("target_table", sa.Text(), nullable=False, index=True),
+    sa.Column("collection", sa.Text(), nullable=False),
+    sa.Column("source_id", sa.Text(), nullable=False),
+    sa.Column("field", sa.Text(), nullable=False),
+    sa.Column("rule", sa.Text(), nullable=False, comment="its name in the file"),
+    sa.Column("element", sa.Integer(), comment="position in the array of the source, from 0"),
+    sa.Column("original", sa.Text(), comment="canonical Extended JSON, NULL where missing"),
+    sa.Column("replacement", sa.Text(), comment="canonical Extended JSON, NULL where dropped"),
+    comment="Values that a remediation changed before conversion, with the original.",
+)
+
 pending_deletes = sa.Table(
     "pending_deletes",
     BOOKKEEPING,
@@ -92,6 +108,7 @@ loads = sa.Table(
     sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("finished_at", sa.TIMESTAMP(timezone=True), comment="NULL until merged"),
     sa.Column("plan", sa.Text(), nullable=False, comment="what the rows depend on, as a digest"),
+    sa.Column("remediations", sa.Text(), nullable=False, comment="their digest, empty for none"),
     sa.Column("version", pg.UUID(), comment="the load that last changed a row, NULL until merged"),
     sa.Column("fingerprints", pg.JSONB(), nullable=False, comment="by collection"),
     sa.Column("statistics", pg.JSONB(), nullable=False),
@@ -162,7 +179,13 @@ monitoring_samples = sa.Table(
     comment="The history of monitoring after go-live.",
 )
 
-BOOKS: tuple[sa.Table, ...] = (rejected_documents, issues, conversions, unmapped_fields)
+BOOKS: tuple[sa.Table, ...] = (
+    rejected_documents,
+    issues,
+    conversions,
+    unmapped_fields,
+    remediations,
+)
 """What a load writes about its documents; replaced when the table is loaded again."""
 
 

@@ -27,12 +27,16 @@ _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
 
 _ENTRIES: Final = (
-    "SELECT source_id, field, kind, element, original FROM {issues} "
+    "SELECT source_id, field, kind, element, original, accepted_by FROM {issues} "
     "WHERE target_table = {table} AND {chosen} AND {of_field} "
-    "UNION ALL SELECT source_id, field, 'rejected', NULL, document FROM {rejected} "
+    "UNION ALL SELECT source_id, field, 'rejected', NULL, document, accepted_by FROM {rejected} "
     "WHERE target_table = {table} AND {chosen} "
-    "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields FROM {unmapped} "
-    "WHERE target_table = {table} AND {chosen}"
+    "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields, NULL FROM {unmapped} "
+    "WHERE target_table = {table} AND {chosen} "
+    # As ``remedied.entry_text`` writes it.
+    "UNION ALL SELECT source_id, field, 'remediated', element, '[' || to_json(rule)::text || ',[' "
+    "|| coalesce(original, '') || '],[' || coalesce(replacement, '') || ']]', NULL "
+    "FROM {remediations} WHERE target_table = {table} AND {chosen} AND {of_field}"
 )
 
 
@@ -42,9 +46,10 @@ class Entry(NamedTuple):
     Attributes:
         source_id: The document.
         field: The field; None for the whole document.
-        kind: Kind of a lossy conversion, ``REJECTED`` or ``UNMAPPED``.
+        kind: Kind of a lossy conversion, ``REJECTED``, ``UNMAPPED`` or ``REMEDIATED``.
         element: Position in an array, from 0.
         text: What was kept, as canonical Extended JSON.
+        accepted_by: The remediation that accepts the loss.
     """
 
     source_id: str
@@ -52,6 +57,7 @@ class Entry(NamedTuple):
     kind: str
     element: int | None
     text: str
+    accepted_by: str | None = None
 
 
 Entries = list[Entry]
@@ -121,6 +127,7 @@ class Books:
             issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
             rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
             unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
+            remediations=sql.Identifier(SCHEMA, bookkeeping.remediations.name),
             table=sql.Literal(self.table),
             chosen=chosen,
             of_field=of_field,
@@ -136,7 +143,9 @@ def expected_lines(judgement: Judgement, entries: Entries) -> list[Line]:
     if judgement.rejections:
         names = [name for name, _ in judgement.rejections]
         found = [each.field for each in entries if each.kind == REJECTED and each.field in names]
-        lines.append(Line((found or names)[0], REJECTED, None, judgement.document))
+        name = (found or names)[0]
+        accepted_by = judgement.accepted.get(name)
+        lines.append(Line(name, REJECTED, None, judgement.document, accepted_by))
     if judgement.unmapped is not None:
         lines.append(Line(None, UNMAPPED, None, judgement.unmapped))
     return lines
@@ -157,7 +166,11 @@ def unmatched(
     missing: list[tuple[Line, Entry | None]] = []
     for line in expected:
         alike = left[line.field, line.kind, line.element]
-        same = [entry for entry in alike if is_same_json(entry.text, line.original)]
+        same = [
+            entry
+            for entry in alike
+            if entry.accepted_by == line.accepted_by and is_same_json(entry.text, line.original)
+        ]
         if not same:
             missing.append((line, alike[0] if alike else None))
         for entry in (same or alike)[:1]:
@@ -180,10 +193,25 @@ def recorded_lines(connection: Connection, table: str) -> Mapping[str, int]:
     query = sql.SQL(
         "SELECT 'rejected', count(*) FROM {rejected} WHERE target_table = %(table)s UNION ALL "
         "SELECT 'unmapped', count(*) FROM {unmapped} WHERE target_table = %(table)s UNION ALL "
+        "SELECT 'remediated', count(*) FROM {remediations} WHERE target_table = %(table)s UNION ALL "
         "SELECT kind, count(*) FROM {issues} WHERE target_table = %(table)s GROUP BY 1"
     ).format(
+        remediations=sql.Identifier(SCHEMA, bookkeeping.remediations.name),
         rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
         unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
+        issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
+    )
+    return dict(connection.execute(query, {"table": table}).fetchall())
+
+
+def accepted_lines(connection: Connection, table: str) -> Mapping[str, int]:
+    """Returns how many losses of a table a remediation accepts: rejected documents, and each kind."""
+    query = sql.SQL(
+        "SELECT 'rejected', count(*) FROM {rejected} WHERE target_table = %(table)s "
+        "AND accepted_by IS NOT NULL UNION ALL SELECT kind, count(*) FROM {issues} "
+        "WHERE target_table = %(table)s AND accepted_by IS NOT NULL GROUP BY 1"
+    ).format(
+        rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
         issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
     )
     return dict(connection.execute(query, {"table": table}).fetchall())

@@ -14,6 +14,7 @@ from psycopg import sql
 from pymongo.errors import ConnectionFailure
 
 from migration_assets.errors import MigrationError
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
@@ -44,13 +45,38 @@ DESCRIPTIONS: Mapping[Layer, str] = {
     ),
 }
 
-Check = Callable[[SourceDatabase, Connection, sa.Table], Evidence]
+Check = Callable[[SourceDatabase, Connection, sa.Table, Remediations], Evidence]
+
+
+def _row_count(
+    source: SourceDatabase, connection: Connection, table: sa.Table, _: Remediations
+) -> Evidence:
+    return check_row_count(source, connection, table)
+
+
+def _values(
+    source: SourceDatabase, connection: Connection, table: sa.Table, remediations: Remediations
+) -> Evidence:
+    return check_values(source, connection, table, remediations=remediations)
+
+
+def _references(
+    source: SourceDatabase, connection: Connection, table: sa.Table, remediations: Remediations
+) -> Evidence:
+    return check_references(source, connection, table, remediations=remediations)
+
+
+def _types(
+    _source: SourceDatabase, connection: Connection, table: sa.Table, _: Remediations
+) -> Evidence:
+    return check_types(connection, table)
+
 
 _CHECKS: Mapping[Layer, Check] = {
-    Layer.ROW_COUNT: check_row_count,
-    Layer.VALUES: check_values,
-    Layer.REFERENCES: check_references,
-    Layer.TYPES: lambda _, connection, table: check_types(connection, table),
+    Layer.ROW_COUNT: _row_count,
+    Layer.VALUES: _values,
+    Layer.REFERENCES: _references,
+    Layer.TYPES: _types,
 }
 
 
@@ -60,6 +86,7 @@ def run_check(
     table: sa.Table,
     layer: Layer,
     *,
+    remediations: Remediations = NO_REMEDIATIONS,
     checks: Mapping[Layer, Check] = _CHECKS,
 ) -> Evidence:
     """Runs one check of one table and keeps its result in ``migration.check_results``.
@@ -69,10 +96,11 @@ def run_check(
         connection: A connection to the target, in autocommit mode.
         table: The table.
         layer: Which check.
+        remediations: What must have been corrected or accepted on the way.
         checks: What the checks are, for tests.
     """
     try:
-        evidence = checks[layer](source, connection, table)
+        evidence = checks[layer](source, connection, table, remediations)
     except (psycopg.OperationalError, ConnectionFailure) as error:
         if connection.closed or isinstance(error, ConnectionFailure):
             raise  # whoever opened the connections decides whether to try again

@@ -155,6 +155,8 @@ class Recorded:
         conversions: Lossless ones by (collection, field, kind).
         documents: How many documents were rejected.
         rejected: The measure of each (collection, field) in them.
+        remediated: The measure of each (collection, field) that remediations took away from documents
+            that were loaded, less what they added.
     """
 
     issues: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -162,6 +164,7 @@ class Recorded:
     conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     documents: int = 0
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    remediated: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def read_recorded(
@@ -198,7 +201,30 @@ def read_recorded(
         for (of, name), measure in measured.items():
             if of == collection:
                 found.rejected[of, name] += _measured(document.get(name), measure)
+    _add_remediated(connection, table, measured, found)
     return found
+
+
+def _add_remediated(
+    connection: Connection,
+    table: str,
+    measured: Mapping[tuple[str, str], Measure],
+    found: Recorded,
+) -> None:
+    query = sql.SQL(
+        "SELECT collection, field, element IS NOT NULL, original, replacement, count(*) FROM {} "
+        "WHERE target_table = {} GROUP BY 1, 2, 3, 4, 5"
+    ).format(_book(bookkeeping.remediations), sql.Literal(table))
+    for collection, name, is_element, *texts, count in connection.execute(query):
+        measure = measured.get((collection, name))
+        if measure is None:
+            continue  # a line of a field that is not loaded here: the layer `values` finds it
+        if is_element:
+            before, after = (int(text is not None) for text in texts)
+        else:
+            values = (None if text is None else json.loads(text) for text in texts)
+            before, after = (_measured(value, measure) for value in values)
+        found.remediated[collection, name] += (before - after) * count
 
 
 def _rejected(connection: Connection, table: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -19,6 +19,7 @@ from psycopg import sql
 from pymongo.read_concern import ReadConcern
 
 from migration_assets.model import Rule, fields, sources, unique_columns
+from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
@@ -53,6 +54,7 @@ from migration_assets.validation.reference import (
     object_id_uuid,
     uuid_of,
 )
+from migration_assets.validation.remedied import JudgedRules
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 _OBJECT_ID = slice(9, 21)
@@ -87,6 +89,7 @@ def compare_documents(
     *,
     sample_size: int,
     seed: int,
+    remediations: Remediations,
 ) -> Comparison:
     """Holds an entity table against its collection.
 
@@ -97,13 +100,14 @@ def compare_documents(
         phases: Where the seconds are added.
         sample_size: How many documents to report one by one.
         seed: Which ones: the same seed, the same numbers.
+        remediations: What must have been corrected or accepted on the way.
     """
+    rules = JudgedRules(remediations.of(table))
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(type_counts, source, table.name, fields(table))
         with phases.phase("ids"):
-            comparison = _Documents(
-                connection, table, _drawn(source, table.name, sample_size, seed)
-            )
+            drawn = _drawn(source, table.name, sample_size, seed)
+            comparison = _Documents(connection, table, drawn, rules)
         with phases.phase("compare"):
             for step in ahead(comparison.steps(batches(source, table.name))):
                 comparison.add(step)
@@ -149,7 +153,9 @@ class _Step(NamedTuple):
 class _Documents:
     """The comparison of one collection, batch after batch."""
 
-    def __init__(self, connection: Connection, table: sa.Table, drawn: frozenset[int]) -> None:
+    def __init__(
+        self, connection: Connection, table: sa.Table, drawn: frozenset[int], rules: JudgedRules
+    ) -> None:
         self.result = Comparison()
         self.types: Counter[tuple[str, str]] = Counter()
         self._connection = connection
@@ -164,9 +170,11 @@ class _Documents:
         self._known = {name.encode(): name for name in fields(table)}
         self._pending = pending_ids(connection, table.name)
         ids = ids_for(connection, table)
-        self._judge = Judge(table, ids)
-        # Who has a unique value depends on the documents before: that is not for plain rows to know.
-        self._plain = None if unique_columns(table) else PlainRows(table, ids)
+        self._judge = Judge(table, ids, rules)
+        # Who has a unique value depends on the documents before, what a remediation changes on its rule:
+        # that is not for plain rows to know.
+        is_plain = not unique_columns(table) and not rules.changes
+        self._plain = PlainRows(table, ids) if is_plain else None
         self._rows = RowsInStep(connection, self._rows_query())
         self._books = Books(connection, table.name)
 

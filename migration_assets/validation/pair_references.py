@@ -16,12 +16,14 @@ import sqlalchemy as sa
 
 from migration_assets.identity import UUID_BYTES, object_id, source_id
 from migration_assets.model import Junction, Side
+from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation import recorded_references as recorded
 from migration_assets.validation import target_references as target
 from migration_assets.validation.document_references import uuids_for
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
+from migration_assets.validation.remedied import rules_for
 from migration_assets.validation.source_references import (
     Positions,
     References,
@@ -53,6 +55,7 @@ class Comparison:
         relation: The relation.
         findings: Takes what is found.
         phases: Takes how long it took.
+        remediations: What must have been corrected on the way.
     """
 
     source: SourceDatabase
@@ -61,6 +64,7 @@ class Comparison:
     relation: Junction
     findings: Findings
     phases: Phases
+    remediations: Remediations
 
     def run(self) -> None:
         """Compares the pairs of the table with those of each array, so many at a time."""
@@ -166,7 +170,8 @@ class _Array:
         cls, owner: Comparison, part: target.Part, holder: Side, name: str, other: Side
     ) -> _Array:
         """Returns an array; to read it begins at once."""
-        batches = array_references(owner.source, holder.collection, name)
+        rules = rules_for(owner.remediations, owner.table, holder.collection, name)
+        batches = array_references(owner.source, holder.collection, name, rules)
         return cls(owner, part, holder, name, other, batches)
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.model import Junction, Side, junction_of
+from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation import binary_copy
@@ -28,6 +30,7 @@ from migration_assets.validation.books import (
     recorded_lines,
     unmatched,
 )
+from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import canonical
@@ -46,6 +49,7 @@ from migration_assets.validation.reference import (
     source_id_of,
     uuid_of,
 )
+from migration_assets.validation.remedied import REMEDIATED, JudgedRules, rules_for
 
 _BEGINNING = b"\x07_id\x00"
 _OBJECT_ID = slice(9, 21)
@@ -61,6 +65,7 @@ def compare_pairs(
     *,
     sample_size: int,
     seed: int,
+    remediations: Remediations,
 ) -> Comparison:
     """Holds a junction table against the arrays of its relation.
 
@@ -71,6 +76,7 @@ def compare_pairs(
         phases: Where the seconds are added.
         sample_size: How many pairs to report one by one.
         seed: Which ones.
+        remediations: What must have been corrected or accepted on the way.
     """
     relation = junction_of(table)
     assert relation is not None
@@ -81,7 +87,8 @@ def compare_pairs(
     with phases.phase("compare"):
         for position, (holder, name, _) in enumerate(relation.arrays()):
             books = Books(connection, table.name, (holder.collection, name))
-            array = _Array(table, position, ids, books, result)
+            rules = rules_for(remediations, table, holder.collection, name)
+            array = _Array(table, position, ids, books, result, rules)
             for documents in batches(source, holder.collection, array=name):
                 array.add(documents)
             sides.append(array.finish())
@@ -104,8 +111,15 @@ class _Array:
     """One of the arrays that hold a relation, document after document."""
 
     def __init__(
-        self, table: sa.Table, position: int, ids: Ids, books: Books, result: Comparison
+        self,
+        table: sa.Table,
+        position: int,
+        ids: Ids,
+        books: Books,
+        result: Comparison,
+        rules: JudgedRules,
     ) -> None:
+        self._rules = rules
         relation = junction_of(table)
         assert relation is not None
         self._position = position
@@ -127,7 +141,8 @@ class _Array:
         entries = self._books.upto(object_ids[-1].hex()) if object_ids else {}
         found: list[bytes] = []
         for document in documents:
-            plain = None if entries else self._plain(document)
+            is_plain = not entries and not self._rules.changes
+            plain = self._plain(document) if is_plain else None
             found += self._judged(document, entries) if plain is None else plain
         self._pairs.append(pl.Series("pair", found, dtype=pl.Binary).unique())
         for left in entries.values():
@@ -169,7 +184,7 @@ class _Array:
         identifier = identifier_of(document)
         source_id = source_id_of(identifier)
         key = uuid_of(self._holder.collection, identifier)
-        judged = self._judgement(document, is_loaded=key in self._holders)
+        judged = self._judgement(document, source_id, is_loaded=key in self._holders)
         mine = entries.pop(source_id, None) or self._books.others.pop(source_id, [])
         missing, unfounded = unmatched(judged.lines, mine)
         self._result.differences.add_missing(missing, source_id, str(uuid.UUID(bytes=key)))
@@ -180,7 +195,7 @@ class _Array:
         )
         return [key + each if self._is_left else each + key for each in judged.ids]
 
-    def _judgement(self, document: bytes, *, is_loaded: bool) -> ArrayJudgement:
+    def _judgement(self, document: bytes, source_id: str, *, is_loaded: bool) -> ArrayJudgement:
         """Returns what must have become of an array; one that cannot be read is kept as its bytes."""
         try:
             fields = bson.read_document(document)
@@ -188,11 +203,27 @@ class _Array:
                 raise bson.UnreadableError(flaw)
         except bson.UnreadableError:
             whole = canonical((bson.BINARY, (0, document)))
-            return ArrayJudgement(lines=(Line(None, REJECTED, None, whole),))
-        value = dict(fields).get(self._array)
+            accepted_by = self._rules.accepted_by(source_id, None, None)
+            return ArrayJudgement(lines=(Line(None, REJECTED, None, whole, accepted_by),))
+        remedied, changes = self._rules.remedied(fields, source_id)
+        value = dict(remedied).get(self._array)
         self._result.documents += not is_null(value)
         other = self._other.collection
-        return judge_array(value, self._array, other, self._others, is_loaded=is_loaded)
+        judged = judge_array(value, self._array, other, self._others, is_loaded=is_loaded)
+        lines = [
+            Line(change.field, REMEDIATED, change.element, change.text()) for change in changes
+        ]
+        lines += [self._accepted(line, source_id, value) for line in judged.lines]
+        return replace(judged, lines=tuple(lines))
+
+    def _accepted(self, line: Line, source_id: str, value: Value | None) -> Line:
+        """Returns a line with the remediation that accepts it."""
+        assert value is not None
+        assert line.element is not None
+        elements = value[1] if value[0] == bson.ARRAY else [value]
+        lost = elements[line.element]
+        accepted_by = self._rules.accepted_by(source_id, self._array, value, lost)
+        return line._replace(accepted_by=accepted_by)
 
 
 def _actual(connection: Connection, table: sa.Table, relation: Junction) -> pl.DataFrame:

@@ -62,16 +62,29 @@ def records(
 
 
 def count_orphaned(connection: Connection, table: sa.Table) -> int:
-    """Returns how many references of a table are recorded as orphaned."""
-    query = sql.SQL("SELECT count(*) FROM {} WHERE target_table = {} AND kind = 'orphaned'")
+    """Returns how many references of a table are recorded as orphaned, and nobody accepts it."""
+    query = sql.SQL(
+        "SELECT count(*) FROM {} WHERE target_table = {} AND kind = 'orphaned' "
+        "AND accepted_by IS NULL"
+    )
+    return number(connection, query.format(identifier(bookkeeping.issues), sql.Literal(table.name)))
+
+
+def count_accepted(connection: Connection, table: sa.Table) -> int:
+    """Returns how many references of a table are recorded as orphaned, and a remediation accepts it."""
+    query = sql.SQL(
+        "SELECT count(*) FROM {} WHERE target_table = {} AND kind = 'orphaned' "
+        "AND accepted_by IS NOT NULL"
+    )
     return number(connection, query.format(identifier(bookkeeping.issues), sql.Literal(table.name)))
 
 
 def orphaned(connection: Connection, table: sa.Table, limit: int) -> list[tuple[str, str, str]]:
-    """Returns (collection, source id, field) of some references that are recorded as orphaned."""
+    """Returns (collection, source id, field) of some of them."""
     query = sql.SQL(
         "SELECT collection, source_id, field FROM {} WHERE target_table = {} "
-        "AND kind = 'orphaned' ORDER BY collection, source_id, field, element LIMIT {}"
+        "AND kind = 'orphaned' AND accepted_by IS NULL "
+        "ORDER BY collection, source_id, field, element LIMIT {}"
     ).format(identifier(bookkeeping.issues), sql.Literal(table.name), sql.Literal(limit))
     return connection.execute(query).fetchall()
 

@@ -43,6 +43,7 @@ from migration_assets.validation.extended_json import (
     relaxed,
     storable,
 )
+from migration_assets.validation.remedied import NO_RULES, REMEDIATED, JudgedRules
 
 ASYMMETRIC = "asymmetric"
 COERCED = "coerced"
@@ -89,12 +90,16 @@ class Ids:
 
 
 class Line(NamedTuple):
-    """What must stand in the books of a document; ``original`` is canonical Extended JSON."""
+    """What must stand in the books of a document; ``original`` is canonical Extended JSON.
+
+    ``accepted_by`` is the remediation that accepts a loss.
+    """
 
     field: str | None
     kind: str
     element: int | None
     original: str
+    accepted_by: str | None = None
 
 
 class Note(NamedTuple):
@@ -120,6 +125,7 @@ class Judgement:
         conversions: (field, kind) of each lossless one.
         unmapped: The fields that the model does not know, canonical Extended JSON; None without any.
         document: The whole as it must stand in the books, where rejected.
+        accepted: The remediation that accepts a rejection, by its field.
     """
 
     id: bytes
@@ -130,6 +136,7 @@ class Judgement:
     conversions: tuple[tuple[str, str], ...] = ()
     unmapped: str | None = None
     document: str = ""
+    accepted: Mapping[str | None, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,8 @@ class ArrayJudgement:
 class Judge:
     """Judges the documents of one collection, each once or more, the first time in `_id` order."""
 
-    def __init__(self, table: sa.Table, ids: Ids) -> None:
+    def __init__(self, table: sa.Table, ids: Ids, rules: JudgedRules = NO_RULES) -> None:
+        self._rules = rules
         self._table = table.name
         self._ids = ids
         self._sources = {
@@ -169,11 +177,18 @@ class Judge:
                 raise UnreadableError(flaw)
         except UnreadableError as error:
             whole = canonical((bson.BINARY, (0, document)))
-            return Judgement(key, source_id, rejections=((None, str(error)),), document=whole)
+            return Judgement(
+                key,
+                source_id,
+                rejections=((None, str(error)),),
+                document=whole,
+                accepted={None: self._rules.accepted_by(source_id, None, None)},
+            )
         return self._readable(key, source_id, given, identifier)
 
     def _readable(self, key: bytes, source_id: str, given: Fields, identifier: Value) -> Judgement:
-        values = dict(given)
+        remedied, changes = self._rules.remedied(given, source_id)
+        values = dict(remedied)
         row: dict[str, Any] = {}
         notes: list[tuple[str, Note]] = []
         rejections: list[tuple[str | None, str]] = []
@@ -185,21 +200,40 @@ class Judge:
         if not rejections:
             rejections += self._repeats(key, row)
         if rejections:
-            whole = canonical_document(given)
-            return Judgement(key, source_id, rejections=tuple(rejections), document=whole)
+            return Judgement(
+                key,
+                source_id,
+                rejections=tuple(rejections),
+                document=canonical_document(given),
+                accepted={
+                    name: self._rules.accepted_by(source_id, name, values.get(str(name)))
+                    for name, _ in rejections
+                },
+            )
         unknown = [(name, value) for name, value in given if name not in self._known]
         return Judgement(
             key,
             source_id,
             row,
-            lines=tuple(
-                Line(name, note.kind, note.element, canonical(note.original))
-                for name, note in notes
-                if note.kind not in LOSSLESS
+            lines=(
+                *(
+                    Line(change.field, REMEDIATED, change.element, change.text())
+                    for change in changes
+                ),
+                *(
+                    self._line(source_id, name, values[name], note)
+                    for name, note in notes
+                    if note.kind not in LOSSLESS
+                ),
             ),
             conversions=tuple((name, note.kind) for name, note in notes if note.kind in LOSSLESS),
             unmapped=canonical_document(unknown) if unknown else None,
         )
+
+    def _line(self, source_id: str, name: str, value: Value, note: Note) -> Line:
+        element = [] if note.element is None else [note.original]
+        accepted_by = self._rules.accepted_by(source_id, name, value, *element)
+        return Line(name, note.kind, note.element, canonical(note.original), accepted_by)
 
     def _column(
         self, source: Source, value: Value | None, identifier: Value

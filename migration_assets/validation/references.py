@@ -17,13 +17,15 @@ from bson import ObjectId
 
 from migration_assets.identity import document_uuid
 from migration_assets.model import junction_of
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation import document_references, pair_references
 from migration_assets.validation import recorded_references as recorded
 from migration_assets.validation import target_references as target
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
-from migration_assets.validation.source_references import references
+from migration_assets.validation.remedied import JudgedRules
+from migration_assets.validation.source_references import references, remedied
 from migration_assets.validation.target_references import ReferenceColumn
 from migration_assets.validation.unresolved import Findings, Unresolved, What
 
@@ -31,7 +33,11 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 
 
 def check_references(
-    source_database: SourceDatabase, connection: Connection, table: sa.Table
+    source_database: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    *,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> Evidence:
     """Checks the references of an entity table, or the pairs of a junction table.
 
@@ -39,6 +45,7 @@ def check_references(
         source_database: The source; nothing is read but ids and references.
         connection: A connection to the target, in autocommit mode.
         table: The table, loaded.
+        remediations: What must have been corrected or accepted on the way.
 
     Returns:
         The evidence. It is not sound where a reference is not in order and not on record: only a new
@@ -53,11 +60,12 @@ def check_references(
             with phases.phase("leading nowhere"):
                 _judge_targets(connection, table, columns, findings)
             pair_references.Comparison(
-                source_database, connection, table, relation, findings, phases
+                source_database, connection, table, relation, findings, phases, remediations
             ).run()
         elif columns:
             fields = {column.field: column.rule for column in columns}
-            batches = references(source_database, table.name, fields)
+            rules = JudgedRules(rule for rule in remediations.of(table) if rule.field in fields)
+            batches = remedied(references(source_database, table.name, fields), rules)
             with phases.phase("leading nowhere"):  # while the source is read
                 _judge_targets(connection, table, columns, findings)
             document_references.Comparison(
@@ -65,6 +73,8 @@ def check_references(
             ).run()
         with phases.phase("books"):
             findings.counts["orphaned"] = recorded.count_orphaned(connection, table)
+            if accepted := recorded.count_accepted(connection, table):
+                findings.counts["accepted"] = accepted
             _complete_sample(connection, table, findings)
     return _evidence(table, findings, phases)
 
@@ -152,6 +162,8 @@ def _summary(findings: Findings) -> str:
         said.append(f"{findings.unresolved} references are not in order ({kinds})")
     if counts["orphaned"]:
         said.append(f"{counts['orphaned']} references are orphaned, each on record")
+    if counts["accepted"]:
+        said.append(f"{counts['accepted']} orphaned references are accepted by a remediation")
     if counts["asymmetric"]:
         said.append(f"{counts['asymmetric']} pairs stand in only one of the two arrays")
     return "; ".join(said) or f"all {counts['references']} references arrived and lead to a row"

@@ -6,16 +6,17 @@ what the target has, and what is on record as explaining the rest.
     documents              = rows + rejected documents
     documents              = entries of the UUID map
     values of a column     = values in it - defaulted - derived + nulled + orphaned
-                             + values in rejected documents
+                             + values in rejected documents + remediated ones
     elements of a column   = elements in it + dropped elements + elements in rejected documents
+                             + remediated ones
     elements of a relation = pairs of that side + repeats + orphaned + altered elements
-                             + elements of arrays that cannot be read
+                             + elements of arrays that cannot be read + remediated ones
     rows of a relation     = distinct pairs
 
-Each is exact, for clean and for dirty data alike, since every loss is on record one by one. In a reference
-an empty text is no value, as it becomes NULL. Counts cannot tell which document lost what another gained,
-nor see a value that was altered in its place, nor a field that the model does not know: the layer
-``values`` does.
+What was remediated is counted before less after, as the books have it. Each line is exact, for clean and for
+dirty data alike, since every loss is on record one by one. In a reference an empty text is no value, as it
+becomes NULL. Counts cannot tell which document lost what another gained, nor see a value that was altered
+in its place, nor a field that the model does not know: the layer ``values`` does.
 """
 
 from __future__ import annotations
@@ -179,7 +180,9 @@ def _of_documents(
             f"{'elements' if is_array else 'values'} of {of.field}",
             source.fields[of.field],
             target.columns.get(column),
-            recorded.rejected[table.name, of.field] + _explained(table.name, of, recorded),
+            recorded.rejected[table.name, of.field]
+            + recorded.remediated[table.name, of.field]
+            + _explained(table.name, of, recorded),
         )
 
 
@@ -217,7 +220,7 @@ def _of_pairs(
         unknown = recorded.conversions[*other, ASYMMETRIC] if other != key else 0
         repeated = recorded.conversions[*key, REPEATED]
         lost = recorded.issues[*key, ORPHANED] + recorded.issues[*key, ALTERED]
-        lost += recorded.rejected[key]
+        lost += recorded.rejected[key] + recorded.remediated[key]
         yield Identity(
             f"elements of {collection}.{array}",
             source.fields[array],

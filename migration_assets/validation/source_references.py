@@ -15,7 +15,7 @@ import struct
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import bson
@@ -26,7 +26,10 @@ from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_
 from migration_assets.model import Rule
 from migration_assets.source.connection import CODEC, Document, SourceDatabase
 from migration_assets.source.reading import identifier
+from migration_assets.validation import bson_reader
 from migration_assets.validation.evidence import Phases
+from migration_assets.validation.reference import source_id_of
+from migration_assets.validation.remedied import JudgedRules, redone
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
@@ -90,6 +93,11 @@ class Elements:
     positions: Positions
     uuids: Uuids
 
+    def without(self, odd: Mask) -> Elements:
+        """Returns the elements of documents that are not odd."""
+        kept = ~odd[self.documents]
+        return Elements(self.documents[kept], self.positions[kept], self.uuids[kept])
+
 
 @dataclass(frozen=True, slots=True)
 class References:
@@ -108,13 +116,33 @@ class References:
     arrays: Mapping[str, Elements]
     _data: bytes
     _starts: Positions
+    _changed: Mapping[int, Document] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def document(self, number: int) -> Document:
         """Returns a document as pymongo decodes it, with its `_id` and the fields that were read."""
-        return _decoded(self._data, int(self._starts[number]))
+        changed = self._changed.get(number)
+        return _decoded(self._data, int(self._starts[number])) if changed is None else changed
+
+    def remedied(self, rules: JudgedRules) -> References:
+        """Returns the same with what rules make of the documents; those that they change are odd."""
+        changed: dict[int, Document] = {}
+        for number, document in enumerate(bson_reader.split(self._data)):
+            try:
+                fields = bson_reader.read_document(document)
+            except bson_reader.UnreadableError:
+                continue  # a document that cannot be read is rejected as it is
+            name = source_id_of(dict(fields)["_id"])
+            if changes := rules.remedied(fields, name)[1]:
+                changed[number] = redone(self.document(number), changes)
+        if not changed:
+            return self
+        odd = self.odd.copy()
+        odd[list(changed)] = True
+        arrays = {name: found.without(odd) for name, found in self.arrays.items()}
+        return replace(self, odd=odd, arrays=arrays, _changed=changed)
 
 
 def uuids_of(data: bytes) -> Uuids:
@@ -137,7 +165,9 @@ def references(
     return _batches(_raw(database, collection, fields, {}), collection, fields, takes_hex=True)
 
 
-def array_references(database: SourceDatabase, collection: str, field: str) -> Iterator[References]:
+def array_references(
+    database: SourceDatabase, collection: str, array: str, rules: JudgedRules
+) -> Iterator[References]:
     """Returns the references in one array of a collection; documents without any are left out.
 
     Reading begins at once, and goes on while a batch is looked at.
@@ -145,12 +175,20 @@ def array_references(database: SourceDatabase, collection: str, field: str) -> I
     Args:
         database: The source.
         collection: The collection.
-        field: The array.
+        array: The array.
+        rules: The remediations of the array.
     """
-    fields = {field: Rule.REFERENCE_ARRAY}
+    fields = {array: Rule.REFERENCE_ARRAY}
     # Not {"$ne": []} and not {"$ne": None}: they leave out arrays that hold such an element.
-    held = {field: {"$exists": True, "$not": {"$size": 0}}}
-    return _batches(_raw(database, collection, fields, held), collection, fields, takes_hex=False)
+    held: dict[str, Any] = {array: {"$exists": True, "$not": {"$size": 0}}}
+    condition = {} if rules.changes else held
+    raw = _raw(database, collection, fields, condition)
+    return remedied(_batches(raw, collection, fields, takes_hex=False), rules)
+
+
+def remedied(batches: Iterator[References], rules: JudgedRules) -> Iterator[References]:
+    """Returns batches with what rules make of their documents."""
+    return (batch.remedied(rules) for batch in batches) if rules.changes else batches
 
 
 def batch_references(
@@ -176,9 +214,7 @@ def batch_references(
             arrays[name] = _elements(located, name, odd, takes_hex=takes_hex)
         else:
             scalars[name] = _scalars(located, name, odd, takes_hex=takes_hex)
-    for name, found in arrays.items():
-        kept = ~odd[found.documents]
-        arrays[name] = Elements(found.documents[kept], found.positions[kept], found.uuids[kept])
+    arrays = {name: found.without(odd) for name, found in arrays.items()}
     ids = _document_ids(located, data, starts, collection)
     return References(ids, odd, scalars, arrays, data, starts)
 

@@ -19,9 +19,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from migration_assets.model import junction_of
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation.books import REJECTED, recorded_lines
+from migration_assets.validation.books import REJECTED, accepted_lines, recorded_lines
 from migration_assets.validation.differences import (
     DIFFERENCES,
     TOTALS,
@@ -48,11 +49,12 @@ def check_values(
     *,
     sample_size: int = 100,
     seed: int = 0,
+    remediations: Remediations = NO_REMEDIATIONS,
 ) -> Evidence:
     """Checks that every value of a table is the one that the source says, or on record as lost.
 
     It passes where nothing differs, no document was rejected and no value was altered or nulled. Where
-    some were, the table is sound, but nobody has agreed to the loss yet.
+    some were, the table is sound, but nobody has agreed to the loss yet, unless a remediation accepts it.
 
     Args:
         source_database: The source database.
@@ -60,6 +62,7 @@ def check_values(
         table: An entity table or a junction table.
         sample_size: How many documents, or pairs, to draw and report one by one.
         seed: Which ones are drawn: the same seed, the same ones.
+        remediations: What must have been corrected or accepted on the way.
 
     Raises:
         psycopg.Error: The target cannot be read as the model says.
@@ -69,12 +72,23 @@ def check_values(
     phases = Phases()
     with one_snapshot(connection):
         found = compare(
-            source_database, connection, table, phases, sample_size=sample_size, seed=seed
+            source_database,
+            connection,
+            table,
+            phases,
+            sample_size=sample_size,
+            seed=seed,
+            remediations=remediations,
         )
         recorded = recorded_lines(connection, table.name)
+        accepted = accepted_lines(connection, table.name)
     with phases.phase("verdict"):
         verdict = _Verdict(
-            found, failing(DIFFERENCES, found.differences.frame()), _wrong_totals(found), recorded
+            found,
+            failing(DIFFERENCES, found.differences.frame()),
+            _wrong_totals(found),
+            recorded,
+            accepted,
         )
     return Evidence(
         table=table.name,
@@ -104,12 +118,14 @@ class _Verdict:
         differences: Differences that the schema found, a sample of them.
         totals: Totals that it found.
         recorded: Lines in the books by kind.
+        accepted: Those of them that a remediation accepts.
     """
 
     found: Comparison
     differences: list[dict[str, Any]]
     totals: list[dict[str, Any]]
     recorded: Mapping[str, int]
+    accepted: Mapping[str, int]
 
     @property
     def is_sound(self) -> bool:
@@ -118,8 +134,11 @@ class _Verdict:
 
     @property
     def lost(self) -> int:
-        """Documents that were rejected, and values that were altered or nulled."""
-        return sum(self.recorded.get(kind, 0) for kind in (REJECTED, ALTERED, NULLED))
+        """Documents that were rejected, and values that were altered or nulled: what nobody accepts."""
+        return sum(
+            self.recorded.get(kind, 0) - self.accepted.get(kind, 0)
+            for kind in (REJECTED, ALTERED, NULLED)
+        )
 
     def counts(self) -> dict[str, int]:
         """Returns the totals by name."""
@@ -135,6 +154,7 @@ class _Verdict:
             "totals_that_differ": len(self.totals),
             **self.found.lines,
             **conversions,
+            **{f"accepted: {kind}": count for kind, count in self.accepted.items() if count},
             "sampled": len(sampled),
             "sampled_fields_compared": sum(each["fields_compared"] for each in sampled),
             "sampled_fields_equal": sum(each["fields_equal"] for each in sampled),
@@ -157,7 +177,8 @@ class _Verdict:
         if not by_kind:
             return equal
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
-        return f"{equal}; on record: {kinds}"
+        accepted = sum(self.accepted.values())
+        return f"{equal}; on record: {kinds}" + (f"; {accepted} accepted" if accepted else "")
 
     def next_step(self) -> str:
         """Returns what to do, nothing where the check passed."""

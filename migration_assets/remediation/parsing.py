@@ -1,0 +1,465 @@
+"""Reading the file of remediations. All its mistakes are told at once, each with its line.
+
+YAML guesses: `no` would be a boolean, `010` eight, `2024-01-01` a date. Here such words must be quoted, and
+what YAML cannot carry is Extended JSON (`{$oid: ...}`, `{$date: ...}`). A message names keys, rules,
+collections and fields, and no value, since values can be personal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+from bson import DatetimeConversion, json_util
+from bson.errors import BSONError
+
+from migration_assets.errors import RemediationError
+from migration_assets.identity import source_id
+from migration_assets.model import ENTITIES, fields
+from migration_assets.remediation.rules import (
+    NO_REMEDIATIONS,
+    NUMBER,
+    NUMBERS,
+    TYPES,
+    Action,
+    Literal,
+    Match,
+    Remediation,
+    Remediations,
+    arrays_of,
+)
+from migration_assets.urls import REMEDIATIONS_VARIABLE, variable
+
+VERSION = 1
+
+Part = TypeVar("Part")
+
+_ACTIONS = tuple(action.value for action in Action)
+_TOP = ("version", "rules")
+_RULE = ("name", "collection", "field", "elements", "match", "reason", *_ACTIONS)
+_MATCH = ("values", "type", "missing", "any", "ids")
+_PAIR = ("from", "to")
+_KEY = "_id"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_TAG = "tag:yaml.org,2002:"
+_BOOLEANS = {"true": True, "false": False}
+_OPTIONS = json_util.JSONOptions(
+    json_mode=json_util.JSONMode.RELAXED,
+    tz_aware=False,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+
+
+def load_remediations(path: str | None = None) -> Remediations:
+    """Returns the rules of a file, of the one that ``MIGRATION_REMEDIATIONS`` names where none is given.
+
+    Args:
+        path: The file; an empty text is none.
+
+    Raises:
+        RemediationError: It cannot be read, or it has mistakes.
+    """
+    chosen = path or variable(REMEDIATIONS_VARIABLE)
+    if chosen is None:
+        return NO_REMEDIATIONS
+    try:
+        text = Path(chosen).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RemediationError(
+            f"cannot be read ({type(error).__name__})",
+            where=f"remediations {chosen}",
+            next_step=f"Check the path, and that it is UTF-8; unset {REMEDIATIONS_VARIABLE} for no rules",
+        ) from None
+    return parse_remediations(text, file=chosen)
+
+
+def parse_remediations(text: str, *, file: str = "remediations") -> Remediations:
+    """Returns the rules of a text in YAML.
+
+    Args:
+        text: The text.
+        file: What it is called in errors.
+
+    Raises:
+        RemediationError: It has mistakes; all of them are named, each with its line.
+    """
+    parsing = _Parsing()
+    rules = parsing.rules(text)
+    if parsing.mistakes:
+        said = "; ".join(f"line {line}: {what}" for line, what in sorted(parsing.mistakes))
+        raise RemediationError(
+            said,
+            where=f"remediations {file}",
+            next_step="Correct the file; docs/remediations.md has its form",
+        )
+    return Remediations(tuple(rules), file)
+
+
+class _MistakeError(Exception):
+    """A node is not as it must be; it has been noted already."""
+
+
+@dataclass(slots=True)
+class _Parsing:
+    """Parses one text.
+
+    Attributes:
+        mistakes: (line, what is wrong) of what was found so far.
+    """
+
+    mistakes: list[tuple[int, str]] = field(default_factory=list)
+    _names: dict[str, int] = field(default_factory=dict)
+    _decided: dict[tuple[object, ...], str] = field(default_factory=dict)
+
+    def rules(self, text: str) -> list[Remediation]:
+        """Returns the rules that could be read."""
+        try:
+            # An alias can make a text mean more than its reviewers see.
+            for event in yaml.parse(text, yaml.SafeLoader):
+                if isinstance(event, yaml.AliasEvent):
+                    mark = event.start_mark
+                    self._note(mark.line if mark else 0, "aliases are not taken: write it out")
+                    return []
+            root = yaml.compose(text, yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self._note(mark.line if mark else 0, f"no valid YAML: {error.problem}")
+            return []
+        except yaml.YAMLError:
+            self._note(0, "no valid YAML: a character that it does not allow")
+            return []
+        if root is None:
+            self._note(0, "is empty: it needs `version: 1` and `rules`")
+            return []
+        try:
+            top = self._mapping(root, _TOP)
+            self._version(root, top)
+            listed = self._required(root, top, "rules")
+            return [rule for node in self._sequence(listed) if (rule := self._rule(node))]
+        except _MistakeError:
+            return []
+
+    def _version(self, root: yaml.Node, top: Mapping[str, yaml.Node]) -> None:
+        node = self._required(root, top, "version")
+        if self._plain(node) != VERSION:
+            self._fail(node, f"version must be {VERSION}")
+
+    def _rule(self, node: yaml.Node) -> Remediation | None:
+        before = len(self.mistakes)
+        try:
+            given = self._mapping(node, _RULE)
+        except _MistakeError:
+            return None
+        name = self._part(lambda: self._name(node, given)) or ""
+        collection = self._part(lambda: self._collection(node, given))
+        action = self._part(lambda: self._action(node, given))
+        of = None
+        if collection is not None:
+            of = self._part(lambda: self._field(node, given, collection, action))
+        elements = bool(self._part(lambda: self._elements(given, collection, of)))
+        match = self._part(lambda: self._match(node, given, action)) or Match()
+        replacements = self._part(lambda: self._replacements(given)) or ()
+        value = self._part(lambda: self._value(given))
+        for key in ("drop", "accept"):
+            self._part(lambda key=key: self._only_true(given, key))  # type: ignore[misc]
+        if "reason" in given:
+            self._part(lambda: self._text(given["reason"], "reason"))
+        if len(self.mistakes) > before or collection is None or action is None:
+            return None
+        rule = Remediation(name, collection, of, match, action, elements, replacements, value)
+        self._part(lambda: self._require_sense(node, given, rule))
+        self._require_undecided(node, rule)
+        return rule
+
+    def _name(self, node: yaml.Node, given: Mapping[str, yaml.Node]) -> str:
+        found = self._required(node, given, "name")
+        name = self._text(found, "name")
+        if not _NAME.fullmatch(name):
+            self._fail(found, "a name has letters, digits and -_.: and at most 100 of them")
+        if name in self._names:
+            self._fail(found, f"the name {name} is that of line {self._names[name]} already")
+        self._names[name] = found.start_mark.line + 1
+        return name
+
+    def _collection(self, node: yaml.Node, given: Mapping[str, yaml.Node]) -> str:
+        found = self._required(node, given, "collection")
+        name = self._text(found, "collection")
+        if name not in ENTITIES:
+            self._fail(found, f"there is no collection {name!r}{_hint(name, list(ENTITIES))}")
+        return name
+
+    def _field(
+        self,
+        node: yaml.Node,
+        given: Mapping[str, yaml.Node],
+        collection: str,
+        action: Action | None,
+    ) -> str | None:
+        if "field" not in given and action in (Action.ACCEPT, None):
+            return None
+        found = self._required(node, given, "field")
+        name = self._text(found, "field")
+        known = fields(ENTITIES[collection]) - {_KEY}
+        if name == _KEY:
+            self._fail(found, "`_id` cannot be remediated: identities are made of it")
+        if name not in known:
+            hint = _hint(name, sorted(known))
+            self._fail(found, f"the model knows no field {name!r} of {collection}{hint}")
+        return name
+
+    def _action(self, node: yaml.Node, given: Mapping[str, yaml.Node]) -> Action:
+        found = [name for name in _ACTIONS if name in given]
+        if len(found) != 1:
+            said = f"it has {' and '.join(found)}" if found else "it has none"
+            self._fail(node, f"a rule has exactly one of {', '.join(_ACTIONS)}; {said}")
+        return Action(found[0])
+
+    def _elements(
+        self, given: Mapping[str, yaml.Node], collection: str | None, of: str | None
+    ) -> bool:
+        if "elements" not in given:
+            return False
+        node = given["elements"]
+        wanted = self._boolean(node, "elements")
+        if wanted and collection is not None and (of is None or of not in arrays_of(collection)):
+            self._fail(node, "`elements` is for a field that is an array of texts or ids")
+        return wanted
+
+    def _match(
+        self, node: yaml.Node, given: Mapping[str, yaml.Node], action: Action | None
+    ) -> Match:
+        if "match" not in given:
+            if action is not Action.MAP:
+                self._fail(node, "`match` is missing: it says what the rule is for")
+            return Match()
+        found = self._mapping(given["match"], _MATCH)
+        chosen = [name for name in _MATCH[:-1] if name in found]
+        if len(chosen) > 1:
+            self._fail(
+                given["match"], f"one of {', '.join(chosen)} is enough: they exclude another"
+            )
+        if not found:
+            self._fail(given["match"], "`match` is empty: it says what the rule is for")
+        types, values, ids = found.get("type"), found.get("values"), found.get("ids")
+        return Match(
+            values=None if values is None else tuple(map(self._literal, self._some(values))),
+            types=None if types is None else self._types(types),
+            is_missing="missing" in found and self._true(found["missing"], "missing"),
+            is_any="any" in found and self._true(found["any"], "any"),
+            ids=None if ids is None else tuple(sorted(map(self._source_id, self._some(ids)))),
+        )
+
+    def _types(self, node: yaml.Node) -> tuple[str, ...]:
+        nodes = self._some(node) if isinstance(node, yaml.SequenceNode) else [node]
+        found: set[str] = set()
+        for each in nodes:
+            name = self._text(each, "type")
+            if name not in TYPES:
+                self._fail(each, f"there is no type {name!r}; there are {', '.join(TYPES)}")
+            found.update(NUMBERS if name == NUMBER else [name])
+        return tuple(sorted(found))
+
+    def _source_id(self, node: yaml.Node) -> str:
+        value = self._plain(node)
+        if not isinstance(value, str):
+            return source_id(self._literal(node).value)
+        if _OBJECT_ID.fullmatch(value):
+            return value
+        try:
+            return source_id(json_util.loads(value, json_options=_OPTIONS))
+        except (ValueError, TypeError, BSONError):
+            self._fail(
+                node,
+                "an id is 24 hex digits, or what stands as source_id in the books "
+                "(an `_id` that is a text: '\"text\"')",
+            )
+
+    def _replacements(
+        self, given: Mapping[str, yaml.Node]
+    ) -> tuple[tuple[Literal, Literal], ...] | None:
+        if "map" not in given:
+            return None
+        node = given["map"]
+        pairs: list[tuple[Literal, Literal]] = []
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(self._literal(key), self._literal(value)) for key, value in node.value]
+        else:
+            for each in self._some(node):
+                pair = self._mapping(each, _PAIR)
+                sides = [self._literal(self._required(each, pair, name)) for name in _PAIR]
+                pairs.append((sides[0], sides[1]))
+        if not pairs:
+            self._fail(node, "`map` is empty")
+        seen = [key for key, _ in pairs]
+        if len(set(seen)) < len(seen):
+            self._fail(node, "`map` has one value twice")
+        return tuple(pairs)
+
+    def _value(self, given: Mapping[str, yaml.Node]) -> Literal | None:
+        if "set" not in given:
+            return None
+        literal = self._literal(given["set"], is_null_fine=True)
+        if literal.value is None:
+            self._fail(given["set"], "to set null is to drop: write `drop: true`")
+        return literal
+
+    def _only_true(self, given: Mapping[str, yaml.Node], name: str) -> None:
+        if name in given:
+            self._true(given[name], name)
+
+    def _require_sense(
+        self, node: yaml.Node, given: Mapping[str, yaml.Node], rule: Remediation
+    ) -> None:
+        where = given.get("match", node)
+        match = rule.match
+        is_nothing = rule.action is Action.MAP or (rule.action is Action.DROP and not rule.elements)
+        if match.is_missing and is_nothing:
+            self._fail(where, f"nothing is there to {rule.action} where the value is missing")
+        if rule.action is Action.MAP and match.values is not None:
+            self._fail(where, "`map` names its values itself: leave out `values`")
+        if rule.field is None and (match.values or match.types or match.is_missing):
+            self._fail(where, "without `field`, `match` takes `any` or `ids` only")
+
+    def _require_undecided(self, node: yaml.Node, rule: Remediation) -> None:
+        """Notes a rule that would never apply, since an earlier one decides the same value."""
+        if rule.match.ids is not None or rule.field is None:
+            return
+        is_accepting = rule.action is Action.ACCEPT
+        place = (rule.collection, rule.field, rule.elements, is_accepting)
+        keys = [literal for literal, _ in rule.replacements] or list(rule.match.values or ())
+        wanted: list[object] = [each.bson for each in keys] or [
+            *(rule.match.types or ()),
+            *(["missing"] if rule.match.is_missing else []),
+            *(["any"] if rule.match.is_any else []),
+        ]
+        for each in wanted:
+            earlier = self._decided.setdefault((*place, each), rule.name)
+            if earlier != rule.name:
+                self._note(
+                    node.start_mark.line, f"rule {earlier} decides the same before {rule.name}"
+                )
+                return
+
+    # What a node holds
+
+    def _mapping(self, node: yaml.Node, allowed: tuple[str, ...]) -> Mapping[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(node, f"must have keys: {', '.join(allowed)}")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name not in allowed:
+                hint = _hint(name, allowed) or f"; there are {', '.join(allowed)}"
+                self._note(key.start_mark.line, f"there is no key {name!r}{hint}")
+            elif name in found:
+                self._note(key.start_mark.line, f"the key {name!r} is there twice")
+            found[name] = value
+        return found
+
+    def _sequence(self, node: yaml.Node) -> list[yaml.Node]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._fail(node, "must be a list")
+        return list(node.value)
+
+    def _some(self, node: yaml.Node) -> list[yaml.Node]:
+        found = self._sequence(node)
+        if not found:
+            self._fail(node, "the list is empty")
+        return found
+
+    def _text(self, node: yaml.Node, name: str) -> str:
+        value = self._plain(node)
+        if not isinstance(value, str):
+            self._fail(node, f"{name} must be a text")
+        return value
+
+    def _boolean(self, node: yaml.Node, name: str) -> bool:
+        value = self._plain(node)
+        if not isinstance(value, bool):
+            self._fail(node, f"{name} must be true or false")
+        return value
+
+    def _true(self, node: yaml.Node, name: str) -> bool:
+        if not self._boolean(node, name):
+            self._fail(node, f"{name} can only be true: else leave it out")
+        return True
+
+    def _literal(self, node: yaml.Node, *, is_null_fine: bool = False) -> Literal:
+        plain = self._plain(node)
+        if plain is None and not is_null_fine:
+            self._fail(
+                node,
+                "null is no value: match it with `missing: true`, make it so with `drop: true`",
+            )
+        try:
+            value = json_util.loads(json.dumps(plain), json_options=_OPTIONS)
+            return Literal.of(value)
+        except (ValueError, TypeError, OverflowError, BSONError):
+            self._fail(node, "is no valid Extended JSON value")
+
+    def _plain(self, node: yaml.Node) -> Any:
+        """Returns a node as JSON has it."""
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(each) for each in node.value]
+        if isinstance(node, yaml.MappingNode):
+            made: dict[str, Any] = {}
+            for key, value in node.value:
+                name = key.value if isinstance(key, yaml.ScalarNode) else None
+                if name is None or name in made:
+                    self._fail(key, "a key must be a text, and be there once")
+                made[name] = self._plain(value)
+            return made
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        tag, text = node.tag.removeprefix(_TAG), str(node.value)
+        if tag == "str":
+            return text
+        if tag == "null":
+            return None
+        if tag == "bool" and text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()]
+        if tag == "int" and _INTEGER.fullmatch(text):
+            return int(text)
+        if tag == "float" and ":" not in text and "_" not in text:
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if tag == "timestamp":
+            self._fail(node, "quote it where it is a text; a time is {$date: ...}")
+        return self._fail(node, f"YAML reads it as {tag}: quote it where it is a text")
+
+    def _required(self, node: yaml.Node, given: Mapping[str, yaml.Node], name: str) -> yaml.Node:
+        if name not in given:
+            self._fail(node, f"`{name}` is missing")
+        return given[name]
+
+    # What is wrong
+
+    def _part(self, read: Callable[[], Part]) -> Part | None:
+        """Reads a part, None where it has a mistake, so that the others are read too."""
+        try:
+            return read()
+        except _MistakeError:
+            return None
+
+    def _note(self, line: int, what: str) -> None:
+        self.mistakes.append((line + 1, what))
+
+    def _fail(self, node: yaml.Node, what: str) -> NoReturn:
+        self._note(node.start_mark.line, what)
+        raise _MistakeError
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    """Returns what may have been meant, nothing where that is not to be guessed."""
+    alike = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), alike, n=3, cutoff=0.7)
+    return f"; did you mean {' or '.join(alike[each] for each in close)}?" if close else ""
