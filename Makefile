@@ -9,13 +9,14 @@ PORT ?= 3000
 # `make bench SCALE=100` measures that size alone.
 SCALES ?= $(if $(filter command environment,$(firstword $(origin SCALE))),$(SCALE),1 10)
 REPEAT ?= 5
+KILLS ?= 200
 PEERS ?= 1
 BIN := $(VENV)/bin
 # Compiled once here instead of at every start of a process.
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui stop bench lint format types check sql lock clean
+.PHONY: help demo test ui stop bench soak lint format types check sql lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +44,9 @@ test: $(INSTALLED) ## Run all tests, on real servers, a file on each core at a t
 bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)
 	$(BIN)/python -m migration_assets_bench --scales $(SCALES) --repeat $(REPEAT) --seed $(SEED) \
 		$(if $(filter 0,$(PEERS)),--no-peers) $(if $(DOCS),--docs docs/performance.md)
+
+soak: $(INSTALLED) ## Break things on purpose, many times, and write docs/reliability.md (KILLS=200, SEED=1)
+	$(BIN)/python -m migration_assets_tests.soak --kills $(KILLS) --seed $(SEED)
 
 lint: $(INSTALLED) ## Look for mistakes and style
 	$(BIN)/ruff check .

@@ -221,6 +221,8 @@ def one_writer(connection: Connection, table: sa.Table) -> Iterator[None]:
             f"another load of it is under way ({holder[0] if holder else 'just ended'})",
             where=f"table {table.name}",
             next_step="Wait until that load has ended, or stop it",
+            # PostgreSQL notices at the end of a statement that a process was killed.
+            is_transient=True,
         )
     try:
         yield

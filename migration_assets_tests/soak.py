@@ -1,0 +1,168 @@
+"""`make soak`: more faults than the tests have time for, and the page of their figures.
+
+Nothing of `docs/reliability.md` is written by hand: change it here, and run the command again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import platform
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pymongo import MongoClient
+
+from migration_assets.assets.retries import STEP_RETRIES, STEP_WAIT
+from migration_assets.retrying import Patience
+from migration_assets.source.connection import Document
+from migration_assets.target.connection import open_target
+from migration_assets_tests import faults
+from migration_assets_tests.faults import Figures, Ground
+
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+
+_TEXT = """\
+# Reliability: what was broken on purpose, and what was lost
+
+Written by `{command}` on {date}, in {minutes:.0f} minutes, on {machine}.
+
+**{faults} faults of {kinds} kinds; losses: {losses}.**
+
+| what was done | faults | loads resumed | begun again | attempts repeated | comparisons | losses |
+|---|--:|--:|--:|--:|--:|--:|
+{lines}
+
+The faults are real: processes and servers end by SIGKILL, the disk is a file system of its own that is full, the
+locks hold a load at the moment that is meant. The moments are drawn with the seed {seed}. After each, the load was started
+again (or went on by itself) until it was through. Then all rows of all tables and all lines of all books were compared
+with those of an undisturbed load of the same source: one missing, doubled or different line is a loss. The
+undisturbed load, and every load after a fault, was also judged by the four checks, which read both databases anew and share
+no conversion with the loader. The sample is small and dirty, in batches of few documents, so that there is much to interrupt; seven
+tables stand for all, with every kind of load among them.
+
+*Resumed*: went on after its last committed batch. *Begun again*: was not resumed and said why, since the source, the model
+or what was staged had changed. *Attempts repeated*: after a lost connection, from the last position.
+`make test` does a small part of the same with fixed seeds, {ci_kills} kills among them.
+
+## What is tried again, and what is not
+
+| what fails | what happens |
+|---|---|
+| a connection, a cursor, a primary that steps down, a restart, a deadlock | the step tries again within itself, {attempts} times in all, after {delays} s (`MIGRATION_ATTEMPTS`) |
+| that goes on failing | Dagster starts the step again, {step_retries} times, after {step_wait:.0f} s each; the UI shows it as up for retry |
+| the process of a run: killed, out of memory | the daemon starts the run again from where it failed, twice (`run_retries` in `dagster.yaml`); without the daemon, and with `migration-assets run`, start it again |
+| anything else: a full disk, a missing privilege, a wrong URL, a NO-GO | fails at once, in one line: what, where, next step |
+
+With `MIGRATION_ATTEMPTS=1` nothing is tried again within a run.
+
+## What was not tried
+
+Loss of power (the servers of these runs do not wait for the disk), a network that loses single packets, clocks that
+differ, and a replica set that elects another primary in the middle: its error codes are retried, but no election was made.
+"""  # noqa: E501 - Markdown
+
+
+def campaign(ground: Ground, *, kills: int, seed: int) -> Iterator[Figures]:
+    """Yields the figures of each kind of faults.
+
+    Args:
+        ground: Where.
+        kills: How often the process is killed; the other kinds are fewer in proportion.
+        seed: Of the moments.
+    """
+    chance = random.Random(seed)
+    few = max(1, kills // 20)
+    yield faults.killed(ground, chance, kills)
+    yield faults.postgres_killed(ground, "COPY", few)
+    yield faults.postgres_killed(ground, "the merge", few)
+    yield faults.mongod_killed(ground, chance, few)
+    yield faults.connections_cut(ground, chance, 4 * few)
+    yield faults.two_runners(ground, few)
+    yield faults.another_plan(ground, chance, few)
+    yield faults.source_changing(ground, chance, few)
+    try:
+        yield faults.disk_full(ground, step=500_000)
+    except faults.NoDiskError as error:
+        print(f"disk full: not tried, this account cannot mount a small disk: {error}")
+
+
+def page(
+    figures: Sequence[Figures], *, command: str, seed: int, seconds: float, machine: str
+) -> str:
+    """Returns the page, in Markdown."""
+    patience = Patience()
+    waits = [f"{patience.wait(attempt):g}" for attempt in range(1, patience.attempts)]
+    return _TEXT.format(
+        command=command,
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        minutes=seconds / 60,
+        machine=machine,
+        faults=sum(each.faults for each in figures),
+        kinds=len(figures),
+        losses=sum(each.losses for each in figures),
+        lines="\n".join(
+            f"| {each.kind} | {each.faults} | {each.resumed} | {each.anew} | {each.retried} | "
+            f"{each.compared} | {each.losses} |"
+            for each in figures
+        ),
+        seed=seed,
+        ci_kills=faults.KILLS,
+        attempts=patience.attempts,
+        delays=", ".join(waits),
+        step_retries=STEP_RETRIES,
+        step_wait=STEP_WAIT,
+    )
+
+
+def machine_of(ground: Ground) -> str:
+    """Returns in words what the figures were taken on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    with open_target(ground.urls.postgres_url) as connection:
+        version = connection.info.server_version // 10_000
+    client: MongoClient[Document] = MongoClient(ground.urls.mongodb_url)
+    with client:
+        mongodb = client.server_info()["version"]
+    return (
+        f"a machine with {os.cpu_count()} cores and {memory:.0f} GB ({platform.system()} "
+        f"{platform.machine()}), Python {platform.python_version()}, PostgreSQL {version}, MongoDB {mongodb}"
+    )
+
+
+def main() -> int:
+    """Tries the faults and writes the page. Exit code: 0 where nothing was lost, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m migration_assets_tests.soak")
+    parser.add_argument("--kills", type=int, default=200, help="how often the process is killed")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other moments")
+    parser.add_argument("--docs", type=Path, default=PAGE, help="where the page goes")
+    given = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
+    started = time.monotonic()
+    figures = []
+    try:
+        with faults.prepared(directory, scale=0.02, is_judging=True) as ground:
+            for each in campaign(ground, kills=given.kills, seed=given.seed):
+                print(each, flush=True)
+                figures.append(each)
+            machine = machine_of(ground)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    written = page(
+        figures,
+        command=f"make soak KILLS={given.kills} SEED={given.seed}",
+        seed=given.seed,
+        seconds=time.monotonic() - started,
+        machine=machine,
+    )
+    given.docs.write_text(written, encoding="utf-8")
+    return 1 if any(each.losses for each in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
