@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from migration_assets.target.connection import open_target, sibling
 from migration_assets_tests import faults
 from migration_assets_tests.faults import Figures, Ground
 
@@ -54,6 +55,14 @@ def test_a_full_disk_is_one_line_and_a_larger_one_loses_nothing(ground: Ground) 
     except faults.NoDiskError as error:
         pytest.skip(f"this account cannot mount a small disk: {error}")
     assert_nothing_is_lost(figures)
+
+
+def test_a_statement_ends_soon_after_the_process_that_was_killed(ground: Ground) -> None:
+    with open_target(ground.urls.postgres_url) as connection:
+        setting = connection.execute("SHOW client_connection_check_interval").fetchone()
+        with sibling(connection) as other:
+            same = other.execute("SHOW client_connection_check_interval").fetchone()
+    assert setting == same == ("2s",)
 
 
 def test_a_second_run_is_refused_and_the_first_is_not_disturbed(ground: Ground) -> None:

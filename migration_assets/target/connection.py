@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -58,6 +58,7 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
                 next_step="Upgrade the target, or use another server",
             )
         with reported(where):
+            _end_with_us(connection)
             yield connection
 
 
@@ -67,9 +68,20 @@ def sibling(connection: Connection) -> Connection:
     Raises:
         psycopg.OperationalError: The server takes no further connection.
     """
-    return psycopg.connect(
+    made = psycopg.connect(
         connection.info.dsn, password=connection.info.password or None, autocommit=True
     )
+    _end_with_us(made)
+    return made
+
+
+def _end_with_us(connection: Connection) -> None:
+    """Has the server end a statement soon after this process was killed, not when it is done.
+
+    Else the build of an index or a merge goes on for minutes, in the way of the run that is started again.
+    """
+    with suppress(psycopg.errors.InvalidParameterValue):  # a server on Windows cannot
+        connection.execute("SET client_connection_check_interval = '2s'")
 
 
 @contextmanager
@@ -119,8 +131,9 @@ def _passes(error: psycopg.Error) -> bool:
     return error.sqlstate.startswith(_PASSING)
 
 
-_PASSING = ("08", "57P", "40")
-"""Classes of SQLSTATE that pass: connection, shutdown and restart, deadlock and serialization."""
+_PASSING = ("08", "57P", "40", "42710")
+"""Classes of SQLSTATE that pass: connection, shutdown and restart, deadlock and serialization; and that what
+was missing is there meanwhile, since a killed process's last statement came through."""
 
 _PERMANENT = re.compile(
     r"authentication failed|does not exist|pg_hba\.conf|no password supplied|translate host name"
