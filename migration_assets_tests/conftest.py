@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -22,6 +23,10 @@ from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets_tests.browsing import browser_path, opened_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 def _client(url: str) -> MongoClient[Document]:
@@ -35,6 +40,19 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(REPORTS_VARIABLE, str(directory))
         yield directory
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """The path of a browser."""
+    return browser_path()
+
+
+@pytest.fixture
+def page(browser: str) -> Iterator[Page]:
+    """A page of a browser."""
+    with opened_page(browser) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -27,6 +26,7 @@ import psycopg
 import pytest
 
 from migration_assets.embedded import EmbeddedServers, Urls
+from migration_assets_tests.browsing import keep
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -36,20 +36,6 @@ pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SCALE = "0.02"
-PATIENCE = 60_000
-"""Milliseconds for a run that was started in the UI: it is a process of its own, which imports everything."""
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 TABLE = "tasksComments"
 OF_THE_BOARDS = [
     *[f"mongodb/{name}" for name in ("Boards", "Users")],
@@ -76,19 +62,6 @@ class Ui:
         with psycopg.connect(self.urls.postgres_url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    """The path of a browser."""
-    found = [path for name in BROWSERS if (path := shutil.which(name)) is not None]
-    missing = "" if found else "there is no browser: apt-get install chromium"
-    if find_spec("playwright") is None:
-        missing = "playwright is not installed: pip install '.[dev]'"
-    if missing:
-        # Only where nobody looks at what was skipped, a skip would pass for a success.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -165,37 +138,6 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
-
-
-@pytest.fixture
-def page(browser: str) -> Iterator[Page]:
-    """A page of a browser of 1600 pixels."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=browser, args=BROWSER_ARGUMENTS)
-        opened = launched.new_page(viewport={"width": 1600, "height": 1000})
-        opened.set_default_timeout(PATIENCE)
-        # Top to bottom, and of each asset its checks and its state: what fits into a picture.
-        opened.add_init_script(
-            """
-            localStorage.setItem('asset-graph-direction', JSON.stringify('vertical'));
-            localStorage.setItem('asset-node-facets', JSON.stringify(['checks', 'status']));
-            """
-        )
-        yield opened
-        launched.close()
-
-
-def keep(page: Page, name: str) -> None:
-    """Keeps a picture where ``SCREENSHOTS`` says."""
-    directory = os.environ.get("SCREENSHOTS")
-    if directory:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        page.mouse.move(800, 5)  # away from what it would highlight
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(1000)  # for what fades in
-        page.screenshot(path=Path(directory) / f"{name}.png")
 
 
 def open_graph(page: Page, ui: Ui, *, expanded: list[str], keys: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -140,7 +141,9 @@ def _bullet(found: Json) -> str:
 
 def _plain(text: str) -> str:
     """Returns a text of somebody's as Markdown shows it, without markup of its own."""
-    return "".join("\\" + each if each in "\\`*_[]<>#|!" else each for each in text)
+    return "".join(
+        "\\" + each if each in "\\`*_[]#|!" else each for each in escape(text, quote=False)
+    )
 
 
 @cache

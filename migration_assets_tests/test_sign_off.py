@@ -1,0 +1,595 @@
+"""Signing off: findings, waivers, the report in its three forms, its digest, and the page in a browser."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+import stat
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from psycopg import sql
+from typer.testing import CliRunner
+
+from migration_assets.assets.sign_off import SignOffConfig, run_config
+from migration_assets.cli import app
+from migration_assets.embedded import Urls
+from migration_assets.errors import MigrationError
+from migration_assets.loading.ledger import LoadResult, Tally
+from migration_assets.loading.merging import Merged
+from migration_assets.model import ENTITIES, TABLES, referenced_tables
+from migration_assets.preflight.duration import Estimate, Rehearsal
+from migration_assets.sample.values import SECRET_PREFIX
+from migration_assets.sign_off.page import markdown
+from migration_assets.sign_off.page import page as page_of
+from migration_assets.sign_off.recorded import Line, Load, Recorded, Result, Unmapped
+from migration_assets.sign_off.report import Server, Surroundings, canonical, digest, report
+from migration_assets.sign_off.signing import REPORTS_VARIABLE, reports_directory
+from migration_assets.sign_off.verdict import EXPECTED_CHECKS, Verdict, judged
+from migration_assets.sign_off.waivers import Approval, Decision, Waiver, parsed, read_waivers
+from migration_assets.source.connection import open_source
+from migration_assets.target.connection import Connection, open_target
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.validation.checks import record, run_check
+from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets_tests.browsing import keep
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+NOW = dt.datetime(2027, 1, 30, 12, tzinfo=dt.UTC)
+PRINTS = dict.fromkeys(ENTITIES, "f")
+LIKES = "Tasks:values:nulled:likes"
+
+
+def load_of(table: str, position: int) -> Load:
+    result = LoadResult(
+        table,
+        uuid.uuid4(),
+        Merged(10 * position, 0, 0, 0, 0),
+        Tally(documents=10 * position),
+        seconds=0.5,
+        stages={"read": 0.1, "merge": 0.2},
+        size=1_000_000,
+    )
+    prints = {table: "f"} if table in ENTITIES else {}
+    return Load(table, prints, position, NOW, NOW, result.statistics())
+
+
+def result_of(table: str, layer: Layer, **changes: Any) -> Result:
+    evidence = Evidence(
+        table, layer, passed=True, severity=Severity.ERROR, summary="as it should be"
+    )
+    evidence = replace(evidence, counts={"documents": 10, "rows": 10}, seconds={"compare": 0.25})
+    evidence = replace(evidence, **changes)
+    return Result(
+        table,
+        evidence.passed,
+        evidence.severity,
+        evidence.summary,
+        json.loads(json.dumps(evidence.as_json())),
+        NOW,
+        len(TABLES),
+    )
+
+
+def recorded(
+    *,
+    losses: Sequence[Line] = (),
+    results: Mapping[tuple[str, str], Result | None] | None = None,
+    **changes: Any,
+) -> Recorded:
+    """A record in which all is green but what is given."""
+    loads = {name: load_of(name, number) for number, name in enumerate(TABLES, start=1)}
+    found: dict[tuple[str, str], Result | None] = {
+        (name, layer.value): result_of(name, layer) for name in TABLES for layer in Layer
+    }
+    found |= results or {}
+    kept = {key: result for key, result in found.items() if result is not None}
+    return replace(Recorded(loads=loads, results=kept, losses=losses), **changes)
+
+
+def lost(count: int) -> Recorded:
+    """A record in which values of `Tasks.likes` were nulled."""
+    red = result_of(
+        "Tasks", Layer.VALUES, passed=False, failures=count, summary=f"on record: {count} nulled"
+    )
+    line = Line("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count)
+    return recorded(losses=[line], results={("Tasks", "values"): red})
+
+
+def waiver(**changes: Any) -> Waiver:
+    return replace(Waiver(LIKES, 3, "Ann Example", "test data of 2019"), **changes)
+
+
+def waiving(*waivers: Waiver) -> Approval:
+    return Approval("Ann Example", "migration lead", waivers=waivers)
+
+
+def made_report(record: Recorded, verdict: Verdict) -> dict[str, Any]:
+    measured = Rehearsal(100.0, 1_000, 2_000_000, NOW, is_whole=True)
+    return report(
+        record,
+        verdict,
+        Surroundings(
+            Server("nextcrm", ["mongo.example:27017"], "6.0"),
+            Server("nextcrm", ["postgres.example:5432"], "18.0"),
+            NOW,
+            Estimate(measured, 2_000, 4_000_000),
+        ),
+    )
+
+
+# --- Findings -----------------------------------------------------------------------------------
+
+
+def test_all_green_is_go_and_nobody_has_signed() -> None:
+    made = judged(recorded(), PRINTS)
+    assert (made.word, made.findings, made.checks) == ("GO", [], EXPECTED_CHECKS)
+    assert made.signature == "not signed"
+    assert (
+        judged(recorded(), PRINTS, waiving()).signature == "signed by Ann Example, migration lead"
+    )
+
+
+def stale(record: Recorded) -> Recorded:
+    """`Users` changed after the table that refers to it was checked."""
+    users = replace(record.loads["Users"], changed=len(TABLES) + 1)
+    return replace(record, loads={**record.loads, "Users": users})
+
+
+RED = result_of(
+    "Tasks", Layer.TYPES, passed=False, is_sound=False, failures=2, summary="2 failures"
+)
+FINDINGS: dict[str, tuple[Recorded, Mapping[str, str], set[str]]] = {
+    "never loaded": (
+        replace(recorded(), loads={k: v for k, v in recorded().loads.items() if k != "Tasks"}),
+        PRINTS,
+        {"Tasks:load:missing"},
+    ),
+    "check missing": (
+        recorded(results={("Tasks", "types"): None}),
+        PRINTS,
+        {"Tasks:types:missing"},
+    ),
+    "check failed": (
+        recorded(results={("Tasks", "types"): RED}),
+        PRINTS,
+        {"Tasks:types:failed"},
+    ),
+    "check of an older load": (
+        recorded(results={("Tasks", "types"): replace(RED, passed=True, load_id="older")}),
+        PRINTS,
+        {"Tasks:types:stale"},
+    ),
+    "source written to": (recorded(), PRINTS | {"Tasks": "g"}, {"Tasks:source:written:Tasks"}),
+    "index missing": (
+        recorded(missing=["Users_email_key"]),
+        PRINTS,
+        {"constraints:constraints:missing:Users_email_key"},
+    ),
+    "foreign key of another": (
+        recorded(differing=["Tasks_user_fkey"]),
+        PRINTS,
+        {"constraints:constraints:differs:Tasks_user_fkey"},
+    ),
+    "values nulled": (lost(3), PRINTS, {LIKES}),
+    "a pair orphaned": (
+        recorded(
+            losses=[Line("DocumentsToTasks", "Documents", "tasksIDs", "orphaned", "no row", 1, 1)]
+        ),
+        PRINTS,
+        {"DocumentsToTasks:references:orphaned:Documents.tasksIDs"},
+    ),
+    "a document that cannot be read": (
+        recorded(losses=[Line("Tasks", "Tasks", "", "rejected", "not valid BSON", 1, 1)]),
+        PRINTS,
+        {"Tasks:values:rejected"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("record", "prints", "ids"), FINDINGS.values(), ids=FINDINGS.keys())
+def test_every_kind_of_finding_is_no_go(
+    record: Recorded, prints: Mapping[str, str], ids: set[str]
+) -> None:
+    made = judged(record, prints)
+    assert made.word == "NO-GO"
+    assert {each.id for each in made.findings} == ids
+    assert all(each.what and each.next_step for each in made.findings)
+    assert made_report(record, made)["overallStatus"] == "FAIL"
+
+
+def test_change_of_a_table_makes_the_checks_of_those_that_refer_to_it_stale() -> None:
+    found = {each.table for each in judged(stale(recorded()), PRINTS).findings}
+    assert found == {name for name, table in TABLES.items() if "Users" in referenced_tables(table)}
+
+
+def test_red_check_that_losses_explain_only_in_part_stands_beside_them() -> None:
+    record = lost(3)
+    values = record.results["Tasks", "values"]
+    unsound = replace(values, evidence={**values.evidence, "is_sound": False})
+    record = replace(record, results={**record.results, ("Tasks", "values"): unsound})
+    assert {each.id for each in judged(record, PRINTS).findings} == {LIKES, "Tasks:values:failed"}
+
+
+def test_warnings_and_what_the_model_does_not_know_are_information() -> None:
+    warns = result_of("Tasks", Layer.REFERENCES, passed=False, severity=Severity.WARN)
+    record = recorded(
+        results={("Tasks", "references"): warns},
+        unmapped=[Unmapped("Tasks", 2, {"colour": 2}), Unmapped("legacy_Notes", 1, {})],
+        left_out=["Tasks_fts"],
+    )
+    made = judged(record, PRINTS)
+    assert made.word == "GO"
+    said = "\n".join(each.what for each in made.information)
+    assert len(made.information) == 4
+    assert "2 documents with fields that the model does not know" in said
+    assert "does not know this collection" in said
+
+
+# --- Waivers ------------------------------------------------------------------------------------
+
+
+def test_waived_finding_is_go() -> None:
+    made = judged(lost(3), PRINTS, waiving(waiver()))
+    assert (made.word, list(made.findings)) == ("GO", [])
+    assert [each.waiver.reason for each in made.waived] == ["test data of 2019"]
+    assert judged(lost(2), PRINTS, waiving(waiver())).word == "GO"  # fewer than waived
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "why"),
+    [
+        pytest.param(4, {}, "there are 4 now, and 3 were waived", id="grown"),
+        pytest.param(3, {"until": dt.date(2020, 1, 1)}, "it ended on 2020-01-01", id="ended"),
+    ],
+)
+def test_void_waiver_is_no_go_and_says_why(count: int, changes: Any, why: str) -> None:
+    made = judged(lost(count), PRINTS, waiving(waiver(**changes)))
+    assert made.word == "NO-GO"
+    assert [each.id for each in made.findings] == [LIKES]
+    assert [each.why_void for each in made.waived] == [why]
+    assert made.signature.startswith("not signed")
+
+
+def test_what_nobody_has_looked_at_cannot_be_waived() -> None:
+    record, prints, _ = FINDINGS["check missing"]
+    made = judged(record, prints, waiving(waiver(finding="Tasks:types:missing")))
+    assert made.word == "NO-GO"
+    assert "nobody knows yet" in made.waived[0].why_void
+
+
+def test_waiver_of_nothing_is_an_error_that_names_the_findings() -> None:
+    with pytest.raises(MigrationError, match=f"waiver of Boards:x.*{LIKES}"):
+        judged(lost(3), PRINTS, waiving(waiver(), waiver(finding="Boards:x")))
+
+
+def test_approver_may_decline_and_must_have_a_name() -> None:
+    made = judged(recorded(), PRINTS, Approval("Ann Example", decision=Decision.DECLINE))
+    assert (made.word, made.signature) == ("NO-GO", "declined by Ann Example")
+    for changes in ({"role": "DBA"}, {"decision": Decision.DECLINE}):
+        with pytest.raises(MigrationError, match="without an approver"):
+            Approval(**changes)
+
+
+def test_waivers_are_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "waivers.yaml"
+    file.write_text(
+        f"- finding: {LIKES}\n  count: 3\n  name: Ann Example\n  reason: test data of 2019\n"
+        "  until: 2027-01-31\n"
+    )
+    assert read_waivers(file) == [waiver(until=dt.date(2027, 1, 31))]
+    file.write_text(json.dumps({"waivers": [waiver().as_json()]}))
+    assert read_waivers(file) == [waiver()]
+
+
+WRONG_FILES = {
+    "no YAML": ("- {", "is not YAML, line 1"),
+    "no list": ("finding: x", "is not a list of waivers"),
+    "no mapping": ("- x", "waiver 1: is not a mapping"),
+    "unknown key": (
+        "- {finding: a, count: 1, name: b, reason: c, who: d}",
+        "waiver 1: 'who' is not known",
+    ),
+    "two mistakes": (
+        "- {finding: a, count: true, reason: ' '}",
+        "waiver 1: count is not a whole number above 0; waiver 1: name is missing or no text; "
+        "waiver 1: reason is missing or no text",
+    ),
+    "no date": (
+        "- {finding: a, count: 1, name: b, reason: c, until: soon}",
+        "waiver 1: until is not a date",
+    ),
+    "twice": (
+        "[{finding: a, count: 1, name: b, reason: c}, {finding: a, count: 2, name: b, reason: c}]",
+        "a is waived twice",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG_FILES.values(), ids=WRONG_FILES.keys())
+def test_wrong_file_of_waivers_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "waivers.yaml"
+    file.write_text(text)
+    with pytest.raises(MigrationError, match=re.escape(said)):
+        read_waivers(file)
+
+
+def test_configuration_of_a_run_carries_the_approval() -> None:
+    given = Approval(
+        "Ann Example", "DBA", Decision.DECLINE, [waiver(until=dt.date(2027, 1, 31)), waiver()]
+    )
+    given = replace(given, waivers=parsed([each.as_json() for each in given.waivers][:1], "test"))
+    (op,) = run_config(given, "there")["ops"].values()
+    config = op["config"] | {"decision": Decision.DECLINE}
+    assert SignOffConfig(**config).approval() == given
+
+
+# --- Report -------------------------------------------------------------------------------------
+
+
+def test_report_has_the_fields_of_a_validation_report() -> None:
+    """Operations 8.2."""
+    record = lost(3)
+    made = made_report(record, judged(record, PRINTS))
+    assert made["overallStatus"] == "FAIL"
+    assert made["timestamp"] == "2027-01-30T12:00:00+00:00"
+    summary = made["summary"]
+    assert (summary["totalTables"], summary["tablesValidated"]) == (39, 39)
+    assert (summary["tablesPassed"], summary["tablesFailed"]) == (38, 1)
+    assert summary["recordsValidated"] == 10 * len(ENTITIES)
+    assert summary["recordsMismatched"] == 3
+    assert summary["recordsMatched"] == 10 * len(ENTITIES) - 3
+    assert summary["matchPercentage"] == 98.96
+    assert summary["totalRecords"] == sum(
+        record.loads[name].statistics["documents"] for name in ENTITIES
+    )
+    assert made["rowCountValidation"] == {"status": "PASS", "discrepancies": []}
+    assert made["sampleRecordValidation"]["status"] == "FAIL"
+    assert made["referentialIntegrityValidation"] == {
+        "status": "PASS",
+        "orphanedRecords": 0,
+        "brokenForeignKeys": 0,
+    }
+    assert made["dataTypeValidation"] == {"status": "PASS", "typeErrors": []}
+    (tasks,) = [each for each in made["detailedResults"] if each["name"] == "Tasks"]
+    assert tasks["status"] == "FAIL"
+    assert tasks["rowCount"] == {"mongo": 10, "postgresql": 10, "rejected": None, "match": True}
+    assert tasks["sampleValidation"]["mismatched"] == 3
+    assert tasks["foreignKeyValidation"].keys() >= {
+        "totalForeignKeys",
+        "validForeignKeys",
+        "orphaned",
+    }
+    assert made["estimate"]["seconds"] == 100 * 2 * 1.5
+
+
+def test_digest_is_of_the_canonical_form() -> None:
+    record = recorded()
+    made = made_report(record, judged(record, PRINTS))
+    plain = json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert digest(made) == hashlib.sha256(plain.encode()).hexdigest()
+    again = json.loads(json.dumps({**made, "digest": digest(made)}, indent=2))
+    assert digest(again) == digest(made)
+    again["summary"]["rows"] += 1
+    assert digest(again) != digest(made)
+    assert canonical({"b": "é", "a": 1}) == '{"a":1,"b":"é"}'.encode()
+
+
+def test_what_people_write_is_text_on_the_page_and_in_markdown() -> None:
+    evil = "<script>alert(1)</script> [x](http://evil.example) *b*"
+    made = judged(lost(3), PRINTS, replace(waiving(waiver(name=evil, reason=evil)), approver=evil))
+    written = made_report(lost(3), made)
+    assert "<script" not in page_of(written, "0")
+    said = markdown(written, "0")
+    assert "<script" not in said
+    assert "[x](http" not in said
+
+
+def test_summary_links_to_the_checks_of_a_table() -> None:
+    said = markdown(made_report(lost(3), judged(lost(3), PRINTS)), "0")
+    assert "[Tasks](/assets/postgres/Tasks?view=checks)" in said
+    assert LIKES in said
+
+
+def test_reports_directory_that_cannot_be_is_an_error_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MigrationError, match=REPORTS_VARIABLE):
+        reports_directory(tmp_path / "file" / "reports")
+    assert reports_directory(tmp_path / "new" / "reports").is_dir()
+
+
+# --- On real servers ----------------------------------------------------------------------------
+
+
+def pass_all(connection: Connection) -> None:
+    """Records that every check passed, as after a clean run."""
+    for name in TABLES:
+        for layer in Layer:
+            record(
+                connection,
+                Evidence(name, layer, passed=True, severity=Severity.ERROR, summary="passed"),
+            )
+
+
+@pytest.fixture
+def variables(
+    small_migration: Urls, small_copy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Connection]:
+    """A migrated target, as the command line sees it; all its checks have passed."""
+    monkeypatch.setenv(SOURCE_VARIABLE, small_migration.mongodb_url)
+    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
+    monkeypatch.setenv(REPORTS_VARIABLE, str(tmp_path / "reports"))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with open_target(small_copy) as connection:
+        pass_all(connection)
+        yield connection
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, arguments)
+    if not isinstance(result.exception, SystemExit | None):
+        raise result.exception
+    return result.exit_code, result.stdout + result.stderr
+
+
+def test_damage_is_no_go_until_it_is_waived_and_a_grown_one_is_no_go_again(
+    variables: Connection, small_migration: Urls, tmp_path: Path
+) -> None:
+    damage = sql.SQL(
+        "UPDATE {0} SET api_key = {1} || id WHERE id IN (SELECT id FROM {0} ORDER BY id LIMIT {2})"
+    )
+
+    def damaged(count: int) -> None:
+        variables.execute(
+            damage.format(
+                sql.Identifier("openAi_keys"), sql.Literal(SECRET_PREFIX), sql.Literal(count)
+            )
+        )
+        with open_source(small_migration.mongodb_url) as source:
+            run_check(source, variables, TABLES["openAi_keys"], Layer.VALUES)
+
+    finding = "openAi_keys:values:failed"
+    damaged(1)
+    code, said = call("sign-off")
+    assert code == 1
+    assert "✗ openAi_keys: check values failed: 1 differences" in said
+
+    code, said = call("sign-off", "--approver", "Ann Example", "--waive", f"{finding}=rotated key")
+    assert code == 0, said
+    assert "signed by Ann Example; report: " in said
+    row = variables.execute(
+        "SELECT verdict, approver, role, decision, waivers, digest, report FROM migration.sign_offs "
+        "ORDER BY signed_at DESC LIMIT 1"
+    ).fetchone()
+    assert row is not None
+    assert row[:4] == ("GO", "Ann Example", None, "approve")
+    assert [each["reason"] for each in row[4]] == ["rotated key"]
+    assert row[5] == digest(row[6])
+
+    damaged(2)
+    (tmp_path / "waivers.yaml").write_text(
+        f"- {{finding: '{finding}', count: 1, name: Ann, reason: rotated}}"
+    )
+    code, said = call("sign-off", "--waivers", "waivers.yaml")
+    assert code == 1, said
+    assert "openAi_keys: check values failed: 2 differences" in said
+
+    code, said = call("sign-off", "--approver", "Ann", "--waive", "Users:x=why")
+    assert code == 2
+    assert finding in said
+
+    files = sorted((tmp_path / "reports").iterdir())
+    assert [path.name.partition("Z-")[2] for path in files] == [
+        f"{word}.{kind}" for word in ("NO-GO", "GO", "NO-GO") for kind in ("html", "json")
+    ]
+    password = (
+        urlsplit(variables.info.dsn).password or urlsplit(small_migration.postgres_url).password
+    )
+    assert password
+    for path in files:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        text = path.read_text()
+        assert SECRET_PREFIX not in text
+        assert password not in text
+
+    code, said = call("sign-off", "--verify", str(files[3]))
+    assert (code, "is the report that was recorded" in said) == (0, True)
+    changed = tmp_path / "changed.json"
+    changed.write_text(files[3].read_text().replace("rotated key", "nothing"))
+    code, said = call("sign-off", "--verify", str(changed))
+    assert (code, "was changed" in said) == (1, True)
+
+
+# --- The page in a real browser -----------------------------------------------------------------
+
+_VARIABLES = """
+    names => { const style = getComputedStyle(document.documentElement);
+               return Object.fromEntries(names.map(name => [name, style.getPropertyValue('--' + name)])) }
+"""
+PAIRS = [
+    *[(front, "page") for front in ("text", "quiet", "link", "good", "bad", "warn")],
+    *[(front, "panel") for front in ("text", "quiet", "link")],
+    *[(front, f"{front}-panel") for front in ("good", "bad", "warn")],
+    *[("text", f"{tone}-panel") for tone in ("good", "bad")],
+]
+"""Colours of text, and what they stand on."""
+
+
+def luminance(colour: str) -> float:
+    """Returns the relative luminance of a colour `#rrggbb` (WCAG 2)."""
+    parts = [int(colour.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_is_computed_right() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
+    record = lost(3)
+    other = Line("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2)
+    record = replace(record, losses=[*record.losses, other])
+    made = made_report(record, judged(record, PRINTS, waiving(waiver())))
+    file = tmp_path / "report.html"
+    file.write_text(page_of(made, digest(made)))
+    requests: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.set_viewport_size({"width": 1200, "height": 1000})
+    page.goto(file.as_uri())
+
+    assert page.locator("#verdict").inner_text() == "NO-GO"
+    assert "Ann Example" in page.locator("#signature").inner_text()
+    assert page.locator(".finding").count() == 1
+    assert "Boards:values:altered:title" in page.locator(".finding").inner_text()
+    assert page.locator("#tables ~ div.scroll tbody tr td.check").count() == EXPECTED_CHECKS
+    assert page.locator("svg[role=img]").count() == 2
+    assert "test data of 2019" in page.locator("main").inner_text()
+    assert digest(made) in page.locator("main").inner_text()
+    keep(page, "sign-off-report")
+
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('a[href^="#"]')].map(link => link.getAttribute('href'))
+                 .filter(name => !document.getElementById(decodeURIComponent(name.slice(1))))"""
+    )
+    assert broken == []
+    others = page.evaluate("() => [...document.links].filter(a => a.protocol !== 'file:').length")
+    assert others == 0
+    page.get_by_label("values of Tasks: failed").click()
+    assert page.url.endswith("#Tasks-values")
+    assert "on record: 3 nulled" in page.locator(":target").inner_text()
+
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        colours = page.evaluate(_VARIABLES, sorted({name for pair in PAIRS for name in pair}))
+        for front, back in PAIRS:
+            assert contrast(colours[front], colours[back]) >= 4.5, (scheme, front, back)
+    shown = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert shown == "rgb(20, 24, 29)"  # the dark colours are in use
+
+    printed = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert said == []
