@@ -132,6 +132,19 @@ def preflight() -> None:
         raise typer.Exit(examine_both(_console))
 
 
+@app.command("estimate")
+def estimate_duration(
+    optimised: Annotated[
+        bool, typer.Option("--optimised", help="Safety factor 1.2 instead of 1.5.")
+    ] = False,
+) -> None:
+    """Says how long the migration will take, from a rehearsal. Exit code: 0, or 2 on an error."""
+    from migration_assets.commands.estimating import show_estimate  # noqa: PLC0415
+
+    with _errors():
+        show_estimate(_console, is_optimised=optimised)
+
+
 @app.command()
 def validate(
     approver: _Approver = None,

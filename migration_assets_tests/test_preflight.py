@@ -39,12 +39,14 @@ from migration_assets.preflight.duration import (
     duration,
     in_words,
     rehearsal,
+    table_estimates,
 )
 from migration_assets.preflight.findings import Area, Finding, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.preflight.source import Snapshots
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.schema import create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
 HOURS = 3600.0
@@ -404,6 +406,21 @@ def test_duration_is_that_of_the_last_rehearsal_that_filled_the_tables(target: C
     assert found.what.startswith("about 15 min: a whole run took 5 min for 290 documents, ")
 
 
+def test_estimate_of_each_table_is_by_its_own_rate(target: Connection) -> None:
+    day = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+    record_run(target, day, seconds=400, inserted=10)
+    record_load(target, "Users", day + dt.timedelta(days=1), documents=10, size=100, seconds=0.1)
+    held = {name: Content(documents=20, size=200) for name in ENTITIES}
+    held["Boards"] = Content(documents=50, size=500)
+    found = {each.table: each for each in table_estimates(target, held)}
+    assert found.keys() == TABLES.keys()
+    assert (found["Users"].rate, found["Users"].seconds) == (10, 2)  # the slowest load counts
+    assert (found["Boards"].expected, found["Boards"].seconds) == (50, 5)
+    # A junction table grows with the documents that hold its arrays.
+    assert (found["BoardWatchers"].expected, found["BoardWatchers"].seconds) == (50, 5)
+    assert [each.seconds for each in table_estimates(target, held)][:2] == [5, 5]
+
+
 def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connection) -> None:
     started = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
     record_load(target, "Users", started, documents=10, size=1000, seconds=100)
@@ -499,3 +516,18 @@ def test_preflight_is_no_part_of_the_graph() -> None:
     assert PREFLIGHT not in selected[MIGRATE]
     assert TARGET_SCHEMA in selected[MIGRATE]
     assert set(selected[PREFLIGHT_JOB]) == {PREFLIGHT}
+
+
+def test_command_estimates_the_window(variables: None, target_url: str) -> None:
+    del variables
+    result = CliRunner().invoke(app, ["estimate"])
+    assert result.exit_code == 2
+    assert "nothing was migrated to it yet" in result.stderr
+    with open_target(target_url) as connection:
+        create_schema(connection)
+        record_run(connection, dt.datetime(2026, 5, 1, tzinfo=dt.UTC), seconds=400, inserted=10)
+    result = CliRunner().invoke(app, ["estimate", "--optimised"])
+    assert result.exit_code == 0, result.stderr
+    assert "a whole run took 7 min for 290 documents" in result.stdout
+    assert "x 1.2 (safety) = about" in result.stdout
+    assert "plan a window of" in result.stdout

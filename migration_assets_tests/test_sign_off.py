@@ -30,7 +30,14 @@ from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.page import page as page_of
 from migration_assets.sign_off.recorded import Line, Load, Recorded, Result, Unmapped
-from migration_assets.sign_off.report import Server, Surroundings, canonical, digest, report
+from migration_assets.sign_off.report import (
+    DOCUMENT,
+    Server,
+    Surroundings,
+    canonical,
+    digest,
+    report,
+)
 from migration_assets.sign_off.signing import REPORTS_VARIABLE, reports_directory
 from migration_assets.sign_off.verdict import EXPECTED_CHECKS, Verdict, judged
 from migration_assets.sign_off.waivers import Approval, Decision, Waiver, parsed, read_waivers
@@ -39,12 +46,14 @@ from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import record, run_check
 from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets.validation.looking import DOCUMENTATION, statements
 from migration_assets_tests.browsing import keep
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
+ROOT = Path(__file__).parents[1]
 NOW = dt.datetime(2027, 1, 30, 12, tzinfo=dt.UTC)
 PRINTS = dict.fromkeys(ENTITIES, "f")
 LIKES = "Tasks:values:nulled:likes"
@@ -408,6 +417,13 @@ def test_reports_directory_that_cannot_be_is_an_error_before_the_run(tmp_path: P
     assert reports_directory(tmp_path / "new" / "reports").is_dir()
 
 
+def test_documentation_has_the_section_of_every_check() -> None:
+    for place in DOCUMENTATION.values():
+        path, _, anchor = place.partition("#")
+        assert f"\n### {anchor}\n" in (ROOT / path).read_text()
+    assert (ROOT / DOCUMENT).exists()
+
+
 # --- On real servers ----------------------------------------------------------------------------
 
 
@@ -435,6 +451,13 @@ def variables(
     with open_target(small_copy) as connection:
         pass_all(connection)
         yield connection
+
+
+def test_sql_beside_every_check_runs(variables: Connection) -> None:
+    for layer in Layer:
+        for statement in statements("crm_Accounts", layer).split(";"):
+            if statement.strip():
+                variables.execute(statement.encode())
 
 
 def call(*arguments: str) -> tuple[int, str]:

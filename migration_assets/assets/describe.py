@@ -13,7 +13,8 @@ from migration_assets.assets.keys import source_key, table_key
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import junction_of, source_of
 from migration_assets.remediation.rules import Remediation
-from migration_assets.validation.evidence import Evidence, Severity
+from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets.validation.looking import DOCUMENTATION, checks_path, statements
 
 Metadata = dict[str, Any]
 """What Dagster takes as metadata."""
@@ -97,6 +98,7 @@ def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
     metadata["failures"] = evidence.failures
     if evidence.next_step:
         metadata["what to do"] = evidence.next_step
+    metadata |= looking_metadata(evidence.table, evidence.layer)
     if evidence.sample:
         columns = list(dict.fromkeys(name for line in evidence.sample for name in line))
         metadata["sample"] = dg.MetadataValue.table(
@@ -116,6 +118,34 @@ def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
         description=evidence.summary,
         metadata=metadata,
     )
+
+
+def looking_metadata(table: str, layer: Layer) -> Metadata:
+    """Returns where to look at what a check is about: its page, and SQL to copy."""
+    return {
+        "documentation": DOCUMENTATION[layer],
+        "sql": dg.MetadataValue.md(f"```sql\n{statements(table, layer)}\n```"),
+    }
+
+
+def guide(table: sa.Table) -> dg.MarkdownMetadataValue:
+    """Returns what to do with a table in the UI: where its checks are, what each is for, where to look."""
+    lines = [f"[The four checks of this table]({checks_path(table.name)}):", ""]
+    lines += [f"- `{layer}`: more in `{DOCUMENTATION[layer]}`" for layer in Layer]
+    lines += [
+        "",
+        "A red check says what to do, and has SQL to look at it. What is not as it was:",
+        "",
+        "```sql",
+        "SELECT collection, field, kind, reason, count(*) FROM migration.issues",
+        f"WHERE target_table = '{table.name}' GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;",
+        "SELECT source_id, field, reason FROM migration.rejected_documents",
+        f"WHERE target_table = '{table.name}';",
+        "```",
+        "",
+        "[The sign-off](/assets/migration/sign_off) gathers the findings of all tables: `docs/sign-off.md`.",
+    ]
+    return dg.MetadataValue.md("\n".join(lines))
 
 
 def _cell(value: object) -> str | int | float | bool:

@@ -23,6 +23,7 @@ from migration_assets.model import TABLES, group_of, junction_of, referenced_tab
 from migration_assets.model.versions import model_version
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.looking import DOCUMENTATION
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -105,11 +106,16 @@ def _spec(table: sa.Table) -> dg.AssetSpec:
             "dagster/column_schema": describe.column_schema(table),
             "dagster/column_lineage": describe.column_lineage(table),
             "dagster/table_name": f"public.{table.name}",
+            "guide": describe.guide(table),
         },
     )
 
 
 def _check_spec(key: dg.AssetKey, layer: Layer) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
-        layer.value, asset=key, description=DESCRIPTIONS[layer], blocking=layer in BLOCKING
+        layer.value,
+        asset=key,
+        description=f"{DESCRIPTIONS[layer]} More in {DOCUMENTATION[layer]}.",
+        blocking=layer in BLOCKING,
+        metadata=describe.looking_metadata(key.path[-1], layer),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from migration_assets.loading.staging import identifier
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import ENTITIES, TABLES, junction_of
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, megabytes, ok, warning
 from migration_assets.preflight.source import Snapshots
@@ -61,6 +61,14 @@ _LOADS = """
           ORDER BY target_table, (statistics->>'seconds')::float8 DESC) each
 """
 """The slowest load of every table, added up."""
+
+_TABLES = """
+    SELECT DISTINCT ON (target_table) target_table, (statistics->>'documents')::bigint,
+           (statistics->>'seconds')::float8
+    FROM {loads} WHERE finished_at IS NOT NULL AND target_table = ANY({tables})
+    ORDER BY target_table, (statistics->>'seconds')::float8 DESC
+"""
+"""The slowest load of every table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,55 @@ def estimate(
     ours = [each for name, each in held.items() if name in ENTITIES]
     documents, size = sum(each.documents for each in ours), sum(each.size for each in ours)
     return Estimate(measured, documents, size, factor)
+
+
+@dataclass(frozen=True, slots=True)
+class TableEstimate:
+    """How long the load of a table will take, without a safety factor.
+
+    Attributes:
+        table: The table.
+        measured: Documents, or elements of arrays, of its slowest load.
+        rate: How many of them that load read in a second.
+        expected: How many there are now; for a junction table as many more as its documents.
+    """
+
+    table: str
+    measured: int
+    rate: float
+    expected: int
+
+    @property
+    def seconds(self) -> float:
+        """How long its load will take."""
+        return self.expected / self.rate if self.rate else 0.0
+
+
+def table_estimates(connection: Connection, held: Mapping[str, Content]) -> list[TableEstimate]:
+    """Returns how long the load of each table will take, by what it took before; the longest first.
+
+    Args:
+        connection: A connection to the target of the rehearsal.
+        held: What each collection of the source holds now.
+    """
+    found = {
+        name: (documents, seconds)
+        for name, documents, seconds in connection.execute(
+            sql.SQL(_TABLES).format(
+                loads=identifier(bookkeeping.loads), tables=sql.Literal(list(TABLES))
+            )
+        )
+    }
+    estimates = []
+    for name, (measured, seconds) in found.items():
+        relation = junction_of(TABLES[name])
+        collection = name if relation is None else relation.left.collection
+        now = held[collection].documents if collection in held else 0
+        then = found.get(collection, (0, 0.0))[0]
+        expected = now if relation is None else round(measured * now / then) if then else 0
+        rate = measured / seconds if seconds else 0.0
+        estimates.append(TableEstimate(name, measured, rate, expected))
+    return sorted(estimates, key=lambda each: -each.seconds)
 
 
 def duration(

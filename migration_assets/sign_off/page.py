@@ -17,6 +17,7 @@ from migration_assets.preflight.duration import in_words
 from migration_assets.preflight.findings import counted, megabytes
 from migration_assets.sign_off.report import Json
 from migration_assets.validation.evidence import Layer
+from migration_assets.validation.looking import checks_path
 
 SHOWN = 50
 """Findings that the summary names; the page has all of them."""
@@ -125,11 +126,6 @@ def markdown(made: Json, digest: str) -> str:
             for each in made["waivers"]
         ]
     return "\n".join(lines) + "\n"
-
-
-def checks_path(table: str) -> str:
-    """Returns the path in the UI of a table's checks."""
-    return f"/assets/postgres/{quote(table)}?view=checks"
 
 
 def _bullet(found: Json) -> str:

@@ -1,4 +1,4 @@
-"""Where to look when a check is red: its page in the documentation, and SQL on the target.
+"""Where to look when a check is red: its page in the documentation, its page in the UI, SQL on the target.
 
 What the UI and the sign-off report show beside a check comes from here, so that they say the same.
 """
@@ -6,6 +6,7 @@ What the UI and the sign-off report show beside a check comes from here, so that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from migration_assets.validation.evidence import Layer
 
@@ -41,5 +42,10 @@ def statements(table: str, layer: Layer) -> str:
     return (_STATEMENTS[layer] + _KEYS).format(**names).strip()
 
 
-def _quoted(text: str, quote: str) -> str:
-    return quote + text.replace(quote, quote * 2) + quote
+def checks_path(table: str) -> str:
+    """Returns the path in the UI of a table's checks."""
+    return f"/assets/postgres/{quote(table)}?view=checks"
+
+
+def _quoted(text: str, mark: str) -> str:
+    return mark + text.replace(mark, mark * 2) + mark
