@@ -271,7 +271,7 @@ def _report(console: Console, outcome: Outcome) -> Exit:
                 if each.kind not in LOSSES
             ]
             word, signature = taken.word, ""
-    if losses:
+    if losses and word != GO:
         console.print(losses_table(losses, shown=SHOWN))
     for each in done:
         console.print(f"{'[green]✓[/]' if each.count else '[yellow]![/]'} {escape(each.said())}")
