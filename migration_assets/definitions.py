@@ -16,6 +16,7 @@ from migration_assets.assets.resources import (
     TargetPostgres,
     WatchedPostgres,
 )
+from migration_assets.assets.second_process import SecondProcess
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
@@ -31,6 +32,7 @@ def build_defs(
     source: SourceMongo | None = None,
     target: TargetPostgres | None = None,
     remediations: RemediationFile | None = None,
+    second_process: SecondProcess | None = None,
     progress: Progress | None = None,
 ) -> dg.Definitions:
     """Returns fresh definitions.
@@ -39,6 +41,7 @@ def build_defs(
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
         remediations: The file of rules instead of the configured one, for tests.
+        second_process: When values are compared in a second process, for tests.
         progress: Who is told how a run goes on; nobody where None.
     """
     with warnings.catch_warnings():
@@ -91,6 +94,7 @@ def build_defs(
                 "target": target or TargetPostgres(),
                 "remediations": remediations or RemediationFile(),
                 "watched": WatchedPostgres(url=target.url if target else ""),
+                "second_process": second_process or SecondProcess(),
                 "progress": progress or Progress(),
             },
             # One process for all steps: a step costs little then, and a load overlaps within itself.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class MigrationError(Exception):
     """Something that the operator can put right.
@@ -21,6 +23,17 @@ class MigrationError(Exception):
         self.next_step = next_step
         self.is_transient = is_transient
         super().__init__(f"{where}: {what}. {next_step}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Tells how to make it again in another process."""
+        made = partial(
+            type(self),
+            self.what,
+            where=self.where,
+            next_step=self.next_step,
+            is_transient=self.is_transient,
+        )
+        return made, ()
 
 
 class SourceError(MigrationError):

@@ -46,6 +46,11 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
     _kept: Kept[SourceDatabase] | None = PrivateAttr(default=None)
 
     @property
+    def location(self) -> str:
+        """The URL, with the password where there is one."""
+        return self.url or source_url()
+
+    @property
     def reads_snapshot(self) -> bool:
         """Whether a run reads every collection as of one moment.
 
@@ -92,7 +97,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._open() if self._kept is None else self._kept.use()
 
     def _open(self) -> AbstractContextManager[SourceDatabase]:
-        return open_source(self.url or source_url())
+        return open_source(self.location)
 
 
 class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -105,6 +110,11 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     _kept: Kept[Connection] | None = PrivateAttr(default=None)
 
+    @property
+    def location(self) -> str:
+        """The URL, with the password where there is one."""
+        return self.url or target_url()
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TargetPostgres"]:
         """Holds the target for the run, against every other run, and keeps the connection.
@@ -113,7 +123,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
             TargetError: Another run holds it, or the database cannot be used.
         """
         run_id = context.run.run_id if context.run else "without id"
-        with held_for_run(self.url or target_url(), run_id):
+        with held_for_run(self.location, run_id):
             self._kept = Kept(self._open, _is_alive)
             try:
                 yield self
@@ -130,7 +140,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._open() if self._kept is None else self._kept.use()
 
     def _open(self) -> AbstractContextManager[Connection]:
-        return open_target(self.url or target_url())
+        return open_target(self.location)
 
 
 class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]

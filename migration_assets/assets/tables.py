@@ -7,6 +7,9 @@ the sign-off, but not the tables that come after.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 
 import dagster as dg
@@ -17,10 +20,12 @@ from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
+from migration_assets.assets.second_process import CheckTask, SecondProcess
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
 from migration_assets.model.versions import model_version
+from migration_assets.source.snapshots import moment_of
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.looking import DOCUMENTATION
@@ -49,6 +54,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         source: SourceMongo,
         target: TargetPostgres,
         remediations: RemediationFile,
+        second_process: SecondProcess,
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
@@ -61,7 +67,24 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                     database, connection, table, say=context.log.info, remediations=rules
                 )
 
+        def comparing() -> dict[Layer, Future[Evidence]]:
+            with source.open_for_run() as database, target.open() as connection:
+                if not second_process.is_for(connection, table.name):
+                    return {}
+                task = CheckTask(
+                    source_url=source.location,
+                    target_url=target.location,
+                    moment=moment_of(database),
+                    table=table.name,
+                    layer=Layer.VALUES,
+                    remediations=rules,
+                )
+            return {task.layer: second_process.check(task)}
+
         def checked(layer: Layer) -> Evidence:
+            if layer in beside:
+                with suppress(BrokenProcessPool):  # then it is run here
+                    return beside.pop(layer).result()
             with source.open_for_run() as database, target.open() as connection:
                 return run_check(database, connection, table, layer, remediations=rules)
 
@@ -73,11 +96,13 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 metadata=describe.load_metadata(result, rules.of(table)),
                 data_version=dg.DataVersion(result.version),
             )
-        for layer in Layer:
-            if layer in wanted:
-                evidence = retried(context, partial(checked, layer))
-                progress.checked(evidence)
-                yield describe.check_result(evidence, key)
+        layers = [layer for layer in Layer if layer in wanted]
+        has_others = Layer.VALUES in layers and len(layers) > 1
+        beside = retried(context, comparing) if has_others else {}
+        for layer in sorted(layers, key=beside.__contains__):
+            evidence = retried(context, partial(checked, layer))
+            progress.checked(evidence)
+            yield describe.check_result(evidence, key)
 
     return build
 

@@ -92,10 +92,16 @@ def at_moment(source: SourceDatabase, moment: Timestamp) -> SourceDatabase:
     return source.with_options(read_concern=AtMoment(moment))
 
 
+def moment_of(source: SourceDatabase) -> Timestamp | None:
+    """Returns the moment that a database is read at; None where it is the present."""
+    concern = source.read_concern
+    return concern.moment if isinstance(concern, AtMoment) else None
+
+
 def moment_read(source: SourceDatabase) -> str | None:
     """Returns the moment that a database is read at, in words; None where it is the present."""
-    concern = source.read_concern
-    if not isinstance(concern, AtMoment):
+    moment = moment_of(source)
+    if moment is None:
         return None
-    when = dt.datetime.fromtimestamp(concern.moment.time, dt.UTC)
-    return f"{when:%Y-%m-%d %H:%M:%S} UTC, operation {concern.moment.inc}"
+    when = dt.datetime.fromtimestamp(moment.time, dt.UTC)
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC, operation {moment.inc}"
