@@ -248,6 +248,22 @@ def sample(
 
 
 @app.command()
+def explain(
+    collection: Annotated[str, typer.Argument(help="In the application's own case.")],
+    source_id: Annotated[
+        str, typer.Argument(help="24 hex digits, or what stands as source_id in the books.")
+    ],
+    remediations: _Remediations = None,
+) -> None:
+    """Shows what became of one document, without secrets. Exit code: 0, or 2 where there is none."""
+    from migration_assets.commands.explaining import explain as explain_one  # noqa: PLC0415
+
+    with _errors():
+        _use(remediations)
+        raise typer.Exit(explain_one(_console, collection, source_id))
+
+
+@app.command()
 def summary() -> None:
     """Prints one table: a line for each PostgreSQL table."""
     from migration_assets.commands.running import require_schema  # noqa: PLC0415

@@ -62,6 +62,7 @@ class _Compiled:
     ids: frozenset[str] | None
     outcomes: Mapping[Any, Any] | None
     outcome: Any
+    needs_value: bool
 
     @classmethod
     def of(cls, rule: Remediation) -> _Compiled:
@@ -79,6 +80,8 @@ class _Compiled:
             None if match.ids is None else frozenset(match.ids),
             outcomes,
             rule.value.value if rule.value is not None else _MISSING,
+            # What is missing already is not dropped; an element that is null is.
+            needs_value=rule.action is Action.DROP and not rule.elements,
         )
 
     def matches(self, identifier: Any, value: Any) -> bool:
@@ -89,7 +92,7 @@ class _Compiled:
             return False
         if self.match.is_missing and is_there:
             return False
-        if self.match.is_any and not is_there:
+        if (self.match.is_any or self.needs_value) and not is_there:
             return False
         return self.ids is None or source_id(identifier) in self.ids
 

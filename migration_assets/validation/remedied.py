@@ -218,7 +218,8 @@ def _matches(rule: Remediation, value: Value | None, source_id: str) -> bool:
         value is not None and is_there and _type(value) in match.types
     ):
         return False
-    if (match.is_missing and is_there) or (match.is_any and not is_there):
+    is_dropped_whole = rule.action is Action.DROP and not rule.elements
+    if (match.is_missing and is_there) or ((match.is_any or is_dropped_whole) and not is_there):
         return False
     return _is_of(rule, source_id)
 

@@ -1,0 +1,270 @@
+"""Rules without servers: mistakes are named with their lines, and loader and judge apply rules alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import bson
+import pytest
+from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migration_assets.errors import RemediationError
+from migration_assets.identity import canonical, from_canonical, source_id
+from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
+from migration_assets.remediation.applying import Remedied, Remedies
+from migration_assets.remediation.parsing import load_remediations, parse_remediations
+from migration_assets.remediation.rules import (
+    NO_REMEDIATIONS,
+    NUMBER,
+    TYPES,
+    Action,
+    Literal,
+    Match,
+    Remediation,
+)
+from migration_assets.sample import sample_remediations
+from migration_assets.source.connection import CODEC
+from migration_assets.validation import bson_reader
+from migration_assets.validation.extended_json import canonical_document
+from migration_assets.validation.remedied import JudgedRules, entry_text
+
+OWN = ObjectId("507f1f77bcf86cd799439011")
+RULE = """
+  - name: {name}
+    collection: crm_Contacts
+    field: tags
+    {rest}
+"""
+
+
+def mistakes(rules: str, *, top: str = "version: 1\nrules:") -> dict[int, str]:
+    """Returns what is wrong, by line."""
+    with pytest.raises(RemediationError) as caught:
+        parse_remediations(f"{top}{rules}", file="here.yaml")
+    assert caught.value.where == "remediations here.yaml"
+    found: dict[int, str] = {}
+    for each in caught.value.what.split("; line "):
+        line, _, what = each.removeprefix("line ").partition(": ")
+        found[int(line)] = what
+    return found
+
+
+def test_all_mistakes_are_told_with_their_lines() -> None:
+    found = mistakes(
+        """
+  - name: spelling
+    collection: crm_Leads
+    field: statu
+    map: {newish: NEW}
+  - name: spelling
+    collection: crm_leads
+    colour: red
+    match: {any: true}
+    drop: true
+  - name: third
+    collection: Users
+    field: _id
+    match: {ids: [nobody]}
+    set: 1
+"""
+    )
+    assert list(found) == [5, 7, 8, 9, 14, 15]
+    assert found[5] == "the model knows no field 'statu' of crm_Leads; did you mean status?"
+    assert found[7] == "the name spelling is that of line 3 already"
+    assert "did you mean crm_Leads?" in found[8]
+    assert "no key 'colour'" in found[9]
+    assert "identities are made of it" in found[14]
+    assert "source_id" in found[15]
+
+
+@pytest.mark.parametrize(
+    ("rest", "what"),
+    [
+        ("match: {any: true}", "exactly one of map, set, drop, accept; it has none"),
+        ("match: {any: true}\n    drop: true\n    set: x", "it has set and drop"),
+        ("drop: true", "`match` is missing"),
+        ("match: {}\n    drop: true", "`match` is empty"),
+        ("match: {any: true, type: int}\n    drop: true", "exclude another"),
+        ("match: {any: true}\n    drop: false", "drop can only be true"),
+        ("match: {type: text}\n    drop: true", "there is no type 'text'"),
+        ("match: {values: []}\n    drop: true", "the list is empty"),
+        ("match: {values: [null]}\n    drop: true", "null is no value"),
+        ("match: {missing: true}\n    drop: true", "nothing is there to drop"),
+        ("match: {missing: true}\n    map: {a: b}", "nothing is there to map"),
+        ("match: {values: [a]}\n    map: {a: b}", "leave out `values`"),
+        ("match: {any: true}\n    set: null", "write `drop: true`"),
+        ("map: {}", "`map` is empty"),
+        ("map: {a: b, a: c}", "one value twice"),
+        ("map: [{from: 1}]", "`to` is missing"),
+        ("map: {a: no}", "YAML reads it as bool"),
+        ("map: {a: 010}", "YAML reads it as int"),
+        ("map: {a: 2024-01-31}", "a time is {$date: ...}"),
+        ("map: {a: {$oid: 12}}", "no valid Extended JSON"),
+        ("map: {a: 9223372036854775808}", "no valid Extended JSON"),
+        ("map: {a: !!binary aGVsbG8=}", "YAML reads it as binary"),
+        ("match: {any: true}\n    set: &a x\n    reason: *a", "aliases are not taken"),
+        ("match: [any]\n    drop: true", "must have keys"),
+        ("match: {any: true}\n    drop: true\n    drop: true", "the key 'drop' is there twice"),
+        ("match: {any: true}\n    drop: true\n    reason: 3", "reason must be a text"),
+        ("match: {any: true", "no valid YAML"),
+    ],
+)
+def test_mistake_in_a_rule(rest: str, what: str) -> None:
+    found = mistakes(RULE.format(name="one", rest=rest))
+    assert any(what in said for said in found.values()), found
+
+
+def test_an_array_alone_has_elements_and_an_acceptance_alone_goes_without_a_field() -> None:
+    rule = "\n  - {name: a, collection: Users, field: name, elements: true, match: {any: true}, drop: true}"
+    assert "array of texts or ids" in mistakes(rule)[3]
+    rule = "\n  - {name: a, collection: Users, match: {any: true}, drop: true}"
+    assert mistakes(rule)[3] == "`field` is missing"
+    rule = "\n  - {name: a, collection: Users, match: {type: int}, accept: true}"
+    assert "without `field`" in mistakes(rule)[3]
+
+
+def test_a_rule_that_an_earlier_one_leaves_nothing_is_a_mistake() -> None:
+    first = RULE.format(name="first", rest="map: {a: b}")
+    again = RULE.format(name="again", rest="match: {values: [a]}\n    drop: true")
+    assert "rule first decides the same before again" in mistakes(first + again).values()
+    accepting = RULE.format(name="again", rest="match: {values: [a]}\n    accept: true")
+    assert len(parse_remediations(f"version: 1\nrules:{first}{accepting}").rules) == 2
+
+
+@pytest.mark.parametrize(
+    "top", ["", "version: 2\nrules:", "rules:", "version: 1", "[]", "version: 1\nrules: {}\n#"]
+)
+def test_another_form_is_a_mistake(top: str) -> None:
+    assert mistakes("", top=top)
+
+
+def test_no_value_of_the_file_is_in_a_message() -> None:
+    rest = 'match: {values: [{$oid: "geheim"}], ids: [geheim]}\n    set: {$date: geheim}'
+    assert not any("geheim" in said for said in mistakes(RULE.format(name="a", rest=rest)).values())
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_none_is_no_rules(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MIGRATION_REMEDIATIONS", raising=False)
+    assert load_remediations() is NO_REMEDIATIONS
+    assert all(NO_REMEDIATIONS.digest(table) == "" for table in TABLES.values())
+    monkeypatch.setenv("MIGRATION_REMEDIATIONS", str(tmp_path / "missing.yaml"))
+    with pytest.raises(RemediationError, match="cannot be read"):
+        load_remediations()
+
+
+def test_a_rule_concerns_the_table_that_its_field_becomes() -> None:
+    text = (
+        "version: 1\nrules:\n"
+        "- {name: a, collection: Documents, field: status, map: {x: y}}\n"
+        "- {name: b, collection: Documents, field: tasksIDs, match: {any: true}, drop: true}\n"
+        "- {name: c, collection: Tasks, match: {any: true}, accept: true}\n"
+    )
+    rules = parse_remediations(text)
+    concerned = {
+        name: [rule.name for rule in rules.of(table)]
+        for name, table in TABLES.items()
+        if rules.of(table)
+    }
+    assert concerned == {"Documents": ["a"], "Tasks": ["c"], "DocumentsToTasks": ["b", "c"]}
+    # A reason, a comment or a rule for another table changes nothing here.
+    other = parse_remediations(text.replace("map: {x: y}", "map: {x: z}, reason: r"))
+    tasks, documents = JUNCTIONS["DocumentsToTasks"], ENTITIES["Documents"]
+    assert other.digest(tasks) == rules.digest(tasks) != ""
+    assert other.digest(documents) != rules.digest(documents)
+
+
+def test_the_file_that_comes_with_the_sample_is_valid() -> None:
+    rules = load_remediations(str(sample_remediations())).rules
+    assert {rule.action for rule in rules} == set(Action)
+    assert {rule.collection for rule in rules if rule.action is Action.ACCEPT} == set(ENTITIES)
+
+
+# Loader and judge
+
+VALUES: list[Any] = [
+    None, "", "a", "A", "a\x00", 0, 1, Int64(1), 1.0, -0.0, 1.5, float("nan"), float("inf"), True, False,
+    Decimal128("1"), Decimal128("NaN"), OWN, ObjectId("f" * 24), str(OWN),
+    datetime(2024, 1, 31),
+    {"a": 1}, {"a": 1.0}, {}, b"x", Binary(b"x", 5), Regex("a", "i"), Timestamp(1, 2),
+    bson.Code("x"), bson.Code("x", {"a": 1}), bson.MinKey(), bson.MaxKey(), [], ["a"],
+]  # fmt: skip
+scalars = st.sampled_from(VALUES)
+values = st.one_of(scalars, st.lists(scalars, max_size=4))
+literals = st.sampled_from([each for each in VALUES if each is not None]).map(Literal.of)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Remediation:
+    action = draw(st.sampled_from(Action))
+    wanted = st.lists(literals, min_size=1, max_size=4).map(tuple)
+    types = st.lists(st.sampled_from([each for each in TYPES if each != NUMBER]), min_size=1)
+    matching = st.one_of(
+        st.builds(Match, values=wanted),
+        st.builds(Match, types=types.map(tuple)),
+        st.just(Match(is_missing=True)),
+        st.just(Match(is_any=True)),
+        st.just(Match(ids=(str(OWN),))),
+        st.just(Match(is_any=True, ids=("5" * 24,))),
+    )
+    pairs = st.lists(
+        st.tuples(literals, literals), min_size=1, max_size=4, unique_by=lambda pair: pair[0].bson
+    )
+    is_map = action is Action.MAP
+    return Remediation(
+        name=draw(st.sampled_from(["one", "two", 'th"ree'])),
+        collection="crm_Contacts",
+        field=draw(st.sampled_from(["tags", "notes"])),
+        match=Match() if is_map else draw(matching),
+        action=action,
+        elements=draw(st.booleans()),
+        replacements=tuple(draw(pairs)) if is_map else (),
+        value=draw(literals) if action is Action.SET else None,
+    )
+
+
+@given(
+    document=st.fixed_dictionaries({}, optional={"tags": values, "notes": values}),
+    given_rules=st.lists(rules(), max_size=5),
+)
+def test_the_judge_applies_rules_as_the_loader_does(
+    document: dict[str, Any], given_rules: list[Remediation]
+) -> None:
+    raw = bson.encode({"_id": OWN, **document}, codec_options=CODEC)
+    decoded = bson.decode(raw, CODEC)
+    made, done = Remedies(given_rules).apply(decoded)
+    judge = JudgedRules(given_rules)
+    expected, changes = judge.remedied(bson_reader.read_document(raw), str(OWN))
+    as_judged = from_canonical(canonical_document(expected))
+    assert {name: canonical(each) for name, each in as_judged.items()} == {
+        name: canonical(each) for name, each in from_canonical(canonical(made)).items()
+    }
+    books = [(each.field, each.element, entry_of(each)) for each in done]
+    assert sorted(books, key=str) == sorted(
+        ((each.field, each.element, each.text()) for each in changes), key=str
+    )
+
+
+def entry_of(done: Remedied) -> str:
+    return entry_text(done.rule, done.original, done.replacement)
+
+
+@given(value=values, element=scalars, given_rules=st.lists(rules(), max_size=5))
+def test_the_judge_accepts_what_the_loader_does(
+    value: Any, element: Any, given_rules: list[Remediation]
+) -> None:
+    def read(each: Any) -> bson_reader.Value:
+        return bson_reader.read_document(bson.encode({"v": each}, codec_options=CODEC))[0][1]
+
+    whole, one = (bson.decode(Literal.of(each).bson, CODEC)["v"] for each in (value, element))
+    loader, judge = Remedies(given_rules), JudgedRules(given_rules)
+    name = source_id(OWN)
+    assert loader.accepts(OWN, "tags", whole) == judge.accepted_by(name, "tags", read(value))
+    assert loader.accepts(OWN, "tags", whole, element=one) == judge.accepted_by(
+        name, "tags", read(value), read(element)
+    )
+    assert loader.accepts(OWN, "tags", None) == judge.accepted_by(name, "tags", None)
