@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -279,7 +279,8 @@ def summary() -> None:
 def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
-    """Opens Dagster's UI on 127.0.0.1, with its storage in PostgreSQL."""
+    """Opens Dagster's UI on 127.0.0.1, and runs its daemon, for schedules and sensors, as long."""
+    from migration_assets.commands.serving import serve  # noqa: PLC0415
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
     with _errors():
@@ -294,13 +295,10 @@ def ui(
                     where=str(Path.cwd()),
                     next_step="Start the UI in the directory of the project",
                 )
-    os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
-    program = Path(sys.executable).with_name("dagster-webserver")
-    _console.print(f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it")
-    os.execv(  # noqa: S606 - the program of our own environment
-        program,
-        [str(program), "-w", WORKSPACE, "-h", "127.0.0.1", "-p", str(port)],
-    )
+        os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
+        _console.print(f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):  # which is how it is ended
+            serve(WORKSPACE, port)
 
 
 @app.command()

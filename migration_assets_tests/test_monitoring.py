@@ -31,7 +31,6 @@ from migration_assets.assets.resources import TargetPostgres, WatchedPostgres
 from migration_assets.cli import app
 from migration_assets.commands import monitoring as commands
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.embedded import EmbeddedServers
 from migration_assets.errors import MigrationError
 from migration_assets.model import TABLES
 from migration_assets.monitoring import (
@@ -616,27 +615,8 @@ def test_a_role_without_privileges_is_told_so(small_copy: str) -> None:
     assert {table.problem for table in report.tables} == {"this role may not read it"}
 
 
-@pytest.fixture(scope="module")
-def counting_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of its own that counts statements: that takes a restart."""
-    server = EmbeddedServers(tmp_path_factory.mktemp("counting"), durable=False)
-    server.start_postgres()
-    try:
-        with psycopg.connect(_postgres_url(server), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET shared_preload_libraries = pg_stat_statements")
-        server.stop_postgres()
-        server.start_postgres()
-        yield _postgres_url(server)
-    finally:
-        server.stop_postgres()
-
-
-def _postgres_url(server: EmbeddedServers) -> str:
-    return server._postgres.url("nextcrm")
-
-
-def test_statements_are_counted_wherever_the_extension_is(counting_url: str) -> None:
-    with open_target(counting_url) as connection:
+def test_statements_are_counted_wherever_the_extension_is(target_url: str) -> None:
+    with open_target(target_url) as connection:
         connection.execute("CREATE SCHEMA elsewhere")
         connection.execute("CREATE EXTENSION pg_stat_statements SCHEMA elsewhere")
         before, _ = take_sample(connection)

@@ -5,6 +5,7 @@ The pictures in ``docs/images`` are this test's: ``SCREENSHOTS=docs/images make 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -116,7 +117,7 @@ def started(here: Path, environment: dict[str, str]) -> Iterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not answers(f"{url}/server_info"):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -177,6 +178,23 @@ def test_graph_shows_the_checks_of_tables(page: Page, ui: Ui) -> None:
     for name in ("Boards", "BoardWatchers", "Users"):
         graph_node(page, name).get_by_text("4 / 4 Passed").wait_for()
     keep(page, "asset-graph-boards")
+
+
+def test_daemon_runs_along(ui: Ui) -> None:
+    query = (
+        b'{"query": "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"}'
+    )
+    request = urllib.request.Request(
+        f"{ui.url}/graphql", query, {"Content-Type": "application/json"}
+    )
+    deadline = time.monotonic() + 60
+    healthy: set[str] = set()
+    while not {"SCHEDULER", "SENSOR"} <= healthy:
+        assert time.monotonic() < deadline, healthy
+        time.sleep(0.2)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            health = json.load(response)["data"]["instance"]["daemonHealth"]
+        healthy = {each["daemonType"] for each in health["allDaemonStatuses"] if each["healthy"]}
 
 
 def button(page: Page, name: str) -> Locator:

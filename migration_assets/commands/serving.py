@@ -1,0 +1,69 @@
+"""Dagster's UI and its daemon, as one: both run on this machine alone, and both end together."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from migration_assets.errors import MigrationError
+
+HOST = "127.0.0.1"
+_LOOKS = 0.5
+"""Seconds between two looks at the processes."""
+
+_PATIENCE = 30
+"""Seconds that a process has to end."""
+
+
+def serve(workspace: str, port: int) -> None:
+    """Runs the webserver and the daemon, which schedules and sensors need, until Ctrl-C.
+
+    Args:
+        workspace: File of the code locations.
+        port: Port of the webserver on 127.0.0.1.
+
+    Raises:
+        MigrationError: One of them ended by itself; the other one is ended then.
+    """
+    commands = (
+        ["dagster-webserver", "-w", workspace, "-h", HOST, "-p", str(port)],
+        ["dagster-daemon", "run", "-w", workspace, "--log-level", "warning"],
+    )
+    with _running(commands) as processes:
+        while all(process.poll() is None for process in processes):
+            time.sleep(_LOOKS)
+        ended = next(
+            command[0]
+            for command, process in zip(commands, processes, strict=True)
+            if process.poll() is not None
+        )
+    raise MigrationError(
+        f"{ended} ended by itself, so all of the UI was ended",
+        where=f"{HOST}:{port}",
+        next_step="Look at the lines above; where the port is taken, give another one with --port",
+    )
+
+
+@contextmanager
+def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Lends programs of our own environment as processes; none is left running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as Ctrl-C does
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for name, *arguments in commands:
+            program = Path(sys.executable).with_name(name)
+            processes.append(subprocess.Popen([program, *arguments]))  # noqa: S603 - our own programs
+        yield processes
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
