@@ -24,6 +24,7 @@ from migration_assets.source.connection import Document, SourceDatabase, open_so
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets_tests.browsing import browser_path, opened_page
+from migration_assets_tests.loaded_sample import Loaded, loaded_sample
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -124,6 +125,13 @@ def small_migration(servers: Urls) -> Iterator[Urls]:
                 load_table(source, target, table)
             build_constraints(target)
         yield urls
+
+
+@pytest.fixture(scope="session")
+def faulty_sample(servers: Urls) -> Iterator[Loaded]:
+    """A small sample in which every kind of fault occurs, loaded. What is done to it is undone."""
+    with loaded_sample(servers, dirty=0.0001) as loaded:
+        yield loaded
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
-from migration_assets.model import ENTITIES, TABLES, source_of
+from migration_assets.model import ENTITIES, TABLES, referenced_tables, source_of
 from migration_assets.remediation.rules import Remediations
 from migration_assets.sample import generate
 from migration_assets.sample.values import SECRET_PREFIX
@@ -34,6 +34,7 @@ from migration_assets.target.schema import create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets_tests.damages import DAMAGES, Damage
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -224,66 +225,28 @@ def test_unchanged_data_keep_their_version(migrated: Migration) -> None:
     assert versions[0] == versions[1]
 
 
-@dataclass(frozen=True)
-class Damage:
-    """Something that somebody did to the target.
-
-    Attributes:
-        table: Where.
-        statement: What.
-        turns_red: The checks that have to notice.
-        has_dependents: Other tables refer to the rows of this one.
-    """
-
-    table: str
-    statement: str
-    turns_red: frozenset[Layer]
-    has_dependents: bool = False
+IN_THE_GRAPH = (
+    "a text is changed",
+    "a row is deleted",
+    "a reference points to another row",
+    "a pair points to another row",
+)
+"""Damages that the whole graph is tested with."""
 
 
-DAMAGES = {
-    "a value is changed": Damage(
-        "crm_Accounts",
-        """UPDATE "crm_Accounts" SET name = name || '!'
-           WHERE id = (SELECT max(id::text)::uuid FROM "crm_Accounts")""",
-        frozenset({VALUES}),
-        has_dependents=True,
-    ),
-    "a row is deleted": Damage(
-        "tasksComments",
-        """DELETE FROM "tasksComments"
-           WHERE id = (SELECT max(id::text)::uuid FROM "tasksComments")""",
-        frozenset({ROW_COUNT, VALUES, REFERENCES}),
-    ),
-    "a reference is redirected": Damage(
-        "tasksComments",
-        """UPDATE "tasksComments" c SET "user" = (SELECT u.id FROM "Users" u WHERE u.id <> c."user" LIMIT 1)
-           WHERE id = (SELECT max(id::text)::uuid FROM "tasksComments" WHERE "user" IS NOT NULL)""",
-        frozenset({VALUES, REFERENCES}),
-    ),
-    "a pair is redirected": Damage(
-        "DocumentsToTasks",
-        """UPDATE "DocumentsToTasks" p SET task_id = (
-             SELECT t.id FROM "Tasks" t WHERE NOT EXISTS (
-               SELECT FROM "DocumentsToTasks" o
-               WHERE o.document_id = p.document_id AND o.task_id = t.id) LIMIT 1)
-           WHERE (document_id, task_id) = (
-             SELECT document_id, task_id FROM "DocumentsToTasks" ORDER BY 1, 2 LIMIT 1)""",
-        frozenset({VALUES, REFERENCES}),
-    ),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.mark.parametrize(
+    "damage", [each for each in DAMAGES if each.what in IN_THE_GRAPH], ids=lambda each: each.what
+)
 def test_damage_turns_checks_red_until_the_table_is_materialized(
     migrated: Migration, damage: Damage
 ) -> None:
     before = migrated.execute(f'SELECT t::text FROM "{damage.table}" t ORDER BY 1')
-    migrated.execute(damage.statement)
+    for statement in damage.statements:
+        migrated.execute(statement)
     assert migrated.execute(f'SELECT t::text FROM "{damage.table}" t ORDER BY 1') != before
 
     result = migrated.run(VALIDATE)
-    expected = {(damage.table, layer) for layer in damage.turns_red}
+    expected = {(damage.table, layer) for layer in damage.red}
     assert red(checks(result)) == expected
     assert materialized(result) == {}
     report = migrated.sign_off()
@@ -297,7 +260,7 @@ def test_damage_turns_checks_red_until_the_table_is_materialized(
     metadata = materialized(repaired)[table_key(damage.table)]
     assert 1 <= sum(metadata[each] for each in ("inserted", "updated", "deleted")) <= 2
     assert migrated.execute(f'SELECT t::text FROM "{damage.table}" t ORDER BY 1') == before
-    if damage.has_dependents:
+    if any(damage.table in referenced_tables(table) for table in TABLES.values()):
         # Rows changed that others refer to: what was checked before that counts no longer.
         findings = migrated.sign_off()["findings"]
         assert {"older" in finding["what"] for finding in findings} == {True}

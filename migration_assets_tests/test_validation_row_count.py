@@ -10,7 +10,6 @@ import pytest
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from migration_assets.embedded import Urls
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
@@ -19,21 +18,14 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation.differences import failing
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.row_count import BOOKS, check_row_count
-from migration_assets_tests.loaded_sample import Loaded, loaded_sample
-
-
-@pytest.fixture(scope="module")
-def sample(servers: Urls) -> Iterator[Loaded]:
-    """A sample in which every kind of fault occurs."""
-    with loaded_sample(servers, dirty=0.0001) as loaded:
-        yield loaded
+from migration_assets_tests.loaded_sample import Loaded
 
 
 @pytest.fixture
-def loaded(sample: Loaded) -> Iterator[Loaded]:
+def loaded(faulty_sample: Loaded) -> Iterator[Loaded]:
     """A sample whose target may be damaged: what is done to it is undone."""
-    with sample.connection.transaction(force_rollback=True):
-        yield sample
+    with faulty_sample.connection.transaction(force_rollback=True):
+        yield faulty_sample
 
 
 def checked(loaded: Loaded, table: str) -> Evidence:
@@ -50,22 +42,22 @@ def failing_lines(found: Evidence) -> dict[str, int]:
     }
 
 
-def test_the_books_of_every_table_of_a_faulty_source_balance(sample: Loaded) -> None:
+def test_the_books_of_every_table_of_a_faulty_source_balance(faulty_sample: Loaded) -> None:
     rejected = 0
     for table in TABLES.values():
-        found = check_row_count(sample.source, sample.connection, table)
+        found = check_row_count(faulty_sample.source, faulty_sample.connection, table)
         assert (found.passed, found.sample) == (True, []), (table.name, found.summary)
         assert (found.layer, found.next_step) == (Layer.ROW_COUNT, "")
         rejected += found.counts["rejected"]
-    (expected,) = sample.connection.execute(
+    (expected,) = faulty_sample.connection.execute(
         "SELECT count(*) FROM migration.rejected_documents"
     ).fetchone() or (0,)
     assert rejected == expected > 100
 
 
-def test_evidence_names_what_was_counted(sample: Loaded) -> None:
-    found = checked(sample, "Tasks")
-    documents = sample.source["Tasks"].count_documents({})
+def test_evidence_names_what_was_counted(faulty_sample: Loaded) -> None:
+    found = checked(faulty_sample, "Tasks")
+    documents = faulty_sample.source["Tasks"].count_documents({})
     assert found.counts["documents"] == documents == found.counts["rows"] + found.counts["rejected"]
     assert f"{documents} documents" in found.summary
     assert f"{found.counts['rejected']} of them rejected" in found.summary

@@ -14,7 +14,6 @@ from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
 
-from migration_assets.embedded import Urls
 from migration_assets.identity import document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
@@ -33,23 +32,16 @@ from migration_assets.validation.differences import (
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.reading import type_counts
 from migration_assets.validation.values import check_values
-from migration_assets_tests.loaded_sample import Loaded, loaded_sample
+from migration_assets_tests.loaded_sample import Loaded
 
 EVIDENCE_KEYS = {"source_id", "id", "field", "what", "expected", "actual"}
 
 
-@pytest.fixture(scope="module")
-def sample(servers: Urls) -> Iterator[Loaded]:
-    """A sample in which every kind of fault occurs."""
-    with loaded_sample(servers, dirty=0.0001) as loaded:
-        yield loaded
-
-
 @pytest.fixture
-def loaded(sample: Loaded) -> Iterator[Loaded]:
+def loaded(faulty_sample: Loaded) -> Iterator[Loaded]:
     """A sample whose target may be damaged: what is done to it is undone."""
-    with sample.connection.transaction(force_rollback=True):
-        yield sample
+    with faulty_sample.connection.transaction(force_rollback=True):
+        yield faulty_sample
 
 
 def checked(loaded: Loaded, table: str, **options: Any) -> Evidence:
@@ -62,12 +54,12 @@ def damaged(loaded: Loaded, statement: str) -> str:
     return "/".join(map(str, found))
 
 
-def test_every_table_of_a_faulty_source_is_sound(sample: Loaded) -> None:
-    (secret,) = sample.source["openAi_keys"].distinct("api_key", {"api_key": {"$type": "string"}})[
-        :1
-    ]
+def test_every_table_of_a_faulty_source_is_sound(faulty_sample: Loaded) -> None:
+    (secret,) = faulty_sample.source["openAi_keys"].distinct(
+        "api_key", {"api_key": {"$type": "string"}}
+    )[:1]
     for table in TABLES.values():
-        found = check_values(sample.source, sample.connection, table)
+        found = check_values(faulty_sample.source, faulty_sample.connection, table)
         assert found.is_sound, (table.name, found.summary, found.sample)
         counted = found.counts
         lost = sum(counted.get(kind, 0) for kind in ("rejected", "altered", "nulled"))
@@ -79,26 +71,30 @@ def test_every_table_of_a_faulty_source_is_sound(sample: Loaded) -> None:
     assert counted["documents"]
 
 
-def test_books_are_counted(sample: Loaded) -> None:
+def test_books_are_counted(faulty_sample: Loaded) -> None:
     kinds = ("altered", "nulled", "orphaned", "rejected", "unmapped")
     query = "SELECT count(*) FROM migration.{} WHERE target_table = 'Tasks'"
-    found = checked(sample, "Tasks")
+    found = checked(faulty_sample, "Tasks")
     for book, names in (("issues", kinds[:3]), ("rejected_documents", kinds[3:4])):
-        (expected,) = sample.connection.execute(query.format(book).encode()).fetchone() or (None,)
+        (expected,) = faulty_sample.connection.execute(query.format(book).encode()).fetchone() or (
+            None,
+        )
         assert sum(found.counts.get(name, 0) for name in names) == expected
-    assert found.counts["documents"] == sample.source["Tasks"].count_documents({})
+    assert found.counts["documents"] == faulty_sample.source["Tasks"].count_documents({})
     assert found.counts["rows"] + found.counts["rejected"] == found.counts["documents"]
     assert (found.layer, found.severity) == (Layer.VALUES, Severity.ERROR)
 
 
-def test_a_sample_is_drawn_by_its_seed(sample: Loaded) -> None:
+def test_a_sample_is_drawn_by_its_seed(faulty_sample: Loaded) -> None:
     table = "crm_Industry_Type"
-    first, again, other = (checked(sample, table, sample_size=5, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (
+        checked(faulty_sample, table, sample_size=5, seed=seed) for seed in (1, 1, 2)
+    )
     assert first.passed
     assert first.sample == again.sample != other.sample
     assert first.counts["sampled"] == len(first.sample) == 5
     assert {"source_id", "id", "fields_compared", "fields_equal"} == set(first.sample[0])
-    assert checked(sample, table, sample_size=0).sample == []
+    assert checked(faulty_sample, table, sample_size=0).sample == []
 
 
 def change(table: str, assigned: str, condition: str = "TRUE") -> str:
@@ -517,11 +513,11 @@ def test_an_array_that_cannot_be_read_is_kept(source: SourceDatabase, target: Co
 
 
 def test_batches_of_any_size_compare_the_same(
-    sample: Loaded, monkeypatch: pytest.MonkeyPatch
+    faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("migration_assets.validation.reading.DOCUMENTS_PER_BATCH", 3)
     for table in ("Users", "ImageUpload", "Tasks", "DocumentsToTasks"):
-        found = checked(sample, table)
+        found = checked(faulty_sample, table)
         assert found.is_sound, found.sample
 
 

@@ -125,7 +125,12 @@ def _delete_gone(connection: Connection, target: sa.Table) -> Merged:
     references = [query for *_, query in _references_to(target)]
     if not references:
         gone = "DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})"
-        return Merged(0, 0, _execute(connection, gone, **names), 0, 0)
+        deleted = _execute(connection, gone, **names)
+        # A mark that somebody made: no row of this table ever waits.
+        released = _execute(
+            connection, "DELETE FROM {pending} WHERE target_table = {owner}", **names
+        )
+        return Merged(0, 0, deleted, 0, 0, moved=released)
     _execute(
         connection,
         "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t "
