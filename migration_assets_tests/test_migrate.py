@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +30,10 @@ from migration_assets.model import ENTITIES, TABLES, referenced_tables, source_o
 from migration_assets.remediation.rules import Remediations
 from migration_assets.sample import generate
 from migration_assets.sample.values import SECRET_PREFIX
+from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import BOOKKEEPING
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
@@ -381,7 +386,7 @@ def test_check_that_raises_is_a_failed_check_without_values(
 
 
 def said(migration: Migration) -> str:
-    """Returns all that Dagster keeps of all runs, and all that the books keep without documents."""
+    """Returns what Dagster keeps of all runs, what the books keep without documents, and all reports."""
     runs = migration.instance.get_runs()
     kept = [dg.serialize_value(run) for run in runs]
     kept += [
@@ -389,9 +394,21 @@ def said(migration: Migration) -> str:
         for run in runs
         for entry in migration.instance.all_logs(run.run_id)
     ]
-    for book in ("check_results", "sign_offs", "loads", "conversions"):
-        kept += map(str, migration.execute(f"SELECT b::text FROM migration.{book} b"))
-    return "\n".join(kept)
+    for book in set(BOOKKEEPING.tables.values()) - set(_HOLDING_DOCUMENTS):
+        kept += map(str, migration.execute(f"SELECT b::text FROM migration.{book.name} b"))
+    for book, column in _HOLDING_DOCUMENTS.items():
+        query = f"SELECT to_jsonb(b) - '{column}' - 'source_id' FROM migration.{book.name} b"
+        kept += map(str, migration.execute(query))
+    reports = [path.read_text() for path in Path(os.environ[REPORTS_VARIABLE]).iterdir()]
+    return "\n".join([*kept, *reports])
+
+
+_HOLDING_DOCUMENTS = {
+    bookkeeping.rejected_documents: "document",
+    bookkeeping.issues: "original",
+    bookkeeping.unmapped_fields: "fields",
+}
+"""The books that keep values, and the column that does."""
 
 
 _QUOTING_ROWS = """
@@ -451,6 +468,7 @@ def test_secrets_stand_in_the_books_only(
             f"%{SECRET_PREFIX}%",
         )
         assert held > 0  # the sample has what this test looks for
+        assert list(Path(os.environ[REPORTS_VARIABLE]).glob("*NO-GO.html"))
         assert SECRET_PREFIX not in said(migration)
     captured = capfd.readouterr()
     assert "STEP_FAILURE" in captured.err  # the log is there, and was looked through
