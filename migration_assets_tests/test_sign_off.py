@@ -40,7 +40,14 @@ from migration_assets.sign_off.report import (
 )
 from migration_assets.sign_off.signing import REPORTS_VARIABLE, reports_directory
 from migration_assets.sign_off.verdict import EXPECTED_CHECKS, Verdict, judged
-from migration_assets.sign_off.waivers import Approval, Decision, Waiver, parsed, read_waivers
+from migration_assets.sign_off.waivers import (
+    Approval,
+    Decision,
+    Waiver,
+    known_ids,
+    parsed,
+    read_waivers,
+)
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
@@ -280,6 +287,14 @@ def test_what_nobody_has_looked_at_cannot_be_waived() -> None:
 def test_waiver_of_nothing_is_an_error_that_names_the_findings() -> None:
     with pytest.raises(MigrationError, match=f"waiver of Boards:x.*{LIKES}"):
         judged(lost(3), PRINTS, waiving(waiver(), waiver(finding="Boards:x")))
+
+
+def test_error_names_the_ids_that_are_like_the_wanted_one_first() -> None:
+    ids = [f"Boards:values:nulled:field_{number}" for number in range(40)]
+    said = known_ids([*ids, LIKES], "Tasks:values:nulled:like")
+    assert said.startswith(f"the findings are: {LIKES}, ")
+    assert said.endswith(" and 21 more, see the report")
+    assert known_ids([], "x") == "there is no finding"
 
 
 def test_approver_may_decline_and_must_have_a_name() -> None:

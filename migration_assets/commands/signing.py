@@ -13,7 +13,7 @@ from migration_assets.commands.running import Exit, require_schema, sign_off
 from migration_assets.errors import MigrationError
 from migration_assets.sign_off.report import digest
 from migration_assets.sign_off.signing import is_recorded, latest
-from migration_assets.sign_off.waivers import Approval, Decision, Waiver, read_waivers
+from migration_assets.sign_off.waivers import Approval, Decision, Waiver, known_ids, read_waivers
 from migration_assets.target.connection import open_target
 from migration_assets.urls import target_url
 
@@ -76,9 +76,8 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
                 "has no reason", where=f"--waive {finding}", next_step="Write it as ID=REASON"
             )
         if finding not in counts:
-            known = ", ".join(counts) or "none"
             raise MigrationError(
-                f"the last report has no such finding; it has: {known}",
+                f"the last report has no such finding; {known_ids(counts, finding)}",
                 where=f"--waive {finding}",
                 next_step=_AGAIN,
             )

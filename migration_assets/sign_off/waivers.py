@@ -11,6 +11,7 @@ import datetime as dt
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import yaml
 
 from migration_assets.errors import MigrationError
 from migration_assets.sign_off.findings import Finding
+
+SHOWN = 20
+"""Ids that an error names."""
 
 _REQUIRED = ("finding", "count", "name", "reason")
 _OPTIONAL = ("until",)
@@ -118,9 +122,8 @@ def matched(waivers: Sequence[Waiver], findings: Sequence[Finding], today: dt.da
     known = {each.id: each for each in findings}
     unknown = [each.finding for each in waivers if each.finding not in known]
     if unknown:
-        ids = ", ".join(known) or "none, there is no finding"
         raise MigrationError(
-            f"no finding has this id; the findings are: {ids}",
+            f"no finding has this id; {known_ids(known, unknown[0])}",
             where=f"waiver of {', '.join(unknown)}",
             next_step="Take the waiver out, or give the id of a finding; then sign off again",
         )
@@ -128,6 +131,15 @@ def matched(waivers: Sequence[Waiver], findings: Sequence[Finding], today: dt.da
         Waived(each, known[each.finding], each.why_void(known[each.finding], today))
         for each in waivers
     ]
+
+
+def known_ids(ids: Iterable[str], wanted: str) -> str:
+    """Returns the ids of findings in words, those first that are like the one that is wanted."""
+    every = list(ids)
+    like = get_close_matches(wanted, every, n=SHOWN, cutoff=0.5)
+    shown = [*like, *(each for each in every if each not in like)][:SHOWN]
+    more = f" and {len(every) - SHOWN} more, see the report" if len(every) > SHOWN else ""
+    return f"the findings are: {', '.join(shown)}{more}" if every else "there is no finding"
 
 
 def read_waivers(path: Path) -> list[Waiver]:
