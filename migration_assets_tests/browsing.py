@@ -68,6 +68,5 @@ def keep(page: Page, name: str) -> None:
     if directory:
         Path(directory).mkdir(parents=True, exist_ok=True)
         page.mouse.move(800, 5)  # away from what it would highlight
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(1000)  # for what fades in
+        page.wait_for_timeout(3000)  # for what is fetched and fades in; the UI never stops asking
         page.screenshot(path=Path(directory) / f"{name}.png")

@@ -178,5 +178,5 @@ def _next_step(table: sa.Table, findings: Findings) -> str:
             "correct them by a remediation and materialize the table again, or waive the finding"
         )
     if findings.counts["asymmetric"]:
-        return "Nothing is lost: the table has the pairs of both arrays; waive the finding"
+        return "Nothing is lost: the table has the pairs of both arrays"
     return ""
