@@ -59,6 +59,11 @@ _Remediations = Annotated[
 ]
 
 
+def _here(path: Path) -> Path:
+    """Returns a path as it is written in the working directory, where it is in it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _use(remediations: Path | None) -> None:
     """Lets this process, and what it starts, use a file of remediations."""
     if remediations is not None:
@@ -223,7 +228,7 @@ def demo(
         if code == 1:
             _console.print(
                 "\nCorrect and accept what is listed by the rules that come with the sample:\n"
-                f"[bold]{Path(sys.argv[0]).name} run --remediations {sample_remediations()}[/]",
+                f"[bold]{_here(Path(sys.argv[0]))} run --remediations {_here(sample_remediations())}[/]",
                 soft_wrap=True,
             )
         _console.print(

@@ -23,10 +23,10 @@ _LOSSES = """
 """
 
 _WHAT_TO_DO: Mapping[str, str] = {
-    "rejected": "map or set a value that fits, or accept that the document stays out",
-    "nulled": "map or set a value that fits, or accept NULL",
-    "orphaned": "map it to a document that is there, drop it, or accept it",
-    "altered": "map or drop it, or accept it as it was loaded",
+    "rejected": "map or set a value, or accept that it is out",
+    "nulled": "map or set a value, or accept NULL",
+    "orphaned": "map it to one that is there, drop or accept",
+    "altered": "map or drop it, or accept it as loaded",
 }
 LOSSES = frozenset(_WHAT_TO_DO)
 """The kinds of losses."""
@@ -61,7 +61,7 @@ def losses_table(losses: Sequence[Loss], *, shown: int) -> Table:
     for name in ("collection", "field", "what"):
         table.add_column(name, no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)
-    table.add_column("what to do, docs/remediations.md")
+    table.add_column("what to do: docs/remediations.md", no_wrap=True)
     for loss in losses[:shown]:
         names = (escape(loss.collection), escape(loss.field) or "[dim]whole[/]", loss.kind)
         table.add_row(*names, f"{loss.values:,}", _WHAT_TO_DO[loss.kind])

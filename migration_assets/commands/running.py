@@ -274,7 +274,8 @@ def _report(console: Console, outcome: Outcome) -> Exit:
     if losses and word != GO:
         console.print(losses_table(losses, shown=SHOWN))
     for each in done:
-        console.print(f"{'[green]✓[/]' if each.count else '[yellow]![/]'} {escape(each.said())}")
+        mark = "[green]✓[/]" if each.count else "[yellow]![/]"
+        console.print(f"{mark} {escape(each.said())}", soft_wrap=True)
     for line in said[:SHOWN]:
         console.print(f"[red]✗[/] {line}")
     if len(said) > SHOWN:

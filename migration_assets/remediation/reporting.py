@@ -44,8 +44,10 @@ class Applied:
         if not self.count:
             return f"rule {self.rule} matched nothing in {where}"
         if self.action is Action.ACCEPT:
-            return f"accepted {self.count:,} losses of {where} by rule {self.rule}"
-        return f"remediated {self.count:,} values of {where} by rule {self.rule} ({self.action})"
+            noun = "loss" if self.count == 1 else "losses"
+            return f"accepted {self.count:,} {noun} of {where} by rule {self.rule}"
+        noun = "value" if self.count == 1 else "values"
+        return f"remediated {self.count:,} {noun} of {where} by rule {self.rule} ({self.action})"
 
 
 def applied(connection: Connection, remediations: Remediations) -> list[Applied]:
