@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui stop bench soak lint format types check sql lock clean
+.PHONY: help demo test ui stop bench soak lint format types check sql docs lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ check: lint types test ## All that CI runs
 
 sql: $(INSTALLED) ## Write sql/ anew from the model
 	$(BIN)/migration-assets sql sql
+
+docs: $(INSTALLED) ## Write docs/reference anew from the code
+	$(BIN)/migration-assets docs docs/reference
 
 lock: $(INSTALLED) ## Pin all dependencies anew
 	$(BIN)/python -m pip install --quiet uv

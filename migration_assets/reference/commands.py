@@ -1,0 +1,58 @@
+"""The page of commands, from what the command line says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+_HEAD = """# Commands
+
+Generated from the command line by `migration-assets docs`; do not edit. It is what
+`migration-assets COMMAND --help` says.
+"""
+
+
+def commands_page() -> str:
+    """Returns the page: each command with its arguments and options, in the order of the help."""
+    from migration_assets.cli import app  # noqa: PLC0415 - which has the command that writes this
+
+    group: Any = typer.main.get_command(
+        app
+    )  # typer brings a click of its own, without public types
+    return "\n".join([_HEAD, *_commands("migration-assets", group)]) + "\n"
+
+
+def _commands(name: str, command: Any) -> Iterator[str]:
+    inner = getattr(command, "commands", None)
+    if inner is not None:
+        for each, child in inner.items():
+            yield from _commands(f"{name} {each}", child)
+        return
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    shown = [each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments]
+    yield f"## {' '.join([name, *shown])}"
+    yield ""
+    yield from command.help.splitlines()
+    yield ""
+    if not command.params:
+        return
+    yield "| | |"
+    yield "|---|---|"
+    for each in command.params:
+        yield f"| `{_shown(each)}` | {each.help}{_default(each.default)} |"
+    yield ""
+
+
+def _shown(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
+    option = str(parameter.opts[0])
+    return (
+        option if parameter.is_flag else f"{option} {parameter.metavar or parameter.name.upper()}"
+    )
+
+
+def _default(value: object) -> str:
+    return "" if value in {None, "", False} else f" Default: `{value}`."
