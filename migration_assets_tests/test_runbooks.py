@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,23 @@ def test_every_block_runs_here_or_says_why_not() -> None:
             assert not any(name in line for name in said for line in block.lines), block.where
 
 
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        (["$ echo one; echo two", "one", "two"], ""),
+        (["$ echo one two", "… two", "exit code 1"], "exit code 0"),
+        (["$ false", "exit code 1"], ""),
+        (["$ echo two; echo one", "one", "two"], "not seen: 'two'"),
+        (["$ export SAID=one", '$ test "$SAID" = two'], "exit code 1"),
+        (["$ migration-assets --version", "migration-assets 9"], "not seen"),
+    ],
+)
+def test_what_is_not_as_written_is_noticed(shell: Shell, lines: list[str], wrong: str) -> None:
+    block = Block("page:1", "console", lines)
+    with pytest.raises(AssertionError, match=wrong) if wrong else nullcontext():
+        shell.do(block)
+
+
 def _done(page: Path, shell: Shell) -> None:
     for block in blocks(page):
         if block.language not in SHOWN_ONLY and not block.elsewhere:
@@ -290,8 +308,8 @@ def _record(shell: Shell) -> None:
         "",
         "Measured by the test that does the runbooks in order: about 500 documents, "
         f"{os.cpu_count()} cores ({platform.machine()}) shared with other work. It is the time",
-        "of a command itself; the program takes two to three seconds more to start. What your data takes, the "
-        "rehearsal says. Write it anew with",
+        "of a command itself; the program takes two to three seconds more to start. What your data takes, "
+        "the rehearsal says. Write it anew with",
         "`RECORD_TIMES=1 python -m pytest migration_assets_tests/test_runbooks.py`.",
         "",
         "| page | command | seconds |",
