@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
-from migration_assets.target.connection import open_target, sibling
+from migration_assets.errors import TargetError
+from migration_assets.target.connection import open_target, reported, sibling
 from migration_assets_tests import faults
 from migration_assets_tests.faults import Figures, Ground
 
@@ -55,6 +57,12 @@ def test_a_full_disk_is_one_line_and_a_larger_one_loses_nothing(ground: Ground) 
     except faults.NoDiskError as error:
         pytest.skip(f"this account cannot mount a small disk: {error}")
     assert_nothing_is_lost(figures)
+
+
+def test_a_server_whose_disk_is_too_full_to_connect_says_so() -> None:
+    with pytest.raises(TargetError, match="its disk is full") as caught, reported("here"):
+        raise psycopg.OperationalError("FATAL: could not write init file: No space left on device")
+    assert not caught.value.is_transient
 
 
 def test_a_statement_ends_soon_after_the_process_that_was_killed(ground: Ground) -> None:

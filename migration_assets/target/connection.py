@@ -99,6 +99,12 @@ def reported(where: str) -> Iterator[None]:
 
 def _target_error(error: psycopg.Error, where: str) -> TargetError:
     state = error.sqlstate
+    if state is None and _NO_SPACE in str(error):
+        return TargetError(
+            "no connection, since its disk is full",
+            where=where,
+            next_step=_NEXT_STEPS["53"],
+        )
     if state is None or state.startswith(_UNREACHABLE):
         return TargetError(
             f"no connection: {without_urls(str(error))}",
@@ -140,6 +146,8 @@ _PERMANENT = re.compile(
     r"|not permitted to log in|invalid|missing"
 )
 """What libpq says where connecting again would not help."""
+
+_NO_SPACE = "No space left on device"
 
 _UNREACHABLE = ("08", "28", "3D", "57P")
 """Classes of SQLSTATE: connection, login, no such database, shutdown."""
