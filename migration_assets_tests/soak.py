@@ -41,8 +41,8 @@ Written by `{command}` on {date}, in {minutes:.0f} minutes, on {machine}.
 
 The faults are real: processes and servers end by SIGKILL, the disk is a file system of its own that is full, the
 locks hold a load at the moment that is meant. The moments are drawn with the seed {seed}. After each, the load was started
-again (or went on by itself) until it was through. Then all rows of all tables and all lines of all books were compared
-with those of an undisturbed load of the same source: one missing, doubled or different line is a loss. The
+again, or went on by itself; a process that was killed again went on again, so that one load bears several kills. Once it was
+through, all rows of all tables and all lines of all books were compared with those of an undisturbed load of the same source: one missing, doubled or different line is a loss. The
 undisturbed load, and every load after a fault, was also judged by the four checks, which read both databases anew and share
 no conversion with the loader. The sample is small and dirty, in batches of few documents, so that there is much to interrupt; seven
 tables stand for all, with every kind of load among them.
