@@ -374,8 +374,8 @@ def record_load(
 ) -> None:
     ended = started + dt.timedelta(seconds=statistics["seconds"])
     connection.execute(
-        "INSERT INTO migration.loads (id, target_table, started_at, finished_at, plan, fingerprints, "
-        "statistics) VALUES (gen_random_uuid(), %s, %s, %s, '', '{}', %s)",
+        "INSERT INTO migration.loads (id, target_table, started_at, finished_at, plan, remediations, "
+        "fingerprints, statistics) VALUES (gen_random_uuid(), %s, %s, %s, '', '', '{}', %s)",
         [table, started, ended, json.dumps(statistics)],
     )
 
