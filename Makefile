@@ -39,7 +39,8 @@ stop: $(INSTALLED) ## Stop the embedded servers
 	$(BIN)/migration-assets servers stop
 
 test: $(INSTALLED) ## Run all tests, on real servers, a file on each core at a time
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder
 
 bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)
 	$(BIN)/python -m migration_assets_bench --scales $(SCALES) --repeat $(REPEAT) --seed $(SEED) \
