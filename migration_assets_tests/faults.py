@@ -305,16 +305,23 @@ def _count(target_url: str, query: LiteralString, *values: object) -> int:
     return int(row[0]) if row is not None else 0
 
 
+@contextmanager
+def _half_way(ground: Ground, chance: random.Random, target_url: str) -> Iterator[Loading]:
+    """Yields a process that loads into an empty target and has committed some batches."""
+    with open_target(target_url) as connection:
+        create_schema(connection)
+    with loading(ground.urls.mongodb_url, target_url) as process:
+        committed = chance.randrange(1, 40)
+        until(lambda: _count(target_url, _BATCHES) >= committed)
+        yield process
+
+
 def mongod_killed(ground: Ground, chance: random.Random, times: int) -> Figures:
     """Kills mongod while it is read, and starts it again."""
     figures = Figures("mongod killed while it is read")
     while figures.faults < times:
         with ground.target() as target_url:
-            with open_target(target_url) as connection:
-                create_schema(connection)
-            with loading(ground.urls.mongodb_url, target_url) as process:
-                read = chance.randrange(1, 40)
-                until(lambda: _count(target_url, _BATCHES) >= read)  # noqa: B023
+            with _half_way(ground, chance, target_url) as process:
                 ground.servers.kill_mongod()
                 figures.faults += 1
                 ground.servers.start_mongod()
@@ -371,11 +378,7 @@ def another_plan(ground: Ground, chance: random.Random, times: int) -> Figures:
     figures = Figures("ledger of a load by another model")
     while figures.faults < times:
         with ground.target() as target_url:
-            with open_target(target_url) as connection:
-                create_schema(connection)
-            with loading(ground.urls.mongodb_url, target_url) as process:
-                committed = chance.randrange(1, 40)
-                until(lambda: _count(target_url, _BATCHES) >= committed)  # noqa: B023
+            with _half_way(ground, chance, target_url) as process:
                 process.kill()
             with open_target(target_url) as connection:
                 # One statement: what a killed process leaves behind ends on its own time.

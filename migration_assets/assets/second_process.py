@@ -57,7 +57,8 @@ class SecondProcess(dg.ConfigurableResource):  # type: ignore[type-arg]
         "beside its other checks. 0: never.",
     )
     _pool: ProcessPoolExecutor | None = PrivateAttr(default=None)
-    _started: list[Future[int] | Future[Evidence]] = PrivateAttr(default_factory=list)
+    _id: Future[int] | None = PrivateAttr(default=None)
+    _latest: Future[Evidence] | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["SecondProcess"]:
@@ -93,21 +94,21 @@ class SecondProcess(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._pool is None:
             context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
-            self._started.append(self._pool.submit(os.getpid))
-        future = self._pool.submit(_checked, task)
-        self._started.append(future)
-        return future
+            self._id = self._pool.submit(os.getpid)
+        self._latest = self._pool.submit(_checked, task)
+        return self._latest
 
     def _end(self) -> None:
         """Ends the process, in the middle of a check where nobody waits for it any more."""
         if self._pool is None:
             return
-        process, *checks = self._started
-        if not all(each.done() for each in checks) and not process.exception():
-            os.kill(int(process.result()), signal.SIGTERM)  # type: ignore[arg-type]
+        assert self._id is not None
+        # It does one after the other: where the latest is done, all are.
+        is_busy = self._latest is not None and not self._latest.done()
+        if is_busy and not self._id.exception():
+            os.kill(self._id.result(), signal.SIGTERM)
         self._pool.shutdown(cancel_futures=True)
-        self._pool = None
-        self._started.clear()
+        self._pool = self._id = self._latest = None
 
 
 def _end_with_parent() -> None:
