@@ -26,7 +26,8 @@ _LOADS = """
 """
 
 _CHECKS = """
-    SELECT count(*) FILTER (WHERE passed), count(*) FILTER (WHERE NOT passed AND severity = {error})
+    SELECT count(*) FILTER (WHERE passed OR severity <> {error}),
+        count(*) FILTER (WHERE NOT passed AND severity = {error})
     FROM {results} WHERE target_table = ANY({tables}) AND evaluated_at >= {since}
 """
 
@@ -60,7 +61,7 @@ class Record:
         rejected: Documents that did not become a row.
         issues: Lossy conversions.
         unmapped: Documents with fields that the model does not know.
-        passed: Checks that passed since the start.
+        passed: Checks that passed since the start, a warning at most.
         failed: Checks that failed as an error since the start.
         has_constraints: Indexes and foreign keys are all there.
         verdict: The verdict of the last sign-off since the start, None where there is none.

@@ -172,7 +172,7 @@ def _table(name: str, recorded: Recorded) -> Json:
             "mongo": books.get("documents"),
             "postgresql": books.get("rows"),
             "rejected": books.get(REJECTED),
-            "match": checks[Layer.ROW_COUNT]["state"] == "passed",
+            "match": checks[Layer.ROW_COUNT]["state"] in GREEN,
         },
         "sampleValidation": {
             "sampleSize": compared,

@@ -28,7 +28,8 @@ from migration_assets.validation.values import check_values
 DESCRIPTIONS: Mapping[Layer, str] = {
     Layer.ROW_COUNT: (
         "The books balance: every document is a row or a rejected document, every value is accounted "
-        "for. Red: rows or books were changed after the load; materialize the table again."
+        "for. Red: rows or books were changed after the load; materialize the table again. Yellow: values "
+        "were coerced, defaulted or derived without loss, or fields are unknown and kept; read which."
     ),
     Layer.VALUES: (
         "All rows equal what an independent reading of the documents expects, and every change of a "
@@ -37,7 +38,8 @@ DESCRIPTIONS: Mapping[Layer, str] = {
     ),
     Layer.REFERENCES: (
         "Every id points to a row, and every reference of the source arrived or is on record. Red: look "
-        "at the orphaned ids in migration.issues, correct the source or add a remediation."
+        "at the orphaned ids in migration.issues, correct the source or add a remediation. Yellow: a pair "
+        "stands in only one of its two arrays; it is loaded."
     ),
     Layer.TYPES: (
         "Types, enums, ranges, precision, JSON and arrays are as the model says. Red: somebody changed "

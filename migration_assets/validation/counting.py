@@ -157,6 +157,7 @@ class Recorded:
         rejected: The measure of each (collection, field) in them.
         remediated: The measure of each (collection, field) that remediations took away from documents
             that were loaded, less what they added.
+        unmapped: How many documents have fields that the model does not know.
     """
 
     issues: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -165,6 +166,7 @@ class Recorded:
     documents: int = 0
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     remediated: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unmapped: int = 0
 
 
 def read_recorded(
@@ -202,6 +204,10 @@ def read_recorded(
             if of == collection:
                 found.rejected[of, name] += _measured(document.get(name), measure)
     _add_remediated(connection, table, measured, found)
+    unmapped = sql.SQL("SELECT count(*) FROM {} WHERE target_table = {}").format(
+        _book(bookkeeping.unmapped_fields), sql.Literal(table)
+    )
+    found.unmapped = sum(count for (count,) in connection.execute(unmapped))
     return found
 
 

@@ -18,7 +18,10 @@ DOCUMENTATION: Mapping[Layer, str] = {
 _STATEMENTS: Mapping[Layer, str] = {
     Layer.ROW_COUNT: """
 SELECT count(*) FROM public.{name};
-SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};""",
+SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
+SELECT collection, field, kind, reason, count FROM migration.conversions
+WHERE target_table = {text} ORDER BY count DESC;
+SELECT source_id, fields FROM migration.unmapped_fields WHERE target_table = {text};""",
     Layer.VALUES: """
 SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
 SELECT field, kind, reason, count(*) FROM migration.issues

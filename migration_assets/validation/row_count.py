@@ -17,10 +17,14 @@ What was remediated is counted before less after, as the books have it. Each lin
 dirty data alike, since every loss is on record one by one. In a reference an empty text is no value, as it
 becomes NULL. Counts cannot tell which document lost what another gained, nor see a value that was altered
 in its place, nor a field that the model does not know: the layer ``values`` does.
+
+Where the books balance, what they say that somebody should have read is a warning: values that arrived
+without loss, but not as they were, and documents with fields that the model does not know.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,6 +51,7 @@ from migration_assets.validation.reading import one_snapshot
 from migration_assets.validation.reference import (
     ALTERED,
     ASYMMETRIC,
+    COERCED,
     DEFAULTED,
     DERIVED,
     NULLED,
@@ -58,6 +63,13 @@ LOAD_AGAIN = (
     "Materialize the table again (and the UUID map, if its line is wrong), then run this check: rows or "
     "lines of the books were lost, doubled or invented since they were loaded"
 )
+READ_IT = (
+    "Nothing is lost, and nothing has to be done: read in migration.conversions and "
+    "migration.unmapped_fields which fields these are; where another value should stand, write a "
+    "remediation (docs/remediations.md)"
+)
+UNMAPPED = "unmapped"
+"""The kind of a document with fields that the model does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +108,26 @@ BOOKS = pa.DataFrameSchema(
 )
 """The schema of the books: every line balances."""
 
+TO_READ = pa.DataFrameSchema(
+    {
+        "collection": pa.Column(pl.String),
+        "field": pa.Column(pl.String, nullable=True),
+        "kind": pa.Column(pl.String),
+        "count": pa.Column(pl.Int64, pa.Check.eq(0)),
+    },
+    strict=True,
+)
+"""The schema of what somebody should read: there is none of it."""
+
 
 def check_row_count(
     source_database: SourceDatabase, connection: Connection, table: sa.Table
 ) -> Evidence:
     """Checks that the books of a table balance: rejected documents are part of them.
 
-    That a document was rejected is no fault of the load; ``values`` says it.
+    That a document was rejected is no fault of the load; ``values`` says it. That values arrived without
+    loss but not as they were, or that fields are unknown, is a warning; ``references`` has the one on
+    asymmetric pairs.
 
     Args:
         source_database: The source database; a collection that is missing is an empty one.
@@ -124,25 +149,30 @@ def check_row_count(
     with phases.phase("verdict"):
         frame = pl.DataFrame([asdict(line) for line in lines], schema=_TYPES)
         wrong = failing(BOOKS, frame)
+        to_read = failing(TO_READ, _to_read(recorded, table.name))
     is_balanced = not wrong
     rejected = recorded.documents
+    by_kind = Counter[str]()
+    for line in to_read:
+        by_kind[line["kind"]] += line["count"]
     return Evidence(
         table=table.name,
         layer=Layer.ROW_COUNT,
-        passed=is_balanced,
-        severity=Severity.ERROR,
+        passed=is_balanced and not to_read,
+        severity=Severity.WARN if is_balanced and to_read else Severity.ERROR,
         is_sound=is_balanced,
-        summary=_summary(lines, wrong, rejected),
-        next_step=LOAD_AGAIN if wrong else "",
+        summary=_summary(lines, wrong, rejected, by_kind),
+        next_step=LOAD_AGAIN if wrong else READ_IT if to_read else "",
         counts={
             "documents": lines[0].source or 0,
             "rows": target.rows,
             "rejected": rejected,
             "identities": len(lines),
             "identities_that_fail": len(wrong),
+            **by_kind,
         },
-        failures=len(wrong),
-        sample=wrong[:SAMPLE_SIZE],
+        failures=len(wrong) or by_kind.total(),
+        sample=(wrong or to_read)[:SAMPLE_SIZE],
         seconds=phases.seconds,
     )
 
@@ -155,13 +185,40 @@ def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:
     return {(holder.collection, array): Measure.ELEMENTS for holder, array, _ in relation.arrays()}
 
 
-def _summary(lines: list[Identity], wrong: list[dict[str, Any]], rejected: int) -> str:
+def _to_read(recorded: Recorded, table: str) -> pl.DataFrame:
+    """Returns what somebody should read: lossless conversions by field, and documents with unknown fields."""
+    found: list[tuple[str, str | None, str, int]]
+    found = [(*key, count) for key, count in recorded.conversions.items() if key[2] != ASYMMETRIC]
+    if recorded.unmapped:
+        found.append((table, None, UNMAPPED, recorded.unmapped))
+    found.sort(key=lambda line: -line[3])
+    return pl.DataFrame(
+        found,
+        schema={"collection": pl.String, "field": pl.String, "kind": pl.String, "count": pl.Int64},
+        orient="row",
+    )
+
+
+def _summary(
+    lines: list[Identity], wrong: list[dict[str, Any]], rejected: int, to_read: Counter[str]
+) -> str:
     if wrong:
         names = ", ".join(str(line.get("name")) for line in wrong[:3])
         return f"{len(wrong)} of {len(lines)} lines of the books do not balance: {names}"
     first = lines[0]
     balanced = f"the books balance in {len(lines)} lines: {first.source} {first.name}"
-    return f"{balanced}, {rejected} of them rejected" if rejected else balanced
+    said = f"{balanced}, {rejected} of them rejected" if rejected else balanced
+    kinds = [f"{_IN_WORDS.get(kind, kind)}: {count}" for kind, count in sorted(to_read.items())]
+    return "; ".join([said, *kinds])
+
+
+_IN_WORDS: Mapping[str, str] = {
+    COERCED: "values coerced without loss",
+    DEFAULTED: "defaults for missing values",
+    DERIVED: "missing times taken from the ObjectId",
+    REPEATED: "repeats of a pair, loaded once",
+    UNMAPPED: "documents with fields that the model does not know, kept",
+}
 
 
 def _of_documents(
