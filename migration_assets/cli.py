@@ -48,7 +48,8 @@ _console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDT
 _Approver = Annotated[str | None, typer.Option(metavar="NAME", help="Who signs the result.")]
 _Role = Annotated[str | None, typer.Option(help="In which role, such as migration lead.")]
 _Waivers = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A YAML file of findings that may stand.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Findings that may stand, in YAML; `waivers` drafts it."),
 ]
 _Reports = Annotated[
     str, typer.Option(metavar="DIR", help="Where the report goes; MIGRATION_REPORTS, else reports.")
@@ -182,6 +183,12 @@ def sign_off(
             metavar="ID=REASON", help="A finding that may stand, as the last report has it."
         ),
     ] = None,
+    withdraw_waivers: Annotated[
+        bool,
+        typer.Option(
+            "--withdraw-waivers", help="Waivers of earlier sign-offs do not count any more."
+        ),
+    ] = False,
     reports: _Reports = "",
     verify: Annotated[
         Path | None,
@@ -197,9 +204,27 @@ def sign_off(
             raise typer.Exit(signing.verify(_console, verify))
         _use(remediations)
         approval = signing.approval_of(
-            approver=approver, role=role, decline=decline, waivers=waivers
+            approver=approver,
+            role=role,
+            decline=decline,
+            waivers=waivers,
+            withdraws=withdraw_waivers,
         )
         raise typer.Exit(signing.sign(_console, approval, waive=waive or (), reports=reports))
+
+
+@app.command("waivers")
+def draft_waivers(
+    approver: Annotated[str, typer.Option(metavar="NAME", help="Who answers for them.")] = "",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A new file; printed where not given.")
+    ] = None,
+) -> None:
+    """Drafts a file of waivers from the last report, for `--waivers`: cut it, and give reasons."""
+    from migration_assets.commands import signing  # noqa: PLC0415
+
+    with _errors():
+        signing.draft_waivers(_console, approver, output)
 
 
 @app.command()

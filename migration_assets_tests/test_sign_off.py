@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import re
 import stat
 import uuid
@@ -29,7 +30,14 @@ from migration_assets.preflight.duration import Estimate, Rehearsal
 from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.page import page as page_of
-from migration_assets.sign_off.recorded import Line, Load, Recorded, Result, Unmapped
+from migration_assets.sign_off.recorded import (
+    Line,
+    Load,
+    Recorded,
+    Result,
+    Unmapped,
+    read_recorded,
+)
 from migration_assets.sign_off.report import (
     DOCUMENT,
     Server,
@@ -44,15 +52,19 @@ from migration_assets.sign_off.waivers import (
     Approval,
     Decision,
     Waiver,
+    draft,
+    kept,
     known_ids,
     parsed,
     read_waivers,
 )
 from migration_assets.source.connection import open_source
+from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import record, run_check
 from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets.validation.key_digest import rows_text
 from migration_assets.validation.looking import DOCUMENTATION, statements
 from migration_assets_tests.browsing import keep
 
@@ -64,6 +76,8 @@ ROOT = Path(__file__).parents[1]
 NOW = dt.datetime(2027, 1, 30, 12, tzinfo=dt.UTC)
 PRINTS = dict.fromkeys(ENTITIES, "f")
 LIKES = "Tasks:values:nulled:likes"
+KEYS = 2**60 + 7
+"""Of three documents, as the target sums their hashes."""
 
 
 def load_of(table: str, position: int) -> Load:
@@ -113,17 +127,17 @@ def recorded(
     return replace(Recorded(loads=loads, results=kept, losses=losses), **changes)
 
 
-def lost(count: int) -> Recorded:
+def lost(count: int, keys: int = KEYS) -> Recorded:
     """A record in which values of `Tasks.likes` were nulled."""
     red = result_of(
         "Tasks", Layer.VALUES, passed=False, failures=count, summary=f"on record: {count} nulled"
     )
-    line = Line("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count)
+    line = Line("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count, keys)
     return recorded(losses=[line], results={("Tasks", "values"): red})
 
 
 def waiver(**changes: Any) -> Waiver:
-    return replace(Waiver(LIKES, 3, "Ann Example", "test data of 2019"), **changes)
+    return replace(Waiver(LIKES, 3, rows_text(KEYS), "Ann Example", "test data of 2019"), **changes)
 
 
 def waiving(*waivers: Waiver) -> Approval:
@@ -259,22 +273,70 @@ def test_waived_finding_is_go() -> None:
     made = judged(lost(3), PRINTS, waiving(waiver()))
     assert (made.word, list(made.findings)) == ("GO", [])
     assert [each.waiver.reason for each in made.waived] == ["test data of 2019"]
-    assert judged(lost(2), PRINTS, waiving(waiver())).word == "GO"  # fewer than waived
 
 
 @pytest.mark.parametrize(
-    ("count", "changes", "why"),
+    ("record", "changes", "why"),
     [
-        pytest.param(4, {}, "there are 4 now, and 3 were waived", id="grown"),
-        pytest.param(3, {"until": dt.date(2020, 1, 1)}, "it ended on 2020-01-01", id="ended"),
+        (lost(4), {}, "the rows behind it changed: it was given for 3, there are 4 now"),
+        (lost(2), {}, "the rows behind it changed: it was given for 3, there are 2 now"),
+        (lost(3, KEYS + 1), {}, "the rows behind it changed: it was given for 3 others"),
+        (lost(3), {"until": dt.date(2020, 1, 1)}, "it ended on 2020-01-01"),
     ],
+    ids=["grown", "fewer", "others", "ended"],
 )
-def test_void_waiver_is_no_go_and_says_why(count: int, changes: Any, why: str) -> None:
-    made = judged(lost(count), PRINTS, waiving(waiver(**changes)))
+def test_void_waiver_is_no_go_and_says_why(record: Recorded, changes: Any, why: str) -> None:
+    made = judged(record, PRINTS, waiving(waiver(**changes)))
     assert made.word == "NO-GO"
     assert [each.id for each in made.findings] == [LIKES]
     assert [each.why_void for each in made.waived] == [why]
     assert made.signature.startswith("not signed")
+
+
+def earlier(record: Recorded, *waivers: Waiver) -> Recorded:
+    """A record of a target that was signed off with waivers."""
+    signed = report_of_waivers(waivers)
+    return replace(record, waivers=kept(signed["waivers"], NOW))
+
+
+def report_of_waivers(waivers: Sequence[Waiver]) -> dict[str, Any]:
+    return made_report(lost(3), judged(lost(3), PRINTS, waiving(*waivers)))
+
+
+def test_waiver_goes_on_to_hold_for_the_same_rows_until_it_is_withdrawn() -> None:
+    made = judged(earlier(lost(3), waiver()), PRINTS)
+    assert (made.word, made.signature) == ("GO", "not signed")
+    assert [each.waiver.since for each in made.waived] == ["2027-01-30T12:00:00+00:00"]
+    assert judged(earlier(lost(3, KEYS + 1), waiver()), PRINTS).word == "NO-GO"
+    assert judged(earlier(lost(3), waiver(rows="0-0")), PRINTS).word == "NO-GO"  # it was void then
+    assert judged(earlier(recorded(), waiver()), PRINTS).waived == []  # nothing is left to waive
+    anew = judged(earlier(lost(3), waiver()), PRINTS, waiving(waiver(reason="again")))
+    assert [(each.waiver.reason, each.waiver.since) for each in anew.waived] == [("again", "")]
+    assert judged(earlier(lost(3), waiver()), PRINTS, Approval(withdraws=True)).word == "NO-GO"
+
+
+def test_day_of_the_first_sign_off_is_kept() -> None:
+    record = earlier(lost(3), waiver())
+    written = made_report(record, judged(record, PRINTS))
+    (again,) = kept(written["waivers"], NOW + dt.timedelta(days=9))
+    assert again == record.waivers[0]
+    assert "(since 2027-01-30 12:00:00 UTC)" in markdown(written, "0")
+
+
+def test_draft_has_what_was_seen_and_asks_for_name_and_reason(tmp_path: Path) -> None:
+    file = tmp_path / "waivers.yaml"
+    record = replace(lost(3), losses=[*lost(3).losses, replace(lost(3).losses[0], field="__v")])
+    made = made_report(record, judged(record, PRINTS, waiving(waiver(until=dt.date(2027, 1, 31)))))
+    file.write_text(draft(made))
+    with pytest.raises(MigrationError, match=r"waiver 1: name is missing.*reason is missing"):
+        read_waivers(file)
+    file.write_text(draft(made, "Bob").replace("reason: ''", "reason: seen"))
+    assert read_waivers(file) == [
+        Waiver("Tasks:values:nulled:__v", 3, rows_text(KEYS), "Bob", "seen"),
+        waiver(until=dt.date(2027, 1, 31)),
+    ]
+    record = FINDINGS["check missing"][0]
+    assert "finding:" not in draft(made_report(record, judged(record, PRINTS)))
 
 
 def test_what_nobody_has_looked_at_cannot_be_waived() -> None:
@@ -308,8 +370,8 @@ def test_approver_may_decline_and_must_have_a_name() -> None:
 def test_waivers_are_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "waivers.yaml"
     file.write_text(
-        f"- finding: {LIKES}\n  count: 3\n  name: Ann Example\n  reason: test data of 2019\n"
-        "  until: 2027-01-31\n"
+        f"- finding: {LIKES}\n  count: 3\n  rows: {rows_text(KEYS)}\n  name: Ann Example\n"
+        "  reason: test data of 2019\n  until: 2027-01-31\n"
     )
     assert read_waivers(file) == [waiver(until=dt.date(2027, 1, 31))]
     file.write_text(json.dumps({"waivers": [waiver().as_json()]}))
@@ -321,20 +383,22 @@ WRONG_FILES = {
     "no list": ("finding: x", "is not a list of waivers"),
     "no mapping": ("- x", "waiver 1: is not a mapping"),
     "unknown key": (
-        "- {finding: a, count: 1, name: b, reason: c, who: d}",
+        "- {finding: a, count: 1, rows: r, name: b, reason: c, who: d}",
         "waiver 1: 'who' is not known",
     ),
     "two mistakes": (
         "- {finding: a, count: true, reason: ' '}",
-        "waiver 1: count is not a whole number above 0; waiver 1: name is missing or no text; "
+        "waiver 1: count is not a whole number above 0; waiver 1: rows is missing or no text; "
+        "waiver 1: name is missing or no text; "
         "waiver 1: reason is missing or no text",
     ),
     "no date": (
-        "- {finding: a, count: 1, name: b, reason: c, until: soon}",
+        "- {finding: a, count: 1, rows: r, name: b, reason: c, until: soon}",
         "waiver 1: until is not a date",
     ),
     "twice": (
-        "[{finding: a, count: 1, name: b, reason: c}, {finding: a, count: 2, name: b, reason: c}]",
+        "[{finding: a, count: 1, rows: r, name: b, reason: c}, "
+        "{finding: a, count: 2, rows: r, name: b, reason: c}]",
         "a is waived twice",
     ),
 }
@@ -353,6 +417,7 @@ def test_configuration_of_a_run_carries_the_approval() -> None:
         "Ann Example", "DBA", Decision.DECLINE, [waiver(until=dt.date(2027, 1, 31)), waiver()]
     )
     given = replace(given, waivers=parsed([each.as_json() for each in given.waivers][:1], "test"))
+    given = replace(given, withdraws=True)
     (op,) = run_config(given, "there")["ops"].values()
     config = op["config"] | {"decision": Decision.DECLINE}
     assert SignOffConfig(**config).approval() == given
@@ -482,17 +547,58 @@ def call(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.stdout + result.stderr
 
 
-def test_damage_is_no_go_until_it_is_waived_and_a_grown_one_is_no_go_again(
+def test_books_say_which_rows_a_finding_is_about(variables: Connection) -> None:
+    with open_source(os.environ[SOURCE_VARIABLE]) as source:
+        prints = fingerprints(source, ENTITIES)
+
+    def rows() -> str:
+        (found,) = judged(read_recorded(variables), prints).findings
+        assert (found.id, found.count) == (LIKES, 2)
+        return found.rows
+
+    variables.execute(
+        "INSERT INTO migration.issues (target_table, collection, source_id, field, kind, reason, original) "
+        "SELECT 'Tasks', 'Tasks', id, 'likes', 'nulled', 'why', '1' FROM unnest('{a,b}'::text[]) id"
+    )
+    seen = rows()
+    assert re.fullmatch("(-?[0-9a-f]{4}){4}", seen)
+    variables.execute("UPDATE migration.issues SET source_id = 'c' WHERE source_id = 'a'")
+    assert rows() != seen
+    variables.execute("UPDATE migration.issues SET source_id = 'a' WHERE source_id = 'c'")
+    assert rows() == seen  # in another order
+    variables.execute("UPDATE migration.issues SET element = 1 WHERE source_id = 'a'")
+    assert rows() != seen
+
+
+def files_of_reports(directory: Path, words: Sequence[str], *, never: Sequence[str]) -> list[Path]:
+    """Returns the files of reports with these verdicts; none but their owner reads them, and no secret."""
+    files = sorted(directory.iterdir())
+    assert [path.name.partition("Z-")[2] for path in files] == [
+        f"{word}.{kind}" for word in words for kind in ("html", "json")
+    ]
+    for path in files:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        text = path.read_text()
+        assert not any(each in text for each in never)
+    return files
+
+
+def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
     variables: Connection, small_migration: Urls, tmp_path: Path
 ) -> None:
+    variables.execute('CREATE TEMP TABLE before AS SELECT id, api_key FROM "openAi_keys"')
     damage = sql.SQL(
-        "UPDATE {0} SET api_key = {1} || id WHERE id IN (SELECT id FROM {0} ORDER BY id LIMIT {2})"
+        "UPDATE {table} SET api_key = CASE WHEN place = ANY({places}) THEN {secret} || {table}.id "
+        "ELSE before.api_key END FROM (SELECT *, row_number() OVER (ORDER BY id) AS place FROM before) "
+        "AS before WHERE {table}.id = before.id"
     )
 
-    def damaged(count: int) -> None:
+    def damaged(*places: int) -> None:
         variables.execute(
             damage.format(
-                sql.Identifier("openAi_keys"), sql.Literal(SECRET_PREFIX), sql.Literal(count)
+                table=sql.Identifier("openAi_keys"),
+                places=sql.Literal(list(places)),
+                secret=sql.Literal(SECRET_PREFIX),
             )
         )
         with open_source(small_migration.mongodb_url) as source:
@@ -516,31 +622,40 @@ def test_damage_is_no_go_until_it_is_waived_and_a_grown_one_is_no_go_again(
     assert [each["reason"] for each in row[4]] == ["rotated key"]
     assert row[5] == digest(row[6])
 
+    code, said = call("sign-off")
+    assert (code, f"! {finding} is waived by Ann Example" in said) == (0, True), said
+
     damaged(2)
-    (tmp_path / "waivers.yaml").write_text(
-        f"- {{finding: '{finding}', count: 1, name: Ann, reason: rotated}}"
+    code, said = call("sign-off")
+    assert code == 1, said
+    assert (
+        f"waiver of {finding} by Ann Example is void: the rows behind it changed: it was given for 1 others"
+        in said
     )
+
+    code, said = call("waivers", "--approver", "Bob", "--output", "waivers.yaml")
+    assert code == 0, said
+    file = tmp_path / "waivers.yaml"
+    file.write_text(file.read_text().replace("reason: ''", "reason: rotated"))
+    code, said = call("sign-off", "--waivers", "waivers.yaml")
+    assert code == 0, said
+
+    damaged(1, 2)
     code, said = call("sign-off", "--waivers", "waivers.yaml")
     assert code == 1, said
     assert "openAi_keys: check values failed: 2 differences" in said
+    assert "it was given for 1, there are 2 now" in said
 
     code, said = call("sign-off", "--approver", "Ann", "--waive", "Users:x=why")
     assert code == 2
     assert finding in said
 
-    files = sorted((tmp_path / "reports").iterdir())
-    assert [path.name.partition("Z-")[2] for path in files] == [
-        f"{word}.{kind}" for word in ("NO-GO", "GO", "NO-GO") for kind in ("html", "json")
-    ]
+    words = ("NO-GO", "GO", "GO", "NO-GO", "GO", "NO-GO")
     password = (
         urlsplit(variables.info.dsn).password or urlsplit(small_migration.postgres_url).password
     )
     assert password
-    for path in files:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        text = path.read_text()
-        assert SECRET_PREFIX not in text
-        assert password not in text
+    files = files_of_reports(tmp_path / "reports", words, never=(SECRET_PREFIX, password))
 
     code, said = call("sign-off", "--verify", str(files[3]))
     assert (code, "is the report that was recorded" in said) == (0, True)
@@ -586,7 +701,7 @@ def test_contrast_is_computed_right() -> None:
 
 def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
     record = lost(3)
-    other = Line("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2)
+    other = Line("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2, KEYS)
     record = replace(record, losses=[*record.losses, other])
     made = made_report(record, judged(record, PRINTS, waiving(waiver())))
     file = tmp_path / "report.html"

@@ -29,7 +29,10 @@ class WaiverConfig(dg.Config):
     """Somebody answers for a finding."""
 
     finding: str = Field(description="The id of the finding, as the report has it.")
-    count: int = Field(description="How many of them are waived; where there are more, it is void.")
+    count: int = Field(description="How many of them are waived, as the report has it.")
+    rows: str = Field(
+        description="Which ones, as the report has it: where the rows change, it is void."
+    )
     name: str = Field(description="Who answers for it.")
     reason: str = Field(description="Why it may stand.")
     until: str = Field(default="", description="Last day, as 2027-01-31; empty: no end.")
@@ -44,6 +47,9 @@ class SignOffConfig(dg.Config):
         default=Decision.APPROVE, description="APPROVE, or DECLINE for a NO-GO whatever is found."
     )
     waivers: list[WaiverConfig] = Field(default=[], description="Findings that may stand.")
+    withdraw_waivers: bool = Field(
+        default=False, description="Waivers of earlier sign-offs do not count any more."
+    )
     reports: str = Field(
         default="",
         description=f"Directory for the report; empty: {REPORTS_VARIABLE}, else `reports` here.",
@@ -61,6 +67,7 @@ class SignOffConfig(dg.Config):
             role=self.role.strip(),
             decision=self.decision,
             waivers=parsed(entries, "waivers of the run"),
+            withdraws=self.withdraw_waivers,
         )
 
 
@@ -71,6 +78,7 @@ def run_config(approval: Approval, reports: str = "") -> dict[str, Any]:
         "role": approval.role,
         "decision": approval.decision.name,
         "waivers": [each.as_json() for each in approval.waivers],
+        "withdraw_waivers": approval.withdraws,
         "reports": reports,
     }
     return {"ops": {OP: {"config": config}}}
@@ -131,8 +139,11 @@ def sign_off(
 def sign_off_metadata(signed: Signed) -> describe.Metadata:
     """Returns what the UI shows of a sign-off."""
     made = signed.verdict
-    columns = ("table", "what", "what to do", "id", "count")
-    rows = [(each.table, each.what, each.next_step, each.id, each.count) for each in made.findings]
+    columns = ("table", "what", "what to do", "id", "count", "rows")
+    rows = [
+        (each.table, each.what, each.next_step, each.id, each.count, each.rows)
+        for each in made.findings
+    ]
     return {
         VERDICT: made.word,
         "signature": made.signature,

@@ -263,6 +263,7 @@ def _report(console: Console, outcome: Outcome) -> Exit:
                 if each["kind"] not in LOSSES
             ]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
+            waived = [(each["finding"], each["name"], each["whyVoid"]) for each in made["waivers"]]
         else:
             taken = verdict(connection, fingerprints(source, ENTITIES), remediations=rules)
             said = [
@@ -271,11 +272,16 @@ def _report(console: Console, outcome: Outcome) -> Exit:
                 if each.kind not in LOSSES
             ]
             word, signature = taken.word, ""
+            waived = [
+                (each.waiver.finding, each.waiver.name, each.why_void) for each in taken.waived
+            ]
     if losses and word != GO:
         console.print(losses_table(losses, shown=SHOWN))
     for each in done:
         mark = "[green]✓[/]" if each.count else "[yellow]![/]"
         console.print(f"{mark} {escape(each.said())}", soft_wrap=True)
+    for finding, name, why_void in waived:
+        console.print(_waived(finding, name, why_void), soft_wrap=True)
     for line in said[:SHOWN]:
         console.print(f"[red]✗[/] {line}")
     if len(said) > SHOWN:
@@ -285,6 +291,12 @@ def _report(console: Console, outcome: Outcome) -> Exit:
     is_go = word == GO
     console.print(f"[bold {'green' if is_go else 'red'}]{word}[/] after {outcome.seconds:.1f} s")
     return Exit.GO if is_go else Exit.NO_GO
+
+
+def _waived(finding: str, name: str, why_void: str) -> str:
+    if why_void:
+        return f"[red]✗[/] {escape(f'waiver of {finding} by {name} is void: {why_void}')}"
+    return f"[yellow]![/] {escape(f'{finding} is waived by {name}')}"
 
 
 def _said(table: str, what: str, next_step: str) -> str:

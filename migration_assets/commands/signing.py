@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,14 @@ from migration_assets.commands.running import Exit, require_schema, sign_off
 from migration_assets.errors import MigrationError
 from migration_assets.sign_off.report import digest
 from migration_assets.sign_off.signing import is_recorded, latest
-from migration_assets.sign_off.waivers import Approval, Decision, Waiver, known_ids, read_waivers
+from migration_assets.sign_off.waivers import (
+    Approval,
+    Decision,
+    Waiver,
+    draft,
+    known_ids,
+    read_waivers,
+)
 from migration_assets.target.connection import open_target
 from migration_assets.urls import target_url
 
@@ -21,7 +29,12 @@ _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id f
 
 
 def approval_of(
-    *, approver: str | None, role: str | None, decline: bool = False, waivers: Path | None = None
+    *,
+    approver: str | None,
+    role: str | None,
+    decline: bool = False,
+    waivers: Path | None = None,
+    withdraws: bool = False,
 ) -> Approval:
     """Returns what the options of a command say.
 
@@ -33,6 +46,7 @@ def approval_of(
         role=(role or "").strip(),
         decision=Decision.DECLINE if decline else Decision.APPROVE,
         waivers=read_waivers(waivers) if waivers is not None else (),
+        withdraws=withdraws,
     )
 
 
@@ -44,7 +58,7 @@ def sign(
     Args:
         console: Where the result goes.
         approval: Waivers, and who signs.
-        waive: Further waivers of the approver's, as `id=reason`. They are for the counts of the last
+        waive: Further waivers of the approver's, as `id=reason`. They are for the rows of the last
             recorded report, which is what the approver has seen.
         reports: Directory of the report.
 
@@ -52,9 +66,7 @@ def sign(
         MigrationError: A waiver is none, or it cannot start.
     """
     more = _waived(waive, approval.approver) if waive else []
-    whole = Approval(
-        approval.approver, approval.role, approval.decision, (*approval.waivers, *more)
-    )
+    whole = replace(approval, waivers=(*approval.waivers, *more))
     return sign_off(console, approval=whole, reports=reports)
 
 
@@ -67,7 +79,7 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
         require_schema(connection)
         made = latest(connection)
     seen = [] if made is None else [*made["findings"], *(each["of"] for each in made["waivers"])]
-    counts = {each["id"]: each["count"] for each in seen}
+    known = {each["id"]: each for each in seen}
     found = []
     for pair in pairs:
         finding, _, reason = pair.partition("=")
@@ -75,20 +87,57 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
             raise MigrationError(
                 "has no reason", where=f"--waive {finding}", next_step="Write it as ID=REASON"
             )
-        if finding not in counts:
+        if finding not in known:
             raise MigrationError(
-                f"the last report has no such finding; {known_ids(counts, finding)}",
+                f"the last report has no such finding; {known_ids(known, finding)}",
                 where=f"--waive {finding}",
                 next_step=_AGAIN,
             )
-        if not counts[finding]:
+        count, rows = known[finding]["count"], known[finding]["rows"]
+        if not (count and rows):
             raise MigrationError(
                 "it has no count, so nobody knows yet what it hides, and it cannot be waived",
                 where=f"--waive {finding}",
                 next_step="Do what the finding says",
             )
-        found.append(Waiver(finding, counts[finding], approver, reason.strip()))
+        found.append(Waiver(finding, count, rows, approver, reason.strip()))
     return found
+
+
+def draft_waivers(console: Console, approver: str, output: Path | None) -> None:
+    """Writes the findings of the last report as a file of waivers.
+
+    Args:
+        console: Where it goes, or the name of the file that was written.
+        approver: Who answers for them, empty where that is filled in by hand.
+        output: The file; none is overwritten.
+
+    Raises:
+        MigrationError: Nothing was signed off yet, or the file cannot be written.
+    """
+    with open_target(target_url()) as connection:
+        require_schema(connection)
+        made = latest(connection)
+    if made is None:
+        raise MigrationError(
+            "there is no report yet",
+            where="waivers",
+            next_step="Run `migration-assets sign-off` first",
+        )
+    text = draft(made, approver.strip())
+    if output is None:
+        console.out(text, end="", highlight=False)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise MigrationError(
+            f"cannot be written ({error.strerror})",
+            where=str(output),
+            next_step="Give the name of a new file",
+        ) from None
+    console.print(f"wrote {escape(str(output))}", soft_wrap=True)
 
 
 def verify(console: Console, file: Path) -> Exit:

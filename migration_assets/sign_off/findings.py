@@ -17,6 +17,7 @@ class Finding:
         kind: What kind it is: `failed`, `missing`, `stale`, `rejected`, `nulled` and so on.
         field: The field, collection or constraint; empty where it is about the whole table.
         count: How many of them; 0 where nobody knows, as of a check that did not run.
+        rows: Which they are, as a digest of their keys; empty where nobody knows.
     """
 
     table: str
@@ -26,6 +27,7 @@ class Finding:
     kind: str = ""
     field: str = ""
     count: int = 0
+    rows: str = ""
 
     @property
     def id(self) -> str:
@@ -36,4 +38,4 @@ class Finding:
     @property
     def is_waivable(self) -> bool:
         """Whether it can be waived: what has no count hides what nobody has looked at yet."""
-        return self.count > 0
+        return self.count > 0 and bool(self.rows)

@@ -122,10 +122,19 @@ def markdown(made: Json, digest: str) -> str:
         lines += ["", "### Waivers", ""]
         lines += [
             f"- `{each['finding']}` ({each['count']:,}) by {_plain(each['name'])}: "
-            f"{_plain(each['reason'])}{'' if each['holds'] else ' **void:** ' + each['whyVoid']}"
+            f"{_plain(each['reason'])}{_since(each)}"
+            f"{'' if each['holds'] else ' **void:** ' + each['whyVoid']}"
             for each in made["waivers"]
         ]
     return "\n".join(lines) + "\n"
+
+
+def _since(waiver: Json) -> str:
+    return f" (since {_moment(waiver['since'])})" if waiver["since"] else ""
+
+
+def _moment(text: str | None) -> str:
+    return NOTHING if text is None else text.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _bullet(found: Json) -> str:
@@ -153,9 +162,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         "number": lambda value: NOTHING if value is None else f"{value:,}",
-        "moment": lambda text: (
-            NOTHING if text is None else text.replace("T", " ").replace("+00:00", " UTC")
-        ),
+        "moment": _moment,
         "duration": in_words,
         "megabytes": megabytes,
         "word": _WORDS.__getitem__,

@@ -12,6 +12,7 @@ from psycopg import sql
 from migration_assets.loading.ledger import loaded_with_other
 from migration_assets.remediation.reporting import Applied, applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.sign_off.waivers import Waiver, kept
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
 from migration_assets.target.catalog import differing_constraints, missing_constraints
 from migration_assets.target.connection import Connection
@@ -76,6 +77,7 @@ class Line:
         reason: Why, in words without values.
         count: How often.
         documents: In how many documents; 0 where that is not on record.
+        keys: The sum of hashes of their keys; 0 where that is not on record.
     """
 
     table: str
@@ -85,6 +87,7 @@ class Line:
     reason: str
     count: int
     documents: int = 0
+    keys: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Recorded:
         left_out: Indexes of our own that are not there.
         remediations: What each rule did.
         loaded_with_other: Tables that were loaded with other rules than there are now.
+        waivers: Those that held when it was signed off last.
     """
 
     loads: Mapping[str, Load]
@@ -129,6 +133,7 @@ class Recorded:
     left_out: Sequence[str] = ()
     remediations: Sequence[Applied] = ()
     loaded_with_other: Sequence[str] = ()
+    waivers: Sequence[Waiver] = ()
 
 
 _LOADS = """
@@ -150,13 +155,24 @@ _RESULTS = """
 """
 
 _LOSSES = """
-    SELECT target_table, collection, coalesce(field, ''), {rejected}, reason, count(*), count(*)
+    SELECT target_table, collection, coalesce(field, ''), {rejected}, reason, count(*), count(*),
+           {keys_of_documents}
     FROM {rejected_documents} WHERE accepted_by IS NULL GROUP BY 1, 2, 3, 5
     UNION ALL
-    SELECT target_table, collection, field, kind, reason, count(*), count(DISTINCT source_id)
+    SELECT target_table, collection, field, kind, reason, count(*), count(DISTINCT source_id),
+           {keys_of_values}
     FROM {issues} WHERE accepted_by IS NULL GROUP BY 1, 2, 3, 4, 5
     ORDER BY 1, 2, 3, 4, 6 DESC, 5
 """
+
+_KEYS = """mod(sum(
+    ('x' || left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 15))::bit(60)::bigint
+), 4611686018427387904)::bigint"""
+_SUMS = {
+    "keys_of_documents": sql.SQL(_KEYS).format(sql.SQL("source_id")),
+    "keys_of_values": sql.SQL(_KEYS).format(sql.SQL("concat_ws('.', source_id, element)")),
+}
+"""A key is the document, and within it the element: table, collection, field and kind are the finding's."""
 
 _CONVERSIONS = """
     SELECT target_table, collection, field, kind, reason, count
@@ -176,6 +192,9 @@ _UNMAPPED_NAMES = """
 """Of known collections: of one that the model does not know the whole document is kept, its data among it."""
 
 
+_WAIVERS = "SELECT signed_at, waivers FROM {sign_offs} ORDER BY signed_at DESC LIMIT 1"
+
+
 def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDIATIONS) -> Recorded:
     """Returns what the target has on record, as of one moment.
 
@@ -188,7 +207,7 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
     }
 
     def rows(query: str) -> list[tuple[Any, ...]]:
-        found = sql.SQL(query).format(**names, rejected=sql.Literal(REJECTED))
+        found = sql.SQL(query).format(**names, **_SUMS, rejected=sql.Literal(REJECTED))
         return connection.execute(found).fetchall()
 
     additions = search_indexes()
@@ -206,6 +225,7 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         differing = sorted(differing_constraints(connection))
         done = applied(connection, remediations)
         loaded_with_others = loaded_with_other(connection, remediations)
+        last = rows(_WAIVERS)
     return Recorded(
         loads=loads,
         results=results,
@@ -217,4 +237,5 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         left_out=[name for name in missing if name in additions],
         remediations=done,
         loaded_with_other=loaded_with_others,
+        waivers=[held for (signed_at, waivers) in last for held in kept(waivers or (), signed_at)],
     )

@@ -21,7 +21,7 @@ import migration_assets
 from migration_assets.model import TABLES, group_of, junction_of
 from migration_assets.preflight.duration import Estimate
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.recorded import REJECTED, Load, Recorded, Result
+from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, Result
 from migration_assets.sign_off.verdict import ORPHANED, Verdict, check_state
 from migration_assets.sign_off.waivers import Waived
 from migration_assets.validation.evidence import Layer
@@ -112,11 +112,8 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
         "findings": open_findings,
         "information": [_finding(each) for each in made.information],
         "waivers": [_waiver(each) for each in made.waived],
-        "losses": [asdict(each) for each in recorded.losses],
-        "conversions": [
-            {name: value for name, value in asdict(each).items() if name != "documents"}
-            for each in recorded.conversions
-        ],
+        "losses": [_line(each, "keys") for each in recorded.losses],
+        "conversions": [_line(each, "documents", "keys") for each in recorded.conversions],
         "unmapped": [asdict(each) for each in recorded.unmapped],
         "timings": _timings(tables, recorded),
         "estimate": _estimate(around.estimate),
@@ -370,6 +367,10 @@ def _estimate(found: Estimate | None) -> Json | None:
     }
 
 
+def _line(line: Line, *without: str) -> Json:
+    return {name: value for name, value in asdict(line).items() if name not in without}
+
+
 def _finding(found: Finding) -> Json:
     is_check = found.check in set(Layer) and found.table in TABLES
     return {
@@ -379,6 +380,7 @@ def _finding(found: Finding) -> Json:
         "kind": found.kind,
         "field": found.field,
         "count": found.count,
+        "rows": found.rows,
         "what": found.what,
         "nextStep": found.next_step,
         "documentation": DOCUMENTATION[Layer(found.check)] if is_check else DOCUMENT,
@@ -389,6 +391,7 @@ def _finding(found: Finding) -> Json:
 def _waiver(given: Waived) -> Json:
     return {
         **given.waiver.as_json(),
+        "since": given.waiver.since,
         "holds": not given.why_void,
         "whyVoid": given.why_void,
         "of": _finding(given.finding),

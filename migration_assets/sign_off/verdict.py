@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, R
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import Layer, Severity
+from migration_assets.validation.key_digest import rows_of, rows_text
 
 EXPECTED_CHECKS = len(TABLES) * len(Layer)
 
@@ -105,7 +107,12 @@ def judged(
     for name in TABLES:
         found += _table_findings(name, recorded, fingerprints)
     found += _constraint_findings(recorded)
-    waived = matched(approval.waivers, found, dt.datetime.now(dt.UTC).date())
+    waived = matched(
+        approval.waivers,
+        () if approval.withdraws else recorded.waivers,
+        found,
+        dt.datetime.now(dt.UTC).date(),
+    )
     held = {each.finding.id for each in waived if not each.why_void}
     return Verdict(
         findings=[each for each in found if each.id not in held],
@@ -125,7 +132,16 @@ def _constraint_findings(recorded: Recorded) -> Iterator[Finding]:
         for name in names:
             said = "is missing" if kind == "missing" else "differs from the model"
             what = f"index or foreign key {name} {said}"
-            yield Finding(CONSTRAINTS, what, do, check=CONSTRAINTS, kind=kind, field=name, count=1)
+            yield Finding(
+                CONSTRAINTS,
+                what,
+                do,
+                check=CONSTRAINTS,
+                kind=kind,
+                field=name,
+                count=1,
+                rows=rows_of(kind, name),
+            )
 
 
 def _table_findings(
@@ -189,6 +205,7 @@ def _check_findings(
             check=layer.value,
             kind=state,
             count=result.evidence.get("failures", 0),
+            rows=result.evidence.get("rows", ""),
         )
 
 
@@ -212,10 +229,12 @@ def check_state(
 
 def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[Finding]:
     """Yields a finding for each collection, field and kind of what is on record as lost."""
-    counts: dict[tuple[str, str, str], int] = {}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    keys: Counter[tuple[str, str, str]] = Counter()
     for each in losses:
         key = each.collection, each.field, each.kind
-        counts[key] = counts.get(key, 0) + each.count
+        counts[key] += each.count
+        keys[key] += each.keys
     for (collection, field_name, kind), count in counts.items():
         is_own = collection == name
         about = (
@@ -236,6 +255,7 @@ def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[
             kind=kind,
             field=about,
             count=count,
+            rows=rows_text(keys[collection, field_name, kind]),
         )
 
 

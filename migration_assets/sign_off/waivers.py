@@ -1,8 +1,9 @@
 """Waivers and approval: who takes responsibility for what, and for how much of it (section 10).
 
-A waiver is bound to the count that was known when it was given: where there are more of them now, it is
-void. It is void after its last day, too. A waiver that matches no finding is an error, so that none is
-carried along unread.
+A waiver is bound to the rows that were seen when it was given: where they are not exactly the same now, it is
+void. It is void after its last day, too. One that holds is recorded with the sign-off, and goes on to hold
+for later ones, until somebody withdraws it. A waiver that is given for no finding is an error, so that
+none is carried along unread.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ from migration_assets.sign_off.findings import Finding
 SHOWN = 20
 """Ids that an error names."""
 
-_REQUIRED = ("finding", "count", "name", "reason")
+_REQUIRED = ("finding", "count", "rows", "name", "reason")
 _OPTIONAL = ("until",)
-FORM = "A waiver has finding (its id), count, name, reason, and may have until (a date)"
+FORM = (
+    "A waiver has finding (its id), count, rows, name, reason, and may have until (a date); "
+    "`migration-assets waivers` writes the file"
+)
 
 
 class Decision(enum.Enum):
@@ -41,17 +45,21 @@ class Waiver:
 
     Attributes:
         finding: The id of the finding.
-        count: How many of them are waived, at most.
+        count: How many of them are waived.
+        rows: Which ones, as a digest of their keys.
         name: Who answers for it.
         reason: Why it may stand.
         until: Last day on which it holds; None where it has no end.
+        since: When it was first recorded, as ISO 8601; empty where it is given now.
     """
 
     finding: str
     count: int
+    rows: str
     name: str
     reason: str
     until: dt.date | None = None
+    since: str = ""
 
     def why_void(self, found: Finding, today: dt.date) -> str:
         """Returns why it does not hold for a finding, empty where it does."""
@@ -59,8 +67,11 @@ class Waiver:
             return "what has no count cannot be waived: nobody knows yet what it hides"
         if self.until is not None and today > self.until:
             return f"it ended on {self.until}"
-        if found.count > self.count:
-            return f"there are {found.count:,} now, and {self.count:,} were waived"
+        if found.count != self.count:
+            given = f"it was given for {self.count:,}, there are {found.count:,} now"
+            return f"the rows behind it changed: {given}"
+        if found.rows != self.rows:
+            return f"the rows behind it changed: it was given for {self.count:,} others"
         return ""
 
     def as_json(self) -> dict[str, Any]:
@@ -78,12 +89,14 @@ class Approval:
         role: In which role.
         decision: What they decided.
         waivers: What is waived.
+        withdraws: Waivers of earlier sign-offs do not count any more.
     """
 
     approver: str = ""
     role: str = ""
     decision: Decision = Decision.APPROVE
     waivers: Sequence[Waiver] = ()
+    withdraws: bool = False
 
     def __post_init__(self) -> None:
         if not self.approver and (self.role or self.decision is Decision.DECLINE):
@@ -95,7 +108,7 @@ class Approval:
 
     def __bool__(self) -> bool:
         """Whether anybody said anything."""
-        return bool(self.approver or self.waivers)
+        return bool(self.approver or self.waivers or self.withdraws)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +126,22 @@ class Waived:
     why_void: str = ""
 
 
-def matched(waivers: Sequence[Waiver], findings: Sequence[Finding], today: dt.date) -> list[Waived]:
+def matched(
+    waivers: Sequence[Waiver],
+    earlier: Sequence[Waiver],
+    findings: Sequence[Finding],
+    today: dt.date,
+) -> list[Waived]:
     """Returns each waiver with its finding.
 
+    Args:
+        waivers: Those that are given now.
+        earlier: Those that held at the last sign-off; one whose finding is gone, or waived anew, is left out.
+        findings: The findings as they are now.
+        today: The day.
+
     Raises:
-        MigrationError: One matches no finding.
+        MigrationError: One that is given now matches no finding.
     """
     known = {each.id: each for each in findings}
     unknown = [each.finding for each in waivers if each.finding not in known]
@@ -127,9 +151,26 @@ def matched(waivers: Sequence[Waiver], findings: Sequence[Finding], today: dt.da
             where=f"waiver of {', '.join(unknown)}",
             next_step="Take the waiver out, or give the id of a finding; then sign off again",
         )
+    given = {each.finding for each in waivers}
+    still = [each for each in earlier if each.finding in known and each.finding not in given]
     return [
         Waived(each, known[each.finding], each.why_void(known[each.finding], today))
-        for each in waivers
+        for each in (*waivers, *still)
+    ]
+
+
+def kept(recorded: Iterable[Mapping[str, Any]], signed_at: dt.datetime) -> list[Waiver]:
+    """Returns the waivers that held at a sign-off, as it recorded them.
+
+    Args:
+        recorded: Its waivers.
+        signed_at: When it was.
+    """
+    moment = signed_at.astimezone(dt.UTC).isoformat(timespec="seconds")
+    return [
+        replace(_waiver(each), since=each.get("since") or moment)
+        for each in recorded
+        if each["holds"] and "rows" in each
     ]
 
 
@@ -185,16 +226,54 @@ def parsed(entries: Iterable[Any], where: str) -> list[Waiver]:
         mistakes = [f"{each} is waived twice" for each in dict.fromkeys(ids) if ids.count(each) > 1]
     if mistakes:
         raise MigrationError("; ".join(mistakes), where=where, next_step=FORM)
-    return [
-        Waiver(
-            finding=entry["finding"],
-            count=entry["count"],
-            name=entry["name"].strip(),
-            reason=entry["reason"].strip(),
-            until=_date(entry.get("until")),
-        )
-        for entry in listed
+    return [_waiver(entry) for entry in listed]
+
+
+def _waiver(entry: Mapping[str, Any]) -> Waiver:
+    return Waiver(
+        finding=entry["finding"],
+        count=entry["count"],
+        rows=entry["rows"].strip(),
+        name=entry["name"].strip(),
+        reason=entry["reason"].strip(),
+        until=_date(entry.get("until")),
+    )
+
+
+def draft(made: Mapping[str, Any], name: str = "") -> str:
+    """Returns the findings of a report as a file of waivers, for somebody to fill in and to cut.
+
+    Those that are waived already have their name and reason; findings that cannot be waived are left out.
+
+    Args:
+        made: The report of a sign-off.
+        name: Who answers for them.
+    """
+    held = {each["finding"]: each for each in made["waivers"] if each["holds"]}
+    found = [*made["findings"], *(each["of"] for each in held.values())]
+    lines = [
+        "# A waiver for each finding of the last report. Take out those that may not stand, and",
+        "# give the others a name and a reason. `rows` says which rows were seen: where they change, the",
+        "# waiver is void.",
     ]
+    for each in found:
+        if not (each["count"] and each["rows"]):
+            continue
+        waiver = held.get(each["id"], {})
+        entry = {
+            "finding": each["id"],
+            "count": each["count"],
+            "rows": each["rows"],
+            "name": waiver.get("name", name),
+            "reason": waiver.get("reason", ""),
+        }
+        if "until" in waiver:
+            entry["until"] = waiver["until"]
+        lines += ["", f"# {each['table']}: {each['what']}"]
+        lines.append(
+            yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=10_000).rstrip()
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _mistakes(entry: Any) -> list[str]:

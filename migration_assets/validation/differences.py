@@ -19,6 +19,7 @@ import polars as pl
 
 from migration_assets.validation.books import Entry
 from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
+from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.reference import Line
 
 _DIGEST_BYTES = 6
@@ -62,10 +63,12 @@ class Differences:
     Attributes:
         count: How many there were.
         sample: The first of them.
+        keys: The keys of all of them.
     """
 
     count: int = 0
     sample: list[Difference] = field(default_factory=list)
+    keys: KeyDigest = field(default_factory=KeyDigest)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
     def add(
@@ -80,6 +83,7 @@ class Differences:
     ) -> None:
         """Counts a difference, and keeps its keys while there are few."""
         self.count += 1
+        self.keys.add(what, source_id, identifier, name)
         if len(self.sample) < SAMPLE_SIZE:
             masked = self._masked(expected), self._masked(actual)
             self.sample.append(Difference(source_id, identifier, name, what, *masked))

@@ -53,6 +53,7 @@ class Evidence:
         counts: Totals, by name.
         failures: How many failure cases there are in all.
         sample: Some of them, as keys and names; at most SAMPLE_SIZE.
+        rows: Which they are, all of them, as a digest of their keys; empty where there are none.
         seconds: How long each phase took.
     """
 
@@ -66,6 +67,7 @@ class Evidence:
     counts: Mapping[str, int] = field(default_factory=dict)
     failures: int = 0
     sample: Sequence[Mapping[str, Any]] = ()
+    rows: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def _evidence(table: sa.Table, findings: Findings, phases: Phases) -> Evidence:
         counts={**counts, "unresolved": findings.unresolved, **findings.kinds},
         failures=findings.unresolved + counts["orphaned"] + counts["asymmetric"],
         sample=findings.sample[:SAMPLE_SIZE],
+        rows=findings.keys.text(),
         seconds=phases.seconds,
     )
 

@@ -47,6 +47,7 @@ from migration_assets.validation.counting import (
 )
 from migration_assets.validation.differences import failing
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.reading import one_snapshot
 from migration_assets.validation.reference import (
     ALTERED,
@@ -173,8 +174,16 @@ def check_row_count(
         },
         failures=len(wrong) or by_kind.total(),
         sample=(wrong or to_read)[:SAMPLE_SIZE],
+        rows=_digest(wrong),
         seconds=phases.seconds,
     )
+
+
+def _digest(wrong: list[dict[str, Any]]) -> str:
+    digest = KeyDigest()
+    for line in wrong:
+        digest.add(*line.values())
+    return digest.text()
 
 
 def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:

@@ -28,6 +28,7 @@ from migration_assets.validation.evidence import (
     Severity,
     failure_cases,
 )
+from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.schemas import (
     CATALOG,
     ColumnDefinition,
@@ -59,11 +60,12 @@ _LITERAL = re.compile(r"'((?:[^']|'')*)'::.+", re.DOTALL)
 
 @dataclass(slots=True)
 class _Findings:
-    """What was found so far: totals by column and check, and a sample of keys; never a value."""
+    """What was found so far: totals by column and check, all keys, and a sample of them; never a value."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     sample: list[Mapping[str, Any]] = field(default_factory=list)
+    keys: KeyDigest = field(default_factory=KeyDigest)
 
     def judge_definition(self, frame: pl.DataFrame) -> None:
         """Takes in the definition of a table, a line for each column."""
@@ -71,6 +73,7 @@ class _Findings:
             line, aspect = frame.row(case["index"], named=True), case["column"]
             check = f"{aspect} in the catalog"
             self.failures[line["column"], check] += 1
+            self.keys.add(line["column"], check, line[aspect])
             self._show(
                 column=line["column"],
                 check=check,
@@ -85,10 +88,12 @@ class _Findings:
         cases = failure_cases(schema, frame).with_columns(pl.col("check").replace(_WORDS))
         for column, check, count in cases.group_by("column", "check").len().sort("*").rows():
             self.failures[column, check] += count
-        for case in cases.head(SAMPLE_SIZE).to_dicts():
-            key = frame.row(case["index"], named=True)
-            name = " ".join(str(key[each]) for each in keys)
-            self._show(id=name, column=case["column"], check=case["check"])
+        failed = cases.select("column", "check", "index").rows()
+        names = frame.select(keys).rows() if failed else []
+        for column, check, index in failed:
+            name = " ".join(map(str, names[index])) if keys else ""
+            self.keys.add(name, column, check)
+            self._show(id=name, column=column, check=check)
 
     def _show(self, **line: Any) -> None:
         if len(self.sample) < SAMPLE_SIZE:
@@ -199,5 +204,6 @@ def _evidence(table: sa.Table, findings: _Findings, phases: Phases) -> Evidence:
         counts={**findings.counts, **failed},
         failures=total,
         sample=findings.sample,
+        rows=findings.keys.text(),
         seconds=phases.seconds,
     )

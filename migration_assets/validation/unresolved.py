@@ -13,6 +13,7 @@ import polars as pl
 from pandera.api.polars.types import PolarsData
 
 from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
+from migration_assets.validation.key_digest import KeyDigest
 
 
 class What(enum.StrEnum):
@@ -103,12 +104,14 @@ class Findings:
         kinds: How many references are not in order, by what is wrong.
         sample: The keys of some of them.
         asymmetric: The keys of some pairs that only one of two arrays has.
+        keys: The keys of all references that are not in order.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     sample: list[dict[str, Any]] = field(default_factory=list)
     asymmetric: list[dict[str, Any]] = field(default_factory=list)
+    keys: KeyDigest = field(default_factory=KeyDigest)
 
     def judge(self, found: Iterable[Unresolved]) -> None:
         """Takes in references that may not be in order: the schema decides."""
@@ -130,6 +133,8 @@ class Findings:
         rows = failure_cases(UNRESOLVED, frame)["index"].drop_nulls().unique().sort()
         failed = frame[rows]
         self.kinds.update(failed["what"].to_list())
+        for row in failed.select(_KEYS).rows():
+            self.keys.add(*row)
         self.sample += failed.head(self.room).select(_KEYS).to_dicts()
 
     @property

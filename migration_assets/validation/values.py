@@ -32,6 +32,7 @@ from migration_assets.validation.differences import (
 )
 from migration_assets.validation.document_values import compare_documents
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.pair_values import compare_pairs
 from migration_assets.validation.reading import one_snapshot
 from migration_assets.validation.reference import ALTERED, NULLED
@@ -101,6 +102,7 @@ def check_values(
         counts=verdict.counts(),
         failures=found.differences.count + len(verdict.totals) + verdict.lost,
         sample=verdict.sample(),
+        rows=verdict.rows(),
         seconds=phases.seconds,
     )
 
@@ -164,6 +166,13 @@ class _Verdict:
         """Returns what failed, else what was drawn at random, as keys."""
         failed: list[Mapping[str, Any]] = [*self.differences, *self.totals]
         return (failed or self.found.sampled)[:SAMPLE_SIZE]
+
+    def rows(self) -> str:
+        """Returns which differences and totals there are; losses on record are findings of their own."""
+        digest = KeyDigest(self.found.differences.keys.total)
+        for total in self.totals:
+            digest.add(*total.values())
+        return digest.text()
 
     def summary(self) -> str:
         """Returns the verdict in one line."""
