@@ -12,7 +12,9 @@ REPEAT ?= 5
 KILLS ?= 200
 PEERS ?= 1
 BIN := $(VENV)/bin
-# Compiled once here instead of at every start of a process.
+# Compiled once instead of at every start of a process, whatever the shell says: that of an image for
+# containers often says no.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
