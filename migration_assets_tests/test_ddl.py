@@ -15,6 +15,7 @@ import yaml
 
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import TargetError
+from migration_assets.model import TABLES
 from migration_assets.preflight.findings import Level
 from migration_assets.preflight.target import content
 from migration_assets.rollback.removal import nothing_to_prove, remove
@@ -498,3 +499,22 @@ def test_a_text_too_long_for_the_applications_index_is_named(target: Connection)
     )
     with pytest.raises(TargetError, match="too long for the index crm_Accounts_status_idx"):
         build_constraints(target)
+
+
+def test_statistics_are_gathered_where_rows_have_changed(target: Connection) -> None:
+    added = """INSERT INTO "crm_Industry_Type" (id, __v, name)
+        SELECT gen_random_uuid(), 0, number::text FROM generate_series(1, %s) number"""
+    target.execute(added, [100])
+    assert set(build_constraints(target).analyzed) == set(TABLES)
+    assert build_constraints(target).analyzed == ()
+    target.execute(added, [5])
+    assert build_constraints(target).analyzed == ()
+    target.execute("""UPDATE "crm_Industry_Type" SET name = 'x' || name WHERE name < '2'""")
+    assert build_constraints(target).analyzed == ("crm_Industry_Type",)
+    target.execute("SELECT pg_stat_reset()")
+    assert set(build_constraints(target).analyzed) == set(TABLES)
+
+
+def test_statistics_within_a_transaction_are_gathered_anew(schema: Connection) -> None:
+    build_constraints(schema)
+    assert set(build_constraints(schema).analyzed) == set(TABLES)

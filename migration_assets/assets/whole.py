@@ -91,6 +91,7 @@ def constraints(
         metadata={
             "indexes built": len(built.indexes),
             "foreign keys built": len(built.foreign_keys),
+            "tables analyzed": len(built.analyzed),
             "indexes left out, a value is too long": ", ".join(built.left_out) or "none",
             "rows deleted": deleted,
         }

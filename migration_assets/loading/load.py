@@ -27,6 +27,7 @@ from migration_assets.loading.pipeline import (
 from migration_assets.loading.staging import StagedBatch, Staging, staged_batch
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.target.connection import Connection
+from migration_assets.target.statistics import report_changes
 
 Converted = tuple[int, pl.DataFrame, Books]
 """How many documents or elements a part held, its rows, and what explains the difference."""
@@ -136,6 +137,7 @@ class _Load:
             )
             result = ledger.finish(self.connection, result)
         staging.drop()
+        report_changes(self.connection)
         return result
 
     def _staged(self, parts: Iterator[Part], digest: hashlib.blake2b) -> Iterator[StagedBatch]:

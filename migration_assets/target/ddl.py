@@ -109,6 +109,12 @@ def indexes() -> Mapping[str, str]:
     return {**unique_indexes(), **secondary_indexes(), **search_indexes()}
 
 
+def tables_of_indexes() -> Mapping[str, str]:
+    """Returns the table that each index is on, by the name of the index."""
+    of_model = {name_of(index): table.name for table in TABLES.values() for index in table.indexes}
+    return {**of_model, **{index.name: index.table for index in SEARCH_INDEXES}}
+
+
 def constraints() -> Mapping[str, str]:
     """Returns what builds the indexes and foreign keys, by name, in order."""
     return {**indexes(), **foreign_keys()}
