@@ -326,9 +326,10 @@ def ui(
                     next_step="Start the UI in the directory of the project",
                 )
         os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
-        _console.print(f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it")
+        _console.print("Dagster starts, which takes some seconds")
+        said = f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it"
         with suppress(KeyboardInterrupt):  # which is how it is ended
-            serve(WORKSPACE, port)
+            serve(WORKSPACE, port, ready=lambda: _console.print(said))
 
 
 @app.command()

@@ -122,7 +122,9 @@ def started(here: Path, environment: dict[str, str]) -> Iterator[str]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        assert f"Dagster on {url}, Ctrl-C ends it" in log.read_text()
+        while f"Dagster on {url}, Ctrl-C ends it" not in log.read_text():
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
         yield url
     finally:
         os.killpg(process.pid, signal.SIGINT)
@@ -207,6 +209,31 @@ def check_row(page: Page, name: str) -> Locator:
     return page.locator("[class*=checkRow]", has=page.get_by_title(name, exact=True))
 
 
+CLICKS = 3
+"""After so many, a new user knows what failed and what to do."""
+
+
+def find_what_to_do(page: Page, start: str, *clicks: Locator) -> None:
+    """Clicks from a page that says that something failed to the one that says what to do."""
+    assert len(clicks) <= CLICKS
+    page.goto(start)
+    for each in clicks:
+        each.click()
+    row = page.get_by_role("row").filter(has_text="what to do")
+    row.get_by_text("Materialize the table again").wait_for()
+
+
+def run_link(page: Page) -> Locator:
+    """Returns the link to the latest run in the list of runs."""
+    return page.locator("a[href^='/runs/']").first
+
+
+def values_link(page: Page) -> Locator:
+    """Returns the link from a run's event to the check that failed in it."""
+    failed = page.get_by_text("failed for materialization of")
+    return failed.get_by_role("link", name="values", exact=True)
+
+
 def test_red_check_is_put_right_by_materializing_the_table(page: Page, ui: Ui) -> None:
     page.goto(f"{ui.url}/assets/migration/sign_off")
     page.get_by_text("Latest materialization").wait_for()
@@ -230,6 +257,10 @@ def test_red_check_is_put_right_by_materializing_the_table(page: Page, ui: Ui) -
     check_row(page, "values").get_by_text("Failed").wait_for()
     page.get_by_text("what to do").wait_for()
     keep(page, "failed-check")
+
+    find_what_to_do(page, f"{ui.url}/runs", run_link(page), values_link(page))
+    tab = page.get_by_role("tab", name="Checks")
+    find_what_to_do(page, f"{ui.url}/assets/postgres/{TABLE}", tab, check_row(page, "values"))
 
     button(page, "Materialize").click()
     check_row(page, "values").get_by_text("Succeeded").wait_for()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,12 +21,13 @@ _PATIENCE = 30
 """Seconds that a process has to end."""
 
 
-def serve(workspace: str, port: int) -> None:
+def serve(workspace: str, port: int, *, ready: Callable[[], None]) -> None:
     """Runs the webserver and the daemon, which schedules and sensors need, until Ctrl-C.
 
     Args:
         workspace: File of the code locations.
         port: Port of the webserver on 127.0.0.1.
+        ready: Is called once a browser can be pointed there.
 
     Raises:
         MigrationError: One of them ended by itself; the other one is ended then.
@@ -35,7 +37,11 @@ def serve(workspace: str, port: int) -> None:
         ["dagster-daemon", "run", "-w", workspace, "--log-level", "warning"],
     )
     with _running(commands) as processes:
+        is_ready = False
         while all(process.poll() is None for process in processes):
+            if not is_ready and _listens(port):
+                is_ready = True
+                ready()
             time.sleep(_LOOKS)
         ended = next(
             command[0]
@@ -47,6 +53,14 @@ def serve(workspace: str, port: int) -> None:
         where=f"{HOST}:{port}",
         next_step="Look at the lines above; where the port is taken, give another one with --port",
     )
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=_LOOKS):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager
