@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -17,10 +18,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from pymongo import MongoClient
+from rich.console import Console
 from typer.testing import CliRunner
 
 from migration_assets.cli import app
 from migration_assets.commands import running
+from migration_assets.commands.losses import LOSSES, Loss, losses_table
 from migration_assets.commands.running import ConsoleProgress
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.model import TABLES
@@ -468,6 +471,49 @@ def test_servers_start_and_stop_and_leave_nothing_running(tmp_path: Path) -> Non
     assert (stopped.code, stopped.all) == (0, "")
     assert call("servers", "status", **home).out == before.out
     assert processes_naming(tmp_path) == []
+
+
+def test_faulty_demo_lists_what_was_lost_and_is_go_by_the_command_that_it_names(
+    servers: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fresh_database(servers) as urls:
+        monkeypatch.setattr(EmbeddedServers, "start", lambda _: urls)
+        monkeypatch.setattr(EmbeddedServers, "urls", urls)
+        monkeypatch.setenv(DAGSTER_VARIABLE, urls.dagster_url)  # the demo sets it where it is unset
+        faulty = call("demo", "--scale", "0.01", "--dirty", "0.0001")
+        assert (faulty.code, faulty.error) == (NO_GO, "")
+        assert re.search(r"^NO-GO after", faulty.out, flags=re.MULTILINE)
+        listed = re.findall(
+            r"^ (\S+) .* (rejected|nulled|orphaned|altered) +([\d,]+)  \S", faulty.out, re.MULTILINE
+        )
+        assert {what for _, what, _ in listed} >= {"rejected", "nulled", "orphaned"}
+        assert "more lines: migration.issues and" in faulty.out
+        assert re.search(
+            r"^! \d+ checks only warned: nothing is lost there", faulty.out, re.MULTILINE
+        )
+        # Losses are listed by field, and not a second time as checks that failed.
+        assert re.findall(r"^✗ .*", faulty.out, re.MULTILINE) == []
+        (named,) = re.findall(r"^\S+ (run --remediations \S+)$", faulty.out, re.MULTILINE)
+        corrected = call(*named.split())
+    assert (corrected.code, corrected.error) == (GO, "")
+    assert re.search(r"^✓ remediated [\d,]+ values? of \S+ by rule", corrected.out, re.MULTILINE)
+    assert re.search(r"^✓ accepted [\d,]+ losses of \S+ by rule", corrected.out, re.MULTILINE)
+    assert not re.search(r"(nulled|orphaned|altered) +[\d,]+  ", corrected.out)
+    assert SECRET_PREFIX not in faulty.all + corrected.all
+
+
+def test_losses_are_readable_on_a_narrow_terminal() -> None:
+    longest = [
+        Loss("crm_Opportunities_Sales_Stages", "partner_business_country_code", kind, 1_234_567)
+        for kind in sorted(LOSSES)
+    ]
+    said = io.StringIO()
+    Console(file=said, width=80).print(losses_table(longest, shown=3))
+    assert "…" not in said.getvalue()
+    for loss in longest[:3]:
+        assert re.search(rf"{loss.kind} +1,234,567  \w", said.getvalue())
+    assert "and 1,234,567 in 1 more lines" in said.getvalue()
+    assert "docs/remediations.md" in said.getvalue()
 
 
 def processes_naming(directory: Path) -> list[str]:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from psycopg import sql
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
@@ -36,7 +37,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import BOOKKEEPING
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.damages import DAMAGES
@@ -398,19 +399,45 @@ def said(migration: Migration) -> str:
     ]
     for book in set(BOOKKEEPING.tables.values()) - set(_HOLDING_DOCUMENTS):
         kept += map(str, migration.execute(f"SELECT b::text FROM migration.{book.name} b"))
-    for book, column in _HOLDING_DOCUMENTS.items():
-        query = f"SELECT to_jsonb(b) - '{column}' - 'source_id' FROM migration.{book.name} b"
-        kept += map(str, migration.execute(query))
+    for book, columns in _HOLDING_DOCUMENTS.items():
+        query = f"SELECT to_jsonb(b) - %s::text[] FROM migration.{book.name} b"
+        kept += map(str, migration.execute(query, [*columns, "source_id"]))
     reports = [path.read_text() for path in Path(os.environ[REPORTS_VARIABLE]).iterdir()]
     return "\n".join([*kept, *reports])
 
 
 _HOLDING_DOCUMENTS = {
-    bookkeeping.rejected_documents: "document",
-    bookkeeping.issues: "original",
-    bookkeeping.unmapped_fields: "fields",
+    bookkeeping.rejected_documents: ["document"],
+    bookkeeping.issues: ["original"],
+    bookkeeping.unmapped_fields: ["fields"],
+    bookkeeping.remediations: ["original", "replacement"],
 }
-"""The books that keep values, and the column that does."""
+"""The books that keep values, and the columns that do."""
+
+
+def secret_rules(source: Database[dict[str, Any]]) -> str:
+    """Returns rules that match, set, map, drop and accept secrets, and one that matches none."""
+
+    def found(collection: str, name: str) -> list[str]:
+        held = source[collection].find({name: {"$regex": f"^{SECRET_PREFIX}"}}).sort("_id", 1)
+        return [json.dumps(each[name]) for each in held.limit(2)]
+
+    mapped, matched = found("openAi_keys", "api_key")
+    dropped, _ = found("systemServices", "serviceKey")
+    new = f"{SECRET_PREFIX}in the file"
+    return f"""version: 1
+rules:
+  - {{name: mapped, collection: openAi_keys, field: api_key, map: {{{mapped}: {new} 1}}}}
+  - name: dropped
+    collection: systemServices
+    field: serviceKey
+    match: {{values: [{dropped}]}}
+    drop: true
+  - {{name: accepted, collection: openAi_keys, field: api_key, match: {{any: true}}, accept: true}}
+  - {{name: matched, collection: openAi_keys, field: api_key, match: {{values: [{matched}]}}, set: {new} 2}}
+  - {{name: unused, collection: Users, field: password, map: {{{new} 3: {new} 4}}}}
+  - {{name: set, collection: Users, field: password, match: {{type: string}}, set: {new} 5}}
+"""
 
 
 _QUOTING_ROWS = """
@@ -423,11 +450,15 @@ _QUOTING_ROWS = """
 
 
 @pytest.fixture
-def dirty_url(servers: Urls) -> Iterator[str]:
-    """A source with a sample in which every kind of fault occurs, in secret fields too."""
+def dirty_url(servers: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A source with a sample in which every kind of fault occurs, in secret fields too, and rules."""
     with fresh_database(servers) as urls:
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
-            generate(client.get_default_database(), scale=SCALE, dirty=0.05)
+            database = client.get_default_database()
+            generate(database, scale=SCALE, dirty=0.05)
+            file = tmp_path / "rules.yaml"
+            file.write_text(secret_rules(database), encoding="utf-8")
+        monkeypatch.setenv(REMEDIATIONS_VARIABLE, str(file))
         yield urls.mongodb_url
 
 
@@ -446,7 +477,19 @@ def test_secrets_stand_in_the_books_only(
     assert len(secret_columns) == 5
     with postgres_database(servers) as url:
         migration = Migration(dirty_url, url)
-        migration.run(quiet=False)
+        first = migration.run(quiet=False)
+        # A warning of a check that blocks lets the tables after it start.
+        assert materialized(first).keys() >= {table_key(name) for name in TABLES}
+        warned = {
+            each.asset_key.path[-1]
+            for each in first.get_asset_check_evaluations()
+            if each.severity is dg.AssetCheckSeverity.WARN and each.check_name == ROW_COUNT
+        }
+        assert warned >= {"Tasks", "Users", "DocumentsToTasks"}
+        applied = dict(
+            migration.execute("SELECT rule, count(*) FROM migration.remediations GROUP BY 1")
+        )
+        assert applied.keys() == {"mapped", "dropped", "matched", "set"}
         for name, column in secret_columns:
             changed = migration.execute(
                 f'UPDATE "{name}" SET "{column}" = %s WHERE "{column}" IS NOT NULL RETURNING id',
@@ -470,6 +513,13 @@ def test_secrets_stand_in_the_books_only(
             f"%{SECRET_PREFIX}%",
         )
         assert held > 0  # the sample has what this test looks for
+        ((held,),) = migration.execute(
+            "SELECT count(*) FROM migration.remediations WHERE original LIKE %s AND replacement LIKE %s",
+            *[f"%{SECRET_PREFIX}%"] * 2,
+        )
+        assert held >= applied["set"]
+        for name in ("mapped", "accepted", "unused"):  # and the report of the rules is there
+            assert f"rule {name}" in said(migration)
         assert list(Path(os.environ[REPORTS_VARIABLE]).glob("*NO-GO.html"))
         assert SECRET_PREFIX not in said(migration)
     captured = capfd.readouterr()

@@ -23,10 +23,10 @@ _LOSSES = """
 """
 
 _WHAT_TO_DO: Mapping[str, str] = {
-    "rejected": "map or set a value, or accept that it is out",
-    "nulled": "map or set a value, or accept NULL",
-    "orphaned": "map it to one that is there, drop or accept",
-    "altered": "map or drop it, or accept it as loaded",
+    "rejected": "map or set a value, or accept",
+    "nulled": "map or set a value, or accept",
+    "orphaned": "map or drop the id, or accept",
+    "altered": "map or drop it, or accept",
 }
 LOSSES = frozenset(_WHAT_TO_DO)
 """The kinds of losses."""
@@ -51,17 +51,18 @@ def open_losses(connection: Connection) -> list[Loss]:
 
 
 def losses_table(losses: Sequence[Loss], *, shown: int) -> Table:
-    """Returns losses as a table for the terminal.
+    """Returns losses as a table for the terminal; on a narrow one, names are folded and nothing is cut.
 
     Args:
         losses: What was lost.
         shown: How many lines are shown; the caption counts the others.
     """
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("collection", "field", "what"):
-        table.add_column(name, no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="how to: docs/remediations.md")
+    for name in ("collection", "field"):
+        table.add_column(name, overflow="fold", min_width=len(name))
+    table.add_column("what", no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)
-    table.add_column("what to do: docs/remediations.md", no_wrap=True)
+    table.add_column("what to do")
     for loss in losses[:shown]:
         names = (escape(loss.collection), escape(loss.field) or "[dim]whole[/]", loss.kind)
         table.add_row(*names, f"{loss.values:,}", _WHAT_TO_DO[loss.kind])
@@ -69,6 +70,6 @@ def losses_table(losses: Sequence[Loss], *, shown: int) -> Table:
         others = sum(loss.values for loss in losses[shown:])
         table.caption = (
             f"and {others:,} in {len(losses) - shown} more lines: migration.issues and "
-            "migration.rejected_documents have each of them"
+            f"migration.rejected_documents have each of them; {table.caption}"
         )
     return table

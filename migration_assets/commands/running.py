@@ -32,10 +32,11 @@ from migration_assets.errors import (
 )
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
+from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.reporting import applied
 from migration_assets.sign_off.signing import latest, reports_directory
-from migration_assets.sign_off.verdict import GO, verdict
+from migration_assets.sign_off.verdict import GO, WARNING, verdict
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
@@ -264,6 +265,7 @@ def _report(console: Console, outcome: Outcome) -> Exit:
             ]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
             waived = [(each["finding"], each["name"], each["whyVoid"]) for each in made["waivers"]]
+            warnings = [each["kind"] for each in made["information"]].count(WARNING)
         else:
             taken = verdict(connection, fingerprints(source, ENTITIES), remediations=rules)
             said = [
@@ -275,6 +277,7 @@ def _report(console: Console, outcome: Outcome) -> Exit:
             waived = [
                 (each.waiver.finding, each.waiver.name, each.why_void) for each in taken.waived
             ]
+            warnings = [each.kind for each in taken.information].count(WARNING)
     if losses and word != GO:
         console.print(losses_table(losses, shown=SHOWN))
     for each in done:
@@ -282,6 +285,12 @@ def _report(console: Console, outcome: Outcome) -> Exit:
         console.print(f"{mark} {escape(each.said())}", soft_wrap=True)
     for finding, name, why_void in waived:
         console.print(_waived(finding, name, why_void), soft_wrap=True)
+    if warnings:
+        console.print(
+            f"[yellow]![/] {counted(warnings, 'check')} only warned: nothing is lost there, the report has "
+            "what to read",
+            soft_wrap=True,
+        )
     for line in said[:SHOWN]:
         console.print(f"[red]✗[/] {line}")
     if len(said) > SHOWN:

@@ -22,13 +22,13 @@ from migration_assets.model import TABLES, group_of, junction_of
 from migration_assets.preflight.duration import Estimate
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, Result
-from migration_assets.sign_off.verdict import ORPHANED, Verdict, check_state
+from migration_assets.sign_off.verdict import ORPHANED, WARNING, Verdict, check_state
 from migration_assets.sign_off.waivers import Waived
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.looking import DOCUMENTATION, statements
 
 Json = dict[str, Any]
-GREEN = frozenset({"passed", "warning"})
+GREEN = frozenset({"passed", WARNING})
 """States of a check that do not stand against a GO."""
 
 SLOWEST = 5

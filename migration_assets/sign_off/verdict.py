@@ -22,6 +22,8 @@ EXPECTED_CHECKS = len(TABLES) * len(Layer)
 GO, NO_GO = "GO", "NO-GO"
 CONSTRAINTS = "constraints"
 ORPHANED = "orphaned"
+WARNING = "warning"
+"""The state of a check that informs, and the kind of what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ def check_state(
         return "stale"
     if result.passed:
         return "passed"
-    return "failed" if result.severity == Severity.ERROR else "warning"
+    return "failed" if result.severity == Severity.ERROR else WARNING
 
 
 def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[Finding]:
@@ -265,13 +267,13 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
         for layer in Layer:
             result = recorded.results.get((name, layer))
             state = check_state(name, result, recorded.loads, recorded.loads.get(name))
-            if result is not None and state == "warning":
+            if result is not None and state == WARNING:
                 yield Finding(
                     name,
                     f"check {layer} warns: {result.summary}",
                     result.evidence.get("next_step", ""),
                     check=layer.value,
-                    kind=state,
+                    kind=WARNING,
                     count=result.evidence.get("failures", 0),
                 )
     for rule in recorded.remediations:
