@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
@@ -24,7 +22,7 @@ from migration_assets.source.connection import Document, SourceDatabase, open_so
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets_tests.browsing import browser_path, opened_page
-from migration_assets_tests.loaded_sample import Loaded, loaded_sample
+from migration_assets_tests.loaded_sample import Loaded, database_copy, loaded_sample
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -123,11 +121,26 @@ def target_url(servers: Urls) -> Iterator[str]:
         yield urls.postgres_url
 
 
+@pytest.fixture(scope="session")
+def empty_tables(servers: Urls) -> Iterator[str]:
+    """The URL of a PostgreSQL database that has the schema and no row. Nobody changes it."""
+    with database_copy(servers) as url:
+        with open_target(url) as connection:
+            create_schema(connection)
+        yield url
+
+
 @pytest.fixture
-def target(target_url: str) -> Iterator[Connection]:
-    """A connection to an empty PostgreSQL database that has the schema."""
-    with open_target(target_url) as connection:
-        create_schema(connection)
+def tables_url(servers: Urls, empty_tables: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database of the test's own that has the schema."""
+    with database_copy(servers, empty_tables) as url:
+        yield url
+
+
+@pytest.fixture
+def target(tables_url: str) -> Iterator[Connection]:
+    """A connection to a PostgreSQL database of the test's own that has the schema."""
+    with open_target(tables_url) as connection:
         yield connection
 
 
@@ -156,12 +169,5 @@ def faulty_sample(servers: Urls) -> Iterator[Loaded]:
 @pytest.fixture
 def small_copy(servers: Urls, small_migration: Urls) -> Iterator[str]:
     """The URL of a copy of the small target, for a test that changes it."""
-    name = f"copy_{uuid.uuid4().hex[:12]}"
-    names = {
-        "copy": sql.Identifier(name),
-        "template": sql.Identifier(small_migration.postgres_url.rpartition("/")[2]),
-    }
-    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {copy} TEMPLATE {template}").format(**names))
-        yield small_migration.postgres_url.rpartition("/")[0] + f"/{name}"
-        connection.execute(sql.SQL("DROP DATABASE {copy} WITH (FORCE)").format(**names))
+    with database_copy(servers, small_migration.postgres_url) as url:
+        yield url

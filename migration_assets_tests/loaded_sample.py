@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from bson import ObjectId
+from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
@@ -57,6 +60,25 @@ class Loaded:
 
     source: SourceDatabase
     connection: Connection
+
+
+@contextmanager
+def database_copy(urls: Urls, template: str = "template1") -> Iterator[str]:
+    """Lends a PostgreSQL database that is a copy of another one, to which nobody may be connected.
+
+    Args:
+        urls: The servers.
+        template: The name of the other one, or its URL.
+    """
+    name = f"copy_{secrets.token_hex(6)}"
+    names = {
+        "copy": sql.Identifier(name),
+        "template": sql.Identifier(template.rpartition("/")[2]),
+    }
+    with psycopg.connect(urls.postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {copy} TEMPLATE {template}").format(**names))
+        yield f"{urls.postgres_url.rpartition('/')[0]}/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {copy} WITH (FORCE)").format(**names))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,12 +34,12 @@ from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import BOOKKEEPING
-from migration_assets.target.connection import Connection, open_target
-from migration_assets.target.schema import create_schema
+from migration_assets.target.connection import Connection
 from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.damages import DAMAGES
+from migration_assets_tests.loaded_sample import database_copy
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -117,23 +116,12 @@ def sample_url(servers: Urls) -> Iterator[str]:
         client.drop_database(name)
 
 
-@contextmanager
-def postgres_database(servers: Urls, template: str = "template1") -> Iterator[str]:
-    """Lends a database that is a copy of another one."""
-    name = f"migrated_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-        names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
-        yield servers.postgres_url.replace("/nextcrm", f"/{name}")
-        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
-
-
 @pytest.fixture(scope="module")
 def first_run(
     servers: Urls, sample_url: str
 ) -> Iterator[tuple[Migration, dg.ExecuteInProcessResult]]:
     """A first migration of the sample, which the tests copy and do not touch."""
-    with postgres_database(servers) as url:
+    with database_copy(servers) as url:
         migration = Migration(sample_url, url)
         yield migration, migration.run()
 
@@ -144,7 +132,7 @@ def migrated(
 ) -> Iterator[Migration]:
     """A migrated target of the test's own."""
     migration, _ = first_run
-    with postgres_database(servers, migration.target_url.rpartition("/")[2]) as url:
+    with database_copy(servers, migration.target_url) as url:
         yield Migration(migration.source_url, url)
 
 
@@ -307,12 +295,9 @@ _LOSING_ROWS = """
 
 
 @pytest.fixture
-def empty(servers: Urls, sample_url: str) -> Iterator[Migration]:
+def empty(sample_url: str, tables_url: str) -> Migration:
     """A target with the schema and nothing else."""
-    with postgres_database(servers) as url:
-        with open_target(url) as connection:
-            create_schema(connection)
-        yield Migration(sample_url, url)
+    return Migration(sample_url, tables_url)
 
 
 def test_reexecution_from_failure_builds_a_bad_table_again(
@@ -475,7 +460,7 @@ def test_secrets_stand_in_the_books_only(
         if source_of(column).secret
     }
     assert len(secret_columns) == 5
-    with postgres_database(servers) as url:
+    with database_copy(servers) as url:
         migration = Migration(dirty_url, url)
         first = migration.run(quiet=False)
         # A warning of a check that blocks lets the tables after it start.

@@ -956,8 +956,8 @@ def test_sensor_keeps_its_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.skip_reason == dg.SkipReason("the job monitor has not run yet")
 
 
-def test_schedule_looks_when_it_is_due(target_url: str, target: Connection) -> None:
-    def tick(url: str = target_url, after: dt.timedelta = 0 * MINUTE) -> object:
+def test_schedule_looks_when_it_is_due(tables_url: str, target: Connection) -> None:
+    def tick(url: str = tables_url, after: dt.timedelta = 0 * MINUTE) -> object:
         context = dg.build_schedule_context(
             resources={"watched": WatchedPostgres(url=url)},
             scheduled_execution_time=dt.datetime.now(tz=dt.UTC) + after,

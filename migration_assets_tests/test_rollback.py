@@ -52,6 +52,7 @@ from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import ROLLBACK_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets_tests.loaded_sample import database_copy
 
 SCALE = 0.01
 DIRTY = 0.05
@@ -66,17 +67,6 @@ def migrate(source_url: str, target_url: str) -> None:
         for table in TABLES.values():
             load_table(source, target, table)
         build_constraints(target)
-
-
-@contextmanager
-def postgres_database(servers: Urls, template: str = "template1") -> Iterator[str]:
-    """Lends a database that is a copy of another one."""
-    name = f"rollback_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.postgres_url, autocommit=True) as connection:
-        names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
-        yield servers.postgres_url.replace("/nextcrm", f"/{name}")
-        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
 
 
 @contextmanager
@@ -143,7 +133,7 @@ def source_url(servers: Urls) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def template(servers: Urls, source_url: str) -> Iterator[str]:
     """A migrated target, which the tests copy and do not touch."""
-    with postgres_database(servers) as url:
+    with database_copy(servers) as url:
         migrate(source_url, url)
         yield url
 
@@ -151,7 +141,7 @@ def template(servers: Urls, source_url: str) -> Iterator[str]:
 @pytest.fixture
 def site(servers: Urls, source_url: str, template: str) -> Iterator[Site]:
     """A migrated target of the test's own."""
-    with postgres_database(servers, template.rpartition("/")[2]) as url:
+    with database_copy(servers, template) as url:
         yield Site(source_url, url)
 
 
@@ -383,7 +373,7 @@ def test_what_postgresql_gained_comes_back_the_same(
             after = {name: list(mongo[name].find()) for name in ENTITIES}
             assert canonical(after) == canonical(before)
             check_created(mongo, tmp_path / "export", created)
-        with postgres_database(servers) as url:
+        with database_copy(servers) as url:
             migrate(copy, url)
             expected = renamed(changed, new_uuids(tmp_path / "export"))
             actual = renamed(rows(url), {})
@@ -605,7 +595,7 @@ FOREIGN = """
 
 
 def test_rollback_leaves_the_database_as_it_was(servers: Urls, source_url: str) -> None:
-    with postgres_database(servers) as url:
+    with database_copy(servers) as url:
         site = Site(source_url, url)
         site.execute("CREATE EXTENSION vector")  # it stays, since it was there before
         before = site.execute(CATALOG)
@@ -625,7 +615,7 @@ def test_rollback_leaves_the_database_as_it_was(servers: Urls, source_url: str) 
 
 
 def test_rollback_leaves_what_is_not_ours(servers: Urls, site: Site) -> None:
-    with postgres_database(servers) as url:
+    with database_copy(servers) as url:
         empty = Site("", url)
         empty.execute(FOREIGN)
         expected = empty.execute(CATALOG)
@@ -687,7 +677,7 @@ def test_rollback_keeps_what_the_application_wrote(site: Site, tmp_path: Path) -
 
 
 def test_rollback_of_an_unfinished_migration(servers: Urls, source_url: str) -> None:
-    with postgres_database(servers) as url:
+    with database_copy(servers) as url:
         site = Site(source_url, url)
         before = site.execute(CATALOG)
         with open_source(source_url) as source, open_target(url) as target:
