@@ -28,7 +28,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 # The lock is complete, so nothing is left to resolve, at which pip before 23.3 fails for `gql[requests]`.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib migration_assets migration_assets_bench || true
 	touch $@
 
 demo: $(INSTALLED) ## Migrate a sample on embedded servers (SCALE=1, DIRTY=0, SEED=1)
