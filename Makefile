@@ -40,7 +40,7 @@ ui: $(INSTALLED) ## Open Dagster's UI on 127.0.0.1 (PORT=3000)
 stop: $(INSTALLED) ## Stop the embedded servers
 	$(BIN)/migration-assets servers stop
 
-test: $(INSTALLED) ## Run all tests, on real servers, a file on each core at a time
+test: $(INSTALLED) ## Run all tests, on real servers, some files at a time
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder
 
