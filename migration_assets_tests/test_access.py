@@ -25,6 +25,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from migration_assets.embedded import Urls
+from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES
@@ -40,6 +41,9 @@ from migration_assets.target.schema import build_constraints, create_schema
 
 ROLES = Path(__file__).parents[1] / "sql" / "roles"
 PASSWORD = "hunter2-of-the-tests"  # made up, so that it can be looked for
+TLS = Path(__file__).parent / "tls"
+"""A certificate of 127.0.0.1 for a hundred years, and its CA, whose key is gone."""
+
 NAME = "nextcrm"
 SCALE = 0.01
 
@@ -91,6 +95,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     ]
     command += ["--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
     command += ["--wiredTigerCacheSizeGB", "0.25", "--quiet"]
+    command += ["--tlsMode", "preferTLS", "--tlsCertificateKeyFile", TLS / "server.pem"]
+    command += ["--tlsCAFile", TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         made = Guarded(port)
@@ -248,6 +254,20 @@ def test_read_on_the_source_and_an_owner_on_the_target_suffice(
     assert row == (False,) * 5
     again = page(guarded.url("reader"), roles.url("migration"))
     assert again.errors == []
+
+
+def test_url_carries_tls_with_a_ca_of_ones_own(guarded: Guarded) -> None:
+    """The embedded PostgreSQL is built without TLS, so the source stands for both."""
+    url = f"{guarded.url('reader')}&tls=true&tlsCAFile="
+    with open_source(f"{url}{TLS / 'ca.pem'}") as source:
+        assert source["Users"].count_documents({}) > 0
+        status = source.client.admin.command("connectionStatus")
+        assert status["authInfo"]["authenticatedUsers"] == [{"user": "reader", "db": NAME}]
+    with (
+        pytest.raises(MigrationError, match="certificate verify failed"),
+        open_source(f"{url}{TLS / 'server.pem'}", timeout=0.5),
+    ):
+        pass
 
 
 def test_reader_cannot_write(guarded: Guarded) -> None:
