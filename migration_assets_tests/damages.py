@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migration_assets.validation.evidence import Layer
 
@@ -33,6 +33,7 @@ class Damage:
         dependents: The checks that turn red, and no others, of tables that refer to the table.
         restored_by: What has to be done before the table is materialized, in SQL; empty where that is enough.
         materialize: What puts it right.
+        is_no_go: The sign-off itself finds it, where no check of a table does.
     """
 
     what: str
@@ -43,6 +44,7 @@ class Damage:
     dependents: Mapping[str, frozenset[Layer]] = field(default_factory=dict)
     restored_by: str = ""
     materialize: str = ""
+    is_no_go: bool = False
 
 
 def _changed(table: str, assigned: str, condition: str = "TRUE") -> str:
@@ -66,6 +68,11 @@ def _value(
 
 def _book(what: str, table: str, statement: str, *red: Layer, materialize: str = "") -> Damage:
     return Damage(what, BOOKS, table, (statement,), frozenset(red), materialize=materialize)
+
+
+def _unknown(what: str, action: str) -> Damage:
+    statement = _line("unmapped_fields", action, UUID_MAP)
+    return replace(_book(what, "ImageUpload", statement, materialize=UUID_MAP), is_no_go=True)
 
 
 _REFERS = frozenset({REFERENCES})
@@ -368,6 +375,26 @@ DAMAGES: tuple[Damage, ...] = (
         VALUES,
     ),
     _book(
+        "the reason of a nulled value is changed",
+        "Tasks",
+        _line("issues", "UPDATE {} SET reason = 'x'", "Tasks", "kind = 'nulled'"),
+        VALUES,
+    ),
+    _book(
+        "the reason of an orphaned element is changed",
+        "DocumentsToLeads",
+        _line("issues", "UPDATE {} SET reason = 'x'", "DocumentsToLeads", "kind = 'orphaned'"),
+        VALUES,
+    ),
+    _book(
+        "the reason of a rejected document is changed",
+        "gpt_models",
+        _line(
+            "rejected_documents", "UPDATE {} SET reason = 'x'", "gpt_models", "field IS NOT NULL"
+        ),
+        VALUES,
+    ),
+    _book(
         "an altered value is gone",
         "MyAccount",
         _line("issues", "DELETE FROM {}", "MyAccount", "kind = 'altered'"),
@@ -461,16 +488,15 @@ DAMAGES: tuple[Damage, ...] = (
         "INSERT INTO migration.pending_deletes SELECT 'Employees', min(id::text)::uuid FROM \"Employees\"",
         ROW_COUNT,
     ),
-    _book(
-        "the reason of a line is changed",
-        "Tasks",
-        _line("issues", "UPDATE {} SET reason = 'x'", "Tasks"),
+    _unknown("a document of an unknown collection is gone from the books", "DELETE FROM {}"),
+    _unknown(
+        "a document of an unknown collection is changed in the books",
+        "UPDATE {} SET fields = '{{}}'",
     ),
     _book(
-        "a document of an unknown collection is gone from the books",
-        "ImageUpload",
-        "DELETE FROM migration.unmapped_fields WHERE target_table = 'uuid_map'",
-        materialize=UUID_MAP,
+        "the reason of a lossless conversion is changed",
+        "Tasks",
+        _line("conversions", "UPDATE {} SET reason = 'x'", "Tasks", "kind = 'coerced'"),
     ),
 )
 """Each is a test. One without a red check is a gap, and is on the page as such."""
@@ -488,9 +514,12 @@ and demands that all is as it was.
 _TAIL = """\
 ## What no check sees
 
-The lines above without a mark are such gaps: nobody compares the words of a reason, and documents of
-unknown collections belong to no table. Loading again puts both right. Besides:
+A line above without a mark is such a gap, unless it says that the sign-off finds it: nobody compares the
+words of a lossless conversion's reason, which only tell apart what is counted. Loading again puts them right.
+Besides:
 
+- **Why a document cannot be read at all**: that is said in the driver's words, which nobody else knows. That
+  it cannot be read, and its bytes, are compared.
 - **The record of checks, loads and verdicts** (`check_results`, `loads`, `batches`, `sign_offs`). Who
   may write to the schema `migration` can forge a green check. Run `migration-assets validate` with a
   role of your own to be sure.
@@ -526,6 +555,7 @@ def _row(damage: Damage) -> str:
         f"{' and '.join(f'`{layer}`' for layer in Layer if layer in red)} of `{name}` too"
         for name, red in damage.dependents.items()
     )
+    of_others = "the sign-off is a NO-GO" if damage.is_no_go else of_others
     what = f"{damage.what} ({of_others})" if of_others else damage.what
     asset = f"`migration/{damage.materialize}`" if damage.materialize else "the table"
     repair = f"its definition, then {asset}" if damage.restored_by else asset

@@ -34,6 +34,7 @@ from migration_assets.source.reading import raw_batches
 from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets.validation.unknown_collections import unkept
 
 Row = tuple[Any, ...]
 
@@ -517,6 +518,7 @@ def test_an_unknown_collection_is_kept_whole(source: SourceDatabase, bare: Conne
     source["systemic"].insert_one({"_id": 2})
     source["Users"].insert_one(user(1))
     result = load(source, bare, "uuid_map")
+    assert unkept(source, bare) == {}
     assert (result.documents, result.rows, result.unmapped) == (1, 1, 3)
     assert unmapped(bare, "uuid_map") == [
         ("legacy", str(oid(1)), canonical(documents[1])),
@@ -524,8 +526,24 @@ def test_an_unknown_collection_is_kept_whole(source: SourceDatabase, bare: Conne
         ("systemic", '{"$numberInt":"2"}', canonical({"_id": 2})),
     ]
     source["legacy"].drop()
+    source["systemic"].update_one({"_id": 2}, {"$set": {"a": 1}})
+    source["since"].insert_one({})
+    assert unkept(source, bare) == {"legacy": (0, 2), "since": (1, 0), "systemic": (1, 1)}
     load(source, bare, "uuid_map")
+    assert len(unmapped(bare, "uuid_map")) == 2
+
+
+def test_a_document_of_an_unknown_collection_that_cannot_be_read_is_kept_as_its_bytes(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    source["legacy"].insert_many([broken({"_id": 1, "a": BROKEN}), {"_id": 2}])
+    load(source, bare, "uuid_map")
+    kept = book(bare, "SELECT collection, source_id FROM migration.rejected_documents")
+    assert kept == [("legacy", '{"$numberInt":"1"}')]
     assert len(unmapped(bare, "uuid_map")) == 1
+    assert unkept(source, bare) == {}
+    bare.execute("UPDATE migration.rejected_documents SET document = '{}'")
+    assert unkept(source, bare) == {"legacy": (2, 2)}
 
 
 def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Connection) -> None:
@@ -534,6 +552,7 @@ def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Conn
     source.command("insert", "measured", documents=[{"at": datetime(2024, 1, 2)}])
     source.command("create", "seen", viewOn="measured", pipeline=[])
     load(source, bare, "uuid_map")
+    assert unkept(source, bare) == {}
     source["measured"].drop()
     kept = unmapped(bare, "uuid_map")
     assert [(collection, identifier) for collection, identifier, _ in kept] == [

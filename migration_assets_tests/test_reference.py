@@ -520,20 +520,45 @@ def test_a_document_that_cannot_be_a_row_without_loss_is_kept_as_its_bytes(damag
     assert (found.id, found.source_id) == (document_uuid("Things", OWN).bytes, str(OWN))
 
 
+NULL_ELEMENT = Line("a", ALTERED, 0, "null", reason="null element dropped")
+EMPTY_ELEMENT = Line("a", ALTERED, 0, '""', reason="empty string element dropped")
 PAIR_CASES: list[tuple[Any, bool, list[Any], list[Line], list[str]]] = [
     (None, True, [], [], []),
     ([], True, [], [], []),
     ([KNOWN, HEX_ID], True, [KNOWN, HEX_ID], [], []),
     ([KNOWN, str(KNOWN)], True, [KNOWN, KNOWN], [], [COERCED, "repeated"]),
     (KNOWN, True, [KNOWN], [], [COERCED]),
-    ([None, ""], True, [], [Line("a", ALTERED, 0, "null"), Line("a", ALTERED, 1, '""')], []),
-    ("", True, [], [Line("a", ALTERED, 0, '""')], [COERCED]),
-    ([KNOWN, 8], True, [KNOWN], [Line("a", ORPHANED, 1, '{"$numberInt":"8"}')], []),
+    ([None, ""], True, [], [NULL_ELEMENT, EMPTY_ELEMENT._replace(element=1)], []),
+    ("", True, [], [EMPTY_ELEMENT], [COERCED]),
+    (
+        [KNOWN, 8],
+        True,
+        [KNOWN],
+        [
+            Line(
+                "a",
+                ORPHANED,
+                1,
+                '{"$numberInt":"8"}',
+                reason="no row of Users has this id",
+            )
+        ],
+        [],
+    ),
     (
         [None, KNOWN],
         False,
         [],
-        [Line("a", ALTERED, 0, "null"), Line("a", ORPHANED, 1, canonical(KNOWN))],
+        [
+            NULL_ELEMENT,
+            Line(
+                "a",
+                ORPHANED,
+                1,
+                canonical(KNOWN),
+                reason="the document that holds it was rejected",
+            ),
+        ],
         [],
     ),
 ]
@@ -652,7 +677,10 @@ def assert_agreement(table: sa.Table, documents: list[bytes]) -> None:
     ) == Counter(pair for each in judgements for pair in each.conversions)
     lines = [(each.source_id, line) for each in judgements for line in each.lines]
     issues = [
-        (each.source_id, Line(each.field, str(each.kind), each.element, each.original))
+        (
+            each.source_id,
+            Line(each.field, str(each.kind), each.element, each.original, reason=each.reason),
+        )
         for each in books.issues
     ]
     assert Counter(issues) == Counter(lines)
@@ -663,7 +691,10 @@ def assert_agreement(table: sa.Table, documents: list[bytes]) -> None:
     assert sorted(each.source_id for each in books.rejected) == sorted(rejected)
     for line in books.rejected:
         judgement = rejected[line.source_id]
-        assert line.field in [name for name, _ in judgement.rejections]
+        reasons = dict(judgement.rejections)
+        assert line.field in reasons
+        if line.field is not None:  # of what cannot be read the driver says why
+            assert line.reason == reasons[line.field]
         assert line.document == judgement.document
 
 

@@ -266,6 +266,14 @@ def test_warnings_and_what_the_model_does_not_know_are_information() -> None:
     assert "does not know this collection" in said
 
 
+def test_unknown_collection_that_is_not_kept_as_it_is_cannot_be_waived() -> None:
+    made = judged(recorded(), PRINTS, unkept={"legacy_Notes": (3, 2)})
+    (finding,) = made.findings
+    assert (made.word, finding.is_waivable) == ("NO-GO", False)
+    assert "is not kept as it is: 3 documents in the source, 2 in the books" in finding.what
+    assert "Materialize migration/uuid_map" in finding.next_step
+
+
 # --- Waivers ------------------------------------------------------------------------------------
 
 

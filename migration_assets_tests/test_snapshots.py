@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.definitions import MIGRATE, build_defs
 from migration_assets.embedded import EmbeddedServers
 from migration_assets.errors import MigrationError, SourceError
+from migration_assets.loading.identities import load_identities
 from migration_assets.model import ENTITIES
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import Document, SourceDatabase, open_source
@@ -30,6 +32,8 @@ from migration_assets.source.snapshots import (
     snapshot_wanted,
 )
 from migration_assets.target.connection import open_target
+from migration_assets.target.schema import create_schema
+from migration_assets.validation.unknown_collections import unkept
 
 USERS, INDUSTRIES, ACCOUNTS, WATCHERS = (
     "Users",
@@ -144,6 +148,41 @@ def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
     # What was written since is in neither, and stands against a GO.
     written = {each.table for each in found if "was written to after it was read" in each.what}
     assert written == {USERS, ACCOUNTS, WATCHERS}
+
+
+def test_an_unknown_time_series_is_kept_as_of_the_moment(
+    replica_set: SourceDatabase, target_url: str
+) -> None:
+    def measure(number: int) -> None:
+        at = dt.datetime(2024, 1, number)
+        replica_set["measured"].insert_one({"_id": number, "at": at, "celsius": number / 2})
+
+    replica_set.create_collection("measured", timeseries={"timeField": "at"})
+    replica_set["legacy"].insert_one({"_id": 1})
+    measure(1)
+    measure(2)
+    url = url_of(replica_set)
+    definitions = build_defs(
+        source=SourceMongo(url=url, snapshot=True), target=TargetPostgres(url=target_url)
+    )
+    with open_source(url) as source, open_target(target_url) as connection:
+        create_schema(connection)
+        moment = current_moment(source)
+        measure(3)
+        replica_set["legacy"].insert_one({"_id": 2})
+        load_identities(at_moment(source, moment), connection)
+        assert unkept(at_moment(source, moment), connection) == {}
+        assert unkept(source, connection) == {"legacy": (2, 1), "measured": (3, 2)}
+    result = definitions.resolve_job_def(MIGRATE).execute_in_process(
+        instance=dg.DagsterInstance.ephemeral(),
+        asset_selection=[UUID_MAP],
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert result.success
+    with open_source(url) as source, open_target(target_url) as connection:
+        assert unkept(source, connection) == {}
+    replica_set.drop_collection("measured")
+    replica_set.drop_collection("legacy")
 
 
 def test_a_moment_that_the_server_no_longer_has_is_one_clear_line(

@@ -51,6 +51,7 @@ from migration_assets.urls import (
     without_urls,
 )
 from migration_assets.validation.evidence import Evidence, Severity
+from migration_assets.validation.unknown_collections import unkept
 
 CONFIGURATION = "dagster.yaml"
 _OWN_ERRORS = frozenset(
@@ -267,7 +268,12 @@ def _report(console: Console, outcome: Outcome) -> Exit:
             waived = [(each["finding"], each["name"], each["whyVoid"]) for each in made["waivers"]]
             warnings = [each["kind"] for each in made["information"]].count(WARNING)
         else:
-            taken = verdict(connection, fingerprints(source, ENTITIES), remediations=rules)
+            taken = verdict(
+                connection,
+                fingerprints(source, ENTITIES),
+                remediations=rules,
+                unkept=unkept(source, connection),
+            )
             said = [
                 _said(each.table, each.what, each.next_step)
                 for each in taken.findings

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from bson import Decimal128, Int64, ObjectId
+from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, storable
@@ -39,12 +39,24 @@ _MILLISECOND = timedelta(milliseconds=1)
 _DIGITS = re.compile(r"-?[0-9]+")
 _LONGEST_INTEGER = 40
 """Digits after which a number is out of every range; Python refuses to read thousands of them."""
+_BEYOND = 10**_LONGEST_INTEGER
+"""What stands for a number with more digits."""
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 _ISO_8601 = re.compile(
     r"([0-9]{4}|[+-][0-9]{6})-([0-9]{2})-([0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
     r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?)?"
 )
+
+
+_FURTHER_TYPES: Mapping[type, str] = {
+    Code: "javascript",
+    DBRef: "object",
+    MaxKey: "maxKey",
+    MinKey: "minKey",
+    Regex: "regex",
+    Timestamp: "timestamp",
+}
 
 
 class Kind(enum.StrEnum):
@@ -148,7 +160,7 @@ def type_name(value: Any) -> str:
         case _ if type(value) is str:
             return "string"
         case _:
-            return type(value).__name__
+            return _FURTHER_TYPES[type(value)]
 
 
 def text(value: Any, source: Source, loaded: Loaded) -> Outcome:
@@ -383,7 +395,10 @@ def _scalar_text(value: Any) -> str | None:
 
 
 def _integral(value: Any) -> int | None:
-    """Returns the integer that a value stands for without loss, None where it stands for none."""
+    """Returns the integer that a value stands for, None where it stands for none.
+
+    One that no column can hold is ``_BEYOND``, so that it is out of range and not of a wrong type.
+    """
     match value:
         case bool():
             return None
@@ -392,14 +407,14 @@ def _integral(value: Any) -> int | None:
         case float() if value.is_integer():
             return int(value)
         case Decimal128():
-            number: Decimal = value.to_decimal()
-            whole = number.is_finite() and abs(number) < 1 << 64 and number == int(number)
-            return int(number) if whole else None
+            decimal: Decimal = value.to_decimal()
+            if not decimal.is_finite() or decimal != decimal.to_integral_value():
+                return None
+            return int(decimal) if abs(decimal) < _BEYOND else _BEYOND
         case _ if type(value) is str and _DIGITS.fullmatch(value):
             digits = value.lstrip("-0")
-            if len(digits) > _LONGEST_INTEGER:
-                return None
-            return int(digits or "0") * (-1 if value.startswith("-") else 1)
+            number = int(digits or "0") if len(digits) <= _LONGEST_INTEGER else _BEYOND
+            return number * (-1 if value.startswith("-") else 1)
         case _:
             return None
 

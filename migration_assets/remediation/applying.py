@@ -12,22 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bson import Code, DBRef, MaxKey, MinKey, Regex, Timestamp
-
 from migration_assets.conversion.values import type_name
 from migration_assets.identity import canonical, source_id
 from migration_assets.remediation.rules import Action, Match, Remediation
 from migration_assets.source.connection import Document
 
 _MISSING: Any = object()
-_FURTHER_TYPES: Mapping[type, str] = {
-    Code: "javascript",
-    DBRef: "object",
-    MaxKey: "maxKey",
-    MinKey: "minKey",
-    Regex: "regex",
-    Timestamp: "timestamp",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +78,7 @@ class _Compiled:
         is_there = value is not None and value is not _MISSING
         if self.values is not None and not (is_there and _key(value) in self.values):
             return False
-        if self.types is not None and not (is_there and _type(value) in self.types):
+        if self.types is not None and not (is_there and type_name(value) in self.types):
             return False
         if self.match.is_missing and is_there:
             return False
@@ -223,7 +213,3 @@ def _key(value: Any) -> Any:
 
 def _is_nan(value: float) -> bool:
     return isinstance(value, float) and math.isnan(value)
-
-
-def _type(value: Any) -> str:
-    return _FURTHER_TYPES.get(type(value)) or type_name(value)

@@ -28,6 +28,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.urls import variable
+from migration_assets.validation.unknown_collections import unkept
 
 REPORTS_VARIABLE = "MIGRATION_REPORTS"
 DEFAULT_DIRECTORY = Path("reports")
@@ -86,7 +87,7 @@ def sign(
     """Makes the verdict, writes its report, and keeps both.
 
     Args:
-        source: The source database; it is read as a whole, for its fingerprints.
+        source: The source database; it is read as a whole, for its fingerprints and its unknown collections.
         connection: A connection to the target, in autocommit mode.
         approval: Waivers, and who decides; nobody where None.
         directory: Where the report goes.
@@ -97,7 +98,7 @@ def sign(
     """
     where = reports_directory(directory)
     recorded = read_recorded(connection, remediations)
-    made = judged(recorded, fingerprints(source, ENTITIES), approval)
+    made = judged(recorded, fingerprints(source, ENTITIES), approval, unkept(source, connection))
     now = dt.datetime.now(dt.UTC)
     around = Surroundings(
         source=_source_server(source),

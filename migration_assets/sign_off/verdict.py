@@ -73,6 +73,7 @@ def verdict(
     fingerprints: Mapping[str, str],
     approval: Approval | None = None,
     remediations: Remediations = NO_REMEDIATIONS,
+    unkept: Mapping[str, tuple[int, int]] | None = None,
 ) -> Verdict:
     """Returns what stands against a GO.
 
@@ -81,15 +82,19 @@ def verdict(
         fingerprints: Of every collection of the source, as it is now.
         approval: Waivers, and who decides; nobody where None.
         remediations: The rules as they are now.
+        unkept: Unknown collections of which the books differ: documents in the source and in the books.
 
     Raises:
         MigrationError: A waiver matches no finding.
     """
-    return judged(read_recorded(connection, remediations), fingerprints, approval)
+    return judged(read_recorded(connection, remediations), fingerprints, approval, unkept)
 
 
 def judged(
-    recorded: Recorded, fingerprints: Mapping[str, str], approval: Approval | None = None
+    recorded: Recorded,
+    fingerprints: Mapping[str, str],
+    approval: Approval | None = None,
+    unkept: Mapping[str, tuple[int, int]] | None = None,
 ) -> Verdict:
     """Returns what stands against a GO in a record.
 
@@ -100,6 +105,7 @@ def judged(
         recorded: What the target has on record.
         fingerprints: Of every collection of the source, as it is now.
         approval: Waivers, and who decides; nobody where None.
+        unkept: Unknown collections of which the books differ: documents in the source and in the books.
 
     Raises:
         MigrationError: A waiver matches no finding.
@@ -109,6 +115,7 @@ def judged(
     for name in TABLES:
         found += _table_findings(name, recorded, fingerprints)
     found += _constraint_findings(recorded)
+    found += _unknown_findings(unkept or {})
     waived = matched(
         approval.waivers,
         () if approval.withdraws else recorded.waivers,
@@ -123,6 +130,22 @@ def judged(
         waived=waived,
         approval=approval,
     )
+
+
+def _unknown_findings(unkept: Mapping[str, tuple[int, int]]) -> Iterator[Finding]:
+    """Yields what stands against the books of collections that the model does not know.
+
+    It has no count and so cannot be waived: nobody has looked at what is not kept.
+    """
+    for collection, (documents, kept) in unkept.items():
+        numbers = f"{counted(documents, 'document')} in the source, {kept:,} in the books"
+        yield Finding(
+            collection,
+            f"this collection, which the model does not know, is not kept as it is: {numbers}",
+            "Materialize migration/uuid_map again, then sign off",
+            check="model",
+            kind="unkept",
+        )
 
 
 def _constraint_findings(recorded: Recorded) -> Iterator[Finding]:

@@ -27,15 +27,15 @@ _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
 
 _ENTRIES: Final = (
-    "SELECT source_id, field, kind, element, original, accepted_by FROM {issues} "
+    "SELECT source_id, field, kind, element, original, accepted_by, reason FROM {issues} "
     "WHERE target_table = {table} AND {chosen} AND {of_field} "
-    "UNION ALL SELECT source_id, field, 'rejected', NULL, document, accepted_by FROM {rejected} "
+    "UNION ALL SELECT source_id, field, 'rejected', NULL, document, accepted_by, reason FROM {rejected} "
     "WHERE target_table = {table} AND {chosen} "
-    "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields, NULL FROM {unmapped} "
+    "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields, NULL, NULL FROM {unmapped} "
     "WHERE target_table = {table} AND {chosen} "
     # As ``remedied.entry_text`` writes it.
     "UNION ALL SELECT source_id, field, 'remediated', element, '[' || to_json(rule)::text || ',[' "
-    "|| coalesce(original, '') || '],[' || coalesce(replacement, '') || ']]', NULL "
+    "|| coalesce(original, '') || '],[' || coalesce(replacement, '') || ']]', NULL, NULL "
     "FROM {remediations} WHERE target_table = {table} AND {chosen} AND {of_field}"
 )
 
@@ -50,6 +50,7 @@ class Entry(NamedTuple):
         element: Position in an array, from 0.
         text: What was kept, as canonical Extended JSON.
         accepted_by: The remediation that accepts the loss.
+        reason: Why, in words.
     """
 
     source_id: str
@@ -58,6 +59,7 @@ class Entry(NamedTuple):
     element: int | None
     text: str
     accepted_by: str | None = None
+    reason: str | None = None
 
 
 Entries = list[Entry]
@@ -141,11 +143,12 @@ def expected_lines(judgement: Judgement, entries: Entries) -> list[Line]:
     """
     lines: list[Line] = list(judgement.lines)
     if judgement.rejections:
-        names = [name for name, _ in judgement.rejections]
-        found = [each.field for each in entries if each.kind == REJECTED and each.field in names]
-        name = (found or names)[0]
+        reasons = dict(judgement.rejections)
+        found = [each.field for each in entries if each.kind == REJECTED and each.field in reasons]
+        name = (found or [*reasons])[0]
         accepted_by = judgement.accepted.get(name)
-        lines.append(Line(name, REJECTED, None, judgement.document, accepted_by))
+        reason = None if name is None else reasons[name]
+        lines.append(Line(name, REJECTED, None, judgement.document, accepted_by, reason))
     if judgement.unmapped is not None:
         lines.append(Line(None, UNMAPPED, None, judgement.unmapped))
     return lines
@@ -169,7 +172,9 @@ def unmatched(
         same = [
             entry
             for entry in alike
-            if entry.accepted_by == line.accepted_by and is_same_json(entry.text, line.original)
+            if entry.accepted_by == line.accepted_by
+            and (line.reason is None or entry.reason == line.reason)
+            and is_same_json(entry.text, line.original)
         ]
         if not same:
             missing.append((line, alike[0] if alike else None))

@@ -98,8 +98,10 @@ class Differences:
                 source_id=source_id,
                 identifier=identifier,
                 name=line.field,
-                expected=line.original.encode(),
-                actual=None if other is None else other.text.encode(),
+                expected=_whole(line.original, line.accepted_by, line.reason),
+                actual=None
+                if other is None
+                else _whole(other.text, other.accepted_by, line.reason and other.reason),
             )
 
     def add_unfounded(self, entries: Iterable[Entry]) -> None:
@@ -184,6 +186,11 @@ def failing(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> list[dict[str, A
         return cases.select("column", "check").to_dicts()
     chosen: Sequence[int] = wrong.unique(maintain_order=True).to_list()
     return [frame.row(index, named=True) for index in chosen]
+
+
+def _whole(text: str, accepted_by: str | None, reason: str | None) -> bytes:
+    """Returns a line of the books as bytes that differ where the line does."""
+    return "\0".join([text, accepted_by or "", reason or ""]).encode()
 
 
 def _words(key: Any) -> str:

@@ -26,8 +26,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,6 +33,7 @@ import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources, unique_columns
 from migration_assets.validation import bson_reader as bson
+from migration_assets.validation import reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
 from migration_assets.validation.extended_json import (
     canonical,
@@ -44,6 +43,7 @@ from migration_assets.validation.extended_json import (
     storable,
 )
 from migration_assets.validation.remedied import NO_RULES, REMEDIATED, JudgedRules
+from migration_assets.validation.scalars import digits, from_iso_8601, integral
 
 ASYMMETRIC = "asymmetric"
 COERCED = "coerced"
@@ -65,14 +65,6 @@ _NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
 _TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
 _RANGES = {Rule.INTEGER: 2**31, Rule.BIGINT: 2**63}
 _OBJECT_ID_HEX = re.compile(r"[0-9a-fA-F]{24}")
-_DIGITS = re.compile(r"-?[0-9]+")
-_LONGEST_INTEGER = 20
-_ISO_8601 = re.compile(
-    r"(?P<year>[0-9]{4}|[+-][0-9]{6})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
-    r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
-    r"(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
-    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?)?"
-)
 _FIRST_BYTES = 64
 
 
@@ -92,7 +84,8 @@ class Ids:
 class Line(NamedTuple):
     """What must stand in the books of a document; ``original`` is canonical Extended JSON.
 
-    ``accepted_by`` is the remediation that accepts a loss.
+    ``accepted_by`` is the remediation that accepts a loss, ``reason`` why it is one; None where nothing is
+    to be said, or where it is said in the driver's words.
     """
 
     field: str | None
@@ -100,6 +93,7 @@ class Line(NamedTuple):
     element: int | None
     original: str
     accepted_by: str | None = None
+    reason: str | None = None
 
 
 class Note(NamedTuple):
@@ -164,6 +158,7 @@ class Judge:
         self._sources = {
             name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
         }
+        self._of_fields = {source.field: source for source in self._sources.values()}
         self._known = fields(table)
         self._owners: dict[str, dict[Any, bytes]] = {name: {} for name in unique_columns(table)}
 
@@ -233,7 +228,8 @@ class Judge:
     def _line(self, source_id: str, name: str, value: Value, note: Note) -> Line:
         element = [] if note.element is None else [note.original]
         accepted_by = self._rules.accepted_by(source_id, name, value, *element)
-        return Line(name, note.kind, note.element, canonical(note.original), accepted_by)
+        reason = reasons.of_loss(self._of_fields[name], note.kind, note.original)
+        return Line(name, note.kind, note.element, canonical(note.original), accepted_by, reason)
 
     def _column(
         self, source: Source, value: Value | None, identifier: Value
@@ -247,7 +243,7 @@ class Judge:
         result, kind = _RULES[source.rule](value, source, self._ids)
         is_nullable = source.missing is Missing.NULL
         if result is None and not is_nullable:
-            return None, [], f"{bson.TYPE_NAMES[value[0]]}: not convertible, and NOT NULL"
+            return None, [], reasons.of_loss(source, kind or _UNFIT, value)
         if kind is None:
             return result, [], None
         return result, [Note(NULLED if kind == _UNFIT else kind, None, value)], None
@@ -255,7 +251,7 @@ class Judge:
     def _repeats(self, key: bytes, row: Mapping[str, Any]) -> list[tuple[str | None, str]]:
         """Returns the unique columns whose value an earlier document has (section 5)."""
         return [
-            (column, "an earlier document has the same value")
+            (column, reasons.NOT_UNIQUE)
             for column, owners in self._owners.items()
             if row[column] is not None and owners.setdefault(row[column], key) != key
         ]
@@ -281,11 +277,13 @@ def judge_array(
     conversions = [COERCED] if is_lone else []
     for position, element in enumerate([value] if is_lone else value[1]):
         if is_null(element) or _is_empty_text(element):
-            lines.append(Line(name, ALTERED, position, canonical(element)))
+            why = reasons.NULL_DROPPED if is_null(element) else reasons.EMPTY_DROPPED
+            lines.append(Line(name, ALTERED, position, canonical(element), reason=why))
             continue
         pointed, is_from_text = resolved(element, collection, known) if is_loaded else (None, False)
         if pointed is None:
-            lines.append(Line(name, ORPHANED, position, canonical(element)))
+            why = reasons.no_row(collection) if is_loaded else reasons.HOLDER_REJECTED
+            lines.append(Line(name, ORPHANED, position, canonical(element), reason=why))
             continue
         found.append(pointed)
         conversions += [COERCED] if is_from_text else []
@@ -392,7 +390,7 @@ def _missing(source: Source, identifier: Value) -> tuple[Any, list[Note], str | 
         milliseconds = int.from_bytes(identifier[1][:4], "big") * 1000
         derived = iso_8601(milliseconds) if source.rule is Rule.TEXT else milliseconds
         return derived, [Note(DERIVED, None, nothing)], None
-    return None, [], "missing or null, and NOT NULL"
+    return None, [], reasons.MISSING
 
 
 def _array(value: Value, rule: _Rule, source: Source, ids: Ids) -> tuple[list[Any], list[Note]]:
@@ -444,35 +442,11 @@ def _as_text(kind: int, data: Any) -> str | None:
 def _integer(value: Value, source: Source, ids: Ids) -> Result:
     del ids
     kind, data = value
-    number = _digits(data) if kind in _TEXTUAL else _integral(value)
+    number = digits(data) if kind in _TEXTUAL else integral(value)
     limit = _RANGES[source.rule]
     if number is None or not -limit <= number < limit:
         return None, _UNFIT
     return number, None if kind in (bson.INT32, bson.INT64) else COERCED
-
-
-def _digits(text: str) -> int | None:
-    """Returns digits with an optional minus as a number, None where there are too many of them."""
-    digits = text.lstrip("-0")
-    if not _DIGITS.fullmatch(text) or len(digits) > _LONGEST_INTEGER:
-        return None
-    return int(digits or 0) * (-1 if text.startswith("-") else 1)
-
-
-def _integral(value: Value) -> int | None:
-    """Returns a number without a fraction, None for anything else."""
-    kind, data = value
-    match kind:
-        case bson.INT32 | bson.INT64:
-            return int(data)
-        case bson.DOUBLE if data.is_integer():
-            return int(data)
-        case bson.DECIMAL128 if data[-1].isdigit():
-            number = Decimal(data)
-            is_small = abs(number) < 10**_LONGEST_INTEGER
-            return int(number) if is_small and number == int(number) else None
-        case _:
-            return None
 
 
 def _boolean(value: Value, source: Source, ids: Ids) -> Result:
@@ -482,7 +456,7 @@ def _boolean(value: Value, source: Source, ids: Ids) -> Result:
         return data, None
     if kind in _TEXTUAL:
         return (data == "true", COERCED) if data in ("true", "false") else (None, _UNFIT)
-    number = _integral(value)
+    number = integral(value)
     return (number == 1, COERCED) if number in (0, 1) else (None, _UNFIT)
 
 
@@ -493,35 +467,13 @@ def _timestamp(value: Value, source: Source, ids: Ids) -> Result:
     if kind == bson.DATE:
         milliseconds, happened = data, None
     elif kind in _TEXTUAL:
-        milliseconds, is_whole = _from_iso_8601(data)
+        milliseconds, is_whole = from_iso_8601(data)
         happened = COERCED if is_whole else ALTERED
     else:
-        milliseconds = _integral(value)
+        milliseconds = integral(value)
     if milliseconds is None or not FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP:
         return None, _UNFIT
     return milliseconds, happened
-
-
-def _from_iso_8601(text: str) -> tuple[int | None, bool]:
-    """Returns a time in milliseconds since 1970, and whether the text says no more than that."""
-    found = _ISO_8601.fullmatch(text)
-    if found is None:
-        return None, False
-    part = {name: int(given or 0) for name, given in found.groupdict().items() if name != "sign"}
-    if max(part["minute"], part["second"], part["minutes"]) > 59:
-        return None, False
-    if max(part["hour"], part["hours"]) > 23:
-        return None, False
-    cycles, year = divmod(part["year"], 400)
-    try:
-        day = date(400 + year, part["month"], part["day"]).toordinal()
-    except ValueError:
-        return None, False
-    days = day - date(1970, 1, 1).toordinal() + (cycles - 1) * 146_097
-    offset = (part["hours"] * 60 + part["minutes"]) * (-1 if found["sign"] == "-" else 1)
-    seconds = ((days * 24 + part["hour"]) * 60 + part["minute"] - offset) * 60 + part["second"]
-    fraction = found["fraction"] or ""
-    return seconds * 1000 + int(fraction[:3].ljust(3, "0")), not fraction[3:].strip("0")
 
 
 def _enum(value: Value, source: Source, ids: Ids) -> Result:

@@ -1,0 +1,110 @@
+"""The documents of collections that the model does not know, held against the books that keep them whole.
+
+They belong to no table, so no check of a table speaks of them: the sign-off does. Both sides are reduced to a
+number and a sum of digests, which depends on no order; the documents are read by the judge's own reader.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from psycopg import ServerCursor, sql
+
+from migration_assets.model import ENTITIES
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.extended_json import canonical, canonical_document
+from migration_assets.validation.reading import DOCUMENTS_PER_BATCH, one_snapshot
+from migration_assets.validation.reference import identifier_of, source_id_of
+
+_KEPT = (
+    "SELECT collection, source_id, fields FROM {unmapped} WHERE target_table = {map} UNION ALL "
+    "SELECT collection, source_id, document FROM {rejected} WHERE target_table = {map}"
+)
+_NOTHING: bson.Value = (bson.NULL, None)
+
+
+@dataclass(slots=True)
+class Content:
+    """What there is of a collection on one side.
+
+    Attributes:
+        documents: How many documents.
+        digest: The sum of their digests.
+    """
+
+    documents: int = 0
+    digest: int = 0
+
+    def add(self, source_id: str, text: str) -> None:
+        """Adds a document, given as canonical Extended JSON."""
+        line = json.dumps([source_id, json.loads(text)], sort_keys=True).encode()
+        self.documents += 1
+        self.digest += int.from_bytes(blake2b(line, digest_size=16).digest(), "big")
+
+
+def unkept(source: SourceDatabase, connection: Connection) -> Mapping[str, tuple[int, int]]:
+    """Returns the unknown collections that the books do not keep as they are in the source.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target; only read.
+
+    Returns:
+        By collection, the documents in the source and those in the books.
+    """
+    given = {name: _content(_documents(source, name)) for name in _unknown(source)}
+    kept: dict[str, Content] = {}
+    with one_snapshot(connection), ServerCursor(connection, "kept") as cursor:
+        query = sql.SQL(_KEPT).format(
+            unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
+            rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
+            map=sql.Literal(bookkeeping.uuid_map.name),
+        )
+        for collection, source_id, text in cursor.execute(query):
+            kept.setdefault(collection, Content()).add(source_id, text)
+    nothing = Content()
+    sides = {name: (given.get(name, nothing), kept.get(name, nothing)) for name in {*given, *kept}}
+    return {
+        name: (here.documents, there.documents)
+        for name, (here, there) in sorted(sides.items())
+        if here != there
+    }
+
+
+def _unknown(source: SourceDatabase) -> Iterator[str]:
+    """Yields the collections that the model does not know; a view has no documents of its own."""
+    for each in source.list_collections():
+        name = each["name"]
+        if each["type"] != "view" and name not in ENTITIES and not name.startswith("system."):
+            yield name
+
+
+def _documents(source: SourceDatabase, collection: str) -> Iterator[bytes]:
+    cursor: Any = source[collection].find_raw_batches({}, batch_size=DOCUMENTS_PER_BATCH)
+    with cursor:
+        for data in cursor:
+            yield from bson.split(bytes(data))
+
+
+def _content(documents: Iterable[bytes]) -> Content:
+    content = Content()
+    for document in documents:
+        try:
+            fields = bson.read_document(document)
+            if (flaw := bson.flaw(fields)) is not None:
+                raise bson.UnreadableError(flaw)
+        except bson.UnreadableError:
+            whole = canonical((bson.BINARY, (0, document)))
+            content.add(source_id_of(identifier_of(document)), whole)
+            continue
+        # A document of a time series may have no `_id`.
+        content.add(source_id_of(dict(fields).get("_id", _NOTHING)), canonical_document(fields))
+    return content
