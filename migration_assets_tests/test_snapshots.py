@@ -129,7 +129,11 @@ def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
     assert result.success
     evaluations = result.get_asset_check_evaluations()
     assert len(evaluations) == 4 * len(LOADED)
-    assert [each.check_name for each in evaluations if not each.passed] == []
+    failed = [each for each in evaluations if not each.passed]
+    # Accounts without a time have the one of their ObjectId, which is a warning.
+    assert {(each.check_name, each.severity) for each in failed} == {
+        ("row_count", dg.AssetCheckSeverity.WARN)
+    }
     loads = [
         event.step_materialization_data.materialization.metadata
         for event in result.get_asset_materialization_events()
