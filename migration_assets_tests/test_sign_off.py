@@ -641,24 +641,11 @@ def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
         in said
     )
 
-    code, said = call("waivers", "--approver", "Bob", "--output", "waivers.yaml")
-    assert code == 0, said
-    file = tmp_path / "waivers.yaml"
-    file.write_text(file.read_text().replace("reason: ''", "reason: rotated"))
-    code, said = call("sign-off", "--waivers", "waivers.yaml")
-    assert code == 0, said
-
-    damaged(1, 2)
-    code, said = call("sign-off", "--waivers", "waivers.yaml")
-    assert code == 1, said
-    assert "openAi_keys: check values failed: 2 differences" in said
-    assert "it was given for 1, there are 2 now" in said
-
     code, said = call("sign-off", "--approver", "Ann", "--waive", "Users:x=why")
     assert code == 2
     assert finding in said
 
-    words = ("NO-GO", "GO", "GO", "NO-GO", "GO", "NO-GO")
+    words = ("NO-GO", "GO", "GO", "NO-GO")
     password = (
         urlsplit(variables.info.dsn).password or urlsplit(small_migration.postgres_url).password
     )
