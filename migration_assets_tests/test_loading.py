@@ -27,7 +27,7 @@ from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import Merged, delete_pending
 from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.loading.tables import load_table
-from migration_assets.model import JUNCTIONS, TABLES
+from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.reading import raw_batches
@@ -674,7 +674,15 @@ def test_a_reference_to_a_rejected_document_rejects_where_not_null(
 
 # --- Reruns ------------------------------------------------------------------------------------------
 
-RELATED = ["uuid_map", "Users", "crm_Accounts", "Boards", "AccountWatchers", "BoardWatchers"]
+RELATED = [
+    "uuid_map",
+    "Users",
+    "crm_Industry_Type",
+    "crm_Accounts",
+    "Boards",
+    "AccountWatchers",
+    "BoardWatchers",
+]
 
 
 def related(source: SourceDatabase) -> None:
@@ -685,20 +693,188 @@ def related(source: SourceDatabase) -> None:
     source["Boards"].insert_many([board(n, 1, sharedWith=[oid(2)]) for n in range(20, 23)])
 
 
-def test_a_second_load_writes_no_row(source: SourceDatabase, either: Connection) -> None:
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_a_second_load_writes_no_row(
+    source: SourceDatabase, either: Connection, is_remembered: bool
+) -> None:
     related(source)
     first = {name: load(source, either, name) for name in RELATED}
     before = {name: versions(either, name) for name in RELATED[1:]}
     identities = book(either, "SELECT xmin::text, id FROM migration.uuid_map ORDER BY id")
+    if not is_remembered:
+        either.execute("UPDATE migration.loads SET documents = NULL")
     for name in RELATED:
         again = load(source, either, name)
+        assert again.is_converted is not is_remembered
         assert again.merged == Merged(0, 0, 0, first[name].merged.inserted, 0)
         assert again.merged.written == 0
         assert again.version == first[name].version
         assert again.fingerprints == first[name].fingerprints
     assert {name: versions(either, name) for name in RELATED[1:]} == before
     assert book(either, "SELECT xmin::text, id FROM migration.uuid_map ORDER BY id") == identities
-    assert all(before.values())
+    assert all(before[name] for name in RELATED[1:] if name != "crm_Industry_Type")
+
+
+# --- Nothing to do -----------------------------------------------------------------------------------
+
+
+def with_findings(source: SourceDatabase) -> None:
+    """Documents that leave lines in every kind of book, orphans among them."""
+    related(source)
+    source["crm_Accounts"].insert_one(account(13, name=7, assigned_to=oid(99), employees={}, x=1))
+    source["crm_Accounts"].insert_one(account(14, watchers=[oid(1), oid(98), oid(1)]))
+    source["crm_Accounts"].insert_one({"_id": oid(15)})
+    source["TodoList"].insert_one(
+        {"_id": oid(30), "createdAt": "x", "description": "", "title": "t", "url": "u"}
+        | {"user": str(oid(2))}
+    )
+
+
+KEPT = [*RELATED, "TodoList"]
+
+
+def books_of(target: Connection, table: str) -> list[list[Row]]:
+    query = sql.SQL("SELECT b::text FROM {} b WHERE target_table = %s ORDER BY 1")
+    return [
+        target.execute(query.format(sql.Identifier("migration", each.name)), [table]).fetchall()
+        for each in BOOKS
+    ]
+
+
+def test_nothing_is_converted_where_nothing_has_changed(
+    source: SourceDatabase, either: Connection
+) -> None:
+    with_findings(source)
+    first = {name: load(source, either, name) for name in KEPT}
+    books = {name: books_of(either, name) for name in KEPT}
+    assert all(any(kind) for kind in (books["crm_Accounts"][:4]))
+    said: list[str] = []
+    for name in ("crm_Accounts", "AccountWatchers"):
+        result = load_table(source, either, TABLES[name], say=said.append)
+        assert not result.is_converted
+        assert result.tally == first[name].tally
+        assert (result.rows, result.size) == (first[name].rows, first[name].size)
+        assert result.fingerprints == first[name].fingerprints
+    assert [each.partition(":")[0] for each in said] == ["crm_Accounts", "AccountWatchers"]
+    assert {name: books_of(either, name) for name in KEPT} == books
+    # What was recorded last is what the next one goes by.
+    assert not load(source, either, "crm_Accounts").is_converted
+
+
+def test_a_table_without_documents_has_nothing_to_do(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    assert load(source, bare, "crm_campaigns").is_converted
+    assert not load(source, bare, "crm_campaigns").is_converted
+    source["crm_campaigns"].insert_one(campaign(oid(1)))
+    assert load(source, bare, "crm_campaigns").merged.inserted == 1
+
+
+TOUCHED: list[tuple[str, LiteralString]] = [
+    ("crm_Accounts", """UPDATE "crm_Accounts" SET name = 'y'"""),
+    ("crm_Accounts", """UPDATE "crm_Accounts" SET name = name WHERE name = '10'"""),
+    ("crm_Accounts", """DELETE FROM "crm_Accounts" WHERE name = '10'"""),
+    (
+        "crm_Accounts",
+        """INSERT INTO "crm_Accounts" (id, __v, name) SELECT gen_random_uuid(), 0, 'y'""",
+    ),
+    ("crm_Accounts", 'TRUNCATE "crm_Accounts"'),
+    ("crm_Accounts", """UPDATE migration.issues SET reason = 'y'"""),
+    ("crm_Accounts", """DELETE FROM migration.issues"""),
+    ("crm_Accounts", """INSERT INTO migration.issues SELECT * FROM migration.issues"""),
+    ("crm_Accounts", """DELETE FROM migration.rejected_documents"""),
+    ("crm_Accounts", """UPDATE migration.conversions SET count = count + 1"""),
+    ("crm_Accounts", """DELETE FROM migration.unmapped_fields"""),
+    (
+        "crm_Accounts",
+        "INSERT INTO migration.pending_deletes VALUES ('crm_Accounts', gen_random_uuid())",
+    ),
+    ("crm_Accounts", "UPDATE migration.loads SET plan = 'y'"),
+    ("crm_Accounts", "UPDATE migration.loads SET program = 'y'"),
+    ("crm_Accounts", "UPDATE migration.loads SET remediations = 'y'"),
+    (
+        "crm_Accounts",
+        "INSERT INTO migration.check_results SELECT 'crm_Accounts', 'values', NULL, false, 'ERROR', "
+        "'', '{\"is_sound\": false}', now()",
+    ),
+    ("AccountWatchers", 'DELETE FROM "AccountWatchers"'),
+    ("AccountWatchers", "DELETE FROM migration.issues"),
+    ("uuid_map", "DELETE FROM migration.uuid_map WHERE collection = 'Users'"),
+    ("uuid_map", "UPDATE migration.uuid_map SET source_id = source_id || 'y'"),
+]
+
+
+def test_whatever_was_touched_is_loaded_again(source: SourceDatabase, bare: Connection) -> None:
+    with_findings(source)
+    load(source, bare, *KEPT)
+    state = {name: contents(bare, name) for name in KEPT}
+    for table, statement in TOUCHED:
+        load(source, bare, table)  # where what it refers to was touched
+        assert not load(source, bare, table).is_converted
+        bare.execute(statement)
+        assert load(source, bare, table).is_converted, statement
+        assert contents(bare, table) == state[table], statement
+        bare.execute("DELETE FROM migration.check_results")
+    bare.execute("UPDATE migration.loads SET transaction = transaction - 2147483648")
+    assert load(source, bare, "Users").is_converted
+    load(source, bare, *KEPT)
+    assert {name: contents(bare, name) for name in KEPT} == state
+
+
+def contents(target: Connection, table: str) -> tuple[list[list[Row]], list[Row]]:
+    name = sql.Identifier("migration" if table == "uuid_map" else "public", table)
+    rows_of = target.execute(sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(name)).fetchall()
+    return books_of(target, table), rows_of
+
+
+def test_a_table_is_loaded_again_where_what_it_refers_to_is_another(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    with_findings(source)
+    load(source, bare, *KEPT)
+    # Another value in a row that is referred to changes nothing for those that refer to it.
+    source["Users"].update_one({"_id": oid(3)}, {"$set": {"name": "other"}})
+    assert load(source, bare, "Users").merged.updated == 1
+    assert not load(source, bare, "crm_Accounts").is_converted
+    assert not load(source, bare, "AccountWatchers").is_converted
+    # A row that is there no more does, whether its document is gone or somebody deleted it.
+    bare.execute('DELETE FROM "Users" WHERE id = %s', [uid(1)])
+    assert load(source, bare, "crm_Accounts").lossy["orphaned"] == 4
+    assert load(source, bare, "AccountWatchers").lossy["orphaned"] > 1
+    assert load(source, bare, "Users").merged.inserted == 1
+    assert load(source, bare, "crm_Accounts").lossy["orphaned"] == 1
+    source["Users"].insert_one(user(99))
+    load(source, bare, "Users")
+    assert load(source, bare, "crm_Accounts").lossy.get("orphaned") is None
+    # As does one of the map, for those that refer to documents.
+    assert not load(source, bare, "TodoList").is_converted
+    bare.execute("DELETE FROM migration.uuid_map WHERE id = %s", [uid(2)])
+    assert load(source, bare, "TodoList").lossy == {"orphaned": 1}
+
+
+def test_a_document_that_moves_to_the_next_collection_is_seen(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    one, other = list(ENTITIES)[:2]
+    source[one].insert_one({"_id": oid(1)})
+    load(source, bare, "uuid_map")
+    source[one].drop()
+    source[other].insert_one({"_id": oid(1)})
+    assert load(source, bare, "uuid_map").is_converted
+    assert book(bare, "SELECT collection FROM migration.uuid_map") == [(other,)]
+
+
+def test_a_record_that_fails_leaves_no_trace(
+    source: SourceDatabase, bare: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source["crm_campaigns"].insert_one(campaign(oid(1)))
+    load(source, bare, "crm_campaigns")
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "books_mark", None)
+        with pytest.raises(TypeError):
+            load(source, bare, "crm_campaigns")
+    assert count(bare, "migration", "loads") == 1
+    assert not load(source, bare, "crm_campaigns").is_converted
 
 
 def changed_rows(before: dict[Row, str], after: dict[Row, str]) -> list[Row]:

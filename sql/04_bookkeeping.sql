@@ -74,9 +74,14 @@ CREATE TABLE IF NOT EXISTS migration.loads (
   finished_at TIMESTAMP WITH TIME ZONE,
   plan TEXT NOT NULL,
   remediations TEXT NOT NULL,
+  program TEXT,
   version UUID,
   fingerprints JSONB NOT NULL,
   statistics JSONB NOT NULL,
+  documents TEXT,
+  rows_mark TEXT,
+  books_mark TEXT,
+  transaction BIGINT,
   CONSTRAINT loads_pkey PRIMARY KEY (id)
 );
 
@@ -184,4 +189,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version a0a9a7475a2a42f0';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version ada9ea1a00873891';

@@ -78,6 +78,11 @@ def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Meta
         "seconds": round(result.seconds, 3),
         "documents per second": round(result.rate),
     }
+    if not result.is_converted:
+        counts["nothing to do"] = (
+            "source, rules and table are as the last load left them: all documents were read, nothing was "
+            "converted or written, and its counts stand"
+        )
     if result.seconds_before:
         counts["seconds before the interruption"] = round(result.seconds_before, 3)
     if result.moment is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -44,13 +45,15 @@ def load_documents(
     """
 
     def parts(staging: Staging) -> Iterator[Part]:
-        # What an earlier attempt has staged holds its unique values against later documents.
-        taken = {name: set(staging.column(name)) for name in unique_columns(table)}
-        remedies = Remedies(remediations.of(table))
-        converter = BatchConverter(table, ids_for(connection, table), taken, remedies)
+        @cache
+        def converter() -> BatchConverter:
+            # What an earlier attempt has staged holds its unique values against later documents.
+            taken = {name: set(staging.column(name)) for name in unique_columns(table)}
+            remedies = Remedies(remediations.of(table))
+            return BatchConverter(table, ids_for(connection, table), taken, remedies)
 
         def convert(data: bytes) -> Converted:
-            converted = converter.convert(data)
+            converted = converter().convert(data)
             return converted.documents, converted.rows, converted.books
 
         for batch in raw_batches(source[table.name]):

@@ -17,12 +17,14 @@ from psycopg import sql
 from migration_assets.conversion.batches import Books
 from migration_assets.errors import LoadError
 from migration_assets.loading.merging import Merged
+from migration_assets.loading.program import program_version
 from migration_assets.loading.staging import Staging, identifier
-from migration_assets.model import TABLES, referenced_tables
+from migration_assets.model import TABLES, documents_referred_to, referenced_tables
 from migration_assets.model.versions import model_version
 from migration_assets.remediation.rules import Remediations
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.target.marks import books_mark, rows_mark
 
 SECONDS = "seconds"
 """What was spent on a batch, beside its counts in the ledger."""
@@ -112,6 +114,8 @@ class LoadResult:
         stages: Seconds that each stage was busy; stages overlap.
         size: Bytes read from the source.
         moment: The moment that the source was read at, in words; None where it was the present.
+        is_converted: False where source and table were what the load before had left: what it counted
+            counts on.
     """
 
     table: str
@@ -125,6 +129,7 @@ class LoadResult:
     stages: Mapping[str, float] = field(default_factory=dict)
     size: int = 0
     moment: str | None = None
+    is_converted: bool = True
 
     @property
     def documents(self) -> int:
@@ -176,6 +181,7 @@ class LoadResult:
             "stages": dict(self.stages),
             "size": self.size,
             "moment": self.moment,
+            "is_converted": self.is_converted,
         }
 
 
@@ -239,13 +245,13 @@ def reopen(
 ) -> Open | None:
     """Returns the load that was cut off where it can be resumed, None where there is none.
 
-    It cannot where the model, the remediations or the rows that it refers to have changed, or where the
-    target has lost what was staged, as it does when it crashes; ``say`` is told why.
+    It cannot where the model, the program, the remediations or the rows that it refers to have changed, or
+    where the target has lost what was staged, as it does when it crashes; ``say`` is told why.
     """
     loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
     row = connection.execute(
         sql.SQL(
-            "SELECT l.id, l.plan, l.remediations, count(b.number), coalesce(sum(b.lines), 0), "
+            "SELECT l.id, l.plan, l.remediations, count(b.number), coalesce(sum(b.lines), 0), l.program, "
             "(array_agg(b.digest ORDER BY b.number DESC))[1], "
             "coalesce(json_agg(b.tally) FILTER (WHERE b.number IS NOT NULL), '[]') "
             "FROM {} l LEFT JOIN {} b ON b.load_id = l.id "
@@ -256,9 +262,12 @@ def reopen(
     ).fetchone()
     if row is None or not row[3]:
         return None
-    load_id, plan, rules, count, lines, digest, tallies = row
+    load_id, plan, rules, count, lines, program, digest, tallies = row
     if rules != remediations.digest(table):
         say(f"{table.name}: not resumed, the remediations have changed since")
+        return None
+    if program != program_version():
+        say(f"{table.name}: not resumed, this program or a library of it has changed since")
         return None
     if plan != plan_of(connection, table):
         say(f"{table.name}: not resumed, the model or what it refers to has changed since")
@@ -290,16 +299,28 @@ def begin(connection: Connection, table: sa.Table, remediations: Remediations) -
         connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(loads, unfinished))
         connection.execute(
             sql.SQL(
-                "INSERT INTO {} (id, target_table, started_at, plan, remediations, fingerprints, "
-                "statistics) VALUES (%s, %s, clock_timestamp(), %s, %s, '{{}}', '{{}}')"
+                "INSERT INTO {} (id, target_table, started_at, plan, remediations, program, fingerprints, "
+                "statistics) VALUES (%s, %s, clock_timestamp(), %s, %s, %s, '{{}}', '{{}}')"
             ).format(loads),
-            [load_id, table.name, plan_of(connection, table), remediations.digest(table)],
+            [
+                load_id,
+                table.name,
+                plan_of(connection, table),
+                remediations.digest(table),
+                program_version(),
+            ],
         )
     return Open(load_id)
 
 
-def finish(connection: Connection, result: LoadResult) -> LoadResult:
-    """Closes the line of a load. The caller holds the merging transaction.
+def finish(connection: Connection, table: sa.Table, result: LoadResult, read: str) -> LoadResult:
+    """Closes the line of a load. The caller holds the merging transaction, which sees one moment.
+
+    Args:
+        connection: A connection within that transaction.
+        table: The table.
+        result: What the load did.
+        read: Digest of the documents that were read.
 
     Returns:
         The result with its version.
@@ -307,13 +328,18 @@ def finish(connection: Connection, result: LoadResult) -> LoadResult:
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
-            "statistics = %s, version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s "
-            "AND e.target_table = l.target_table AND e.finished_at IS NOT NULL "
+            "statistics = %s, documents = %s, rows_mark = %s, books_mark = %s, "
+            "transaction = pg_current_xact_id()::text::bigint, "
+            "version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s AND "
+            "e.target_table = l.target_table AND e.finished_at IS NOT NULL "
             "ORDER BY e.finished_at DESC LIMIT 1), l.id) WHERE id = %s RETURNING version::text"
         ).format(loads=identifier(bookkeeping.loads)),
         [
             json.dumps(dict(result.fingerprints)),
             json.dumps(result.statistics()),
+            read,
+            rows_mark(connection, table),
+            books_mark(connection, table),
             result.merged.written + result.merged.moved > 0,
             result.load_id,
         ],
@@ -323,20 +349,30 @@ def finish(connection: Connection, result: LoadResult) -> LoadResult:
 
 
 def plan_of(connection: Connection, table: sa.Table) -> str:
-    """Returns a digest of all that the rows depend on besides documents and remediations."""
-    referred: list[str] = []
+    """Returns a digest of all that the rows depend on besides documents, program and remediations.
+
+    Of the tables that they refer to it is the load that last changed which ids there are.
+    """
     said = [table.name]
     if table.name in TABLES:
         said.append(model_version(table))
-        referred = [*referenced_tables(table), bookkeeping.uuid_map.name]
     query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) target_table, version::text FROM {} "
+        "SELECT DISTINCT ON (target_table) target_table, id::text FROM {}, "
+        "jsonb_to_record(statistics->'merged') AS m(inserted bigint, deleted bigint, moved bigint) "
         "WHERE finished_at IS NOT NULL AND target_table = ANY(%s) "
-        "ORDER BY target_table, finished_at DESC"
+        "AND m.inserted + m.deleted + m.moved > 0 ORDER BY target_table, finished_at DESC"
     ).format(identifier(bookkeeping.loads))
-    versions = connection.execute(query, [referred]).fetchall()
+    versions = connection.execute(query, [[each.name for each in depends_on(table)]]).fetchall()
     said += [f"{name} {version}" for name, version in versions]
     return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
+
+
+def depends_on(table: sa.Table) -> list[sa.Table]:
+    """Returns the tables whose ids decide what becomes of a table's references."""
+    if table.name not in TABLES:
+        return []
+    referred = [TABLES[name] for name in referenced_tables(table)]
+    return [*referred, bookkeeping.uuid_map] if documents_referred_to(table) else referred
 
 
 def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[str, str]:

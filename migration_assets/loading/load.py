@@ -1,21 +1,24 @@
 """One load from start to end: lock, ledger, staging, merge. What it reads and converts is given to it.
 
 A load that was cut off goes on after its last committed batch: what was read until there is read again
-and compared by its digest, but neither converted nor written.
+and compared by its digest, but neither converted nor written. Where nothing has changed since the last load,
+nothing is converted either.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import polars as pl
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import Books
-from migration_assets.loading import ledger
+from migration_assets.loading import ledger, unchanged
 from migration_assets.loading.ledger import LoadResult, Open, Tally
 from migration_assets.loading.merging import merge
 from migration_assets.loading.pipeline import (
@@ -25,6 +28,7 @@ from migration_assets.loading.pipeline import (
     written_behind,
 )
 from migration_assets.loading.staging import StagedBatch, Staging, staged_batch
+from migration_assets.loading.unchanged import Latest
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.target.connection import Connection
 from migration_assets.target.statistics import report_changes
@@ -46,6 +50,34 @@ class Part:
     collection: str
     data: bytes
     convert: Callable[[bytes], Converted]
+
+
+@dataclass(slots=True)
+class Read:
+    """What was read, as digests.
+
+    Attributes:
+        data: Digest of the documents, one after the other.
+        sizes: Bytes by collection: where in them each collection begins and ends.
+    """
+
+    data: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, part: Part) -> None:
+        """Takes in the next documents."""
+        self.data.update(part.data)
+        self.sizes[part.collection] = self.sizes.get(part.collection, 0) + len(part.data)
+
+    @property
+    def size(self) -> int:
+        """Bytes that were read."""
+        return sum(self.sizes.values())
+
+    def digest(self) -> str:
+        """Returns a digest of the documents and the collections that they are of."""
+        said = [self.data.hexdigest(), *(f"{size} {name}" for name, size in self.sizes.items())]
+        return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
 
 class SourceChangedError(Exception):
@@ -90,8 +122,66 @@ def load(
                 return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
             except SourceChangedError:
                 say(f"{table.name}: not resumed, the source has changed since; starting again")
+        latest = unchanged.latest_like_now(connection, table, remediations)
+        if latest is not None:
+            kept = _kept(connection, table, parts, fingerprints, moment, remediations, latest)
+            if kept is not None:
+                say(f"{table.name}: nothing has changed since the last load, nothing is converted")
+                return kept
         opened = ledger.begin(connection, table, remediations)
         return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
+
+
+def _kept(
+    connection: Connection,
+    table: sa.Table,
+    parts: Callable[[Staging], Iterable[Part]],
+    fingerprints: Callable[[str], Mapping[str, str]],
+    moment: str | None,
+    remediations: Remediations,
+    latest: Latest,
+) -> LoadResult | None:
+    """Records a load that changed nothing, None where the documents or the table are others than they were.
+
+    The documents are read to their end, without being decoded.
+    """
+    started = time.perf_counter()
+    watch, read = Stopwatch(), Read()
+    staging = Staging(connection, table, uuid.uuid4())
+    for part in watch.timed("read", parts(staging)):
+        read.add(part)
+    if read.digest() != latest.documents:
+        return None
+    with at_one_moment(connection):
+        with watch.stage("compare"):
+            if not unchanged.is_untouched(connection, table, latest):
+                return None
+        result = LoadResult(
+            table=table.name,
+            load_id=ledger.begin(connection, table, remediations).load_id,
+            merged=latest.merged,
+            tally=latest.tally,
+            fingerprints=fingerprints(read.data.hexdigest()),
+            seconds=time.perf_counter() - started,
+            stages=dict(watch.seconds),
+            size=read.size,
+            moment=moment,
+            is_converted=False,
+        )
+        result = ledger.finish(connection, table, result, read.digest())
+    staging.drop()
+    return result
+
+
+@contextmanager
+def at_one_moment(connection: Connection) -> Iterator[None]:
+    """Makes a transaction whose statements see the same: what is recorded is what was looked at.
+
+    Somebody who changes the same rows at the same time makes it fail, with an error that passes.
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
 
 
 @dataclass(slots=True)
@@ -105,7 +195,7 @@ class _Load:
     opened: Open
     tally: Tally = field(default_factory=Tally)
     watch: Stopwatch = field(default_factory=Stopwatch)
-    size: int = 0
+    read: Read = field(default_factory=Read)
 
     def run(self) -> LoadResult:
         started = time.perf_counter()
@@ -114,11 +204,10 @@ class _Load:
         if not self.opened.batches:
             staging.create()
         self.tally.add(self.opened.tally)
-        digest = hashlib.blake2b(digest_size=16)
-        read = self.watch.timed("read", self.parts(staging))
+        parts = self.watch.timed("read", self.parts(staging))
         with without_cycle_detection():
-            written_behind(self._staged(prefetched(read), digest), self._write_to(staging))
-        with self.connection.transaction():
+            written_behind(self._staged(prefetched(parts)), self._write_to(staging))
+        with at_one_moment(self.connection):
             with self.watch.stage("merge"):
                 if self.complete is not None and (pairs := self.complete(staging)):
                     self.tally.lossless["asymmetric"] = pairs
@@ -128,24 +217,23 @@ class _Load:
                 load_id=self.opened.load_id,
                 merged=merged,
                 tally=self.tally,
-                fingerprints=self.fingerprints(digest.hexdigest()),
+                fingerprints=self.fingerprints(self.read.data.hexdigest()),
                 seconds=before + time.perf_counter() - started,
                 seconds_before=before,
                 stages=dict(self.watch.seconds),
-                size=self.size,
+                size=self.read.size,
                 moment=self.moment,
             )
-            result = ledger.finish(self.connection, result)
+            result = ledger.finish(self.connection, self.table, result, self.read.digest())
         staging.drop()
         report_changes(self.connection)
         return result
 
-    def _staged(self, parts: Iterator[Part], digest: hashlib.blake2b) -> Iterator[StagedBatch]:
-        number = 0
+    def _staged(self, parts: Iterator[Part]) -> Iterator[StagedBatch]:
+        number, digest = 0, self.read.data
         begun = time.perf_counter()
         for number, part in enumerate(parts, start=1):
-            digest.update(part.data)
-            self.size += len(part.data)
+            self.read.add(part)
             if number <= self.opened.batches:
                 if number == self.opened.batches and digest.hexdigest() != self.opened.digest:
                     raise SourceChangedError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, t
 from migration_assets.identity import each_uuid, hex_uuids, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Part, load, silent
+from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.loaded import ids_for
 from migration_assets.loading.staging import (
     Staging,
@@ -68,12 +69,19 @@ def load_pairs(
     based_on = ledger.latest_fingerprints(connection, sides)
 
     def parts(staging: Staging) -> Iterator[Part]:
-        loaded = ids_for(staging.connection, table)
-        for holder, array, other in relation.arrays():
+        @cache
+        def loaded() -> Loaded:
+            return ids_for(staging.connection, table)
+
+        def convert(holder: Side, array: str, other: Side, data: bytes) -> Converted:
             remedies = remedies_of(remediations, table, holder, array)
-            converter = PairConverter(relation, holder, array, other, loaded, remedies)
+            converter = PairConverter(relation, holder, array, other, loaded(), remedies)
+            return converter.convert(data)
+
+        for sides in relation.arrays():
+            holder, array, _ = sides
             for batch in raw_batches(source[holder.collection], projection={array: 1}):
-                yield Part(holder.collection, batch.data, converter.convert)
+                yield Part(holder.collection, batch.data, partial(convert, *sides))
 
     return load(
         connection,

@@ -124,6 +124,18 @@ def referenced_tables(table: sa.Table) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
+def documents_referred_to(table: sa.Table) -> tuple[str, ...]:
+    """Returns the collections whose documents, loaded or not, a table refers to as text."""
+    if junction_of(table) is not None:
+        return ()
+    found = (
+        source.references
+        for source in sources(table).values()
+        if source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
+    )
+    return tuple(dict.fromkeys(name for name in found if name is not None))
+
+
 def unique_columns(table: sa.Table) -> tuple[str, ...]:
     """Returns the columns that must be unique on their own, the primary key apart."""
     return tuple(

@@ -109,9 +109,14 @@ loads = sa.Table(
     sa.Column("finished_at", sa.TIMESTAMP(timezone=True), comment="NULL until merged"),
     sa.Column("plan", sa.Text(), nullable=False, comment="what the rows depend on, as a digest"),
     sa.Column("remediations", sa.Text(), nullable=False, comment="their digest, empty for none"),
+    sa.Column("program", sa.Text(), comment="what converted, as a digest"),
     sa.Column("version", pg.UUID(), comment="the load that last changed a row, NULL until merged"),
     sa.Column("fingerprints", pg.JSONB(), nullable=False, comment="by collection"),
     sa.Column("statistics", pg.JSONB(), nullable=False),
+    sa.Column("documents", sa.Text(), comment="what was read, as a digest, NULL until merged"),
+    sa.Column("rows_mark", sa.Text(), comment="changes when a row is touched, NULL until merged"),
+    sa.Column("books_mark", sa.Text(), comment="the same for its books"),
+    sa.Column("transaction", sa.BigInteger(), comment="that merged, counted in 64 bits"),
     comment="The ledger of loads: one row each time a table was brought to the source's state.",
 )
 

@@ -1,0 +1,78 @@
+"""Marks: what tells whether a table was touched since, without looking at a single value.
+
+A mark covers the rows of a table by the transactions that wrote them. PostgreSQL gives every row the
+number of the transaction that inserted or last updated it (``xmin``), and no way to keep it while changing
+the row. So a table that was not touched has as many rows of each transaction as before; an insert or update
+adds some of a new one, a delete takes some away that can never come back. Freezing keeps the number
+visible. Decision 0009 goes through what else there is.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.target.bookkeeping import BOOKS, pending_deletes
+from migration_assets.target.connection import Connection
+
+TRANSACTIONS = 2**31
+"""After so many, the server gives a number to another transaction; no mark is believed that long."""
+
+_ROWS = """(
+    SELECT coalesce(string_agg(w.xmin || ' ' || w.written, ',' ORDER BY w.xmin), '') FROM
+    (SELECT r.xmin::text AS xmin, count(*)::text AS written FROM {table} r {of_owner} GROUP BY r.xmin) w)"""
+
+_RELATION = """(
+    SELECT format('%s %s', {name}::regclass::oid, {filenode})
+        || coalesce(string_agg(format(',%s %I %s %s %s', a.attnum, a.attname, a.atttypid,
+                                      a.atttypmod, a.attisdropped), '' ORDER BY a.attnum), '')
+    FROM pg_attribute a WHERE a.attrelid = {name}::regclass AND a.attnum > 0)"""
+
+_SERVER = """
+    (SELECT system_identifier::text FROM pg_control_system()),
+    (SELECT coalesce(string_agg(format('%s %s %L %s', oid, enumtypid, enumlabel, enumsortorder),
+                                ',' ORDER BY oid), '') FROM pg_enum)"""
+"""A dump that is restored elsewhere starts counting anew; a label of an enum changes without its rows."""
+
+
+def rows_mark(connection: Connection, table: sa.Table) -> str:
+    """Returns the mark of a table's rows, and of those that wait for their deletion; 64 hex digits.
+
+    It takes about a tenth of a second for a million rows.
+    """
+    return _mark(connection, [(table, None), (pending_deletes, table.name)])
+
+
+def books_mark(connection: Connection, table: sa.Table) -> str:
+    """Returns the mark of a table's books, 64 hex digits."""
+    return _mark(connection, [(book, table.name) for book in BOOKS])
+
+
+def current_transaction(connection: Connection) -> int:
+    """Returns the number of the next transaction, in 64 bits: it never comes again on this server."""
+    row = connection.execute(
+        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _mark(connection: Connection, parts: list[tuple[sa.Table, str | None]]) -> str:
+    """Returns the mark of tables, of those rows alone that are of an owner where there is one."""
+    said: list[sql.Composable] = [sql.SQL(_SERVER)]
+    for table, owner in parts:
+        name = sql.Identifier(table.schema or "public", table.name)
+        literal = sql.Literal(name.as_string(connection))
+        # A table that was rewritten is looked at again; books are shared, so one's neighbours do not count.
+        filenode = "0" if owner else "pg_relation_filenode({})"
+        said.append(
+            sql.SQL(_RELATION).format(name=literal, filenode=sql.SQL(filenode).format(literal))
+        )
+        of_owner = sql.SQL("WHERE r.target_table = {}").format(owner) if owner else sql.SQL("")
+        said.append(sql.SQL(_ROWS).format(table=name, of_owner=of_owner))
+    query = sql.SQL(
+        "SELECT encode(sha256(convert_to(concat_ws(E'\\n', {}), 'UTF8')), 'hex')"
+    ).format(sql.SQL(", ").join(said))
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return str(row[0])
