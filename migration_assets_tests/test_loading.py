@@ -864,6 +864,17 @@ def test_a_document_that_moves_to_the_next_collection_is_seen(
     assert book(bare, "SELECT collection FROM migration.uuid_map") == [(other,)]
 
 
+def test_a_load_that_does_not_see_one_moment_is_not_gone_by(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    source["crm_campaigns"].insert_one(campaign(oid(1)))
+    with bare.transaction():
+        bare.execute("SELECT 1")
+        load(source, bare, "crm_campaigns")
+    assert load(source, bare, "crm_campaigns").is_converted
+    assert not load(source, bare, "crm_campaigns").is_converted
+
+
 def test_a_record_that_fails_leaves_no_trace(
     source: SourceDatabase, bare: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -314,7 +314,9 @@ def begin(connection: Connection, table: sa.Table, remediations: Remediations) -
 
 
 def finish(connection: Connection, table: sa.Table, result: LoadResult, read: str) -> LoadResult:
-    """Closes the line of a load. The caller holds the merging transaction, which sees one moment.
+    """Closes the line of a load. The caller holds the merging transaction.
+
+    Where that one does not see one moment, nothing is recorded that a later load could go by.
 
     Args:
         connection: A connection within that transaction.
@@ -325,6 +327,8 @@ def finish(connection: Connection, table: sa.Table, result: LoadResult, read: st
     Returns:
         The result with its version.
     """
+    isolation = connection.execute("SELECT current_setting('transaction_isolation')").fetchone()
+    is_certain = isolation in (("repeatable read",), ("serializable",))
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
@@ -338,8 +342,8 @@ def finish(connection: Connection, table: sa.Table, result: LoadResult, read: st
             json.dumps(dict(result.fingerprints)),
             json.dumps(result.statistics()),
             read,
-            rows_mark(connection, table),
-            books_mark(connection, table),
+            rows_mark(connection, table) if is_certain else None,
+            books_mark(connection, table) if is_certain else None,
             result.merged.written + result.merged.moved > 0,
             result.load_id,
         ],

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 import sqlalchemy as sa
+from psycopg.pq import TransactionStatus
 
 from migration_assets.conversion.batches import Books
 from migration_assets.loading import ledger, unchanged
@@ -177,10 +178,13 @@ def _kept(
 def at_one_moment(connection: Connection) -> Iterator[None]:
     """Makes a transaction whose statements see the same: what is recorded is what was looked at.
 
-    Somebody who changes the same rows at the same time makes it fail, with an error that passes.
+    Somebody who changes the same rows at the same time makes it fail, with an error that passes. Within a
+    transaction of the caller's it is up to that one what its statements see.
     """
+    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
     with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        if is_outermost:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield
 
 
