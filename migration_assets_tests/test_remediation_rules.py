@@ -239,6 +239,7 @@ def test_the_judge_applies_rules_as_the_loader_does(
     made, done = Remedies(given_rules).apply(decoded)
     judge = JudgedRules(given_rules)
     expected, changes = judge.remedied(bson_reader.read_document(raw), str(OWN))
+    assert judge.touch(raw, OWN.binary) is bool(changes)
     as_judged = from_canonical(canonical_document(expected))
     assert {name: canonical(each) for name, each in as_judged.items()} == {
         name: canonical(each) for name, each in from_canonical(canonical(made)).items()

@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -171,10 +171,9 @@ class _Documents:
         self._pending = pending_ids(connection, table.name)
         ids = ids_for(connection, table)
         self._judge = Judge(table, ids, rules)
-        # Who has a unique value depends on the documents before, what a remediation changes on its rule:
-        # that is not for plain rows to know.
-        is_plain = not unique_columns(table) and not rules.changes
-        self._plain = PlainRows(table, ids) if is_plain else None
+        self._rules = rules
+        # Who has a unique value depends on the documents before: that is not for plain rows to know.
+        self._plain = None if unique_columns(table) else PlainRows(table, ids)
         self._rows = RowsInStep(connection, self._rows_query())
         self._books = Books(connection, table.name)
 
@@ -195,7 +194,7 @@ class _Documents:
     def add(self, step: _Step) -> None:
         """Compares the next documents."""
         documents, object_ids, rows, entries = step
-        plain = self._plain.rows(documents) if self._plain else [None] * len(documents)
+        plain = self._plain_rows(documents, object_ids)
         for document, object_id, expected in zip(documents, object_ids, plain, strict=True):
             self.result.documents += 1
             key = binary_copy.key(expected[0]) if expected else self._key(document)
@@ -221,6 +220,21 @@ class _Documents:
         self.result.differences.add_unfounded(self._books.rest())
         if self._plain:
             self.types += self._plain.types
+
+    def _plain_rows(
+        self, documents: list[bytes], object_ids: list[bytes | None]
+    ) -> list[PlainRow | None]:
+        """Returns the rows of documents, None for each that is not plain or that a remediation changes."""
+        if self._plain is None:
+            return [None] * len(documents)
+        if not self._rules.changes:
+            return self._plain.rows(documents)
+        untouched = [
+            object_id is not None and not self._rules.touch(document, object_id)
+            for document, object_id in zip(documents, object_ids, strict=True)
+        ]
+        rows = iter(self._plain.rows(list(compress(documents, untouched))))
+        return [next(rows) if is_untouched else None for is_untouched in untouched]
 
     def _key(self, document: bytes) -> bytes:
         return uuid_of(self._table.name, identifier_of(document))

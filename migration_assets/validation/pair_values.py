@@ -141,8 +141,7 @@ class _Array:
         entries = self._books.upto(object_ids[-1].hex()) if object_ids else {}
         found: list[bytes] = []
         for document in documents:
-            is_plain = not entries and not self._rules.changes
-            plain = self._plain(document) if is_plain else None
+            plain = None if entries else self._plain(document)
             found += self._judged(document, entries) if plain is None else plain
         self._pairs.append(pl.Series("pair", found, dtype=pl.Binary).unique())
         for left in entries.values():
@@ -157,6 +156,8 @@ class _Array:
     def _plain(self, document: bytes) -> list[bytes] | None:
         """Returns the pairs of a document with nothing but ObjectIds of rows, each once, else None."""
         if not document.startswith(_BEGINNING, 4):
+            return None
+        if self._rules.touch(document, document[_OBJECT_ID]):
             return None
         if document[_OBJECT_ID.stop :] in self._nothing:
             return []

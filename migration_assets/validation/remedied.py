@@ -63,6 +63,7 @@ class JudgedRules:
         self._changing = [rule for rule in listed if rule.action is not Action.ACCEPT]
         self._accepting = [rule for rule in listed if rule.action is Action.ACCEPT]
         self._fields = list(dict.fromkeys(str(rule.field) for rule in self._changing))
+        self._encoded = {name.encode(): name for name in self._fields}
 
     @property
     def changes(self) -> bool:
@@ -73,6 +74,25 @@ class JudgedRules:
     def fields(self) -> Sequence[str]:
         """The fields that rules change."""
         return self._fields
+
+    def touch(self, document: bytes, object_id: bytes) -> bool:
+        """Tells whether a rule changes a document, reading nothing but the fields that rules are for.
+
+        Args:
+            document: The document as BSON; one that is not readable may be said to be changed.
+            object_id: Its `_id`.
+        """
+        if not self._changing:
+            return False
+        values: dict[str, Value] = {}
+        try:
+            for kind, name, start, _ in bson.spans(document):
+                if name in self._encoded:
+                    values[self._encoded[name]] = bson.read_value(kind, document, start)
+        except bson.UnreadableError:
+            return True
+        source_id = object_id.hex()
+        return any(self._changes(name, values.get(name), source_id) for name in self._fields)
 
     def remedied(self, given: Fields, source_id: str) -> tuple[Fields, list[Change]]:
         """Returns the fields of a document as they are to be converted, and what was changed."""
