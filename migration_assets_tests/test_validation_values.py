@@ -20,6 +20,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
+from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
 from migration_assets.validation.differences import (
     DIFFERENCES,
     TOTALS,
@@ -95,6 +96,22 @@ def test_a_sample_is_drawn_by_its_seed(faulty_sample: Loaded) -> None:
     assert first.counts["sampled"] == len(first.sample) == 5
     assert {"source_id", "id", "fields_compared", "fields_equal"} == set(first.sample[0])
     assert checked(faulty_sample, table, sample_size=0).sample == []
+
+
+def test_the_sample_is_as_large_as_the_environment_says(
+    faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(seed: str) -> Evidence:
+        monkeypatch.setenv(SEED_VARIABLE, seed)
+        table = TABLES["crm_Industry_Type"]
+        return run_check(faulty_sample.source, faulty_sample.connection, table, Layer.VALUES)
+
+    monkeypatch.setenv(SAMPLE_VARIABLE, "3")
+    first, again, other = map(drawn, ("1", "1", "2"))
+    assert first.counts["sampled"] == len(first.sample) == 3
+    assert first.sample == again.sample != other.sample
+    monkeypatch.setenv(SAMPLE_VARIABLE, "many")
+    assert "MIGRATION_SAMPLE" in drawn("1").summary
 
 
 def change(table: str, assigned: str, condition: str = "TRUE") -> str:

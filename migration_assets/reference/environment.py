@@ -18,6 +18,7 @@ from migration_assets.urls import (
     SOURCE_VARIABLE,
     TARGET_VARIABLE,
 )
+from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE
 
 VARIABLES: Mapping[str, tuple[str, str]] = {
     SOURCE_VARIABLE: (
@@ -42,6 +43,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "`off`",
     ),
     BATCH_VARIABLE: ("documents between two commits", "5000"),
+    SAMPLE_VARIABLE: (
+        "documents of each table that `values` draws at random, and lists (the first 20)",
+        "100",
+    ),
+    SEED_VARIABLE: ("another number, other documents of that sample", "0"),
     ROLLBACK_VARIABLE: (
         "the MongoDB database that `apply-gained` writes to ([rollback](../runbooks/rollback.md))",
         "`--to` must be given",

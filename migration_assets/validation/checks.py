@@ -19,11 +19,15 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.urls import positive
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.references import check_references
 from migration_assets.validation.row_count import check_row_count
 from migration_assets.validation.types import check_types
 from migration_assets.validation.values import check_values
+
+SAMPLE_VARIABLE = "MIGRATION_SAMPLE"
+SEED_VARIABLE = "MIGRATION_SAMPLE_SEED"
 
 DESCRIPTIONS: Mapping[Layer, str] = {
     Layer.ROW_COUNT: (
@@ -59,7 +63,14 @@ def _row_count(
 def _values(
     source: SourceDatabase, connection: Connection, table: sa.Table, remediations: Remediations
 ) -> Evidence:
-    return check_values(source, connection, table, remediations=remediations)
+    return check_values(
+        source,
+        connection,
+        table,
+        sample_size=positive(SAMPLE_VARIABLE, 100),
+        seed=positive(SEED_VARIABLE, 0),
+        remediations=remediations,
+    )
 
 
 def _references(
