@@ -56,3 +56,10 @@ def test_index_names_every_page() -> None:
         path = page.relative_to(ROOT / "docs")
         folder = f"({path.parent.as_posix()}/)"
         assert path.name == "README.md" or f"({path.as_posix()})" in index or folder in index, path
+
+
+def test_every_inconsistency_of_the_public_plans_has_an_answer() -> None:
+    """Operations, section 10: thirty of them."""
+    page = (ROOT / "docs" / "runbooks" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 31))

@@ -208,6 +208,16 @@ def test_foreign_keys() -> None:
     }
 
 
+def test_every_foreign_key_has_an_index() -> None:
+    """PostgreSQL makes none by itself: without one each delete reads the whole table."""
+    for table in TABLES.values():
+        leading = {next(iter(index.columns)).name for index in table.indexes}
+        leading.add(next(iter(table.primary_key)).name)
+        assert {
+            each for key in table.foreign_key_constraints for each in key.column_keys
+        } <= leading, table.name
+
+
 def test_declared_references_are_foreign_keys() -> None:
     declared = {
         (collection, spec["column"]): spec["references"]
