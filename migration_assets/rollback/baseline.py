@@ -23,7 +23,13 @@ from migration_assets.loading.loaded import document_ids, read_ids
 from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
 from migration_assets.loading.staging import identifier
-from migration_assets.model import TABLES, Junction, Rule, junction_of, referenced_tables, sources
+from migration_assets.model import (
+    TABLES,
+    Junction,
+    documents_referred_to,
+    junction_of,
+    referenced_tables,
+)
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.refused import RefusedError
@@ -202,10 +208,7 @@ class _Stage:
             name: read_ids(self.connection, query.format(baseline_table(TABLES[name])))
             for name in referenced_tables(table)
         }
-        as_text = {Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}
-        held = [] if junction_of(table) is not None else list(sources(table).values())
-        collections = {each.references for each in held if each.rule in as_text}
         documents = {
-            name: document_ids(self.connection, name) for name in collections if name is not None
+            name: document_ids(self.connection, name) for name in documents_referred_to(table)
         }
         return Loaded(rows=rows, documents=documents)
