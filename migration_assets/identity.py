@@ -22,6 +22,40 @@ _VARIANT = 0x80
 _MILLISECONDS = 1000
 
 
+class Uuids:
+    """A set of UUIDs, 16 bytes each in memory, that tells of many at once whether it has them."""
+
+    def __init__(self, uuids: bytes) -> None:
+        """Takes UUIDs, 16 bytes each, one after the other, none of them twice."""
+        high, low = _halves(uuids)
+        order = np.lexsort((high, low))
+        self._high, self._low = high[order], low[order]
+        self._longest = int(np.unique(self._low, return_counts=True)[1].max(initial=1))
+        self.are_of_object_ids = bool(
+            (((high >> np.uint64(12)) & np.uint64(0xF)) == _VERSION_7 >> 4).all()
+        )
+
+    def __len__(self) -> int:
+        return len(self._low)
+
+    def __contains__(self, uuid_bytes: object) -> bool:
+        return isinstance(uuid_bytes, bytes) and bool(self.contain_each(uuid_bytes)[0])
+
+    def contain_each(self, uuids: bytes) -> npt.NDArray[np.bool_]:
+        """Tells of UUIDs, 16 bytes each, one after the other, which the set has."""
+        high, low = _halves(uuids)
+        found = np.zeros(len(low), dtype=np.bool_)
+        if not len(self):
+            return found
+        at = np.searchsorted(self._low, low)
+        # Few have the same low half: two ObjectIds that differ in their seconds alone.
+        for _ in range(self._longest):
+            here = np.minimum(at, len(self) - 1)
+            found |= (self._low[here] == low) & (self._high[here] == high)
+            at += 1
+        return found
+
+
 def canonical(value: Any) -> str:
     """Returns a BSON value as canonical Extended JSON, without blanks."""
     return json_util.dumps(value, json_options=_CANONICAL, separators=(",", ":"))
@@ -105,6 +139,11 @@ def hex_uuids(uuids: bytes) -> list[str]:
 def each_uuid(uuids: bytes) -> Sequence[bytes]:
     """Returns UUIDs that stand one after the other, one by one."""
     return [uuids[start : start + 16] for start in range(0, len(uuids), UUID_BYTES)]
+
+
+def _halves(uuids: bytes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    halves = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+    return halves[:, 0], halves[:, 1]
 
 
 def _big_endian(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

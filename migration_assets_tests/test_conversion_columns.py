@@ -29,9 +29,10 @@ from migration_assets.conversion.values import (
     Kind,
     Loaded,
 )
-from migration_assets.identity import document_uuid
+from migration_assets.identity import Uuids, document_uuid
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.connection import CODEC
+from migration_assets_tests.taken_apart import field_of
 
 KNOWN = [ObjectId(f"{n:024x}") for n in (1, 2, 0xABCDEF)]
 REJECTED = ObjectId("aaaaaaaaaaaaaaaaaaaaaaaa")
@@ -45,8 +46,8 @@ def _all(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-def uuids_of(*identifiers: Any) -> frozenset[bytes]:
-    return frozenset(document_uuid("Others", each).bytes for each in identifiers)
+def uuids_of(*identifiers: Any) -> Uuids:
+    return Uuids(b"".join(document_uuid("Others", each).bytes for each in identifiers))
 
 
 ONLY_OBJECT_IDS = Loaded(
@@ -272,7 +273,8 @@ def converted(
     identifiers: Sequence[Any] | None = None,
     loaded: Loaded = ONLY_OBJECT_IDS,
 ) -> ConvertedColumn:
-    return convert_column("c", source, values, identifiers or [OWN] * len(values), loaded)
+    owners = field_of(identifiers or [OWN] * len(values))
+    return convert_column("c", source, field_of(values), owners, loaded)
 
 
 def plain(series: pl.Series) -> list[Any]:
@@ -474,7 +476,7 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
     def check(values: list[Any], identifiers: list[Any], loaded: Loaded) -> None:
         values = as_read(values)
         identifiers = identifiers[: len(values)]
-        found = convert_column("c", source, values, identifiers, loaded)
+        found = converted(source, values, identifiers, loaded)
         one_by_one = [
             by_rules(source, *pair, loaded) for pair in zip(values, identifiers, strict=True)
         ]

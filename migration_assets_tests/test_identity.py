@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from migration_assets.conversion.columns import convert_keys
 from migration_assets.identity import (
+    Uuids,
     canonical,
     document_uuid,
     each_uuid,
@@ -21,6 +22,7 @@ from migration_assets.identity import (
     object_id_uuids,
     source_id,
 )
+from migration_assets_tests.taken_apart import field_of
 
 EXAMPLES = {
     "507f1f77bcf86cd799439011": "013a7092-e8d8-7bcf-a1b3-5e650e404400",  # of the design
@@ -97,7 +99,23 @@ def test_many_at_once_are_as_one_by_one(ids: list[ObjectId]) -> None:
     made = object_id_uuids(joined(ids))
     assert each_uuid(made) == [each.bytes for each in one_by_one]
     assert hex_uuids(made) == [each.hex for each in one_by_one]
-    assert convert_keys("Users", ids).to_list() == [each.hex for each in one_by_one]
+    assert convert_keys("Users", field_of(ids)).to_list() == [each.hex for each in one_by_one]
+
+
+@given(lists_of_object_ids, st.lists(st.uuids()), lists_of_object_ids)
+@example([ObjectId(bytes([each]) + b"x" * 11) for each in range(3)], [], [])
+def test_a_set_of_uuids_has_what_it_was_given(
+    ids: list[ObjectId], others: list[uuid.UUID], asked: list[ObjectId]
+) -> None:
+    given_ids = [document_uuid("Users", each).bytes for each in ids]
+    given_ids += [each.bytes for each in others]
+    found = Uuids(b"".join(given_ids))
+    queries = [*given_ids, *(document_uuid("Users", each).bytes for each in asked)]
+    expected = [each in set(given_ids) for each in queries]
+    assert found.contain_each(b"".join(queries)).tolist() == expected
+    assert [each in found for each in queries] == expected
+    assert len(found) == len(given_ids)
+    assert found.are_of_object_ids == all(each[6] >> 4 == 7 for each in given_ids)
 
 
 def test_object_ids_of_another_length_are_refused() -> None:
@@ -152,8 +170,8 @@ def test_other_kinds_are_all_different() -> None:
 def test_mixed_keys() -> None:
     ids: list[Any] = [ObjectId("507f1f77bcf86cd799439011"), *(each for each, _ in OTHERS)]
     expected = [document_uuid("Users", each).hex for each in ids]
-    assert convert_keys("Users", ids).to_list() == expected
-    assert convert_keys("Users", []).to_list() == []
+    assert convert_keys("Users", field_of(ids)).to_list() == expected
+    assert convert_keys("Users", field_of([])).to_list() == []
 
 
 def test_source_id_of_an_object_id_is_its_hex() -> None:

@@ -19,7 +19,7 @@ from polars import selectors
 
 from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.values import Loaded
-from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.identity import Uuids, canonical, document_uuid, source_id
 from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of
 from migration_assets.model.columns import Column
 from migration_assets.source.connection import CODEC
@@ -69,7 +69,9 @@ def uuids(*identifiers: Any) -> frozenset[bytes]:
 ROWS = {"Users": uuids(KNOWN, "", *OTHER_IDS)}
 DOCUMENT_IDS = {"Users": uuids(KNOWN, REJECTED, "", *OTHER_IDS)}
 IDS = Ids(ROWS, DOCUMENT_IDS)
-LOADED = Loaded(ROWS, DOCUMENT_IDS)
+LOADED = Loaded(
+    *({name: Uuids(b"".join(ids)) for name, ids in each.items()} for each in (ROWS, DOCUMENT_IDS))
+)
 KNOWN_UUID = document_uuid("Users", KNOWN)
 
 LANGUAGE = next(each for each in ENUMS if each.name == "Language")

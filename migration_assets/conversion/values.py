@@ -11,7 +11,7 @@ import enum
 import math
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, storable
-from migration_assets.identity import document_uuid
+from migration_assets.identity import Uuids, document_uuid
 from migration_assets.model import Rule, Source
 
 TIMESTAMP_MINIMUM = -210_866_803_200_000
@@ -32,8 +32,6 @@ TIMESTAMP_END = 9_224_318_016_000_000
 INTEGER_RANGE = (-(2**31), 2**31 - 1)
 BIGINT_RANGE = (-(2**63), 2**63 - 1)
 
-_FROM_OBJECT_ID = 7
-"""The version of the UUIDs that are made from ObjectIds (section 4)."""
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
 _DIGITS = re.compile(r"-?[0-9]+")
@@ -105,16 +103,16 @@ class Loaded:
     """The ids that a reference may point to.
 
     Attributes:
-        rows: By table, the UUIDs of its loaded rows, 16 bytes each.
+        rows: By table, the UUIDs of its loaded rows.
         documents: By collection, the UUIDs of all its documents, rejected ones included.
     """
 
-    rows: Mapping[str, frozenset[bytes]]
-    documents: Mapping[str, frozenset[bytes]]
+    rows: Mapping[str, Uuids]
+    documents: Mapping[str, Uuids]
 
     def has_only_object_ids(self, collection: str) -> bool:
         """Whether every `_id` of a collection held in ``documents`` is an ObjectId."""
-        return all(each[6] >> 4 == _FROM_OBJECT_ID for each in self.documents[collection])
+        return self.documents[collection].are_of_object_ids
 
 
 NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
@@ -332,7 +330,7 @@ def timestamp_literal(milliseconds: int) -> str:
     return f"{year:04}-{month:02}-{day:02} {time}{era}"
 
 
-def resolve(value: Any, collection: str, ids: frozenset[bytes]) -> Outcome | None:
+def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | None:
     """Returns the 16 bytes of the UUID that a reference stands for, None where there is none.
 
     Args:

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 import polars as pl
 
-from migration_assets.conversion.batches import Books, decoded
+from migration_assets.conversion.batches import Books, readable
 from migration_assets.identity import (
     canonical,
     document_uuid,
@@ -25,6 +25,7 @@ from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.fields import decoded_whole
 from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import uuid_map
@@ -107,7 +108,6 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
 def kept_whole(data: bytes) -> Books:
     """Returns the books of documents, as BSON one after the other, of which the model knows no field."""
     books = Books()
-    books.unmapped += [
-        (source_id(each.get("_id")), canonical(each)) for each in decoded(data, books)
-    ]
+    documents = decoded_whole(readable(data, books))
+    books.unmapped += [(source_id(each.get("_id")), canonical(each)) for each in documents]
     return books

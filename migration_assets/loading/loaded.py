@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.values import Loaded
-from migration_assets.identity import UUID_BYTES
+from migration_assets.identity import UUID_BYTES, Uuids
 from migration_assets.loading.staging import identifier
 from migration_assets.model import TABLES, Rule, junction_of, referenced_tables, sources
 from migration_assets.target import bookkeeping
@@ -35,14 +35,14 @@ def ids_for(connection: Connection, table: sa.Table) -> Loaded:
     )
 
 
-def _loaded_ids(connection: Connection, table: sa.Table) -> frozenset[bytes]:
+def _loaded_ids(connection: Connection, table: sa.Table) -> Uuids:
     """Returns the ids of the rows of a table, without those whose document is gone."""
     query = sql.SQL("SELECT id FROM {} EXCEPT ALL SELECT id FROM {} WHERE target_table = {}")
     pending = identifier(bookkeeping.pending_deletes)
     return read_ids(connection, query.format(identifier(table), pending, sql.Literal(table.name)))
 
 
-def document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
+def document_ids(connection: Connection, collection: str) -> Uuids:
     """Returns the ids of all documents of a collection, from the map."""
     query = sql.SQL("SELECT id FROM {} WHERE collection = {}")
     return read_ids(
@@ -50,10 +50,10 @@ def document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
     )
 
 
-def read_ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
-    """Returns the UUIDs, 16 bytes each, that a query of one column returns."""
+def read_ids(connection: Connection, query: sql.Composed) -> Uuids:
+    """Returns the UUIDs that a query of one column returns, none of them twice."""
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         data = b"".join(map(bytes, copy))
     rows = np.frombuffer(data, _ROW, count=(len(data) - _ENVELOPE) // _ROW.itemsize, offset=_HEADER)
-    return frozenset(rows["id"].tolist())
+    return Uuids(rows["id"].tobytes())

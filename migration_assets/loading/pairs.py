@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
-from bson import ObjectId
 from psycopg import sql
 
-from migration_assets.conversion.batches import Books, decoded
-from migration_assets.conversion.columns import convert_keys
+from migration_assets.conversion.batches import Books, of_readable, remedied_batch
 from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
-from migration_assets.identity import each_uuid, hex_uuids, object_id_uuids
+from migration_assets.identity import UUID_BYTES, document_uuid, hex_uuids, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import Converted, Part, load, silent
@@ -30,7 +30,9 @@ from migration_assets.loading.staging import (
 from migration_assets.model import Junction, Side, junction_of
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.source.connection import Document, SourceDatabase
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.elements import BsonType
+from migration_assets.source.fields import Batch, Field, FieldFinder, Mask
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
@@ -106,7 +108,7 @@ def remedies_of(remediations: Remediations, table: sa.Table, holder: Side, array
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PairConverter:
     """Converts the arrays on one side of a relation.
 
@@ -125,35 +127,30 @@ class PairConverter:
     other: Side
     loaded: Loaded
     remedies: Remedies = field(default_factory=Remedies)
+    _finder: FieldFinder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._finder = FieldFinder(("_id", self.array))
 
     def convert(self, data: bytes) -> tuple[int, pl.DataFrame, Books]:
         """Returns how many elements a batch of documents holds, their pairs, and the books."""
-        books = Books()
-        given = list(decoded(data, books))
-        books.accept_unreadable(self.remedies)
-        documents = self._arrays(given)
-        count = sum(len(value) if type(value) is list else 1 for _, value in documents)
-        if self.remedies.changes:
-            remedied = [self.remedies.apply(document) for document in given]
-            books.remediations += [each for _, done in remedied for each in done]
-            documents = self._arrays(document for document, _ in remedied)
-        pairs = self._fast(documents)
-        if pairs is None:
-            pairs = self._one_by_one(documents, books)
-        rows = self._frame(*pairs)
-        unique = rows.unique(maintain_order=True)
-        if repeats := rows.height - unique.height:
+        return of_readable(data, self._finder, self.remedies, self._converted)
+
+    def _converted(self, given: Batch, books: Books) -> tuple[int, pl.DataFrame, Books]:
+        count = _elements_in(given.fields[self.array])
+        batch, remedied = remedied_batch(given, self._finder, self.remedies)
+        books.remediations += [each for _, done in remedied for each in done]
+        identifiers, values = batch.fields["_id"], batch.fields[self.array]
+        pairs, are_odd = self._fast(identifiers, values)
+        rows = np.flatnonzero(are_odd).tolist()
+        odd = list(zip(identifiers.values(rows), values.values(rows), strict=True))
+        more = self._one_by_one(odd, books)
+        frame = self._frame(pairs[0] + more[0], pairs[1] + more[1])
+        unique = frame.unique(maintain_order=True)
+        if repeats := frame.height - unique.height:
             reason = "the same pair again in the same array"
             books.conversions[self.array, REPEATED, reason] += repeats
         return count, unique, books
-
-    def _arrays(self, documents: Iterable[Document]) -> list[tuple[Any, Any]]:
-        """Returns `_id` and array of the documents that have one."""
-        return [
-            (document["_id"], value)
-            for document in documents
-            if (value := document.get(self.array)) is not None
-        ]
 
     def _frame(self, holders: list[str], elements: list[str]) -> pl.DataFrame:
         sides = {self.holder.column: holders, self.other.column: elements}
@@ -165,42 +162,46 @@ class PairConverter:
             }
         ).with_columns(side=pl.lit(0 if is_left else 1, dtype=pl.Int64))
 
-    def _fast(self, documents: Sequence[tuple[Any, Any]]) -> tuple[list[str], list[str]] | None:
-        """Returns the pairs as hex, None where not every value is an ObjectId of a loaded row."""
-        if not {list}.issuperset({type(value) for _, value in documents}):
-            return None
-        holders = [identifier for identifier, value in documents for _ in value]
-        elements = [element for _, value in documents for element in value]
-        if not {ObjectId}.issuperset(map(type, holders + elements)):
-            return None
-        left = object_id_uuids(b"".join([each.binary for each in holders]))
-        right = object_id_uuids(b"".join([each.binary for each in elements]))
-        are_loaded = self.loaded.rows[self.holder.collection].issuperset(
-            each_uuid(left)
-        ) and self.loaded.rows[self.other.collection].issuperset(each_uuid(right))
-        return (hex_uuids(left), hex_uuids(right)) if are_loaded else None
+    def _fast(self, identifiers: Field, values: Field) -> tuple[tuple[list[str], list[str]], Mask]:
+        """Returns the pairs of arrays of which every one is between ObjectIds of loaded rows, as hex.
+
+        And which documents have another array, whose pairs are not among them.
+        """
+        arrays = values.object_id_arrays()
+        are_ids = identifiers.are(BsonType.OBJECT_ID)
+        own = np.zeros((len(values), UUID_BYTES), dtype=np.uint8)
+        ids = object_id_uuids(identifiers.object_ids(np.flatnonzero(are_ids)))
+        own[are_ids] = _each(ids)
+        are_plain = arrays.are_plain & are_ids
+        are_plain[are_ids] &= self.loaded.rows[self.holder.collection].contain_each(ids)
+        elements = object_id_uuids(arrays.object_ids)
+        holders = np.repeat(np.arange(len(values)), arrays.lengths)
+        are_plain[holders[~self.loaded.rows[self.other.collection].contain_each(elements)]] = False
+        kept = are_plain[holders]
+        pairs = (own[holders[kept]].tobytes(), _each(elements)[kept].tobytes())
+        return (hex_uuids(pairs[0]), hex_uuids(pairs[1])), ~are_plain & ~values.are_missing()
 
     def _one_by_one(
         self, documents: Sequence[tuple[Any, Any]], books: Books
     ) -> tuple[list[str], list[str]]:
         holders: list[str] = []
         elements: list[str] = []
-        keys = convert_keys(self.holder.collection, [identifier for identifier, _ in documents])
         loaded = self.loaded.rows[self.holder.collection]
-        for key, (identifier, value) in zip(keys, documents, strict=True):
+        for identifier, value in documents:
+            key = document_uuid(self.holder.collection, identifier)
             array = value
             if type(value) is not list:
                 array = [value]
                 reason = f"{type_name(value)} as one element"
                 coerced = Finding(Kind.COERCED, reason)
                 books.note(identifier, self.array, coerced, value, self.remedies)
-            is_loaded = bytes.fromhex(key) in loaded
+            is_loaded = key.bytes in loaded
             for position, element in enumerate(array):
                 found, finding = self._element(element, position, is_holder_loaded=is_loaded)
                 if finding is not None:
                     books.note(identifier, self.array, finding, value, self.remedies)
                 if found is not None:
-                    holders.append(key)
+                    holders.append(key.hex)
                     elements.append(found.hex())
         return holders, elements
 
@@ -218,6 +219,17 @@ class PairConverter:
             reason = f"no row of {self.other.collection} has this id"
             return None, Finding(Kind.ORPHANED, reason, position, element)
         return outcome.value, outcome.findings[0] if outcome.findings else None
+
+
+def _elements_in(values: Field) -> int:
+    arrays = values.object_id_arrays()
+    others = np.flatnonzero(~arrays.are_plain & ~values.are_missing()).tolist()
+    counted = [len(value) if type(value) is list else 1 for value in values.values(others)]
+    return int(arrays.lengths.sum()) + sum(counted)
+
+
+def _each(uuids: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(uuids, dtype=np.uint8).reshape(-1, UUID_BYTES)
 
 
 def _unite(staging: Staging, relation: Junction) -> int:

@@ -8,27 +8,56 @@ format: https://bsonspec.org/spec.html.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 
 import bson
 
 from migration_assets.source.connection import CODEC, Document
 
-_STRING, _DOCUMENT, _ARRAY, _NULL, _REGEX, _CODE_WITH_SCOPE = 0x02, 0x03, 0x04, 0x0A, 0x0B, 0x0F
-_FIXED: Mapping[int, int] = {
-    **dict.fromkeys((0x06, _NULL, 0x7F, 0xFF), 0),
-    0x08: 1,
-    0x10: 4,
-    **dict.fromkeys((0x01, 0x09, 0x11, 0x12), 8),
-    0x07: 12,
-    0x13: 16,
+
+class BsonType(enum.IntEnum):
+    """The byte that says what type a value has."""
+
+    NONE = 0x00
+    """No type: the end of a document."""
+    DOUBLE = 0x01
+    STRING = 0x02
+    DOCUMENT = 0x03
+    ARRAY = 0x04
+    BINARY = 0x05
+    UNDEFINED = 0x06
+    OBJECT_ID = 0x07
+    BOOLEAN = 0x08
+    DATE = 0x09
+    NULL = 0x0A
+    REGEX = 0x0B
+    DB_POINTER = 0x0C
+    CODE = 0x0D
+    SYMBOL = 0x0E
+    CODE_WITH_SCOPE = 0x0F
+    INT32 = 0x10
+    TIMESTAMP = 0x11
+    INT64 = 0x12
+    DECIMAL128 = 0x13
+    MAX_KEY = 0x7F
+    MIN_KEY = 0xFF
+
+
+FIXED: Mapping[int, int] = {
+    **dict.fromkeys((BsonType.UNDEFINED, BsonType.NULL, BsonType.MAX_KEY, BsonType.MIN_KEY), 0),
+    BsonType.BOOLEAN: 1,
+    BsonType.INT32: 4,
+    **dict.fromkeys((BsonType.DOUBLE, BsonType.DATE, BsonType.TIMESTAMP, BsonType.INT64), 8),
+    BsonType.OBJECT_ID: 12,
+    BsonType.DECIMAL128: 16,
 }
 """Bytes of the values of types that always have the same."""
-_SIZED: Mapping[int, int] = {
-    **dict.fromkeys((_DOCUMENT, _ARRAY, _CODE_WITH_SCOPE), 0),
-    **dict.fromkeys((_STRING, 0x0D, 0x0E), 4),
-    0x05: 5,
-    0x0C: 16,
+SIZED: Mapping[int, int] = {
+    **dict.fromkeys((BsonType.DOCUMENT, BsonType.ARRAY, BsonType.CODE_WITH_SCOPE), 0),
+    **dict.fromkeys((BsonType.STRING, BsonType.CODE, BsonType.SYMBOL), 4),
+    BsonType.BINARY: 5,
+    BsonType.DB_POINTER: 16,
 }
 """Bytes that a value has besides the length that it begins with."""
 _OPTIONS = frozenset(b"ilmsux")
@@ -68,11 +97,11 @@ def elements(document: bytes, start: int = 0) -> Iterator[tuple[int, bytes, int,
 
 
 def _end(document: bytes, kind: int, start: int) -> int:
-    if kind in _FIXED:
-        return start + _FIXED[kind]
-    if kind == _REGEX:
+    if kind in FIXED:
+        return start + FIXED[kind]
+    if kind == BsonType.REGEX:
         return document.index(0, document.index(0, start) + 1) + 1
-    return start + _SIZED[kind] + int.from_bytes(document[start : start + 4], "little")
+    return start + SIZED[kind] + int.from_bytes(document[start : start + 4], "little")
 
 
 def _hidden(document: bytes, start: int, *, names_count: bool) -> str | None:
@@ -82,18 +111,20 @@ def _hidden(document: bytes, start: int, *, names_count: bool) -> str | None:
             return "a field occurs twice"
         names[name] = kind
         found = None
-        if kind in (_DOCUMENT, _ARRAY):
-            found = _hidden(document, at, names_count=kind == _DOCUMENT)
-        elif kind == _CODE_WITH_SCOPE:
+        if kind in (BsonType.DOCUMENT, BsonType.ARRAY):
+            found = _hidden(document, at, names_count=kind == BsonType.DOCUMENT)
+        elif kind == BsonType.CODE_WITH_SCOPE:
             scope = at + 8 + int.from_bytes(document[at + 4 : at + 8], "little")
             found = _hidden(document, scope, names_count=True)
-        elif kind == _REGEX:
+        elif kind == BsonType.REGEX:
             options = document[document.index(0, at) + 1 : end - 1]
             if len(set(options) & _OPTIONS) < len(options):
                 found = "a regular expression has an option that there is not"
         if found is not None:
             return found
-    is_reference = b"$id" in names and names.get(b"$ref") == _STRING
+    is_reference = b"$id" in names and names.get(b"$ref") == BsonType.STRING
     return (
-        "a DBRef has null for a database" if is_reference and names.get(b"$db") == _NULL else None
+        "a DBRef has null for a database"
+        if is_reference and names.get(b"$db") == BsonType.NULL
+        else None
     )

@@ -1,0 +1,431 @@
+"""Where the fields of a batch of documents stand in its BSON, found for all documents at once.
+
+Most documents of a collection have the same fields in nearly the same order. So the walk is by field: all
+documents whose next field has a name step over it together, in a few operations on whole arrays. Nothing is
+decoded on the way; the type of every value is known from its own byte, so nothing can be taken for what it is
+not. What cannot be read this way raises :class:`UnreadableError`. The format: https://bsonspec.org/spec.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import bson
+import numpy as np
+import numpy.typing as npt
+from bson.errors import BSONError
+
+from migration_assets.identity import OBJECT_ID_BYTES
+from migration_assets.source.connection import CODEC, Document
+from migration_assets.source.elements import FIXED, SIZED, BsonType, are_whole, elements, hidden
+from migration_assets.source.reading import split
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+_PADDING = bytes(16)
+"""Lets the last bytes of a batch be read as whole words."""
+_WORD = 8
+_PASSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+"""Stands for the next field of a document that has none: in no name, as it is not UTF-8."""
+_LEARNED = 1_000
+"""Names of fields that are looked for in all documents at once; further ones document by document."""
+
+
+def _table(sizes: Mapping[int, int]) -> npt.NDArray[np.int64]:
+    table = np.full(256, -1, dtype=np.int64)
+    table[list(sizes)] = list(sizes.values())
+    return table
+
+
+_BYTES = _table({**FIXED, **SIZED})
+"""Bytes of a value of a type, without the length that it begins with; -1 where they are not known."""
+_HAS_LENGTH = _table(SIZED) >= 0
+_ENDS_WITH_ZERO = np.zeros(256, dtype=np.bool_)
+_ENDS_WITH_ZERO[[BsonType.STRING, BsonType.CODE, BsonType.SYMBOL]] = True
+_ENDS_WITH_ZERO[[BsonType.DOCUMENT, BsonType.ARRAY]] = True
+_SHORTEST = 5
+"""Bytes of an empty string, document or array."""
+_SHORTEST_ELEMENT = 15
+"""Bytes of an ObjectId as the first element of an array, with its type and name."""
+
+
+class UnreadableError(Exception):
+    """A document of a batch is not valid BSON, or the driver would hide something of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectIdArrays:
+    """The arrays of a field that hold ObjectIds and nothing else.
+
+    Attributes:
+        are_plain: Which documents have such an array.
+        lengths: How many elements each has; 0 where it is no such array.
+        object_ids: The elements, 12 bytes each, one array after the other.
+    """
+
+    are_plain: Mask
+    lengths: Rows
+    object_ids: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The values of one field in the documents of a batch.
+
+    Attributes:
+        data: The documents, one after the other, and some bytes more.
+        kinds: The BSON type of each value, 0 where the document has none.
+        starts: Where in the data each value begins.
+        ends: Where it ends.
+    """
+
+    data: bytes
+    kinds: npt.NDArray[np.uint8]
+    starts: Rows
+    ends: Rows
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def are(self, *kinds: int) -> Mask:
+        """Tells of which documents the value has one of some types."""
+        found: Mask = self.kinds == kinds[0]
+        for kind in kinds[1:]:
+            found |= self.kinds == kind
+        return found
+
+    def are_missing(self) -> Mask:
+        """Tells of which documents the value is missing or null."""
+        return self.are(BsonType.NONE, BsonType.NULL, BsonType.UNDEFINED)
+
+    def strings(self, wanted: Mask) -> list[str | None]:
+        """Returns the strings of some documents, None for the others.
+
+        Raises:
+            UnreadableError: One is not valid UTF-8.
+        """
+        data = self.data
+        places = zip(
+            wanted.tolist(), (self.starts + 4).tolist(), (self.ends - 1).tolist(), strict=True
+        )
+        try:
+            return [data[start:end].decode() if is_one else None for is_one, start, end in places]
+        except UnicodeDecodeError as error:
+            raise UnreadableError from error
+
+    def integers(self, rows: Rows, dtype: str) -> npt.NDArray[np.int64]:
+        """Returns numbers of some documents, of a given width, such as ``<i4``."""
+        return _every_byte(self.data, dtype)[self.starts[rows]].astype(np.int64)
+
+    def object_ids(self, rows: Rows) -> bytes:
+        """Returns the ObjectIds of some documents, 12 bytes each."""
+        return _every_byte(self.data, "V12")[self.starts[rows]].tobytes()
+
+    def object_id_arrays(self) -> ObjectIdArrays:
+        """Returns the arrays that hold ObjectIds and nothing else."""
+        rows = np.flatnonzero(self.are(BsonType.ARRAY))
+        sizes = (self.ends - self.starts)[rows]
+        offsets, heads, masks, names = _elements_up_to(int(sizes.max(initial=0)))
+        lengths = np.searchsorted(offsets, sizes - 1)
+        fit = offsets[lengths] == sizes - 1
+        rows, lengths = rows[fit], lengths[fit]
+        holders = np.repeat(np.arange(len(rows)), lengths)
+        numbers = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        places = self.starts[rows][holders] + offsets[numbers]
+        are_ids = (_every_byte(self.data, "<u8")[places] & masks[numbers]) == heads[numbers]
+        fit = np.ones(len(rows), dtype=np.bool_)
+        fit[holders[~are_ids]] = False
+        are_plain = np.zeros(len(self), dtype=np.bool_)
+        are_plain[rows] = fit
+        counted = np.zeros(len(self), dtype=np.int64)
+        counted[rows[fit]] = lengths[fit]
+        within = fit[holders]
+        places = (places + names[numbers])[within]
+        return ObjectIdArrays(are_plain, counted, _every_byte(self.data, "V12")[places].tobytes())
+
+    def check(self) -> None:
+        """Decodes what the walk over the fields has not read.
+
+        Raises:
+            UnreadableError: A value is not valid BSON, or the driver would hide something of it.
+        """
+        are_read = self.are_missing() | self.are(*FIXED) | self.object_id_arrays().are_plain
+        self.values(np.flatnonzero(~are_read).tolist())
+
+    def values(self, rows: Iterable[int]) -> list[Any]:
+        """Returns the values of some documents as pymongo decodes them, None where missing.
+
+        Raises:
+            UnreadableError: One is not valid BSON, or the driver would hide something of it.
+        """
+        data, kinds, starts, ends = self.data, self.kinds, self.starts, self.ends
+        given = b"".join(
+            (int(ends[row] - starts[row]) + 7).to_bytes(4, "little")
+            + bytes((kinds[row] or BsonType.NULL, 0))
+            + data[starts[row] : ends[row]]
+            + b"\x00"
+            for row in rows
+        )
+        return [document[""] for document in decoded_whole(given)]
+
+    def value(self, row: int) -> Any:
+        """Returns one of :meth:`values`."""
+        return self.values([row])[0]
+
+
+def decoded_whole(data: bytes) -> list[Document]:
+    """Returns documents, given as BSON one after the other, as pymongo decodes them.
+
+    Raises:
+        UnreadableError: One is not valid BSON, or the driver would hide something of it.
+    """
+    try:
+        documents = bson.decode_all(data, CODEC)
+    except BSONError as error:
+        raise UnreadableError from error
+    if not are_whole(documents, data) and any(map(hidden, split(data))):
+        raise UnreadableError
+    return documents
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents taken apart.
+
+    Attributes:
+        data: The documents as BSON, one after the other, and some bytes more.
+        starts: Where each begins.
+        ends: Where each ends.
+        fields: The fields that were asked for.
+        strangers: The documents that have other fields.
+    """
+
+    data: bytes
+    starts: Rows
+    ends: Rows
+    fields: Mapping[str, Field]
+    strangers: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def bson_of(self, row: int) -> bytes:
+        """Returns a document as BSON."""
+        return self.data[self.starts[row] : self.ends[row]]
+
+    def document(self, row: int) -> Document:
+        """Returns a document as pymongo decodes it.
+
+        Raises:
+            UnreadableError: It is not valid BSON, or the driver would hide something of it.
+        """
+        return decoded_whole(self.bson_of(row))[0]
+
+
+@dataclass(slots=True)
+class FieldFinder:
+    """Takes the batches of a collection apart, and learns the names of its fields on the way.
+
+    Attributes:
+        wanted: The fields to find.
+    """
+
+    wanted: Collection[str]
+    _names: list[bytes] = field(default_factory=list)
+
+    def find(self, data: bytes) -> Batch:
+        """Takes documents, given as BSON one after the other, apart.
+
+        Raises:
+            UnreadableError: One of them is not valid BSON, or has a field twice.
+        """
+        walk = _Walk(data, self.wanted, self._names)
+        walk.run()
+        empty = walk.new_field()
+        fields = {name: walk.fields.get(name.encode(), empty) for name in self.wanted}
+        strangers = np.flatnonzero(walk.strangers).tolist()
+        return Batch(walk.data, walk.starts, walk.last + 1, fields, strangers)
+
+
+class _Walk:
+    """All documents of a batch, each at its next field."""
+
+    def __init__(self, data: bytes, wanted: Collection[str], names: list[bytes]) -> None:
+        self.starts = _starts(data)
+        self.data = data + _PADDING
+        self.wanted = frozenset(name.encode() for name in wanted)
+        self.names = names
+        self.fields: dict[bytes, Field] = {}
+        self.strangers = np.zeros(len(self.starts), dtype=np.bool_)
+        self.last = np.append(self.starts[1:], len(data))[: len(self.starts)] - 1
+        self._words = _every_byte(self.data, "<u8")
+        self._lengths = _every_byte(self.data, "<i4")
+        self._bytes = np.frombuffer(self.data, dtype=np.uint8)
+        self._position = self.starts + 4
+        self._next = self._words[self._position]
+        self._move(np.arange(len(self.starts)), self._position)
+
+    def new_field(self) -> Field:
+        count = len(self.starts)
+        places = (np.zeros(count, dtype=np.int64) for _ in range(2))
+        return Field(self.data, np.zeros(count, dtype=np.uint8), *places)
+
+    def run(self) -> None:
+        has_moved = True
+        while (waiting := np.flatnonzero(self._next != _PASSED)).size:
+            if not has_moved and not self._learn(int(waiting[0])):
+                for row in waiting.tolist():
+                    self._alone(row)
+                return
+            has_moved = False
+            for name in tuple(self.names):
+                at_name = self._at(name)
+                if at_name.size:
+                    self._step(name, at_name)
+                    has_moved = True
+
+    def _at(self, name: bytes) -> Rows:
+        """Returns the documents whose next field has a name."""
+        # A field is a byte for its type, its name, a zero and its value.
+        wanted = name + b"\x00"
+        value, mask = _word(b"\x00" + wanted[: _WORD - 1], skip=1)
+        rows = np.flatnonzero((self._next & mask) == value)
+        for offset in range(_WORD, 1 + len(wanted), _WORD):
+            value, mask = _word(wanted[offset - 1 : offset - 1 + _WORD])
+            rows = rows[(self._words[self._position[rows] + offset] & mask) == value]
+        return rows
+
+    def _step(self, name: bytes, rows: Rows) -> None:
+        """Moves documents over a field."""
+        kinds = self._next[rows].astype(np.uint8)
+        if not (known := _BYTES[kinds] >= 0).all():
+            for row in rows[~known].tolist():
+                self._alone(row)
+            rows, kinds = rows[known], kinds[known]
+        starts = self._position[rows] + len(name) + 2
+        last = self.last[rows]
+        _demand(starts <= last)
+        have_length = _HAS_LENGTH[kinds]
+        ends = starts + _BYTES[kinds]
+        ends[have_length] += self._lengths[starts[have_length]]
+        _demand((starts <= ends) & (ends <= last))
+        end_with_zero = _ENDS_WITH_ZERO[kinds]
+        _demand((ends - starts >= _SHORTEST)[end_with_zero])
+        _demand(self._bytes[ends[end_with_zero] - 1] == 0)
+        _demand(self._bytes[starts[kinds == BsonType.BOOLEAN]] <= 1)
+        self._note(name, rows, kinds, starts, ends)
+        self._move(rows, ends)
+
+    def _note(
+        self, name: bytes, rows: Rows, kinds: npt.NDArray[np.uint8], starts: Rows, ends: Rows
+    ) -> None:
+        if name not in self.wanted:
+            self.strangers[rows] = True
+            return
+        if name not in self.fields:
+            self.fields[name] = self.new_field()
+        found = self.fields[name]
+        _demand(found.kinds[rows] == 0)
+        found.kinds[rows], found.starts[rows], found.ends[rows] = kinds, starts, ends
+
+    def _move(self, rows: Rows, position: Rows) -> None:
+        self._position[rows] = position
+        words = self._words[position]
+        are_through = (words & np.uint64(0xFF)) == 0
+        _demand((position == self.last[rows])[are_through])
+        words[are_through] = _PASSED
+        self._next[rows] = words
+
+    def _learn(self, row: int) -> bool:
+        """Learns the name of a document's next field; tells whether there was room for it."""
+        if len(self.names) >= _LEARNED:
+            return False
+        before = None
+        for _, name, at, _ in _fields_of(self.data, int(self.starts[row])):
+            if at > self._position[row]:
+                break
+            before = name
+        place = self.names.index(before) + 1 if before in self.names else 0
+        self.names.insert(place, name)
+        return True
+
+    def _alone(self, row: int) -> None:
+        """Takes one document apart by itself."""
+        for found in self.fields.values():
+            found.kinds[row] = BsonType.NONE
+        position = int(self.starts[row]) + 4
+        names: set[bytes] = set()
+        for kind, name, start, end in _fields_of(self.data, int(self.starts[row])):
+            if name in names or end > self.last[row]:
+                raise UnreadableError
+            names.add(name)
+            kinds = np.array([kind], dtype=np.uint8)
+            self._note(name, np.array([row]), kinds, np.array([start]), np.array([end]))
+            position = end
+        self._move(np.array([row]), np.array([position]))
+        _demand(self._next[[row]] == _PASSED)
+
+
+def _fields_of(data: bytes, start: int) -> Iterator[tuple[int, bytes, int, int]]:
+    try:
+        for kind, name, at, end in elements(data, start):
+            name.decode()
+            yield kind, name, at, end
+    except (IndexError, KeyError, ValueError) as error:
+        raise UnreadableError from error
+
+
+def _starts(data: bytes) -> Rows:
+    starts: list[int] = []
+    start, end = 0, len(data)
+    while start < end:
+        starts.append(start)
+        start += max(int.from_bytes(data[start : start + 4], "little"), _SHORTEST)
+    if start > end:
+        raise UnreadableError
+    return np.array(starts, dtype=np.int64)
+
+
+Elements = tuple[Rows, npt.NDArray[np.uint64], npt.NDArray[np.uint64], Rows]
+
+
+def _elements_up_to(size: int) -> Elements:
+    """Returns how the elements of arrays of ObjectIds stand in so many bytes.
+
+    For each element: where it begins, its type and name as a word with a mask, and the bytes of these.
+    """
+    count = 16
+    while count * _SHORTEST_ELEMENT < size:
+        count *= 2
+    return _first_elements(count)
+
+
+@cache
+def _first_elements(count: int) -> Elements:
+    heads = [bytes((BsonType.OBJECT_ID,)) + b"%d\x00" % number for number in range(count + 1)]
+    words, masks = zip(*map(_word, heads), strict=True)
+    names = np.array(list(map(len, heads)))
+    offsets = 4 + np.append(0, np.cumsum(names + OBJECT_ID_BYTES))[:-1]
+    return offsets, np.array(words), np.array(masks), names
+
+
+def _demand(is_so: Mask) -> None:
+    if not is_so.all():
+        raise UnreadableError
+
+
+def _word(part: bytes, *, skip: int = 0) -> tuple[np.uint64, np.uint64]:
+    """Returns bytes as a little-endian word, and the mask of those that count."""
+    mask = bytes(skip) + b"\xff" * (len(part) - skip)
+    return np.uint64(int.from_bytes(part, "little")), np.uint64(int.from_bytes(mask, "little"))
+
+
+def _every_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:
+    """Returns data as numbers, one beginning at every byte."""
+    width = np.dtype(dtype).itemsize
+    count = max(len(data) - width + 1, 0)
+    return np.ndarray((count,), dtype=dtype, buffer=data, strides=(1,))
