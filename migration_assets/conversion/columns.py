@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 from bson import ObjectId
 
+from migration_assets.arrow import Mask, hex_digits
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import (
     INTEGER_RANGE,
@@ -30,10 +31,10 @@ from migration_assets.conversion.values import (
     Outcome,
     iso_8601,
 )
-from migration_assets.identity import document_uuid, each_uuid, hex_uuids, object_id_uuids
+from migration_assets.identity import UUID_BYTES, document_uuid, each_uuid, object_id_uuids
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.elements import BsonType
-from migration_assets.source.fields import Field, Mask
+from migration_assets.source.fields import Field
 
 DTYPES: Mapping[Rule, pl.DataType] = {
     Rule.KEY: pl.String(),
@@ -74,10 +75,10 @@ def convert_keys(collection: str, identifiers: Field) -> pl.Series:
     """Returns the UUIDs of documents as 32 hex digits each (section 4)."""
     rows = np.arange(len(identifiers))
     if identifiers.are(BsonType.OBJECT_ID).all():
-        uuids = hex_uuids(object_id_uuids(identifiers.object_ids(rows)))
-    else:
-        uuids = [document_uuid(collection, value).hex for value in identifiers.values(rows)]
-    return pl.Series("id", uuids, dtype=pl.String)
+        uuids = object_id_uuids(identifiers.object_ids(rows))
+        return hex_digits(uuids, UUID_BYTES).alias("id")
+    one_by_one = [document_uuid(collection, value).hex for value in identifiers.values(rows)]
+    return pl.Series("id", one_by_one, dtype=pl.String)
 
 
 def convert_column(
@@ -194,19 +195,16 @@ def _null_where(series: pl.Series, are_null: Mask) -> pl.Series:
 
 def _strings(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    are_strings = values.are(BsonType.STRING)
-    texts = values.strings(are_strings)
-    are_odd = ~are_strings
-    if "\x00" in "".join(filter(None, texts)):
-        are_odd |= [text is not None and "\x00" in text for text in texts]
-    return pl.Series(texts, dtype=pl.String), are_odd
+    texts = values.strings()
+    are_odd = ~values.are(BsonType.STRING) | texts.str.contains("\x00", literal=True).to_numpy()
+    return _null_where(texts, values.are_missing()), are_odd
 
 
 def _labels(values: Field, source: Source, loaded: Loaded) -> Fast:
     del loaded
-    texts = values.strings(values.are(BsonType.STRING))
-    labels = frozenset(source.labels)
-    return pl.Series(texts, dtype=pl.String), np.array([text not in labels for text in texts], dtype=np.bool_)
+    texts = values.strings()
+    are_odd = ~(values.are(BsonType.STRING) & texts.is_in(list(source.labels)).to_numpy())
+    return _null_where(texts, values.are_missing()), are_odd
 
 
 def _integers(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -276,11 +274,9 @@ def _references(values: Field, source: Source, loaded: Loaded) -> Fast:
     assert source.references is not None
     are_ids = values.are(BsonType.OBJECT_ID)
     uuids = object_id_uuids(values.object_ids(np.flatnonzero(are_ids)))
-    found = iter(hex_uuids(uuids))
-    digits = [next(found) if is_id else None for is_id in are_ids.tolist()]
     are_known = np.zeros(len(values), dtype=np.bool_)
     are_known[are_ids] = loaded.rows[source.references].contain_each(uuids)
-    return pl.Series(digits, dtype=pl.String), ~are_known
+    return _null_where(hex_digits(uuids, UUID_BYTES, are_ids), ~are_known), ~are_known
 
 
 def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -301,7 +297,9 @@ def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 
 def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
-    texts = values.strings(values.are(BsonType.STRING))
+    are_strings = values.are(BsonType.STRING).tolist()
+    given = zip(values.strings(), are_strings, strict=True)
+    texts = [text if is_string else None for text, is_string in given]
     known = _known_texts({text for text in texts if text is not None}, source, loaded)
     uuids = [None if text is None else known.get(text) for text in texts]
     series = pl.Series(uuids, dtype=pl.String)

@@ -12,11 +12,13 @@ from operator import itemgetter
 
 import polars as pl
 
+from migration_assets.arrow import hex_digits
 from migration_assets.conversion.batches import Books, readable
 from migration_assets.identity import (
+    OBJECT_ID_BYTES,
+    UUID_BYTES,
     canonical,
     document_uuid,
-    hex_uuids,
     object_id_uuids,
     source_id,
 )
@@ -93,13 +95,13 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
     """Returns collection, UUID and source id of documents, given as BSON one after the other."""
     object_ids = object_ids_alone(data)
     if object_ids is not None:
-        digits = object_ids.hex()
-        ids = hex_uuids(object_id_uuids(object_ids))
-        source_ids = [digits[start : start + 24] for start in range(0, len(digits), 24)]
+        ids = hex_digits(object_id_uuids(object_ids), UUID_BYTES)
+        source_ids = hex_digits(object_ids, OBJECT_ID_BYTES)
     else:
         identifiers = [identifier(document) for document in split(data)]
-        ids = [document_uuid(collection, each).hex for each in identifiers]
-        source_ids = [source_id(each) for each in identifiers]
+        uuids = [document_uuid(collection, each).hex for each in identifiers]
+        ids = pl.Series(uuids, dtype=pl.String)
+        source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
         pl.lit(collection).alias("collection"), "id", "source_id"
     )

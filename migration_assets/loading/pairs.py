@@ -13,9 +13,10 @@ import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
 
+from migration_assets.arrow import Mask, hex_digits
 from migration_assets.conversion.batches import Books, of_readable, remedied_batch
 from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
-from migration_assets.identity import UUID_BYTES, document_uuid, hex_uuids, object_id_uuids
+from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import Converted, Part, load, silent
@@ -32,7 +33,7 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.elements import BsonType
-from migration_assets.source.fields import Batch, Field, FieldFinder, Mask
+from migration_assets.source.fields import Batch, Field, FieldFinder
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
@@ -141,29 +142,30 @@ class PairConverter:
         batch, remedied = remedied_batch(given, self._finder, self.remedies)
         books.remediations += [each for _, done in remedied for each in done]
         identifiers, values = batch.fields["_id"], batch.fields[self.array]
-        pairs, are_odd = self._fast(identifiers, values)
+        holders, elements, are_odd = self._fast(identifiers, values)
         rows = np.flatnonzero(are_odd).tolist()
         odd = list(zip(identifiers.values(rows), values.values(rows), strict=True))
         more = self._one_by_one(odd, books)
-        frame = self._frame(pairs[0] + more[0], pairs[1] + more[1])
+        frame = self._frame(
+            holders.append(pl.Series(more[0], dtype=pl.String)),
+            elements.append(pl.Series(more[1], dtype=pl.String)),
+        )
         unique = frame.unique(maintain_order=True)
         if repeats := frame.height - unique.height:
             reason = "the same pair again in the same array"
             books.conversions[self.array, REPEATED, reason] += repeats
         return count, unique, books
 
-    def _frame(self, holders: list[str], elements: list[str]) -> pl.DataFrame:
+    def _frame(self, holders: pl.Series, elements: pl.Series) -> pl.DataFrame:
         sides = {self.holder.column: holders, self.other.column: elements}
         is_left = self.holder == self.relation.left
-        return pl.DataFrame(
-            {
-                side.column: pl.Series(sides[side.column], dtype=pl.String)
-                for side in (self.relation.left, self.relation.right)
-            }
-        ).with_columns(side=pl.lit(0 if is_left else 1, dtype=pl.Int64))
+        relation = (self.relation.left, self.relation.right)
+        return pl.DataFrame({side.column: sides[side.column] for side in relation}).with_columns(
+            side=pl.lit(0 if is_left else 1, dtype=pl.Int64)
+        )
 
-    def _fast(self, identifiers: Field, values: Field) -> tuple[tuple[list[str], list[str]], Mask]:
-        """Returns the pairs of arrays of which every one is between ObjectIds of loaded rows, as hex.
+    def _fast(self, identifiers: Field, values: Field) -> tuple[pl.Series, pl.Series, Mask]:
+        """Returns both sides of the pairs of those arrays that hold ObjectIds of loaded rows alone.
 
         And which documents have another array, whose pairs are not among them.
         """
@@ -178,8 +180,9 @@ class PairConverter:
         holders = np.repeat(np.arange(len(values)), arrays.lengths)
         are_plain[holders[~self.loaded.rows[self.other.collection].contain_each(elements)]] = False
         kept = are_plain[holders]
-        pairs = (own[holders[kept]].tobytes(), _each(elements)[kept].tobytes())
-        return (hex_uuids(pairs[0]), hex_uuids(pairs[1])), ~are_plain & ~values.are_missing()
+        sides = own[holders[kept]], _each(elements)[kept]
+        left, right = (hex_digits(side.tobytes(), UUID_BYTES) for side in sides)
+        return left, right, ~are_plain & ~values.are_missing()
 
     def _one_by_one(
         self, documents: Sequence[tuple[Any, Any]], books: Books

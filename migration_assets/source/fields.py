@@ -8,26 +8,29 @@ not. What cannot be read this way raises :class:`UnreadableError`. The format: h
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import bson
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from bson.errors import BSONError
 
+from migration_assets.arrow import Mask, slices
 from migration_assets.identity import OBJECT_ID_BYTES
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import FIXED, SIZED, BsonType, are_whole, elements, hidden
 from migration_assets.source.reading import split
 
 Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 _PADDING = bytes(16)
 """Lets the last bytes of a batch be read as whole words."""
+_LENGTH = struct.Struct("<i")
 _WORD = 8
 _PASSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 """Stands for the next field of a document that has none: in no name, as it is not UTF-8."""
@@ -102,19 +105,19 @@ class Field:
         """Tells of which documents the value is missing or null."""
         return self.are(BsonType.NONE, BsonType.NULL, BsonType.UNDEFINED)
 
-    def strings(self, wanted: Mask) -> list[str | None]:
-        """Returns the strings of some documents, None for the others.
+    def strings(self) -> pl.Series:
+        """Returns the values that are strings, empty ones for the others.
 
         Raises:
             UnreadableError: One is not valid UTF-8.
         """
-        data = self.data
-        places = zip(
-            wanted.tolist(), (self.starts + 4).tolist(), (self.ends - 1).tolist(), strict=True
-        )
+        are_strings = self.are(BsonType.STRING)
+        ends = np.where(are_strings, self.ends - 1, 0)
+        before = np.maximum.accumulate(ends)
+        starts = np.where(are_strings, self.starts + 4, before)
         try:
-            return [data[start:end].decode() if is_one else None for is_one, start, end in places]
-        except UnicodeDecodeError as error:
+            return slices(self.data, starts, before).cast(pl.String)
+        except pl.exceptions.ComputeError as error:
             raise UnreadableError from error
 
     def integers(self, rows: Rows, dtype: str) -> npt.NDArray[np.int64]:
@@ -275,28 +278,26 @@ class _Walk:
         return Field(self.data, np.zeros(count, dtype=np.uint8), *places)
 
     def run(self) -> None:
-        has_moved = True
-        while (waiting := np.flatnonzero(self._next != _PASSED)).size:
-            if not has_moved and not self._learn(int(waiting[0])):
-                for row in waiting.tolist():
-                    self._alone(row)
-                return
+        waiting = np.flatnonzero(self._next != _PASSED)
+        while waiting.size:
             has_moved = False
             for name in tuple(self.names):
-                at_name = self._at(name)
+                at_name = self._at(name, waiting)
                 if at_name.size:
                     self._step(name, at_name)
                     has_moved = True
+            if not has_moved and not self._learn(int(waiting[0])):
+                for row in waiting.tolist():
+                    self._alone(row)
+            waiting = waiting[self._next[waiting] != _PASSED]
 
-    def _at(self, name: bytes) -> Rows:
-        """Returns the documents whose next field has a name."""
-        # A field is a byte for its type, its name, a zero and its value.
-        wanted = name + b"\x00"
-        value, mask = _word(b"\x00" + wanted[: _WORD - 1], skip=1)
-        rows = np.flatnonzero((self._next & mask) == value)
-        for offset in range(_WORD, 1 + len(wanted), _WORD):
-            value, mask = _word(wanted[offset - 1 : offset - 1 + _WORD])
-            rows = rows[(self._words[self._position[rows] + offset] & mask) == value]
+    def _at(self, name: bytes, waiting: Rows) -> Rows:
+        """Returns those of the waiting documents whose next field has a name."""
+        first, *others = _words_of(name)
+        rows: Rows = waiting[(self._next[waiting] & first.mask) == first.value]
+        for number, word in enumerate(others, start=1):
+            words = self._words[self._position[rows] + number * _WORD]
+            rows = rows[(words & word.mask) == word.value]
         return rows
 
     def _step(self, name: bytes, rows: Rows) -> None:
@@ -384,9 +385,10 @@ def _starts(data: bytes) -> Rows:
     start, end = 0, len(data)
     while start < end:
         starts.append(start)
-        start += max(int.from_bytes(data[start : start + 4], "little"), _SHORTEST)
-    if start > end:
-        raise UnreadableError
+        (length,) = _LENGTH.unpack_from(data, start)
+        if not _SHORTEST <= length <= end - start:
+            raise UnreadableError
+        start += length
     return np.array(starts, dtype=np.int64)
 
 
@@ -407,10 +409,14 @@ def _elements_up_to(size: int) -> Elements:
 @cache
 def _first_elements(count: int) -> Elements:
     heads = [bytes((BsonType.OBJECT_ID,)) + b"%d\x00" % number for number in range(count + 1)]
-    words, masks = zip(*map(_word, heads), strict=True)
+    words = [_Word.of(head) for head in heads]
     names = np.array(list(map(len, heads)))
     offsets = 4 + np.append(0, np.cumsum(names + OBJECT_ID_BYTES))[:-1]
-    return offsets, np.array(words), np.array(masks), names
+    values, masks = (
+        np.array([word.value for word in words]),
+        np.array([word.mask for word in words]),
+    )
+    return offsets, values, masks, names
 
 
 def _demand(is_so: Mask) -> None:
@@ -418,10 +424,26 @@ def _demand(is_so: Mask) -> None:
         raise UnreadableError
 
 
-def _word(part: bytes, *, skip: int = 0) -> tuple[np.uint64, np.uint64]:
-    """Returns bytes as a little-endian word, and the mask of those that count."""
-    mask = bytes(skip) + b"\xff" * (len(part) - skip)
-    return np.uint64(int.from_bytes(part, "little")), np.uint64(int.from_bytes(mask, "little"))
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """Eight bytes or fewer as a little-endian number, and the mask of those that count."""
+
+    value: np.uint64
+    mask: np.uint64
+
+    @classmethod
+    def of(cls, part: bytes, *, skip: int = 0) -> _Word:
+        mask = bytes(skip) + b"\xff" * (len(part) - skip)
+        numbers = (int.from_bytes(each, "little") for each in (part, mask))
+        return cls(*map(np.uint64, numbers))
+
+
+@lru_cache(maxsize=4 * _LEARNED)
+def _words_of(name: bytes) -> list[_Word]:
+    """Returns the words that a field begins with: a byte for its type, its name and a zero."""
+    whole = b"\x00" + name + b"\x00"
+    parts = [whole[start : start + _WORD] for start in range(0, len(whole), _WORD)]
+    return [_Word.of(part, skip=number == 0) for number, part in enumerate(parts)]
 
 
 def _every_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:

@@ -1,0 +1,162 @@
+"""Fields found in the BSON of a whole batch are those that the driver decodes; nothing odd slips through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+import numpy as np
+import pytest
+from bson import ObjectId, Regex
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from migration_assets.arrow import slices
+from migration_assets.conversion.batches import Books, readable
+from migration_assets.source.connection import CODEC
+from migration_assets.source.elements import BsonType
+from migration_assets.source.fields import Batch, FieldFinder, UnreadableError
+from migration_assets_tests.bson_strategies import OBJECT_IDS, SCALARS, VALUES
+from migration_assets_tests.taken_apart import field_of
+
+WANTED = ["_id", "a", "name", "created_", "createdAt", "created_by_whom", "never there"]
+OTHERS = ["", "b", "createdA", "createdAtt", "a.b", "$x", "é", "created_by_whom_else"]
+NAMES = st.sampled_from([*WANTED[:-1], *OTHERS])
+DOCUMENTS = st.lists(st.dictionaries(NAMES, SCALARS | VALUES, max_size=9), max_size=6)
+WITHOUT_ID = st.lists(
+    st.dictionaries(NAMES.filter(lambda name: name != "_id"), SCALARS | VALUES, max_size=9),
+    max_size=4,
+)
+
+
+def encoded(documents: list[dict[str, Any]]) -> bytes:
+    return b"".join(bson.encode(each, codec_options=CODEC) for each in documents)
+
+
+def assert_found(batch: Batch, documents: list[dict[str, Any]]) -> None:
+    """What is found is what the driver decodes: compared as text, in which NaN equals itself."""
+    assert len(batch) == len(documents)
+    for name in WANTED:
+        values = batch.fields[name].values(range(len(documents)))
+        assert repr(values) == repr([document.get(name) for document in documents])
+    unknown = [row for row, each in enumerate(documents) if each.keys() - set(WANTED)]
+    assert list(batch.strangers) == unknown
+    for row, document in enumerate(documents):
+        assert repr(batch.document(row)) == repr(document)
+
+
+def look_at_everything(batch: Batch) -> None:
+    for name in WANTED:
+        batch.fields[name].check()
+    for row in batch.strangers:
+        batch.document(row)
+
+
+@given(DOCUMENTS, DOCUMENTS)
+@example([{"a": 1, "name": ""}, {"name": "x", "a": Regex("x")}], [{}, {"": None}])
+@settings(deadline=None)
+def test_what_is_found_is_what_the_driver_decodes(
+    first: list[dict[str, Any]], second: list[dict[str, Any]]
+) -> None:
+    """In two batches, of which the second finds names that the first has taught."""
+    finder = FieldFinder(WANTED)
+    for documents in (first, second):
+        data = encoded(documents)
+        assert_found(finder.find(data), bson.decode_all(data, CODEC))
+
+
+@given(WITHOUT_ID, st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3))
+@settings(deadline=None, max_examples=150)
+def test_whatever_the_bytes_are_each_document_is_found_or_refused(
+    documents: list[dict[str, Any]], changes: list[tuple[int, int]]
+) -> None:
+    """Bytes are changed after a document's length and `_id`, for which the server answers."""
+    finder = FieldFinder(WANTED)
+    changed: list[bytes] = []
+    for document in documents:
+        data = bytearray(encoded([{"_id": ObjectId(bytes(12))} | document | {"name": "x"}]))
+        for place, byte in changes:
+            data[21 + place % (len(data) - 22)] = byte
+        changed.append(bytes(data))
+    books = Books()
+    kept = readable(b"".join(changed), books)
+    found = finder.find(kept)
+    look_at_everything(found)
+    assert_found(found, bson.decode_all(kept, CODEC))
+    assert len(found) + len(books.rejected) == len(documents)
+    if books.rejected:
+        with pytest.raises(UnreadableError):
+            look_at_everything(finder.find(b"".join(changed)))
+
+
+def test_a_field_that_occurs_twice_is_refused() -> None:
+    once = bson.encode({"a": 1})[4:-1]
+    for twice in (once + once, once + bson.encode({"b": Regex("x")})[4:-1] + once):
+        data = (len(twice) + 5).to_bytes(4, "little") + twice + b"\x00"
+        with pytest.raises(UnreadableError):
+            FieldFinder(["a"]).find(encoded([{"a": 2}]) + data)
+
+
+def test_documents_with_a_thousand_names_are_taken_apart_one_by_one() -> None:
+    documents = [{f"{row}.{number}": number for number in range(60)} for row in range(40)]
+    for row, document in enumerate(documents):
+        document["a"] = row
+    batch = FieldFinder(WANTED).find(encoded(documents))
+    assert batch.fields["a"].values(range(40)) == list(range(40))
+    assert list(batch.strangers) == list(range(40))
+
+
+def test_no_documents() -> None:
+    batch = FieldFinder(WANTED).find(b"")
+    assert (len(batch), batch.fields["a"].values([]), list(batch.strangers)) == (0, [], [])
+    assert batch.fields["a"].strings().to_list() == []
+    assert batch.fields["a"].object_id_arrays().object_ids == b""
+
+
+@given(st.lists(st.lists(OBJECT_IDS | SCALARS, max_size=12) | SCALARS, max_size=6))
+@example([[ObjectId(bytes(12))] * 1_001, [ObjectId(bytes(12))] * 9 + ["x" * 7]])
+@settings(deadline=None)
+def test_arrays_of_object_ids(values: list[Any]) -> None:
+    arrays = field_of(values).object_id_arrays()
+    plain = [
+        value if type(value) is list and all(type(each) is ObjectId for each in value) else None
+        for value in values
+    ]
+    assert arrays.are_plain.tolist() == [each is not None for each in plain]
+    assert arrays.lengths.tolist() == [len(each or []) for each in plain]
+    assert arrays.object_ids == b"".join(each.binary for array in plain for each in array or [])
+
+
+def test_an_element_with_another_name_is_no_plain_array() -> None:
+    """Its name may be anything: of the same length, the ObjectId would be read from another place."""
+    for name in (b"1", b"\x00"):
+        elements = b"\x07" + name + b"\x00" + bytes(12)
+        array = (len(elements) + 5).to_bytes(4, "little") + elements + b"\x00"
+        document = b"\x04f\x00" + array + b"\x00"
+        data = (len(document) + 4).to_bytes(4, "little") + document
+        arrays = FieldFinder(["f"]).find(data).fields["f"].object_id_arrays()
+        assert arrays.are_plain.tolist() == [False]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=20) | st.none() | st.just(7)))
+def test_strings(values: list[Any]) -> None:
+    field = field_of(values)
+    assert field.strings().to_list() == [each if type(each) is str else "" for each in values]
+    assert field.are(BsonType.STRING).tolist() == [type(each) is str for each in values]
+
+
+def test_a_string_that_is_no_utf_8_is_refused() -> None:
+    data = encoded([{"f": "a"}]) + encoded([{"f": "b"}]).replace(b"b", b"\xff")
+    with pytest.raises(UnreadableError):
+        FieldFinder(["f"]).find(data).fields["f"].strings()
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends"),
+    [([0, 2], [3, 4]), ([0, 4], [2, 6]), ([3], [2]), ([-1], [1]), ([4, 0], [5, 1])],
+)
+def test_parts_that_overlap_or_stand_outside_are_refused(
+    starts: list[int], ends: list[int]
+) -> None:
+    with pytest.raises(ValueError, match="overlap or stand outside"):
+        slices(b"abcde", np.array(starts), np.array(ends))
