@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -188,6 +189,18 @@ def at_one_moment(connection: Connection) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A converted batch that is still to be encoded and written."""
+
+    number: int
+    digest: str
+    tally: Mapping[str, Any]
+    collection: str
+    rows: pl.DataFrame
+    books: Books
+
+
 @dataclass(slots=True)
 class _Load:
     connection: Connection
@@ -210,7 +223,7 @@ class _Load:
         self.tally.add(self.opened.tally)
         parts = self.watch.timed("read", self.parts(staging))
         with without_cycle_detection():
-            written_behind(self._staged(prefetched(parts)), self._write_to(staging))
+            written_behind(self._converted(prefetched(parts)), self._write_to(staging))
         with at_one_moment(self.connection):
             with self.watch.stage("merge"):
                 if self.complete is not None and (pairs := self.complete(staging)):
@@ -233,7 +246,7 @@ class _Load:
         report_changes(self.connection)
         return result
 
-    def _staged(self, parts: Iterator[Part]) -> Iterator[StagedBatch]:
+    def _converted(self, parts: Iterator[Part]) -> Iterator[_Batch]:
         number, digest = 0, self.read.data
         begun = time.perf_counter()
         for number, part in enumerate(parts, start=1):
@@ -246,18 +259,20 @@ class _Load:
                 documents, rows, books = part.convert(part.data)
             counted = Tally.of(documents, books)
             self.tally.add(counted)
-            with self.watch.stage("encode"):
-                batch = staged_batch(self.table, part.collection, rows, books)
             ended = time.perf_counter()
             spent = {ledger.SECONDS: ended - begun}
             begun = ended
-            yield StagedBatch(number, digest.hexdigest(), counted.as_json() | spent, batch)
+            tally = counted.as_json() | spent
+            yield _Batch(number, digest.hexdigest(), tally, part.collection, rows, books)
         if number < self.opened.batches:
             raise SourceChangedError
 
-    def _write_to(self, staging: Staging) -> Callable[[StagedBatch], None]:
-        def write(batch: StagedBatch) -> None:
+    def _write_to(self, staging: Staging) -> Callable[[_Batch], None]:
+        def write(batch: _Batch) -> None:
+            # Here and not where it is converted: polars encodes while Python converts the next one.
+            with self.watch.stage("encode"):
+                lines = staged_batch(self.table, batch.collection, batch.rows, batch.books)
             with self.watch.stage("write"):
-                staging.write(batch)
+                staging.write(StagedBatch(batch.number, batch.digest, batch.tally, lines))
 
         return write
