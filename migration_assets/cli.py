@@ -294,6 +294,21 @@ def explain(
 
 
 @app.command()
+def compare(
+    collection: Annotated[str, typer.Argument(help="In the application's own case.")],
+    size: Annotated[int, typer.Option(min=1, help="How many documents to draw.")] = 10,
+    seed: Annotated[int, typer.Option(help="The same seed, the same documents.")] = 0,
+    remediations: _Remediations = None,
+) -> None:
+    """Shows documents drawn at random beside their rows, without secrets. Exit code: 0, or 2."""
+    from migration_assets.commands.explaining import show_sample  # noqa: PLC0415
+
+    with _errors():
+        _use(remediations)
+        raise typer.Exit(show_sample(_console, collection, size=size, seed=seed))
+
+
+@app.command()
 def summary() -> None:
     """Prints one table: a line for each PostgreSQL table."""
     from migration_assets.commands.running import require_schema  # noqa: PLC0415

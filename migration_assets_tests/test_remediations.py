@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from migration_assets.cli import app
-from migration_assets.commands.explaining import MASK, explain
+from migration_assets.commands.explaining import MASK, explain, show_sample
 from migration_assets.commands.losses import open_losses
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import MigrationError
@@ -42,6 +43,7 @@ from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Layer, Severity
+from migration_assets.validation.values import check_values
 
 SCALE = 0.01
 ROW_COUNT, VALUES, REFERENCES, _ = Layer
@@ -373,8 +375,39 @@ def test_explain_shows_what_became_of_a_document(settings: Dirty) -> None:
 @pytest.mark.usefixtures("settings")
 def test_explain_masks_secrets() -> None:
     said = "".join(explained("Users", str(each)) for each in (USER, OTHER_USER))
+    said += sampled("Users", size=1_000, seed=0)
     assert MASK in said
     assert SECRET_PREFIX not in said
+
+
+def sampled(collection: str, *, size: int, seed: int) -> str:
+    said = io.StringIO()
+    assert show_sample(Console(file=said, width=200), collection, size=size, seed=seed) == 0
+    return said.getvalue()
+
+
+def test_a_sample_shows_both_sides_of_the_documents_that_the_check_draws(settings: Dirty) -> None:
+    found = check_values(
+        settings.source,
+        settings.connection,
+        TABLES["Tasks"],
+        sample_size=3,
+        seed=7,
+        remediations=settings.rules,
+    )
+    said = sampled("Tasks", size=3, seed=7)
+    names = re.findall(r"document +(\S+) of Tasks", said)
+    assert found.is_sound
+    assert sorted(names) == sorted(str(each["source_id"]) for each in found.sample)
+    assert sampled("Tasks", size=3, seed=7) == said
+    assert all(explained("Tasks", name) in said for name in names)
+
+
+def test_explain_shows_the_value_of_a_field_beside_that_of_the_row(settings: Dirty) -> None:
+    task = next(settings.source["Tasks"].find({"section": {"$type": "objectId"}}))
+    said = explained("Tasks", str(task["_id"]))
+    section = key("Sections", task["section"])
+    assert re.search(rf'section +{{"\$oid":"{task["section"]}"}} → {section}\n', said)
 
 
 @pytest.mark.usefixtures("settings")

@@ -1,11 +1,11 @@
-"""What became of one document, from both databases. Secrets are masked; originals stay in the books."""
+"""What became of documents, both databases side by side. Secrets are masked; originals stay in the books."""
 
 from __future__ import annotations
 
 import enum
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bson.errors import BSONError
@@ -14,16 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from migration_assets.commands.running import require_schema
+from migration_assets.conversion.extended_json import relaxed
 from migration_assets.errors import MigrationError
 from migration_assets.identity import document_uuid, from_canonical, source_id
 from migration_assets.loading.ledger import loaded_with_other
 from migration_assets.loading.staging import identifier
 from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, junction_of, sources
 from migration_assets.remediation.parsing import load_remediations
-from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import source_url, target_url
+from migration_assets.validation.document_values import drawn_numbers
 
 MASK = "(secret)"
 _SHOWN = 60
@@ -47,19 +49,51 @@ def explain(console: Console, collection: str, given: str) -> Exit:
     Raises:
         MigrationError: There is no such collection or document, or a database is out of reach.
     """
+    _require_known(collection)
+    own = _own_id(given)
+    with open_source(source_url()) as source, open_target(target_url()) as connection:
+        require_schema(connection)
+        lines = list(_lines(source, connection, collection, own))
+    _print(console, lines)
+    return Exit.FOUND
+
+
+def show_sample(console: Console, collection: str, *, size: int, seed: int) -> Exit:
+    """Prints what became of documents drawn at random: those that the check ``values`` draws.
+
+    Args:
+        console: Where it goes.
+        collection: Their collection.
+        size: How many to draw.
+        seed: Which ones: the same seed and size, the same documents.
+
+    Raises:
+        MigrationError: There is no such collection, or a database is out of reach.
+    """
+    _require_known(collection)
+    with open_source(source_url()) as source, open_target(target_url()) as connection:
+        require_schema(connection)
+        drawn = drawn_numbers(source, collection, size, seed)
+        documents = source[collection].find({}, {"_id": 1}).sort("_id", 1)
+        for number, document in enumerate(documents, start=1):
+            if number in drawn:
+                _print(console, list(_lines(source, connection, collection, document["_id"])))
+                console.print()
+    return Exit.FOUND
+
+
+def _require_known(collection: str) -> None:
     if collection not in ENTITIES:
         raise MigrationError(
             "the model knows no such collection",
             where=f"collection {collection}",
             next_step="Give one of the model's, such as Users, in the application's own case",
         )
-    own = _own_id(given)
-    with open_source(source_url()) as source, open_target(target_url()) as connection:
-        require_schema(connection)
-        lines = list(_lines(source, connection, collection, own))
+
+
+def _print(console: Console, lines: Iterable[tuple[str, str]]) -> None:
     for name, said in lines:
         console.print(f"[bold]{name:<12}[/] {escape(said)}", soft_wrap=True)
-    return Exit.FOUND
 
 
 def _own_id(given: str) -> Any:
@@ -83,7 +117,8 @@ def _lines(
 ) -> Iterator[tuple[str, str]]:
     """Yields (what it is about, what there is to say)."""
     name, key = source_id(own), document_uuid(collection, own)
-    is_there = source[collection].count_documents({"_id": own}, limit=1) > 0
+    document = source[collection].find_one({"_id": own})
+    is_there = document is not None
     mapped = _rows(connection, _MAPPED, {"uuid_map": bookkeeping.uuid_map}, collection, name)
     if not is_there and not mapped:
         raise MigrationError(
@@ -100,7 +135,7 @@ def _lines(
     for rule, field, element, is_set in _book(connection, _REMEDIATED, collection, name):
         done = "replaced" if is_set else "dropped"
         yield "remediated", f"{_place(field, element)} {done} by rule {rule}"
-    yield from _row(connection, collection, key)
+    yield from _row(connection, collection, key, document or {})
     for table, field, reason, accepted_by in _book(connection, _REJECTED, collection, name):
         whole = field or "the whole document"
         yield "rejected", f"from {table} for {whole}: {reason}{_accepted(accepted_by)}"
@@ -120,7 +155,10 @@ def _lines(
                 yield "pairs", f"{count:,} in {table.name}"
 
 
-def _row(connection: Connection, collection: str, key: uuid.UUID) -> Iterator[tuple[str, str]]:
+def _row(
+    connection: Connection, collection: str, key: uuid.UUID, document: Document
+) -> Iterator[tuple[str, str]]:
+    """Yields each column with the value of its field, and what it became where that is another text."""
     given = sources(ENTITIES[collection])
     chosen = sql.SQL(", ").join(
         sql.SQL("{}::text").format(sql.Identifier(column)) for column in given
@@ -134,9 +172,16 @@ def _row(connection: Connection, collection: str, key: uuid.UUID) -> Iterator[tu
         return
     yield "row", f"is in {collection}"
     for (column, origin), value in zip(given.items(), found, strict=True):
-        if origin.field == "_id" or value is None:
+        was = document.get(origin.field)
+        if origin.field == "_id" or (was is None and value is None):
             continue
-        yield f"  {column}", MASK if origin.secret else _shortened(value)
+        yield f"  {column}", MASK if origin.secret else _side_by_side(was, value)
+
+
+def _side_by_side(was: Any, value: str | None) -> str:
+    before = "nothing" if was is None else was if isinstance(was, str) else relaxed(was)
+    after = "NULL" if value is None else value
+    return _shortened(after) if before == after else f"{_shortened(before)} → {_shortened(after)}"
 
 
 def _shortened(value: str) -> str:

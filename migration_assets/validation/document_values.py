@@ -106,7 +106,7 @@ def compare_documents(
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(type_counts, source, table.name, fields(table))
         with phases.phase("ids"):
-            drawn = _drawn(source, table.name, sample_size, seed)
+            drawn = drawn_numbers(source, table.name, sample_size, seed)
             comparison = _Documents(connection, table, drawn, rules)
         with phases.phase("compare"):
             for step in ahead(comparison.steps(batches(source, table.name))):
@@ -125,7 +125,7 @@ def compare_documents(
     return result
 
 
-def _drawn(source: SourceDatabase, collection: str, size: int, seed: int) -> frozenset[int]:
+def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> frozenset[int]:
     """Draws the numbers of documents, in `_id` order, that are reported one by one."""
     # An estimate is of the present, also where the documents are read as of a moment.
     present = source[collection].with_options(read_concern=ReadConcern())
