@@ -27,6 +27,7 @@ def assert_nothing_is_lost(figures: Figures) -> None:
     assert figures.losses == 0
 
 
+@pytest.mark.timeout(600)
 def test_a_process_killed_at_any_moment_goes_on_and_loses_nothing(ground: Ground) -> None:
     figures = faults.killed(ground, random.Random(20), faults.KILLS)
     assert_nothing_is_lost(figures)
