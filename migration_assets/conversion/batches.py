@@ -66,12 +66,16 @@ class Books:
     remediations: list[Remedied] = field(default_factory=list)
     """Applications of remediations to documents that were loaded."""
 
+    def count(self, name: str, found: Finding) -> None:
+        """Counts what happened without loss to a value of a field."""
+        self.conversions[name, found.kind, found.reason] += 1
+
     def note(
         self, identifier: Any, name: str, found: Finding, value: Any, remedies: Remedies
     ) -> None:
         """Records what happened to the value of a field, or to one of its elements."""
         if found.kind in LOSSLESS:
-            self.conversions[name, found.kind, found.reason] += 1
+            self.count(name, found)
             return
         original = value if found.element is None else found.original
         of_element = {} if found.element is None else {"element": found.original}
@@ -170,9 +174,13 @@ class BatchConverter:
             )
             books.rejected.append(_rejected(given.document(row), name, reason, accepted_by))
         for row, name, found in findings:
-            if row not in rejections:
-                value = batch.fields[name].value(row)
-                books.note(identifiers.value(row), name, found, value, self.remedies)
+            if row in rejections:
+                continue
+            if found.kind in LOSSLESS:  # which may be every row: nothing is decoded for it
+                books.count(name, found)
+                continue
+            value = batch.fields[name].value(row)
+            books.note(identifiers.value(row), name, found, value, self.remedies)
         for row, done in remedied:
             if row not in rejections:
                 books.remediations += done

@@ -121,11 +121,10 @@ def _with_odd(
     converted: list[Any] = []
     findings: list[tuple[int, Finding]] = []
     rejections: list[tuple[int, str]] = []
-    for row, value in zip(odd, values.values(odd), strict=True):
-        if value is None:
-            outcome = _missing(source, identifiers.value(row))
-        else:
-            outcome = RULES[source.rule](value, source, loaded)
+    rule, owners = RULES[source.rule], identifiers.values(odd)
+    for row, value, owner in zip(odd, values.values(odd), owners, strict=True):
+        is_missing = value is None
+        outcome = _missing(source, owner) if is_missing else rule(value, source, loaded)
         converted.append(outcome.value)
         if outcome.value is None and not is_nullable:
             rejections.append((row, _reason(outcome)))

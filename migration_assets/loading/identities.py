@@ -27,7 +27,7 @@ from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.fields import decoded_whole
+from migration_assets.source.fields import UnreadableError, decoded_whole
 from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import uuid_map
@@ -110,6 +110,9 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
 def kept_whole(data: bytes) -> Books:
     """Returns the books of documents, as BSON one after the other, of which the model knows no field."""
     books = Books()
-    documents = decoded_whole(readable(data, books))
+    try:
+        documents = decoded_whole(data)
+    except UnreadableError:
+        documents = decoded_whole(readable(data, books))
     books.unmapped += [(source_id(each.get("_id")), canonical(each)) for each in documents]
     return books

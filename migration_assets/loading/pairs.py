@@ -33,7 +33,7 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.elements import BsonType
-from migration_assets.source.fields import Batch, Field, FieldFinder
+from migration_assets.source.fields import Batch, Field, FieldFinder, ObjectIdArrays
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
@@ -138,11 +138,16 @@ class PairConverter:
         return of_readable(data, self._finder, self.remedies, self._converted)
 
     def _converted(self, given: Batch, books: Books) -> tuple[int, pl.DataFrame, Books]:
-        count = _elements_in(given.fields[self.array])
+        values = given.fields[self.array]
+        arrays = values.object_id_arrays()
+        count = _elements_in(values, arrays)
         batch, remedied = remedied_batch(given, self._finder, self.remedies)
         books.remediations += [each for _, done in remedied for each in done]
-        identifiers, values = batch.fields["_id"], batch.fields[self.array]
-        holders, elements, are_odd = self._fast(identifiers, values)
+        identifiers = batch.fields["_id"]
+        if batch is not given:
+            values = batch.fields[self.array]
+            arrays = values.object_id_arrays()
+        holders, elements, are_odd = self._fast(identifiers, values, arrays)
         rows = np.flatnonzero(are_odd).tolist()
         odd = list(zip(identifiers.values(rows), values.values(rows), strict=True))
         more = self._one_by_one(odd, books)
@@ -164,12 +169,13 @@ class PairConverter:
             side=pl.lit(0 if is_left else 1, dtype=pl.Int64)
         )
 
-    def _fast(self, identifiers: Field, values: Field) -> tuple[pl.Series, pl.Series, Mask]:
+    def _fast(
+        self, identifiers: Field, values: Field, arrays: ObjectIdArrays
+    ) -> tuple[pl.Series, pl.Series, Mask]:
         """Returns both sides of the pairs of those arrays that hold ObjectIds of loaded rows alone.
 
         And which documents have another array, whose pairs are not among them.
         """
-        arrays = values.object_id_arrays()
         are_ids = identifiers.are(BsonType.OBJECT_ID)
         own = np.zeros((len(values), UUID_BYTES), dtype=np.uint8)
         ids = object_id_uuids(identifiers.object_ids(np.flatnonzero(are_ids)))
@@ -224,8 +230,7 @@ class PairConverter:
         return outcome.value, outcome.findings[0] if outcome.findings else None
 
 
-def _elements_in(values: Field) -> int:
-    arrays = values.object_id_arrays()
+def _elements_in(values: Field, arrays: ObjectIdArrays) -> int:
     others = np.flatnonzero(~arrays.are_plain & ~values.are_missing()).tolist()
     counted = [len(value) if type(value) is list else 1 for value in values.values(others)]
     return int(arrays.lengths.sum()) + sum(counted)
