@@ -20,9 +20,6 @@ import yaml
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
-from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
 from migration_assets.sample import generate
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import Document, SourceDatabase, open_source
@@ -30,7 +27,12 @@ from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.browsing import browser_path, opened_page
-from migration_assets_tests.loaded_sample import Loaded, database_copy, loaded_sample
+from migration_assets_tests.loaded_sample import (
+    Loaded,
+    database_copy,
+    load_everything,
+    loaded_sample,
+)
 from migration_assets_tests.pages import DOCS, ROOT, Shell
 
 if TYPE_CHECKING:
@@ -173,10 +175,7 @@ def small_migration(servers: Urls) -> Iterator[Urls]:
         with _client(urls.mongodb_url) as client:
             generate(client.get_default_database(), scale=0.01)
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
-            create_schema(target)
-            load_identities(source, target)
-            for table in TABLES.values():
-                load_table(source, target, table)
+            load_everything(source, target)
             build_constraints(target)
         yield urls
 

@@ -81,6 +81,14 @@ def database_copy(urls: Urls, template: str = "template1") -> Iterator[str]:
         connection.execute(sql.SQL("DROP DATABASE {copy} WITH (FORCE)").format(**names))
 
 
+def load_everything(source: SourceDatabase, target: Connection) -> None:
+    """Makes the schema and loads the map and all tables, without checks and constraints."""
+    create_schema(target)
+    load_identities(source, target)
+    for table in TABLES.values():
+        load_table(source, target, table)
+
+
 @contextmanager
 def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
     """Lends both sides of a small sample after a load; nothing of it is left afterwards.
@@ -99,8 +107,5 @@ def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
             open_source(urls.mongodb_url) as source,
             open_target(urls.postgres_url) as connection,
         ):
-            create_schema(connection)
-            load_identities(source, connection)
-            for table in TABLES.values():
-                load_table(source, connection, table)
+            load_everything(source, connection)
             yield Loaded(source, connection)

@@ -18,15 +18,13 @@ from pymongo import MongoClient
 
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.embedded import Urls, fresh_database
-from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES, Missing, Rule, sources
 from migration_assets.sample import generate
 from migration_assets.source.connection import CODEC, open_source
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.target.schema import create_schema
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Layer, Severity
+from migration_assets_tests.loaded_sample import load_everything
 
 _INT32 = (1).to_bytes(4, "little")
 _TWICE = b"\x13\0\0\0\x10a\0" + _INT32 + b"\x10a\0" + _INT32 + b"\0"
@@ -169,10 +167,7 @@ def test_bad_input_is_a_row_or_on_record(servers: Urls) -> None:
                 database[collection].insert_one(each)
             database["Tasks"].insert_one(task | {"_id": ObjectId(), "title": "x" * 15_000_000})
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
-            create_schema(target)
-            load_identities(source, target)
-            for table in TABLES.values():
-                load_table(source, target, table)
+            load_everything(source, target)
             for name in sorted(
                 {collection for collection, _ in FIELDS.values()} | {"DocumentsToTasks"}
             ):

@@ -52,7 +52,7 @@ from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import ROLLBACK_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets_tests.loaded_sample import database_copy
+from migration_assets_tests.loaded_sample import database_copy, load_everything
 
 SCALE = 0.01
 DIRTY = 0.05
@@ -62,10 +62,7 @@ REFUSED, COULD_NOT_RUN = 1, 2
 def migrate(source_url: str, target_url: str) -> None:
     """Migrates everything, without the checks."""
     with open_source(source_url) as source, open_target(target_url) as target:
-        create_schema(target)
-        load_identities(source, target)
-        for table in TABLES.values():
-            load_table(source, target, table)
+        load_everything(source, target)
         build_constraints(target)
 
 

@@ -24,13 +24,12 @@ from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls
-from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.sample import generate
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
-from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets.target.schema import build_constraints
+from migration_assets_tests.loaded_sample import load_everything
 from migration_assets_tests.pages import DOCS, SHOWN_ONLY, Block, Shell, blocks, do_page
 
 pytestmark = pytest.mark.timeout(600)
@@ -89,10 +88,7 @@ def sites(servers: Urls) -> Iterator[dict[str, Urls]]:
 def filled_a_week_before(urls: Urls) -> None:
     """Loads the target as a run days before the window does; then users write two comments."""
     with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
-        create_schema(target)
-        load_identities(source, target)
-        for table in TABLES.values():
-            load_table(source, target, table)
+        load_everything(source, target)
         build_constraints(target)
     with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
         comments = client.get_default_database()["tasksComments"]

@@ -11,13 +11,11 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from psycopg.pq import TransactionStatus
 
 from migration_assets.conversion.batches import Books
 from migration_assets.loading import ledger, unchanged
@@ -32,7 +30,7 @@ from migration_assets.loading.pipeline import (
 from migration_assets.loading.staging import StagedBatch, Staging, staged_batch
 from migration_assets.loading.unchanged import Latest
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.statistics import report_changes
 
 Converted = tuple[int, pl.DataFrame, Books]
@@ -173,20 +171,6 @@ def _kept(
         result = ledger.finish(connection, table, result, read.digest())
     staging.drop()
     return result
-
-
-@contextmanager
-def at_one_moment(connection: Connection) -> Iterator[None]:
-    """Makes a transaction whose statements see the same: what is recorded is what was looked at.
-
-    Somebody who changes the same rows at the same time makes it fail, with an error that passes. Within a
-    transaction of the caller's it is up to that one what its statements see.
-    """
-    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
-    with connection.transaction():
-        if is_outermost:
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from psycopg import sql
 from migration_assets.conversion.values import Loaded
 from migration_assets.identity import UUID_BYTES, Uuids
 from migration_assets.loading.staging import identifier
-from migration_assets.model import TABLES, Rule, junction_of, referenced_tables, sources
+from migration_assets.model import TABLES, documents_referred_to, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
@@ -22,16 +22,9 @@ _ROW = np.dtype([("fields and length", f"V{2 + 4}"), ("id", f"V{UUID_BYTES}")])
 
 def ids_for(connection: Connection, table: sa.Table) -> Loaded:
     """Returns the ids that the references of a table may point to."""
-    held_as_text: set[str] = set()
-    if junction_of(table) is None:
-        held_as_text = {
-            source.references
-            for source in sources(table).values()
-            if source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY) and source.references
-        }
     return Loaded(
         rows={name: _loaded_ids(connection, TABLES[name]) for name in referenced_tables(table)},
-        documents={name: document_ids(connection, name) for name in held_as_text},
+        documents={name: document_ids(connection, name) for name in documents_referred_to(table)},
     )
 
 

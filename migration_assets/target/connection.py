@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from migration_assets.errors import TargetError
@@ -73,6 +74,26 @@ def sibling(connection: Connection) -> Connection:
     )
     _end_with_us(made)
     return made
+
+
+@contextmanager
+def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterator[None]:
+    """Makes a transaction whose statements see the same: what is recorded is what was looked at.
+
+    Somebody who changes the same rows at the same time makes it fail, with an error that passes. Within a
+    transaction of the caller's it is up to that one what its statements see and change.
+
+    Args:
+        connection: A connection in autocommit mode.
+        read_only: Nothing can be changed within it.
+    """
+    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
+    with connection.transaction():
+        if is_outermost:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            if read_only:
+                connection.execute("SET TRANSACTION READ ONLY")
+        yield
 
 
 def _end_with_us(connection: Connection) -> None:

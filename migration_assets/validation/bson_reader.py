@@ -153,6 +153,18 @@ def split(data: bytes) -> list[bytes]:
     return documents
 
 
+def read_whole(document: bytes) -> Fields:
+    """Returns the fields of a document that drivers read all of.
+
+    Raises:
+        UnreadableError: It is not valid BSON, or drivers do not read all of it.
+    """
+    fields = read_document(document)
+    if (found := flaw(fields)) is not None:
+        raise UnreadableError(found)
+    return fields
+
+
 def flaw(fields: Fields) -> str | None:
     """Returns why drivers do not read all of a document, or of one within it; None where they do."""
     names = {name: kind for name, (kind, _) in fields}

@@ -199,9 +199,7 @@ class _Array:
     def _judgement(self, document: bytes, source_id: str, *, is_loaded: bool) -> ArrayJudgement:
         """Returns what must have become of an array; one that cannot be read is kept as its bytes."""
         try:
-            fields = bson.read_document(document)
-            if (flaw := bson.flaw(fields)) is not None:
-                raise bson.UnreadableError(flaw)
+            fields = bson.read_whole(document)
         except bson.UnreadableError:
             whole = canonical((bson.BINARY, (0, document)))
             accepted_by = self._rules.accepted_by(source_id, None, None)

@@ -8,16 +8,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from bson.codec_options import CodecOptions
 from psycopg import sql
-from psycopg.pq import TransactionStatus
 
-from migration_assets.model import Rule, junction_of, referenced_tables, sources
+from migration_assets.model import documents_referred_to, referenced_tables
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
@@ -32,19 +30,6 @@ FIRST_ID = bytes(binary_copy.UUID_SIZE)
 Item = TypeVar("Item")
 
 _REPLACING = CodecOptions[dict[str, Any]](unicode_decode_error_handler="replace")
-
-
-@contextmanager
-def one_snapshot(connection: Connection) -> Iterator[None]:
-    """Reads the target as it is at one moment, and only reads it.
-
-    Where the caller is in a transaction already, what it sees stays its own affair.
-    """
-    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
-    with connection.transaction():
-        if is_outermost:
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -106,19 +91,12 @@ def type_counts(
 
 def ids_for(connection: Connection, table: sa.Table) -> Ids:
     """Returns the ids that the references of a table may point to (section 5)."""
-    held_as_text: set[str] = set()
-    if junction_of(table) is None:
-        held_as_text = {
-            str(source.references)
-            for source in sources(table).values()
-            if source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
-        }
     return Ids(
         rows={
             name: _row_ids(connection, name) - pending_ids(connection, name)
             for name in referenced_tables(table)
         },
-        documents={name: _document_ids(connection, name) for name in held_as_text},
+        documents={name: _document_ids(connection, name) for name in documents_referred_to(table)},
     )
 
 

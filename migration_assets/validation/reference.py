@@ -167,9 +167,7 @@ class Judge:
         identifier = identifier_of(document)
         key, source_id = uuid_of(self._table, identifier), source_id_of(identifier)
         try:
-            given = bson.read_document(document)
-            if (flaw := bson.flaw(given)) is not None:
-                raise UnreadableError(flaw)
+            given = bson.read_whole(document)
         except UnreadableError as error:
             whole = canonical((bson.BINARY, (0, document)))
             return Judgement(

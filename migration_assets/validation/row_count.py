@@ -35,7 +35,7 @@ import sqlalchemy as sa
 
 from migration_assets.model import Rule, Source, junction_of, sources
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.counting import (
     Measure,
     Recorded,
@@ -48,7 +48,6 @@ from migration_assets.validation.counting import (
 from migration_assets.validation.differences import failing
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.reading import one_snapshot
 from migration_assets.validation.reference import (
     ALTERED,
     ASYMMETRIC,
@@ -141,7 +140,7 @@ def check_row_count(
     """
     phases = Phases()
     is_junction = junction_of(table) is not None
-    with one_snapshot(connection), phases.phase("target"):
+    with at_one_moment(connection, read_only=True), phases.phase("target"):
         recorded = read_recorded(connection, table.name, _measured(table))
         target = count_target(connection, table)
     with phases.phase("source"):

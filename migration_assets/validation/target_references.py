@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from psycopg import sql
-from psycopg.pq import TransactionStatus
 
 from migration_assets.identity import UUID_BYTES, hex_uuids
 from migration_assets.model import Rule, junction_of, sources
 from migration_assets.target import bookkeeping
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.source_references import Mask, Positions, Uuids, uuids_of
 
 ROWS_PER_BLOCK = 50_000
@@ -107,10 +106,7 @@ def snapshot(connection: Connection) -> Iterator[None]:
     Args:
         connection: A connection in autocommit mode. In a transaction of its own already, that decides.
     """
-    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
-    with connection.transaction():
-        if is_outermost:
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with at_one_moment(connection, read_only=True):
         connection.execute(sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(_WORK_MEMORY)))
         connection.execute("SET LOCAL jit = off")
         yield

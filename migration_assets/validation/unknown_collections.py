@@ -18,10 +18,10 @@ from migration_assets.model import ENTITIES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.extended_json import canonical, canonical_document
-from migration_assets.validation.reading import DOCUMENTS_PER_BATCH, one_snapshot
+from migration_assets.validation.reading import DOCUMENTS_PER_BATCH
 from migration_assets.validation.reference import identifier_of, source_id_of
 
 _KEPT = (
@@ -62,7 +62,7 @@ def unkept(source: SourceDatabase, connection: Connection) -> Mapping[str, tuple
     """
     given = {name: _content(_documents(source, name)) for name in _unknown(source)}
     kept: dict[str, Content] = {}
-    with one_snapshot(connection), ServerCursor(connection, "kept") as cursor:
+    with at_one_moment(connection, read_only=True), ServerCursor(connection, "kept") as cursor:
         query = sql.SQL(_KEPT).format(
             unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
             rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
@@ -98,9 +98,7 @@ def _content(documents: Iterable[bytes]) -> Content:
     content = Content()
     for document in documents:
         try:
-            fields = bson.read_document(document)
-            if (flaw := bson.flaw(fields)) is not None:
-                raise bson.UnreadableError(flaw)
+            fields = bson.read_whole(document)
         except bson.UnreadableError:
             whole = canonical((bson.BINARY, (0, document)))
             content.add(source_id_of(identifier_of(document)), whole)

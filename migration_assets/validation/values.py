@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.books import REJECTED, accepted_lines, recorded_lines
 from migration_assets.validation.differences import (
     DIFFERENCES,
@@ -34,7 +34,6 @@ from migration_assets.validation.document_values import compare_documents
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.pair_values import compare_pairs
-from migration_assets.validation.reading import one_snapshot
 from migration_assets.validation.reference import ALTERED, NULLED
 
 LOAD_AGAIN = (
@@ -71,7 +70,7 @@ def check_values(
     """
     compare = compare_documents if junction_of(table) is None else compare_pairs
     phases = Phases()
-    with one_snapshot(connection):
+    with at_one_moment(connection, read_only=True):
         found = compare(
             source_database,
             connection,
