@@ -24,23 +24,35 @@ def slices(data: bytes, starts: Places, ends: Places) -> pl.Series:
         return pl.Series(dtype=pl.Binary)
     bounds = np.empty(2 * len(starts), dtype="<i8")
     bounds[0::2], bounds[1::2] = starts, ends
-    if bounds[0] < 0 or bounds[-1] > len(data) or (np.diff(bounds) < 0).any():
-        raise ValueError("the parts overlap or stand outside of the data")
-    buffers = [None, bounds, data]
-    array = nanoarrow.c_array_from_buffers(nanoarrow.large_binary(), len(bounds) - 1, buffers)
-    return pl.Series(array).gather_every(2)
+    return divided(data, bounds).gather_every(2)
 
 
-def hex_digits(values: bytes, width: int, places: Mask | None = None) -> pl.Series:
-    """Returns values of the same width as hex digits.
+def divided(data: bytes, bounds: Places) -> pl.Series:
+    """Returns data, divided into binary values that follow one another, without copying it.
 
     Args:
-        values: The values, one after the other.
-        width: Bytes of each.
-        places: Where among empty texts they belong; None where there are no others.
+        data: The values.
+        bounds: Where the first begins, and where each ends.
+
+    Raises:
+        ValueError: A value ends before it begins, or after the data.
     """
-    digits = values.hex().encode()
-    are_there = np.ones(len(values) // width, dtype=np.bool_) if places is None else places
-    lengths = np.where(are_there, 2 * width, 0)
-    ends = np.cumsum(lengths)
-    return slices(digits, ends - lengths, ends).cast(pl.String)
+    if len(bounds) == 1:
+        return pl.Series(dtype=pl.Binary)
+    if bounds[0] < 0 or bounds[-1] > len(data) or (np.diff(bounds) < 0).any():
+        raise ValueError("the parts overlap or stand outside of the data")
+    buffers = [None, bounds.astype("<i8", copy=False), data]
+    array = nanoarrow.c_array_from_buffers(nanoarrow.large_binary(), len(bounds) - 1, buffers)
+    return pl.Series(array)
+
+
+def of_width(data: bytes, width: int) -> pl.Series:
+    """Returns data, divided into binary values of so many bytes each."""
+    return divided(data, np.arange(0, len(data) + 1, width))
+
+
+def null_where(series: pl.Series, are_null: Mask) -> pl.Series:
+    """Returns a column with NULL in some of its places."""
+    if not are_null.any():
+        return series
+    return series.zip_with(pl.Series(~are_null), pl.Series([None], dtype=series.dtype))

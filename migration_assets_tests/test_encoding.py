@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 import polars as pl
+import psycopg
 import pytest
+import sqlalchemy as sa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.schema import CreateTable
 
 from migration_assets.conversion.values import TIMESTAMP_END, TIMESTAMP_MINIMUM
 from migration_assets.embedded import Urls, fresh_database
-from migration_assets.loading.encoding import csv
+from migration_assets.loading.encoding import binary
 from migration_assets.target.connection import Connection, open_target
 
 TEXTS = [
@@ -62,13 +67,31 @@ TIMES = {
 }
 
 
+COPIED = sa.Table(
+    "copied",
+    sa.MetaData(),
+    sa.Column("a", sa.Text()),
+    sa.Column("b", sa.Text()),
+    sa.Column("texts", pg.ARRAY(sa.Text())),
+    sa.Column("uuid", pg.UUID()),
+    sa.Column("uuids", pg.ARRAY(pg.UUID())),
+    sa.Column("time", pg.TIMESTAMP(precision=3)),
+    sa.Column("whole", sa.BigInteger()),
+    sa.Column("half", sa.Integer()),
+    sa.Column("quarter", sa.SmallInteger()),
+    sa.Column("truth", sa.Boolean()),
+    sa.Column("json", pg.JSONB()),
+    sa.Column("enum", pg.ENUM("one", "two", name="label", create_type=False)),
+)
+
+
 @pytest.fixture(scope="module")
 def database(servers: Urls) -> Iterator[Connection]:
     with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
-        connection.execute(
-            "CREATE TEMPORARY TABLE copied (number serial, a text, b text, texts text[], "
-            "uuids uuid[], time timestamp(3), whole bigint, truth boolean, json jsonb)"
-        )
+        connection.execute("CREATE TYPE label AS ENUM ('one', 'two')")
+        created: Any = str(CreateTable(COPIED).compile(dialect=pg.dialect()))  # type: ignore[no-untyped-call]
+        connection.execute(created)
+        connection.execute("ALTER TABLE copied ADD COLUMN number serial")
         yield connection
 
 
@@ -76,9 +99,10 @@ def copied(database: Connection, frame: pl.DataFrame, selected: LiteralString) -
     """The rows of a frame after they went to PostgreSQL and back."""
     columns = ", ".join(frame.columns)
     database.execute("TRUNCATE copied RESTART IDENTITY")
-    statement: Any = f"COPY copied ({columns}) FROM STDIN (FORMAT csv)"
+    statement: Any = f"COPY copied ({columns}) FROM STDIN (FORMAT binary)"
     with database.transaction(), database.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(csv(frame))
+        for piece in binary([frame], [COPIED.columns[name] for name in frame.columns]):
+            copy.write(piece)
     rows = database.execute(b"SELECT " + selected.encode() + b" FROM copied ORDER BY number")
     return [row[0] if len(row) == 1 else row for row in rows]
 
@@ -117,10 +141,50 @@ def test_arrays_of_texts(database: Connection, array: list[str]) -> None:
 
 
 def test_arrays_of_uuids(database: Connection) -> None:
-    arrays = [["013a7092e8d87bcfa1b35e650e404400"] * 2, [], ["00000000000070008000000000000000"]]
-    frame = pl.DataFrame({"uuids": pl.Series(arrays, dtype=pl.List(pl.String))})
-    found = copied(database, frame, "uuids")
-    assert [[each.hex for each in array] for array in found] == arrays
+    arrays = [[uuid.UUID("013a7092e8d87bcfa1b35e650e404400")] * 2, [], None, [uuid.UUID(int=7)]]
+    given = [None if array is None else [each.bytes for each in array] for array in arrays]
+    frame = pl.DataFrame({"uuids": pl.Series(given, dtype=pl.List(pl.Binary))})
+    assert copied(database, frame, "uuids") == arrays
+
+
+def test_uuids(database: Connection) -> None:
+    uuids = [uuid.UUID("013a7092e8d87bcfa1b35e650e404400"), None, uuid.UUID(int=0)]
+    given = pl.Series([each and each.bytes for each in uuids], dtype=pl.Binary)
+    assert copied(database, pl.DataFrame({"uuid": given}), "uuid") == uuids
+
+
+def test_labels(database: Connection) -> None:
+    labels = ["two", None, "one"]
+    assert copied(database, pl.DataFrame({"enum": labels}), "enum::text") == labels
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        copied(database, pl.DataFrame({"enum": ["three"]}), "enum::text")
+
+
+def test_bytes_that_are_no_uuid_are_an_error(database: Connection) -> None:
+    for no_uuid in (b"", b"x" * 15, b"x" * 17):
+        with pytest.raises((psycopg.DataError, psycopg.errors.ProtocolViolation)):
+            copied(database, pl.DataFrame({"uuid": [no_uuid]}), "uuid")
+
+
+@pytest.mark.parametrize(("name", "bits"), [("whole", 64), ("half", 32), ("quarter", 16)])
+def test_numbers_to_the_ends_of_their_types(database: Connection, name: str, bits: int) -> None:
+    ends = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, -1, 0, None]
+    frame = pl.DataFrame({name: pl.Series(ends, dtype=pl.Int64)})
+    assert copied(database, frame, name) == ends
+
+
+@pytest.mark.parametrize(("name", "bits"), [("half", 32), ("quarter", 16)])
+def test_a_number_that_does_not_fit_is_an_error(name: str, bits: int) -> None:
+    for number in (-(2 ** (bits - 1)) - 1, 2 ** (bits - 1)):
+        frame = pl.DataFrame({name: pl.Series([number], dtype=pl.Int64)})
+        with pytest.raises(pl.exceptions.PolarsError):
+            list(binary([frame], [COPIED.columns[name]]))
+
+
+def test_a_type_without_encoder_is_an_error() -> None:
+    frame = pl.DataFrame({"a": ["x"]})
+    with pytest.raises(TypeError, match="no encoder"):
+        list(binary([frame], [sa.Column("a", sa.LargeBinary())]))
 
 
 def test_timestamps(database: Connection) -> None:
@@ -154,7 +218,6 @@ def test_no_rows(database: Connection) -> None:
     frame = pl.DataFrame(
         schema={"a": pl.String, "texts": pl.List(pl.String), "time": pl.Datetime("ms")}
     )
-    assert csv(frame) == b""
     assert copied(database, frame, "a") == []
 
 

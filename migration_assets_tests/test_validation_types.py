@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,7 +22,7 @@ from migration_assets.conversion.extended_json import relaxed
 from migration_assets.conversion.values import (
     TIMESTAMP_END,
     TIMESTAMP_MINIMUM,
-    timestamp_literal,
+    iso_8601,
 )
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
@@ -457,6 +458,13 @@ def test_integers_end_where_their_bits_do(edge: int) -> None:
         False,
     ]
     assert not any(holds(rule, text) for text in ("", "1.0", "1e3", "NaN", "one"))
+
+
+def timestamp_literal(milliseconds: int) -> str:
+    """A time as PostgreSQL writes it, with its three digits, and years before 1 as BC."""
+    year, rest = re.fullmatch(r"([+-]?\d+)(-\d\d-\d\dT.*)Z", iso_8601(milliseconds)).groups()  # type: ignore[union-attr]
+    era, number = ("", int(year)) if int(year) > 0 else (" BC", 1 - int(year))
+    return f"{number:04}{rest.replace('T', ' ')}{era}"
 
 
 @QUICK

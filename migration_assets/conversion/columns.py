@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from bson import ObjectId
 
-from migration_assets.arrow import Mask, hex_digits
+from migration_assets.arrow import Mask, null_where, of_width
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import (
     INTEGER_RANGE,
@@ -37,7 +37,7 @@ from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Field
 
 DTYPES: Mapping[Rule, pl.DataType] = {
-    Rule.KEY: pl.String(),
+    Rule.KEY: pl.Binary(),
     Rule.TEXT: pl.String(),
     Rule.INTEGER: pl.Int64(),
     Rule.BIGINT: pl.Int64(),
@@ -46,12 +46,12 @@ DTYPES: Mapping[Rule, pl.DataType] = {
     Rule.ENUM: pl.String(),
     Rule.JSON: pl.String(),
     Rule.TEXT_ARRAY: pl.List(pl.String()),
-    Rule.REFERENCE: pl.String(),
-    Rule.REFERENCE_ARRAY: pl.List(pl.String()),
+    Rule.REFERENCE: pl.Binary(),
+    Rule.REFERENCE_ARRAY: pl.List(pl.Binary()),
     Rule.REFERENCE_TEXT: pl.String(),
     Rule.REFERENCE_TEXT_ARRAY: pl.List(pl.String()),
 }
-"""Polars type of the converted column; UUIDs are 32 hex digits."""
+"""Polars type of the converted column; UUIDs are 16 bytes."""
 
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 
@@ -72,13 +72,13 @@ class ConvertedColumn:
 
 
 def convert_keys(collection: str, identifiers: Field) -> pl.Series:
-    """Returns the UUIDs of documents as 32 hex digits each (section 4)."""
+    """Returns the UUIDs of documents as 16 bytes each (section 4)."""
     rows = np.arange(len(identifiers))
     if identifiers.are(BsonType.OBJECT_ID).all():
         uuids = object_id_uuids(identifiers.object_ids(rows))
-        return hex_digits(uuids, UUID_BYTES).alias("id")
-    one_by_one = [document_uuid(collection, value).hex for value in identifiers.values(rows)]
-    return pl.Series("id", one_by_one, dtype=pl.String)
+        return of_width(uuids, UUID_BYTES).alias("id")
+    one_by_one = [document_uuid(collection, value).bytes for value in identifiers.values(rows)]
+    return pl.Series("id", one_by_one, dtype=pl.Binary)
 
 
 def convert_column(
@@ -170,15 +170,8 @@ def _missing(source: Source, identifier: Any) -> Outcome:
 
 
 def _series(rule: Rule, values: list[Any]) -> pl.Series:
-    match rule:
-        case Rule.REFERENCE:
-            values = [None if value is None else value.hex() for value in values]
-        case Rule.REFERENCE_ARRAY:
-            values = [[item.hex() for item in value] for value in values]
-        case Rule.TIMESTAMP:
-            return pl.Series(values, dtype=pl.Int64).cast(pl.Datetime("ms"))
-        case _:
-            pass
+    if rule is Rule.TIMESTAMP:
+        return pl.Series(values, dtype=pl.Int64).cast(pl.Datetime("ms"))
     return pl.Series(values, dtype=DTYPES[rule])
 
 
@@ -186,24 +179,18 @@ Fast = tuple[pl.Series, Mask]
 """A column, and which of its values are odd: they are converted one by one. NULL stands for missing ones."""
 
 
-def _null_where(series: pl.Series, are_null: Mask) -> pl.Series:
-    if not are_null.any():
-        return series
-    return series.zip_with(pl.Series(~are_null), pl.Series([None], dtype=series.dtype))
-
-
 def _strings(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
     texts = values.strings()
     are_odd = ~values.are(BsonType.STRING) | texts.str.contains("\x00", literal=True).to_numpy()
-    return _null_where(texts, values.are_missing()), are_odd
+    return null_where(texts, values.are_missing()), are_odd
 
 
 def _labels(values: Field, source: Source, loaded: Loaded) -> Fast:
     del loaded
     texts = values.strings()
     are_odd = ~(values.are(BsonType.STRING) & texts.is_in(list(source.labels)).to_numpy())
-    return _null_where(texts, values.are_missing()), are_odd
+    return null_where(texts, values.are_missing()), are_odd
 
 
 def _integers(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -216,7 +203,7 @@ def _integers(values: Field, source: Source, loaded: Loaded) -> Fast:
     if source.rule is Rule.INTEGER:
         low, high = INTEGER_RANGE
         are_odd |= (numbers < low) | (numbers > high)
-    return _null_where(pl.Series(numbers), are_odd), are_odd
+    return null_where(pl.Series(numbers), are_odd), are_odd
 
 
 def _booleans(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -224,7 +211,7 @@ def _booleans(values: Field, source: Source, loaded: Loaded) -> Fast:
     are_booleans = values.are(BsonType.BOOLEAN)
     truths = np.zeros(len(values), dtype=np.bool_)
     truths[are_booleans] = values.integers(np.flatnonzero(are_booleans), "u1") == 1
-    return _null_where(pl.Series(truths), ~are_booleans), ~are_booleans
+    return null_where(pl.Series(truths), ~are_booleans), ~are_booleans
 
 
 def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -234,7 +221,7 @@ def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
     milliseconds[rows] = values.integers(rows, "<i8")
     are_in_range = (milliseconds >= TIMESTAMP_MINIMUM) & (milliseconds < TIMESTAMP_END)
     are_odd = ~(values.are(BsonType.DATE) & are_in_range)
-    return _null_where(pl.Series(milliseconds).cast(pl.Datetime("ms")), are_odd), are_odd
+    return null_where(pl.Series(milliseconds).cast(pl.Datetime("ms")), are_odd), are_odd
 
 
 def _json(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -255,7 +242,7 @@ def _decoded(values: Field) -> list[Any]:
 def _string_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
     arrays, are_odd = _arrays(values, lambda text: type(text) is str and "\x00" not in text)
-    return _lists(list(chain.from_iterable(arrays)), arrays), are_odd
+    return _lists(pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String), arrays), are_odd
 
 
 def _arrays(values: Field, is_plain: Callable[[Any], bool]) -> tuple[list[list[Any]], Mask]:
@@ -275,24 +262,27 @@ def _references(values: Field, source: Source, loaded: Loaded) -> Fast:
     uuids = object_id_uuids(values.object_ids(np.flatnonzero(are_ids)))
     are_known = np.zeros(len(values), dtype=np.bool_)
     are_known[are_ids] = loaded.rows[source.references].contain_each(uuids)
-    return _null_where(hex_digits(uuids, UUID_BYTES, are_ids), ~are_known), ~are_known
+    placed = np.zeros(len(values), dtype=f"V{UUID_BYTES}")
+    placed[are_ids] = np.frombuffer(uuids, dtype=placed.dtype)
+    return null_where(of_width(placed.tobytes(), UUID_BYTES), ~are_known), ~are_known
 
 
 def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     assert source.references is not None
     rows = loaded.rows[source.references]
-    known: dict[ObjectId, str] = {}
+    known: dict[ObjectId, bytes | None] = {}
 
     def is_known(element: Any) -> bool:
         if type(element) is not ObjectId:
             return False
         if element not in known:
             found = object_id_uuids(element.binary)
-            known[element] = found.hex() if found in rows else ""
-        return known[element] != ""
+            known[element] = found if found in rows else None
+        return known[element] is not None
 
     arrays, are_odd = _arrays(values, is_known)
-    return _lists([known[each] for each in chain.from_iterable(arrays)], arrays), are_odd
+    elements = [known[each] for each in chain.from_iterable(arrays)]
+    return _lists(pl.Series(elements, dtype=pl.Binary), arrays), are_odd
 
 
 def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -312,7 +302,8 @@ def _reference_text_arrays(values: Field, source: Source, loaded: Loaded) -> Fas
         if not all(map(known.__contains__, array)):
             arrays[row] = []
             are_odd[row] = True
-    return _lists([known[text] for text in chain.from_iterable(arrays)], arrays), are_odd
+    elements = [known[text] for text in chain.from_iterable(arrays)]
+    return _lists(pl.Series(elements, dtype=pl.String), arrays), are_odd
 
 
 def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, str]:
@@ -327,7 +318,7 @@ def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, s
     return {text: str(uuid.UUID(bytes=each)) for text, each, is_known in found if is_known}
 
 
-def _lists(elements: list[str], arrays: list[list[Any]]) -> pl.Series:
+def _lists(elements: pl.Series, arrays: list[list[Any]]) -> pl.Series:
     """Returns elements in lists as long as the given arrays.
 
     Grouped by polars: it would make a Series in Python of each list that it is given.
@@ -338,7 +329,7 @@ def _lists(elements: list[str], arrays: list[list[Any]]) -> pl.Series:
         pl.DataFrame(
             {
                 "row": rows.repeat_by(lengths).explode().drop_nulls(),
-                "list": pl.Series(elements, dtype=pl.String),
+                "list": elements,
             }
         )
         .group_by("row", maintain_order=True)

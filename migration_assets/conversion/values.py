@@ -321,15 +321,6 @@ def iso_8601(milliseconds: int) -> str:
     return f"{years}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"
 
 
-def timestamp_literal(milliseconds: int) -> str:
-    """Returns a time as PostgreSQL reads a timestamp, with years before 1 as BC."""
-    days, rest = divmod(milliseconds, 86_400_000)
-    year, month, day = _civil(days)
-    era, year = ("", year) if year > 0 else (" BC", 1 - year)
-    time = iso_8601(rest).split("T")[1].rstrip("Z")
-    return f"{year:04}-{month:02}-{day:02} {time}{era}"
-
-
 def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | None:
     """Returns the 16 bytes of the UUID that a reference stands for, None where there is none.
 

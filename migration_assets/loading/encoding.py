@@ -1,53 +1,121 @@
-"""Frames in the CSV dialect of PostgreSQL's COPY: NULL is nothing, an empty string is ``""``."""
+"""Frames in the binary format of PostgreSQL's COPY: rows of cells, each with its length, -1 for NULL.
+
+The server takes the bytes of a cell for a value of its column's type, whatever they were meant to be. So
+every column is encoded as the type that its table declares, and a number that does not fit into it is an
+error here. Formats: https://www.postgresql.org/docs/current/sql-copy.html, and the ``recv`` functions of
+the types.
+"""
 
 from __future__ import annotations
 
-import io
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import zip_longest
 
+import numpy as np
 import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.conversion.values import timestamp_literal
+from migration_assets.arrow import divided, null_where, of_width
 
-_FIRST_PLAIN = -62_135_596_800_000
-"""0001-01-01 in milliseconds since 1970; before it, PostgreSQL wants the suffix BC."""
-_LAST_PLAIN = 253_402_300_799_999
-"""The last millisecond of 9999; after it, polars writes a sign that PostgreSQL does not read."""
+_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
+_TRAILER = struct.pack(">h", -1)
+_LENGTH = np.dtype(">i4")
+_EPOCH = 946_684_800_000
+"""2000-01-01, from which PostgreSQL counts, in milliseconds since 1970."""
+_JSONB_VERSION = pl.Series([b"\x01"], dtype=pl.Binary)
+_OIDS: Mapping[type, int] = {pg.UUID: 2950, sa.Text: 25}
 
-
-_TIMESTAMP = "%Y-%m-%d %H:%M:%S%.3f"
-
-
-def csv(frame: pl.DataFrame) -> bytes:
-    """Returns the rows of a frame for ``COPY ... FROM STDIN (FORMAT csv)``."""
-    written = io.BytesIO()
-    encoded = frame.with_columns(
-        _encoded(series) for series in frame if isinstance(series.dtype, pl.List | pl.Datetime)
-    )
-    encoded.write_csv(written, include_header=False, datetime_format=_TIMESTAMP)
-    return written.getvalue()
+Content = Callable[[pl.Series], pl.Series]
+"""Makes the bytes of each cell of a column, without their length; NULL where the value is."""
 
 
-def _encoded(series: pl.Series) -> pl.Series:
-    return _array_literals(series) if isinstance(series.dtype, pl.List) else _timestamps(series)
+def binary(frames: Iterable[pl.DataFrame], columns: Sequence[sa.Column[object]]) -> Iterator[bytes]:
+    """Yields rows, piece by piece, for ``COPY ... FROM STDIN (FORMAT binary)``.
+
+    Args:
+        frames: The rows.
+        columns: What the columns of each frame are in the target, in their order.
+
+    Raises:
+        polars.exceptions.PolarsError: A value does not fit the type of its column.
+    """
+    contents = [_content(column.type) for column in columns]
+    yield _HEADER
+    for frame in frames:
+        made = [content(series) for content, series in zip(contents, frame, strict=True)]
+        count = pl.Series([struct.pack(">h", len(made))] * frame.height, dtype=pl.Binary)
+        yield b"".join(_side_by_side([count, *_with_lengths(made)]).to_list())
+    yield _TRAILER
 
 
-def _timestamps(series: pl.Series) -> pl.Series:
-    milliseconds = series.to_physical()
-    beyond = ~milliseconds.is_between(_FIRST_PLAIN, _LAST_PLAIN)
-    places = beyond.fill_null(value=False).arg_true()
-    if places.is_empty():
-        return series
-    literals = [timestamp_literal(each) for each in milliseconds.gather(places)]
-    plain = series.scatter(places, None).dt.strftime(_TIMESTAMP)
-    return plain.scatter(places, pl.Series(literals, dtype=pl.String))
+def _with_lengths(contents: Sequence[pl.Series]) -> Iterator[pl.Series]:
+    """Yields the lengths of each column's cells, then their contents."""
+    given = pl.DataFrame([series.alias(str(number)) for number, series in enumerate(contents)])
+    lengths = given.select(pl.all().bin.size().cast(pl.Int32).fill_null(-1))
+    each = of_width(lengths.to_numpy().T.astype(_LENGTH).tobytes(), _LENGTH.itemsize)
+    for number, content in enumerate(given.select(pl.all().fill_null(b""))):
+        yield each.slice(number * given.height, given.height)
+        yield content
 
 
-def _array_literals(series: pl.Series) -> pl.Series:
-    escaped = (
-        pl.element()
-        .str.replace_all("\\", "\\\\", literal=True)
-        .str.replace_all('"', '\\"', literal=True)
-    )
-    quoted = pl.lit('"') + escaped + pl.lit('"')
-    literal = pl.lit("{") + pl.col(series.name).list.eval(quoted).list.join(",") + pl.lit("}")
-    return series.to_frame().select(literal.alias(series.name)).to_series()
+def _side_by_side(columns: list[pl.Series]) -> pl.Series:
+    """Returns the values of each row one after the other, joined by pairs so that few bytes move often."""
+    while len(columns) > 1:
+        pairs = zip_longest(columns[0::2], columns[1::2])
+        columns = [left if right is None else left + right for left, right in pairs]
+    return columns[0]
+
+
+def _content(type_: sa.types.TypeEngine[object]) -> Content:
+    """Returns what makes the contents of a column of a type."""
+    match type_:
+        case pg.ARRAY():
+            item, oid = _content(type_.item_type), _OIDS[type(type_.item_type)]
+            return lambda series: _arrays(series, item, oid)
+        case pg.JSONB():
+            return lambda series: _JSONB_VERSION + series.cast(pl.Binary)
+        case pg.UUID():
+            return lambda series: series
+        case sa.SmallInteger():
+            return lambda series: _numbers(series.cast(pl.Int16), ">i2")
+        case sa.BigInteger():
+            return lambda series: _numbers(series.cast(pl.Int64), ">i8")
+        case sa.Integer():
+            return lambda series: _numbers(series.cast(pl.Int32), ">i4")
+        case sa.Boolean():
+            return lambda series: _numbers(series.cast(pl.UInt8), "u1")
+        case sa.TIMESTAMP():
+            return lambda series: _numbers((series.to_physical() - _EPOCH) * 1000, ">i8")
+        case sa.String():  # texts and enums
+            return lambda series: series.cast(pl.Binary)
+        case _:
+            raise TypeError(f"there is no encoder of {type_!r}")
+
+
+def _numbers(series: pl.Series, dtype: str) -> pl.Series:
+    numbers = series.fill_null(0).to_numpy().astype(dtype)
+    return null_where(of_width(numbers.tobytes(), numbers.itemsize), series.is_null().to_numpy())
+
+
+def _arrays(series: pl.Series, item: Content, oid: int) -> pl.Series:
+    """Returns arrays of one dimension."""
+    counts = series.list.len().fill_null(0).to_numpy().astype(np.int64)
+    elements = item(series.filter(pl.Series(counts > 0)).explode())
+    lengths, contents = _with_lengths([elements])
+    cells = lengths + contents
+    ends = np.append(0, np.cumsum(cells.bin.size().to_numpy().astype(np.int64)))
+    bounds = ends[np.append(0, np.cumsum(counts))]
+    heads = pl.Series([_array_head(count, oid) for count in counts.tolist()], dtype=pl.Binary)
+    arrays = heads + divided(b"".join(cells.to_list()), bounds)
+    return null_where(arrays, series.is_null().to_numpy())
+
+
+@cache
+def _array_head(count: int, oid: int) -> bytes:
+    """Returns dimensions, flags and type of the elements; then their number and the index of the first."""
+    if not count:
+        return struct.pack(">iiI", 0, 0, oid)
+    return struct.pack(">iiIii", 1, 0, oid, count, 1)

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 import polars as pl
 
-from migration_assets.arrow import hex_digits
+from migration_assets.arrow import of_width
 from migration_assets.conversion.batches import Books, readable
 from migration_assets.identity import (
     OBJECT_ID_BYTES,
@@ -95,12 +95,13 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
     """Returns collection, UUID and source id of documents, given as BSON one after the other."""
     object_ids = object_ids_alone(data)
     if object_ids is not None:
-        ids = hex_digits(object_id_uuids(object_ids), UUID_BYTES)
-        source_ids = hex_digits(object_ids, OBJECT_ID_BYTES)
+        ids = of_width(object_id_uuids(object_ids), UUID_BYTES)
+        source_ids = of_width(object_ids, OBJECT_ID_BYTES).bin.encode("hex")
     else:
         identifiers = [identifier(document) for document in split(data)]
-        uuids = [document_uuid(collection, each).hex for each in identifiers]
-        ids = pl.Series(uuids, dtype=pl.String)
+        ids = pl.Series(
+            [document_uuid(collection, each).bytes for each in identifiers], dtype=pl.Binary
+        )
         source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
         pl.lit(collection).alias("collection"), "id", "source_id"

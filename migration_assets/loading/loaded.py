@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.values import Loaded
-from migration_assets.identity import UUID_BYTES, Uuids
+from migration_assets.identity import Uuids
 from migration_assets.loading.staging import identifier
 from migration_assets.model import TABLES, documents_referred_to, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
-_HEADER = 19
-"""Bytes before the first row of a binary COPY: signature, flags, length of the extension."""
-_ENVELOPE = _HEADER + 2
-"""With the bytes after its last row."""
-_ROW = np.dtype([("fields and length", f"V{2 + 4}"), ("id", f"V{UUID_BYTES}")])
+_IDS = """
+    SELECT string_agg(uuid_send(id), ''::bytea) FROM ({}) AS ids(id)
+    GROUP BY get_byte(uuid_send(id), 13)
+"""
+"""A value holds 1 GB at most; by a byte that differs in ObjectIds as in hashes, there are 256 of them."""
 
 
 def ids_for(connection: Connection, table: sa.Table) -> Loaded:
@@ -30,7 +29,10 @@ def ids_for(connection: Connection, table: sa.Table) -> Loaded:
 
 def _loaded_ids(connection: Connection, table: sa.Table) -> Uuids:
     """Returns the ids of the rows of a table, without those whose document is gone."""
-    query = sql.SQL("SELECT id FROM {} EXCEPT ALL SELECT id FROM {} WHERE target_table = {}")
+    query = sql.SQL(
+        "SELECT t.id FROM {} t WHERE NOT EXISTS "
+        "(SELECT FROM {} p WHERE p.target_table = {} AND p.id = t.id)"
+    )
     pending = identifier(bookkeeping.pending_deletes)
     return read_ids(connection, query.format(identifier(table), pending, sql.Literal(table.name)))
 
@@ -45,8 +47,6 @@ def document_ids(connection: Connection, collection: str) -> Uuids:
 
 def read_ids(connection: Connection, query: sql.Composed) -> Uuids:
     """Returns the UUIDs that a query of one column returns, none of them twice."""
-    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
-    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        data = b"".join(map(bytes, copy))
-    rows = np.frombuffer(data, _ROW, count=(len(data) - _ENVELOPE) // _ROW.itemsize, offset=_HEADER)
-    return Uuids(rows["id"].tobytes())
+    with connection.cursor(binary=True) as cursor:
+        found = cursor.execute(sql.SQL(_IDS).format(query))
+        return Uuids(b"".join([ids for (ids,) in found]))

@@ -13,7 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.arrow import Mask, hex_digits
+from migration_assets.arrow import Mask, of_width
 from migration_assets.conversion.batches import Books, of_readable, remedied_batch
 from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
@@ -152,8 +152,8 @@ class PairConverter:
         odd = list(zip(identifiers.values(rows), values.values(rows), strict=True))
         more = self._one_by_one(odd, books)
         frame = self._frame(
-            holders.append(pl.Series(more[0], dtype=pl.String)),
-            elements.append(pl.Series(more[1], dtype=pl.String)),
+            holders.append(pl.Series(more[0], dtype=pl.Binary)),
+            elements.append(pl.Series(more[1], dtype=pl.Binary)),
         )
         unique = frame.unique(maintain_order=True)
         if repeats := frame.height - unique.height:
@@ -187,14 +187,14 @@ class PairConverter:
         are_plain[holders[~self.loaded.rows[self.other.collection].contain_each(elements)]] = False
         kept = are_plain[holders]
         sides = own[holders[kept]], _each(elements)[kept]
-        left, right = (hex_digits(side.tobytes(), UUID_BYTES) for side in sides)
+        left, right = (of_width(side.tobytes(), UUID_BYTES) for side in sides)
         return left, right, ~are_plain & ~values.are_missing()
 
     def _one_by_one(
         self, documents: Sequence[tuple[Any, Any]], books: Books
-    ) -> tuple[list[str], list[str]]:
-        holders: list[str] = []
-        elements: list[str] = []
+    ) -> tuple[list[bytes], list[bytes]]:
+        holders: list[bytes] = []
+        elements: list[bytes] = []
         loaded = self.loaded.rows[self.holder.collection]
         for identifier, value in documents:
             key = document_uuid(self.holder.collection, identifier)
@@ -210,8 +210,8 @@ class PairConverter:
                 if finding is not None:
                     books.note(identifier, self.array, finding, value, self.remedies)
                 if found is not None:
-                    holders.append(key.hex)
-                    elements.append(found.hex())
+                    holders.append(key.bytes)
+                    elements.append(found)
         return holders, elements
 
     def _element(

@@ -17,12 +17,14 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.batches import Books
-from migration_assets.loading.encoding import csv
+from migration_assets.loading.encoding import binary
 from migration_assets.model import junction_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection
 
+_SIDE = sa.Column("side", sa.SmallInteger())
+"""Which of the two arrays a pair came from: 0 left, 1 right."""
 BOOKS: Mapping[str, sa.Table] = {book.name: book for book in bookkeeping.BOOKS}
 
 
@@ -91,7 +93,12 @@ def staged_batch(
         books: What explains the difference.
     """
     frames = {ROWS: rows, **_book_frames(target.name, collection, books)}
-    return {name: Lines(frame.height, csv(frame)) for name, frame in frames.items() if len(frame)}
+    columns = {ROWS: _staged_columns(target), **{name: [*BOOKS[name].columns] for name in BOOKS}}
+    return {
+        name: Lines(frame.height, b"".join(binary([frame], columns[name])))
+        for name, frame in frames.items()
+        if len(frame)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +127,10 @@ class Staging:
                 ).format(staged, identifier(self.target))
             )
             if junction_of(self.target) is not None:
-                # Which of the two arrays a pair came from: 0 left, 1 right.
                 self.connection.execute(
-                    sql.SQL("ALTER TABLE {} ADD COLUMN side smallint").format(staged)
+                    sql.SQL("ALTER TABLE {} ADD COLUMN {} smallint").format(
+                        staged, sql.Identifier(_SIDE.name)
+                    )
                 )
 
     def drop(self) -> None:
@@ -143,7 +151,7 @@ class Staging:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             for name, lines in batch.lines.items():
                 into = rows_table(self.target) if name == ROWS else books_table(name)
-                statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(into)
+                statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(into)
                 with cursor.copy(statement) as copy:
                     copy.write(lines.data)
             cursor.execute(
@@ -182,6 +190,11 @@ class Staging:
         """Returns the values of a column that are staged."""
         query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(name), rows_table(self.target))
         return [value for (value,) in self.connection.execute(query)]
+
+
+def _staged_columns(target: sa.Table) -> list[sa.Column[Any]]:
+    """Returns the columns of the staging table for the rows."""
+    return [*target.columns, *([] if junction_of(target) is None else [_SIDE])]
 
 
 def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.DataFrame]:

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.conversion.values import Loaded
-from migration_assets.loading.encoding import csv
+from migration_assets.loading.encoding import binary
 from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other, plan_of
 from migration_assets.loading.load import silent
 from migration_assets.loading.loaded import document_ids, read_ids
@@ -167,10 +167,10 @@ class _Stage:
             if relation is None
             else self._pairs(table, relation, loaded)
         )
-        copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT csv)").format(baseline_table(table))
+        copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(baseline_table(table))
         with self.connection.cursor() as cursor, cursor.copy(copy_in) as copy:
-            for frame in frames:
-                copy.write(csv(frame))
+            for piece in binary(frames, [*table.columns]):
+                copy.write(piece)
         if relation is None:
             recorded = latest_fingerprints(self.connection, [table.name])
             if recorded.get(table.name) != fingerprint.hexdigest():
