@@ -15,6 +15,7 @@ from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
@@ -28,6 +29,7 @@ from migration_assets.source.reading import (
     raw_batches,
     split,
 )
+from migration_assets.source.replies import raw_replies
 from migration_assets.target.connection import open_target
 
 PASSWORD = "hun ter2"  # the parts are looked for as well
@@ -371,3 +373,28 @@ def test_a_fingerprint_does_not_depend_on_the_batches() -> None:
             taken.add(b"".join(documents[start:end]), end - start)
         made.add((taken.hexdigest(), taken.documents, taken.size))
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_size": 7},
+        {"batch_size": 1, "projection": {"_id": 1}},
+        {"filter": {"number": {"$gte": 10_000}}},
+        {"sort": [("number", -1)], "limit": 3},
+        {"no_cursor_timeout": True, "batch_size": 50},
+    ],
+)
+def test_replies_are_taken_as_pymongo_takes_them(
+    mongo_database: SourceDatabase, options: dict[str, Any]
+) -> None:
+    some = [{"number": n, "text": "x" * n, "within": [{"cursor": n}] * (n % 3)} for n in range(101)]
+    mongo_database["some"].insert_many(some)
+    expected = list(mongo_database["some"].find_raw_batches(**options))
+    assert list(raw_replies(mongo_database["some"], **options)) == expected
+
+
+def test_a_reply_without_a_batch_is_the_error_that_it_says(mongo_database: SourceDatabase) -> None:
+    with pytest.raises(OperationFailure, match="unknown operator"):
+        list(raw_replies(mongo_database["some"], filter={"number": {"$no": 1}}))

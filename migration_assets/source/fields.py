@@ -382,13 +382,16 @@ def _fields_of(data: bytes, start: int) -> Iterator[tuple[int, bytes, int, int]]
 
 def _starts(data: bytes) -> Rows:
     starts: list[int] = []
-    start, end = 0, len(data)
-    while start < end:
-        starts.append(start)
-        (length,) = _LENGTH.unpack_from(data, start)
-        if not _SHORTEST <= length <= end - start:
+    start, last = 0, len(data) - _SHORTEST
+    append, unpack = starts.append, _LENGTH.unpack_from
+    while start <= last:
+        append(start)
+        (length,) = unpack(data, start)
+        if length < _SHORTEST:
             raise UnreadableError
         start += length
+    if start != len(data):
+        raise UnreadableError
     return np.array(starts, dtype=np.int64)
 
 

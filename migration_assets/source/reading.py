@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import elements, hidden
+from migration_assets.source.replies import raw_replies
 from migration_assets.urls import positive
 
 BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
@@ -81,8 +82,8 @@ def raw_batches(
         by_identifier: False for a time series, which has no order of its own and no index on `_id`.
     """
     order = [("_id", 1)] if by_identifier else None
-    cursor: Any = collection.find_raw_batches(
-        {},
+    cursor: Any = raw_replies(
+        collection,
         projection=projection,
         sort=order,
         hint=order,
@@ -90,7 +91,7 @@ def raw_batches(
     )
     with cursor:
         for number, data in enumerate(filter(None, cursor), start=1):
-            yield RawBatch(number, bytes(data))
+            yield RawBatch(number, data)
 
 
 def split(data: bytes) -> Iterator[bytes]:
