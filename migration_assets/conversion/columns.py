@@ -226,10 +226,10 @@ def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 def _json(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    texts = relaxed_texts(_decoded(values))
+    texts = pl.Series(relaxed_texts(_decoded(values)), dtype=pl.String)
     # Nothing else than these can be what jsonb cannot hold.
-    odd = [text is not None and ("\\u0000" in text or "-0.0" in text) for text in texts]
-    return pl.Series(texts, dtype=pl.String), np.array(odd, dtype=np.bool_)
+    are_odd = texts.str.contains_any(["\\u0000", "-0.0"]).fill_null(value=False)
+    return texts, are_odd.to_numpy(writable=True)
 
 
 def _decoded(values: Field) -> list[Any]:
