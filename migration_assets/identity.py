@@ -6,7 +6,6 @@ Here belong the rule itself, for one value and for many at once, and its inverse
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -136,9 +135,9 @@ def hex_uuids(uuids: bytes) -> list[str]:
     return [digits[start : start + 32] for start in range(0, len(digits), 32)]
 
 
-def each_uuid(uuids: bytes) -> Sequence[bytes]:
-    """Returns UUIDs that stand one after the other, one by one."""
-    return [uuids[start : start + 16] for start in range(0, len(uuids), UUID_BYTES)]
+def uuid_texts(uuids: bytes) -> list[str]:
+    """Returns UUIDs, 16 bytes each, as PostgreSQL writes them."""
+    return [f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}" for x in hex_uuids(uuids)]
 
 
 def _halves(uuids: bytes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

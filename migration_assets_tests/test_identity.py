@@ -16,11 +16,11 @@ from migration_assets.identity import (
     Uuids,
     canonical,
     document_uuid,
-    each_uuid,
     hex_uuids,
     object_id,
     object_id_uuids,
     source_id,
+    uuid_texts,
 )
 from migration_assets_tests.taken_apart import field_of
 
@@ -97,9 +97,10 @@ def test_it_sorts_as_object_ids_do(one: ObjectId, other: ObjectId) -> None:
 def test_many_at_once_are_as_one_by_one(ids: list[ObjectId]) -> None:
     one_by_one = [document_uuid("Users", each) for each in ids]
     made = object_id_uuids(joined(ids))
-    assert each_uuid(made) == [each.bytes for each in one_by_one]
+    assert made == b"".join(each.bytes for each in one_by_one)
+    assert uuid_texts(made) == [str(each) for each in one_by_one]
     assert hex_uuids(made) == [each.hex for each in one_by_one]
-    assert convert_keys("Users", field_of(ids)).to_list() == [each.hex for each in one_by_one]
+    assert convert_keys("Users", field_of(ids)).to_list() == [each.bytes for each in one_by_one]
 
 
 @given(lists_of_object_ids, st.lists(st.uuids()), lists_of_object_ids)

@@ -8,7 +8,6 @@ clean values around it stay on the fast path.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -31,7 +30,7 @@ from migration_assets.conversion.values import (
     Outcome,
     iso_8601,
 )
-from migration_assets.identity import UUID_BYTES, document_uuid, each_uuid, object_id_uuids
+from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids, uuid_texts
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Field
@@ -314,8 +313,8 @@ def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, s
         return {}  # one of its `_id`s might be a text of 24 hex digits
     ids = [text for text in texts if _OBJECT_ID.fullmatch(text)]
     uuids = object_id_uuids(bytes.fromhex("".join(ids)))
-    found = zip(ids, each_uuid(uuids), documents.contain_each(uuids).tolist(), strict=True)
-    return {text: str(uuid.UUID(bytes=each)) for text, each, is_known in found if is_known}
+    found = zip(ids, uuid_texts(uuids), documents.contain_each(uuids).tolist(), strict=True)
+    return {text: uuid for text, uuid, is_known in found if is_known}
 
 
 def _lists(elements: pl.Series, arrays: list[list[Any]]) -> pl.Series:

@@ -6,7 +6,6 @@ rarer types, and writes what orjson cannot.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -19,6 +18,8 @@ NUL = "\x00"
 REPLACEMENT = "\ufffd"
 
 _RELAXED = json_util.RELAXED_JSON_OPTIONS
+_NO_NUMBER = re.compile(r"\b(?:nan|inf)\b")
+"""How Python writes NaN and the infinities; a text with such a word only costs the slower way."""
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 """What orjson leaves to the wrapper: times, and types that are disguised as another, as code is a string."""
 _FIRST_AS_TEXT = datetime(1970, 1, 1)
@@ -43,20 +44,8 @@ def _fast(value: Any) -> str:
     except orjson.JSONEncodeError:  # nested too deeply
         return relaxed(value)
     # orjson writes NaN and the infinities, which JSON has no number for, as null.
-    return relaxed(value) if b"null" in text and not _is_finite(value) else text.decode()
-
-
-def _is_finite(value: Any) -> bool:
-    """Tells whether all doubles within a value are numbers."""
-    match value:
-        case float():
-            return math.isfinite(value)
-        case dict():
-            return all(map(_is_finite, value.values()))
-        case list():
-            return all(map(_is_finite, value))
-        case _:
-            return True
+    is_exact = b"null" not in text or _NO_NUMBER.search(repr(value)) is None
+    return text.decode() if is_exact else relaxed(value)
 
 
 def _wrapper(value: Any) -> Any:
