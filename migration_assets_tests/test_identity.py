@@ -170,7 +170,7 @@ def test_other_kinds_are_all_different() -> None:
 
 def test_mixed_keys() -> None:
     ids: list[Any] = [ObjectId("507f1f77bcf86cd799439011"), *(each for each, _ in OTHERS)]
-    expected = [document_uuid("Users", each).hex for each in ids]
+    expected = [document_uuid("Users", each).bytes for each in ids]
     assert convert_keys("Users", field_of(ids)).to_list() == expected
     assert convert_keys("Users", field_of([])).to_list() == []
 
