@@ -276,7 +276,14 @@ def test_batches_are_bounded_in_bytes(source: SourceDatabase) -> None:
         source["big"].insert_one({"_id": number, "text": "x" * 7_000_000})
     batches = list(raw_batches(source["big"]))
     assert ids(iter(batches)) == [0, 1, 2, 3]
-    assert [len(batch.data) // 1_000_000 for batch in batches] == [14, 14]  # of 16 in a reply
+    assert [len(batch.data) // 1_000_000 for batch in batches] == [7, 7, 7, 7]  # of 14 in a reply
+
+
+def test_documents_of_a_large_reply_are_shared_out_evenly(source: SourceDatabase) -> None:
+    source["big"].insert_many([{"_id": number, "text": "x" * 9_000} for number in range(1_700)])
+    batches = list(raw_batches(source["big"]))
+    assert ids(iter(batches)) == list(range(1_700))
+    assert [len(list(split(batch.data))) for batch in batches] == [567, 567, 566]
 
 
 def test_a_collection_that_does_not_exist_has_no_batches(source: SourceDatabase) -> None:

@@ -70,7 +70,7 @@ def load_identities(
 
     def parts(staging: Staging) -> Iterator[Part]:
         del staging
-        for name in ENTITIES:
+        for name in sorted(ENTITIES, key=str.casefold):
             for batch in raw_batches(source[name], projection={"_id": 1}):
                 yield Part(name, batch.data, partial(_known, name))
         for name, kind in unknown_collections(source).items():

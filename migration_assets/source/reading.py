@@ -1,14 +1,16 @@
 """Raw BSON batches of a collection in `_id` order, and the fingerprint of what was read.
 
-A batch is bounded in documents here and in bytes by the server (a reply holds at most 16 MB), so
-memory does not grow with the collection. Nothing is decoded here but `_id`.
+A batch is bounded in documents and in bytes, so memory does not grow with the collection. Nothing is decoded
+here but `_id`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import bson
@@ -23,6 +25,8 @@ from migration_assets.urls import positive
 
 BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
 DOCUMENTS_PER_BATCH = 5_000
+BYTES_PER_BATCH = 6 * 2**20
+"""A reply of the server holds up to 16 MB; while one part of it is written, the next can be converted."""
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 _ID_ALONE = 22
@@ -90,8 +94,22 @@ def raw_batches(
         batch_size=documents_per_batch or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH),
     )
     with cursor:
-        for number, data in enumerate(filter(None, cursor), start=1):
+        parts = chain.from_iterable(map(_bounded, filter(None, cursor)))
+        for number, data in enumerate(parts, start=1):
             yield RawBatch(number, data)
+
+
+def _bounded(data: bytes) -> Iterator[bytes]:
+    """Yields documents, as BSON one after the other, in parts of about the same size."""
+    parts = math.ceil(len(data) / BYTES_PER_BATCH)
+    start = end = 0
+    for document in split(data) if parts > 1 else ():
+        end += len(document)
+        if (end - start) * parts >= len(data):
+            yield data[start:end]
+            start = end
+    if start < len(data):
+        yield data[start:]
 
 
 def split(data: bytes) -> Iterator[bytes]:
