@@ -43,11 +43,12 @@ def binary(frames: Iterable[pl.DataFrame], columns: Sequence[sa.Column[object]])
         polars.exceptions.PolarsError: A value does not fit the type of its column.
     """
     contents = [_content(column.type) for column in columns]
+    count = pl.Series([struct.pack(">h", len(columns))], dtype=pl.Binary)
     yield _HEADER
     for frame in frames:
         made = [content(series) for content, series in zip(contents, frame, strict=True)]
-        count = pl.Series([struct.pack(">h", len(made))] * frame.height, dtype=pl.Binary)
-        yield b"".join(_side_by_side([count, *_with_lengths(made)]).to_list())
+        rows = count + _side_by_side(list(_with_lengths(made)))
+        yield b"".join(rows.to_list())
     yield _TRAILER
 
 
