@@ -16,7 +16,7 @@ from migration_assets.assets.resources import (
     TargetPostgres,
     WatchedPostgres,
 )
-from migration_assets.assets.second_process import SecondProcess
+from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
@@ -32,7 +32,7 @@ def build_defs(
     source: SourceMongo | None = None,
     target: TargetPostgres | None = None,
     remediations: RemediationFile | None = None,
-    second_process: SecondProcess | None = None,
+    second_process: SecondProcessResource | None = None,
     progress: Progress | None = None,
 ) -> dg.Definitions:
     """Returns fresh definitions.
@@ -94,7 +94,7 @@ def build_defs(
                 "target": target or TargetPostgres(),
                 "remediations": remediations or RemediationFile(),
                 "watched": WatchedPostgres(url=target.url if target else ""),
-                "second_process": second_process or SecondProcess(),
+                "second_process": second_process or SecondProcessResource(),
                 "progress": progress or Progress(),
             },
             # One process for all steps: a step costs little then, and a load overlaps within itself.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import sqlalchemy as sa
 
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.model import TABLES
+from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.checks import run_check
-from migration_assets.validation.evidence import Layer
+from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.second_process import CheckTask, SecondProcess
 from migration_assets_bench.tasks import Done, Task
 
 
@@ -20,27 +23,43 @@ def run(task: Task) -> Done:
     """Runs the four checks of every table."""
     watch = Stopwatch()
     started = time.perf_counter()
-    with open_source(task.source) as source, open_target(task.target) as connection:
+    with (
+        open_source(task.source) as source,
+        open_target(task.target) as connection,
+        SecondProcess() as second_process,
+    ):
         failed = [
             name
             for table in TABLES.values()
-            for name in failed_checks(source, connection, table, watch)
+            for name in failed_checks(task, source, connection, table, second_process, watch)
         ]
     seconds = time.perf_counter() - started
     return Done(seconds, stages=dict(watch.seconds), problem=problem(failed))
 
 
 def failed_checks(
-    source: SourceDatabase, connection: Connection, table: sa.Table, watch: Stopwatch
+    task: Task,
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    second_process: SecondProcess,
+    watch: Stopwatch,
 ) -> list[str]:
-    """Runs the checks of a table and returns the names of those that did not pass."""
-    failed = []
+    """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
+    found: list[Evidence] = []
+    beside: Future[Evidence] | None = None
+    if second_process.is_for(connection, table.name):
+        beside = second_process.check(
+            CheckTask(task.source, task.target, None, table.name, Layer.VALUES, NO_REMEDIATIONS)
+        )
     for layer in Layer:
-        with watch.stage(f"check {layer}"):
-            passed = run_check(source, connection, table, layer).passed
-        if not passed:
-            failed.append(f"{table.name} {layer}")
-    return failed
+        if layer is not Layer.VALUES or beside is None:
+            with watch.stage(f"check {layer}"):
+                found.append(run_check(source, connection, table, layer))
+    if beside is not None:
+        with watch.stage(f"check {Layer.VALUES}"):  # what of it the others did not hide
+            found.append(beside.result())
+    return [f"{each.table} {each.layer}" for each in found if not each.passed]
 
 
 def problem(failed: Sequence[str]) -> str | None:

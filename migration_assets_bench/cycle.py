@@ -20,6 +20,7 @@ from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import open_target
 from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.validation.second_process import SecondProcess
 from migration_assets_bench.checks import failed_checks, problem
 from migration_assets_bench.ours import counts, load_all, stages
 from migration_assets_bench.tasks import Done, Task
@@ -30,10 +31,14 @@ def without_dagster(task: Task) -> Done:
     watch = Stopwatch()
     failed: list[str] = []
     started = time.perf_counter()
-    with open_source(task.source) as source, open_target(task.target) as connection:
+    with (
+        open_source(task.source) as source,
+        open_target(task.target) as connection,
+        SecondProcess() as second_process,
+    ):
 
         def check(table: sa.Table) -> None:
-            failed.extend(failed_checks(source, connection, table, watch))
+            failed.extend(failed_checks(task, source, connection, table, second_process, watch))
 
         with watch.stage("observe"):
             fingerprints(source, ENTITIES)

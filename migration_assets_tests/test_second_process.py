@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
-import dagster as dg
 import psutil
 import psycopg
 import pytest
 
 from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
-from migration_assets.assets.second_process import CheckTask, SecondProcess
+from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.definitions import MIGRATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.target.connection import open_target
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.second_process import CheckTask, SecondProcess
 
 TABLE = "tasksComments"
-
-
-@contextmanager
-def second_process(rows: int = 1) -> Iterator[SecondProcess]:
-    with SecondProcess(rows=rows).yield_for_execution(dg.build_init_resource_context()) as made:
-        yield made
 
 
 def children() -> list[int]:
@@ -50,7 +42,7 @@ def values_of(process: SecondProcess, source_url: str, target_url: str) -> Futur
 def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
     small_migration: Urls, small_copy: str
 ) -> None:
-    with second_process() as process:
+    with SecondProcess(rows=1) as process:
         assert values_of(process, small_migration.mongodb_url, small_copy).result().passed
         (pid,) = children()
         os.kill(pid, signal.SIGKILL)
@@ -80,7 +72,7 @@ def test_it_is_for_large_tables(small_copy: str) -> None:
 def test_a_run_uses_it_and_has_the_same_results(small_migration: Urls, small_copy: str) -> None:
     used: list[str] = []
 
-    class Watched(SecondProcess):
+    class Watched(SecondProcessResource):
         def check(self, task: CheckTask) -> Future[Evidence]:
             used.append(task.layer)
             return super().check(task)

@@ -20,7 +20,7 @@ from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
-from migration_assets.assets.second_process import CheckTask, SecondProcess
+from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
@@ -29,6 +29,7 @@ from migration_assets.source.snapshots import moment_of
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.looking import DOCUMENTATION
+from migration_assets.validation.second_process import CheckTask
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -54,7 +55,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         source: SourceMongo,
         target: TargetPostgres,
         remediations: RemediationFile,
-        second_process: SecondProcess,
+        second_process: SecondProcessResource,
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         wanted = {check.name for check in context.selected_asset_check_keys}
