@@ -27,9 +27,11 @@ class Uuids:
     def __init__(self, uuids: bytes) -> None:
         """Takes UUIDs, 16 bytes each, one after the other, none of them twice."""
         high, low = _halves(uuids)
-        order = np.lexsort((high, low))
+        order = np.argsort(low)
         self._high, self._low = high[order], low[order]
-        self._longest = int(np.unique(self._low, return_counts=True)[1].max(initial=1))
+        self._longest = 1
+        while (self._low[self._longest :] == self._low[: -self._longest]).any():
+            self._longest += 1
         self.are_of_object_ids = bool(
             (((high >> np.uint64(12)) & np.uint64(0xF)) == _VERSION_7 >> 4).all()
         )

@@ -504,6 +504,15 @@ def bits(written: str) -> bytes:
 @example([Code("f()"), {"a": 1.5}])
 @example([{"a": [Code("f()", {"x": 1})]}, {"b": math.inf}])
 @example([DBRef("Others", ObjectId(b"x" * 12)), [DatetimeMS(2**62)]])
+@example(
+    [
+        {"a": [None, {"b": math.nan}]},
+        [None],
+        math.inf,
+        {"n": None, "c": Code("f()", {"x": math.nan})},
+    ]
+)
+@example([{"n": None, "d": DBRef("Others", 1, None, {"more": -math.inf})}])
 def test_relaxed_texts_are_those_of_bson(values: list[Any]) -> None:
     values = as_read(values)
     texts_ = relaxed_texts(values)

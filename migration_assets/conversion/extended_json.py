@@ -7,19 +7,21 @@ rarer types, and writes what orjson cannot.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
+from math import isfinite
 from typing import Any
 
 import orjson
-from bson import Int64, ObjectId, json_util
+from bson import Code, DBRef, Int64, ObjectId, json_util
 
 NUL = "\x00"
 REPLACEMENT = "\ufffd"
 
 _RELAXED = json_util.RELAXED_JSON_OPTIONS
-_NO_NUMBER = re.compile(r"\b(?:nan|inf)\b")
-"""How Python writes NaN and the infinities; a text with such a word only costs the slower way."""
+_HIDING = frozenset({DBRef, Code})
+"""Types that may have a document within, which their wrapper writes."""
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 """What orjson leaves to the wrapper: times, and types that are disguised as another, as code is a string."""
 _FIRST_AS_TEXT = datetime(1970, 1, 1)
@@ -33,19 +35,38 @@ def relaxed(value: Any) -> str:
     return json_util.dumps(value, json_options=_RELAXED, separators=(",", ":"), ensure_ascii=False)
 
 
-def relaxed_texts(values: Iterable[Any]) -> list[str | None]:
+def relaxed_texts(values: Sequence[Any]) -> list[str | None]:
     """Returns BSON values as relaxed Extended JSON texts, None for None."""
-    return [None if value is None else _fast(value) for value in values]
+    texts = [None if value is None else _fast(value) for value in values]
+    # orjson writes NaN and the infinities, which JSON has no number for, as null.
+    doubtful = [row for row, text in enumerate(texts) if text is not None and "null" in text]
+    if not _are_written_by_orjson(values[row] for row in doubtful):
+        for row in doubtful:
+            if not _are_written_by_orjson([values[row]]):
+                texts[row] = relaxed(values[row])
+    return texts
 
 
 def _fast(value: Any) -> str:
     try:
-        text = orjson.dumps(value, _wrapper, _OPTIONS)
+        return orjson.dumps(value, _wrapper, _OPTIONS).decode()
     except orjson.JSONEncodeError:  # nested too deeply
         return relaxed(value)
-    # orjson writes NaN and the infinities, which JSON has no number for, as null.
-    is_exact = b"null" not in text or _NO_NUMBER.search(repr(value)) is None
-    return text.decode() if is_exact else relaxed(value)
+
+
+def _are_written_by_orjson(values: Iterable[Any]) -> bool:
+    """Tells whether all doubles within values are finite, and nothing hides others; a level at a time."""
+    level = list(values)
+    while level:
+        kinds = set(map(type, level))
+        if not kinds.isdisjoint(_HIDING):
+            return False
+        if float in kinds and not all(isfinite(each) for each in level if type(each) is float):
+            return False
+        dicts = (each.values() for each in level if type(each) is dict)
+        lists = (each for each in level if type(each) is list)
+        level = list(chain.from_iterable(chain(dicts, lists)))
+    return True
 
 
 def _wrapper(value: Any) -> Any:
