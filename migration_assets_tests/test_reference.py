@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from polars import selectors
 
 from migration_assets.conversion.batches import BatchConverter, Books
+from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import Loaded
 from migration_assets.identity import Uuids, canonical, document_uuid, source_id
 from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of
@@ -24,9 +26,9 @@ from migration_assets.model.columns import Column
 from migration_assets.source.connection import CODEC
 from migration_assets.source.reading import identifier
 from migration_assets.validation import extended_json
-from migration_assets.validation.binary_copy import cell, header, with_length
-from migration_assets.validation.bson_reader import read_value
-from migration_assets.validation.extended_json import parsed, relaxed
+from migration_assets.validation.binary_copy import cell, cells, with_length
+from migration_assets.validation.extended_json import parsed
+from migration_assets.validation.json_cells import means, parsed_cell
 from migration_assets.validation.plain_rows import PlainRows, selected
 from migration_assets.validation.reference import (
     FIRST_TIMESTAMP,
@@ -817,30 +819,28 @@ def test_the_loader_and_the_judge_agree_on_the_deprecated_and_the_broken(
     assert_agreement(table_with(column_of(rule)), [raw])
 
 
-# The rows that are made without decoding.
+# Documents that are held against their rows without decoding.
 
 
-def equals_its_row(table: sa.Table, document: bytes, judgement: Judgement) -> bool | None:
-    """Tells whether the plain row of a document is the judged one; None where it has no plain row."""
-    (plain,) = PlainRows(table, IDS).rows([document])
-    if plain is None or judgement.rejections:
-        return None
+def row_of(table: sa.Table, judgement: Judgement, document: bytes) -> bytes:
+    """The row that must be there for a judged document, as PostgreSQL sends it."""
     names = selected(table)
+    values = bson.decode(document, CODEC)
     cells: list[bytes | None] = [judgement.id, judgement.source_id.encode()]
-    rules = {name: source_of(table.columns[name]).rule for name in names[1:]}
-    cells += [cell(rule, judgement.row[name]) for name, rule in rules.items() if rule != Rule.JSON]
-    made, values = plain
-    is_same = made == header(len(names) + 1) + b"".join(map(with_length, cells))
-    for name, value in zip(names[-len(values) :] if values else [], values, strict=True):
-        read = None if value is None else relaxed(read_value(value[0], document, value[1]))
-        is_same = is_same and extended_json.means_same(read, judgement.row[name])
-    return is_same
+    for name in names[1:]:
+        source = source_of(table.columns[name])
+        if source.rule is Rule.JSON:
+            (text,) = relaxed_texts([values.get(source.field)])
+            cells.append(None if text is None else b"\x01" + text.encode())
+        else:
+            cells.append(cell(source.rule, judgement.row[name]))
+    return struct.pack(">h", len(cells)) + b"".join(map(with_length, cells))
 
 
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
 @given(data=st.data())
 @settings(max_examples=50, deadline=None)
-def test_a_plain_row_is_the_judged_one_where_nothing_happened(
+def test_a_document_is_plain_only_where_nothing_happened(
     rule: Rule, options: dict[str, Any], data: st.DataObject
 ) -> None:
     value = data.draw(LIKELY[rule] | ANY)
@@ -852,9 +852,112 @@ def test_a_plain_row_is_the_judged_one_where_nothing_happened(
     raw = bson.encode(document, codec_options=CODEC)
     table = table_with(column_of(rule, **options))
     judgement = Judge(table, IDS).judge(raw)
-    is_same = equals_its_row(table, raw, judgement)
-    happened = judgement.lines or judgement.conversions or judgement.unmapped
-    assert is_same in ((None, False) if happened else (None, True))
+    if judgement.rejections:
+        return
+    row = row_of(table, judgement, raw)
+    plain = PlainRows(table, IDS)
+    (is_equal,) = plain.equal([raw], [row]).tolist()
+    if judgement.lines or judgement.conversions or judgement.unmapped:
+        assert not is_equal
+    if is_equal:
+        assert plain.types.total() == len(document)
+    place = data.draw(st.integers(0, len(row) - 1))
+    damaged = row[:place] + bytes([data.draw(st.integers(0, 255))]) + row[place + 1 :]
+    shorter = row[:place] + row[place + 1 :]
+    longer = row[:place] + b"0" + row[place:]
+    for other in (damaged, shorter, longer):
+        if other != row and plain.equal([raw], [other]).tolist() == [True]:
+            assert rule is Rule.JSON  # of which many texts mean the same
+            *same, mine = cells(row)
+            *others, theirs = cells(other)
+            assert same == others
+            assert extended_json.means_same(parsed_cell(mine or b""), parsed_cell(theirs or b""))
+
+
+CLEAN: dict[Rule, list[Any]] = {
+    Rule.TEXT: ["", "é" * 3000],
+    Rule.INTEGER: [-5, Int64(2**31 - 1)],
+    Rule.BIGINT: [-5, Int64(-(2**63))],
+    Rule.BOOLEAN: [True, False],
+    Rule.TIMESTAMP: [DAY, DatetimeMS(FIRST_TIMESTAMP), DatetimeMS(LAST_TIMESTAMP)],
+    Rule.JSON: [
+        [],
+        {},
+        [{"a": [None, True, 1, Int64(2**60), 0.1, 1e300, "é", DAY, OWN, {}]}],
+        5,
+        "x",
+    ],
+    Rule.TEXT_ARRAY: [[], ["", "é", "x" * 200], ["x"] * 12],
+    Rule.REFERENCE: [KNOWN],
+    Rule.REFERENCE_ARRAY: [[], [KNOWN, KNOWN], [KNOWN] * 12],
+    Rule.REFERENCE_TEXT: [str(KNOWN)],
+    Rule.REFERENCE_TEXT_ARRAY: [[], [str(KNOWN)] * 3],
+}
+
+
+@pytest.mark.parametrize("rule", CLEAN)
+def test_clean_values_of_every_rule_are_plain(rule: Rule) -> None:
+    table = table_with(column_of(rule))
+    nothing: list[dict[str, Any]] = [{"_id": OWN, "value": None}, {"_id": OWN}]
+    documents: list[dict[str, Any]] = [{"_id": OWN, "value": value} for value in CLEAN[rule]]
+    for document in [*documents, *nothing]:
+        raw = bson.encode(document, codec_options=CODEC)
+        row = row_of(table, Judge(table, IDS).judge(raw), raw)
+        assert PlainRows(table, IDS).equal([raw], [row]).tolist() == [True], document
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.0, "0"),
+        (-0.0, "0.0"),
+        (0.1, "0.1000000000000000055"),
+        (1, "true"),
+        (1, "1.5"),
+        (1.5, "1"),
+        (True, "1"),
+        (None, "false"),
+        ("1", "1"),
+        ([1, 2], "[2, 1]"),
+        ([1], "[1, 1]"),
+        ([], "{}"),
+        ({}, "[]"),
+        ({"a": 1}, '{"a": 1, "b": null}'),
+        ({"a": 1, "b": None}, '{"a": 1}'),
+        (OWN, f'"{OWN}"'),
+        ("x", '"x'),
+    ],
+)
+def test_jsonb_that_means_something_else(value: Any, text: str) -> None:
+    raw = bson.encode({"v": value})
+    kind, start = raw[4], 7
+    assert not means(raw, kind, start, b"\x01" + text.encode())
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 12), st.booleans()), max_size=8))
+@settings(deadline=None)
+def test_many_documents_are_held_against_their_rows_as_one_is(
+    given: list[tuple[bool, int, bool]],
+) -> None:
+    table = ENTITIES["crm_Accounts"]
+    ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": frozenset[bytes]()})
+    documents, rows = [], []
+    for number, (is_short, watched, is_wrong) in enumerate(given):
+        account: dict[str, Any] = {"_id": ObjectId(bytes([number]) * 12), "__v": 1}
+        account |= {"name": "x" * number, "createdBy": KNOWN, "createdAt": DAY}
+        account |= {} if is_short else {"vat": "", "fax": None}
+        account["watchers"] = [KNOWN] * watched
+        raw = bson.encode(account)
+        row = row_of(table, Judge(table, ids).judge(raw), raw)
+        documents.append(raw)
+        rows.append(row.replace(b"\x78", b"\x79", 1) if is_wrong else row)
+    together = PlainRows(table, ids).equal(documents, rows).tolist()
+    alone = [
+        PlainRows(table, ids).equal([document], [row])[0]
+        for document, row in zip(documents, rows, strict=True)
+    ]
+    assert together == alone
+    assert together == [not wrong or not number for number, (_, _, wrong) in enumerate(given)]
 
 
 def test_a_clean_document_is_plain() -> None:
@@ -869,14 +972,22 @@ def test_a_clean_document_is_plain() -> None:
         "watchers": [KNOWN],
     }
     table = ENTITIES["crm_Accounts"]
-    ids = {"Users": ROWS["Users"], "crm_Industry_Type": frozenset[bytes]()}
+    ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": frozenset[bytes]()})
     raw = bson.encode(account)
-    rows = PlainRows(table, Ids(ids))
-    assert rows.rows([raw])[0] is not None
-    assert rows.types["createdAt", "date"] == 1
+    row = row_of(table, Judge(table, ids).judge(raw), raw)
+    plain = PlainRows(table, ids)
+    assert plain.equal([raw, raw], [row, row]).all()
+    assert plain.types["createdAt", "date"] == 2
     twice = raw.replace(b"vat\0", b"fax\0").replace(b"assigned_to\0", b"fax\0")
-    for other in (twice, raw.replace(b"_id", b"_ix"), raw.replace(KNOWN.binary, REJECTED.binary)):
-        assert rows.rows([other]) == [None]
+    broken_array = raw.replace(b"\x070\0" + KNOWN.binary, b"\x020\0" + KNOWN.binary)
+    for other in (
+        twice,
+        broken_array,
+        raw.replace(b"_id", b"_ix"),
+        raw.replace(KNOWN.binary, REJECTED.binary),
+    ):
+        assert other != raw
+        assert not plain.equal([other], [row])[0]
 
 
 DOCUMENT = bson.encode({"_id": OWN, "value": "text", "other": ["a"]})
@@ -884,12 +995,16 @@ DOCUMENT = bson.encode({"_id": OWN, "value": "text", "other": ["a"]})
 
 @given(st.data())
 @settings(deadline=None)
-def test_damaged_bytes_are_not_plain_or_make_some_row(data: st.DataObject) -> None:
-    damaged = bytearray(DOCUMENT)
-    for _ in range(data.draw(st.integers(1, 3))):
-        damaged[data.draw(st.integers(4, len(DOCUMENT) - 1))] = data.draw(st.integers(0, 255))
+def test_damaged_bytes_are_not_plain_or_mean_the_same(data: st.DataObject) -> None:
     table = table_with(column_of(Rule.TEXT))
-    rows = PlainRows(table, IDS)
-    assert len(rows.rows([bytes(damaged)])) == 1
-    judgement = Judge(table, IDS).judge(bytes(damaged))
+    judge = Judge(table, IDS)
+    document = bson.encode({"_id": OWN, "value": "text"})
+    row = row_of(table, judge.judge(document), document)
+    damaged = bytearray(document)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(4, len(document) - 1))] = data.draw(st.integers(0, 255))
+    is_equal = PlainRows(table, IDS).equal([bytes(damaged)], [row])[0]
+    judgement = judge.judge(bytes(damaged))
     assert judgement.row or judgement.rejections
+    if is_equal:
+        assert judgement == judge.judge(document)

@@ -1,16 +1,19 @@
 """Rows as PostgreSQL sends them in binary COPY: read with their key, divided into cells, and made.
 
-The loader writes text; reading in the binary format keeps the two paths apart, and lets a whole row be
-compared at once. A cell is what stands for one value, without its length; None is NULL. Formats:
-https://www.postgresql.org/docs/current/sql-copy.html and the ``send`` functions of the types.
+The loader writes the same format; nothing of its code is used here. A cell is what stands for one value,
+without its length; None is NULL. Formats: https://www.postgresql.org/docs/current/sql-copy.html and the
+``send`` functions of the types.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from psycopg import sql
 
 from migration_assets.model import Rule
@@ -23,6 +26,8 @@ UUID_OID = 2950
 UUID_SIZE = 16
 
 Cells = tuple[bytes | None, ...]
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 _HEADER = len(_SIGNATURE) + 8
@@ -110,9 +115,60 @@ def cells_from(row: bytes, start: int, count: int) -> Cells:
     return tuple(found)
 
 
-def header(columns: int) -> bytes:
-    """Returns what a row of so many columns begins with."""
-    return _COUNT.pack(columns)
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The cells of one column of many rows.
+
+    Attributes:
+        data: The rows, one after the other, and some bytes more.
+        starts: Where each cell begins.
+        sizes: How many bytes it has, -1 for NULL.
+    """
+
+    data: bytes
+    starts: Numbers
+    sizes: Numbers
+
+    def cells(self, rows: Numbers) -> list[bytes | None]:
+        """Returns the cells of some rows."""
+        each = zip(self.starts[rows].tolist(), self.sizes[rows].tolist(), strict=True)
+        return [self.data[at : at + size] if size >= 0 else None for at, size in each]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows divided into columns.
+
+    Attributes:
+        are_whole: Which of them consist of so many cells and nothing else; of the others nothing is known.
+        columns: The columns.
+    """
+
+    are_whole: Mask
+    columns: Sequence[Column]
+
+
+def divided(rows: Sequence[bytes], count: int) -> Columns:
+    """Divides rows of so many cells into columns."""
+    data = b"".join([*rows, bytes(2 * UUID_SIZE)])
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+    firsts = np.append(0, ends)[: len(rows)]
+    counts, lengths = (
+        np.ndarray((len(data) - width + 1,), dtype=f">i{width}", buffer=data, strides=(1,))
+        for width in (_COUNT.size, _LENGTH.size)
+    )
+    are_whole = counts[firsts] == count
+    position = firsts + _COUNT.size
+    columns = []
+    for _ in range(count):
+        are_whole &= position + _LENGTH.size <= ends
+        position[~are_whole] = 0
+        sizes = lengths[position].astype(np.int64)
+        are_whole &= sizes >= -1
+        starts = position + _LENGTH.size
+        columns.append(Column(data, starts, sizes))
+        position = starts + np.maximum(sizes, 0)
+    return Columns(are_whole & (position == ends), columns)
 
 
 def with_length(cell: bytes | None) -> bytes:

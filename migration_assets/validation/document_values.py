@@ -11,7 +11,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import compress, repeat
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -36,8 +35,13 @@ from migration_assets.validation.books import (
 )
 from migration_assets.validation.differences import Comparison, What, totals_of
 from migration_assets.validation.evidence import Phases
-from migration_assets.validation.extended_json import means_same, parsed, relaxed
-from migration_assets.validation.plain_rows import JsonSpan, PlainRow, PlainRows, selected
+from migration_assets.validation.extended_json import means_same
+from migration_assets.validation.json_cells import parsed_cell
+from migration_assets.validation.plain_rows import (
+    PlainRows,
+    object_id_uuids,
+    selected,
+)
 from migration_assets.validation.reading import (
     RowsInStep,
     ahead,
@@ -58,7 +62,6 @@ from migration_assets.validation.remedied import JudgedRules
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 _OBJECT_ID = slice(9, 21)
-_JSONB_VERSION = b"\x01"
 _MAP = "uuid_map"
 
 _TYPES: Mapping[Rule, str] = {
@@ -194,16 +197,16 @@ class _Documents:
     def add(self, step: _Step) -> None:
         """Compares the next documents."""
         documents, object_ids, rows, entries = step
-        plain = self._plain_rows(documents, object_ids)
-        for document, object_id, expected in zip(documents, object_ids, plain, strict=True):
+        matched = [rows.pop(key, None) for key in self._keys(documents, object_ids)]
+        are_plain = self._are_plain(documents, object_ids, matched)
+        each = zip(documents, object_ids, matched, are_plain, strict=True)
+        for document, object_id, row, is_plain in each:
             self.result.documents += 1
-            key = binary_copy.key(expected[0]) if expected else self._key(document)
-            row = rows.pop(key, None)
             mine = entries.pop(object_id.hex(), []) if entries and object_id else []
             is_drawn = self.result.documents in self._drawn
-            if expected is None:
+            if not is_plain:
                 self._count_types(document)
-            elif row and not mine and not is_drawn and _equals(document, expected, row):
+            elif not (mine or is_drawn):
                 self.result.rows += 1
                 continue
             self._examine(document, row, mine, is_drawn=is_drawn)
@@ -221,20 +224,37 @@ class _Documents:
         if self._plain:
             self.types += self._plain.types
 
-    def _plain_rows(
-        self, documents: list[bytes], object_ids: list[bytes | None]
-    ) -> list[PlainRow | None]:
-        """Returns the rows of documents, None for each that is not plain or that a remediation changes."""
+    def _are_plain(
+        self,
+        documents: list[bytes],
+        object_ids: list[bytes | None],
+        rows: list[bytes | None],
+    ) -> list[bool]:
+        """Tells which documents are plain, untouched by remediations, and have the row that they must."""
+        are_plain = [False] * len(documents)
         if self._plain is None:
-            return [None] * len(documents)
-        if not self._rules.changes:
-            return self._plain.rows(documents)
-        untouched = [
-            object_id is not None and not self._rules.touch(document, object_id)
-            for document, object_id in zip(documents, object_ids, strict=True)
+            return are_plain
+        candidates = [
+            (number, document, row)
+            for number, (document, object_id, row) in enumerate(
+                zip(documents, object_ids, rows, strict=True)
+            )
+            if object_id is not None and row is not None
+            if not (self._rules.changes and self._rules.touch(document, object_id))
         ]
-        rows = iter(self._plain.rows(list(compress(documents, untouched))))
-        return [next(rows) if is_untouched else None for is_untouched in untouched]
+        if candidates:
+            numbers, given, held = zip(*candidates, strict=True)
+            for number, is_equal in zip(
+                numbers, self._plain.equal(given, held).tolist(), strict=True
+            ):
+                are_plain[number] = is_equal
+        return are_plain
+
+    def _keys(self, documents: list[bytes], object_ids: list[bytes | None]) -> Iterator[bytes]:
+        """Yields the ids of the rows of documents."""
+        uuids = iter(object_id_uuids([each for each in object_ids if each is not None]))
+        for document, object_id in zip(documents, object_ids, strict=True):
+            yield self._key(document) if object_id is None else next(uuids)
 
     def _key(self, document: bytes) -> bytes:
         return uuid_of(self._table.name, identifier_of(document))
@@ -312,10 +332,12 @@ class _Documents:
         )
 
     def _count_types(self, document: bytes) -> None:
+        seen: set[bytes] = set()  # the server counts the first of two fields with one name
         try:
             for kind, name, _, _ in bson.spans(document):
-                if name in self._known:
+                if name in self._known and name not in seen:
                     self.types[self._known[name], bson.TYPE_NAMES[kind]] += 1
+                seen.add(name)
         except bson.UnreadableError:
             # The document is rejected as unreadable; the server's count shows what was not seen.
             return
@@ -348,41 +370,11 @@ def _text_of(identifier: bytes) -> str:
     return str(uuid.UUID(bytes=identifier))
 
 
-def _equals(document: bytes, plain: PlainRow, row: bytes) -> bool:
-    """Tells whether a row is the one of a plain document."""
-    expected, values = plain
-    if not values:
-        return row == expected
-    if not row.startswith(expected):
-        return False
-    cells = binary_copy.cells_from(row, len(expected), len(values))
-    return all(map(_means, repeat(document), values, cells))
-
-
-def _means(document: bytes, value: JsonSpan, cell: bytes | None) -> bool:
-    """Tells whether a jsonb cell means what a BSON value in a document does."""
-    if value is None or cell is None:
-        return value is None and cell is None
-    try:
-        expected = relaxed(bson.read_value(value[0], document, value[1]))
-    except bson.UnreadableError:
-        return False
-    return means_same(expected, _parsed(cell))
-
-
 def _sides(rule: Rule, value: Any, cell: bytes | None) -> tuple[bytes | None, bytes | None]:
     """Returns both sides of a column as bytes that are the same where the values are."""
     if rule is not Rule.JSON or value is None or cell is None:
         is_json = rule is Rule.JSON and value is not None
         return repr(value).encode() if is_json else binary_copy.cell(rule, value), cell
-    actual = _parsed(cell)
+    actual = parsed_cell(cell)
     expected = repr(value).encode()
     return expected, expected if means_same(value, actual) else repr(actual).encode()
-
-
-def _parsed(cell: bytes) -> Any:
-    """Returns a jsonb cell as a structure; one that is no JSON equals nothing."""
-    try:
-        return parsed(cell.removeprefix(_JSONB_VERSION).decode())
-    except ValueError:
-        return cell

@@ -9,8 +9,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import compress, islice
 from typing import Any
 
+import numpy as np
 import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
@@ -30,11 +32,12 @@ from migration_assets.validation.books import (
     recorded_lines,
     unmatched,
 )
+from migration_assets.validation.bson_places import FieldPlaces, object_ids_in
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import canonical
-from migration_assets.validation.plain_rows import object_ids_of
+from migration_assets.validation.plain_rows import uuids_at
 from migration_assets.validation.reading import batches, ids_for
 from migration_assets.validation.reference import (
     ASYMMETRIC,
@@ -45,7 +48,6 @@ from migration_assets.validation.reference import (
     is_null,
     judge_array,
     object_id_of,
-    object_id_uuid,
     source_id_of,
     uuid_of,
 )
@@ -129,20 +131,21 @@ class _Array:
         self._others = ids.rows[self._other.collection]
         self._books = books
         self._result = result
-        name = self._array.encode() + b"\x00"
-        self._field = bytes([bson.ARRAY]) + name
-        self._nothing = frozenset([b"\x00", bytes([bson.NULL]) + name + b"\x00"])
-        self._rows: dict[bytes, bytes | None] = {}
+        self._finder = FieldPlaces(
+            {
+                "_id": frozenset({bson.OBJECT_ID}),
+                self._array: frozenset({bson.ARRAY, bson.NULL}),
+            }
+        )
         self._pairs: list[pl.Series] = []
 
     def add(self, documents: list[bytes]) -> None:
         """Judges the arrays of the next documents, and compares what the books say of them."""
         object_ids = [each[_OBJECT_ID] for each in documents if each.startswith(_BEGINNING, 4)]
         entries = self._books.upto(object_ids[-1].hex()) if object_ids else {}
-        found: list[bytes] = []
-        for document in documents:
-            plain = None if entries else self._plain(document)
-            found += self._judged(document, entries) if plain is None else plain
+        found, others = ([], documents) if entries else self._plain(documents)
+        for document in others:
+            found += self._judged(document, entries)
         self._pairs.append(pl.Series("pair", found, dtype=pl.Binary).unique())
         for left in entries.values():
             self._result.differences.add_unfounded(left)
@@ -153,32 +156,34 @@ class _Array:
         pairs = pl.concat([pl.Series("pair", [], dtype=pl.Binary), *self._pairs])
         return pairs.to_frame().with_columns(side=pl.lit(self._position))
 
-    def _plain(self, document: bytes) -> list[bytes] | None:
-        """Returns the pairs of a document with nothing but ObjectIds of rows, each once, else None."""
-        if not document.startswith(_BEGINNING, 4):
-            return None
-        if self._rules.touch(document, document[_OBJECT_ID]):
-            return None
-        if document[_OBJECT_ID.stop :] in self._nothing:
-            return []
-        if not document.startswith(self._field, _OBJECT_ID.stop):
-            return None
-        elements = object_ids_of(document, _OBJECT_ID.stop + len(self._field))
-        key = object_id_uuid(document[_OBJECT_ID])
-        if elements is None or key not in self._holders:
-            return None
-        found = [row for row in map(self._row, elements) if row is not None]
-        if len(set(found)) != len(elements):
-            return None
-        self._result.documents += 1
-        return [key + row for row in found] if self._is_left else [row + key for row in found]
-
-    def _row(self, object_id: bytes) -> bytes | None:
-        """Returns the id of the row that an ObjectId points to, None where there is none."""
-        if object_id not in self._rows:
-            identifier = object_id_uuid(object_id)
-            self._rows[object_id] = identifier if identifier in self._others else None
-        return self._rows[object_id]
+    def _plain(self, documents: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Returns the pairs of documents with nothing but ObjectIds of rows, each once; and the others."""
+        found = self._finder.find(documents)
+        keys, array = found.fields["_id"], found.fields[self._array]
+        are_plain = found.are_whole & (keys.kinds == bson.OBJECT_ID)
+        if self._rules.changes:
+            are_plain &= [
+                document.startswith(_BEGINNING, 4)
+                and not self._rules.touch(document, document[_OBJECT_ID])
+                for document in documents
+            ]
+        rows = np.flatnonzero(are_plain & (array.kinds == bson.ARRAY))
+        counts, places = object_ids_in(found.data, array, rows)
+        holders = uuids_at(found.data, keys.starts[rows])
+        elements = iter(uuids_at(found.data, places))
+        pairs: list[bytes] = []
+        for row, count, holder in zip(rows.tolist(), counts.tolist(), holders, strict=True):
+            pointed = list(islice(elements, max(count, 0)))
+            if (
+                count < 0
+                or holder not in self._holders
+                or len(self._others & set(pointed)) != count
+            ):
+                are_plain[row] = False
+                continue
+            self._result.documents += 1
+            pairs += [holder + each if self._is_left else each + holder for each in pointed]
+        return pairs, list(compress(documents, ~are_plain))
 
     def _judged(self, document: bytes, entries: dict[str, Entries]) -> list[bytes]:
         """Judges an array by the reference; returns its pairs."""

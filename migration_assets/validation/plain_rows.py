@@ -1,9 +1,9 @@
-"""Documents of which every value is accepted as it is, as the rows that PostgreSQL must send for them.
+"""Documents of which every value is accepted as it is, held against their rows a column at a time.
 
 Nearly all documents are such, and for them the judge needs no decoding: a text is in BSON the bytes that it
-is in binary COPY, a number is its bytes the other way round. Whatever is not so plain, and whatever does
-not equal its row, is left to ``reference``; what is made here is never taken for more than a row to
-compare with, so a mistake in it shows as a difference and hides nothing.
+is in binary COPY, a number is its bytes the other way round. What is said here of a document and its row is
+that every field of the one and every cell of the other is accounted for, and that they agree. Whatever is not
+so plain, and whatever does not agree, is left to ``reference``.
 """
 
 from __future__ import annotations
@@ -14,139 +14,148 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources
 from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.binary_copy import with_length
-from migration_assets.validation.reference import Ids, object_id_uuid, uuid_of
+from migration_assets.validation.binary_copy import Column, with_length
+from migration_assets.validation.bson_places import (
+    UNDERSTOOD,
+    FieldPlaces,
+    Found,
+    Mask,
+    Numbers,
+    Places,
+    at_each_byte,
+    object_ids_in,
+)
+from migration_assets.validation.json_cells import means
+from migration_assets.validation.reference import (
+    FIRST_TIMESTAMP,
+    LAST_TIMESTAMP,
+    Ids,
+    object_id_uuid,
+    uuid_of,
+)
 
-JsonSpan = tuple[int, int] | None
-"""Type and position of the BSON value of a jsonb column; None for NULL."""
+Halves = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
+"""UUIDs as two numbers each."""
 
-PlainRow = tuple[bytes, Sequence[JsonSpan]]
-"""The row up to its jsonb columns, and the values of these. A row is the id, the source id, and the other
-columns in the order of ``selected``."""
-
-_SMALL = 1024
-_LENGTHS = [struct.pack(">i", length) for length in range(_SMALL)]
-_INT32_CELL = struct.pack(">i", 4)
-_INT64_CELL = struct.pack(">i", 8)
-_TRUE_OR_FALSE = struct.pack(">i", 1)
-_UUID_CELL = struct.pack(">i", binary_copy.UUID_SIZE)
-_SOURCE_ID_CELL = struct.pack(">i", 24)
 _EMPTY_ARRAY = 5
+"""Bytes of an empty array."""
+_OBJECT_ID = 12
+_NULL = -1
 _HEX = re.compile(rb"[0-9a-fA-F]{24}")
+_EPOCH = 946_684_800_000
+"""2000-01-01, from which PostgreSQL counts, in milliseconds since 1970."""
 
 _length = struct.Struct("<i").unpack_from
-_int64 = struct.Struct("<q").unpack_from
-_length_and_int64 = struct.Struct(">iq").pack
+
+
+_Make = Callable[[bytes, int], bytes]
+"""Makes the cell, without its length, that must stand for the value at a place in data."""
 
 
 class _NotPlainError(Exception):
     """A value is not accepted as it is, or whether it is takes a closer look."""
 
 
-_Cells = list[Any]
-_Read = Callable[[bytes, int, _Cells, int], int]
-"""Reads the value at a position into its cell, and returns where it ends."""
+_Agreement = Callable[[bytes, Places, Column, Numbers], Mask | list[bool]]
+"""Tells of some documents, given as data and places in it, none of which is null, whether the cells of a
+column are what they must be."""
 
 
 @dataclass(slots=True)
 class PlainRows:
-    """Makes the rows of the plain documents of one collection.
+    """Holds the plain documents of one collection against their rows.
+
+    A row is the id, the source id, and the other columns in the order of ``selected``.
 
     Attributes:
         table: The entity table.
         ids: What references may point to.
-        types: How many values of which BSON type there were, by field, in the plain documents.
+        types: How many values of which BSON type there were, by field, in documents that equal their rows.
     """
 
     table: sa.Table
     ids: Ids
     types: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _plan: dict[bytes, tuple[_Read, int, int]] = field(init=False, default_factory=dict)
-    _seen: list[tuple[str, str]] = field(init=False, default_factory=list)
-    _bits: list[int] = field(init=False, default_factory=list)
-    _empty: _Cells = field(init=False, default_factory=list)
-    _width: int = field(init=False, default=0)
-    _fields: list[str] = field(init=False, default_factory=list)
+    _finder: FieldPlaces = field(init=False)
+    _columns: list[Source] = field(init=False)
+    _agreements: list[_Agreement] = field(init=False)
+    _arrays_elsewhere: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         given = sources(self.table)
-        names = selected(self.table)
-        self._fields = sorted(fields(self.table))
-        self._width = 2 + sum(given[name].rule is not Rule.JSON for name in names)
-        self._empty = [binary_copy.header(1 + len(names)), None, None]
-        for position, name in enumerate(names, start=2):
-            source = given[name]
-            if source.rule is not Rule.KEY:
-                self._empty.append(_when_missing(source))
-            for kind, read in self._readers(source).items():
-                self._add(source.field, kind, read, position)
-            if source.rule is not Rule.KEY:
-                self._add(source.field, bson.NULL, _null, position)
-        for name in fields(self.table) - {source.field for source in given.values()}:
-            self._add(name, bson.ARRAY, _object_ids, 0)
-            self._add(name, bson.NULL, _null, 0)
+        self._columns = [
+            given[name] for name in selected(self.table) if given[name].rule is not Rule.KEY
+        ]
+        self._agreements = [self._agreement(source) for source in self._columns]
+        self._arrays_elsewhere = sorted(
+            fields(self.table) - {source.field for source in given.values()}
+        )
+        kinds = {source.field: _KINDS[source.rule] | {bson.NULL} for source in given.values()}
+        elsewhere = frozenset({bson.ARRAY, bson.NULL})
+        kinds |= dict.fromkeys(self._arrays_elsewhere, elsewhere)
+        self._finder = FieldPlaces({**kinds, "_id": _KINDS[Rule.KEY]})
 
-    def rows(self, documents: Sequence[bytes]) -> list[PlainRow | None]:
-        """Returns the rows of documents given as BSON, None for each that is not plain."""
-        seen: list[int] = []
-        made = [self._row(document, seen) for document in documents]
-        for index, count in Counter(seen).items():
-            self.types[self._seen[index]] += count
-        return made
+    def equal(self, documents: Sequence[bytes], rows: Sequence[bytes]) -> Mask:
+        """Tells which documents, given as BSON, are plain and have just the row that they are given with."""
+        found = self._finder.find(documents)
+        cells = binary_copy.divided(rows, 2 + len(self._columns))
+        are_equal = found.are_whole & cells.are_whole
+        key, source_id, *columns = cells.columns
+        are_equal &= found.fields["_id"].kinds == bson.OBJECT_ID
+        self._compare(are_equal, _keys, found, "_id", key)
+        self._compare(are_equal, _source_ids, found, "_id", source_id)
+        for name in self._arrays_elsewhere:
+            _leave_out_others(are_equal, found.data, found.fields[name])
+        # JSON comes last, so of what is not equal by then nothing is parsed.
+        for source, agreement, column in zip(self._columns, self._agreements, columns, strict=True):
+            nulls = np.flatnonzero(are_equal & found.fields[source.field].are_null())
+            are_equal[nulls] = _stands_for_null(source, column, nulls)
+            self._compare(are_equal, agreement, found, source.field, column)
+        self._count_types(found, are_equal)
+        return are_equal
 
-    def _row(self, document: bytes, seen: list[int]) -> PlainRow | None:
-        cells, before = self._empty[:], len(seen)
-        entry_of, find = self._plan.__getitem__, document.index
-        position, last = 4, len(document) - 1
-        try:
-            while position < last:
-                stop = find(0, position)
-                read, column, index = entry_of(document[position:stop])
-                position = read(document, stop + 1, cells, column)
-                seen.append(index)
-            mine = seen[before:]
-            # The sum of different powers of two has as many bits as it has terms: no field twice.
-            is_each_once = sum(map(self._bits.__getitem__, mine)).bit_count() == len(mine)
-            if position != last or not is_each_once:
-                raise _NotPlainError
-            return b"".join(cells[: self._width]), cells[self._width :]
-        except (_NotPlainError, KeyError, ValueError, TypeError, IndexError, struct.error):
-            # TypeError: the cell of a missing NOT NULL value is None.
-            del seen[before:]
-            return None
+    @staticmethod
+    def _compare(
+        are_equal: Mask, agreement: _Agreement, found: Found, name: str, column: Column
+    ) -> None:
+        """Leaves those documents out whose value, where there is one, is not what the column holds."""
+        places = found.fields[name]
+        rows = np.flatnonzero(are_equal & ~places.are_null())
+        if rows.size:
+            are_equal[rows] = agreement(found.data, places, column, rows)
 
-    def _add(self, name: str, kind: int, read: _Read, column: int) -> None:
-        self._plan[bytes([kind]) + name.encode()] = read, column, len(self._seen)
-        self._seen.append((name, bson.TYPE_NAMES[kind]))
-        self._bits.append(1 << self._fields.index(name))
+    def _count_types(self, found: Found, chosen: Mask) -> None:
+        for name, places in found.fields.items():
+            kinds, counts = np.unique(places.kinds[chosen], return_counts=True)
+            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+                if kind:
+                    self.types[name, bson.TYPE_NAMES[kind]] += count
 
-    def _readers(self, source: Source) -> Mapping[int, _Read]:
-        """Returns what reads the types that a column accepts as they are."""
+    def _agreement(self, source: Source) -> _Agreement:
+        """Returns what compares a column with the values of the types that it accepts as they are."""
         match source.rule:
-            case Rule.KEY:
-                return {bson.OBJECT_ID: _key}
             case Rule.REFERENCE:
-                return {bson.OBJECT_ID: _reference(_Known(source, self.ids.rows))}
+                return _references(self.ids.rows[str(source.references)])
             case Rule.REFERENCE_ARRAY:
                 known = _Known(source, self.ids.rows)
-                return {bson.ARRAY: _array(*_OBJECT_IDS, known.cell)}
+                return _cells_made_by(_array(*_OBJECT_ID_ELEMENTS, known.cell))
             case Rule.REFERENCE_TEXT:
-                return {bson.STRING: _one(_Known(source, self.ids.documents).text_cell)}
+                known = _Known(source, self.ids.documents)
+                return _cells_made_by(_one(known.text_cell))
             case Rule.REFERENCE_TEXT_ARRAY:
                 known = _Known(source, self.ids.documents)
-                return {bson.ARRAY: _array(*_TEXTS, known.text_cell)}
-            case Rule.JSON:
-                return {kind: _json(kind) for kind in bson.TYPE_NAMES if kind not in _NO_JSON}
+                return _cells_made_by(_array(*_TEXT_ELEMENTS, known.text_cell))
             case _:
-                return _READERS[source.rule]
+                return _AGREEMENTS[source.rule]
 
 
 def selected(table: sa.Table) -> list[str]:
@@ -156,18 +165,142 @@ def selected(table: sa.Table) -> list[str]:
     return sorted(given, key=lambda name: order.get(given[name].rule, 1))
 
 
-def _when_missing(source: Source) -> bytes | None:
+def _stands_for_null(source: Source, column: Column, rows: Numbers) -> Mask:
+    """Tells of documents without a value which have the cell that stands for that."""
     match source:
-        case Source(rule=Rule.JSON):
-            return None
-        case Source(missing=Missing.NULL):
-            return binary_copy.NULL
+        case Source(rule=Rule.JSON) | Source(missing=Missing.NULL):
+            are_null: Mask = column.sizes[rows] == _NULL
+            return are_null
         case Source(missing=Missing.EMPTY_ARRAY):
             is_uuid = source.rule is Rule.REFERENCE_ARRAY
             oid = binary_copy.UUID_OID if is_uuid else binary_copy.TEXT_OID
-            return with_length(binary_copy.array(oid, []))
+            empty = binary_copy.array(oid, [])
+            return np.array([cell == empty for cell in column.cells(rows)], dtype=np.bool_)
         case _:
-            return None
+            return np.zeros(len(rows), dtype=np.bool_)
+
+
+def _leave_out_others(are_equal: Mask, data: bytes, places: Places) -> None:
+    """Leaves documents out with an array, which a junction table holds, that is not one of ObjectIds."""
+    rows = np.flatnonzero(are_equal & (places.kinds == bson.ARRAY))
+    counts, _ = object_ids_in(data, places, rows)
+    for row in rows[counts < 0].tolist():
+        are_equal[row] = object_ids_of(data, int(places.starts[row])) is not None
+
+
+def _keys(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+    agree: Mask = column.sizes[rows] == binary_copy.UUID_SIZE
+    for made, held in zip(_uuids(data, places.starts[rows]), _halves(column, rows), strict=True):
+        agree &= made == held
+    return agree
+
+
+def _source_ids(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+    ids = at_each_byte(data, f"V{_OBJECT_ID}")[places.starts[rows]].tobytes()
+    made = np.frombuffer(ids.hex().encode(), dtype=f"S{2 * _OBJECT_ID}")
+    held = at_each_byte(column.data, made.dtype.str)[column.starts[rows]]
+    agree: Mask = (column.sizes[rows] == 2 * _OBJECT_ID) & (made == held)
+    return agree
+
+
+def _references(known: AbstractSet[bytes]) -> _Agreement:
+    def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+        agree = _keys(data, places, column, rows)
+        held = column.cells(rows)
+        return agree & np.array([cell in known for cell in held], dtype=np.bool_)
+
+    return agreement
+
+
+def _texts(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+    starts, ends = places.starts[rows] + 4, places.ends[rows] - 1
+    held, sizes, cells = column.starts[rows], column.sizes[rows], column.data
+    agree: Mask = ends - starts == sizes
+    rest = np.flatnonzero(agree)
+    each = zip(*(n[rest].tolist() for n in (starts, ends, held, held + sizes)), strict=True)
+    agree[rest] = [data[a:b] == cells[c:d] for a, b, c, d in each]
+    return agree
+
+
+def _integers(size: int) -> _Agreement:
+    def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+        starts = places.starts[rows]
+        short, long = (at_each_byte(data, dtype)[starts] for dtype in ("<i4", "<i8"))
+        values = np.where(places.kinds[rows] == bson.INT32, short, long)
+        held = at_each_byte(column.data, f">i{size}")[column.starts[rows]]
+        agree: Mask = (column.sizes[rows] == size) & (values == held)
+        return agree
+
+    return agreement
+
+
+def _booleans(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+    values, held = (
+        at_each_byte(of, "u1")[starts[rows]]
+        for of, starts in ((data, places.starts), (column.data, column.starts))
+    )
+    agree: Mask = (column.sizes[rows] == 1) & (values == held) & (values <= 1)
+    return agree
+
+
+def _dates(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+    values = at_each_byte(data, "<i8")[places.starts[rows]]
+    agree: Mask = (values >= FIRST_TIMESTAMP) & (values <= LAST_TIMESTAMP)
+    made = (np.where(agree, values, 0) - _EPOCH) * 1000
+    held = at_each_byte(column.data, ">i8")[column.starts[rows]]
+    agree &= (column.sizes[rows] == 8) & (made == held)
+    return agree
+
+
+def _json(data: bytes, places: Places, column: Column, rows: Numbers) -> list[bool]:
+    kinds, starts = places.kinds[rows].tolist(), places.starts[rows].tolist()
+    each = zip(kinds, starts, column.cells(rows), strict=True)
+    return [means(data, kind, start, cell) for kind, start, cell in each]
+
+
+def object_id_uuids(object_ids: Sequence[bytes]) -> list[bytes]:
+    """Returns the UUIDs of ObjectIds (section 4)."""
+    joined = b"".join(object_ids)
+    return uuids_at(joined, np.arange(0, len(joined), _OBJECT_ID))
+
+
+def uuids_at(data: bytes, starts: Numbers) -> list[bytes]:
+    """Returns the UUIDs of the ObjectIds at some places."""
+    uuids = np.stack(_uuids(data, starts), axis=1).astype(">u8").tobytes()
+    size = binary_copy.UUID_SIZE
+    return [uuids[start : start + size] for start in range(0, len(uuids), size)]
+
+
+def _uuids(data: bytes, starts: Numbers) -> Halves:
+    """Returns the UUIDs of the ObjectIds at some places (section 4)."""
+    seconds = at_each_byte(data, ">u4")[starts].astype(np.uint64)
+    rest = at_each_byte(data, ">u8")[starts + 4].astype(np.uint64)
+    version = np.uint64(7 << 12)
+    high = (seconds * np.uint64(1000)) << np.uint64(16) | version | rest >> np.uint64(52)
+    low = np.uint64(1 << 63) | (rest & np.uint64((1 << 52) - 1)) << np.uint64(10)
+    return high, low
+
+
+def _halves(column: Column, rows: Numbers) -> Halves:
+    """Returns the UUIDs in some cells."""
+    words = at_each_byte(column.data, ">u8")
+    starts = column.starts[rows]
+    return words[starts].astype(np.uint64), words[starts + 8].astype(np.uint64)
+
+
+def _cells_made_by(make: _Make) -> _Agreement:
+    """Returns what compares cells with those that are made one by one."""
+
+    def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> list[bool]:
+        def is_same(start: int, cell: bytes | None) -> bool:
+            try:
+                return make(data, start) == cell
+            except (_NotPlainError, ValueError, IndexError, struct.error):
+                return False
+
+        return list(map(is_same, places.starts[rows].tolist(), column.cells(rows)))
+
+    return agreement
 
 
 class _Known:
@@ -182,7 +315,7 @@ class _Known:
         """Returns the cell of the UUID of an ObjectId."""
         found = self._cells.get(object_id)
         if found is None:
-            found = self._cells[object_id] = _UUID_CELL + self._there(object_id)
+            found = self._cells[object_id] = with_length(self._there(object_id))
         return found
 
     def text_cell(self, text: bytes) -> bytes:
@@ -203,79 +336,9 @@ class _Known:
         return identifier
 
 
-def _null(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    del document, cells, column
-    return start
-
-
-def _text(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    size = _length(document, start)[0]
-    prefix = _LENGTHS[size - 1] if 0 < size <= _SMALL else _long(size)
-    end: int = start + 4 + size
-    cells[column] = prefix + document[start + 4 : end - 1]
-    return end
-
-
-def _long(size: int) -> bytes:
-    if size < 1:
-        raise _NotPlainError
-    return struct.pack(">i", size - 1)
-
-
-def _int32_as_integer(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    cells[column] = _INT32_CELL + document[start + 3 : start - 1 : -1]
-    return start + 4
-
-
-def _int64_as_integer(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    cells[column] = _INT32_CELL + struct.pack(">i", _int64(document, start)[0])
-    return start + 8
-
-
-def _int32_as_bigint(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    cells[column] = _length_and_int64(8, _length(document, start)[0])
-    return start + 4
-
-
-def _int64_as_bigint(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    cells[column] = _INT64_CELL + document[start + 7 : start - 1 : -1]
-    return start + 8
-
-
-def _boolean(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    cells[column] = _TRUE_OR_FALSE + document[start : start + 1]
-    return start + 1
-
-
-def _date(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    cells[column] = _INT64_CELL + binary_copy.timestamp(_int64(document, start)[0])
-    return start + 8
-
-
-def _key(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    end = start + 12
-    object_id = document[start:end]
-    cells[column - 1] = _UUID_CELL + object_id_uuid(object_id)
-    cells[column] = _SOURCE_ID_CELL + object_id.hex().encode()
-    return end
-
-
-def _reference(known: _Known) -> _Read:
-    def read(document: bytes, start: int, cells: _Cells, column: int) -> int:
-        end = start + 12
-        cells[column] = known.cell(document[start:end])
-        return end
-
-    return read
-
-
-def _one(cell_of: Callable[[bytes], bytes]) -> _Read:
-    def read(document: bytes, start: int, cells: _Cells, column: int) -> int:
-        content, end = _content_of_text(document, start)
-        cells[column] = cell_of(content)
-        return end
-
-    return read
+def _one(cell_of: Callable[[bytes], bytes]) -> _Make:
+    """Returns what makes the cell of a text; it is without its length."""
+    return lambda data, start: cell_of(_content_of_text(data, start)[0])[4:]
 
 
 def _array(
@@ -283,49 +346,42 @@ def _array(
     oid: int,
     content_of: Callable[[bytes, int], tuple[bytes, int]],
     cell_of: Callable[[bytes], bytes],
-) -> _Read:
-    """Returns what reads an array of which every element has one type."""
+) -> _Make:
+    """Returns what makes the cell of an array of which every element has one type."""
+    empty = binary_copy.array(oid, [])
 
-    def read(document: bytes, start: int, cells: _Cells, column: int) -> int:
-        elements, end = _elements(document, start, kind, content_of)
-        cells[column] = with_length(binary_copy.array_of(oid, list(map(cell_of, elements))))
-        return end
+    def make(data: bytes, start: int) -> bytes:
+        elements = _elements(data, start, kind, content_of)
+        return binary_copy.array_of(oid, list(map(cell_of, elements))) if elements else empty
 
-    return read
-
-
-def _object_ids(document: bytes, start: int, cells: _Cells, column: int) -> int:
-    """Passes over an array that a junction table holds, as long as it is one of ObjectIds."""
-    del cells, column
-    _, end = _elements(document, start, bson.OBJECT_ID, _content_of_object_id)
-    return end
+    return make
 
 
 def object_ids_of(document: bytes, start: int) -> list[bytes] | None:
     """Returns the ObjectIds of the array at a position, None where it holds anything else."""
     try:
-        return _elements(document, start, bson.OBJECT_ID, _content_of_object_id)[0]
+        return _elements(document, start, bson.OBJECT_ID, _content_of_object_id)
     except (_NotPlainError, ValueError, IndexError, struct.error):
         return None
 
 
 def _elements(
     document: bytes, start: int, kind: int, content_of: Callable[[bytes, int], tuple[bytes, int]]
-) -> tuple[list[bytes], int]:
-    """Returns the bytes of each element of an array, and where it ends."""
+) -> list[bytes]:
+    """Returns the bytes of each element of an array."""
     size = _length(document, start)[0]
-    position, end = start + 4, start + size
-    elements = []
+    position, last = start + 4, start + size - 1
+    elements: list[bytes] = []
     if size < _EMPTY_ARRAY:
         raise _NotPlainError
-    while position < end - 1:
+    while position < last:
         if document[position] != kind:
             raise _NotPlainError
         content, position = content_of(document, document.index(0, position + 1) + 1)
         elements.append(content)
-    if position != end - 1:
+    if position != last:
         raise _NotPlainError
-    return elements, end
+    return elements
 
 
 def _content_of_text(document: bytes, start: int) -> tuple[bytes, int]:
@@ -340,26 +396,33 @@ def _content_of_object_id(document: bytes, start: int) -> tuple[bytes, int]:
     return document[start : start + 12], start + 12
 
 
-def _json(kind: int) -> _Read:
-    size = bson.SIZES[kind]
+_TEXT_ELEMENTS = (bson.STRING, binary_copy.TEXT_OID, _content_of_text)
+_OBJECT_ID_ELEMENTS = (bson.OBJECT_ID, binary_copy.UUID_OID, _content_of_object_id)
 
-    def read(document: bytes, start: int, cells: _Cells, column: int) -> int:
-        cells[column] = kind, start
-        return size(document, start)
+_KINDS: Mapping[Rule, frozenset[int]] = {
+    Rule.KEY: frozenset({bson.OBJECT_ID}),
+    Rule.TEXT: frozenset({bson.STRING}),
+    Rule.INTEGER: frozenset({bson.INT32, bson.INT64}),
+    Rule.BIGINT: frozenset({bson.INT32, bson.INT64}),
+    Rule.BOOLEAN: frozenset({bson.BOOLEAN}),
+    Rule.TIMESTAMP: frozenset({bson.DATE}),
+    Rule.ENUM: frozenset({bson.STRING}),
+    Rule.JSON: UNDERSTOOD,
+    Rule.TEXT_ARRAY: frozenset({bson.ARRAY}),
+    Rule.REFERENCE: frozenset({bson.OBJECT_ID}),
+    Rule.REFERENCE_ARRAY: frozenset({bson.ARRAY}),
+    Rule.REFERENCE_TEXT: frozenset({bson.STRING}),
+    Rule.REFERENCE_TEXT_ARRAY: frozenset({bson.ARRAY}),
+}
+"""The types that a column accepts as they are (section 5)."""
 
-    return read
-
-
-_NO_JSON = frozenset({bson.NULL, bson.UNDEFINED})
-_TEXTS = (bson.STRING, binary_copy.TEXT_OID, _content_of_text)
-_OBJECT_IDS = (bson.OBJECT_ID, binary_copy.UUID_OID, _content_of_object_id)
-
-_READERS: Mapping[Rule, Mapping[int, _Read]] = {
-    Rule.TEXT: {bson.STRING: _text},
-    Rule.INTEGER: {bson.INT32: _int32_as_integer, bson.INT64: _int64_as_integer},
-    Rule.BIGINT: {bson.INT32: _int32_as_bigint, bson.INT64: _int64_as_bigint},
-    Rule.BOOLEAN: {bson.BOOLEAN: _boolean},
-    Rule.TIMESTAMP: {bson.DATE: _date},
-    Rule.ENUM: {bson.STRING: _text},
-    Rule.TEXT_ARRAY: {bson.ARRAY: _array(*_TEXTS, with_length)},
+_AGREEMENTS: Mapping[Rule, _Agreement] = {
+    Rule.TEXT: _texts,
+    Rule.INTEGER: _integers(4),
+    Rule.BIGINT: _integers(8),
+    Rule.BOOLEAN: _booleans,
+    Rule.TIMESTAMP: _dates,
+    Rule.ENUM: _texts,
+    Rule.JSON: _json,
+    Rule.TEXT_ARRAY: _cells_made_by(_array(*_TEXT_ELEMENTS, with_length)),
 }

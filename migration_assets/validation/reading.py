@@ -6,6 +6,7 @@ Nothing here is shared with the loader, so that what one of them does not see, t
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from psycopg import sql
 
 from migration_assets.model import documents_referred_to, referenced_tables
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.replies import raw_replies
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -25,6 +27,7 @@ from migration_assets.validation.bson_reader import split
 from migration_assets.validation.reference import Ids
 
 DOCUMENTS_PER_BATCH = 2_000
+_COUNTED_TOGETHER = 8
 FIRST_ID = bytes(binary_copy.UUID_SIZE)
 
 Item = TypeVar("Item")
@@ -52,8 +55,8 @@ def batches(
         collection: The collection; one that does not exist has no documents.
         array: The only field to read besides `_id`; all where None.
     """
-    cursor: Any = database[collection].find_raw_batches(
-        {},
+    cursor: Any = raw_replies(
+        database[collection],
         projection=None if array is None else {array: 1},
         sort=[("_id", 1)],
         batch_size=DOCUMENTS_PER_BATCH,
@@ -61,31 +64,33 @@ def batches(
     with cursor:
         for data in ahead(cursor):
             if data:
-                yield split(bytes(data))
+                yield split(data)
 
 
 def type_counts(
     database: SourceDatabase, collection: str, names: frozenset[str]
 ) -> Mapping[tuple[str, str], int]:
-    """Returns how many values of which BSON type the server counts, by field, in one pass.
+    """Returns how many values of which BSON type the server counts, by field.
+
+    It counts documents by the types of some fields at a time: of many together there would be as many
+    combinations as documents.
 
     Args:
         database: The source.
         collection: The collection.
         names: The fields that are asked for.
     """
-    each = {"$concat": ["$$this.k", "\x00", {"$type": "$$this.v"}]}
-    pipeline: list[dict[str, Any]] = [
-        {"$project": {"f": {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": each}}}},
-        {"$unwind": "$f"},
-        {"$group": {"_id": "$f", "n": {"$sum": 1}}},
-    ]
     counted = database[collection].with_options(codec_options=_REPLACING)
-    found: dict[tuple[str, str], int] = {}
-    for line in counted.aggregate(pipeline, allowDiskUse=True):
-        name, _, kind = line["_id"].rpartition("\x00")
-        if name in names:
-            found[name, kind] = line["n"]
+    found: Counter[tuple[str, str]] = Counter()
+    ordered = sorted(names)
+    for start in range(0, len(ordered), _COUNTED_TOGETHER):
+        together = ordered[start : start + _COUNTED_TOGETHER]
+        types = [{"$type": f"${name}"} for name in together]
+        pipeline: list[dict[str, Any]] = [{"$group": {"_id": types, "n": {"$sum": 1}}}]
+        for line in counted.aggregate(pipeline, allowDiskUse=True):
+            for name, kind in zip(together, line["_id"], strict=True):
+                if kind != "missing":
+                    found[name, kind] += line["n"]
     return found
 
 

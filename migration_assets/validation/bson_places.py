@@ -1,0 +1,226 @@
+"""Where the fields of many documents stand in their BSON, found for all of them together.
+
+Most documents of a collection have the same fields in nearly the same order, so all whose next field has a
+name step over it at once, in a few operations on whole arrays. A document that holds anything else than is
+expected of it is left out: it is for the reader of single documents, which knows all of BSON. The format:
+https://bsonspec.org/spec.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from migration_assets.validation import bson_reader as bson
+
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+_WIDEST = 16
+"""Bytes of the widest value that is read at a place."""
+_MISSING = 0
+_LENGTH = 4
+"""Bytes of the length that a document or an array begins with."""
+_EMPTY_ARRAY = 5
+_HEAD = 3
+"""Bytes of type, name and zero of one of the first ten elements of an array."""
+_ELEMENT = _HEAD + 12
+"""Bytes of one of them that is an ObjectId."""
+_FIXED = {
+    bson.DOUBLE: 8,
+    bson.OBJECT_ID: 12,
+    bson.BOOLEAN: 1,
+    bson.DATE: 8,
+    bson.NULL: 0,
+    bson.INT32: 4,
+    bson.TIMESTAMP: 8,
+    bson.INT64: 8,
+    bson.DECIMAL128: 16,
+    bson.MAX_KEY: 0,
+    bson.MIN_KEY: 0,
+}
+"""Bytes of the values of types that always have the same."""
+_SIZED = {bson.STRING: 4, bson.DOCUMENT: 0, bson.ARRAY: 0, bson.BINARY: 5}
+"""Bytes of a value besides the length that it begins with."""
+UNDERSTOOD = frozenset({*_FIXED, *_SIZED})
+"""The types whose values can be stepped over."""
+
+
+def _by_kind(numbers: Mapping[int, int]) -> Numbers:
+    found = np.zeros(256, dtype=np.int64)
+    found[list(numbers)] = list(numbers.values())
+    return found
+
+
+_BYTES = _by_kind(_FIXED | _SIZED)
+_HAS_LENGTH = _by_kind(dict.fromkeys(_SIZED, 1)) == 1
+_LEAST = _by_kind({bson.STRING: 5, bson.DOCUMENT: 5, bson.ARRAY: 5, bson.BINARY: 5})
+_ENDS_WITH_ZERO = _by_kind(dict.fromkeys((bson.STRING, bson.DOCUMENT, bson.ARRAY), 1)) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the values of a field stand, one for each document.
+
+    Attributes:
+        kinds: Their BSON types, 0 where the document has none.
+        starts: Where each begins.
+        ends: Where it ends.
+    """
+
+    kinds: npt.NDArray[np.uint8]
+    starts: Numbers
+    ends: Numbers
+
+    def are_null(self) -> Mask:
+        """Tells of which documents the value is missing or null."""
+        found: Mask = (self.kinds == _MISSING) | (self.kinds == bson.NULL)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Documents taken apart.
+
+    Attributes:
+        data: The documents, one after the other, and some bytes more.
+        are_whole: Those that consist of expected fields, each once, and nothing else.
+        fields: The fields by name.
+    """
+
+    data: bytes
+    are_whole: Mask
+    fields: Mapping[str, Places]
+
+
+@dataclass(slots=True)
+class FieldPlaces:
+    """Finds the fields of the documents of one collection, and learns their order on the way.
+
+    Attributes:
+        kinds: The types that a value of each field may have.
+    """
+
+    kinds: Mapping[str, frozenset[int]]
+    _allowed: Mapping[bytes, Mask] = field(init=False)
+    _order: list[bytes] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._allowed = {
+            name.encode() + b"\x00": _by_kind(dict.fromkeys(kinds & UNDERSTOOD, 1)) == 1
+            for name, kinds in self.kinds.items()
+        }
+
+    def find(self, documents: Sequence[bytes]) -> Found:
+        """Takes documents apart."""
+        walk = _Walk(documents, self._allowed, self._order)
+        walk.run()
+        fields = {name: walk.fields[name.encode() + b"\x00"] for name in self.kinds}
+        return Found(walk.data, walk.are_alive & (walk.position == walk.last), fields)
+
+
+class _Walk:
+    """Documents, each at its next field."""
+
+    def __init__(
+        self, documents: Sequence[bytes], allowed: Mapping[bytes, Mask], order: list[bytes]
+    ) -> None:
+        # Names and values are looked for at the end of the last document, too.
+        padding = bytes(max(map(len, allowed)) + _WIDEST)
+        self.data = b"".join([*documents, padding])
+        self.bytes = np.frombuffer(self.data, dtype=np.uint8)
+        self.allowed, self.order = allowed, order
+        self.last = np.cumsum([len(each) for each in documents], dtype=np.int64) - 1
+        self.position = np.append(0, self.last + 1)[: len(documents)] + 4
+        self.are_alive = self.bytes[self.last] == 0
+        self.fields = {name: _nowhere(len(documents)) for name in allowed}
+
+    def run(self) -> None:
+        waiting = self._waiting(np.arange(len(self.last)))
+        while waiting.size:
+            has_moved = False
+            for name in tuple(self.order):
+                rows = waiting[self._are_at(name, self.position[waiting])]
+                if rows.size:
+                    self._step(name, rows)
+                    has_moved = True
+            if not has_moved:
+                self._learn(int(waiting[0]))
+            waiting = self._waiting(waiting)
+
+    def _waiting(self, rows: Numbers) -> Numbers:
+        found: Numbers = rows[self.are_alive[rows] & (self.position[rows] < self.last[rows])]
+        return found
+
+    def _are_at(self, name: bytes, position: Numbers) -> Mask:
+        """Tells which positions are those of a field of a name, its zero included."""
+        # An S compares as if padded with zeros, so the zero at the end of the name has to be there.
+        found: Mask = at_each_byte(self.data, f"S{len(name)}")[position + 1] == name[:-1]
+        return found
+
+    def _step(self, name: bytes, rows: Numbers) -> None:
+        """Moves documents over a field; leaves those out that hold something else than is expected."""
+        found = self.fields[name]
+        kinds = self.bytes[self.position[rows]]
+        starts = self.position[rows] + 1 + len(name)
+        lengths = np.where(_HAS_LENGTH[kinds], at_each_byte(self.data, "<i4")[starts], 0)
+        ends = starts + _BYTES[kinds] + lengths
+        fit = self.allowed[name][kinds] & (found.kinds[rows] == _MISSING)
+        fit &= (ends - starts >= _LEAST[kinds]) & (ends <= self.last[rows])
+        before = np.where(fit, ends - 1, 0)
+        fit &= ~_ENDS_WITH_ZERO[kinds] | (self.bytes[before] == 0)
+        self.are_alive[rows[~fit]] = False
+        rows = rows[fit]
+        found.kinds[rows], found.starts[rows], found.ends[rows] = kinds[fit], starts[fit], ends[fit]
+        self.position[rows] = ends[fit]
+
+    def _learn(self, row: int) -> None:
+        """Learns where the next field of a document comes in the order; leaves out one with another name."""
+        start = int(self.position[row]) + 1
+        name = self.data[start : self.data.index(0, start) + 1]
+        if name not in self.allowed or name in self.order:
+            self.are_alive[row] = False
+            return
+        passed = [n for n, each in enumerate(self.order) if self.fields[each].kinds[row]]
+        self.order.insert(passed[-1] + 1 if passed else 0, name)
+
+
+def _nowhere(count: int) -> Places:
+    starts, ends = (np.zeros(count, dtype=np.int64) for _ in range(2))
+    return Places(np.zeros(count, dtype=np.uint8), starts, ends)
+
+
+def at_each_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:
+    """Returns data as values, one beginning at every byte."""
+    width = np.dtype(dtype).itemsize
+    count = max(len(data) - width + 1, 0)
+    return np.ndarray((count,), dtype=dtype, buffer=data, strides=(1,))
+
+
+def object_ids_in(data: bytes, places: Places, rows: Numbers) -> tuple[Numbers, Numbers]:
+    """Returns how many ObjectIds some arrays hold, and where they begin, one array after the other.
+
+    Args:
+        data: The documents.
+        places: Where the values of a field stand.
+        rows: Which of them, all of them arrays.
+
+    Returns:
+        -1 for an array that holds anything else, or more than ten: it is for the reader of single documents.
+    """
+    starts, sizes = places.starts[rows], (places.ends - places.starts)[rows]
+    counts = (sizes - _EMPTY_ARRAY) // _ELEMENT
+    fit = (counts <= 10) & (sizes == _EMPTY_ARRAY + counts * _ELEMENT)
+    heads = at_each_byte(data, f"S{_HEAD}")
+    for number in range(int(counts[fit].max(initial=0))):
+        have = np.flatnonzero(fit & (counts > number))
+        at = starts[have] + _LENGTH + number * _ELEMENT
+        fit[have] = heads[at] == b"%c%d" % (bson.OBJECT_ID, number)
+    each = counts[fit]
+    within = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+    elements = np.repeat(starts[fit] + _LENGTH + _HEAD, each) + within * _ELEMENT
+    return np.where(fit, counts, -1), elements

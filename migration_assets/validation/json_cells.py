@@ -1,0 +1,155 @@
+"""jsonb cells held against BSON values without decoding these: most mean the same, and that is quickly seen.
+
+What is not seen to mean the same here is compared as structures (``extended_json``), which decides. A number
+is compared with every digit, so the digits of one with a fraction are kept as text.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.extended_json import means_same, parsed, relaxed
+
+_VERSION = b"\x01"
+_DIGITS = "\ud800"
+"""Marks the digits of a number: half a character, which no text in UTF-8 can hold."""
+
+_int32: Callable[[bytes, int], tuple[int]] = struct.Struct("<i").unpack_from
+_int64 = struct.Struct("<q").unpack_from
+_double = struct.Struct("<d").unpack_from
+
+
+class _OtherError(Exception):
+    """A value is another, or whether it is takes a closer look."""
+
+
+_Compare = Callable[[bytes, int, Any], int]
+"""Holds the value at a place in data against what JSON was parsed to; returns where it ends."""
+
+
+def means(data: bytes, kind: int, start: int, cell: bytes | None) -> bool:
+    """Tells whether a jsonb cell means what the BSON value of a type does that begins at a place in data."""
+    if cell is None:
+        return False
+    if _seen_to_mean(data, kind, start, cell):
+        return True
+    try:
+        expected = relaxed(bson.read_value(kind, data, start))
+    except bson.UnreadableError:
+        return False
+    return means_same(expected, parsed_cell(cell))
+
+
+def parsed_cell(cell: bytes) -> Any:
+    """Returns a jsonb cell as a structure; one that is no JSON equals nothing."""
+    try:
+        return parsed(cell.removeprefix(_VERSION).decode())
+    except ValueError:
+        return cell
+
+
+def _seen_to_mean(data: bytes, kind: int, start: int, cell: bytes) -> bool:
+    try:
+        text = str(cell[1:], "utf-8")
+        held, end = _decode(text)
+        _COMPARE[kind](data, start, held)
+    except (_OtherError, LookupError, ValueError, TypeError, struct.error):
+        return False
+    return end == len(text) and cell.startswith(_VERSION)
+
+
+def _document(data: bytes, start: int, held: Any) -> int:
+    fields = 0
+    position, last = start + 4, start + _int32(data, start)[0] - 1
+    while position < last:
+        stop = data.index(0, position + 1)
+        compare = _COMPARE[data[position]]
+        position = compare(data, stop + 1, held[str(data[position + 1 : stop], "utf-8")])
+        fields += 1
+    if type(held) is not dict or position != last or fields != len(held) or data[last]:
+        raise _OtherError
+    return last + 1
+
+
+def _array(data: bytes, start: int, held: Any) -> int:
+    elements = 0
+    position, last = start + 4, start + _int32(data, start)[0] - 1
+    while position < last:
+        stop = data.index(0, position + 1)
+        position = _COMPARE[data[position]](data, stop + 1, held[elements])
+        elements += 1
+    if type(held) is not list or position != last or elements != len(held) or data[last]:
+        raise _OtherError
+    return last + 1
+
+
+def _string(data: bytes, start: int, held: Any) -> int:
+    end: int = start + 4 + _int32(data, start)[0]
+    if str(data[start + 4 : end - 1], "utf-8") != held or data[end - 1] or end < start + 5:
+        raise _OtherError
+    return end
+
+
+def _integer(size: int, read: Callable[[bytes, int], tuple[Any, ...]]) -> _Compare:
+    def compare(data: bytes, start: int, held: Any) -> int:
+        if type(held) is not int or read(data, start)[0] != held:
+            raise _OtherError
+        return start + size
+
+    return compare
+
+
+def _number(data: bytes, start: int, held: Any) -> int:
+    value = _double(data, start)[0]
+    written = repr(value)
+    # jsonb has no negative zero, so none means it.
+    is_same = (
+        value == held and written != "-0.0" if type(held) is int else _DIGITS + written == held
+    )
+    if not is_same:
+        raise _OtherError
+    return start + 8
+
+
+def _boolean(data: bytes, start: int, held: Any) -> int:
+    if type(held) is not bool or data[start] != held:
+        raise _OtherError
+    return start + 1
+
+
+def _null(data: bytes, start: int, held: Any) -> int:
+    del data
+    if held is not None:
+        raise _OtherError
+    return start
+
+
+def _object_id(data: bytes, start: int, held: Any) -> int:
+    if held != {"$oid": data[start : start + 12].hex()}:
+        raise _OtherError
+    return start + 12
+
+
+def _date(data: bytes, start: int, held: Any) -> int:
+    if held != relaxed((bson.DATE, _int64(data, start)[0])):
+        raise _OtherError
+    return start + 8
+
+
+_COMPARE: Mapping[int, _Compare] = {
+    bson.DOUBLE: _number,
+    bson.STRING: _string,
+    bson.DOCUMENT: _document,
+    bson.ARRAY: _array,
+    bson.OBJECT_ID: _object_id,
+    bson.BOOLEAN: _boolean,
+    bson.DATE: _date,
+    bson.NULL: _null,
+    bson.INT32: _integer(4, _int32),
+    bson.INT64: _integer(8, _int64),
+}
+_decode = json.JSONDecoder(parse_float=_DIGITS.__add__).raw_decode
