@@ -107,8 +107,11 @@ def snapshot(connection: Connection) -> Iterator[None]:
         connection: A connection in autocommit mode. In a transaction of its own already, that decides.
     """
     with at_one_moment(connection, read_only=True):
-        connection.execute(sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(_WORK_MEMORY)))
-        connection.execute("SET LOCAL jit = off")
+        connection.execute(
+            sql.SQL("SET LOCAL work_mem = {}; SET LOCAL jit = off").format(
+                sql.Literal(_WORK_MEMORY)
+            )
+        )
         yield
 
 
