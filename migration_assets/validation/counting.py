@@ -134,7 +134,7 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
 
 
 def _count_pairs(connection: Connection, table: sa.Table) -> TargetCounts:
-    # Grouped by hash: count(DISTINCT t.*) would sort all pairs, which takes ten times as long.
+    # Grouped by hash: count(DISTINCT t.*) would sort all pairs, which takes five times as long.
     query = sql.SQL(
         "SELECT coalesce(sum(n), 0)::bigint, count(*) FROM (SELECT count(*) n FROM {} t GROUP BY t) q"
     ).format(sql.Identifier(table.name))

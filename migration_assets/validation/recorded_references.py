@@ -61,7 +61,7 @@ def records(
     )
 
 
-def count_orphaned(connection: Connection, table: sa.Table) -> tuple[int, int]:
+def orphaned_counts(connection: Connection, table: sa.Table) -> tuple[int, int]:
     """Returns how many references of a table are recorded as orphaned, and how many a remediation accepts."""
     query = sql.SQL(
         "SELECT count(*) FILTER (WHERE accepted_by IS NULL), count(accepted_by) "

@@ -72,7 +72,7 @@ def check_references(
                 source_database, connection, table, columns, batches, findings, phases
             ).run()
         with phases.phase("books"):
-            orphaned, accepted = recorded.count_orphaned(connection, table)
+            orphaned, accepted = recorded.orphaned_counts(connection, table)
             findings.counts["orphaned"] = orphaned
             if accepted:
                 findings.counts["accepted"] = accepted
