@@ -1,4 +1,4 @@
-"""The verdict of a schema cannot be switched off from outside."""
+"""The verdict of a schema: it cannot be switched off from outside, and no rows have nothing wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 import subprocess
 import sys
 
+import pandera.polars as pa
+import polars as pl
 import pytest
+
+from migration_assets.validation.evidence import failure_cases
 
 _VERDICT = """
 import pandera.polars as pa, polars as pl
@@ -30,3 +34,14 @@ def test_a_failure_is_found_whatever_the_environment_says(switched: dict[str, st
         check=True,
     )
     assert done.stdout.strip() == "1"
+
+
+def test_what_is_returned_has_the_same_columns_with_and_without_failures() -> None:
+    schema = pa.DataFrameSchema({"n": pa.Column(pl.Int64, pa.Check.ge(0))})
+    numbers = pl.DataFrame({"n": [1, -1]})
+    failed = failure_cases(schema, numbers)
+    assert failed["index"].to_list() == [1]
+    for frame in (numbers[:0], numbers[:1]):
+        cases = failure_cases(schema, frame)
+        assert cases.is_empty()
+        assert set(cases.columns) <= set(failed.columns)

@@ -21,6 +21,7 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprint, fingerprints
+from migration_assets.source.raw_batches import find_raw_batches
 from migration_assets.source.reading import (
     Fingerprint,
     RawBatch,
@@ -301,6 +302,53 @@ def test_documents_are_bytes_as_the_server_holds_them(source: SourceDatabase) ->
     source["Users"].insert_one(RawBSONDocument(written))
     (batch,) = raw_batches(source["Users"])
     assert batch.data == written
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 1000])
+@pytest.mark.parametrize("projection", [None, {"_id": 1, "a": 1}])
+def test_raw_batches_are_those_of_pymongo(
+    source: SourceDatabase, batch_size: int, projection: dict[str, int] | None
+) -> None:
+    values: list[Any] = [
+        None,
+        [],
+        [{"b": []}],
+        {},
+        "x" * 5000,
+        b"",
+        MinKey(),
+        Decimal128("1"),
+        ObjectId(),
+    ]
+    source["Tasks"].insert_many([{"_id": n, "a": each} for n, each in enumerate(values)])
+    options: dict[str, Any] = {"projection": projection, "sort": [("_id", -1)]}
+    for condition in ({}, {"a": None}, {"a": "nothing"}):
+        ours = find_raw_batches(source["Tasks"], condition, batch_size=batch_size, **options)
+        theirs = source["Tasks"].find_raw_batches(condition, batch_size=batch_size, **options)
+        assert list(ours) == list(theirs)
+    assert list(find_raw_batches(source["none"], {})) == []
+
+
+def test_a_reply_of_raw_batches_is_not_divided(
+    source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source["Tasks"].insert_many([{"_id": n} for n in range(100)])
+    made = []
+    plain = RawBSONDocument.__init__
+
+    def counted(self: RawBSONDocument, *args: Any) -> None:
+        made.append(self)
+        plain(self, *args)
+
+    monkeypatch.setattr(RawBSONDocument, "__init__", counted)
+    cursor: Any = find_raw_batches(source["Tasks"], {})
+    assert len(list(split(b"".join(cursor)))) == 100
+    assert len(made) < 10
+
+
+def test_raw_batches_say_what_the_server_says(source: SourceDatabase) -> None:
+    with pytest.raises(OperationFailure, match="unknown operator"):
+        list(find_raw_batches(source["Tasks"], {"a": {"$nothing": 1}}))
 
 
 def test_identifier_does_without_the_rest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import pytest
 from bson import Binary, Int64, ObjectId
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
@@ -28,7 +30,7 @@ from migration_assets.validation import pair_references, source_references
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.references import check_references
 from migration_assets.validation.source_references import batch_references
-from migration_assets.validation.target_references import snapshot
+from migration_assets.validation.target_references import is_uuid_text, snapshot
 from migration_assets.validation.unresolved import Findings, Unresolved, What
 
 Document = dict[str, Any]
@@ -448,6 +450,22 @@ def test_a_uuid_column_that_became_text_is_left_to_layer_4(
     assert_red(
         checked(pristine, connection, "crm_Accounts"), (str(FIRST), "createdBy", What.DIFFERENT)
     )
+
+
+def test_what_is_a_uuid_is_one_for_the_server_too(connection: Connection) -> None:
+    whole = "013a7092-e8d8-7bcf-a1b3-5e650e404400"
+    odd = [
+        whole[:at] + put + whole[at + 1 :] for at in range(36) for put in ("-", "g", "A", "\n", "")
+    ]
+    odd += [whole[:at] + put + whole[at:] for at in range(37) for put in ("-", "0", "\n", "{")]
+    odd += ["-" * 36, "0" * 36, "0" * 32, "", f"{{{whole}}}", whole[19:] + whole[:19]]
+    texts = [whole, *odd]
+    query = sql.SQL("SELECT text, {} FROM unnest(%s::text[]) text").format(
+        is_uuid_text(sql.Identifier("text"))
+    )
+    is_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    for text, found in connection.execute(query, [texts]):
+        assert found is (is_uuid.fullmatch(text) is not None), text
 
 
 def test_a_table_that_is_not_there_is_no_green_check(

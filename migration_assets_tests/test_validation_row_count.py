@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import bson
 import polars as pl
 import pytest
-from bson import ObjectId
+from bson import (
+    Code,
+    DatetimeMS,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 from bson.raw_bson import RawBSONDocument
 
 from migration_assets.loading.identities import load_identities
@@ -15,6 +25,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
+from migration_assets.validation.counting import Measure, count_source
 from migration_assets.validation.differences import failing
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.row_count import BOOKS, check_row_count
@@ -227,6 +238,19 @@ def test_a_doubled_pair_is_found(loaded: Loaded) -> None:
     assert "different pairs" in failing_lines(checked(loaded, "BoardWatchers"))
 
 
+def test_a_doubled_pair_does_not_make_up_for_a_lost_one(loaded: Loaded) -> None:
+    loaded.connection.execute(
+        'ALTER TABLE "DocumentsToTasks" DROP CONSTRAINT "DocumentsToTasks_pkey"'
+    )
+    loaded.connection.execute(
+        'DELETE FROM "DocumentsToTasks" WHERE ctid = (SELECT min(ctid) FROM "DocumentsToTasks")'
+    )
+    loaded.connection.execute(
+        'INSERT INTO "DocumentsToTasks" SELECT * FROM "DocumentsToTasks" LIMIT 1'
+    )
+    assert failing_lines(checked(loaded, "DocumentsToTasks")) == {"different pairs": 1}
+
+
 def test_a_value_that_only_differs_is_not_for_counts(loaded: Loaded) -> None:
     loaded.connection.execute('UPDATE "Tasks" SET title = title || %s', ["x"])
     assert checked(loaded, "Tasks").is_sound
@@ -295,6 +319,56 @@ def test_arrays_that_cannot_be_read_are_counted(source: SourceDatabase, target: 
     target.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'BoardWatchers'")
     lines = failing_lines(check_row_count(source, target, TABLES["BoardWatchers"]))
     assert lines == {"elements of Boards.watchers": -2}
+
+
+NOTHING = {"undefined": b"\x06a\0", "null": b"\x0aa\0", "missing": b""}
+EMPTY_TEXT = {"text": b"\x02a\0\1\0\0\0\0", "symbol": b"\x0ea\0\1\0\0\0\0"}
+EMPTY_ARRAY = b"\x04a\0\5\0\0\0\0"
+ONE = [
+    *(bson.encode({"a": value})[4:-1] for value in (0, 0.0, float("nan"), float("-inf"), Int64(0))),
+    *(bson.encode({"a": value})[4:-1] for value in ("x", "\0", b"", False, {}, {"a": None})),
+    *(bson.encode({"a": value})[4:-1] for value in (ObjectId(), DatetimeMS(-1), Timestamp(0, 0))),
+    *(bson.encode({"a": value})[4:-1] for value in (Regex(""), Code(""), Code("", {"b": 1}))),
+    *(bson.encode({"a": value})[4:-1] for value in (Decimal128("0"), Decimal128("NaN"))),
+    *(bson.encode({"a": value})[4:-1] for value in (MinKey(), MaxKey())),
+    b"\x0ca\0\1\0\0\0\0" + bytes(12),  # a DBPointer
+]
+
+
+def counted(source: SourceDatabase, *values: bytes) -> dict[Measure, int]:
+    """What the server counts of a field that has each of some values."""
+    collection = source["counted"]
+    collection.drop()
+    for number, value in enumerate(values):
+        fields = bson.encode({"_id": number})[4:-1] + value + b"\0"
+        collection.insert_one(RawBSONDocument((len(fields) + 4).to_bytes(4, "little") + fields))
+    found = {}
+    for measure in Measure:
+        counts = count_source(source, "counted", {"a": measure, "other": Measure.VALUES})
+        assert (counts.documents, counts.fields["other"]) == (len(values), 0)
+        assert count_source(source, "counted", {"a": measure}).fields["a"] == counts.fields["a"]
+        found[measure] = counts.fields["a"]
+    return found
+
+
+def test_every_type_of_bson_is_counted(source: SourceDatabase) -> None:
+    assert set(counted(source, *NOTHING.values()).values()) == {0}
+    for value in ONE:
+        assert set(counted(source, value).values()) == {1}, value
+    assert set(counted(source, *ONE, *NOTHING.values()).values()) == {len(ONE)}
+    for value in EMPTY_TEXT.values():
+        assert counted(source, value) == {
+            Measure.VALUES: 1,
+            Measure.REFERENCES: 0,
+            Measure.ELEMENTS: 1,
+        }
+    assert counted(source, EMPTY_ARRAY) == {
+        Measure.VALUES: 1,
+        Measure.REFERENCES: 1,
+        Measure.ELEMENTS: 0,
+    }
+    three = bson.encode({"a": [None, "", []]})[4:-1]
+    assert counted(source, three, three)[Measure.ELEMENTS] == 6
 
 
 def test_the_schema_of_the_books_finds_an_imbalance_and_a_missing_side() -> None:

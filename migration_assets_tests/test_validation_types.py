@@ -38,7 +38,13 @@ from migration_assets.validation.evidence import (
     failure_cases,
 )
 from migration_assets.validation.json_shapes import is_relaxed_extended_json
-from migration_assets.validation.schemas import CATALOG, catalog_frame, definition, table_schema
+from migration_assets.validation.schemas import (
+    CATALOG,
+    catalog_frame,
+    definition,
+    sound_schema,
+    table_schema,
+)
 from migration_assets.validation.types import check_types
 
 ID = "013a7092-e8d8-7bcf-a1b3-5e650e404400"
@@ -112,6 +118,31 @@ def test_chunks_make_no_difference(
         evidence = checked(connection, name)
         assert evidence.passed
         assert evidence.counts["rows"] == (1 if junction_of(TABLES[name]) else 2)
+
+
+@pytest.mark.parametrize("bytes_", [1, 30, 100, 2**20])
+def test_a_row_is_one_whatever_is_in_it(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, bytes_: int
+) -> None:
+    texts = ["\n", "\r\n\n", 'a\n"b"\n', '"', ",\n,", "\\.\n", "", "\n\n" * 40]
+    for text in texts:
+        connection.execute(
+            "INSERT INTO \"Users\" (id, __v, email, name, created_on) VALUES (%s, 0, %s, %s, '2024-01-01')",
+            [document_uuid("Users", text), text, text],
+        )
+    monkeypatch.setattr(types, "BYTES_PER_CHUNK", bytes_)
+    evidence = checked(connection, "Users")
+    assert evidence.counts["rows"] == 2 + len(texts)
+    assert evidence.passed, failed(evidence)
+
+
+def test_rows_that_are_read_as_fewer_are_no_verdict(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = pl.read_csv
+    monkeypatch.setattr(pl, "read_csv", lambda *args, **options: read(*args, **options)[1:])
+    with pytest.raises(ValueError, match="2 rows of Users were read as 1"):
+        checked(connection, "Users")
 
 
 DEFINITIONS: Mapping[str, tuple[str, str, dict[str, int]]] = {
@@ -404,22 +435,24 @@ def test_the_model_agrees_with_itself() -> None:
 
 
 @cache
-def column_of(rule: Rule) -> tuple[str, pa.DataFrameSchema]:
-    """The first column of the model with this rule, and a schema of it alone."""
+def column_of(rule: Rule) -> tuple[str, pa.DataFrameSchema, pa.DataFrameSchema]:
+    """The first column of the model with this rule, and both schemas of it alone."""
     table, name = next(
         (table, name)
         for table in ENTITIES.values()
         for name, source in sources(table).items()
         if source.rule is rule
     )
-    schema = table_schema(table)
-    others = [other for other in schema.columns if other != name]
-    return name, schema.remove_columns(others)
+    return name, table_schema(table, [name]), sound_schema(table, [name])
 
 
-def holds(rule: Rule, text: str) -> bool:
-    name, schema = column_of(rule)
-    return failure_cases(schema, pl.DataFrame({name: [text]})).is_empty()
+def holds(rule: Rule, text: str | None) -> bool:
+    """Whether a value passes: the schema that judges all at once says what the one with names says."""
+    name, named, sound = column_of(rule)
+    frame = pl.DataFrame({name: [text]}, schema={name: pl.String})
+    passes = failure_cases(named, frame).is_empty()
+    assert failure_cases(sound, frame).is_empty() is passes
+    return passes
 
 
 def array_literal(elements: list[Any]) -> str:
@@ -439,6 +472,42 @@ def array_literal(elements: list[Any]) -> str:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 HARD_TEXTS = st.text(st.sampled_from('{}",\\ \nNUL'))
 QUICK = settings(max_examples=30, deadline=None)
+
+
+ODD_VALUES = st.sampled_from(
+    [
+        None,
+        "",
+        "0",
+        str(2**40),
+        "t",
+        "null",
+        "{}",
+        "{NULL}",
+        "{{a}}",
+        ID,
+        f"{{{ID}}}",
+        "2024-01-01 00:00:00",
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_both_schemas_of_a_table_have_the_same_verdict(data: st.DataObject) -> None:
+    table = TABLES[data.draw(st.sampled_from(list(TABLES)))]
+    columns = [column.name for column in table.columns]
+    judged = data.draw(st.lists(st.sampled_from(columns), min_size=1, unique=True))
+    rows = data.draw(st.lists(st.tuples(*[ODD_VALUES] * len(judged)), min_size=1, max_size=3))
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(judged, pl.String), orient="row")
+    cases = failure_cases(table_schema(table, judged), frame)
+    assert failure_cases(sound_schema(table, judged), frame).is_empty() is cases.is_empty()
+
+
+def test_null_is_no_value_but_where_there_must_be_one() -> None:
+    assert not holds(Rule.KEY, None)
+    assert not holds(Rule.REFERENCE_ARRAY, None)
+    assert holds(Rule.JSON, None)
 
 
 @QUICK

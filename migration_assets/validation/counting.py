@@ -25,7 +25,6 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.reference import ALTERED
 
-_NULLISH = ["missing", "null", "undefined"]
 _FETCHED = 500
 
 
@@ -79,13 +78,14 @@ def count_source(
 
 
 def _expression(path: str, measure: Measure) -> dict[str, Any]:
-    is_null = {"$in": [{"$type": path}, _NULLISH]}
-    counted: Any = 1
-    if measure is Measure.REFERENCES:
-        counted = {"$cond": [{"$eq": [path, ""]}, 0, 1]}
+    """Returns what a field counts for in a document; nothing where it is missing, null or undefined."""
+    # $ifNull takes all three for null, and nothing else. $in and not $eq: with nothing but $eq, MongoDB 6
+    # runs the pipeline on another engine, which takes twice the time for many fields.
+    nothing = [None, ""] if measure is Measure.REFERENCES else [None]
+    counted = {"$cond": [{"$in": [{"$ifNull": [path, None]}, nothing]}, 0, 1]}
     if measure is Measure.ELEMENTS:
-        counted = {"$cond": [{"$isArray": path}, {"$size": path}, 1]}
-    return {"$cond": [is_null, 0, counted]}
+        return {"$cond": [{"$isArray": path}, {"$size": path}, counted]}
+    return counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,10 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
 
 
 def _count_pairs(connection: Connection, table: sa.Table) -> TargetCounts:
-    query = sql.SQL("SELECT count(*), count(DISTINCT t.*) FROM {} t").format(
-        sql.Identifier(table.name)
-    )
+    # Grouped by hash: count(DISTINCT t.*) would sort all pairs, which takes five times as long.
+    query = sql.SQL(
+        "SELECT coalesce(sum(n), 0)::bigint, count(*) FROM (SELECT count(*) n FROM {} t GROUP BY t) q"
+    ).format(sql.Identifier(table.name))
     rows, distinct = connection.execute(query).fetchone() or (0, 0)
     return TargetCounts(rows, distinct=distinct)
 

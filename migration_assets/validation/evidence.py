@@ -91,11 +91,24 @@ class Phases:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
+_NO_CASES = pl.DataFrame(
+    schema={
+        "column": pl.String,
+        "check": pl.String,
+        "failure_case": pl.String,
+        "index": pl.Int64,
+    }
+)
+
+
 def failure_cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFrame:
     """Returns what a schema finds wrong with a frame: column, check, failure_case, index.
 
-    The frame must be eager: pandera skips value checks on a LazyFrame.
+    The frame must be eager: pandera skips value checks on a LazyFrame. One without rows has nothing that
+    could be wrong.
     """
+    if frame.is_empty():
+        return _NO_CASES
     # Pandera can be told by environment variables to check nothing; a verdict must not be.
     always = config_context(
         validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA
@@ -106,11 +119,4 @@ def failure_cases(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> pl.DataFra
     except SchemaErrors as errors:
         cases: pl.DataFrame = errors.failure_cases
         return cases
-    return pl.DataFrame(
-        schema={
-            "column": pl.String,
-            "check": pl.String,
-            "failure_case": pl.String,
-            "index": pl.Int64,
-        }
-    )
+    return _NO_CASES

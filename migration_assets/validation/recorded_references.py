@@ -16,7 +16,7 @@ from migration_assets.identity import object_id
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.validation.source_references import uuids_of
-from migration_assets.validation.target_references import id_array, identifier, number
+from migration_assets.validation.target_references import id_array, identifier
 
 _ISSUES = """
     SELECT source_id, field, element FROM {} WHERE target_table = %(table)s
@@ -61,22 +61,14 @@ def records(
     )
 
 
-def count_orphaned(connection: Connection, table: sa.Table) -> int:
-    """Returns how many references of a table are recorded as orphaned, and nobody accepts it."""
+def orphaned_counts(connection: Connection, table: sa.Table) -> tuple[int, int]:
+    """Returns how many references of a table are recorded as orphaned, and how many a remediation accepts."""
     query = sql.SQL(
-        "SELECT count(*) FROM {} WHERE target_table = {} AND kind = 'orphaned' "
-        "AND accepted_by IS NULL"
-    )
-    return number(connection, query.format(identifier(bookkeeping.issues), sql.Literal(table.name)))
-
-
-def count_accepted(connection: Connection, table: sa.Table) -> int:
-    """Returns how many references of a table are recorded as orphaned, and a remediation accepts it."""
-    query = sql.SQL(
-        "SELECT count(*) FROM {} WHERE target_table = {} AND kind = 'orphaned' "
-        "AND accepted_by IS NOT NULL"
-    )
-    return number(connection, query.format(identifier(bookkeeping.issues), sql.Literal(table.name)))
+        "SELECT count(*) FILTER (WHERE accepted_by IS NULL), count(accepted_by) "
+        "FROM {} WHERE target_table = {} AND kind = 'orphaned'"
+    ).format(identifier(bookkeeping.issues), sql.Literal(table.name))
+    orphaned, accepted = connection.execute(query).fetchone() or (0, 0)
+    return orphaned, accepted
 
 
 def orphaned(connection: Connection, table: sa.Table, limit: int) -> list[tuple[str, str, str]]:

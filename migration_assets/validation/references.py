@@ -72,8 +72,9 @@ def check_references(
                 source_database, connection, table, columns, batches, findings, phases
             ).run()
         with phases.phase("books"):
-            findings.counts["orphaned"] = recorded.count_orphaned(connection, table)
-            if accepted := recorded.count_accepted(connection, table):
+            orphaned, accepted = recorded.orphaned_counts(connection, table)
+            findings.counts["orphaned"] = orphaned
+            if accepted:
                 findings.counts["accepted"] = accepted
             _complete_sample(connection, table, findings)
     return _evidence(table, findings, phases)
@@ -120,10 +121,11 @@ def _complete_sample(connection: Connection, table: sa.Table, findings: Findings
         if line["source_id"] is None:
             key = line["id"].split()[0]
             line["source_id"] = recorded.source_id_of(connection, collection, key)
-    for holder, name, field in recorded.orphaned(connection, table, findings.room):
-        findings.sample.append(
-            {"source_id": name, "id": _row_of(holder, name), "field": field, "what": "orphaned"}
-        )
+    if findings.counts["orphaned"]:
+        for holder, name, field in recorded.orphaned(connection, table, findings.room):
+            findings.sample.append(
+                {"source_id": name, "id": _row_of(holder, name), "field": field, "what": "orphaned"}
+            )
     findings.sample += findings.asymmetric[: findings.room]
 
 

@@ -4,11 +4,15 @@
 somebody made of a column's type can still be read and judged. ``CATALOG`` is for the definition of the
 table, a line for each column (``catalog_frame``). The checks are polars expressions; only JSON that
 may hold a wrapper or a long number is looked at value by value.
+
+pandera copies the columns of a schema, then looks at one check of one column after the other. So rows are
+judged by ``sound_schema`` first, which has all checks in one expression; only where that fails does
+``table_schema`` say which values of which columns it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandera.polars as pa
@@ -54,29 +58,23 @@ class ColumnDefinition:
     labels: str | None
 
 
-def _same(data: PolarsData) -> pl.LazyFrame:
-    return data.lazyframe.select(pl.col(data.key).eq_missing(pl.col(f"model_{data.key}")))
-
-
-def _as_in_model(dtype: type[pl.DataType]) -> pa.Column:
-    same = pa.Check(_same, name="as in the model", error="as in the model", ignore_na=False)
-    return pa.Column(dtype, same, nullable=True)
-
-
-_CATALOG_TYPES: Mapping[str, type[pl.DataType]] = {
+CATALOG_TYPES: Mapping[str, type[pl.DataType]] = {
     "type": pl.String,
     "not_null": pl.Boolean,
     "default": pl.String,
     "key": pl.Int64,
     "labels": pl.String,
 }
+"""What is compared of the definition of a column."""
+
+
+def _as_in_model(data: PolarsData) -> pl.LazyFrame:
+    same = [pl.col(name).eq_missing(pl.col(f"model_{name}")) for name in CATALOG_TYPES]
+    return data.lazyframe.select(pl.all_horizontal(same))
+
 
 CATALOG = pa.DataFrameSchema(
-    {
-        "column": pa.Column(pl.String),
-        **{name: _as_in_model(dtype) for name, dtype in _CATALOG_TYPES.items()},
-    },
-    name="definition of a table",
+    checks=[pa.Check(_as_in_model, name="as in the model")], name="definition of a table"
 )
 """The verdict on the definition of a table; a column that one side does not have is a difference."""
 
@@ -93,15 +91,15 @@ def catalog_frame(table: sa.Table, found: Iterable[ColumnDefinition]) -> pl.Data
     lines = {
         name: [
             name,
-            *(getattr(actual.get(name), each, None) for each in _CATALOG_TYPES),
-            *(getattr(wanted.get(name), each, None) for each in _CATALOG_TYPES),
+            *(getattr(actual.get(name), each, None) for each in CATALOG_TYPES),
+            *(getattr(wanted.get(name), each, None) for each in CATALOG_TYPES),
         ]
         for name in (*wanted, *actual)
     }
-    of_model = {f"model_{name}": dtype for name, dtype in _CATALOG_TYPES.items()}
+    of_model = {f"model_{name}": dtype for name, dtype in CATALOG_TYPES.items()}
     return pl.DataFrame(
         list(lines.values()),
-        schema={"column": pl.String, **_CATALOG_TYPES, **of_model},
+        schema={"column": pl.String, **CATALOG_TYPES, **of_model},
         orient="row",
     )
 
@@ -127,7 +125,7 @@ def type_of(column: sa.Column[object]) -> str:
     return str(column.type.compile(dialect=_DIALECT)).lower()
 
 
-def table_schema(table: sa.Table) -> pa.DataFrameSchema:
+def table_schema(table: sa.Table, columns: Collection[str] | None = None) -> pa.DataFrameSchema:
     """Returns the schema of a table's rows, each column as PostgreSQL writes it as text.
 
     The column's description is its type in PostgreSQL; what its values have to be are its checks, each
@@ -135,51 +133,108 @@ def table_schema(table: sa.Table) -> pa.DataFrameSchema:
 
     Args:
         table: Any table of the model.
+        columns: The columns that are judged; all where None.
     """
     return pa.DataFrameSchema(
-        {column.name: _column(column) for column in table.columns},
+        {
+            column.name: pa.Column(
+                pl.String,
+                [_check(each) for each in _aspects(column)],
+                nullable=_is_nullable(column),
+                description=type_of(column),
+            )
+            for column in _chosen(table, columns)
+        },
         name=table.name,
         strict=True,
     )
 
 
-def _column(column: sa.Column[object]) -> pa.Column:
-    if junction_of(column.table) is not None:
-        return pa.Column(pl.String, [_IS_UUID], description=type_of(column))
-    source = source_of(column)
-    is_nullable = bool(column.nullable) and source.missing is not Missing.EMPTY_ARRAY
-    checks = _CHECKS[source.rule](source)
-    return pa.Column(pl.String, checks, nullable=is_nullable, description=type_of(column))
+def sound_schema(table: sa.Table, columns: Collection[str] | None = None) -> pa.DataFrameSchema:
+    """Returns a schema that rows pass where they pass ``table_schema``: one check has all of its checks.
 
-
-def _check(words: str, expression: Callable[[pl.Expr], pl.Expr]) -> pa.Check:
-    """Returns a check of the values of a column, NULL apart.
+    It looks at all values in one pass, and does not say which of them fail.
 
     Args:
-        words: What a value has to be.
+        table: Any table of the model.
+        columns: The columns that are judged; all where None.
+    """
+    held = list(_held(_chosen(table, columns)))
+
+    def holds(data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.all_horizontal(held))
+
+    return pa.DataFrameSchema(
+        checks=[pa.Check(holds, name="as in the model", n_failure_cases=1)], name=table.name
+    )
+
+
+def _chosen(table: sa.Table, columns: Collection[str] | None) -> list[sa.Column[object]]:
+    return [each for each in table.columns if columns is None or each.name in columns]
+
+
+def _held(columns: Iterable[sa.Column[object]]) -> Iterator[pl.Expr]:
+    """Yields what has to hold for every row: each aspect of each column, and NOT NULL."""
+    for column in columns:
+        value = pl.col(column.name)
+        if not _is_nullable(column):
+            yield value.is_not_null()
+        for aspect in _aspects(column):
+            yield aspect.holds(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Aspect:
+    """What the values of a column have to be, NULL apart.
+
+    Attributes:
+        words: It in words.
         expression: Whether a value is; null counts as no.
     """
 
+    words: str
+    expression: Callable[[pl.Expr], pl.Expr]
+
+    def holds(self, value: pl.Expr) -> pl.Expr:
+        """Returns whether a value is NULL, or as it has to be."""
+        return value.is_null() | self.expression(value).fill_null(value=False)
+
+
+def _aspects(column: sa.Column[object]) -> list[_Aspect]:
+    if junction_of(column.table) is not None:
+        return [_IS_UUID]
+    source = source_of(column)
+    return _ASPECTS[source.rule](source)
+
+
+def _is_nullable(column: sa.Column[object]) -> bool:
+    if junction_of(column.table) is not None:
+        return False
+    return bool(column.nullable) and source_of(column).missing is not Missing.EMPTY_ARRAY
+
+
+def _check(aspect: _Aspect) -> pa.Check:
+    """Returns an aspect as a check of pandera."""
+
     def holds(data: PolarsData) -> pl.LazyFrame:
-        value = pl.col(data.key)
-        return data.lazyframe.select(value.is_null() | expression(value).fill_null(value=False))
+        return data.lazyframe.select(aspect.holds(pl.col(data.key)))
 
-    return pa.Check(holds, name=words, error=words)
+    return pa.Check(holds, name=aspect.words, error=aspect.words)
 
 
-def _integer(source: Source) -> list[pa.Check]:
+def _integer(source: Source) -> list[_Aspect]:
     bits = _INTEGER_BITS[source.rule]
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     return [
-        _check(
+        _Aspect(
             f"integer of {bits} bits",
             lambda value: value.cast(pl.Int64, strict=False).is_between(low, high),
         )
     ]
 
 
-def _label(source: Source) -> list[pa.Check]:
-    return [_check("label of the enum", lambda value: value.is_in(source.labels))]
+def _label(source: Source) -> list[_Aspect]:
+    return [_Aspect("label of the enum", lambda value: value.is_in(source.labels))]
 
 
 def _is_json(texts: pl.Series) -> pl.Series:
@@ -212,34 +267,34 @@ def _has_plain_numbers(texts: pl.Series) -> pl.Series:
     return ~numbers["row"].is_in(odd["row"].unique().implode())
 
 
-_IS_UUID = _check("uuid of version 5 or 7", lambda value: value.str.contains(f"^{_UUID}$"))
-_IS_TEXT = _check("no U+0000", lambda value: ~value.str.contains("\x00", literal=True))
-_IS_ONE_DIMENSIONAL = _check(
+_IS_UUID = _Aspect("uuid of version 5 or 7", lambda value: value.str.contains(f"^{_UUID}$"))
+_IS_TEXT = _Aspect("no U+0000", lambda value: ~value.str.contains("\x00", literal=True))
+_IS_ONE_DIMENSIONAL = _Aspect(
     "array of one dimension",
     lambda value: value.str.replace_all(_QUOTED_ELEMENT, "").str.contains(_ONE_DIMENSION),
 )
-_HAS_NO_NULL = _check(
+_HAS_NO_NULL = _Aspect(
     "no NULL element",
     lambda value: ~value.str.replace_all(_QUOTED_ELEMENT, "").str.contains(_NULL_ELEMENT),
 )
-_HOLDS_UUIDS = _check(
+_HOLDS_UUIDS = _Aspect(
     "uuids of version 5 or 7",
     lambda value: value.str.replace_all(_UUID, "").str.contains(r"^[{},]*$"),
 )
 _TEXTS = [_IS_TEXT, _IS_ONE_DIMENSIONAL, _HAS_NO_NULL]
 
-_CHECKS: Mapping[Rule, Callable[[Source], list[pa.Check]]] = {
+_ASPECTS: Mapping[Rule, Callable[[Source], list[_Aspect]]] = {
     Rule.KEY: lambda _: [_IS_UUID],
     Rule.TEXT: lambda _: [_IS_TEXT],
     Rule.INTEGER: _integer,
     Rule.BIGINT: _integer,
-    Rule.BOOLEAN: lambda _: [_check("boolean", lambda value: value.is_in(["t", "f"]))],
+    Rule.BOOLEAN: lambda _: [_Aspect("boolean", lambda value: value.is_in(["t", "f"]))],
     Rule.TIMESTAMP: lambda _: [
-        _check("time in whole milliseconds", lambda value: value.str.contains(_TIMESTAMP))
+        _Aspect("time in whole milliseconds", lambda value: value.str.contains(_TIMESTAMP))
     ],
     Rule.ENUM: _label,
     Rule.JSON: lambda _: [
-        _check(
+        _Aspect(
             "relaxed Extended JSON, not null",
             lambda value: value.map_batches(_is_json, return_dtype=pl.Boolean),
         )
