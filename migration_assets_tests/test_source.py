@@ -21,7 +21,6 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprint, fingerprints
-from migration_assets.source.raw_batches import find_raw_batches
 from migration_assets.source.reading import (
     Fingerprint,
     RawBatch,
@@ -323,10 +322,10 @@ def test_raw_batches_are_those_of_pymongo(
     source["Tasks"].insert_many([{"_id": n, "a": each} for n, each in enumerate(values)])
     options: dict[str, Any] = {"projection": projection, "sort": [("_id", -1)]}
     for condition in ({}, {"a": None}, {"a": "nothing"}):
-        ours = find_raw_batches(source["Tasks"], condition, batch_size=batch_size, **options)
+        ours = raw_replies(source["Tasks"], filter=condition, batch_size=batch_size, **options)
         theirs = source["Tasks"].find_raw_batches(condition, batch_size=batch_size, **options)
         assert list(ours) == list(theirs)
-    assert list(find_raw_batches(source["none"], {})) == []
+    assert list(raw_replies(source["none"])) == []
 
 
 def test_a_reply_of_raw_batches_is_not_divided(
@@ -341,14 +340,14 @@ def test_a_reply_of_raw_batches_is_not_divided(
         plain(self, *args)
 
     monkeypatch.setattr(RawBSONDocument, "__init__", counted)
-    cursor: Any = find_raw_batches(source["Tasks"], {})
+    cursor: Any = raw_replies(source["Tasks"])
     assert len(list(split(b"".join(cursor)))) == 100
     assert len(made) < 10
 
 
 def test_raw_batches_say_what_the_server_says(source: SourceDatabase) -> None:
     with pytest.raises(OperationFailure, match="unknown operator"):
-        list(find_raw_batches(source["Tasks"], {"a": {"$nothing": 1}}))
+        list(raw_replies(source["Tasks"], filter={"a": {"$nothing": 1}}))
 
 
 def test_identifier_does_without_the_rest() -> None:
@@ -448,8 +447,3 @@ def test_replies_are_taken_as_pymongo_takes_them(
     mongo_database["some"].insert_many(some)
     expected = list(mongo_database["some"].find_raw_batches(**options))
     assert list(raw_replies(mongo_database["some"], **options)) == expected
-
-
-def test_a_reply_without_a_batch_is_the_error_that_it_says(mongo_database: SourceDatabase) -> None:
-    with pytest.raises(OperationFailure, match="unknown operator"):
-        list(raw_replies(mongo_database["some"], filter={"number": {"$no": 1}}))

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_uuids
 from migration_assets.model import Rule
 from migration_assets.source.connection import CODEC, Document, SourceDatabase
-from migration_assets.source.raw_batches import find_raw_batches
 from migration_assets.source.reading import identifier
+from migration_assets.source.replies import raw_replies
 from migration_assets.validation import bson_reader
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.reference import source_id_of
@@ -253,14 +253,14 @@ def _raw(
     condition: Mapping[str, Any],
 ) -> Iterator[bytes]:
     """Yields documents as BSON, as many at a time as one reply of the server holds."""
-    cursor: Any = find_raw_batches(
+    cursor: Any = raw_replies(
         database[collection],
-        condition,
+        filter=condition,
         projection={"_id": 1, **dict.fromkeys(fields, 1)},
         batch_size=DOCUMENTS_PER_BATCH,
     )
     with cursor:
-        yield from map(bytes, filter(None, cursor))
+        yield from filter(None, cursor)
 
 
 def _starts(data: bytes) -> Positions:

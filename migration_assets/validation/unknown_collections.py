@@ -16,6 +16,7 @@ from psycopg import ServerCursor, sql
 
 from migration_assets.model import ENTITIES
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.replies import raw_replies
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
@@ -88,7 +89,7 @@ def _unknown(source: SourceDatabase) -> Iterator[str]:
 
 
 def _documents(source: SourceDatabase, collection: str) -> Iterator[bytes]:
-    cursor: Any = source[collection].find_raw_batches({}, batch_size=DOCUMENTS_PER_BATCH)
+    cursor: Any = raw_replies(source[collection], batch_size=DOCUMENTS_PER_BATCH)
     with cursor:
         for data in cursor:
             yield from bson.split(bytes(data))
