@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, LiteralString
 
 import bson
 import numpy as np
@@ -275,6 +275,27 @@ def test_all_are_converted_where_the_target_was_touched(
     touch(bare)
     source["crm_Accounts"].update_one({"_id": oid(14)}, {"$set": {"name": "other"}})
     assert load(source, bare, "crm_Accounts").as_before == 0
+    load(source, bare, *LOADED)
+    like_new(source, bare, constrained)
+
+
+@pytest.mark.parametrize("statement", ['DELETE FROM "Users" WHERE id = %s', 'TRUNCATE "Users"'])
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_an_id_that_somebody_removed_before_its_document_went_is_missed(
+    source: SourceDatabase,
+    bare: Connection,
+    constrained: Connection,
+    statement: LiteralString,
+    is_changed: bool,
+) -> None:
+    accounts(source)
+    load(source, bare, *LOADED)
+    bare.execute(statement, [uid(1)] if "%s" in statement else None)
+    source["Users"].delete_one({"_id": oid(1)})
+    if is_changed:
+        source["crm_Accounts"].update_one({"_id": oid(14)}, {"$set": {"name": "other"}})
+    assert load(source, bare, "uuid_map", "Users").merged.deleted == 0
+    assert load(source, bare, "crm_Accounts").lossy == {"orphaned": 6}
     load(source, bare, *LOADED)
     like_new(source, bare, constrained)
 

@@ -120,6 +120,8 @@ class LoadResult:
         is_converted: False where source and table were what the load before had left: what it counted
             counts on.
         as_before: Documents that are as the load before had read them, and were not converted.
+        was_touched: Whether the table was not as the load before had left it, or there was none: which ids
+            it lost is not known then.
     """
 
     table: str
@@ -135,6 +137,7 @@ class LoadResult:
     moment: str | None = None
     is_converted: bool = True
     as_before: int = 0
+    was_touched: bool = False
 
     @property
     def documents(self) -> int:
@@ -188,6 +191,7 @@ class LoadResult:
             "moment": self.moment,
             "is_converted": self.is_converted,
             "as_before": self.as_before,
+            "was_touched": self.was_touched,
         }
 
 
@@ -414,7 +418,8 @@ def _digest_of(
     query = sql.SQL(
         "SELECT DISTINCT ON (target_table) target_table, id::text FROM {}, "
         "jsonb_to_record(statistics->'merged') AS m(inserted bigint, deleted bigint, moved bigint) "
-        "WHERE finished_at IS NOT NULL AND (target_table = ANY(%s) AND m.deleted + m.moved > 0 "
+        "WHERE finished_at IS NOT NULL AND (target_table = ANY(%s) AND "
+        "(m.deleted + m.moved > 0 OR (statistics->>'was_touched')::boolean) "
         "OR target_table = ANY(%s) AND m.inserted > 0) ORDER BY target_table, finished_at DESC"
     ).format(identifier(bookkeeping.loads))
     names = [[each.name for each in tables] for tables in (shrunk, grown)]

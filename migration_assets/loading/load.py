@@ -2,7 +2,7 @@
 
 A load that was cut off goes on after its last committed batch: what was read until there is read again
 and compared by its digest, but neither converted nor written. Where nothing has changed since the last load,
-nothing is converted either.
+nothing is converted either; where documents alone have changed, only these are, as far as ``parts`` can tell.
 """
 
 from __future__ import annotations
@@ -251,7 +251,11 @@ class _Load:
             with self.watch.stage("merge"):
                 if self.complete is not None and (pairs := self.complete(staging)):
                     self.tally.lossless["asymmetric"] = pairs
-                merged = merge(self.connection, self.table, self._to_look_at())
+                to_look_at = self._to_look_at()
+                was_touched = to_look_at is None and not unchanged.are_untouched(
+                    self.connection, [self.table]
+                )
+                merged = merge(self.connection, self.table, to_look_at)
                 digests.forget_others(self.connection, self.table, self.opened.load_id)
             result = LoadResult(
                 table=self.table.name,
@@ -265,6 +269,7 @@ class _Load:
                 size=self.read.size,
                 moment=self.moment,
                 as_before=self.as_before,
+                was_touched=was_touched,
             )
             result = ledger.finish(self.connection, self.table, result, self.read.digest())
         staging.drop()

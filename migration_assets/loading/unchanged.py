@@ -1,7 +1,8 @@
 """Whether there is nothing to do: the source is what the last load read, the table what it left.
 
-Then nothing is converted, staged or merged. Everything that could make a difference has to be the same for
-certain, and what cannot be known counts as changed. Decision 0009 says why each condition is enough.
+Then nothing is converted, staged or merged; where documents alone are others, only these. Everything that
+could make a difference has to be the same for certain, and what cannot be known counts as changed. Decisions
+0009 and 0011 say why each condition is enough.
 """
 
 from __future__ import annotations
@@ -121,12 +122,13 @@ def is_untouched(connection: Connection, table: sa.Table, latest: Latest) -> boo
         table: The table.
         latest: Its latest load.
     """
-    return books_mark(connection, table) == latest.books and _are_untouched(
+    return books_mark(connection, table) == latest.books and are_untouched(
         connection, [table, *depends_on(table)]
     )
 
 
-def _are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+def are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+    """Tells whether all of some tables are as their latest loads left them."""
     query = sql.SQL(_MARKS).format(loads=identifier(bookkeeping.loads))
     found = connection.execute(query, [[table.name for table in tables]]).fetchall()
     recorded = {name: (mark, first) for name, mark, first in found}
