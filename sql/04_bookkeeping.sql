@@ -50,6 +50,17 @@ CREATE TABLE IF NOT EXISTS migration.created_objects (
 
 COMMENT ON TABLE migration.created_objects IS 'What this project created in the database: what a rollback removes, and nothing else.';
 
+CREATE TABLE IF NOT EXISTS migration.document_digests (
+  load_id UUID NOT NULL,
+  number INTEGER NOT NULL,
+  target_table TEXT NOT NULL,
+  keys BYTEA NOT NULL,
+  digests BYTEA NOT NULL,
+  CONSTRAINT document_digests_pkey PRIMARY KEY (load_id, number)
+);
+
+COMMENT ON TABLE migration.document_digests IS 'What tells the next load of a table which documents are others, a row for each batch.';
+
 CREATE TABLE IF NOT EXISTS migration.issues (
   target_table TEXT NOT NULL,
   collection TEXT NOT NULL,
@@ -73,8 +84,10 @@ CREATE TABLE IF NOT EXISTS migration.loads (
   started_at TIMESTAMP WITH TIME ZONE NOT NULL,
   finished_at TIMESTAMP WITH TIME ZONE,
   plan TEXT NOT NULL,
+  removals TEXT NOT NULL,
   remediations TEXT NOT NULL,
   program TEXT,
+  base UUID,
   version UUID,
   fingerprints JSONB NOT NULL,
   statistics JSONB NOT NULL,
@@ -189,4 +202,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version ada9ea1a00873891';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 81500986fa9d1bc2';

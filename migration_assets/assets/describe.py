@@ -83,6 +83,9 @@ def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Meta
             "source, rules and table are as the last load left them: all documents were read, nothing was "
             "converted or written, and its counts stand"
         )
+    elif result.as_before:
+        counts["documents converted"] = result.documents - result.as_before
+        counts["documents as before"] = result.as_before
     if result.seconds_before:
         counts["seconds before the interruption"] = round(result.seconds_before, 3)
     if result.moment is not None:

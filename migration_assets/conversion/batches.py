@@ -7,7 +7,7 @@ unique value goes to the first document that has it, and unknown fields are set 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -109,11 +109,13 @@ class ConvertedBatch:
         documents: How many documents were in it.
         rows: The rows, with the columns of the table in their order.
         books: What explains the difference.
+        traced: The documents that left a line in the books, by their position.
     """
 
     documents: int
     rows: pl.DataFrame
     books: Books
+    traced: Collection[int]
 
 
 @dataclass(slots=True)
@@ -166,6 +168,7 @@ class BatchConverter:
         for name in self._elsewhere:
             batch.fields[name].check()
         count = len(batch) + len(books.rejected)
+        are_all_readable = not books.rejected
         rows = pl.DataFrame(columns)
         self._reject_repeats(rows, rejections)
         for row, (name, reason) in sorted(rejections.items()):
@@ -187,7 +190,10 @@ class BatchConverter:
         books.unmapped += [(of, unknown) for row, of, unknown in unmapped if row not in rejections]
         if rejections:
             rows = rows.filter(~pl.int_range(pl.len()).is_in(list(rejections)))
-        return ConvertedBatch(count, rows, books)
+        traced = {*rejections, *batch.strangers, *(row for row, *_ in findings)}
+        traced.update(row for row, _ in remedied)
+        # Without those that cannot be read, positions are others: all count then.
+        return ConvertedBatch(count, rows, books, traced if are_all_readable else range(count))
 
     def _reject_repeats(self, rows: pl.DataFrame, rejections: dict[int, tuple[str, str]]) -> None:
         """Gives a unique value to the first document in `_id` order (section 5)."""

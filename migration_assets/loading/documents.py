@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 
+import numpy as np
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import BatchConverter
+from migration_assets.loading import digests
+from migration_assets.loading.digests import DigestedBatch, Known
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import Converted, Part, load, silent
 from migration_assets.loading.loaded import ids_for
@@ -52,12 +55,30 @@ def load_documents(
             remedies = Remedies(remediations.of(table))
             return BatchConverter(table, ids_for(connection, table), taken, remedies)
 
-        def convert(data: bytes) -> Converted:
-            converted = converter().convert(data)
-            return converted.documents, converted.rows, converted.books
+        @cache
+        def known() -> Known:
+            return digests.known(connection, staging.base) if staging.base else Known(b"")
 
+        def convert(data: bytes) -> Converted:
+            batch = DigestedBatch(table.name, data)
+            others = np.flatnonzero(~known().has_each(batch.digests))
+            converted = converter().convert(batch.only(others))
+            return Converted(
+                len(batch),
+                converted.rows,
+                converted.books,
+                as_before=len(batch) - len(others),
+                record=batch.record(others[list(converted.traced)]),
+            )
+
+        def convert_all(data: bytes) -> Converted:
+            converted = converter().convert(data)
+            return Converted(converted.documents, converted.rows, converted.books)
+
+        # Which document has a unique value hangs on all before it.
+        chosen = convert_all if unique_columns(table) else convert
         for batch in raw_batches(source[table.name]):
-            yield Part(table.name, batch.data, convert)
+            yield Part(table.name, batch.data, chosen)
 
     return load(
         connection,

@@ -84,11 +84,11 @@ def load_identities(
 
 def _known(collection: str, data: bytes) -> Converted:
     rows = identities(collection, data)
-    return rows.height, rows, Books()
+    return Converted(rows.height, rows, Books())
 
 
 def _unknown(collection: str, data: bytes) -> Converted:
-    return 0, identities(collection, b""), kept_whole(data)
+    return Converted(0, identities(collection, b""), kept_whole(data))
 
 
 def identities(collection: str, data: bytes) -> pl.DataFrame:

@@ -29,6 +29,9 @@ from migration_assets.target.marks import books_mark, rows_mark
 SECONDS = "seconds"
 """What was spent on a batch, beside its counts in the ledger."""
 
+AS_BEFORE = "as_before"
+"""How many of the documents of a batch were not converted, beside its counts in the ledger."""
+
 _LOCK = 0x6D696772  # "migr": the first half of our advisory locks
 
 
@@ -116,6 +119,9 @@ class LoadResult:
         moment: The moment that the source was read at, in words; None where it was the present.
         is_converted: False where source and table were what the load before had left: what it counted
             counts on.
+        as_before: Documents that are as the load before had read them, and were not converted.
+        was_touched: Whether the table was not as the load before had left it, or there was none: which ids
+            it lost is not known then.
     """
 
     table: str
@@ -130,6 +136,8 @@ class LoadResult:
     size: int = 0
     moment: str | None = None
     is_converted: bool = True
+    as_before: int = 0
+    was_touched: bool = False
 
     @property
     def documents(self) -> int:
@@ -182,6 +190,8 @@ class LoadResult:
             "size": self.size,
             "moment": self.moment,
             "is_converted": self.is_converted,
+            "as_before": self.as_before,
+            "was_touched": self.was_touched,
         }
 
 
@@ -195,6 +205,8 @@ class Open:
         digest: Digest of all that was read up to the last of them.
         tally: What they counted.
         seconds: Seconds that were spent on them.
+        base: The load whose documents it does not convert again, None where it converts all.
+        as_before: How many documents of the batches were not converted.
     """
 
     load_id: uuid.UUID
@@ -202,6 +214,8 @@ class Open:
     digest: str = ""
     tally: Tally = field(default_factory=Tally)
     seconds: float = 0.0
+    base: uuid.UUID | None = None
+    as_before: int = 0
 
 
 @contextmanager
@@ -251,7 +265,8 @@ def reopen(
     loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
     row = connection.execute(
         sql.SQL(
-            "SELECT l.id, l.plan, l.remediations, count(b.number), coalesce(sum(b.lines), 0), l.program, "
+            "SELECT l.id, l.base, l.plan, l.remediations, count(b.number), coalesce(sum(b.lines), 0), "
+            "l.program, "
             "(array_agg(b.digest ORDER BY b.number DESC))[1], "
             "coalesce(json_agg(b.tally) FILTER (WHERE b.number IS NOT NULL), '[]') "
             "FROM {} l LEFT JOIN {} b ON b.load_id = l.id "
@@ -260,9 +275,9 @@ def reopen(
         ).format(loads, batches),
         [table.name],
     ).fetchone()
-    if row is None or not row[3]:
+    if row is None or not row[4]:
         return None
-    load_id, plan, rules, count, lines, program, digest, tallies = row
+    load_id, base, plan, rules, count, lines, program, digest, tallies = row
     if rules != remediations.digest(table):
         say(f"{table.name}: not resumed, the remediations have changed since")
         return None
@@ -280,37 +295,54 @@ def reopen(
     for each in tallies:
         tally.add(Tally.from_json(each))
     seconds = sum(each.get(SECONDS, 0.0) for each in tallies)
-    return Open(load_id, count, digest, tally, seconds)
+    as_before = sum(each.get(AS_BEFORE, 0) for each in tallies)
+    return Open(load_id, count, digest, tally, seconds, base, as_before)
 
 
-def begin(connection: Connection, table: sa.Table, remediations: Remediations) -> Open:
-    """Opens a line in the ledger, removing what an earlier load left open."""
+def begin(
+    connection: Connection,
+    table: sa.Table,
+    remediations: Remediations,
+    base: uuid.UUID | None = None,
+) -> Open:
+    """Opens a line in the ledger, removing what an earlier load left open.
+
+    Args:
+        connection: A connection to the target.
+        table: The table.
+        remediations: What its documents are converted with.
+        base: The load whose documents are not converted again, None where all are converted.
+    """
     load_id = uuid.uuid4()
     loads, batches = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
     unfinished = sql.SQL("target_table = {} AND finished_at IS NULL").format(
         sql.Literal(table.name)
     )
     with connection.transaction():
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE load_id IN (SELECT id FROM {} WHERE {})").format(
-                batches, loads, unfinished
+        for of_batches in (batches, identifier(bookkeeping.document_digests)):
+            connection.execute(
+                sql.SQL("DELETE FROM {} WHERE load_id IN (SELECT id FROM {} WHERE {})").format(
+                    of_batches, loads, unfinished
+                )
             )
-        )
         connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(loads, unfinished))
         connection.execute(
             sql.SQL(
-                "INSERT INTO {} (id, target_table, started_at, plan, remediations, program, fingerprints, "
-                "statistics) VALUES (%s, %s, clock_timestamp(), %s, %s, %s, '{{}}', '{{}}')"
+                "INSERT INTO {} (id, target_table, started_at, plan, removals, remediations, program, "
+                "base, fingerprints, statistics) "
+                "VALUES (%s, %s, clock_timestamp(), %s, %s, %s, %s, %s, '{{}}', '{{}}')"
             ).format(loads),
             [
                 load_id,
                 table.name,
                 plan_of(connection, table),
+                removals_of(connection, table),
                 remediations.digest(table),
                 program_version(),
+                base,
             ],
         )
-    return Open(load_id)
+    return Open(load_id, base=base)
 
 
 def finish(connection: Connection, table: sa.Table, result: LoadResult, read: str) -> LoadResult:
@@ -357,18 +389,51 @@ def plan_of(connection: Connection, table: sa.Table) -> str:
 
     Of the tables that they refer to it is the load that last changed which ids there are.
     """
+    referred = depends_on(table)
+    return _digest_of(connection, table, grown=referred, shrunk=referred)
+
+
+def removals_of(connection: Connection, table: sa.Table) -> str:
+    """Returns a digest of all that a row depends on where its document found whatever it refers to.
+
+    As :func:`plan_of`, but rows that were merely inserted into the tables that it refers to do not count.
+    They do where a text refers to documents whose `_id` is no ObjectId: a new one may be meant before
+    the one that was found.
+    """
+    shrunk = depends_on(table)
+    texts_may_turn = bookkeeping.uuid_map in shrunk and not all(
+        _has_only_object_ids(connection, name) for name in documents_referred_to(table)
+    )
+    grown = [bookkeeping.uuid_map] if texts_may_turn else []
+    return _digest_of(connection, table, grown=grown, shrunk=shrunk)
+
+
+def _digest_of(
+    connection: Connection, table: sa.Table, *, grown: list[sa.Table], shrunk: list[sa.Table]
+) -> str:
+    """Returns a digest of a table's model, and of the loads that last let other tables grow or shrink."""
     said = [table.name]
     if table.name in TABLES:
         said.append(model_version(table))
     query = sql.SQL(
         "SELECT DISTINCT ON (target_table) target_table, id::text FROM {}, "
         "jsonb_to_record(statistics->'merged') AS m(inserted bigint, deleted bigint, moved bigint) "
-        "WHERE finished_at IS NOT NULL AND target_table = ANY(%s) "
-        "AND m.inserted + m.deleted + m.moved > 0 ORDER BY target_table, finished_at DESC"
+        "WHERE finished_at IS NOT NULL AND (target_table = ANY(%s) AND "
+        "(m.deleted + m.moved > 0 OR (statistics->>'was_touched')::boolean) "
+        "OR target_table = ANY(%s) AND m.inserted > 0) ORDER BY target_table, finished_at DESC"
     ).format(identifier(bookkeeping.loads))
-    versions = connection.execute(query, [[each.name for each in depends_on(table)]]).fetchall()
+    names = [[each.name for each in tables] for tables in (shrunk, grown)]
+    versions = connection.execute(query, names).fetchall()
     said += [f"{name} {version}" for name, version in versions]
     return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
+
+
+def _has_only_object_ids(connection: Connection, collection: str) -> bool:
+    """Tells whether every document of a collection has an ObjectId: its UUID is of version 7 then."""
+    query = sql.SQL(
+        "SELECT NOT EXISTS (SELECT FROM {} WHERE collection = %s AND substr(id::text, 15, 1) <> '7')"
+    ).format(identifier(bookkeeping.uuid_map))
+    return connection.execute(query, [collection]).fetchone() == (True,)
 
 
 def depends_on(table: sa.Table) -> list[sa.Table]:

@@ -2,7 +2,7 @@
 
 A load that was cut off goes on after its last committed batch: what was read until there is read again
 and compared by its digest, but neither converted nor written. Where nothing has changed since the last load,
-nothing is converted either.
+nothing is converted either; where documents alone have changed, only these are, as far as ``parts`` can tell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import Books
-from migration_assets.loading import ledger, unchanged
+from migration_assets.loading import digests, ledger, unchanged
+from migration_assets.loading.digests import Record
 from migration_assets.loading.ledger import LoadResult, Open, Tally
 from migration_assets.loading.merging import merge
 from migration_assets.loading.pipeline import (
@@ -33,8 +34,24 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.statistics import report_changes
 
-Converted = tuple[int, pl.DataFrame, Books]
-"""How many documents or elements a part held, its rows, and what explains the difference."""
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A part as it goes to PostgreSQL.
+
+    Attributes:
+        documents: How many documents or elements it held.
+        rows: The rows, those of documents that are as before left out.
+        books: What explains the difference.
+        as_before: How many documents are those of the last load and were not converted.
+        record: What tells the next load which of the documents are others, None where nothing does.
+    """
+
+    documents: int
+    rows: pl.DataFrame
+    books: Books
+    as_before: int = 0
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,10 @@ class SourceChangedError(Exception):
     """What was read before a load was cut off is not what stands in the source now."""
 
 
+class BaseChangedError(Exception):
+    """The rows of the documents that were not converted are not what the last load left."""
+
+
 def silent(said: str) -> None:
     """Tells nobody."""
 
@@ -116,20 +137,31 @@ def load(
         LoadError: Another session loads the table.
     """
     with ledger.one_writer(connection, table):
+
+        def run(opened: Open) -> LoadResult:
+            what = (connection, table, parts, fingerprints, complete, moment, remediations)
+            return _Load(*what, opened).run()
+
         opened = ledger.reopen(connection, table, say, remediations)
         if opened is not None:
             try:
-                return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
+                return run(opened)
             except SourceChangedError:
                 say(f"{table.name}: not resumed, the source has changed since; starting again")
+            except BaseChangedError:
+                say(f"{table.name}: not resumed, its rows were touched since; starting again")
         latest = unchanged.latest_like_now(connection, table, remediations)
-        if latest is not None:
+        if latest is not None and latest.has_same_plan:
             kept = _kept(connection, table, parts, fingerprints, moment, remediations, latest)
             if kept is not None:
                 say(f"{table.name}: nothing has changed since the last load, nothing is converted")
                 return kept
-        opened = ledger.begin(connection, table, remediations)
-        return _Load(connection, table, parts, fingerprints, complete, moment, opened).run()
+        if latest is not None and latest.base is not None:
+            try:
+                return run(ledger.begin(connection, table, remediations, latest.base))
+            except BaseChangedError:
+                say(f"{table.name}: touched since the last load, all documents are converted")
+        return run(ledger.begin(connection, table, remediations))
 
 
 def _kept(
@@ -143,13 +175,15 @@ def _kept(
 ) -> LoadResult | None:
     """Records a load that changed nothing, None where the documents or the table are others than they were.
 
-    The documents are read to their end, without being decoded.
+    The documents are read without being decoded, up to the first batch that is another.
     """
     started = time.perf_counter()
     watch, read = Stopwatch(), Read()
     staging = Staging(connection, table, uuid.uuid4())
-    for part in watch.timed("read", parts(staging)):
+    for number, part in enumerate(watch.timed("read", parts(staging))):
         read.add(part)
+        if latest.batches[number : number + 1] != [read.data.hexdigest()]:
+            return None
     if read.digest() != latest.documents:
         return None
     with at_one_moment(connection):
@@ -167,6 +201,7 @@ def _kept(
             size=read.size,
             moment=moment,
             is_converted=False,
+            as_before=latest.tally.documents,
         )
         result = ledger.finish(connection, table, result, read.digest())
     staging.drop()
@@ -183,6 +218,7 @@ class _Batch:
     collection: str
     rows: pl.DataFrame
     books: Books
+    record: Record | None
 
 
 @dataclass(slots=True)
@@ -193,7 +229,9 @@ class _Load:
     fingerprints: Callable[[str], Mapping[str, str]]
     complete: Callable[[Staging], int] | None
     moment: str | None
+    remediations: Remediations
     opened: Open
+    as_before: int = 0
     tally: Tally = field(default_factory=Tally)
     watch: Stopwatch = field(default_factory=Stopwatch)
     read: Read = field(default_factory=Read)
@@ -201,10 +239,11 @@ class _Load:
     def run(self) -> LoadResult:
         started = time.perf_counter()
         before = self.opened.seconds
-        staging = Staging(self.connection, self.table, self.opened.load_id)
+        staging = Staging(self.connection, self.table, self.opened.load_id, self.opened.base)
         if not self.opened.batches:
             staging.create()
         self.tally.add(self.opened.tally)
+        self.as_before = self.opened.as_before
         parts = self.watch.timed("read", self.parts(staging))
         with without_cycle_detection():
             written_behind(self._converted(prefetched(parts)), self._write_to(staging))
@@ -212,7 +251,12 @@ class _Load:
             with self.watch.stage("merge"):
                 if self.complete is not None and (pairs := self.complete(staging)):
                     self.tally.lossless["asymmetric"] = pairs
-                merged = merge(self.connection, self.table)
+                to_look_at = self._to_look_at()
+                was_touched = to_look_at is None and not unchanged.are_untouched(
+                    self.connection, [self.table]
+                )
+                merged = merge(self.connection, self.table, to_look_at)
+                digests.forget_others(self.connection, self.table, self.opened.load_id)
             result = LoadResult(
                 table=self.table.name,
                 load_id=self.opened.load_id,
@@ -224,11 +268,29 @@ class _Load:
                 stages=dict(self.watch.seconds),
                 size=self.read.size,
                 moment=self.moment,
+                as_before=self.as_before,
+                was_touched=was_touched,
             )
             result = ledger.finish(self.connection, self.table, result, self.read.digest())
         staging.drop()
         report_changes(self.connection)
         return result
+
+    def _to_look_at(self) -> bytes | None:
+        """Returns the keys of the rows that the merge is about, None where it is about all.
+
+        Raises:
+            BaseChangedError: Those of documents that are as before are not what the last load left.
+        """
+        base = self.opened.base
+        if base is None:
+            return None
+        latest = unchanged.latest_like_now(self.connection, self.table, self.remediations)
+        if latest is None or latest.base != base:
+            raise BaseChangedError
+        if not unchanged.is_untouched(self.connection, self.table, latest):
+            raise BaseChangedError
+        return digests.keys_to_look_at(self.connection, self.opened.load_id, base)
 
     def _converted(self, parts: Iterator[Part]) -> Iterator[_Batch]:
         number, digest = 0, self.read.data
@@ -240,14 +302,16 @@ class _Load:
                     raise SourceChangedError
                 continue
             with self.watch.stage("convert"):
-                documents, rows, books = part.convert(part.data)
-            counted = Tally.of(documents, books)
+                made = part.convert(part.data)
+            counted = Tally.of(made.documents, made.books)
             self.tally.add(counted)
+            self.as_before += made.as_before
             ended = time.perf_counter()
-            spent = {ledger.SECONDS: ended - begun}
+            spent = {ledger.SECONDS: ended - begun, ledger.AS_BEFORE: made.as_before}
             begun = ended
             tally = counted.as_json() | spent
-            yield _Batch(number, digest.hexdigest(), tally, part.collection, rows, books)
+            read = digest.hexdigest()
+            yield _Batch(number, read, tally, part.collection, made.rows, made.books, made.record)
         if number < self.opened.batches:
             raise SourceChangedError
 
@@ -257,6 +321,8 @@ class _Load:
             with self.watch.stage("encode"):
                 lines = staged_batch(self.table, batch.collection, batch.rows, batch.books)
             with self.watch.stage("write"):
-                staging.write(StagedBatch(batch.number, batch.digest, batch.tally, lines))
+                staging.write(
+                    StagedBatch(batch.number, batch.digest, batch.tally, lines, batch.record)
+                )
 
         return write

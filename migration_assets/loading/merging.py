@@ -16,6 +16,7 @@ from psycopg import sql
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.errors import LoadError
+from migration_assets.identity import hex_uuids
 from migration_assets.loading.staging import BOOKS, books_table, identifier, rows_table
 from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
 from migration_assets.target import bookkeeping
@@ -41,12 +42,14 @@ class Merged:
         return self.inserted + self.updated + self.deleted
 
 
-def merge(connection: Connection, target: sa.Table) -> Merged:
+def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = None) -> Merged:
     """Brings a table and its books to what is staged. The caller holds the transaction.
 
     Args:
         connection: A connection within a transaction.
         target: The table, whose staging tables are complete.
+        to_look_at: The UUIDs of the rows that are to be as staged or gone, 16 bytes each, where others that
+            are not staged stay as they are; None where all that is not staged is gone.
     """
     names = {"target": identifier(target), "staged": rows_table(target)}
     if _is_empty(connection, names["target"]):
@@ -60,7 +63,7 @@ def merge(connection: Connection, target: sa.Table) -> Merged:
         # Rows are joined by their key: of other columns, which take most of the time, nothing is asked.
         keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in target.primary_key)
         connection.execute(sql.SQL("ANALYZE {staged} ({keys})").format(keys=keys, **names))
-        gone = _delete_gone(connection, target)
+        gone = _delete_gone(connection, target, to_look_at)
         updated = _update(connection, target)
         inserted = _insert_new(connection, target)
         unchanged = _count(connection, names["target"]) - inserted - updated - gone.pending
@@ -115,9 +118,14 @@ def delete_pending(connection: Connection) -> int:
     return deleted
 
 
-def _delete_gone(connection: Connection, target: sa.Table) -> Merged:
+def _delete_gone(connection: Connection, target: sa.Table, to_look_at: bytes | None) -> Merged:
     """Deletes rows that are not staged; returns how many, and how many wait for references."""
+    among = sql.SQL("TRUE")
+    if to_look_at is not None:
+        _list_keys(connection, to_look_at)
+        among = sql.SQL("t.id IN (SELECT l.id FROM looked_at l)")
     names = {
+        "among": among,
         "target": identifier(target),
         "staged": rows_table(target),
         "same": _same([column.name for column in target.primary_key]),
@@ -126,7 +134,10 @@ def _delete_gone(connection: Connection, target: sa.Table) -> Merged:
     }
     references = [query for *_, query in _references_to(target)]
     if not references:
-        gone = "DELETE FROM {target} t WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})"
+        gone = (
+            "DELETE FROM {target} t WHERE {among} "
+            "AND NOT EXISTS (SELECT FROM {staged} s WHERE {same})"
+        )
         deleted = _execute(connection, gone, **names)
         # A mark that somebody made: no row of this table ever waits.
         released = _execute(
@@ -136,7 +147,7 @@ def _delete_gone(connection: Connection, target: sa.Table) -> Merged:
     _execute(
         connection,
         "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t "
-        "WHERE NOT EXISTS (SELECT FROM {staged} s WHERE {same})",
+        "WHERE {among} AND NOT EXISTS (SELECT FROM {staged} s WHERE {same})",
         **names,
     )
     _execute(
@@ -175,6 +186,14 @@ def _delete_gone(connection: Connection, target: sa.Table) -> Merged:
         connection, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("referred"))
     )
     return Merged(0, 0, deleted, 0, kept, moved=released + added)
+
+
+def _list_keys(connection: Connection, keys: bytes) -> None:
+    """Makes a table of UUIDs for the rest of the transaction."""
+    connection.execute("CREATE TEMPORARY TABLE looked_at (id uuid) ON COMMIT DROP")
+    with connection.cursor() as cursor, cursor.copy("COPY looked_at FROM STDIN") as copy:
+        copy.write("".join(f"{each}\n" for each in hex_uuids(keys)))
+    connection.execute("ANALYZE looked_at")
 
 
 def _references_to(target: sa.Table) -> Iterator[tuple[sa.Table, str, sql.Composed]]:

@@ -79,7 +79,7 @@ def load_pairs(
         def convert(holder: Side, array: str, other: Side, data: bytes) -> Converted:
             remedies = remedies_of(remediations, table, holder, array)
             converter = PairConverter(relation, holder, array, other, loaded(), remedies)
-            return converter.convert(data)
+            return Converted(*converter.convert(data))
 
         for sides in relation.arrays():
             holder, array, _ = sides

@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.batches import Books
+from migration_assets.loading import digests
+from migration_assets.loading.digests import Record
 from migration_assets.loading.encoding import binary
 from migration_assets.model import junction_of
 from migration_assets.target import bookkeeping
@@ -70,12 +72,14 @@ class StagedBatch:
         digest: Digest of all that was read up to its end.
         tally: What was counted in it, as JSON has it.
         lines: The rows, and each kind of books that there is.
+        record: What tells the next load which of its documents are others.
     """
 
     number: int
     digest: str
     tally: Mapping[str, Any]
     lines: Mapping[str, Lines]
+    record: Record | None = None
 
 
 ROWS = "rows"
@@ -109,11 +113,13 @@ class Staging:
         connection: A connection in autocommit mode.
         target: The table that is loaded.
         load_id: The load, as the ledger knows it.
+        base: The load whose documents are not converted again; None where all are converted.
     """
 
     connection: Connection
     target: sa.Table
     load_id: uuid.UUID
+    base: uuid.UUID | None = None
 
     def create(self) -> None:
         """Creates the staging table for the rows anew, and empties the staged books of the target."""
@@ -167,6 +173,10 @@ class Staging:
                     json.dumps(batch.tally),
                 ],
             )
+            if batch.record is not None:
+                digests.write(
+                    self.connection, self.target.name, self.load_id, batch.number, batch.record
+                )
 
     def lines(self) -> int:
         """Returns how many lines are staged; -1 where the staging table is gone."""

@@ -1,18 +1,21 @@
 """Whether there is nothing to do: the source is what the last load read, the table what it left.
 
-Then nothing is converted, staged or merged. Everything that could make a difference has to be the same for
-certain, and what cannot be known counts as changed. Decision 0009 says why each condition is enough.
+Then nothing is converted, staged or merged; where documents alone are others, only these. Everything that
+could make a difference has to be the same for certain, and what cannot be known counts as changed. Decisions
+0009 and 0011 say why each condition is enough.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.loading.ledger import Tally, depends_on, plan_of
+from migration_assets.loading.digests import base_of
+from migration_assets.loading.ledger import Tally, depends_on, plan_of, removals_of
 from migration_assets.loading.merging import Merged
 from migration_assets.loading.program import program_version
 from migration_assets.loading.staging import identifier
@@ -27,7 +30,11 @@ from migration_assets.target.marks import (
 )
 
 _LATEST = """
-    SELECT l.plan, l.remediations, l.program, l.documents, l.books_mark, l.statistics,
+    SELECT l.plan, l.removals, l.remediations, l.program, l.documents, l.books_mark, l.statistics,
+           (SELECT array_agg(b.digest ORDER BY b.number) FROM {batches} b WHERE b.load_id =
+            (SELECT c.id FROM {loads} c WHERE c.target_table = l.target_table
+             AND c.finished_at IS NOT NULL AND (c.statistics->>'is_converted')::boolean
+             ORDER BY c.finished_at DESC LIMIT 1)),
            (SELECT count(*) FROM {results} r WHERE r.target_table = l.target_table
             AND NOT r.passed AND NOT coalesce((r.evidence->>'is_sound')::boolean, false))
     FROM {loads} l WHERE l.target_table = %s AND l.finished_at IS NOT NULL
@@ -51,34 +58,43 @@ class Latest:
         books: Mark of the books that it left.
         tally: What it counted.
         merged: What there is of its rows.
+        has_same_plan: Whether its references may still point to the same ids, and to no others.
+        batches: What had been read at the end of each batch when documents were last converted, as digests.
+        base: The load that recorded its documents, None where one has to convert them all.
     """
 
     documents: str
     books: str
     tally: Tally
     merged: Merged
+    has_same_plan: bool
+    batches: Sequence[str]
+    base: uuid.UUID | None
 
 
 def latest_like_now(
     connection: Connection, table: sa.Table, remediations: Remediations
 ) -> Latest | None:
-    """Returns the latest load of a table where another would be the same, given the same documents.
+    """Returns the latest load of a table where another would make the same rows of the same documents.
 
-    None where model, program, remediations or the ids that it may refer to are others, where rows wait for
-    their deletion, and where a check found that the table is not as it was loaded: whatever the reason, only
-    loading it helps then.
+    That goes for documents that found all ids that they refer to; for others where it has the same plan.
+    None where model, program or remediations are others or ids that it may refer to are gone, where rows
+    wait for their deletion, and where a check found that the table is not as it was loaded: whatever the
+    reason, only loading it as a whole helps then.
     """
     query = sql.SQL(_LATEST).format(
-        loads=identifier(bookkeeping.loads), results=identifier(bookkeeping.check_results)
+        loads=identifier(bookkeeping.loads),
+        batches=identifier(bookkeeping.batches),
+        results=identifier(bookkeeping.check_results),
     )
     row = connection.execute(query, [table.name]).fetchone()
     if row is None:
         return None
-    plan, rules, program, documents, books, statistics, unsound = row
+    plan, removals, rules, program, documents, books, statistics, batches, unsound = row
     merged = Merged(**statistics["merged"])
     is_like_now = (
-        (plan, rules, program)
-        == (plan_of(connection, table), remediations.digest(table), program_version())
+        (removals, rules, program)
+        == (removals_of(connection, table), remediations.digest(table), program_version())
         and None not in (documents, books)
         and not merged.pending
         and not unsound
@@ -86,8 +102,15 @@ def latest_like_now(
     if not is_like_now:
         return None
     unchanged = merged.inserted + merged.updated + merged.unchanged
+    tally = Tally.from_json(statistics)
     return Latest(
-        documents, books, Tally.from_json(statistics), Merged(0, 0, 0, unchanged, pending=0)
+        documents=documents,
+        books=books,
+        tally=tally,
+        merged=Merged(0, 0, 0, unchanged, pending=0),
+        has_same_plan=plan == plan_of(connection, table),
+        batches=batches or [],
+        base=base_of(connection, table, tally.documents),
     )
 
 
@@ -99,12 +122,13 @@ def is_untouched(connection: Connection, table: sa.Table, latest: Latest) -> boo
         table: The table.
         latest: Its latest load.
     """
-    return books_mark(connection, table) == latest.books and _are_untouched(
+    return books_mark(connection, table) == latest.books and are_untouched(
         connection, [table, *depends_on(table)]
     )
 
 
-def _are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+def are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+    """Tells whether all of some tables are as their latest loads left them."""
     query = sql.SQL(_MARKS).format(loads=identifier(bookkeeping.loads))
     found = connection.execute(query, [[table.name for table in tables]]).fetchall()
     recorded = {name: (mark, first) for name, mark, first in found}

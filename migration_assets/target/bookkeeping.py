@@ -108,8 +108,12 @@ loads = sa.Table(
     sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("finished_at", sa.TIMESTAMP(timezone=True), comment="NULL until merged"),
     sa.Column("plan", sa.Text(), nullable=False, comment="what the rows depend on, as a digest"),
+    sa.Column(
+        "removals", sa.Text(), nullable=False, comment="what its references lost, as a digest"
+    ),
     sa.Column("remediations", sa.Text(), nullable=False, comment="their digest, empty for none"),
     sa.Column("program", sa.Text(), comment="what converted, as a digest"),
+    sa.Column("base", pg.UUID(), comment="the load whose documents it knows, NULL for none"),
     sa.Column("version", pg.UUID(), comment="the load that last changed a row, NULL until merged"),
     sa.Column("fingerprints", pg.JSONB(), nullable=False, comment="by collection"),
     sa.Column("statistics", pg.JSONB(), nullable=False),
@@ -130,6 +134,17 @@ batches = sa.Table(
     sa.Column("tally", pg.JSONB(), nullable=False),
     sa.Column("committed_at", sa.TIMESTAMP(timezone=True), server_default=sa.func.now()),
     comment="The ledger of batches: each commits together with its rows in staging.",
+)
+
+document_digests = sa.Table(
+    "document_digests",
+    BOOKKEEPING,
+    sa.Column("load_id", pg.UUID(), primary_key=True),
+    sa.Column("number", sa.Integer(), primary_key=True),
+    sa.Column("target_table", sa.Text(), nullable=False),
+    sa.Column("keys", sa.LargeBinary(), nullable=False, comment="UUIDs, 16 bytes each"),
+    sa.Column("digests", sa.LargeBinary(), nullable=False, comment="16 bytes each, zeros for none"),
+    comment="What tells the next load of a table which documents are others, a row for each batch.",
 )
 
 check_results = sa.Table(
