@@ -520,7 +520,8 @@ Besides:
 
 - **Why a document cannot be read at all**: that is said in the driver's words, which nobody else knows. That
   it cannot be read, and its bytes, are compared.
-- **The record of checks, loads and verdicts** (`check_results`, `loads`, `batches`, `sign_offs`). Who
+- **The record of checks, loads and verdicts** (`check_results`, `loads`, `batches`,
+  `document_digests`, `sign_offs`). Who
   may write to the schema `migration` can forge a green check. Run `migration-assets validate` with a
   role of your own to be sure.
 - **Indexes, foreign keys and triggers.** The checks look at tables. Materializing

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from bson import ObjectId
 
+from migration_assets.assets.describe import load_metadata
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.identity import document_uuid
 from migration_assets.loading import unchanged
@@ -113,6 +114,8 @@ def test_only_documents_that_changed_are_converted(
     # The one with an orphan has a line in the books, so it is converted each time.
     assert converted == [oid(11), oid(15), oid(16)]
     assert (result.documents, result.as_before, result.is_converted) == (6, 3, True)
+    metadata = load_metadata(result)
+    assert (metadata["documents converted"], metadata["documents as before"]) == (3, 3)
     assert result.merged == Merged(inserted=1, updated=1, deleted=1, unchanged=4, pending=0)
     load(source, constrained, *LOADED)
     like_new(source, constrained, bare)

@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS migration.loads (
   started_at TIMESTAMP WITH TIME ZONE NOT NULL,
   finished_at TIMESTAMP WITH TIME ZONE,
   plan TEXT NOT NULL,
-  removals TEXT NOT NULL,
+  removals TEXT,
   remediations TEXT NOT NULL,
   program TEXT,
   base UUID,
@@ -202,4 +202,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 81500986fa9d1bc2';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 128b030f8e6c9d31';

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,12 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
 DIGEST_BYTES = UUID_BYTES
-"""As many as :class:`Uuids` holds: one pair in 2^128 documents would have the same by chance."""
+"""As many as :class:`Uuids` holds; two documents have the same by chance once in 2^128."""
 
 _NONE = bytes(DIGEST_BYTES)
 """Stands for the digest of a document that left a trace in the books; no document has it."""
+_new_digest = hashlib.blake2b(digest_size=DIGEST_BYTES).copy
+"""A new one is a copy of one: to take options again costs as much as the digest of a short document."""
 _LENGTH = struct.Struct("<i")
 _OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", dtype=np.uint8)
 _TABLE = sql.Identifier(bookkeeping.SCHEMA, bookkeeping.document_digests.name)
@@ -62,15 +65,8 @@ class DigestedBatch:
     def __init__(self, collection: str, data: bytes) -> None:
         """Takes documents of a collection as BSON, one after the other."""
         self._collection, self._data = collection, data
-        view, digest, unpack = memoryview(data), hashlib.blake2b, _LENGTH.unpack_from
-        bounds, digests = [0], []
-        start = 0
-        while start < len(data):
-            end = start + unpack(data, start)[0]
-            digests.append(digest(view[start:end], digest_size=DIGEST_BYTES).digest())
-            bounds.append(end)
-            start = end
-        self.digests = b"".join(digests)
+        bounds = _bounds(data)
+        self.digests = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
         self._bounds = np.array(bounds, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -179,6 +175,21 @@ def _column(connection: Connection, name: str, load_id: uuid.UUID) -> bytes:
     )
     with connection.transaction(), connection.cursor(binary=True) as cursor:
         return b"".join(part for (part,) in cursor.execute(query, [load_id]))
+
+
+def _digest(document: bytes) -> bytes:
+    digest = _new_digest()
+    digest.update(document)
+    return digest.digest()
+
+
+def _bounds(data: bytes) -> list[int]:
+    """Returns where documents begin, and where the last one ends."""
+    bounds, end = [0], 0
+    while end < len(data):
+        end += _LENGTH.unpack_from(data, end)[0]
+        bounds.append(end)
+    return bounds
 
 
 def _each(packed: bytes) -> Digests:

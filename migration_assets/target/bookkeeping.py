@@ -108,9 +108,7 @@ loads = sa.Table(
     sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("finished_at", sa.TIMESTAMP(timezone=True), comment="NULL until merged"),
     sa.Column("plan", sa.Text(), nullable=False, comment="what the rows depend on, as a digest"),
-    sa.Column(
-        "removals", sa.Text(), nullable=False, comment="what its references lost, as a digest"
-    ),
+    sa.Column("removals", sa.Text(), comment="what its references lost, as a digest"),
     sa.Column("remediations", sa.Text(), nullable=False, comment="their digest, empty for none"),
     sa.Column("program", sa.Text(), comment="what converted, as a digest"),
     sa.Column("base", pg.UUID(), comment="the load whose documents it knows, NULL for none"),
