@@ -926,6 +926,8 @@ def test_clean_values_of_every_rule_are_plain(rule: Rule) -> None:
         ({"a": 1, "b": None}, '{"a": 1}'),
         (OWN, f'"{OWN}"'),
         ("x", '"x'),
+        ({"$ref": "c", "$id": 1, "$db": None}, '{"$ref": "c", "$id": 1, "$db": null}'),
+        ([{"$ref": "c", "$id": 1, "$db": None}], '[{"$ref": "c", "$id": 1, "$db": null}]'),
     ],
 )
 def test_jsonb_that_means_something_else(value: Any, text: str) -> None:

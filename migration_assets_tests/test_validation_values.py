@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -17,9 +18,10 @@ from psycopg import sql
 from migration_assets.identity import document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.model import TABLES, fields
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
+from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
 from migration_assets.validation.differences import (
     DIFFERENCES,
@@ -445,6 +447,50 @@ def test_the_servers_count_of_types_guards_the_reader(
     found = checked(loaded, "Tasks")
     assert not found.is_sound
     assert [each["name"] for each in found.sample] == ["BSON type of title string"]
+
+
+def test_the_server_counts_every_type_as_the_judge_does(
+    source: SourceDatabase, target: Connection
+) -> None:
+    """Also of fields beyond one pass, of deprecated types, and of a field that is there twice."""
+    values: dict[int, bytes] = {
+        0x01: bytes(8),
+        0x02: b"\x02\0\0\0x\0",
+        0x03: bson.encode({}),
+        0x04: bson.encode({"0": 1}),
+        0x05: b"\0\0\0\0\0",
+        0x06: b"",
+        0x07: bytes(12),
+        0x08: b"\1",
+        0x09: bytes(8),
+        0x0A: b"",
+        0x0B: b"x\0i\0",
+        0x0C: b"\x02\0\0\0x\0" + bytes(12),
+        0x0D: b"\x02\0\0\0x\0",
+        0x0E: b"\x02\0\0\0x\0",
+        0x10: bytes(4),
+        0x11: b"\1" + bytes(7),
+        0x12: bytes(8),
+        0x13: bytes(16),
+        0x7F: b"",
+        0xFF: b"",
+    }
+    assert set(values) | {CODE_WITH_SCOPE} == set(TYPE_NAMES)
+    names = sorted(fields(TABLES["Documents"]) - {"_id"})
+    expected: Counter[tuple[str, str]] = Counter()
+    documents = []
+    for number, (kind, value) in enumerate(values.items()):
+        chosen = names[number % 3 :: 3]
+        elements = [bytes([kind]) + name.encode() + b"\0" + value for name in chosen]
+        twice = b"\x08" + chosen[0].encode() + b"\0\1"
+        documents.append(raw(b"\x10_id\0" + number.to_bytes(4, "little"), *elements, twice))
+        expected.update((name, TYPE_NAMES[kind]) for name in chosen)
+    source["Documents"].insert_many(documents)
+    assert dict(type_counts(source, "Documents", frozenset(names))) == expected
+    load_identities(source, target)
+    load_table(source, target, TABLES["Documents"])
+    found = check_values(source, target, TABLES["Documents"])
+    assert not [each for each in found.sample if "BSON type" in str(each.get("name"))]
 
 
 def test_a_collection_that_is_missing_is_an_empty_table(

@@ -38,10 +38,11 @@ def means(data: bytes, kind: int, start: int, cell: bytes | None) -> bool:
     if _seen_to_mean(data, kind, start, cell):
         return True
     try:
-        expected = relaxed(bson.read_value(kind, data, start))
+        value = bson.read_value(kind, data, start)
+        expected = relaxed(value)
     except bson.UnreadableError:
         return False
-    return means_same(expected, parsed_cell(cell))
+    return bson.flaw_within(value) is None and means_same(expected, parsed_cell(cell))
 
 
 def parsed_cell(cell: bytes) -> Any:
@@ -67,8 +68,10 @@ def _document(data: bytes, start: int, held: Any) -> int:
     position, last = start + 4, start + _int32(data, start)[0] - 1
     while position < last:
         stop = data.index(0, position + 1)
-        compare = _COMPARE[data[position]]
-        position = compare(data, stop + 1, held[str(data[position + 1 : stop], "utf-8")])
+        name = str(data[position + 1 : stop], "utf-8")
+        if name.startswith("$"):  # it may be a DBRef, which drivers do not always read whole
+            raise _OtherError
+        position = _COMPARE[data[position]](data, stop + 1, held[name])
         fields += 1
     if type(held) is not dict or position != last or fields != len(held) or data[last]:
         raise _OtherError
