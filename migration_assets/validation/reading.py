@@ -1,6 +1,7 @@
 """What the judge reads of both databases: documents in `_id` order, rows by id, ids, counts of types.
 
-Nothing here is shared with the loader, so that what one of them does not see, the other does.
+Nothing here is shared with the loader but the cursor (``source.replies``), so that what one of them does not
+see, the other does; documents that the cursor lost are missed by MongoDB's own counts.
 """
 
 from __future__ import annotations
