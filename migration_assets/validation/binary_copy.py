@@ -89,22 +89,8 @@ def cells(row: bytes) -> Cells:
     Raises:
         ValueError: The bytes are not one row.
     """
-    return cells_from(row, _COUNT.size, *_COUNT.unpack_from(row))
-
-
-def cells_from(row: bytes, start: int, count: int) -> Cells:
-    """Returns the last cells of a row.
-
-    Args:
-        row: The row.
-        start: Where the first of them begins.
-        count: How many they are.
-
-    Raises:
-        ValueError: They do not end where the row ends.
-    """
     found: list[bytes | None] = []
-    position = start
+    (count,), position = _COUNT.unpack_from(row), _COUNT.size
     for _ in range(count):
         (size,) = _LENGTH.unpack_from(row, position)
         position += _LENGTH.size
