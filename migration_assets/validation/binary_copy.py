@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from psycopg import sql
 
 from migration_assets.model import Rule
 from migration_assets.target.connection import Connection
+from migration_assets.validation.bson_places import Mask, Numbers, at_each_byte
 
 NULL = b"\xff\xff\xff\xff"
 """A length of -1."""
@@ -26,8 +26,6 @@ UUID_OID = 2950
 UUID_SIZE = 16
 
 Cells = tuple[bytes | None, ...]
-Numbers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 _HEADER = len(_SIGNATURE) + 8
@@ -139,10 +137,7 @@ def divided(rows: Sequence[bytes], count: int) -> Columns:
     data = b"".join([*rows, bytes(2 * UUID_SIZE)])
     ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
     firsts = np.append(0, ends)[: len(rows)]
-    counts, lengths = (
-        np.ndarray((len(data) - width + 1,), dtype=f">i{width}", buffer=data, strides=(1,))
-        for width in (_COUNT.size, _LENGTH.size)
-    )
+    counts, lengths = (at_each_byte(data, f">i{width}") for width in (_COUNT.size, _LENGTH.size))
     are_whole = counts[firsts] == count
     position = firsts + _COUNT.size
     columns = []

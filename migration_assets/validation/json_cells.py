@@ -63,31 +63,36 @@ def _seen_to_mean(data: bytes, kind: int, start: int, cell: bytes) -> bool:
     return end == len(text) and cell.startswith(_VERSION)
 
 
-def _document(data: bytes, start: int, held: Any) -> int:
-    fields = 0
-    position, last = start + 4, start + _int32(data, start)[0] - 1
-    while position < last:
-        stop = data.index(0, position + 1)
-        name = str(data[position + 1 : stop], "utf-8")
-        if name.startswith("$"):  # it may be a DBRef, which drivers do not always read whole
+def _container(type_: type, key_of: Callable[[bytes, int], Any]) -> _Compare:
+    """Returns what compares a document or an array, given what its parts are called in JSON."""
+
+    def compare(data: bytes, start: int, held: Any) -> int:
+        parts = 0
+        position, last = start + 4, start + _int32(data, start)[0] - 1
+        while position < last:
+            stop = data.index(0, position + 1)
+            part = held[key_of(data[position + 1 : stop], parts)]
+            position = _COMPARE[data[position]](data, stop + 1, part)
+            parts += 1
+        is_alike = type(held) is type_
+        if not is_alike or position != last or parts != len(held) or data[last]:
             raise _OtherError
-        position = _COMPARE[data[position]](data, stop + 1, held[name])
-        fields += 1
-    if type(held) is not dict or position != last or fields != len(held) or data[last]:
-        raise _OtherError
-    return last + 1
+        return last + 1
+
+    return compare
 
 
-def _array(data: bytes, start: int, held: Any) -> int:
-    elements = 0
-    position, last = start + 4, start + _int32(data, start)[0] - 1
-    while position < last:
-        stop = data.index(0, position + 1)
-        position = _COMPARE[data[position]](data, stop + 1, held[elements])
-        elements += 1
-    if type(held) is not list or position != last or elements != len(held) or data[last]:
+def _name(written: bytes, number: int) -> str:
+    del number
+    name = str(written, "utf-8")
+    if name.startswith("$"):  # it may be a DBRef, which drivers do not always read whole
         raise _OtherError
-    return last + 1
+    return name
+
+
+def _number_of(written: bytes, number: int) -> int:
+    del written
+    return number
 
 
 def _string(data: bytes, start: int, held: Any) -> int:
@@ -146,8 +151,8 @@ def _date(data: bytes, start: int, held: Any) -> int:
 _COMPARE: Mapping[int, _Compare] = {
     bson.DOUBLE: _number,
     bson.STRING: _string,
-    bson.DOCUMENT: _document,
-    bson.ARRAY: _array,
+    bson.DOCUMENT: _container(dict, _name),
+    bson.ARRAY: _container(list, _number_of),
     bson.OBJECT_ID: _object_id,
     bson.BOOLEAN: _boolean,
     bson.DATE: _date,
