@@ -41,7 +41,7 @@ def build_defs(
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
         remediations: The file of rules instead of the configured one, for tests.
-        second_process: When values are compared in a second process, for tests.
+        second_process: When a second process helps, for tests.
         progress: Who is told how a run goes on; nobody where None.
     """
     with warnings.catch_warnings():

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.model import TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
+from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.validation.beside import CheckTask, checked_alone, is_worth
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
-from migration_assets.validation.second_process import CheckTask, SecondProcess
 from migration_assets_bench.tasks import Done, Task
 
 
@@ -26,12 +27,12 @@ def run(task: Task) -> Done:
     with (
         open_source(task.source) as source,
         open_target(task.target) as connection,
-        SecondProcess() as second_process,
+        SecondProcess() as second,
     ):
         failed = [
             name
             for table in TABLES.values()
-            for name in failed_checks(task, source, connection, table, second_process, watch)
+            for name in failed_checks(task, source, connection, table, second, watch)
         ]
     seconds = time.perf_counter() - started
     return Done(seconds, stages=dict(watch.seconds), problem=problem(failed))
@@ -42,15 +43,16 @@ def failed_checks(
     source: SourceDatabase,
     connection: Connection,
     table: sa.Table,
-    second_process: SecondProcess,
+    second: SecondProcess,
     watch: Stopwatch,
 ) -> list[str]:
     """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
     found: list[Evidence] = []
     beside: Future[Evidence] | None = None
-    if second_process.is_for(connection, table.name):
-        beside = second_process.check(
-            CheckTask(task.source, task.target, None, table.name, Layer.VALUES, NO_REMEDIATIONS)
+    if is_worth(second, connection, table.name):
+        beside = second.submit(
+            checked_alone,
+            CheckTask(task.source, task.target, None, table.name, Layer.VALUES, NO_REMEDIATIONS),
         )
     for layer in Layer:
         if layer is not Layer.VALUES or beside is None:

@@ -13,6 +13,7 @@ from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
+from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
@@ -23,8 +24,12 @@ def load(task: Task) -> Done:
     """Loads everything: schema, identities, tables, constraints."""
     watch = Stopwatch()
     started = time.perf_counter()
-    with open_source(task.source) as source, open_target(task.target) as connection:
-        results = load_all(source, connection, watch)
+    with (
+        open_source(task.source) as source,
+        open_target(task.target) as connection,
+        SecondProcess() as second,
+    ):
+        results = load_all(source, connection, second, watch)
     seconds = time.perf_counter() - started
     return Done(seconds, stages=stages(watch, results), counts=counts(results))
 
@@ -32,6 +37,7 @@ def load(task: Task) -> Done:
 def load_all(
     source: SourceDatabase,
     connection: Connection,
+    second: SecondProcess,
     watch: Stopwatch,
     after: Callable[[sa.Table], None] = lambda _: None,
 ) -> list[LoadResult]:
@@ -40,16 +46,17 @@ def load_all(
     Args:
         source: The source database.
         connection: A connection to the target, in autocommit mode.
+        second: The process that helps.
         watch: Is told how long each step took.
         after: Is called with each table once it is loaded.
     """
     with watch.stage("schema"):
         create_schema(connection)
     with watch.stage("identities"):
-        results = [load_identities(source, connection)]
+        results = [load_identities(source, connection, second=second)]
     for table in TABLES.values():
         with watch.stage("tables"):
-            results.append(load_table(source, connection, table))
+            results.append(load_table(source, connection, table, second=second))
         after(table)
     with watch.stage("constraints"):
         with connection.transaction():

@@ -1,15 +1,20 @@
-"""The second process: it finds what the first would, survives its own death, and ends with the run."""
+"""The second process: what it does is what the first would, it may die, and it ends with the run."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from itertools import count
 
 import psutil
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
@@ -17,10 +22,20 @@ from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.definitions import MIGRATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.pipeline import BEGUN, shared_out
+from migration_assets.loading.staging import Staging
+from migration_assets.loading.tables import load_table
+from migration_assets.model import TABLES, referenced_tables
 from migration_assets.remediation.rules import NO_REMEDIATIONS
-from migration_assets.target.connection import open_target
+from migration_assets.second_process import SecondProcess
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.reading import BATCH_VARIABLE
+from migration_assets.target.connection import Connection, open_target
+from migration_assets.validation.beside import CheckTask, checked_alone, is_worth
 from migration_assets.validation.evidence import Evidence, Layer
-from migration_assets.validation.second_process import CheckTask, SecondProcess
+from migration_assets_tests.loaded_sample import Loaded
+from migration_assets_tests.test_loading import BOOK_NAMES, KilledError, everything, interrupted
 
 TABLE = "tasksComments"
 
@@ -34,9 +49,8 @@ def children() -> list[int]:
 
 
 def values_of(process: SecondProcess, source_url: str, target_url: str) -> Future[Evidence]:
-    return process.check(
-        CheckTask(source_url, target_url, None, TABLE, Layer.VALUES, NO_REMEDIATIONS)
-    )
+    task = CheckTask(source_url, target_url, None, TABLE, Layer.VALUES, NO_REMEDIATIONS)
+    return process.submit(checked_alone, task)
 
 
 def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
@@ -64,23 +78,30 @@ def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
 def test_it_is_for_large_tables(small_copy: str) -> None:
     with open_target(small_copy) as connection:
         (rows,) = connection.execute(f'SELECT count(*) FROM "{TABLE}"').fetchone() or (0,)
-        assert SecondProcess(rows=rows).is_for(connection, TABLE)
-        assert not SecondProcess(rows=rows + 1).is_for(connection, TABLE)
-        assert not SecondProcess(rows=0).is_for(connection, TABLE)
+        assert is_worth(SecondProcess(rows), connection, TABLE)
+        assert not is_worth(SecondProcess(rows + 1), connection, TABLE)
+        assert not is_worth(SecondProcess(0), connection, TABLE)
 
 
-def test_a_run_uses_it_and_has_the_same_results(small_migration: Urls, small_copy: str) -> None:
-    used: list[str] = []
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the functions that second processes were given."""
+    names: list[str] = []
 
-    class Watched(SecondProcessResource):
-        def check(self, task: CheckTask) -> Future[Evidence]:
-            used.append(task.layer)
-            return super().check(task)
+    def note(_: SecondProcess, work: Callable[..., object], *__: object) -> None:
+        names.append(work.__name__)
 
+    interrupted(monkeypatch, SecondProcess, "submit", note)
+    return names
+
+
+def test_a_run_uses_it_and_has_the_same_results(
+    small_migration: Urls, small_copy: str, given: list[str]
+) -> None:
     definitions = build_defs(
         source=SourceMongo(url=small_migration.mongodb_url),
         target=TargetPostgres(url=small_copy),
-        second_process=Watched(rows=1),
+        second_process=SecondProcessResource(rows=1),
     )
     result = definitions.resolve_job_def(MIGRATE).execute_in_process(
         asset_selection=[table_key(TABLE)],
@@ -88,5 +109,198 @@ def test_a_run_uses_it_and_has_the_same_results(small_migration: Urls, small_cop
     )
     found = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
     assert found == dict.fromkeys(Layer, True)
-    assert used == [Layer.VALUES]
+    assert given == [checked_alone.__name__]
     assert children() == []
+
+
+# --- Loads ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecondProcess]:
+    """A second process that helps with every table, of which batches hold a few documents."""
+    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    with SecondProcess(rows=1) as process:
+        yield process
+
+
+def with_those_referred_to(*names: str) -> list[sa.Table]:
+    """Tables and all that they refer to, in the order of the model."""
+    wanted = set(names)
+    for table in reversed([*TABLES.values()]):
+        if table.name in wanted:
+            wanted.update(referenced_tables(table))
+    return [table for table in TABLES.values() if table.name in wanted]
+
+
+LOADED = with_those_referred_to("crm_Contacts", "Tasks", "DocumentsToContacts")
+
+
+def load_all(source: SourceDatabase, target: Connection, second: SecondProcess) -> None:
+    load_identities(source, target, second=second)
+    for table in LOADED:
+        load_table(source, target, table, second=second)
+
+
+def loaded(target: Connection) -> dict[str, list[str]]:
+    """Their rows and books."""
+    found = everything(target)
+    names = tuple(f"({table.name}," for table in LOADED)
+    books = {name: [line for line in found[name] if line.startswith(names)] for name in BOOK_NAMES}
+    assert any(books.values())
+    return {table.name: found[table.name] for table in LOADED} | books
+
+
+def test_what_two_processes_load_is_what_one_does(
+    faulty_sample: Loaded, target: Connection, second: SecondProcess, given: list[str]
+) -> None:
+    load_all(faulty_sample.source, target, second)
+    assert loaded(target) == loaded(faulty_sample.connection)
+    assert given.count("encoded") > len(LOADED)
+    assert len(children()) == 1
+
+
+def test_its_death_loses_nothing(
+    faulty_sample: Loaded,
+    target: Connection,
+    second: SecondProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed: list[int] = []
+    numbers = count()
+
+    def kill(_: SecondProcess, work: Callable[..., object], *__: object) -> None:
+        if work.__name__ == "encoded" and next(numbers) % 12 == 4:
+            killed.extend(children())
+            os.kill(killed[-1], signal.SIGKILL)
+
+    interrupted(monkeypatch, SecondProcess, "submit", kill)
+    load_all(faulty_sample.source, target, second)
+    assert len(set(killed)) > 1
+    assert loaded(target) == loaded(faulty_sample.connection)
+
+
+def test_another_process_than_the_one_that_was_told_how_to_convert_is_not_asked(
+    faulty_sample: Loaded,
+    target: Connection,
+    second: SecondProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replaced: list[int] = []
+
+    def replace(process: SecondProcess, work: Callable[..., object], *_: object) -> None:
+        if work.__name__ == "encoded" and len(replaced) < 2:
+            replaced.extend(children())
+            os.kill(replaced[-1], signal.SIGKILL)
+            psutil.wait_procs([psutil.Process(replaced[-1])])
+            with suppress(BrokenProcessPool):  # where that it is dead is not known yet
+                SUBMIT(process, os.getpid).result()
+            SUBMIT(process, os.getpid).result()
+
+    interrupted(monkeypatch, SecondProcess, "submit", replace)
+    load_all(faulty_sample.source, target, second)
+    assert len(set(replaced)) == 2
+    assert loaded(target) == loaded(faulty_sample.connection)
+
+
+SUBMIT = SecondProcess.submit
+
+
+def test_a_load_that_was_cut_off_goes_on_in_two_processes(
+    faulty_sample: Loaded,
+    target: Connection,
+    second: SecondProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    given: list[str],
+) -> None:
+    source, name = faulty_sample.source, "crm_Contacts"
+    written = count(1)
+
+    def fail(*_: object) -> None:
+        if next(written) == 4:
+            raise KilledError
+
+    load_identities(source, target)
+    for table in LOADED:
+        if table.name != name:
+            load_table(source, target, table, second=second)
+            continue
+        with monkeypatch.context() as patch:
+            interrupted(patch, Staging, "write", fail)
+            with pytest.raises(KilledError):
+                load_table(source, target, table, second=second)
+        given.clear()
+        said: list[str] = []
+        load_table(source, target, table, second=second, say=said.append)
+        assert "encoded" in given
+        assert any("resumed" in each for each in said)
+    assert loaded(target) == loaded(faulty_sample.connection)
+
+
+# --- Sharing out ---------------------------------------------------------------------------------
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    first = threading.Event()
+
+    def slow(item: int) -> int:
+        first.wait()
+        return item
+
+    def quick(item: int) -> int:
+        if item == BEGUN - 1:
+            first.set()
+        return item
+
+    assert list(shared_out(iter(range(30)), [slow, quick])) == list(range(30))
+
+
+def test_no_more_items_are_begun_than_may_wait() -> None:
+    begun: list[int] = []
+    free = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(30):
+            begun.append(number)
+            yield number
+
+    def wait(item: int) -> int:
+        free.wait()
+        return item
+
+    results = shared_out(items(), [wait, wait, wait, wait, wait, wait])
+    threading.Timer(0.2, free.set).start()
+    assert next(results) == 0
+    assert len(begun) <= BEGUN + 1
+    results.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_error_is_raised_in_its_turn(workers: int) -> None:
+    def fail(item: int) -> int:
+        if item >= 3:
+            raise KilledError(item)
+        return item
+
+    found: list[int] = []
+    with pytest.raises(KilledError, match="3"):
+        found.extend(shared_out(iter(range(30)), [fail] * workers))
+    assert found in ([], [0, 1, 2])
+
+
+def test_an_error_of_the_items_is_raised_in_its_turn() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise KilledError
+
+    results = shared_out(items(), [lambda item: item] * 2)
+    assert next(results) == 0
+    with pytest.raises(KilledError):
+        next(results)
+
+
+def test_who_stops_early_leaves_no_thread() -> None:
+    results = shared_out(iter(range(30)), [lambda item: item] * 2)
+    assert next(results) == 0
+    results.close()
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("worker")]

@@ -1,15 +1,12 @@
-"""The second process of :mod:`migration_assets.validation.second_process` as a resource of a run."""
+"""The second process as a resource of a run."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from migration_assets.target.connection import Connection
-from migration_assets.validation.evidence import Evidence
-from migration_assets.validation.second_process import ROWS, CheckTask, SecondProcess
+from migration_assets.second_process import ROWS, SecondProcess
 
 
 class SecondProcessResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -17,8 +14,8 @@ class SecondProcessResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     rows: int = Field(
         default=ROWS,
-        description="The values of a table of at least as many rows are compared in a second process, "
-        "beside its other checks. 0: never.",
+        description="From a table of at least as many rows on, a second process helps: it converts batches "
+        "of documents, and compares the values of such tables beside their other checks. 0: never.",
     )
     _process: SecondProcess = PrivateAttr()
 
@@ -31,10 +28,7 @@ class SecondProcessResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with SecondProcess(self.rows) as self._process:
             yield self
 
-    def is_for(self, connection: Connection, table: str) -> bool:
-        """Tells whether a table has rows enough."""
-        return self._process.is_for(connection, table)
-
-    def check(self, task: CheckTask) -> Future[Evidence]:
-        """Starts a check."""
-        return self._process.check(task)
+    @property
+    def process(self) -> SecondProcess:
+        """The process of the run."""
+        return self._process

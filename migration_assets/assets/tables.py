@@ -26,10 +26,10 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
 from migration_assets.model.versions import model_version
 from migration_assets.source.snapshots import moment_of
+from migration_assets.validation.beside import CheckTask, checked_alone, is_worth
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.looking import DOCUMENTATION
-from migration_assets.validation.second_process import CheckTask
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -65,12 +65,17 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         def loaded() -> LoadResult:
             with source.open_for_run() as database, target.open() as connection:
                 return load_table(
-                    database, connection, table, say=context.log.info, remediations=rules
+                    database,
+                    connection,
+                    table,
+                    say=context.log.info,
+                    remediations=rules,
+                    second=second_process.process,
                 )
 
         def comparing() -> dict[Layer, Future[Evidence]]:
             with source.open_for_run() as database, target.open() as connection:
-                if not second_process.is_for(connection, table.name):
+                if not is_worth(second_process.process, connection, table.name):
                     return {}
                 task = CheckTask(
                     source_url=source.location,
@@ -80,7 +85,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                     layer=Layer.VALUES,
                     remediations=rules,
                 )
-            return {task.layer: second_process.check(task)}
+            return {task.layer: second_process.process.submit(checked_alone, task)}
 
         def checked(layer: Layer) -> Evidence:
             if layer in beside:

@@ -13,6 +13,7 @@ from migration_assets.assets.keys import (
 )
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
+from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.assets.sign_off import sign_off
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import LoadResult
@@ -53,13 +54,18 @@ def target_schema(
     description="The UUID of every document of the source, one-to-one.",
 )
 def uuid_map(
-    context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
+    context: dg.AssetExecutionContext,
+    source: SourceMongo,
+    target: TargetPostgres,
+    second_process: SecondProcessResource,
 ) -> dg.MaterializeResult[None]:
     """Brings the map to the state of the source."""
 
     def loaded() -> LoadResult:
         with source.open_for_run() as database, target.open() as connection:
-            return load_identities(database, connection, say=context.log.info)
+            return load_identities(
+                database, connection, say=context.log.info, second=second_process.process
+            )
 
     result = retried(context, loaded)
     return dg.MaterializeResult(

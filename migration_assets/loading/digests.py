@@ -37,7 +37,7 @@ DIGEST_BYTES = UUID_BYTES
 
 _NONE = bytes(DIGEST_BYTES)
 """Stands for the digest of a document that left a trace in the books; no document has it."""
-_new_digest = hashlib.blake2b(digest_size=DIGEST_BYTES).copy
+_new_digest = hashlib.sha256().copy
 """A new one is a copy of one: to take options again costs as much as the digest of a short document."""
 _LENGTH = struct.Struct("<i")
 _OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", dtype=np.uint8)
@@ -66,7 +66,8 @@ class DigestedBatch:
         """Takes documents of a collection as BSON, one after the other."""
         self._collection, self._data = collection, data
         bounds = _bounds(data)
-        self.digests = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
+        whole = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
+        self.digests = _first_bytes(whole)
         self._bounds = np.array(bounds, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -181,6 +182,12 @@ def _digest(document: bytes) -> bytes:
     digest = _new_digest()
     digest.update(document)
     return digest.digest()
+
+
+def _first_bytes(digests: bytes) -> bytes:
+    """Returns of each digest as many bytes as are recorded."""
+    each = np.frombuffer(digests, dtype=np.uint8).reshape(-1, hashlib.sha256().digest_size)
+    return each[:, :DIGEST_BYTES].tobytes()
 
 
 def _bounds(data: bytes) -> list[int]:

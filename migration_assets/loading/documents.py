@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import Self
 
 import numpy as np
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import BatchConverter
+from migration_assets.conversion.values import Loaded
 from migration_assets.loading import digests
 from migration_assets.loading.digests import DigestedBatch, Known
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Converted, Part, load, silent
+from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
+from migration_assets.loading.parts import Conversion, Converted, Part
 from migration_assets.loading.staging import Staging
-from migration_assets.model import unique_columns
+from migration_assets.model import TABLES, unique_columns
 from migration_assets.remediation.applying import Remedies
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediation, Remediations
+from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
@@ -31,6 +36,7 @@ def load_documents(
     *,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
+    second: SecondProcess | None = None,
 ) -> LoadResult:
     """Brings an entity table to the state of its collection.
 
@@ -40,45 +46,28 @@ def load_documents(
         table: The table; the tables that it refers to are loaded.
         say: Is told what an operator wants to know.
         remediations: What is corrected or accepted on the way.
+        second: Where documents are converted, too.
 
     Raises:
         LoadError: Another session loads the table.
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
+    is_ordered = bool(unique_columns(table))  # which document has a value hangs on all before it
 
     def parts(staging: Staging) -> Iterator[Part]:
         @cache
-        def converter() -> BatchConverter:
-            # What an earlier attempt has staged holds its unique values against later documents.
-            taken = {name: set(staging.column(name)) for name in unique_columns(table)}
-            remedies = Remedies(remediations.of(table))
-            return BatchConverter(table, ids_for(connection, table), taken, remedies)
+        def conversion() -> Conversion:
+            loaded, rules = ids_for(connection, table), remediations.of(table)
+            if is_ordered:
+                # What an earlier attempt has staged holds its unique values against later documents.
+                taken = {name: set(staging.column(name)) for name in unique_columns(table)}
+                return OrderedConversion(BatchConverter(table, loaded, taken, Remedies(rules)))
+            known = digests.known(connection, staging.base) if staging.base else Known(b"")
+            return DocumentConversion(table.name, loaded, rules, known)
 
-        @cache
-        def known() -> Known:
-            return digests.known(connection, staging.base) if staging.base else Known(b"")
-
-        def convert(data: bytes) -> Converted:
-            batch = DigestedBatch(table.name, data)
-            others = np.flatnonzero(~known().has_each(batch.digests))
-            converted = converter().convert(batch.only(others))
-            return Converted(
-                len(batch),
-                converted.rows,
-                converted.books,
-                as_before=len(batch) - len(others),
-                record=batch.record(others[list(converted.traced)]),
-            )
-
-        def convert_all(data: bytes) -> Converted:
-            converted = converter().convert(data)
-            return Converted(converted.documents, converted.rows, converted.books)
-
-        # Which document has a unique value hangs on all before it.
-        chosen = convert_all if unique_columns(table) else convert
         for batch in raw_batches(source[table.name]):
-            yield Part(table.name, batch.data, chosen)
+            yield Part(table.name, batch.data, conversion)
 
     return load(
         connection,
@@ -88,4 +77,46 @@ def load_documents(
         moment=moment_read(source),
         say=say,
         remediations=remediations,
+        second=None if is_ordered else second,
     )
+
+
+class DocumentConversion:
+    """Converts the documents of a collection that are not those of the last load. It can be pickled."""
+
+    def __init__(
+        self, table: str, loaded: Loaded, rules: Sequence[Remediation], known: Known
+    ) -> None:
+        """Takes the name of the table, the ids to refer to, the rules, and what need not be converted."""
+        self._given = (table, loaded, rules, known)
+        self._known = known
+        self._converter = BatchConverter(TABLES[table], loaded, remedies=Remedies(rules))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Leaves the converter to be made anew."""
+        return type(self), self._given
+
+    def __call__(self, data: bytes) -> Converted:
+        """Returns rows and books of documents, and a record of them."""
+        batch = DigestedBatch(self._converter.table.name, data)
+        others = np.flatnonzero(~self._known.has_each(batch.digests))
+        converted = self._converter.convert(batch.only(others))
+        return Converted(
+            len(batch),
+            converted.rows,
+            converted.books,
+            as_before=len(batch) - len(others),
+            record=batch.record(others[list(converted.traced)]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedConversion:
+    """Converts all documents of a collection with unique values: which has one hangs on all before it."""
+
+    converter: BatchConverter
+
+    def __call__(self, data: bytes) -> Converted:
+        """Returns rows and books of the next documents."""
+        converted = self.converter.convert(data)
+        return Converted(converted.documents, converted.rows, converted.books)

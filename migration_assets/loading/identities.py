@@ -23,12 +23,20 @@ from migration_assets.identity import (
     source_id,
 )
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Converted, Part, load, silent
+from migration_assets.loading.load import load, silent
+from migration_assets.loading.parts import Conversion, Converted, Part, ready
 from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
+from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fields import UnreadableError, decoded_whole
-from migration_assets.source.reading import identifier, object_ids_alone, raw_batches, split
+from migration_assets.source.reading import (
+    ID_ALONE,
+    identifier,
+    object_ids_alone,
+    raw_batches,
+    split,
+)
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
@@ -54,6 +62,7 @@ def load_identities(
     connection: Connection,
     *,
     say: Callable[[str], None] = silent,
+    second: SecondProcess | None = None,
 ) -> LoadResult:
     """Brings ``migration.uuid_map`` to the state of the source.
 
@@ -61,6 +70,7 @@ def load_identities(
         source: The source database.
         connection: A connection to the target, in autocommit mode.
         say: Is told what an operator wants to know.
+        second: What converts the documents of large collections, later: it is started here.
 
     Raises:
         LoadError: Another session loads it.
@@ -71,15 +81,27 @@ def load_identities(
     def parts(staging: Staging) -> Iterator[Part]:
         del staging
         for name in sorted(ENTITIES, key=str.casefold):
+            size = 0
             for batch in raw_batches(source[name], projection={"_id": 1}):
-                yield Part(name, batch.data, partial(_known, name))
+                size += len(batch.data)
+                if second is not None and second.is_worth(size // ID_ALONE):
+                    second.start(ready)
+                yield Part(name, batch.data, partial(_conversion, name))
         for name, kind in unknown_collections(source).items():
             for batch in raw_batches(source[name], by_identifier=kind != _TIME_SERIES):
-                yield Part(name, batch.data, partial(_unknown, name))
+                yield Part(name, batch.data, partial(_keeping, name))
 
     return load(
         connection, uuid_map, parts, fingerprints=lambda _: {}, moment=moment_read(source), say=say
     )
+
+
+def _conversion(collection: str) -> Conversion:
+    return partial(_known, collection)
+
+
+def _keeping(collection: str) -> Conversion:
+    return partial(_unknown, collection)
 
 
 def _known(collection: str, data: bytes) -> Converted:

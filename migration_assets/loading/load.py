@@ -14,59 +14,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
 import sqlalchemy as sa
 
-from migration_assets.conversion.batches import Books
 from migration_assets.loading import digests, ledger, unchanged
-from migration_assets.loading.digests import Record
 from migration_assets.loading.ledger import LoadResult, Open, Tally
 from migration_assets.loading.merging import merge
+from migration_assets.loading.parts import Converter, Item, Made, Part
 from migration_assets.loading.pipeline import (
     Stopwatch,
     prefetched,
     without_cycle_detection,
     written_behind,
 )
-from migration_assets.loading.staging import StagedBatch, Staging, staged_batch
+from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.loading.unchanged import Latest
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.second_process import SecondProcess
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.statistics import report_changes
-
-
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """A part as it goes to PostgreSQL.
-
-    Attributes:
-        documents: How many documents or elements it held.
-        rows: The rows, those of documents that are as before left out.
-        books: What explains the difference.
-        as_before: How many documents are those of the last load and were not converted.
-        record: What tells the next load which of the documents are others, None where nothing does.
-    """
-
-    documents: int
-    rows: pl.DataFrame
-    books: Books
-    as_before: int = 0
-    record: Record | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some documents of the source, and how they become rows.
-
-    Attributes:
-        collection: The collection that they are of.
-        data: The documents as BSON, one after the other.
-        convert: Makes rows and books of them; called once for each part, in order.
-    """
-
-    collection: str
-    data: bytes
-    convert: Callable[[bytes], Converted]
 
 
 @dataclass(slots=True)
@@ -78,7 +43,7 @@ class Read:
         sizes: Bytes by collection: where in them each collection begins and ends.
     """
 
-    data: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    data: Any = field(default_factory=hashlib.sha256)
     sizes: dict[str, int] = field(default_factory=dict)
 
     def add(self, part: Part) -> None:
@@ -94,7 +59,7 @@ class Read:
     def digest(self) -> str:
         """Returns a digest of the documents and the collections that they are of."""
         said = [self.data.hexdigest(), *(f"{size} {name}" for name, size in self.sizes.items())]
-        return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 class SourceChangedError(Exception):
@@ -119,6 +84,7 @@ def load(
     moment: str | None = None,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
+    second: SecondProcess | None = None,
 ) -> LoadResult:
     """Brings a table to what the parts of its source hold.
 
@@ -132,6 +98,7 @@ def load(
         moment: The moment that the source is read at, in words; None where it is the present.
         say: Is told what an operator wants to know, such as that a load is resumed.
         remediations: What the parts are converted with.
+        second: Where parts are converted, too; their conversion can be pickled then.
 
     Raises:
         LoadError: Another session loads the table.
@@ -139,7 +106,7 @@ def load(
     with ledger.one_writer(connection, table):
 
         def run(opened: Open) -> LoadResult:
-            what = (connection, table, parts, fingerprints, complete, moment, remediations)
+            what = (connection, table, parts, fingerprints, complete, moment, remediations, second)
             return _Load(*what, opened).run()
 
         opened = ledger.reopen(connection, table, say, remediations)
@@ -210,15 +177,11 @@ def _kept(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """A converted batch that is still to be encoded and written."""
+    """A converted batch that is still to be written."""
 
-    number: int
-    digest: str
+    item: Item
     tally: Mapping[str, Any]
-    collection: str
-    rows: pl.DataFrame
-    books: Books
-    record: Record | None
+    made: Made
 
 
 @dataclass(slots=True)
@@ -230,6 +193,7 @@ class _Load:
     complete: Callable[[Staging], int] | None
     moment: str | None
     remediations: Remediations
+    second: SecondProcess | None
     opened: Open
     as_before: int = 0
     tally: Tally = field(default_factory=Tally)
@@ -292,37 +256,41 @@ class _Load:
             raise BaseChangedError
         return digests.keys_to_look_at(self.connection, self.opened.load_id, base)
 
-    def _converted(self, parts: Iterator[Part]) -> Iterator[_Batch]:
-        number, digest = 0, self.read.data
+    def _converted(self, parts: Iterable[Part]) -> Iterator[_Batch]:
+        converter = Converter(self.table, self.watch, self.second)
         begun = time.perf_counter()
-        for number, part in enumerate(parts, start=1):
-            self.read.add(part)
-            if number <= self.opened.batches:
-                if number == self.opened.batches and digest.hexdigest() != self.opened.digest:
-                    raise SourceChangedError
-                continue
-            with self.watch.stage("convert"):
-                made = part.convert(part.data)
-            counted = Tally.of(made.documents, made.books)
-            self.tally.add(counted)
+        for item, made in converter.convert(self._still_to_convert(parts)):
+            self.tally.add(made.tally)
             self.as_before += made.as_before
             ended = time.perf_counter()
             spent = {ledger.SECONDS: ended - begun, ledger.AS_BEFORE: made.as_before}
             begun = ended
-            tally = counted.as_json() | spent
-            read = digest.hexdigest()
-            yield _Batch(number, read, tally, part.collection, made.rows, made.books, made.record)
+            yield _Batch(item, made.tally.as_json() | spent, made)
+
+    def _still_to_convert(self, parts: Iterable[Part]) -> Iterator[Item]:
+        """Yields the parts after those that were committed before the load was cut off.
+
+        Raises:
+            SourceChangedError: What was committed is not what stands in the source now.
+        """
+        number, digest = 0, self.read.data
+        for number, part in enumerate(parts, start=1):
+            self.read.add(part)
+            if number > self.opened.batches:
+                yield Item(number, digest.hexdigest(), part, part.conversion())
+            elif number == self.opened.batches and digest.hexdigest() != self.opened.digest:
+                raise SourceChangedError
         if number < self.opened.batches:
             raise SourceChangedError
 
     def _write_to(self, staging: Staging) -> Callable[[_Batch], None]:
         def write(batch: _Batch) -> None:
             # Here and not where it is converted: polars encodes while Python converts the next one.
-            with self.watch.stage("encode"):
-                lines = staged_batch(self.table, batch.collection, batch.rows, batch.books)
+            lines = batch.made.lines()
+            item = batch.item
             with self.watch.stage("write"):
                 staging.write(
-                    StagedBatch(batch.number, batch.digest, batch.tally, lines, batch.record)
+                    StagedBatch(item.number, item.digest, batch.tally, lines, batch.made.record)
                 )
 
         return write

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, t
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import Converted, Part, load, silent
+from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
+from migration_assets.loading.parts import Conversion, Converted, Part
 from migration_assets.loading.staging import (
     Staging,
     books_table,
@@ -28,9 +29,10 @@ from migration_assets.loading.staging import (
     sides_name,
     sides_table,
 )
-from migration_assets.model import Junction, Side, junction_of
+from migration_assets.model import TABLES, Junction, Side, junction_of
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Batch, Field, FieldFinder, ObjectIdArrays
@@ -50,6 +52,7 @@ def load_pairs(
     *,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
+    second: SecondProcess | None = None,
 ) -> LoadResult:
     """Brings a junction table to the state of its arrays.
 
@@ -59,6 +62,7 @@ def load_pairs(
         table: The junction table; both tables that it refers to are loaded.
         say: Is told what an operator wants to know.
         remediations: What is corrected or accepted on the way.
+        second: Where arrays are converted, too.
 
     Raises:
         LoadError: Another session loads the table.
@@ -76,15 +80,14 @@ def load_pairs(
         def loaded() -> Loaded:
             return ids_for(staging.connection, table)
 
-        def convert(holder: Side, array: str, other: Side, data: bytes) -> Converted:
-            remedies = remedies_of(remediations, table, holder, array)
-            converter = PairConverter(relation, holder, array, other, loaded(), remedies)
-            return Converted(*converter.convert(data))
+        @cache
+        def conversion(sides: tuple[Side, str, Side]) -> Conversion:
+            return PairConversion(table.name, sides, loaded(), remediations)
 
         for sides in relation.arrays():
             holder, array, _ = sides
             for batch in raw_batches(source[holder.collection], projection={array: 1}):
-                yield Part(holder.collection, batch.data, partial(convert, *sides))
+                yield Part(holder.collection, batch.data, partial(conversion, sides))
 
     return load(
         connection,
@@ -95,7 +98,35 @@ def load_pairs(
         moment=moment_read(source),
         say=say,
         remediations=remediations,
+        second=second,
     )
+
+
+class PairConversion:
+    """Converts the arrays on one side of a relation. It can be pickled."""
+
+    def __init__(
+        self,
+        table: str,
+        sides: tuple[Side, str, Side],
+        loaded: Loaded,
+        remediations: Remediations,
+    ) -> None:
+        """Takes the name of the table, the sides and the array, the ids of both, and the rules."""
+        self._given = (table, sides, loaded, remediations)
+        relation = junction_of(TABLES[table])
+        assert relation is not None
+        holder, array, _ = sides
+        remedies = remedies_of(remediations, TABLES[table], holder, array)
+        self._converter = PairConverter(relation, *sides, loaded, remedies)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        """Leaves the converter to be made anew."""
+        return type(self), self._given
+
+    def __call__(self, data: bytes) -> Converted:
+        """Returns pairs and books of documents."""
+        return Converted(*self._converter.convert(data))
 
 
 def remedies_of(remediations: Remediations, table: sa.Table, holder: Side, array: str) -> Remedies:

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +16,11 @@ from typing import TypeVar
 AHEAD = 2
 """Batches that may wait between two stages: enough to overlap, few enough to keep memory flat."""
 
+BEGUN = 4
+"""Items that may be in work, or wait for an earlier one that is."""
+
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
@@ -123,3 +127,45 @@ def written_behind(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def shared_out(
+    items: Iterator[Item], workers: Sequence[Callable[[Item], Made]]
+) -> Generator[Made, None, None]:
+    """Yields what workers make of items, in the order of the items.
+
+    Each worker has a thread of its own, and takes the next item when it is free. The first error of an item
+    or a worker is raised here in its turn.
+    """
+    begun: queue.SimpleQueue[Future[Made] | None] = queue.SimpleQueue()
+    taking, slots, stopped = threading.Lock(), threading.Semaphore(BEGUN), threading.Event()
+
+    def work(make: Callable[[Item], Made]) -> None:
+        while slots.acquire() and not stopped.is_set():
+            future: Future[Made] = Future()
+            try:
+                with taking:
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        begun.put(None)
+                        return
+                    except BaseException:
+                        begun.put(future)
+                        raise
+                    begun.put(future)
+                future.set_result(make(item))
+            except BaseException as error:  # raised where the results are consumed
+                future.set_exception(error)
+                return
+
+    with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as threads:
+        try:
+            for worker in workers:
+                threads.submit(work, worker)
+            while (future := begun.get()) is not None:
+                yield future.result()
+                slots.release()
+        finally:
+            stopped.set()
+            slots.release(len(workers))

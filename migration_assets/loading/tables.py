@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import sqlalchemy as sa
+from psycopg import sql
 
 from migration_assets.loading.documents import load_documents
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import silent
 from migration_assets.loading.pairs import load_pairs
+from migration_assets.loading.staging import identifier
 from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 
 
@@ -23,6 +27,7 @@ def load_table(
     *,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
+    second: SecondProcess | None = None,
 ) -> LoadResult:
     """Brings a table to the state of its source.
 
@@ -32,6 +37,7 @@ def load_table(
         table: The table.
         say: Is told what an operator wants to know.
         remediations: What is corrected or accepted on the way.
+        second: Where documents are converted, too, if they are enough.
 
     Raises:
         LoadError: Another session loads the table.
@@ -39,4 +45,21 @@ def load_table(
         TargetError: PostgreSQL is out of reach.
     """
     load = load_documents if junction_of(table) is None else load_pairs
-    return load(source, connection, table, say=say, remediations=remediations)
+    helper = second if second is not None and _is_worth(second, connection, table) else None
+    return load(source, connection, table, say=say, remediations=remediations, second=helper)
+
+
+def _is_worth(second: SecondProcess, connection: Connection, table: sa.Table) -> bool:
+    """Tells whether a second process helps: it is there, or there are documents enough, by the map."""
+    if second.is_started:
+        return True
+    relation = junction_of(table)
+    held_by = (
+        [table.name] if relation is None else [side.collection for side, *_ in relation.arrays()]
+    )
+    query = sql.SQL(
+        "SELECT count(*) FROM (SELECT FROM {} WHERE collection = ANY(%s) LIMIT %s) AS found"
+    ).format(identifier(uuid_map))
+    with connection.transaction():
+        found = connection.execute(query, [held_by, second.rows]).fetchone()
+    return found is not None and second.is_worth(found[0])

@@ -29,7 +29,7 @@ BYTES_PER_BATCH = 6 * 2**20
 """A reply of the server holds up to 16 MB; while one part of it is written, the next can be converted."""
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
-_ID_ALONE = 22
+ID_ALONE = 22
 """Bytes of a document that holds an ObjectId as `_id` and nothing else."""
 
 
@@ -55,7 +55,7 @@ class Fingerprint:
 
     documents: int = 0
     size: int = 0
-    _digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    _digest: Any = field(default_factory=hashlib.sha256)
 
     def add(self, data: bytes, documents: int) -> None:
         """Takes in the next documents, as BSON one after the other."""
@@ -64,7 +64,7 @@ class Fingerprint:
         self.size += len(data)
 
     def hexdigest(self) -> str:
-        """Returns the fingerprint of what was taken in so far, as 32 hex digits."""
+        """Returns the fingerprint of what was taken in so far, as 64 hex digits."""
         digest: str = self._digest.hexdigest()
         return digest
 
@@ -153,10 +153,10 @@ def object_ids_alone(data: bytes) -> bytes | None:
     Returns:
         None where one of the documents is anything else.
     """
-    if len(data) % _ID_ALONE:
+    if len(data) % ID_ALONE:
         return None
-    documents = np.frombuffer(data, dtype=np.uint8).reshape(-1, _ID_ALONE)
-    head = np.frombuffer(_ID_ALONE.to_bytes(4, "little") + _OBJECT_ID_FIRST, dtype=np.uint8)
+    documents = np.frombuffer(data, dtype=np.uint8).reshape(-1, ID_ALONE)
+    head = np.frombuffer(ID_ALONE.to_bytes(4, "little") + _OBJECT_ID_FIRST, dtype=np.uint8)
     if not (documents[:, :9] == head).all() or documents[:, -1].any():
         return None
     return documents[:, 9:21].tobytes()

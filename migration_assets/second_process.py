@@ -1,0 +1,114 @@
+"""A second process, so that two cores work where Python itself keeps one busy.
+
+It is spawned, not forked: the drivers have threads whose locks a fork would take along.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+ROWS = 20_000
+"""As many rows are worth a second process, whose imports cost about a second once."""
+
+
+@dataclass(slots=True)
+class SecondProcess:
+    """A process that is started for the first work that it is given, and ends with the block it is used in.
+
+    It does one piece of work after the other, in the order in which they were given.
+
+    Attributes:
+        rows: How many rows a table must have to be worth it; 0 for never.
+    """
+
+    rows: int = ROWS
+    _pool: ProcessPoolExecutor | None = field(init=False, default=None)
+    _id: Future[int] | None = field(init=False, default=None)
+    _latest: Future[Any] | None = field(init=False, default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def is_worth(self, rows: int) -> bool:
+        """Tells whether a table has rows enough."""
+        return 0 < self.rows <= rows
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it was given work before."""
+        return self._pool is not None
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Starts the process where it has not been, so that what a function needs is imported in time."""
+        if self._pool is None:
+            self.submit(work)
+
+    def submit(
+        self, work: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
+    ) -> Future[Found]:
+        """Starts some work: a function of a module, and what it is called with, both of which are pickled.
+
+        Returns:
+            What it will have returned. Where the process dies, its result is a ``BrokenProcessPool``.
+        """
+        try:
+            return self._submitted(work, *given, **named)
+        except BrokenProcessPool:  # it has died since it was given work
+            self._end()
+            return self._submitted(work, *given, **named)
+
+    def _submitted(
+        self, work: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
+    ) -> Future[Found]:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+            self._id = self._pool.submit(os.getpid)
+        self._latest = self._pool.submit(work, *given, **named)
+        return self._latest
+
+    def _end(self) -> None:
+        """Ends the process, in the middle of work where nobody waits for it any more."""
+        if self._pool is None:
+            return
+        assert self._id is not None
+        # It does one after the other: where the latest is done, all are.
+        is_busy = self._latest is not None and not self._latest.done()
+        if is_busy and not self._id.exception():
+            os.kill(self._id.result(), signal.SIGTERM)
+        self._pool.shutdown(cancel_futures=True)
+        self._pool = self._id = self._latest = None
+
+
+def _end_with_parent() -> None:
+    """Prepares the process: an interrupt is its parent's to handle, and it does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
