@@ -182,6 +182,8 @@ _RATE = _Rule("documents/s of the load ÷ those at", ("load",), lambda _: 0.0, 0
 _SECONDS: Callable[[Measurement], float] = attrgetter("seconds")
 _PEAK: Callable[[Measurement], float] = attrgetter("peak_megabytes")
 _MEMORY = _Rule("peak memory of the load ÷ that at", ("load",), lambda _: 0.0, 1.1)
+_LARGE = 200_000
+"""From so many documents on, rate and memory are not to depend on them; below, starting up is most of it."""
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -191,7 +193,7 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def ratios(measurements: Sequence[Measurement], documents: Mapping[float, int]) -> list[Ratio]:
-    """Returns the ratios of each size, then those between a size and the next smaller one.
+    """Returns the ratios of each size, then those between a large size and the next smaller one.
 
     Args:
         measurements: All of them.
@@ -206,7 +208,7 @@ def ratios(measurements: Sequence[Measurement], documents: Mapping[float, int]) 
                 found.append(_ratio(rule, scale, spread(values), rule.name))
     for smaller, larger in pairwise(sorted(documents)):
         of_smaller, of_larger = (_loads(measurements, scale) for scale in (smaller, larger))
-        if not (of_smaller and of_larger):
+        if documents[smaller] < _LARGE or not (of_smaller and of_larger):
             continue
         seconds, peaks = (
             [statistics.median(map(value, loads)) for loads in (of_smaller, of_larger)]

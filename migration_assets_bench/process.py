@@ -11,13 +11,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import psutil
 
 from migration_assets_bench.tasks import Done, Task
 
 TIMEOUT = 7200.0
 """Seconds after which a process is ended: longer than any work at the largest size."""
+
+_LOOK = 0.5
+"""Seconds between two looks at the memory of a process and its children, which take milliseconds each."""
 
 _SAID = 300
 """Characters of a failed process's words that are kept."""
@@ -36,9 +43,9 @@ class Usage:
     Attributes:
         seconds: From its start to its end.
         cpu_seconds: User and system time, of it and of the processes that it waited for.
-        peak_megabytes: Resident memory of the largest single process among them. The kernel counts
-            what this process held when it started the other, which is little: heavy work is done in
-            processes of its own.
+        peak_megabytes: Resident memory of the process and those that it started, together, as looked at
+            every half second; no less than what the largest of them ever had, of which the kernel keeps
+            count.
     """
 
     seconds: float
@@ -97,6 +104,8 @@ def run(
         timer = threading.Timer(TIMEOUT, process.kill)
         timer.daemon = True
         timer.start()
+        ended = threading.Event()
+        watch = ThreadPoolExecutor(1).submit(_peak_together, process.pid, ended)
         try:
             _, status, used = os.wait4(process.pid, 0)
         except BaseException:  # interrupted: nothing goes on behind our back
@@ -104,6 +113,7 @@ def run(
             process.wait()
             raise
         finally:
+            ended.set()
             timer.cancel()
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -111,7 +121,19 @@ def run(
             said.seek(0)
             complaint = _complaint(said.read().decode(errors="replace"))
             raise ProcessFailedError(f"{what} ended with {process.returncode}: {complaint}")
-    return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    peak = max(used.ru_maxrss * 1024, watch.result()) / 2**20
+    return Usage(seconds, used.ru_utime + used.ru_stime, peak)
+
+
+def _peak_together(pid: int, ended: threading.Event) -> int:
+    """Returns the most bytes that a process and those that it started had at once."""
+    peak = 0
+    while not ended.wait(_LOOK):
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            each = (process, *process.children(recursive=True))
+            peak = max(peak, sum(one.memory_info().rss for one in each))
+    return peak
 
 
 def _complaint(output: str) -> str:

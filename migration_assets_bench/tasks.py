@@ -61,7 +61,7 @@ class Measurement:
         process_seconds: From the start of the process to its end.
         cpu_seconds: User and system time of the process and of those that it waited for.
         server_seconds: User and system time of both servers meanwhile.
-        peak_megabytes: Resident memory of the largest single process among those.
+        peak_megabytes: Resident memory of all of those together.
         load_average: Processes that wanted a processor in the minute before.
         stages: Seconds by stage.
         counts: What there was to count.

@@ -97,12 +97,15 @@ def test_a_ratio_is_taken_within_a_round() -> None:
     assert ratio.is_met
 
 
-def test_sizes_are_compared_by_rate_and_memory() -> None:
+def test_large_sizes_are_compared_by_rate_and_memory() -> None:
     measurements = [
-        measured("load", 10.0, scale=1.0, peak=300.0),
-        measured("load", 125.0, scale=10.0, peak=315.0),
+        measured("load", 2.0, scale=1.0, peak=200.0),
+        measured("load", 10.0, scale=10.0, peak=300.0),
+        measured("load", 125.0, scale=100.0, peak=315.0),
     ]
-    rate, memory = ratios(measurements, {1.0: 1000, 10.0: 10_000})
+    sizes = {1.0: 30_000, 10.0: 300_000, 100.0: 3_000_000}
+    rate, memory = ratios(measurements, sizes)
+    assert rate.scale == memory.scale == 100.0
     assert rate.spread.median == pytest.approx(0.8)
     assert not rate.is_met
     assert memory.spread.median == pytest.approx(1.05)
