@@ -50,14 +50,14 @@ class SecondProcess:
     ) -> None:
         self._end()
 
+    @property
+    def enough(self) -> int:
+        """How many rows are worth using it: once it is there, a tenth of those that are worth starting it."""
+        return self.rows if self._pool is None else self.rows // 10
+
     def is_worth(self, rows: int) -> bool:
         """Tells whether a table has rows enough."""
-        return 0 < self.rows <= rows
-
-    @property
-    def is_started(self) -> bool:
-        """Whether it was given work before."""
-        return self._pool is not None
+        return self.rows > 0 and rows >= self.enough
 
     def start(self, work: Callable[[], object]) -> None:
         """Starts the process where it has not been, so that what a function needs is imported in time."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import zip_longest
+from functools import cache, lru_cache
 
 import numpy as np
 import polars as pl
@@ -46,28 +45,38 @@ def binary(frames: Iterable[pl.DataFrame], columns: Sequence[sa.Column[object]])
     count = pl.Series([struct.pack(">h", len(columns))], dtype=pl.Binary)
     yield _HEADER
     for frame in frames:
-        made = [content(series) for content, series in zip(contents, frame, strict=True)]
-        rows = count + _side_by_side(list(_with_lengths(made)))
-        yield b"".join(rows.to_list())
+        # One column after the other, and then by rows: what moves are places, and the bytes once at the end.
+        cells = pl.concat(
+            [content(series) for content, series in zip(contents, frame, strict=True)]
+        )
+        given = [count.new_from_index(0, frame.height), _lengths(cells), cells.fill_null(b"")]
+        yield _joined(pl.concat(given, rechunk=True).gather(_by_rows(frame.height, len(columns))))
     yield _TRAILER
 
 
-def _with_lengths(contents: Sequence[pl.Series]) -> Iterator[pl.Series]:
-    """Yields the lengths of each column's cells, then their contents."""
-    given = pl.DataFrame([series.alias(str(number)) for number, series in enumerate(contents)])
-    lengths = given.select(pl.all().bin.size().cast(pl.Int32).fill_null(-1))
-    each = of_width(lengths.to_numpy().T.astype(_LENGTH).tobytes(), _LENGTH.itemsize)
-    for number, content in enumerate(given.select(pl.all().fill_null(b""))):
-        yield each.slice(number * given.height, given.height)
-        yield content
+def _lengths(cells: pl.Series) -> pl.Series:
+    """Returns the length that stands before each cell."""
+    lengths = cells.bin.size().cast(pl.Int32).fill_null(-1).to_numpy().astype(_LENGTH)
+    return of_width(lengths.tobytes(), lengths.itemsize)
 
 
-def _side_by_side(columns: list[pl.Series]) -> pl.Series:
-    """Returns the values of each row one after the other, joined by pairs so that few bytes move often."""
-    while len(columns) > 1:
-        pairs = zip_longest(columns[0::2], columns[1::2])
-        columns = [left if right is None else left + right for left, right in pairs]
-    return columns[0]
+@lru_cache(maxsize=2)
+def _by_rows(rows: int, columns: int) -> pl.Series:
+    """Returns where of each row the count of its cells stands, and then length and content of each cell.
+
+    What is given are the counts of all rows, the lengths of all cells by columns, and their contents too.
+    """
+    cells = np.arange(rows, rows + columns * rows, dtype=np.uint32).reshape(columns, rows).T
+    order = np.empty((rows, 1 + 2 * columns), dtype=np.uint32)
+    order[:, 0] = np.arange(rows)
+    order[:, 1::2], order[:, 2::2] = cells, cells + columns * rows
+    return pl.Series(order.ravel())
+
+
+def _joined(values: pl.Series) -> bytes:
+    """Returns values one after the other."""
+    each = values.cast(pl.List(pl.UInt8)).explode(empty_as_null=False)
+    return each.to_numpy().tobytes()
 
 
 def _content(type_: sa.types.TypeEngine[object]) -> Content:
@@ -105,12 +114,11 @@ def _arrays(series: pl.Series, item: Content, oid: int) -> pl.Series:
     """Returns arrays of one dimension."""
     counts = series.list.len().fill_null(0).to_numpy().astype(np.int64)
     elements = item(series.filter(pl.Series(counts > 0)).explode())
-    lengths, contents = _with_lengths([elements])
-    cells = lengths + contents
+    cells = _lengths(elements) + elements.fill_null(b"")
     ends = np.append(0, np.cumsum(cells.bin.size().to_numpy().astype(np.int64)))
     bounds = ends[np.append(0, np.cumsum(counts))]
     heads = pl.Series([_array_head(count, oid) for count in counts.tolist()], dtype=pl.Binary)
-    arrays = heads + divided(b"".join(cells.to_list()), bounds)
+    arrays = heads + divided(_joined(cells), bounds)
     return null_where(arrays, series.is_null().to_numpy())
 
 

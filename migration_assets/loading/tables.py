@@ -50,9 +50,7 @@ def load_table(
 
 
 def _is_worth(second: SecondProcess, connection: Connection, table: sa.Table) -> bool:
-    """Tells whether a second process helps: it is there, or there are documents enough, by the map."""
-    if second.is_started:
-        return True
+    """Tells whether there are documents enough for a second process, by the map."""
     relation = junction_of(table)
     held_by = (
         [table.name] if relation is None else [side.collection for side, *_ in relation.arrays()]
@@ -61,5 +59,5 @@ def _is_worth(second: SecondProcess, connection: Connection, table: sa.Table) ->
         "SELECT count(*) FROM (SELECT FROM {} WHERE collection = ANY(%s) LIMIT %s) AS found"
     ).format(identifier(uuid_map))
     with connection.transaction():
-        found = connection.execute(query, [held_by, second.rows]).fetchone()
+        found = connection.execute(query, [held_by, second.enough]).fetchone()
     return found is not None and second.is_worth(found[0])
