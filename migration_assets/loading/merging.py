@@ -9,6 +9,7 @@ it any more (``delete_pending``).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -21,6 +22,13 @@ from migration_assets.loading.staging import BOOKS, books_table, identifier, row
 from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+
+_KEY_TO_TAKE_OFF = """
+    SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
+    WHERE k.conrelid = {target}::regclass AND k.contype = 'p'
+      AND NOT EXISTS (SELECT FROM pg_constraint r WHERE r.confrelid = k.conrelid)
+      AND pg_relation_size({staged}::regclass) > 1000000
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,8 @@ def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = N
     """
     names = {"target": identifier(target), "staged": rows_table(target)}
     if _is_empty(connection, names["target"]):
-        inserted = _execute(connection, "INSERT INTO {target} SELECT * FROM {staged}", **names)
+        with _key_built_after(connection, target):
+            inserted = _execute(connection, "INSERT INTO {target} SELECT * FROM {staged}", **names)
         # None is left to wait; the table may have been emptied by hand since.
         pending = sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
             identifier(bookkeeping.pending_deletes), sql.Literal(target.name)
@@ -295,6 +304,32 @@ def _comparable(alias: str, column: sa.Column[object]) -> sql.Composed:
 def _same(keys: list[str]) -> sql.Composed:
     return sql.SQL(" AND ").join(
         sql.SQL("t.{0} = s.{0}").format(sql.Identifier(key)) for key in keys
+    )
+
+
+@contextmanager
+def _key_built_after(connection: Connection, target: sa.Table) -> Iterator[None]:
+    """Takes the primary key off an empty table while many rows are inserted, unless somebody refers to it.
+
+    To sort them once takes less than half of what it takes to find the place of each.
+    """
+    names = {"target": identifier(target), "staged": rows_table(target)}
+    query = sql.SQL(_KEY_TO_TAKE_OFF).format(
+        **{name: sql.Literal(each.as_string()) for name, each in names.items()}
+    )
+    key = connection.execute(query).fetchone()
+    if key is None:
+        yield
+        return
+    name, definition = sql.Identifier(key[0]), sql.SQL(key[1])
+    connection.execute(
+        sql.SQL("ALTER TABLE {target} DROP CONSTRAINT {name}").format(name=name, **names)
+    )
+    yield
+    connection.execute(
+        sql.SQL("ALTER TABLE {target} ADD CONSTRAINT {name} {definition}").format(
+            name=name, definition=definition, **names
+        )
     )
 
 

@@ -25,6 +25,8 @@ from migration_assets.urls import positive
 
 BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
 DOCUMENTS_PER_BATCH = 5_000
+_OF_PARTS = 4
+"""How many times as many documents a batch holds where only some of their fields are read."""
 BYTES_PER_BATCH = 6 * 2**20
 """A reply of the server holds up to 16 MB; while one part of it is written, the next can be converted."""
 
@@ -82,7 +84,7 @@ def raw_batches(
         collection: The collection; one that does not exist has no documents.
         projection: Fields to read, as MongoDB takes them; all where None.
         documents_per_batch: Upper bound of the documents of a batch; as ``MIGRATION_DOCUMENTS_PER_BATCH``
-            says where None.
+            says where None, and four times as many where there is a projection.
         by_identifier: False for a time series, which has no order of its own and no index on `_id`.
     """
     order = [("_id", 1)] if by_identifier else None
@@ -91,12 +93,16 @@ def raw_batches(
         projection=projection,
         sort=order,
         hint=order,
-        batch_size=documents_per_batch or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH),
+        batch_size=documents_per_batch or _documents_per_batch(projection),
     )
     with cursor:
         parts = chain.from_iterable(map(_bounded, filter(None, cursor)))
         for number, data in enumerate(parts, start=1):
             yield RawBatch(number, data)
+
+
+def _documents_per_batch(projection: Mapping[str, int] | None) -> int:
+    return positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * (1 if projection is None else _OF_PARTS)
 
 
 def _bounded(data: bytes) -> Iterator[bytes]:
