@@ -288,6 +288,14 @@ def test_the_first_error_is_raised_in_its_turn(workers: int) -> None:
     assert found in ([], [0, 1, 2])
 
 
+def test_an_error_that_looks_like_an_end_is_none() -> None:
+    def fail(_: int) -> int:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError):
+        list(shared_out(iter(range(30)), [fail] * 2))
+
+
 def test_an_error_of_the_items_is_raised_in_its_turn() -> None:
     def items() -> Iterator[int]:
         yield 0

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 import sqlalchemy as sa
@@ -87,7 +88,7 @@ class Made:
         as_before: How many documents were not converted.
         record: What tells the next load which of the documents are others.
         lines: Returns what goes to each staging table, encoded.
-        seconds: What stages took in another process.
+        seconds: What stages took, where it was made in the second process.
     """
 
     tally: Tally
@@ -95,17 +96,6 @@ class Made:
     record: Record | None
     lines: Callable[[], Mapping[str, Lines]]
     seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A part that was converted in the second process, see :class:`Made`."""
-
-    tally: Tally
-    as_before: int
-    record: Record | None
-    lines: Mapping[str, Lines]
-    seconds: Mapping[str, float]
 
 
 class NothingHeldError(Exception):
@@ -161,8 +151,8 @@ class Converter:
         except _LOST:
             self.second = None
             return self._made_here(item)
-        self.watch.seconds.update(made.seconds)
-        return item, Made(made.tally, made.as_before, made.record, lambda: made.lines)
+        self.watch.add(made.seconds)
+        return item, made
 
 
 @dataclass(slots=True)
@@ -188,8 +178,8 @@ def hold(held: _Held) -> None:
     _held = held
 
 
-def encoded(key: uuid.UUID, data: bytes) -> Encoded:
-    """Converts and encodes documents, in the second process.
+def encoded(key: uuid.UUID, data: bytes) -> Made:
+    """Converts documents and encodes the rows at once, in the second process.
 
     Raises:
         NothingHeldError: It does not know how.
@@ -203,5 +193,10 @@ def encoded(key: uuid.UUID, data: bytes) -> Encoded:
         with watch.stage("encode"):
             table = TABLES[_held.table]
             lines = staged_batch(table, _held.collection, converted.rows, converted.books)
-    tally = Tally.of(converted.documents, converted.books)
-    return Encoded(tally, converted.as_before, converted.record, lines, dict(watch.seconds))
+    return Made(
+        Tally.of(converted.documents, converted.books),
+        converted.as_before,
+        converted.record,
+        partial(dict, lines),  # what can be pickled, and returns them
+        dict(watch.seconds),
+    )

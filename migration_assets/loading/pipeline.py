@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ class Stopwatch:
     """Seconds that each stage was busy. Stages overlap, so their sum exceeds the whole."""
 
     seconds: Counter[str] = field(default_factory=Counter)
+    _adding: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -36,7 +37,12 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - started  # type: ignore[assignment]
+            self.add({name: time.perf_counter() - started})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Adds the seconds of some stages; several threads may."""
+        with self._adding:
+            self.seconds.update(seconds)
 
     def timed(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """Yields items, adding the time that each takes to come to a stage."""
@@ -135,36 +141,32 @@ def shared_out(
     """Yields what workers make of items, in the order of the items.
 
     Each worker has a thread of its own, and takes the next item when it is free. The first error of an item
-    or a worker is raised here in its turn.
+    or a worker is raised here in its turn. Neither items nor what is made of them may be None.
     """
-    begun: queue.SimpleQueue[Future[Made] | None] = queue.SimpleQueue()
+    begun: queue.SimpleQueue[Future[Made | None]] = queue.SimpleQueue()
     taking, slots, stopped = threading.Lock(), threading.Semaphore(BEGUN), threading.Event()
 
     def work(make: Callable[[Item], Made]) -> None:
+        item: Item | None
         while slots.acquire() and not stopped.is_set():
-            future: Future[Made] = Future()
+            future: Future[Made | None] = Future()
             try:
                 with taking:
-                    try:
-                        item = next(items)
-                    except StopIteration:
-                        begun.put(None)
-                        return
-                    except BaseException:
-                        begun.put(future)
-                        raise
                     begun.put(future)
-                future.set_result(make(item))
+                    item = next(items, None)
+                future.set_result(None if item is None else make(item))
             except BaseException as error:  # raised where the results are consumed
                 future.set_exception(error)
+                return
+            if item is None:
                 return
 
     with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as threads:
         try:
             for worker in workers:
                 threads.submit(work, worker)
-            while (future := begun.get()) is not None:
-                yield future.result()
+            while (made := begun.get().result()) is not None:
+                yield made
                 slots.release()
         finally:
             stopped.set()
