@@ -30,7 +30,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
-from migration_assets.source.reading import raw_batches
+from migration_assets.source.reading import BATCH_VARIABLE, raw_batches
 from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
@@ -391,12 +391,19 @@ def batches(target: Connection, result: LoadResult) -> int:
     return int(row[0])
 
 
-def test_more_documents_than_a_batch(source: SourceDatabase, bare: Connection) -> None:
+def test_more_documents_than_a_batch(
+    source: SourceDatabase, bare: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     total = 5003
     source["invoice_States"].insert_many([{"_id": oid(n), "name": f"{n}"} for n in range(total)])
     result = load(source, bare, "invoice_States")
     assert (result.rows, batches(bare, result)) == (total, 2)
     assert rows(bare, "invoice_States", "id", "name") == [(uid(n), f"{n}") for n in range(total)]
+    monkeypatch.setenv(BATCH_VARIABLE, "1251")  # of ids alone, a batch holds four times as many
+    result = load(source, bare, "uuid_map")
+    assert (result.documents, batches(bare, result)) == (total, 1)
+    monkeypatch.setenv(BATCH_VARIABLE, "1250")
+    empty(bare)
     result = load(source, bare, "uuid_map")
     assert (result.documents, batches(bare, result)) == (total, 2)
 
