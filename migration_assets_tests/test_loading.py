@@ -391,6 +391,25 @@ def batches(target: Connection, result: LoadResult) -> int:
     return int(row[0])
 
 
+KEY = """
+    SELECT oid, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE conrelid = 'migration.uuid_map'::regclass AND contype = 'p'
+"""
+
+
+def test_a_key_is_built_after_the_rows_of_a_large_first_load(
+    source: SourceDatabase, bare: Connection
+) -> None:
+    source["invoice_States"].insert_many([{"_id": oid(n)} for n in range(15_000)])
+    (before, *of_key) = bare.execute(KEY).fetchone() or ()
+    assert load(source, bare, "uuid_map").merged.inserted == 15_000
+    (after, *of_other) = bare.execute(KEY).fetchone() or ()
+    assert (of_other, after != before) == (of_key, True)
+    source["invoice_States"].insert_one({"_id": oid(15_000)})
+    assert load(source, bare, "uuid_map").merged.inserted == 1
+    assert (bare.execute(KEY).fetchone() or ())[0] == after
+
+
 def test_more_documents_than_a_batch(
     source: SourceDatabase, bare: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
