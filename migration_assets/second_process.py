@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from psycopg import sql
+
+from migration_assets.target.connection import Connection
+
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
@@ -58,6 +62,14 @@ class SecondProcess:
     def is_worth(self, rows: int) -> bool:
         """Tells whether a table has rows enough."""
         return self.rows > 0 and rows >= self.enough
+
+    def is_worth_rows_of(self, connection: Connection, query: sql.Composed) -> bool:
+        """Tells whether a query has rows enough; no more than that are counted."""
+        counted = sql.SQL("SELECT count(*) FROM ({} LIMIT {}) AS found").format(
+            query, sql.Literal(self.enough)
+        )
+        found = connection.execute(counted).fetchone()
+        return found is not None and self.is_worth(found[0])
 
     def start(self, work: Callable[[], object]) -> None:
         """Starts the process where it has not been, so that what a function needs is imported in time."""

@@ -66,8 +66,7 @@ class DigestedBatch:
         """Takes documents of a collection as BSON, one after the other."""
         self._collection, self._data = collection, data
         bounds = _bounds(data)
-        whole = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
-        self.digests = _first_bytes(whole)
+        self.digests = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
         self._bounds = np.array(bounds, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -181,13 +180,7 @@ def _column(connection: Connection, name: str, load_id: uuid.UUID) -> bytes:
 def _digest(document: bytes) -> bytes:
     digest = _new_digest()
     digest.update(document)
-    return digest.digest()
-
-
-def _first_bytes(digests: bytes) -> bytes:
-    """Returns of each digest as many bytes as are recorded."""
-    each = np.frombuffer(digests, dtype=np.uint8).reshape(-1, hashlib.sha256().digest_size)
-    return each[:, :DIGEST_BYTES].tobytes()
+    return digest.digest()[:DIGEST_BYTES]
 
 
 def _bounds(data: bytes) -> list[int]:

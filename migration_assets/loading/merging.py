@@ -61,7 +61,7 @@ def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = N
     """
     names = {"target": identifier(target), "staged": rows_table(target)}
     if _is_empty(connection, names["target"]):
-        with _key_built_after(connection, target):
+        with _key_built_after(connection, **names):
             inserted = _execute(connection, "INSERT INTO {target} SELECT * FROM {staged}", **names)
         # None is left to wait; the table may have been emptied by hand since.
         pending = sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
@@ -308,28 +308,25 @@ def _same(keys: list[str]) -> sql.Composed:
 
 
 @contextmanager
-def _key_built_after(connection: Connection, target: sa.Table) -> Iterator[None]:
+def _key_built_after(
+    connection: Connection, target: sql.Identifier, staged: sql.Identifier
+) -> Iterator[None]:
     """Takes the primary key off an empty table while many rows are inserted, unless somebody refers to it.
 
     To sort them once takes less than half of what it takes to find the place of each.
     """
-    names = {"target": identifier(target), "staged": rows_table(target)}
     query = sql.SQL(_KEY_TO_TAKE_OFF).format(
-        **{name: sql.Literal(each.as_string()) for name, each in names.items()}
+        target=sql.Literal(target.as_string()), staged=sql.Literal(staged.as_string())
     )
     key = connection.execute(query).fetchone()
     if key is None:
         yield
         return
     name, definition = sql.Identifier(key[0]), sql.SQL(key[1])
-    connection.execute(
-        sql.SQL("ALTER TABLE {target} DROP CONSTRAINT {name}").format(name=name, **names)
-    )
+    connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(target, name))
     yield
     connection.execute(
-        sql.SQL("ALTER TABLE {target} ADD CONSTRAINT {name} {definition}").format(
-            name=name, definition=definition, **names
-        )
+        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(target, name, definition)
     )
 
 

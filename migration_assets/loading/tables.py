@@ -55,9 +55,7 @@ def _is_worth(second: SecondProcess, connection: Connection, table: sa.Table) ->
     held_by = (
         [table.name] if relation is None else [side.collection for side, *_ in relation.arrays()]
     )
-    query = sql.SQL(
-        "SELECT count(*) FROM (SELECT FROM {} WHERE collection = ANY(%s) LIMIT %s) AS found"
-    ).format(identifier(uuid_map))
-    with connection.transaction():
-        found = connection.execute(query, [held_by, second.enough]).fetchone()
-    return found is not None and second.is_worth(found[0])
+    query = sql.SQL("SELECT FROM {} WHERE collection = ANY({})").format(
+        identifier(uuid_map), sql.Literal(held_by)
+    )
+    return second.is_worth_rows_of(connection, query)

@@ -43,11 +43,9 @@ class CheckTask:
 
 def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:
     """Tells whether a table has rows enough for a second process."""
-    query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS found").format(
-        sql.Identifier(table), sql.Literal(second.enough)
+    return second.is_worth_rows_of(
+        connection, sql.SQL("SELECT FROM {}").format(sql.Identifier(table))
     )
-    found = connection.execute(query).fetchone()
-    return found is not None and second.is_worth(found[0])
 
 
 def checked_alone(task: CheckTask) -> Evidence:
