@@ -23,7 +23,7 @@ from migration_assets.definitions import MIGRATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.pipeline import BEGUN, shared_out
+from migration_assets.loading.pipeline import BEGUN, prefetched, shared_out
 from migration_assets.loading.staging import Staging
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, referenced_tables
@@ -235,6 +235,42 @@ def test_a_load_that_was_cut_off_goes_on_in_two_processes(
         assert "encoded" in given
         assert any("resumed" in each for each in said)
     assert loaded(target) == loaded(faulty_sample.connection)
+
+
+# --- Reading ahead -------------------------------------------------------------------------------
+
+
+def test_items_are_fetched_before_anybody_asks_for_them() -> None:
+    is_begun = threading.Event()
+
+    def items() -> Iterator[int]:
+        is_begun.set()
+        yield from range(30)
+
+    with prefetched(items()) as fetched:
+        assert is_begun.wait(timeout=30)
+        assert list(fetched) == list(range(30))
+
+
+def test_an_error_in_fetching_is_raised_after_what_came_before() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise KilledError
+
+    with prefetched(items()) as fetched:
+        assert next(fetched) == 0
+        with pytest.raises(KilledError):
+            next(fetched)
+
+
+def test_an_error_of_the_consumer_ends_the_fetching() -> None:
+    def fail() -> None:
+        with prefetched(iter(range(30))):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fail()
+    assert "reader" not in [each.name for each in threading.enumerate()]
 
 
 # --- Sharing out ---------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from migration_assets.loading.digests import DigestedBatch, Known
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
-from migration_assets.loading.parts import Conversion, Converted, Part
+from migration_assets.loading.parts import Conversion, Conversions, Converted, Part
 from migration_assets.loading.staging import Staging
 from migration_assets.model import TABLES, unique_columns
 from migration_assets.remediation.applying import Remedies
@@ -55,24 +54,28 @@ def load_documents(
     """
     is_ordered = bool(unique_columns(table))  # which document has a value hangs on all before it
 
-    def parts(staging: Staging) -> Iterator[Part]:
-        @cache
-        def conversion() -> Conversion:
-            loaded, rules = ids_for(connection, table), remediations.of(table)
-            if is_ordered:
-                # What an earlier attempt has staged holds its unique values against later documents.
-                taken = {name: set(staging.column(name)) for name in unique_columns(table)}
-                return OrderedConversion(BatchConverter(table, loaded, taken, Remedies(rules)))
-            known = digests.known(connection, staging.base) if staging.base else Known(b"")
-            return DocumentConversion(table.name, loaded, rules, known)
-
+    def parts() -> Iterator[Part]:
         for batch in raw_batches(source[table.name]):
-            yield Part(table.name, batch.data, conversion)
+            yield Part(table.name, batch.data)
+
+    def conversion(staging: Staging) -> Conversion:
+        loaded, rules = ids_for(connection, table), remediations.of(table)
+        if is_ordered:
+            # What an earlier attempt has staged holds its unique values against later documents.
+            taken = {name: set(staging.column(name)) for name in unique_columns(table)}
+            return OrderedConversion(BatchConverter(table, loaded, taken, Remedies(rules)))
+        known = digests.known(connection, staging.base) if staging.base else Known(b"")
+        return DocumentConversion(table.name, loaded, rules, known)
+
+    def conversions(staging: Staging) -> Conversions:
+        found = conversion(staging)
+        return lambda _: found
 
     return load(
         connection,
         table,
         parts,
+        conversions,
         fingerprints=lambda digest: {table.name: digest},
         moment=moment_read(source),
         say=say,

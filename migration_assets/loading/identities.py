@@ -25,7 +25,6 @@ from migration_assets.identity import (
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import load, silent
 from migration_assets.loading.parts import Conversion, Converted, Part, ready
-from migration_assets.loading.staging import Staging
 from migration_assets.model import ENTITIES
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
@@ -78,30 +77,31 @@ def load_identities(
         TargetError: PostgreSQL is out of reach.
     """
 
-    def parts(staging: Staging) -> Iterator[Part]:
-        del staging
+    def parts() -> Iterator[Part]:
         for name in sorted(ENTITIES, key=str.casefold):
             size = 0
             for batch in raw_batches(source[name], projection={"_id": 1}):
                 size += len(batch.data)
                 if second is not None and second.is_worth(size // ID_ALONE):
                     second.start(ready)
-                yield Part(name, batch.data, partial(_conversion, name))
+                yield Part(name, batch.data)
         for name, kind in unknown_collections(source).items():
             for batch in raw_batches(source[name], by_identifier=kind != _TIME_SERIES):
-                yield Part(name, batch.data, partial(_keeping, name))
+                yield Part(name, batch.data)
 
     return load(
-        connection, uuid_map, parts, fingerprints=lambda _: {}, moment=moment_read(source), say=say
+        connection,
+        uuid_map,
+        parts,
+        lambda _: _conversion,
+        fingerprints=lambda _: {},
+        moment=moment_read(source),
+        say=say,
     )
 
 
-def _conversion(collection: str) -> Conversion:
-    return partial(_known, collection)
-
-
-def _keeping(collection: str) -> Conversion:
-    return partial(_unknown, collection)
+def _conversion(part: Part) -> Conversion:
+    return partial(_known if part.collection in ENTITIES else _unknown, part.collection)
 
 
 def _known(collection: str, data: bytes) -> Converted:

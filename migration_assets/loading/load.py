@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,7 @@ import sqlalchemy as sa
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.ledger import LoadResult, Open, Tally
 from migration_assets.loading.merging import merge
-from migration_assets.loading.parts import Converter, Item, Made, Part
+from migration_assets.loading.parts import Conversions, Converter, Item, Made, Part
 from migration_assets.loading.pipeline import (
     Stopwatch,
     prefetched,
@@ -77,7 +76,8 @@ def silent(said: str) -> None:
 def load(
     connection: Connection,
     table: sa.Table,
-    parts: Callable[[Staging], Iterable[Part]],
+    parts: Callable[[], Iterable[Part]],
+    conversions: Callable[[Staging], Conversions],
     *,
     fingerprints: Callable[[str], Mapping[str, str]],
     complete: Callable[[Staging], int] | None = None,
@@ -92,7 +92,9 @@ def load(
         connection: A connection to the target, in autocommit mode.
         table: The table.
         parts: Reads the source, in the same order each time. It is called once the table is held against
-            a second load, and may read from staging what a load that was cut off has put there.
+            a second load.
+        conversions: Returns what converts the parts, while the first of them is read. It may read from
+            staging what a load that was cut off has put there.
         fingerprints: Returns the fingerprints of the collections, given the digest of all that was read.
         complete: Completes what is staged just before it is merged; returns the asymmetric pairs.
         moment: The moment that the source is read at, in words; None where it is the present.
@@ -106,8 +108,8 @@ def load(
     with ledger.one_writer(connection, table):
 
         def run(opened: Open) -> LoadResult:
-            what = (connection, table, parts, fingerprints, complete, moment, remediations, second)
-            return _Load(*what, opened).run()
+            given = (parts, conversions, fingerprints, complete, moment, remediations, second)
+            return _Load(connection, table, *given, opened).run()
 
         opened = ledger.reopen(connection, table, say, remediations)
         if opened is not None:
@@ -134,7 +136,7 @@ def load(
 def _kept(
     connection: Connection,
     table: sa.Table,
-    parts: Callable[[Staging], Iterable[Part]],
+    parts: Callable[[], Iterable[Part]],
     fingerprints: Callable[[str], Mapping[str, str]],
     moment: str | None,
     remediations: Remediations,
@@ -146,8 +148,7 @@ def _kept(
     """
     started = time.perf_counter()
     watch, read = Stopwatch(), Read()
-    staging = Staging(connection, table, uuid.uuid4())
-    for number, part in enumerate(watch.timed("read", parts(staging))):
+    for number, part in enumerate(watch.timed("read", parts())):
         read.add(part)
         if latest.batches[number : number + 1] != [read.data.hexdigest()]:
             return None
@@ -171,7 +172,7 @@ def _kept(
             as_before=latest.tally.documents,
         )
         result = ledger.finish(connection, table, result, read.digest())
-    staging.drop()
+    Staging(connection, table, result.load_id).drop()
     return result
 
 
@@ -188,7 +189,8 @@ class _Batch:
 class _Load:
     connection: Connection
     table: sa.Table
-    parts: Callable[[Staging], Iterable[Part]]
+    parts: Callable[[], Iterable[Part]]
+    conversions: Callable[[Staging], Conversions]
     fingerprints: Callable[[str], Mapping[str, str]]
     complete: Callable[[Staging], int] | None
     moment: str | None
@@ -208,9 +210,10 @@ class _Load:
             staging.create()
         self.tally.add(self.opened.tally)
         self.as_before = self.opened.as_before
-        parts = self.watch.timed("read", self.parts(staging))
-        with without_cycle_detection():
-            written_behind(self._converted(prefetched(parts)), self._write_to(staging))
+        reading = self.watch.timed("read", self.parts())
+        with without_cycle_detection(), prefetched(reading) as parts:
+            conversions = self.conversions(staging)
+            written_behind(self._converted(parts, conversions), self._write_to(staging))
         with at_one_moment(self.connection):
             with self.watch.stage("merge"):
                 if self.complete is not None and (pairs := self.complete(staging)):
@@ -256,10 +259,10 @@ class _Load:
             raise BaseChangedError
         return digests.keys_to_look_at(self.connection, self.opened.load_id, base)
 
-    def _converted(self, parts: Iterable[Part]) -> Iterator[_Batch]:
+    def _converted(self, parts: Iterable[Part], conversions: Conversions) -> Iterator[_Batch]:
         converter = Converter(self.table, self.watch, self.second)
         begun = time.perf_counter()
-        for item, made in converter.convert(self._still_to_convert(parts)):
+        for item, made in converter.convert(self._still_to_convert(parts, conversions)):
             self.tally.add(made.tally)
             self.as_before += made.as_before
             ended = time.perf_counter()
@@ -267,7 +270,7 @@ class _Load:
             begun = ended
             yield _Batch(item, made.tally.as_json() | spent, made)
 
-    def _still_to_convert(self, parts: Iterable[Part]) -> Iterator[Item]:
+    def _still_to_convert(self, parts: Iterable[Part], conversions: Conversions) -> Iterator[Item]:
         """Yields the parts after those that were committed before the load was cut off.
 
         Raises:
@@ -277,7 +280,7 @@ class _Load:
         for number, part in enumerate(parts, start=1):
             self.read.add(part)
             if number > self.opened.batches:
-                yield Item(number, digest.hexdigest(), part, part.conversion())
+                yield Item(number, digest.hexdigest(), part, conversions(part))
             elif number == self.opened.batches and digest.hexdigest() != self.opened.digest:
                 raise SourceChangedError
         if number < self.opened.batches:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +20,7 @@ from migration_assets.loading import ledger
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
-from migration_assets.loading.parts import Conversion, Converted, Part
+from migration_assets.loading.parts import Conversion, Conversions, Converted, Part
 from migration_assets.loading.staging import (
     Staging,
     books_table,
@@ -75,24 +74,24 @@ def load_pairs(
     # The arrays alone are read here, so what was read is known by the loads of both sides.
     based_on = ledger.latest_fingerprints(connection, sides)
 
-    def parts(staging: Staging) -> Iterator[Part]:
-        @cache
-        def loaded() -> Loaded:
-            return ids_for(staging.connection, table)
-
-        @cache
-        def conversion(sides: tuple[Side, str, Side]) -> Conversion:
-            return PairConversion(table.name, sides, loaded(), remediations)
-
-        for sides in relation.arrays():
-            holder, array, _ = sides
+    def parts() -> Iterator[Part]:
+        for holder, array, _ in relation.arrays():
             for batch in raw_batches(source[holder.collection], projection={array: 1}):
-                yield Part(holder.collection, batch.data, partial(conversion, sides))
+                yield Part(holder.collection, batch.data, array)
+
+    def conversions(staging: Staging) -> Conversions:
+        loaded = ids_for(staging.connection, table)
+        found: dict[tuple[str, str | None], Conversion] = {
+            (sides[0].collection, sides[1]): PairConversion(table.name, sides, loaded, remediations)
+            for sides in relation.arrays()
+        }
+        return lambda part: found[part.collection, part.array]
 
     return load(
         connection,
         table,
         parts,
+        conversions,
         fingerprints=lambda _: based_on,
         complete=lambda staging: _unite(staging, relation),
         moment=moment_read(source),

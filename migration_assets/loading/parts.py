@@ -49,17 +49,21 @@ Conversion = Callable[[bytes], Converted]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some documents of the source, and how they become rows.
+    """Some documents of the source.
 
     Attributes:
         collection: The collection that they are of.
         data: The documents as BSON, one after the other.
-        conversion: Returns what converts them. It is asked for each part that is not staged yet.
+        array: The one field that was read of them besides `_id`, None where all were.
     """
 
     collection: str
     data: bytes = field(repr=False)
-    conversion: Callable[[], Conversion]
+    array: str | None = None
+
+
+Conversions = Callable[[Part], Conversion]
+"""Returns what converts a part; of one collection and array it is the same."""
 
 
 @dataclass(frozen=True, slots=True)

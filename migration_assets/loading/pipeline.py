@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-AHEAD = 2
+AHEAD = 1
 """Batches that may wait between two stages: enough to overlap, few enough to keep memory flat."""
 
-BEGUN = 4
+BEGUN = 3
 """Items that may be in work, or wait for an earlier one that is."""
 
 Item = TypeVar("Item")
@@ -71,10 +71,11 @@ def without_cycle_detection() -> Iterator[None]:
             gc.enable()
 
 
-def prefetched(items: Iterable[Item], *, ahead: int = AHEAD) -> Iterator[Item]:
-    """Yields items that a thread of its own fetches ahead.
+@contextmanager
+def prefetched(items: Iterable[Item], *, ahead: int = AHEAD) -> Iterator[Iterator[Item]]:
+    """Yields items that a thread of its own fetches ahead, from now on and until the end of the block.
 
-    An error of the iterable is raised here; when the consumer stops early, so does the thread.
+    An error of the iterable is raised where the items are consumed.
     """
     waiting: queue.Queue[tuple[str, Item | BaseException | None]] = queue.Queue(maxsize=ahead)
     stopped = threading.Event()
@@ -98,9 +99,7 @@ def prefetched(items: Iterable[Item], *, ahead: int = AHEAD) -> Iterator[Item]:
         else:
             put("end", None)
 
-    thread = threading.Thread(target=fetch, name="reader", daemon=True)
-    thread.start()
-    try:
+    def fetched() -> Iterator[Item]:
         while True:
             kind, value = waiting.get()
             if kind == "end":
@@ -109,6 +108,11 @@ def prefetched(items: Iterable[Item], *, ahead: int = AHEAD) -> Iterator[Item]:
                 assert isinstance(value, BaseException)
                 raise value
             yield value  # type: ignore[misc]
+
+    thread = threading.Thread(target=fetch, name="reader", daemon=True)
+    thread.start()
+    try:
+        yield fetched()
     finally:
         stopped.set()
         thread.join()

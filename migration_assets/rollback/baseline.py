@@ -187,19 +187,21 @@ class _Stage:
     ) -> Iterator[pl.DataFrame]:
         remedies = Remedies(self.remediations.of(table))
         converter = BatchConverter(table, loaded, remedies=remedies)
-        for batch in prefetched(raw_batches(self.source[table.name])):
-            converted = converter.convert(batch.data)
-            fingerprint.add(batch.data, converted.documents)
-            yield converted.rows
+        with prefetched(raw_batches(self.source[table.name])) as batches:
+            for batch in batches:
+                converted = converter.convert(batch.data)
+                fingerprint.add(batch.data, converted.documents)
+                yield converted.rows
 
     def _pairs(self, table: sa.Table, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:
         for holder, array, other in relation.arrays():
             remedies = remedies_of(self.remediations, table, holder, array)
             converter = PairConverter(relation, holder, array, other, loaded, remedies)
-            batches = raw_batches(self.source[holder.collection], projection={array: 1})
-            for batch in prefetched(batches):
-                _, pairs, _ = converter.convert(batch.data)
-                yield pairs.drop("side")
+            reading = raw_batches(self.source[holder.collection], projection={array: 1})
+            with prefetched(reading) as batches:
+                for batch in batches:
+                    _, pairs, _ = converter.convert(batch.data)
+                    yield pairs.drop("side")
 
     def _loaded(self, table: sa.Table) -> Loaded:
         """Returns the ids that references could point to when the table was loaded."""
