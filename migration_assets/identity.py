@@ -26,14 +26,17 @@ class Uuids:
 
     def __init__(self, uuids: bytes) -> None:
         """Takes UUIDs, 16 bytes each, one after the other, none of them twice."""
-        high, low = _halves(uuids)
+        halves = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2)
+        low = halves[:, 1].astype(np.uint64)
         order = np.argsort(low)
-        self._high, self._low = high[order], low[order]
+        self._low = low[order]
+        del low  # there may be millions of them
+        self._high = halves[:, 0].astype(np.uint64)[order]
         self._longest = 1
         while (self._low[self._longest :] == self._low[: -self._longest]).any():
             self._longest += 1
         self.are_of_object_ids = bool(
-            (((high >> np.uint64(12)) & np.uint64(0xF)) == _VERSION_7 >> 4).all()
+            (((self._high >> np.uint64(12)) & np.uint64(0xF)) == _VERSION_7 >> 4).all()
         )
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from psycopg import sql
 
@@ -41,7 +41,6 @@ class SecondProcess:
     rows: int = ROWS
     _pool: ProcessPoolExecutor | None = field(init=False, default=None)
     _id: Future[int] | None = field(init=False, default=None)
-    _latest: Future[Any] | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
         return self
@@ -95,25 +94,24 @@ class SecondProcess:
     ) -> Future[Found]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare)
             self._id = self._pool.submit(os.getpid)
-        self._latest = self._pool.submit(work, *given, **named)
-        return self._latest
+        return self._pool.submit(work, *given, **named)
 
     def _end(self) -> None:
-        """Ends the process, in the middle of work where nobody waits for it any more."""
+        """Ends the process at once: nobody waits for what it does, and it has nothing to put in order."""
         if self._pool is None:
             return
         assert self._id is not None
-        # It does one after the other: where the latest is done, all are.
-        is_busy = self._latest is not None and not self._latest.done()
-        if is_busy and not self._id.exception():
-            os.kill(self._id.result(), signal.SIGTERM)
+        if not self._id.exception():
+            for each in multiprocessing.active_children():  # it is none of them if it has died
+                if each.pid == self._id.result():
+                    each.terminate()
         self._pool.shutdown(cancel_futures=True)
-        self._pool = self._id = self._latest = None
+        self._pool = self._id = None
 
 
-def _end_with_parent() -> None:
+def _prepare() -> None:
     """Prepares the process: an interrupt is its parent's to handle, and it does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

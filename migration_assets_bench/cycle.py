@@ -22,7 +22,7 @@ from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import open_target
 from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_bench.checks import failed_checks, problem
-from migration_assets_bench.ours import counts, load_all, stages
+from migration_assets_bench.ours import add_constraints, counts, load_tables, stages
 from migration_assets_bench.tasks import Done, Task
 
 
@@ -42,7 +42,8 @@ def without_dagster(task: Task) -> Done:
 
         with watch.stage("observe"):
             fingerprints(source, ENTITIES)
-        results = load_all(source, connection, second, watch, check)
+        results = load_tables(source, connection, second, watch, check)
+        add_constraints(connection, watch)
         with watch.stage("sign-off"), TemporaryDirectory() as reports:
             made = sign(source, connection, directory=Path(reports)).verdict
     seconds = time.perf_counter() - started

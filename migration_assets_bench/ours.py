@@ -24,24 +24,22 @@ def load(task: Task) -> Done:
     """Loads everything: schema, identities, tables, constraints."""
     watch = Stopwatch()
     started = time.perf_counter()
-    with (
-        open_source(task.source) as source,
-        open_target(task.target) as connection,
-        SecondProcess() as second,
-    ):
-        results = load_all(source, connection, second, watch)
+    with open_target(task.target) as connection:
+        with open_source(task.source) as source, SecondProcess() as second:
+            results = load_tables(source, connection, second, watch)
+        add_constraints(connection, watch)
     seconds = time.perf_counter() - started
     return Done(seconds, stages=stages(watch, results), counts=counts(results))
 
 
-def load_all(
+def load_tables(
     source: SourceDatabase,
     connection: Connection,
     second: SecondProcess,
     watch: Stopwatch,
     after: Callable[[sa.Table], None] = lambda _: None,
 ) -> list[LoadResult]:
-    """Loads everything and returns what each load did, that of the identities first.
+    """Loads schema, identities and tables and returns what each load did, that of the identities first.
 
     Args:
         source: The source database.
@@ -58,11 +56,15 @@ def load_all(
         with watch.stage("tables"):
             results.append(load_table(source, connection, table, second=second))
         after(table)
+    return results
+
+
+def add_constraints(connection: Connection, watch: Stopwatch) -> None:
+    """Completes what was loaded, as the asset of the constraints does."""
     with watch.stage("constraints"):
         with connection.transaction():
             delete_pending(connection)
         build_constraints(connection)
-    return results
 
 
 def stages(watch: Stopwatch, results: Sequence[LoadResult]) -> dict[str, float]:

@@ -47,6 +47,6 @@ def document_ids(connection: Connection, collection: str) -> Uuids:
 
 def read_ids(connection: Connection, query: sql.Composed) -> Uuids:
     """Returns the UUIDs that a query of one column returns, none of them twice."""
-    with connection.cursor(binary=True) as cursor:
-        found = cursor.execute(sql.SQL(_IDS).format(query))
+    with connection.cursor() as cursor:
+        found = cursor.stream(sql.SQL(_IDS).format(query), binary=True)
         return Uuids(b"".join([ids for (ids,) in found]))

@@ -284,19 +284,23 @@ def _unite(staging: Staging, relation: Junction) -> int:
     connection.execute(
         sql.SQL("ALTER TABLE {} RENAME TO {}").format(rows, sql.Identifier(sides_name(target)))
     )
-    connection.execute(
+    united = connection.execute(
         sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT DISTINCT {} FROM {}").format(rows, keys, sides)
-    )
+    ).rowcount
     if len(list(relation.arrays())) == 1:
         return 0
-    counted = connection.execute(
-        sql.SQL(
-            "SELECT side, count(*) FROM (SELECT min(side) AS side FROM {} GROUP BY {} "
-            "HAVING count(*) = 1) one GROUP BY side"
-        ).format(sides, keys)
-    ).fetchall()
-    for side, count in counted:
-        holder = (relation.left, relation.right)[side]
+    # A side has each of its pairs once, so those that it lacks are the other's alone.
+    held: dict[int, int] = dict(
+        connection.execute(
+            sql.SQL("SELECT side, count(*) FROM {} GROUP BY side").format(sides)
+        ).fetchall()
+    )
+    alone = {
+        holder: count
+        for holder, other in ((relation.left, 1), (relation.right, 0))
+        if (count := united - held.get(other, 0))
+    }
+    for holder, count in alone.items():
         connection.execute(
             sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s)").format(
                 books_table(conversions.name)
@@ -310,4 +314,4 @@ def _unite(staging: Staging, relation: Junction) -> int:
                 count,
             ],
         )
-    return sum(count for _, count in counted)
+    return sum(alone.values())
