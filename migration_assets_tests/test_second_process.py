@@ -23,7 +23,7 @@ from migration_assets.definitions import MIGRATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.pipeline import BEGUN, prefetched, shared_out
+from migration_assets.loading.pipeline import BEGUN, prefetched, shared_out, written_behind
 from migration_assets.loading.staging import Staging
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, referenced_tables
@@ -233,7 +233,8 @@ def test_a_load_that_was_cut_off_goes_on_in_two_processes(
         said: list[str] = []
         load_table(source, target, table, second=second, say=said.append)
         assert "encoded" in given
-        assert any("resumed" in each for each in said)
+        assert len(said) == 1
+        assert "resuming after batch 3" in said[0]
     assert loaded(target) == loaded(faulty_sample.connection)
 
 
@@ -271,6 +272,28 @@ def test_an_error_of_the_consumer_ends_the_fetching() -> None:
     with pytest.raises(KilledError):
         fail()
     assert "reader" not in [each.name for each in threading.enumerate()]
+
+
+# --- Writing behind ------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_after_an_error() -> None:
+    is_waiting = threading.Event()
+    written: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield from range(3)
+        is_waiting.set()  # the last one stands behind the one that fails
+
+    def write(item: int) -> None:
+        if item == 1:
+            assert is_waiting.wait(timeout=30)
+            raise KilledError
+        written.append(item)
+
+    with pytest.raises(KilledError):
+        written_behind(items(), write, ahead=2)
+    assert written == [0]
 
 
 # --- Sharing out ---------------------------------------------------------------------------------

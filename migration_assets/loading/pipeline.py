@@ -126,10 +126,23 @@ def written_behind(
     The first error of a write is raised here, and nothing after it is written.
     """
     pending: deque[Future[None]] = deque()
+    has_failed = (
+        threading.Event()
+    )  # the writer may begin the next one before the error is raised here
+
+    def write_next(item: Item) -> None:
+        if has_failed.is_set():
+            return
+        try:
+            write(item)
+        except BaseException:
+            has_failed.set()
+            raise
+
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
         try:
             for item in items:
-                pending.append(writer.submit(write, item))
+                pending.append(writer.submit(write_next, item))
                 while len(pending) > ahead:
                     pending.popleft().result()
             while pending:
