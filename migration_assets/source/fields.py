@@ -38,18 +38,11 @@ _LEARNED = 1_000
 """Names of fields that are looked for in all documents at once; further ones document by document."""
 
 
-def _table(sizes: Mapping[int, int]) -> npt.NDArray[np.int64]:
-    table = np.full(256, -1, dtype=np.int64)
-    table[list(sizes)] = list(sizes.values())
-    return table
-
-
-_BYTES = _table({**FIXED, **SIZED})
-"""Bytes of a value of a type, without the length that it begins with; -1 where they are not known."""
-_HAS_LENGTH = _table(SIZED) >= 0
-_ENDS_WITH_ZERO = np.zeros(256, dtype=np.bool_)
-_ENDS_WITH_ZERO[[BsonType.STRING, BsonType.CODE, BsonType.SYMBOL]] = True
-_ENDS_WITH_ZERO[[BsonType.DOCUMENT, BsonType.ARRAY]] = True
+_BYTES: Mapping[int, int] = {**FIXED, **SIZED}
+"""Bytes of a value of a type, without the length that it begins with."""
+_ENDS_WITH_ZERO = frozenset(
+    {BsonType.STRING, BsonType.CODE, BsonType.SYMBOL, BsonType.DOCUMENT, BsonType.ARRAY}
+)
 _SHORTEST = 5
 """Bytes of an empty string, document or array."""
 _SHORTEST_ELEMENT = 15
@@ -307,27 +300,32 @@ class _Walk:
     def _step(self, name: bytes, rows: Rows) -> None:
         """Moves documents over a field."""
         kinds = self._next[rows].astype(np.uint8)
-        if not (known := _BYTES[kinds] >= 0).all():
-            for row in rows[~known].tolist():
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
+            self._step_over(name, kind, rows[kinds == kind])
+
+    def _step_over(self, name: bytes, kind: int, rows: Rows) -> None:
+        """Moves documents over a field of a type."""
+        if kind not in _BYTES:
+            for row in rows.tolist():
                 self._alone(row)
-            rows, kinds = rows[known], kinds[known]
-        starts = self._position[rows] + len(name) + 2
+            return
+        starts = self._position[rows] + (len(name) + 2)
         last = self.last[rows]
         _demand(starts <= last)
-        have_length = _HAS_LENGTH[kinds]
-        ends = starts + _BYTES[kinds]
-        ends[have_length] += self._lengths[starts[have_length]]
-        _demand((starts <= ends) & (ends <= last))
-        end_with_zero = _ENDS_WITH_ZERO[kinds]
-        _demand((ends - starts >= _SHORTEST)[end_with_zero])
-        _demand(self._bytes[ends[end_with_zero] - 1] == 0)
-        _demand(self._bytes[starts[kinds == BsonType.BOOLEAN]] <= 1)
-        self._note(name, rows, kinds, starts, ends)
+        ends = starts + _BYTES[kind]
+        if kind in SIZED:
+            ends += self._lengths[starts]
+            _demand(starts <= ends)
+        _demand(ends <= last)
+        if kind in _ENDS_WITH_ZERO:
+            _demand(ends - starts >= _SHORTEST)
+            _demand(self._bytes[ends - 1] == 0)
+        if kind == BsonType.BOOLEAN:
+            _demand(self._bytes[starts] <= 1)
+        self._note(name, kind, rows, starts, ends)
         self._move(rows, ends)
 
-    def _note(
-        self, name: bytes, rows: Rows, kinds: npt.NDArray[np.uint8], starts: Rows, ends: Rows
-    ) -> None:
+    def _note(self, name: bytes, kind: int, rows: Rows, starts: Rows, ends: Rows) -> None:
         if name not in self.wanted:
             self.strangers[rows] = True
             return
@@ -335,7 +333,7 @@ class _Walk:
             self.fields[name] = self.new_field()
         found = self.fields[name]
         _demand(found.kinds[rows] == 0)
-        found.kinds[rows], found.starts[rows], found.ends[rows] = kinds, starts, ends
+        found.kinds[rows], found.starts[rows], found.ends[rows] = kind, starts, ends
 
     def _move(self, rows: Rows, position: Rows) -> None:
         self._position[rows] = position
@@ -368,8 +366,7 @@ class _Walk:
             if name in names or end > self.last[row]:
                 raise UnreadableError
             names.add(name)
-            kinds = np.array([kind], dtype=np.uint8)
-            self._note(name, np.array([row]), kinds, np.array([start]), np.array([end]))
+            self._note(name, kind, np.array([row]), np.array([start]), np.array([end]))
             position = end
         self._move(np.array([row]), np.array([position]))
         _demand(self._next[[row]] == _PASSED)
