@@ -126,9 +126,8 @@ def written_behind(
     The first error of a write is raised here, and nothing after it is written.
     """
     pending: deque[Future[None]] = deque()
-    has_failed = (
-        threading.Event()
-    )  # the writer may begin the next one before the error is raised here
+    # The writer may begin the next one before the error of one is raised here.
+    has_failed = threading.Event()
 
     def write_next(item: Item) -> None:
         if has_failed.is_set():
