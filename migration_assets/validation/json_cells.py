@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from migration_assets.validation import bson_reader as bson
@@ -64,37 +63,36 @@ def _seen_to_mean(data: bytes, kind: int, start: int, cell: bytes) -> bool:
     return end == len(text) and cell.startswith(_VERSION)
 
 
-def _document(data: bytes, start: int, held: Any) -> int:
-    parts = 0
-    position, last = start + 4, start + _int32(data, start)[0] - 1
-    while position < last:
-        stop = data.index(0, position + 1)
-        part = held[_name(data[position + 1 : stop])]
-        position = _COMPARE[data[position]](data, stop + 1, part)
-        parts += 1
-    if type(held) is not dict or position != last or parts != len(held) or data[last]:
-        raise _OtherError
-    return last + 1
+def _container(type_: type, key_of: Callable[[bytes, int], Any]) -> _Compare:
+    """Returns what compares a document or an array, given what its parts are called in JSON."""
+
+    def compare(data: bytes, start: int, held: Any) -> int:
+        parts = 0
+        position, last = start + 4, start + _int32(data, start)[0] - 1
+        while position < last:
+            stop = data.index(0, position + 1)
+            part = held[key_of(data[position + 1 : stop], parts)]
+            position = _COMPARE[data[position]](data, stop + 1, part)
+            parts += 1
+        is_alike = type(held) is type_
+        if not is_alike or position != last or parts != len(held) or data[last]:
+            raise _OtherError
+        return last + 1
+
+    return compare
 
 
-@lru_cache(maxsize=10_000)
-def _name(written: bytes) -> str:
+def _name(written: bytes, number: int) -> str:
+    del number
     name = str(written, "utf-8")
     if name.startswith("$"):  # it may be a DBRef, which drivers do not always read whole
         raise _OtherError
     return name
 
 
-def _array(data: bytes, start: int, held: Any) -> int:
-    parts = 0
-    position, last = start + 4, start + _int32(data, start)[0] - 1
-    while position < last:
-        after_name = data.index(0, position + 1) + 1
-        position = _COMPARE[data[position]](data, after_name, held[parts])
-        parts += 1
-    if type(held) is not list or position != last or parts != len(held) or data[last]:
-        raise _OtherError
-    return last + 1
+def _number_of(written: bytes, number: int) -> int:
+    del written
+    return number
 
 
 def _string(data: bytes, start: int, held: Any) -> int:
@@ -153,8 +151,8 @@ def _date(data: bytes, start: int, held: Any) -> int:
 _COMPARE: Mapping[int, _Compare] = {
     bson.DOUBLE: _number,
     bson.STRING: _string,
-    bson.DOCUMENT: _document,
-    bson.ARRAY: _array,
+    bson.DOCUMENT: _container(dict, _name),
+    bson.ARRAY: _container(list, _number_of),
     bson.OBJECT_ID: _object_id,
     bson.BOOLEAN: _boolean,
     bson.DATE: _date,
