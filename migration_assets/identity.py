@@ -26,12 +26,11 @@ class Uuids:
 
     def __init__(self, uuids: bytes) -> None:
         """Takes UUIDs, 16 bytes each, one after the other, none of them twice."""
-        halves = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2)
-        low = halves[:, 1].astype(np.uint64)
+        high, low = _halves(uuids)
         order = np.argsort(low)
         self._low = low[order]
         del low  # there may be millions of them
-        self._high = halves[:, 0].astype(np.uint64)[order]
+        self._high = high[order]
         self._longest = 1
         while (self._low[self._longest :] == self._low[: -self._longest]).any():
             self._longest += 1
@@ -146,8 +145,8 @@ def uuid_texts(uuids: bytes) -> list[str]:
 
 
 def _halves(uuids: bytes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    halves = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2).astype(np.uint64)
-    return halves[:, 0], halves[:, 1]
+    halves = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2)
+    return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
 def _big_endian(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
