@@ -1,4 +1,4 @@
-"""Memory that is freed is there for all threads."""
+"""Memory that is freed is there for all threads, and goes back to the system when asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from migration_assets.memory import share_freed_memory
+from migration_assets.memory import give_back_freed_memory, share_freed_memory
 
 THREADS = """
 import ctypes, sys, threading
@@ -32,8 +32,35 @@ libc.malloc_info(0, ctypes.c_void_p(file))
 libc.fclose(ctypes.c_void_p(file))
 """
 
+FREED = """
+import resource
+from migration_assets.memory import give_back_freed_memory
+def resident():
+    with open("/proc/self/statm") as statistics:
+        return int(statistics.read().split()[1]) * resource.getpagesize()
+before = resident()
+held = [bytearray(5000) for _ in range(20_000)]
+del held[:-1]
+kept = resident()
+give_back_freed_memory()
+print(kept - before, resident() - before)
+"""
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about glibc's allocator")
+of_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="it is about glibc's allocator"
+)
+
+
+@of_glibc
+def test_freed_memory_is_given_back() -> None:
+    run = [sys.executable, "-c", FREED]
+    said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+    kept, left = map(int, said.split())
+    assert kept > 90_000_000
+    assert left < 10_000_000
+
+
+@of_glibc
 def test_threads_share_one_arena(tmp_path: Path) -> None:
     def arenas(kind: str) -> int:
         described = tmp_path / kind
@@ -51,3 +78,4 @@ def test_threads_share_one_arena(tmp_path: Path) -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     share_freed_memory()
+    give_back_freed_memory()

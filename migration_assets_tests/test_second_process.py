@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -158,6 +159,38 @@ def test_what_two_processes_load_is_what_one_does(
     assert loaded(target) == loaded(faulty_sample.connection)
     assert given.count("encoded") > len(LOADED)
     assert len(children()) == 1
+
+
+NOTED = "PROCESSES_THAT_GAVE_BACK"
+
+
+def note_process() -> None:
+    """Notes who was asked to give memory back, as either process can."""
+    with Path(os.environ[NOTED]).open("a", encoding="utf-8") as noted:
+        noted.write(f"{os.getpid()}\n")
+
+
+@pytest.mark.parametrize("size", [1, 10**9])
+def test_both_give_memory_back_after_a_large_load(
+    faulty_sample: Loaded,
+    target: Connection,
+    second: SecondProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    size: int,
+) -> None:
+    noted = tmp_path / "noted"
+    noted.touch()
+    load_identities(faulty_sample.source, target)
+    monkeypatch.setenv(NOTED, str(noted))
+    monkeypatch.setattr("migration_assets.loading.load.LARGE", size)
+    monkeypatch.setattr("migration_assets.loading.load.give_back_freed_memory", note_process)
+    load_table(faulty_sample.source, target, TABLES["Boards"], second=second)
+    second.submit(os.getpid).result()  # what was given to it before is done
+    both = {os.getpid(), *children()}
+    assert set(map(int, noted.read_text(encoding="utf-8").split())) == (
+        both if size == 1 else set()
+    )
 
 
 def test_its_death_loses_nothing(

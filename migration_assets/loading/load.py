@@ -27,10 +27,14 @@ from migration_assets.loading.pipeline import (
 )
 from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.loading.unchanged import Latest
+from migration_assets.memory import give_back_freed_memory
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.second_process import SecondProcess
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.statistics import report_changes
+
+LARGE = 64_000_000
+"""A load of so many bytes leaves the memory that it had to the system, not to the next load."""
 
 
 @dataclass(slots=True)
@@ -241,6 +245,10 @@ class _Load:
             result = ledger.finish(self.connection, self.table, result, self.read.digest())
         staging.drop()
         report_changes(self.connection)
+        if self.read.size >= LARGE:
+            give_back_freed_memory()
+            if self.second is not None:
+                self.second.submit(give_back_freed_memory)
         return result
 
     def _to_look_at(self) -> bytes | None:
