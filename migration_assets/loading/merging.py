@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.errors import LoadError
 from migration_assets.identity import hex_uuids
+from migration_assets.loading.first_load import become
 from migration_assets.loading.staging import BOOKS, books_table, identifier, rows_table
 from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
 from migration_assets.target import bookkeeping
@@ -60,14 +61,13 @@ def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = N
             are not staged stay as they are; None where all that is not staged is gone.
     """
     names = {"target": identifier(target), "staged": rows_table(target)}
-    if _is_empty(connection, names["target"]):
-        with _key_built_after(connection, **names):
-            inserted = _execute(connection, "INSERT INTO {target} SELECT * FROM {staged}", **names)
+    filled = _fill(connection, **names)
+    if filled is not None:
         # None is left to wait; the table may have been emptied by hand since.
         pending = sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
             identifier(bookkeeping.pending_deletes), sql.Literal(target.name)
         )
-        merged = Merged(inserted, 0, 0, 0, 0, moved=connection.execute(pending).rowcount)
+        merged = Merged(filled, 0, 0, 0, 0, moved=connection.execute(pending).rowcount)
     else:
         # Rows are joined by their key: of other columns, which take most of the time, nothing is asked.
         keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in target.primary_key)
@@ -277,6 +277,7 @@ def _insert_new(connection: Connection, target: sa.Table) -> int:
 def _replace_books(connection: Connection, target: sa.Table) -> None:
     """Replaces the books of a table by the staged ones."""
     owner = sql.Literal(target.name)
+    statements = []
     for name, book in BOOKS.items():
         columns = [column.name for column in book.columns]
         summed = "count" in columns
@@ -286,10 +287,11 @@ def _replace_books(connection: Connection, target: sa.Table) -> None:
             if summed
             else sql.SQL("SELECT {0} FROM {1} WHERE target_table = {2}")
         ).format(keys, books_table(name), owner)
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(identifier(book), owner)
-        )
-        connection.execute(sql.SQL("INSERT INTO {} {}").format(identifier(book), chosen))
+        statements += [
+            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(identifier(book), owner),
+            sql.SQL("INSERT INTO {} {}").format(identifier(book), chosen),
+        ]
+    connection.execute(sql.SQL("; ").join(statements))
 
 
 def _comparable(alias: str, column: sa.Column[object]) -> sql.Composed:
@@ -305,6 +307,16 @@ def _same(keys: list[str]) -> sql.Composed:
     return sql.SQL(" AND ").join(
         sql.SQL("t.{0} = s.{0}").format(sql.Identifier(key)) for key in keys
     )
+
+
+def _fill(connection: Connection, target: sql.Identifier, staged: sql.Identifier) -> int | None:
+    """Brings what is staged to a table without rows; returns how many those are, None where it has some."""
+    rows = become(connection, staged, target)
+    if rows is None and _is_empty(connection, target):
+        with _key_built_after(connection, target, staged):
+            insert = "INSERT INTO {target} SELECT * FROM {staged}"
+            rows = _execute(connection, insert, target=target, staged=staged)
+    return rows
 
 
 @contextmanager

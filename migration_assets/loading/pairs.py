@@ -17,6 +17,7 @@ from migration_assets.conversion.batches import Books, of_readable, remedied_bat
 from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
+from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
@@ -24,8 +25,8 @@ from migration_assets.loading.parts import Conversion, Conversions, Converted, P
 from migration_assets.loading.staging import (
     Staging,
     books_table,
+    identifier,
     rows_table,
-    sides_name,
     sides_table,
 )
 from migration_assets.model import TABLES, Junction, Side, junction_of
@@ -226,19 +227,19 @@ class PairConverter:
         holders: list[bytes] = []
         elements: list[bytes] = []
         loaded = self.loaded.rows[self.holder.collection]
-        for identifier, value in documents:
-            key = document_uuid(self.holder.collection, identifier)
+        for document_id, value in documents:
+            key = document_uuid(self.holder.collection, document_id)
             array = value
             if type(value) is not list:
                 array = [value]
                 reason = f"{type_name(value)} as one element"
                 coerced = Finding(Kind.COERCED, reason)
-                books.note(identifier, self.array, coerced, value, self.remedies)
+                books.note(document_id, self.array, coerced, value, self.remedies)
             is_loaded = key.bytes in loaded
             for position, element in enumerate(array):
                 found, finding = self._element(element, position, is_holder_loaded=is_loaded)
                 if finding is not None:
-                    books.note(identifier, self.array, finding, value, self.remedies)
+                    books.note(document_id, self.array, finding, value, self.remedies)
                 if found is not None:
                     holders.append(key.bytes)
                     elements.append(found)
@@ -271,7 +272,7 @@ def _each(uuids: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _unite(staging: Staging, relation: Junction) -> int:
-    """Replaces the staged pairs of both sides by their union; returns the asymmetric ones.
+    """Stages the union of the pairs of both sides; returns the asymmetric ones.
 
     A pair that only one of two arrays has is counted under the array that has it.
     """
@@ -281,11 +282,9 @@ def _unite(staging: Staging, relation: Junction) -> int:
         sql.Identifier(side.column) for side in (relation.left, relation.right)
     )
     connection = staging.connection
-    connection.execute(
-        sql.SQL("ALTER TABLE {} RENAME TO {}").format(rows, sql.Identifier(sides_name(target)))
-    )
+    create_staged(connection, rows, identifier(target))
     united = connection.execute(
-        sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT DISTINCT {} FROM {}").format(rows, keys, sides)
+        sql.SQL("INSERT INTO {} SELECT DISTINCT {} FROM {}").format(rows, keys, sides)
     ).rowcount
     if len(list(relation.arrays())) == 1:
         return 0

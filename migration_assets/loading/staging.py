@@ -1,7 +1,7 @@
 """Staging: what a load has read, converted and committed so far.
 
-The unlogged tables in the schema ``migration_staging`` hold the rows of each load, named after the target
-table, and the books of all loads. A batch and its line in the ledger commit together.
+The tables in the schema ``migration_staging`` hold the rows of each load, named after the target table, and
+the books of all loads. A batch and its line in the ledger commit together.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from migration_assets.conversion.batches import Books
 from migration_assets.loading import digests
 from migration_assets.loading.digests import Record
 from migration_assets.loading.encoding import binary
+from migration_assets.loading.first_load import create_staged
 from migration_assets.model import junction_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import STAGING_SCHEMA, staged_name
@@ -37,12 +38,7 @@ def rows_table(target: sa.Table) -> sql.Identifier:
 
 def sides_table(target: sa.Table) -> sql.Identifier:
     """Returns the staging table that holds the pairs of a junction table before their union."""
-    return sql.Identifier(STAGING_SCHEMA, sides_name(target))
-
-
-def sides_name(target: sa.Table) -> str:
-    """Returns the name of :func:`sides_table` within its schema."""
-    return f"{target.name}.sides"
+    return sql.Identifier(STAGING_SCHEMA, f"{target.name}.sides")
 
 
 def books_table(book: str) -> sql.Identifier:
@@ -121,42 +117,46 @@ class Staging:
     load_id: uuid.UUID
     base: uuid.UUID | None = None
 
+    @property
+    def batches_table(self) -> sql.Identifier:
+        """The staging table that the rows of each batch go to."""
+        is_of_pairs = junction_of(self.target) is not None
+        return sides_table(self.target) if is_of_pairs else rows_table(self.target)
+
     def create(self) -> None:
         """Creates the staging table for the rows anew, and empties the staged books of the target."""
-        staged = rows_table(self.target)
         with self.connection.transaction():
             self.drop()
-            self.connection.execute(
-                sql.SQL(
-                    # Staging is read as a whole and gone soon after: vacuuming it helps nobody.
-                    "CREATE UNLOGGED TABLE {} (LIKE {}) WITH (autovacuum_enabled = false)"
-                ).format(staged, identifier(self.target))
-            )
-            if junction_of(self.target) is not None:
+            if junction_of(self.target) is None:
+                create_staged(self.connection, self.batches_table, identifier(self.target))
+            else:
+                create = "CREATE UNLOGGED TABLE {} (LIKE {}, {} smallint) WITH (autovacuum_enabled = false)"
+                side = sql.Identifier(_SIDE.name)
                 self.connection.execute(
-                    sql.SQL("ALTER TABLE {} ADD COLUMN {} smallint").format(
-                        staged, sql.Identifier(_SIDE.name)
-                    )
+                    sql.SQL(create).format(self.batches_table, identifier(self.target), side)
                 )
 
     def drop(self) -> None:
         """Removes what is staged for the target."""
+        drops = [
+            sql.SQL("DROP TABLE IF EXISTS {}").format(staged)
+            for staged in (rows_table(self.target), sides_table(self.target))
+        ]
+        owned = [
+            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
+                books_table(name), sql.Literal(self.target.name)
+            )
+            for name in BOOKS
+        ]
         with self.connection.transaction():
             self.connection.execute("SET LOCAL client_min_messages = warning")
-            for staged in (rows_table(self.target), sides_table(self.target)):
-                self.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staged))
-            for name in BOOKS:
-                self.connection.execute(
-                    sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
-                        books_table(name), sql.Literal(self.target.name)
-                    )
-                )
+            self.connection.execute(sql.SQL("; ").join([*drops, *owned]))
 
     def write(self, batch: StagedBatch) -> None:
         """Commits a batch together with its line in the ledger."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
             for name, lines in batch.lines.items():
-                into = rows_table(self.target) if name == ROWS else books_table(name)
+                into = self.batches_table if name == ROWS else books_table(name)
                 statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(into)
                 with cursor.copy(statement) as copy:
                     copy.write(lines.data)
@@ -180,7 +180,7 @@ class Staging:
 
     def lines(self) -> int:
         """Returns how many lines are staged; -1 where the staging table is gone."""
-        staged = rows_table(self.target)
+        staged = self.batches_table
         found = self.connection.execute("SELECT to_regclass(%s)", [staged.as_string()]).fetchone()
         if found == (None,):
             return -1
@@ -198,7 +198,7 @@ class Staging:
 
     def column(self, name: str) -> list[Any]:
         """Returns the values of a column that are staged."""
-        query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(name), rows_table(self.target))
+        query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(name), self.batches_table)
         return [value for (value,) in self.connection.execute(query)]
 
 
