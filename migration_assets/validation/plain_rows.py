@@ -42,6 +42,7 @@ from migration_assets.validation.reference import (
     object_id_uuid,
     uuid_of,
 )
+from migration_assets.validation.same_bytes import are_same
 
 Halves = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
 """UUIDs as two numbers each."""
@@ -213,12 +214,11 @@ def _references(known: AbstractSet[bytes]) -> _Agreement:
 
 
 def _texts(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
-    starts, ends = places.starts[rows] + 4, places.ends[rows] - 1
-    held, sizes, cells = column.starts[rows], column.sizes[rows], column.data
-    agree: Mask = ends - starts == sizes
+    starts, held = places.starts[rows] + 4, column.starts[rows]
+    sizes = column.sizes[rows]
+    agree: Mask = places.ends[rows] - 1 - starts == sizes
     rest = np.flatnonzero(agree)
-    each = zip(*(n[rest].tolist() for n in (starts, ends, held, held + sizes)), strict=True)
-    agree[rest] = [data[a:b] == cells[c:d] for a, b, c, d in each]
+    agree[rest] = are_same(data, starts[rest], column.data, held[rest], sizes[rest])
     return agree
 
 
