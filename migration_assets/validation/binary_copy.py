@@ -24,6 +24,8 @@ NULL = b"\xff\xff\xff\xff"
 TEXT_OID = 25
 UUID_OID = 2950
 UUID_SIZE = 16
+UUID_DTYPE = f"V{UUID_SIZE}"
+"""What numpy takes for a UUID as bytes."""
 
 Cells = tuple[bytes | None, ...]
 
@@ -60,25 +62,24 @@ def key(row: bytes) -> bytes:
 
 def ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
     """Returns the UUIDs of the column ``id`` of a query, 16 bytes each."""
-    return frozenset(packed(connection, query, sql.SQL("uuid_send(id)"), UUID_SIZE))
+    found = packed(connection, query, sql.SQL("uuid_send(id)"))
+    return frozenset(np.frombuffer(found, dtype=UUID_DTYPE).tolist())
 
 
 def packed(
-    connection: Connection, query: sql.Composed, expression: sql.SQL | sql.Composed, size: int
-) -> list[bytes]:
-    """Returns what an expression gives for each row of a query, sent as one value.
+    connection: Connection, query: sql.Composed, expression: sql.SQL | sql.Composed
+) -> bytes:
+    """Returns what an expression gives for each row of a query, one after the other, sent as one value.
 
     Args:
         connection: A connection to the target.
         query: The rows.
         expression: What to send of each, as ``bytea``; NULL is left out.
-        size: How many bytes that is.
     """
     statement = sql.SQL("SELECT string_agg({}, ''::bytea) FROM ({}) q").format(expression, query)
     with connection.cursor(binary=True) as cursor:
         found = cursor.execute(statement).fetchone()
-    data: bytes = found[0] if found and found[0] else b""
-    return [data[start : start + size] for start in range(0, len(data), size)]
+    return found[0] if found and found[0] else b""
 
 
 def cells(row: bytes) -> Cells:

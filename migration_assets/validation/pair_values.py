@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import compress, islice
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
 
+from migration_assets.arrow import of_width
 from migration_assets.model import Junction, Side, junction_of
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
@@ -32,12 +33,11 @@ from migration_assets.validation.books import (
     recorded_lines,
     unmatched,
 )
-from migration_assets.validation.bson_places import FieldPlaces, object_ids_in
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import canonical
-from migration_assets.validation.plain_rows import uuids_at
+from migration_assets.validation.plain_pairs import PlainPairs
 from migration_assets.validation.reading import batches, ids_for
 from migration_assets.validation.reference import (
     ASYMMETRIC,
@@ -131,59 +131,42 @@ class _Array:
         self._others = ids.rows[self._other.collection]
         self._books = books
         self._result = result
-        self._finder = FieldPlaces(
-            {
-                "_id": frozenset({bson.OBJECT_ID}),
-                self._array: frozenset({bson.ARRAY, bson.NULL}),
-            }
-        )
+        self._plain_pairs = PlainPairs(self._array, self._is_left, self._holders, self._others)
         self._pairs: list[pl.Series] = []
 
     def add(self, documents: list[bytes]) -> None:
         """Judges the arrays of the next documents, and compares what the books say of them."""
-        object_ids = [each[_OBJECT_ID] for each in documents if each.startswith(_BEGINNING, 4)]
-        entries = self._books.upto(object_ids[-1].hex()) if object_ids else {}
-        found, others = ([], documents) if entries else self._plain(documents)
-        for document in others:
-            found += self._judged(document, entries)
-        self._pairs.append(pl.Series("pair", found, dtype=pl.Binary).unique())
+        backwards = reversed(documents)
+        last = next((each for each in backwards if each.startswith(_BEGINNING, 4)), None)
+        entries = {} if last is None else self._books.upto(last[_OBJECT_ID].hex())
+        if entries:
+            others = documents
+        else:
+            plain, others = self._plain(documents)
+            self._pairs.append(plain)
+        judged = [pair for document in others for pair in self._judged(document, entries)]
+        self._pairs.append(pl.Series(judged, dtype=pl.Binary).unique())
         for left in entries.values():
             self._result.differences.add_unfounded(left)
 
     def finish(self) -> pl.DataFrame:
         """Returns the pairs that this array knows, with the number of the array."""
         self._result.differences.add_unfounded(self._books.rest())
-        pairs = pl.concat([pl.Series("pair", [], dtype=pl.Binary), *self._pairs])
-        return pairs.to_frame().with_columns(side=pl.lit(self._position))
+        pairs = pl.concat([pl.Series(dtype=pl.Binary), *self._pairs])
+        return pairs.to_frame("pair").with_columns(side=pl.lit(self._position))
 
-    def _plain(self, documents: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """Returns the pairs of documents with nothing but ObjectIds of rows, each once; and the others."""
-        found = self._finder.find(documents)
-        keys, array = found.fields["_id"], found.fields[self._array]
-        are_plain = found.are_whole & (keys.kinds == bson.OBJECT_ID)
+    def _plain(self, documents: list[bytes]) -> tuple[pl.Series, list[bytes]]:
+        """Returns the pairs of plain documents that remediations do not touch, and the other documents."""
+        candidates = np.ones(len(documents), dtype=np.bool_)
         if self._rules.changes:
-            are_plain &= [
+            candidates &= [
                 document.startswith(_BEGINNING, 4)
                 and not self._rules.touch(document, document[_OBJECT_ID])
                 for document in documents
             ]
-        rows = np.flatnonzero(are_plain & (array.kinds == bson.ARRAY))
-        counts, places = object_ids_in(found.data, array, rows)
-        holders = uuids_at(found.data, keys.starts[rows])
-        elements = iter(uuids_at(found.data, places))
-        pairs: list[bytes] = []
-        for row, count, holder in zip(rows.tolist(), counts.tolist(), holders, strict=True):
-            pointed = list(islice(elements, max(count, 0)))
-            if (
-                count < 0
-                or holder not in self._holders
-                or len(self._others & set(pointed)) != count
-            ):
-                are_plain[row] = False
-                continue
-            self._result.documents += 1
-            pairs += [holder + each if self._is_left else each + holder for each in pointed]
-        return pairs, list(compress(documents, ~are_plain))
+        found = self._plain_pairs.of(documents, candidates)
+        self._result.documents += found.arrays
+        return found.pairs, list(compress(documents, ~found.are_plain))
 
     def _judged(self, document: bytes, entries: dict[str, Entries]) -> list[bytes]:
         """Judges an array by the reference; returns its pairs."""
@@ -238,10 +221,8 @@ def _actual(connection: Connection, table: sa.Table, relation: Junction) -> pl.D
     )
     # A NULL cannot be, but if it is, it must show: it takes the place of an id that nobody has.
     pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
-    pairs = binary_copy.packed(
-        connection, query, pair.format(nil=sql.Literal(uuid.UUID(int=0))), 2 * UUID_SIZE
-    )
-    return pl.DataFrame({"pair": pl.Series(pairs, dtype=pl.Binary)})
+    pairs = binary_copy.packed(connection, query, pair.format(nil=sql.Literal(uuid.UUID(int=0))))
+    return of_width(pairs, 2 * UUID_SIZE).to_frame("pair")
 
 
 def _compare(

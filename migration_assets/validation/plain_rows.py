@@ -46,6 +46,8 @@ from migration_assets.validation.same_bytes import are_same
 
 Halves = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
 """UUIDs as two numbers each."""
+Uuids = npt.NDArray[np.void]
+"""UUIDs as bytes."""
 
 _EMPTY_ARRAY = 5
 """Bytes of an empty array."""
@@ -206,9 +208,8 @@ def _source_ids(data: bytes, places: Places, column: Column, rows: Numbers) -> M
 
 def _references(known: AbstractSet[bytes]) -> _Agreement:
     def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
-        agree = _keys(data, places, column, rows)
-        held = column.cells(rows)
-        return agree & np.array([cell in known for cell in held], dtype=np.bool_)
+        uuids = at_each_byte(column.data, binary_copy.UUID_DTYPE)[column.starts[rows]]
+        return _keys(data, places, column, rows) & are_in(known, uuids)
 
     return agreement
 
@@ -261,14 +262,19 @@ def _json(data: bytes, places: Places, column: Column, rows: Numbers) -> list[bo
 def object_id_uuids(object_ids: Sequence[bytes]) -> list[bytes]:
     """Returns the UUIDs of ObjectIds (section 4)."""
     joined = b"".join(object_ids)
-    return uuids_at(joined, np.arange(0, len(joined), _OBJECT_ID))
+    uuids: list[bytes] = uuids_at(joined, np.arange(0, len(joined), _OBJECT_ID)).tolist()
+    return uuids
 
 
-def uuids_at(data: bytes, starts: Numbers) -> list[bytes]:
+def uuids_at(data: bytes, starts: Numbers) -> Uuids:
     """Returns the UUIDs of the ObjectIds at some places."""
-    uuids = np.stack(_uuids(data, starts), axis=1).astype(">u8").tobytes()
-    size = binary_copy.UUID_SIZE
-    return [uuids[start : start + size] for start in range(0, len(uuids), size)]
+    halves = np.stack(_uuids(data, starts), axis=1).astype(">u8")
+    return halves.view(binary_copy.UUID_DTYPE)[:, 0]
+
+
+def are_in(known: AbstractSet[bytes], uuids: Uuids) -> Mask:
+    """Tells which UUIDs are among the known ones."""
+    return np.fromiter(map(known.__contains__, uuids.tolist()), np.bool_, len(uuids))
 
 
 def _uuids(data: bytes, starts: Numbers) -> Halves:

@@ -1,0 +1,98 @@
+"""The pairs of many documents at once, held against those of one document after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+import numpy as np
+from bson import Int64, ObjectId
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from migration_assets.validation.plain_pairs import PlainPairs
+from migration_assets.validation.reference import object_id_uuid
+
+POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
+"""The first twelve have rows."""
+ROWS = frozenset(object_id_uuid(each.binary) for each in POOL[:12])
+MOST = 10
+"""Elements of the longest array that is not left to the reader of single documents."""
+
+ARRAYS: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.lists(st.sampled_from(POOL[:12]), max_size=MOST + 2, unique=True),
+    st.lists(st.sampled_from(POOL), max_size=4),
+    st.lists(st.sampled_from([*POOL[:3], None, str(POOL[0]), 1, [POOL[0]]]), max_size=3),
+    st.sampled_from([POOL[0], "text", {"0": POOL[0]}]),
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {"_id": st.one_of(st.sampled_from(POOL), st.sampled_from(POOL), st.integers(0, 5).map(Int64))},
+    optional={"array": ARRAYS, "other": st.just(1)},
+)
+
+
+def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
+    """Returns the pairs of a document, None where it is not plain."""
+    array = document.get("array")
+    if "other" in document or not isinstance(document["_id"], ObjectId):
+        return None
+    if array is None:
+        return []
+    if not isinstance(array, list) or len(array) > MOST:
+        return None
+    if not all(isinstance(each, ObjectId) for each in array) or len(set(array)) < len(array):
+        return None
+    holder, *others = (object_id_uuid(each.binary) for each in (document["_id"], *array))
+    if not ROWS.issuperset([holder, *others]):
+        return None
+    return [holder + other if is_left else other + holder for other in others]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(
+        st.tuples(DOCUMENTS, st.booleans()), max_size=10, unique_by=lambda each: each[0]["_id"]
+    ),
+    st.booleans(),
+)
+@example([], True)
+@example([({"_id": POOL[0], "array": []}, True)], False)
+@example(
+    [({"_id": POOL[0], "array": [POOL[1]]}, True), ({"_id": POOL[2], "array": [POOL[1]]}, True)],
+    True,
+)
+@example(
+    [
+        ({"_id": POOL[0], "array": [POOL[1], POOL[1]]}, True),
+        ({"_id": POOL[1], "array": [POOL[0]]}, True),
+    ],
+    True,
+)
+def test_many_documents_have_the_pairs_of_each(
+    given: list[tuple[dict[str, Any], bool]], is_left: bool
+) -> None:
+    """Whatever stands beside a document in its batch; one that is no candidate has none."""
+    documents = [bson.encode(document) for document, _ in given]
+    candidates = np.array([is_candidate for _, is_candidate in given], dtype=np.bool_)
+    expected = [
+        pairs_of(document, is_left=is_left) if is_candidate else None
+        for document, is_candidate in given
+    ]
+    found = PlainPairs("array", is_left, ROWS, ROWS).of(documents, candidates)
+    assert found.are_plain.tolist() == [each is not None for each in expected]
+    assert found.pairs.to_list() == [pair for each in expected for pair in each or []]
+    have_array = [document.get("array") is not None for document, _ in given]
+    assert found.arrays == sum(np.array(have_array, dtype=np.bool_) & found.are_plain)
+
+
+def test_sides_have_their_own_rows() -> None:
+    """A document needs a row of its collection, an element one of the other."""
+    one, two = (frozenset({object_id_uuid(each.binary)}) for each in POOL[:2])
+    documents = [bson.encode({"_id": POOL[0], "array": [POOL[1]]})]
+    candidates = np.array([True])
+    assert PlainPairs("array", True, one, two).of(documents, candidates).are_plain.all()
+    for holders, others in ((one, one), (two, two), (two, one)):
+        found = PlainPairs("array", True, holders, others).of(documents, candidates)
+        assert not found.are_plain.any()
+        assert not len(found.pairs)
