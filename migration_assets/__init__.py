@@ -1,7 +1,13 @@
 """Brings a MongoDB application into PostgreSQL as a graph of Dagster assets, proven on NextCRM."""
 
+import os
+
 from migration_assets.memory import share_freed_memory
 
 __version__ = "0.1.0"
 
-share_freed_memory()  # here, as it must come before the libraries that start threads
+# Both are here, as they must come before the libraries that start threads.
+share_freed_memory()
+# Nothing here multiplies matrices, and until somebody does, numpy's threads for that keep the cores busy:
+# half of the processor time of importing it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
