@@ -91,7 +91,7 @@ def become(connection: Connection, staged: sql.Identifier, table: sql.Identifier
         with connection.transaction():
             lock = "LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT"
             connection.execute(sql.SQL(lock).format(**names))
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+    except psycopg.errors.LockNotAvailable:
         return None
     if not _are_alike(connection, staged, table):  # what was seen before is certain only now
         return None
