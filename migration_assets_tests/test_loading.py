@@ -392,7 +392,7 @@ def batches(target: Connection, result: LoadResult) -> int:
 
 
 KEY = """
-    SELECT oid, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    SELECT oid, conname, pg_get_constraintdef(oid), conrelid FROM pg_constraint
     WHERE conrelid = 'migration.uuid_map'::regclass AND contype = 'p'
 """
 
@@ -401,6 +401,9 @@ def test_a_key_is_built_after_the_rows_of_a_large_first_load(
     source: SourceDatabase, bare: Connection
 ) -> None:
     source["invoice_States"].insert_many([{"_id": oid(n)} for n in range(15_000)])
+    # What is staged cannot become a table that had a row.
+    bare.execute("INSERT INTO migration.uuid_map VALUES ('', gen_random_uuid(), '')")
+    bare.execute("DELETE FROM migration.uuid_map")
     (before, *of_key) = bare.execute(KEY).fetchone() or ()
     assert load(source, bare, "uuid_map").merged.inserted == 15_000
     (after, *of_other) = bare.execute(KEY).fetchone() or ()
