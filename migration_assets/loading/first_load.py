@@ -11,15 +11,14 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, count_rows
 
 _ALIKE = """
     SELECT pg_relation_size(t.oid) = 0 AND t.reloptions IS NULL
-      AND (t.relkind, t.relpersistence, t.relowner, t.relacl::text, t.relam, t.reltablespace, t.reloftype,
-           t.relreplident, t.relrowsecurity, t.relforcerowsecurity)
-        IS NOT DISTINCT FROM
-          (s.relkind, s.relpersistence, s.relowner, s.relacl::text, s.relam, s.reltablespace, s.reloftype,
-           s.relreplident, s.relrowsecurity, s.relforcerowsecurity)
+      AND 1 = (SELECT count(DISTINCT
+          ROW(relkind, relpersistence, relowner, relacl, relam, reltablespace, reloftype, relreplident,
+              relrowsecurity, relforcerowsecurity)::text)
+        FROM pg_class WHERE oid IN ({table}::regclass, {staged}::regclass))
       AND 1 = (SELECT count(DISTINCT columns) FROM (
         SELECT string_agg(
           ROW(attname, atttypid, atttypmod, attnotnull, attidentity, attgenerated, attcollation, attstorage,
@@ -36,7 +35,7 @@ _ALIKE = """
           AND d.deptype <> 'i' AND d.classid <> 'pg_attrdef'::regclass
           AND coalesce(k.contype, '') NOT IN ('p', 'n'))
       AND has_schema_privilege(t.relnamespace, 'CREATE')
-    FROM pg_class t, pg_class s WHERE t.oid = {table}::regclass AND s.oid = {staged}::regclass
+    FROM pg_class t WHERE t.oid = {table}::regclass
 """
 """The size on disk knows of the rows of all transactions. Whatever hangs on a table depends on it: indexes,
 keys, triggers, views, policies, publications; its row type and TOAST table do so internally."""
@@ -108,9 +107,7 @@ def become(connection: Connection, staged: sql.Identifier, table: sql.Identifier
             **names,
         )
     )
-    counted = connection.execute(sql.SQL("SELECT count(*) FROM {table}").format(**names)).fetchone()
-    assert counted is not None
-    return int(counted[0])
+    return count_rows(connection, table)
 
 
 def _are_alike(connection: Connection, staged: sql.Identifier, table: sql.Identifier) -> bool:

@@ -22,7 +22,7 @@ from migration_assets.loading.first_load import become
 from migration_assets.loading.staging import BOOKS, books_table, identifier, rows_table
 from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
 from migration_assets.target import bookkeeping
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, count_rows
 
 _KEY_TO_TAKE_OFF = """
     SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
@@ -75,7 +75,7 @@ def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = N
         gone = _delete_gone(connection, target, to_look_at)
         updated = _update(connection, target)
         inserted = _insert_new(connection, target)
-        unchanged = _count(connection, names["target"]) - inserted - updated - gone.pending
+        unchanged = count_rows(connection, names["target"]) - inserted - updated - gone.pending
         merged = replace(gone, inserted=inserted, updated=updated, unchanged=unchanged)
     _replace_books(connection, target)
     return merged
@@ -191,9 +191,7 @@ def _delete_gone(connection: Connection, target: sa.Table, to_look_at: bytes | N
             column=sql.Identifier(name),
             **names,
         )
-    kept = _scalar(
-        connection, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("referred"))
-    )
+    kept = count_rows(connection, sql.Identifier("referred"))
     return Merged(0, 0, deleted, 0, kept, moved=released + added)
 
 
@@ -346,10 +344,6 @@ def _is_empty(connection: Connection, table: sql.Identifier) -> bool:
     return not _scalar(
         connection, sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT 1) t").format(table)
     )
-
-
-def _count(connection: Connection, table: sql.Identifier) -> int:
-    return _scalar(connection, sql.SQL("SELECT count(*) FROM {}").format(table))
 
 
 def _scalar(connection: Connection, query: sql.Composed) -> int:

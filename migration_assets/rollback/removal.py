@@ -23,7 +23,7 @@ from migration_assets.rollback.gains import gained, unknown_columns
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.bookkeeping import STAGING_SCHEMA
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, count_rows
 from migration_assets.target.created import (
     EXTENSION,
     SCHEMA_KIND,
@@ -202,8 +202,7 @@ def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
 def _rows(connection: Connection, found: DatabaseObject) -> int | None:
     if found.kind != TABLE:
         return None
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(found.identifier)).fetchone()
-    return int(row[0]) if row is not None else 0
+    return count_rows(connection, found.identifier)
 
 
 def _drop(connection: Connection, going: list[DatabaseObject]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
@@ -94,6 +95,13 @@ def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterato
             if read_only:
                 connection.execute("SET TRANSACTION READ ONLY")
         yield
+
+
+def count_rows(connection: Connection, table: sql.Identifier) -> int:
+    """Returns how many rows a table has."""
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _end_with_us(connection: Connection) -> None:
