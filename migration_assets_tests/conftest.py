@@ -168,6 +168,20 @@ def target(tables_url: str) -> Iterator[Connection]:
         yield connection
 
 
+@pytest.fixture(scope="module")
+def shared_schema(servers: Urls, empty_tables: str) -> Iterator[Connection]:
+    """A connection to a PostgreSQL database of the module's own that has the schema."""
+    with database_copy(servers, empty_tables) as url, open_target(url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def schema(shared_schema: Connection) -> Iterator[Connection]:
+    """A database that has the schema; what the test does to it is rolled back."""
+    with shared_schema.transaction(force_rollback=True):
+        yield shared_schema
+
+
 @pytest.fixture(scope="session")
 def small_migration(servers: Urls) -> Iterator[Urls]:
     """A small source, loaded into a target with constraints, but not checked. Nobody changes it."""

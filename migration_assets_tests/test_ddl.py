@@ -202,25 +202,11 @@ def shared_empty(servers: Urls) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.fixture(scope="module")
-def shared_schema(servers: Urls) -> Iterator[Connection]:
-    with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
-        create_schema(connection)
-        yield connection
-
-
 @pytest.fixture
 def empty(shared_empty: Connection) -> Iterator[Connection]:
     """An empty database; what the test does to it is rolled back."""
     with shared_empty.transaction(force_rollback=True):
         yield shared_empty
-
-
-@pytest.fixture
-def schema(shared_schema: Connection) -> Iterator[Connection]:
-    """A database that has the schema; what the test does to it is rolled back."""
-    with shared_schema.transaction(force_rollback=True):
-        yield shared_schema
 
 
 def test_files_are_what_the_model_makes() -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import pytest
-from bson import ObjectId
 from psycopg import sql
 
-from migration_assets.embedded import Urls
 from migration_assets.loading.first_load import become, create_staged
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import LoadResult
@@ -18,7 +14,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target, sibling
-from migration_assets_tests.loaded_sample import database_copy
+from migration_assets_tests.test_loading import account, count, oid, user
 
 CATALOG: LiteralString = """
     WITH t AS (SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -35,33 +31,12 @@ CATALOG: LiteralString = """
 """Tables and indexes with whatever tells one from another of the same name, but not their rows."""
 
 
-def user(number: int) -> dict[str, Any]:
-    return {
-        "_id": ObjectId(f"{number:024x}"),
-        "__v": 0,
-        "email": f"{number}@example.com",
-        "is_account_admin": False,
-        "is_admin": False,
-        "created_on": datetime(2024, 1, 1),
-        "userStatus": "ACTIVE",
-        "userLanguage": "en",
-    }
-
-
 @pytest.fixture
 def users(source: SourceDatabase) -> SourceDatabase:
     """A source with three users, each of whom watches an account."""
     source["Users"].insert_many([user(number) for number in (1, 2, 3)])
-    watchers = [ObjectId(f"{number:024x}") for number in (1, 2, 3)]
-    source["crm_Accounts"].insert_one(
-        {
-            "_id": ObjectId(f"{9:024x}"),
-            "__v": 0,
-            "createdAt": datetime(2024, 1, 1),
-            "name": "a",
-            "watchers": watchers,
-        }
-    )
+    watchers = [oid(number) for number in (1, 2, 3)]
+    source["crm_Accounts"].insert_one(account(9, watchers=watchers))
     return source
 
 
@@ -80,10 +55,6 @@ def oid_of(target: Connection, table: str = '"Users"') -> int:
     row = target.execute("SELECT %s::regclass::oid::bigint", [table]).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def rows(target: Connection) -> list[tuple[Any, ...]]:
-    return target.execute('SELECT * FROM "Users" ORDER BY id').fetchall()
 
 
 def test_what_is_staged_becomes_the_table_and_is_like_it(
@@ -113,7 +84,7 @@ def test_a_second_load_leaves_the_table_where_it_is(
     made = oid_of(target)
     users["Users"].insert_one(user(4))
     assert load(users, target)["Users"].merged.inserted == 1
-    assert (oid_of(target), len(rows(target))) == (made, 4)
+    assert (oid_of(target), count(target, "public", "Users")) == (made, 4)
 
 
 USERS = sql.Identifier("public", "Users")
@@ -231,58 +202,51 @@ TAKEN_ALONG: dict[str, tuple[LiteralString, LiteralString]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared(servers: Urls, empty_tables: str) -> Iterator[Connection]:
-    with database_copy(servers, empty_tables) as url, open_target(url) as connection:
-        yield connection
-
-
-@pytest.fixture
-def tables(shared: Connection) -> Iterator[Connection]:
-    """A target within a transaction that is rolled back."""
-    with shared.transaction(force_rollback=True):
-        yield shared
+def persistence(target: Connection) -> str:
+    """How the staging table is kept: `p` where it survives a crash, `u` where it is unlogged."""
+    query = "SELECT relpersistence FROM pg_class WHERE oid = %s"
+    row = target.execute(query, [oid_of(target, STAGED.as_string())]).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 @pytest.mark.parametrize(("put", "seen"), PUT_ON_IT.values(), ids=PUT_ON_IT)
 def test_a_table_that_somebody_has_put_something_on_stays(
-    tables: Connection, put: LiteralString, seen: LiteralString
+    schema: Connection, put: LiteralString, seen: LiteralString
 ) -> None:
-    before = oid_of(tables)
-    create_staged(tables, STAGED, USERS)
-    tables.execute(put)
-    assert become(tables, STAGED, USERS) is None
-    assert oid_of(tables) == before
-    assert tables.execute(seen).rowcount == 1
+    before = oid_of(schema)
+    create_staged(schema, STAGED, USERS)
+    assert persistence(schema) == "p"  # it could have become the table
+    schema.execute(put)
+    assert become(schema, STAGED, USERS) is None
+    assert oid_of(schema) == before
+    assert schema.execute(seen).rowcount == 1
 
 
 @pytest.mark.parametrize(("put", "seen"), TAKEN_ALONG.values(), ids=TAKEN_ALONG)
 def test_what_a_new_table_can_have_too_is_taken_along(
-    tables: Connection, put: LiteralString, seen: LiteralString
+    schema: Connection, put: LiteralString, seen: LiteralString
 ) -> None:
-    before = oid_of(tables)
-    tables.execute(put)
-    create_staged(tables, STAGED, USERS)
-    tables.execute(
+    before = oid_of(schema)
+    schema.execute(put)
+    create_staged(schema, STAGED, USERS)
+    schema.execute(
         sql.SQL("INSERT INTO {} (id, email) VALUES (gen_random_uuid(), 'a')").format(STAGED)
     )
-    assert become(tables, STAGED, USERS) == 1
-    assert oid_of(tables) != before
-    assert tables.execute(seen).rowcount == 1
+    assert become(schema, STAGED, USERS) == 1
+    assert oid_of(schema) != before
+    assert schema.execute(seen).rowcount == 1
 
 
 @pytest.mark.parametrize(
-    ("given", "persistence"), [(PUT_ON_IT["a view"], "u"), (TAKEN_ALONG["a comment"], "p")]
+    ("given", "expected"), [(PUT_ON_IT["a view"], "u"), (TAKEN_ALONG["a comment"], "p")]
 )
 def test_only_rows_that_will_be_copied_need_not_survive_a_crash(
-    tables: Connection, given: tuple[LiteralString, LiteralString], persistence: str
+    schema: Connection, given: tuple[LiteralString, LiteralString], expected: str
 ) -> None:
-    tables.execute(given[0])
-    create_staged(tables, STAGED, USERS)
-    kind = tables.execute(
-        "SELECT relpersistence FROM pg_class WHERE oid = %s", [oid_of(tables, STAGED.as_string())]
-    )
-    assert kind.fetchone() == (persistence,)
+    schema.execute(given[0])
+    create_staged(schema, STAGED, USERS)
+    assert persistence(schema) == expected
 
 
 def test_privileges_and_views_are_there_after_a_load(
@@ -303,7 +267,7 @@ def test_nobody_who_uses_the_table_is_waited_for(users: SourceDatabase, target: 
     with sibling(target) as reader, reader.transaction():
         reader.execute('SELECT FROM "Users"')
         assert load(users, target)["Users"].merged.inserted == 3
-    assert (oid_of(target), len(rows(target))) == (before, 3)
+    assert (oid_of(target), count(target, "public", "Users")) == (before, 3)
 
 
 def test_a_row_that_is_not_committed_yet_is_not_dropped_with_the_table(tables_url: str) -> None:
@@ -315,4 +279,4 @@ def test_a_row_that_is_not_committed_yet_is_not_dropped_with_the_table(tables_ur
                 assert become(target, STAGED, USERS) is None
         with target.transaction():
             assert become(target, STAGED, USERS) is None
-        assert len(rows(target)) == 1
+        assert count(target, "public", "Users") == 1
