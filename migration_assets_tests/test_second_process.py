@@ -329,6 +329,41 @@ def test_nothing_is_written_after_an_error() -> None:
     assert written == [0]
 
 
+def test_what_comes_first_is_done_while_the_first_item_is_made_and_before_it_is_written() -> None:
+    is_begun, is_made = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def items() -> Iterator[str]:
+        assert is_begun.wait(timeout=30)
+        is_made.set()
+        yield "item"
+
+    def first() -> None:
+        is_begun.set()
+        assert is_made.wait(timeout=30)
+        done.append("first")
+
+    written_behind(items(), done.append, first=first)
+    assert done == ["first", "item"]
+
+
+def test_what_comes_first_is_done_where_there_is_no_item() -> None:
+    done: list[str] = []
+    written_behind(iter([]), done.append, first=lambda: done.append("first"))
+    assert done == ["first"]
+
+
+def test_nothing_is_written_where_what_comes_first_fails() -> None:
+    written: list[int] = []
+
+    def fail() -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        written_behind(range(3), written.append, first=fail)
+    assert written == []
+
+
 # --- Sharing out ---------------------------------------------------------------------------------
 
 

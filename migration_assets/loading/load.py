@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -111,14 +112,14 @@ def load(
     """
     with ledger.one_writer(connection, table):
 
-        def run(opened: Open) -> LoadResult:
+        def run(begin: Callable[[], Open]) -> LoadResult:
             given = (parts, conversions, fingerprints, complete, moment, remediations, second)
-            return _Load(connection, table, *given, opened).run()
+            return _Load(connection, table, *given, begin).run()
 
         opened = ledger.reopen(connection, table, say, remediations)
         if opened is not None:
             try:
-                return run(opened)
+                return run(lambda: opened)
             except SourceChangedError:
                 say(f"{table.name}: not resumed, the source has changed since; starting again")
             except BaseChangedError:
@@ -131,10 +132,10 @@ def load(
                 return kept
         if latest is not None and latest.base is not None:
             try:
-                return run(ledger.begin(connection, table, remediations, latest.base))
+                return run(partial(ledger.begin, connection, table, remediations, latest.base))
             except BaseChangedError:
                 say(f"{table.name}: touched since the last load, all documents are converted")
-        return run(ledger.begin(connection, table, remediations))
+        return run(partial(ledger.begin, connection, table, remediations))
 
 
 def _kept(
@@ -200,7 +201,8 @@ class _Load:
     moment: str | None
     remediations: Remediations
     second: SecondProcess | None
-    opened: Open
+    begin: Callable[[], Open]
+    opened: Open = field(init=False)
     as_before: int = 0
     tally: Tally = field(default_factory=Tally)
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -208,16 +210,17 @@ class _Load:
 
     def run(self) -> LoadResult:
         started = time.perf_counter()
-        before = self.opened.seconds
-        staging = Staging(self.connection, self.table, self.opened.load_id, self.opened.base)
-        if not self.opened.batches:
-            staging.create()
-        self.tally.add(self.opened.tally)
-        self.as_before = self.opened.as_before
+        # While the target is asked what a load has to know, the source answers already.
         reading = self.watch.timed("read", self.parts())
         with without_cycle_detection(), prefetched(reading) as parts:
-            conversions = self.conversions(staging)
-            written_behind(self._converted(parts, conversions), self._write_to(staging))
+            opened = self.opened = self.begin()
+            self.tally.add(opened.tally)
+            self.as_before = opened.as_before
+            staging = Staging(
+                self.connection, self.table, opened.load_id, opened.base, opened.batches
+            )
+            converted = self._converted(parts, self.conversions(staging))
+            written_behind(converted, self._write_to(staging), first=staging.make_ready)
         with at_one_moment(self.connection):
             with self.watch.stage("merge"):
                 if self.complete is not None and (pairs := self.complete(staging)):
@@ -227,15 +230,15 @@ class _Load:
                     self.connection, [self.table]
                 )
                 merged = merge(self.connection, self.table, to_look_at)
-                digests.forget_others(self.connection, self.table, self.opened.load_id)
+                digests.forget_others(self.connection, self.table, opened.load_id)
             result = LoadResult(
                 table=self.table.name,
-                load_id=self.opened.load_id,
+                load_id=opened.load_id,
                 merged=merged,
                 tally=self.tally,
                 fingerprints=self.fingerprints(self.read.data.hexdigest()),
-                seconds=before + time.perf_counter() - started,
-                seconds_before=before,
+                seconds=opened.seconds + time.perf_counter() - started,
+                seconds_before=opened.seconds,
                 stages=dict(self.watch.seconds),
                 size=self.read.size,
                 moment=self.moment,

@@ -91,10 +91,12 @@ def delete_pending(connection: Connection) -> int:
         LoadError: Rows of another table still refer to one of them.
     """
     deleted = 0
-    for name in reversed(list(TABLES)):
+    waiting = sql.SQL("SELECT DISTINCT target_table FROM {}").format(
+        identifier(bookkeeping.pending_deletes)
+    )
+    names = {name for (name,) in connection.execute(waiting)}
+    for name in reversed([each for each in TABLES if each in names]):
         target = TABLES[name]
-        if junction_of(target) is not None:
-            continue
         pending = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
             identifier(bookkeeping.pending_deletes), sql.Literal(name)
         )

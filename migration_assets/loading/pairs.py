@@ -289,15 +289,13 @@ def _unite(staging: Staging, relation: Junction) -> int:
     if len(list(relation.arrays())) == 1:
         return 0
     # A side has each of its pairs once, so those that it lacks are the other's alone.
-    held: dict[int, int] = dict(
-        connection.execute(
-            sql.SQL("SELECT side, count(*) FROM {} GROUP BY side").format(sides)
-        ).fetchall()
-    )
+    counted = "SELECT count(*) FILTER (WHERE side = 1), count(*) FILTER (WHERE side = 0) FROM {}"
+    of_others = connection.execute(sql.SQL(counted).format(sides)).fetchone()
+    assert of_others is not None
     alone = {
         holder: count
-        for holder, other in ((relation.left, 1), (relation.right, 0))
-        if (count := united - held.get(other, 0))
+        for holder, of_other in zip((relation.left, relation.right), of_others, strict=True)
+        if (count := united - of_other)
     }
     for holder, count in alone.items():
         connection.execute(

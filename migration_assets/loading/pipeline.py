@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 AHEAD = 1
@@ -119,29 +120,41 @@ def prefetched(items: Iterable[Item], *, ahead: int = AHEAD) -> Iterator[Iterato
 
 
 def written_behind(
-    items: Iterable[Item], write: Callable[[Item], None], *, ahead: int = AHEAD
+    items: Iterable[Item],
+    write: Callable[[Item], None],
+    *,
+    first: Callable[[], None] | None = None,
+    ahead: int = AHEAD,
 ) -> None:
     """Writes items in order on a thread of its own while the next ones are made.
 
     The first error of a write is raised here, and nothing after it is written.
+
+    Args:
+        items: The items; they are made here.
+        write: Writes one.
+        first: What is to be done before, while the first item is made; also where there is none.
+        ahead: How many items may wait to be written.
     """
     pending: deque[Future[None]] = deque()
     # The writer may begin the next one before the error of one is raised here.
     has_failed = threading.Event()
 
-    def write_next(item: Item) -> None:
+    def do_next(work: Callable[[], None]) -> None:
         if has_failed.is_set():
             return
         try:
-            write(item)
+            work()
         except BaseException:
             has_failed.set()
             raise
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
         try:
+            if first is not None:
+                pending.append(writer.submit(do_next, first))
             for item in items:
-                pending.append(writer.submit(write_next, item))
+                pending.append(writer.submit(do_next, partial(write, item)))
                 while len(pending) > ahead:
                     pending.popleft().result()
             while pending:

@@ -110,12 +110,14 @@ class Staging:
         target: The table that is loaded.
         load_id: The load, as the ledger knows it.
         base: The load whose documents are not converted again; None where all are converted.
+        batches: How many batches of the load were committed before it was cut off.
     """
 
     connection: Connection
     target: sa.Table
     load_id: uuid.UUID
     base: uuid.UUID | None = None
+    batches: int = 0
 
     @property
     def batches_table(self) -> sql.Identifier:
@@ -123,8 +125,13 @@ class Staging:
         is_of_pairs = junction_of(self.target) is not None
         return sides_table(self.target) if is_of_pairs else rows_table(self.target)
 
-    def create(self) -> None:
-        """Creates the staging table for the rows anew, and empties the staged books of the target."""
+    def make_ready(self) -> None:
+        """Creates the staging table for the rows anew, and empties the staged books of the target.
+
+        What a load that is resumed has staged is left as it is.
+        """
+        if self.batches:
+            return
         with self.connection.transaction():
             self.drop()
             if junction_of(self.target) is None:
@@ -197,7 +204,9 @@ class Staging:
         return int(row[0]) if row is not None else -1
 
     def column(self, name: str) -> list[Any]:
-        """Returns the values of a column that are staged."""
+        """Returns the values of a column that were staged before the load was cut off."""
+        if not self.batches:
+            return []
         query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(name), self.batches_table)
         return [value for (value,) in self.connection.execute(query)]
 

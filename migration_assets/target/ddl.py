@@ -115,6 +115,11 @@ def tables_of_indexes() -> Mapping[str, str]:
     return {**of_model, **{index.name: index.table for index in SEARCH_INDEXES}}
 
 
+def tables_of_foreign_keys() -> Mapping[str, str]:
+    """Returns the table that each foreign key is on, by the name of the key."""
+    return {name_of(key): key.table.name for key in foreign_key_constraints()}
+
+
 def constraints() -> Mapping[str, str]:
     """Returns what builds the indexes and foreign keys, by name, in order."""
     return {**indexes(), **foreign_keys()}

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import LiteralString
 
 import psycopg
@@ -227,11 +228,14 @@ def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[s
 
 
 def _add_foreign_keys(connection: Connection, names: Sequence[str]) -> None:
-    """Adds foreign keys one after the other: each holds both its tables, so two could block each other."""
+    """Adds foreign keys, those of a table at once, one table after the other.
+
+    Each holds both its tables, so two connections could block each other.
+    """
     statements = ddl.foreign_keys()
-    for name in names:
+    for _, added in groupby(names, key=ddl.tables_of_foreign_keys().__getitem__):
         with _roomy(connection):
-            connection.execute(_trusted(statements[name]))
+            connection.execute(_trusted("; ".join(statements[name] for name in added)))
 
 
 @contextmanager
