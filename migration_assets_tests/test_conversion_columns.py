@@ -463,11 +463,11 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
     @settings(max_examples=40, deadline=None)
     @given(
         st.lists(expected, max_size=6) | st.lists(odd, max_size=6),
-        st.lists(object_ids | st.just(5), min_size=6, max_size=6),
+        st.lists(object_ids | st.just(5), min_size=12, max_size=12),
         st.sampled_from([ONLY_OBJECT_IDS, OTHER_IDS_TOO]),
     )
     def check(values: list[Any], identifiers: list[Any], loaded: Loaded) -> None:
-        values = as_read(values)
+        values = as_read(values * 2)  # values repeat: of the same bytes, one is converted
         identifiers = identifiers[: len(values)]
         found = converted(source, values, identifiers, loaded)
         one_by_one = [

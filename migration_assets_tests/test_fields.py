@@ -7,7 +7,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
-from bson import ObjectId, Regex
+from bson import Int64, ObjectId, Regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +125,18 @@ def test_arrays_of_object_ids(values: list[Any]) -> None:
     assert arrays.are_plain.tolist() == [each is not None for each in plain]
     assert arrays.lengths.tolist() == [len(each or []) for each in plain]
     assert arrays.object_ids == b"".join(each.binary for array in plain for each in array or [])
+
+
+ALIKE: list[Any] = [Int64(0), 0.0, -0.0, False, None, "", "a", [], {}, ["a"]]
+
+
+@given(st.lists(st.sampled_from(ALIKE), max_size=20))
+@example([Int64(0), 0.0, Int64(0)])
+def test_values_are_the_same_where_their_types_and_bytes_are(values: list[Any]) -> None:
+    firsts, which = field_of(values).distinct()
+    written = [encoded([{"f": value}]) for value in values]
+    assert [written[firsts[number]] for number in which] == written
+    assert firsts.tolist() == [written.index(each) for each in dict.fromkeys(written)]
 
 
 def test_an_element_with_another_name_is_no_plain_array() -> None:

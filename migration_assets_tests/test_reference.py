@@ -962,6 +962,26 @@ def test_many_documents_are_held_against_their_rows_as_one_is(
     assert together == [not wrong or not number for number, (_, _, wrong) in enumerate(given)]
 
 
+def test_of_values_with_the_same_bytes_each_is_held_against_its_own_cell() -> None:
+    table = table_with(column_of(Rule.JSON))
+    one, smallest = Int64(1), 5e-324
+    assert bson.encode({"": one})[6:] == bson.encode({"": smallest})[6:]
+    documents, rows, expected = [], [], []
+    cases = [(one, b"1"), (one, b"2"), (smallest, b"1"), (one, b"1"), (smallest, b"5e-324")]
+    cases.append((Int64(2**40 + 1), b"1"))
+    for number, (value, text) in enumerate(cases):
+        identifier = ObjectId(bytes([number]) * 12)
+        raw = bson.encode({"_id": identifier, "value": one})
+        row = row_of(table, Judge(table, IDS).judge(raw), raw)
+        *_, cell = cells(row)
+        assert cell == b"\x011"
+        rows.append(row.removesuffix(with_length(cell)) + with_length(b"\x01" + text))
+        documents.append(bson.encode({"_id": identifier, "value": value}))
+        expected.append(str(value) == text.decode())
+    assert PlainRows(table, IDS).equal(documents, rows).tolist() == expected
+    assert expected == [True, False, False, True, True, False]
+
+
 def test_a_clean_document_is_plain() -> None:
     account: dict[str, Any] = {
         "_id": OWN,

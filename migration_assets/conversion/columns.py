@@ -8,7 +8,7 @@ clean values around it stay on the fast path.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -225,30 +225,30 @@ def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 def _json(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    texts = pl.Series(relaxed_texts(_decoded(values)), dtype=pl.String)
+    firsts, which = values.distinct()
+    texts = pl.Series(relaxed_texts(values.values(firsts)), dtype=pl.String)
     # Nothing else than these can be what jsonb cannot hold.
     are_odd = texts.str.contains_any(["\\u0000", "-0.0"]).fill_null(value=False)
-    return texts, are_odd.to_numpy(writable=True)
-
-
-def _decoded(values: Field) -> list[Any]:
-    """Returns all values of a field, None where missing."""
-    are_there = ~values.are_missing()
-    found = iter(values.values(np.flatnonzero(are_there).tolist()))
-    return [next(found) if is_there else None for is_there in are_there.tolist()]
+    return texts.gather(which), are_odd.to_numpy()[which]
 
 
 def _string_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    arrays, are_odd = _arrays(values, lambda text: type(text) is str and "\x00" not in text)
-    return _lists(pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String), arrays), are_odd
+    firsts, which = values.distinct()
+    arrays, are_odd = _arrays(values.values(firsts), _is_storable)
+    elements = pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String)
+    return _lists(elements, arrays).gather(which), are_odd[which]
 
 
-def _arrays(values: Field, is_plain: Callable[[Any], bool]) -> tuple[list[list[Any]], Mask]:
+def _is_storable(element: Any) -> bool:
+    return type(element) is str and "\x00" not in element
+
+
+def _arrays(values: Iterable[Any], is_plain: Callable[[Any], bool]) -> tuple[list[list[Any]], Mask]:
     """Returns the arrays whose elements are all plain, empty ones for the others, and which those are."""
     arrays: list[list[Any]] = []
     odd: list[bool] = []
-    for value in _decoded(values):
+    for value in values:
         is_odd = value is not None and not (type(value) is list and all(map(is_plain, value)))
         odd.append(is_odd)
         arrays.append([] if is_odd or value is None else value)
@@ -279,9 +279,10 @@ def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
             known[element] = found if found in rows else None
         return known[element] is not None
 
-    arrays, are_odd = _arrays(values, is_known)
+    firsts, which = values.distinct()
+    arrays, are_odd = _arrays(values.values(firsts), is_known)
     elements = [known[each] for each in chain.from_iterable(arrays)]
-    return _lists(pl.Series(elements, dtype=pl.Binary), arrays), are_odd
+    return _lists(pl.Series(elements, dtype=pl.Binary), arrays).gather(which), are_odd[which]
 
 
 def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -295,14 +296,15 @@ def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 
 def _reference_text_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
-    arrays, are_odd = _arrays(values, lambda text: type(text) is str)
+    firsts, which = values.distinct()
+    arrays, are_odd = _arrays(values.values(firsts), lambda text: type(text) is str)
     known = _known_texts(set(chain.from_iterable(arrays)), source, loaded)
     for row, array in enumerate(arrays):
         if not all(map(known.__contains__, array)):
             arrays[row] = []
             are_odd[row] = True
     elements = [known[text] for text in chain.from_iterable(arrays)]
-    return _lists(pl.Series(elements, dtype=pl.String), arrays), are_odd
+    return _lists(pl.Series(elements, dtype=pl.String), arrays).gather(which), are_odd[which]
 
 
 def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, str]:

@@ -172,6 +172,22 @@ class Field:
         )
         return list(document.values())
 
+    def distinct(self) -> tuple[Rows, Rows]:
+        """Returns the first document with each value, and for all documents which of these has theirs.
+
+        Two values are the same where their types and bytes are.
+        """
+        numbers: dict[tuple[int, bytes], int] = {}
+        each = zip(self.kinds.tolist(), self.starts.tolist(), self.ends.tolist(), strict=True)
+        which = np.array(
+            [
+                numbers.setdefault((kind, self.data[start:end]), len(numbers))
+                for kind, start, end in each
+            ],
+            dtype=np.int64,
+        )
+        return np.unique(which, return_index=True)[1], which
+
     def value(self, row: int) -> Any:
         """Returns one of :meth:`values`."""
         return self.values([row])[0]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 from psycopg import sql
 from pymongo.read_concern import ReadConcern
@@ -200,16 +201,18 @@ class _Documents:
         matched = [rows.pop(key, None) for key in self._keys(documents, object_ids)]
         are_plain = self._are_plain(documents, object_ids, matched)
         each = zip(documents, object_ids, matched, are_plain, strict=True)
-        for document, object_id, row, is_plain in each:
-            self.result.documents += 1
+        for number, (document, object_id, row, is_plain) in enumerate(
+            each, start=self.result.documents + 1
+        ):
             mine = entries.pop(object_id.hex(), []) if entries and object_id else []
-            is_drawn = self.result.documents in self._drawn
+            is_drawn = number in self._drawn
             if not is_plain:
                 self._count_types(document)
             elif not (mine or is_drawn):
                 self.result.rows += 1
                 continue
             self._examine(document, row, mine, is_drawn=is_drawn)
+        self.result.documents += len(documents)
         self._rows.leave(rows)
         for left in entries.values():
             self.result.differences.add_unfounded(left)
@@ -231,24 +234,22 @@ class _Documents:
         rows: list[bytes | None],
     ) -> list[bool]:
         """Tells which documents are plain, untouched by remediations, and have the row that they must."""
-        are_plain = [False] * len(documents)
         if self._plain is None:
-            return are_plain
+            return [False] * len(documents)
+        has_changes = self._rules.changes
         candidates = [
             (number, document, row)
-            for number, (document, object_id, row) in enumerate(
+            for number, (document, name, row) in enumerate(
                 zip(documents, object_ids, rows, strict=True)
             )
-            if object_id is not None and row is not None
-            if not (self._rules.changes and self._rules.touch(document, object_id))
+            if name and row and not (has_changes and self._rules.touch(document, name))
         ]
+        are_plain = np.zeros(len(documents), dtype=np.bool_)
         if candidates:
             numbers, given, held = zip(*candidates, strict=True)
-            for number, is_equal in zip(
-                numbers, self._plain.equal(given, held).tolist(), strict=True
-            ):
-                are_plain[number] = is_equal
-        return are_plain
+            are_plain[list(numbers)] = self._plain.equal(given, held)
+        found: list[bool] = are_plain.tolist()
+        return found
 
     def _keys(self, documents: list[bytes], object_ids: list[bytes | None]) -> Iterator[bytes]:
         """Yields the ids of the rows of documents."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import numpy as np
@@ -254,9 +255,29 @@ def _dates(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
 
 
 def _json(data: bytes, places: Places, column: Column, rows: Numbers) -> list[bool]:
-    kinds, starts = places.kinds[rows].tolist(), places.starts[rows].tolist()
-    each = zip(kinds, starts, column.cells(rows), strict=True)
-    return [means(data, kind, start, cell) for kind, start, cell in each]
+    return _each(data, places, column, rows, partial(means, data))
+
+
+def _each(
+    data: bytes,
+    places: Places,
+    column: Column,
+    rows: Numbers,
+    is_same: Callable[[int, int, bytes | None], bool],
+) -> list[bool]:
+    """Tells of each value, given as its type and its place in data, whether it is what its cell holds.
+
+    Tags and notes repeat: of values and cells that are the same bytes, one pair is looked at.
+    """
+    looked_at: dict[tuple[int, bytes, bytes | None], bool] = {}
+    places_of_rows = (each[rows].tolist() for each in (places.kinds, places.starts, places.ends))
+    found = []
+    for kind, start, end, cell in zip(*places_of_rows, column.cells(rows), strict=True):
+        pair = kind, data[start:end], cell
+        if pair not in looked_at:
+            looked_at[pair] = is_same(kind, start, cell)
+        found.append(looked_at[pair])
+    return found
 
 
 def object_id_uuids(object_ids: Sequence[bytes]) -> list[bytes]:
@@ -298,13 +319,14 @@ def _cells_made_by(make: _Make) -> _Agreement:
     """Returns what compares cells with those that are made one by one."""
 
     def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> list[bool]:
-        def is_same(start: int, cell: bytes | None) -> bool:
+        def is_same(kind: int, start: int, cell: bytes | None) -> bool:
+            del kind
             try:
                 return make(data, start) == cell
             except (_NotPlainError, ValueError, IndexError, struct.error):
                 return False
 
-        return list(map(is_same, places.starts[rows].tolist(), column.cells(rows)))
+        return _each(data, places, column, rows, is_same)
 
     return agreement
 
