@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -136,12 +136,12 @@ class RowsInStep:
 
     Attributes:
         connection: A connection to the target.
-        query: What to read, up to and including ``WHERE``; the first column is the UUID ``t.id``.
+        query: Returns what to read, given a condition on ``id``; the first column is the UUID.
         doubled: Ids of which a second row came.
     """
 
     connection: Connection
-    query: sql.Composed
+    query: Callable[[sql.Composed], sql.Composed]
     doubled: list[bytes] = field(init=False, default_factory=list)
     _last: bytes | None = field(init=False, default=None)
     _unclaimed: set[bytes] = field(init=False, default_factory=set)
@@ -156,11 +156,11 @@ class RowsInStep:
         """
         found: dict[bytes, bytes] = {}
         if upto is not None:
-            found = self._rows(self._after() + sql.SQL("t.id <= {}").format(_literal(upto)))
+            found = self._rows(self._after() + sql.SQL("id <= {}").format(_literal(upto)))
             self._last = upto
         if others:
             listed = sql.SQL(", ").join(map(_literal, others))
-            found |= self._rows(sql.SQL("t.id IN ({})").format(listed))
+            found |= self._rows(sql.SQL("id IN ({})").format(listed))
             self._others.update(others)
         return found
 
@@ -176,11 +176,11 @@ class RowsInStep:
     def _after(self) -> sql.Composed:
         if self._last is None:
             return sql.Composed([])
-        return sql.SQL("t.id > {} AND ").format(_literal(self._last))
+        return sql.SQL("id > {} AND ").format(_literal(self._last))
 
     def _rows(self, chosen: sql.Composed) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
-        for row in binary_copy.rows(self.connection, self.query + chosen):
+        for row in binary_copy.rows(self.connection, self.query(chosen)):
             key = binary_copy.key(row)
             if key in found:
                 self.doubled.append(key)
