@@ -8,7 +8,7 @@ clean values around it stay on the fast path.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -268,21 +268,24 @@ def _references(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     assert source.references is not None
-    rows = loaded.rows[source.references]
-    known: dict[ObjectId, bytes | None] = {}
-
-    def is_known(element: Any) -> bool:
-        if type(element) is not ObjectId:
-            return False
-        if element not in known:
-            found = object_id_uuids(element.binary)
-            known[element] = found if found in rows else None
-        return known[element] is not None
-
     firsts, which = values.distinct()
-    arrays, are_odd = _arrays(values.values(firsts), is_known)
+    arrays, are_odd = _arrays(values.values(firsts), lambda each: type(each) is ObjectId)
+    ids = list(set(chain.from_iterable(arrays)))
+    uuids = object_id_uuids(b"".join(each.binary for each in ids))
+    are_known = loaded.rows[source.references].contain_each(uuids).tolist()
+    found = zip(ids, range(0, len(uuids), UUID_BYTES), are_known, strict=True)
+    known = {each: uuids[at : at + UUID_BYTES] for each, at, is_known in found if is_known}
+    _leave_out_unknown(arrays, are_odd, known)
     elements = [known[each] for each in chain.from_iterable(arrays)]
     return _lists(pl.Series(elements, dtype=pl.Binary), arrays).gather(which), are_odd[which]
+
+
+def _leave_out_unknown(arrays: list[list[Any]], are_odd: Mask, known: Container[Any]) -> None:
+    """Empties the arrays that hold an element which is not known: they are odd."""
+    for row, array in enumerate(arrays):
+        if not all(map(known.__contains__, array)):
+            arrays[row] = []
+            are_odd[row] = True
 
 
 def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
@@ -299,10 +302,7 @@ def _reference_text_arrays(values: Field, source: Source, loaded: Loaded) -> Fas
     firsts, which = values.distinct()
     arrays, are_odd = _arrays(values.values(firsts), lambda text: type(text) is str)
     known = _known_texts(set(chain.from_iterable(arrays)), source, loaded)
-    for row, array in enumerate(arrays):
-        if not all(map(known.__contains__, array)):
-            arrays[row] = []
-            are_odd[row] = True
+    _leave_out_unknown(arrays, are_odd, known)
     elements = [known[text] for text in chain.from_iterable(arrays)]
     return _lists(pl.Series(elements, dtype=pl.String), arrays).gather(which), are_odd[which]
 
