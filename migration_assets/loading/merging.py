@@ -95,8 +95,10 @@ def delete_pending(connection: Connection) -> int:
         identifier(bookkeeping.pending_deletes)
     )
     names = {name for (name,) in connection.execute(waiting)}
-    for name in reversed([each for each in TABLES if each in names]):
+    for name in reversed(list(TABLES)):
         target = TABLES[name]
+        if name not in names or junction_of(target) is not None:
+            continue
         pending = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
             identifier(bookkeeping.pending_deletes), sql.Literal(name)
         )
