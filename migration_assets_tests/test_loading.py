@@ -1050,6 +1050,18 @@ def test_a_row_that_is_referred_to_waits(source: SourceDatabase, constrained: Co
     assert load(source, constrained, "Users").merged == Merged(0, 0, 0, 1, 0)
 
 
+def test_a_mark_that_no_load_makes_is_passed_over(constrained: Connection) -> None:
+    for name in ("BoardWatchers", "no such table"):
+        book(
+            constrained,
+            "INSERT INTO migration.pending_deletes VALUES (%s, gen_random_uuid()) RETURNING 1",
+            name,
+        )
+    marks = pending(constrained)
+    assert delete_all_pending(constrained) == 0
+    assert pending(constrained) == marks
+
+
 def test_without_delete_pending_the_next_load_deletes(
     source: SourceDatabase, constrained: Connection
 ) -> None:
