@@ -8,7 +8,7 @@ clean values around it stay on the fast path.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -177,6 +177,8 @@ def _series(rule: Rule, values: list[Any]) -> pl.Series:
 Fast = tuple[pl.Series, Mask]
 """A column, and which of its values are odd: they are converted one by one. NULL stands for missing ones."""
 
+Convert = Callable[[Field, Source, Loaded], Fast]
+
 
 def _strings(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
@@ -223,32 +225,36 @@ def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
     return null_where(pl.Series(milliseconds).cast(pl.Datetime("ms")), are_odd), are_odd
 
 
+def _each_once(convert: Convert) -> Convert:
+    """Returns what converts each value of a batch once, where several documents have it."""
+
+    def converted(values: Field, source: Source, loaded: Loaded) -> Fast:
+        firsts, which = values.distinct()
+        series, are_odd = convert(values.of(firsts), source, loaded)
+        return series.gather(which), are_odd[which]
+
+    return converted
+
+
 def _json(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    firsts, which = values.distinct()
-    texts = pl.Series(relaxed_texts(values.values(firsts)), dtype=pl.String)
+    texts = pl.Series(relaxed_texts(values.every()), dtype=pl.String)
     # Nothing else than these can be what jsonb cannot hold.
     are_odd = texts.str.contains_any(["\\u0000", "-0.0"]).fill_null(value=False)
-    return texts.gather(which), are_odd.to_numpy()[which]
+    return texts, are_odd.to_numpy()
 
 
 def _string_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     del source, loaded
-    firsts, which = values.distinct()
-    arrays, are_odd = _arrays(values.values(firsts), _is_storable)
-    elements = pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String)
-    return _lists(elements, arrays).gather(which), are_odd[which]
+    arrays, are_odd = _arrays(values, lambda text: type(text) is str and "\x00" not in text)
+    return _lists(pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String), arrays), are_odd
 
 
-def _is_storable(element: Any) -> bool:
-    return type(element) is str and "\x00" not in element
-
-
-def _arrays(values: Iterable[Any], is_plain: Callable[[Any], bool]) -> tuple[list[list[Any]], Mask]:
+def _arrays(values: Field, is_plain: Callable[[Any], bool]) -> tuple[list[list[Any]], Mask]:
     """Returns the arrays whose elements are all plain, empty ones for the others, and which those are."""
     arrays: list[list[Any]] = []
     odd: list[bool] = []
-    for value in values:
+    for value in values.every():
         is_odd = value is not None and not (type(value) is list and all(map(is_plain, value)))
         odd.append(is_odd)
         arrays.append([] if is_odd or value is None else value)
@@ -268,8 +274,7 @@ def _references(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     assert source.references is not None
-    firsts, which = values.distinct()
-    arrays, are_odd = _arrays(values.values(firsts), lambda each: type(each) is ObjectId)
+    arrays, are_odd = _arrays(values, lambda each: type(each) is ObjectId)
     ids = list(set(chain.from_iterable(arrays)))
     uuids = object_id_uuids(b"".join(each.binary for each in ids))
     are_known = loaded.rows[source.references].contain_each(uuids).tolist()
@@ -277,7 +282,7 @@ def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
     known = {each: uuids[at : at + UUID_BYTES] for each, at, is_known in found if is_known}
     _leave_out_unknown(arrays, are_odd, known)
     elements = [known[each] for each in chain.from_iterable(arrays)]
-    return _lists(pl.Series(elements, dtype=pl.Binary), arrays).gather(which), are_odd[which]
+    return _lists(pl.Series(elements, dtype=pl.Binary), arrays), are_odd
 
 
 def _leave_out_unknown(arrays: list[list[Any]], are_odd: Mask, known: Container[Any]) -> None:
@@ -299,12 +304,11 @@ def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
 
 
 def _reference_text_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
-    firsts, which = values.distinct()
-    arrays, are_odd = _arrays(values.values(firsts), lambda text: type(text) is str)
+    arrays, are_odd = _arrays(values, lambda text: type(text) is str)
     known = _known_texts(set(chain.from_iterable(arrays)), source, loaded)
     _leave_out_unknown(arrays, are_odd, known)
     elements = [known[text] for text in chain.from_iterable(arrays)]
-    return _lists(pl.Series(elements, dtype=pl.String), arrays).gather(which), are_odd[which]
+    return _lists(pl.Series(elements, dtype=pl.String), arrays), are_odd
 
 
 def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, str]:
@@ -340,17 +344,17 @@ def _lists(elements: pl.Series, arrays: list[list[Any]]) -> pl.Series:
     return lists.fill_null([])
 
 
-_FAST: Mapping[Rule, Callable[[Field, Source, Loaded], Fast]] = {
+_FAST: Mapping[Rule, Convert] = {
     Rule.TEXT: _strings,
     Rule.INTEGER: _integers,
     Rule.BIGINT: _integers,
     Rule.BOOLEAN: _booleans,
     Rule.TIMESTAMP: _dates,
     Rule.ENUM: _labels,
-    Rule.JSON: _json,
-    Rule.TEXT_ARRAY: _string_arrays,
+    Rule.JSON: _each_once(_json),
+    Rule.TEXT_ARRAY: _each_once(_string_arrays),
     Rule.REFERENCE: _references,
-    Rule.REFERENCE_ARRAY: _reference_arrays,
+    Rule.REFERENCE_ARRAY: _each_once(_reference_arrays),
     Rule.REFERENCE_TEXT: _reference_texts,
-    Rule.REFERENCE_TEXT_ARRAY: _reference_text_arrays,
+    Rule.REFERENCE_TEXT_ARRAY: _each_once(_reference_text_arrays),
 }

@@ -172,6 +172,14 @@ class Field:
         )
         return list(document.values())
 
+    def every(self) -> list[Any]:
+        """Returns :meth:`values` of all documents."""
+        return self.values(range(len(self)))
+
+    def of(self, rows: Rows) -> Field:
+        """Returns the field in some of the documents."""
+        return Field(self.data, self.kinds[rows], self.starts[rows], self.ends[rows])
+
     def distinct(self) -> tuple[Rows, Rows]:
         """Returns the first document with each value, and for all documents which of these has theirs.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from migration_assets.validation.books import (
     recorded_lines,
     unmatched,
 )
+from migration_assets.validation.bson_places import Mask
 from migration_assets.validation.differences import Comparison, What, totals_of
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import means_same
@@ -178,7 +179,7 @@ class _Documents:
         self._rules = rules
         # Who has a unique value depends on the documents before: that is not for plain rows to know.
         self._plain = None if unique_columns(table) else PlainRows(table, ids)
-        self._rows = RowsInStep(connection, self._rows_query)
+        self._rows = RowsInStep(connection, self._rows_query())
         self._books = Books(connection, table.name)
 
     def steps(self, given: Iterable[list[bytes]]) -> Iterator[_Step]:
@@ -200,7 +201,7 @@ class _Documents:
         documents, object_ids, rows, entries = step
         matched = [rows.pop(key, None) for key in self._keys(documents, object_ids)]
         are_plain = self._are_plain(documents, object_ids, matched)
-        each = zip(documents, object_ids, matched, are_plain, strict=True)
+        each = zip(documents, object_ids, matched, are_plain.tolist(), strict=True)
         for number, (document, object_id, row, is_plain) in enumerate(
             each, start=self.result.documents + 1
         ):
@@ -232,10 +233,11 @@ class _Documents:
         documents: list[bytes],
         object_ids: list[bytes | None],
         rows: list[bytes | None],
-    ) -> list[bool]:
+    ) -> Mask:
         """Tells which documents are plain, untouched by remediations, and have the row that they must."""
+        are_plain = np.zeros(len(documents), dtype=np.bool_)
         if self._plain is None:
-            return [False] * len(documents)
+            return are_plain
         has_changes = self._rules.changes
         candidates = [
             (number, document, row)
@@ -244,12 +246,10 @@ class _Documents:
             )
             if name and row and not (has_changes and self._rules.touch(document, name))
         ]
-        are_plain = np.zeros(len(documents), dtype=np.bool_)
         if candidates:
             numbers, given, held = zip(*candidates, strict=True)
             are_plain[list(numbers)] = self._plain.equal(given, held)
-        found: list[bool] = are_plain.tolist()
-        return found
+        return are_plain
 
     def _keys(self, documents: list[bytes], object_ids: list[bytes | None]) -> Iterator[bytes]:
         """Yields the ids of the rows of documents."""
@@ -343,7 +343,7 @@ class _Documents:
             # The document is rejected as unreadable; the server's count shows what was not seen.
             return
 
-    def _rows_query(self, chosen: sql.Composed) -> sql.Composed:
+    def _rows_query(self) -> Callable[[sql.Composed], sql.Composed]:
         """Returns the query for rows: the id, the source id that the UUID map gives it, the values.
 
         Both tables are read by the same condition: to look up one entry of the map for each row takes
@@ -355,7 +355,7 @@ class _Documents:
             )
             for name, rule in self._columns.items()
         )
-        return sql.SQL(
+        return lambda chosen: sql.SQL(
             "SELECT t.id, m.source_id{values} FROM (SELECT * FROM {table} WHERE {chosen}) t LEFT JOIN "
             "(SELECT id, source_id FROM {map} WHERE collection = {collection} AND {chosen}) m USING (id)"
         ).format(

@@ -255,10 +255,10 @@ def _dates(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
 
 
 def _json(data: bytes, places: Places, column: Column, rows: Numbers) -> list[bool]:
-    return _each(data, places, column, rows, partial(means, data))
+    return _agree(data, places, column, rows, partial(means, data))
 
 
-def _each(
+def _agree(
     data: bytes,
     places: Places,
     column: Column,
@@ -326,7 +326,7 @@ def _cells_made_by(make: _Make) -> _Agreement:
             except (_NotPlainError, ValueError, IndexError, struct.error):
                 return False
 
-        return _each(data, places, column, rows, is_same)
+        return _agree(data, places, column, rows, is_same)
 
     return agreement
 
