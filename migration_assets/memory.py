@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import ctypes
 
-_M_ARENA_MAX = -8
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """From ``malloc.h`` of glibc: https://man7.org/linux/man-pages/man3/mallopt.3.html."""
+
+_LARGE = 2 * 2**20
+"""Bytes of a buffer that is returned: there are some twenty such for a batch of large documents."""
+
+_KEPT = 32 * 2**20
+"""Bytes that stay free at the end of the memory; to shrink it after each buffer, and let it grow again for the
+next, costs the kernel more than the buffers themselves."""
 
 
 def share_freed_memory() -> None:
@@ -14,9 +21,23 @@ def share_freed_memory() -> None:
     By default there are up to eight arenas a core, each of which keeps what was freed in it. Where one thread
     makes large buffers and another frees them, that is more than what is in use. What exists already stays.
     """
+    _set(_M_ARENA_MAX, 1)
+
+
+def return_large_buffers() -> None:
+    """Gives the operating system each large buffer as soon as it is freed, where the C library is glibc.
+
+    By default glibc keeps buffers of up to 32 MB for later. What is smaller comes to lie between them, so that
+    the next large one does not fit, and memory grows with the number of batches.
+    """
+    _set(_M_MMAP_THRESHOLD, _LARGE)
+    _set(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _set(parameter: int, value: int) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
+        mallopt(parameter, value)
 
 
 def give_back_freed_memory() -> None:

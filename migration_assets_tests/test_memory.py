@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from migration_assets.memory import give_back_freed_memory, share_freed_memory
+from migration_assets.memory import (
+    give_back_freed_memory,
+    return_large_buffers,
+    share_freed_memory,
+)
 
 THREADS = """
 import ctypes, sys, threading
@@ -46,6 +50,20 @@ give_back_freed_memory()
 print(kept - before, resident() - before)
 """
 
+RETURNED = """
+import resource, sys
+if sys.argv[1] == "returned":
+    import migration_assets
+def resident():
+    with open("/proc/self/statm") as statistics:
+        return int(statistics.read().split()[1]) * resource.getpagesize()
+before = resident()
+bytearray(30_000_000)  # from now on glibc keeps buffers of that size
+held = [bytearray(b"x" * 3_000_000) for _ in range(15)]
+del held
+print(resident() - before)
+"""
+
 of_glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="it is about glibc's allocator"
 )
@@ -75,9 +93,21 @@ def test_threads_share_one_arena(tmp_path: Path) -> None:
     assert arenas("shared") == 1
 
 
+@of_glibc
+def test_large_buffers_are_returned_when_they_are_freed() -> None:
+    def kept(kind: str) -> int:
+        run = [sys.executable, "-c", RETURNED, kind]
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+        return int(subprocess.run(run, check=True, env=env, capture_output=True).stdout)
+
+    assert kept("as ever") > 40_000_000
+    assert kept("returned") < 10_000_000
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     share_freed_memory()
+    return_large_buffers()
     give_back_freed_memory()
 
 

@@ -286,6 +286,14 @@ def test_documents_of_a_large_reply_are_shared_out_evenly(source: SourceDatabase
     assert [len(list(split(batch.data))) for batch in batches] == [567, 567, 566]
 
 
+def test_parts_of_documents_are_bounded_in_fewer_bytes(source: SourceDatabase) -> None:
+    ids_of_one = [ObjectId(f"{number:024x}") for number in range(1_000)]
+    source["arrays"].insert_many([{"_id": number, "of": ids_of_one} for number in range(300)])
+    batches = list(raw_batches(source["arrays"], projection={"of": 1}))
+    assert ids(iter(batches)) == list(range(300))
+    assert [len(list(split(batch.data))) for batch in batches] == [75, 75, 75, 75]
+
+
 def test_a_collection_that_does_not_exist_has_no_batches(source: SourceDatabase) -> None:
     assert list(raw_batches(source["nowhere"])) == []
 

@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import bson
@@ -25,10 +24,11 @@ from migration_assets.urls import positive
 
 BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
 DOCUMENTS_PER_BATCH = 5_000
-_OF_PARTS = 4
-"""How many times as many documents a batch holds where only some of their fields are read."""
 BYTES_PER_BATCH = 6 * 2**20
 """A reply of the server holds up to 16 MB; while one part of it is written, the next can be converted."""
+_OF_PARTS = 4
+"""Where only some fields are read, a batch holds so many times as many documents, and a part of the bytes:
+ids, and arrays of them, grow the most when they are converted."""
 
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 ID_ALONE = 22
@@ -88,26 +88,25 @@ def raw_batches(
         by_identifier: False for a time series, which has no order of its own and no index on `_id`.
     """
     order = [("_id", 1)] if by_identifier else None
+    of_parts = 1 if projection is None else _OF_PARTS
     cursor: Any = raw_replies(
         collection,
         projection=projection,
         sort=order,
         hint=order,
-        batch_size=documents_per_batch or _documents_per_batch(projection),
+        batch_size=documents_per_batch
+        or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * of_parts,
     )
     with cursor:
-        parts = chain.from_iterable(map(_bounded, filter(None, cursor)))
+        size = BYTES_PER_BATCH // of_parts
+        parts = (data for reply in cursor if reply for data in _bounded(reply, size))
         for number, data in enumerate(parts, start=1):
             yield RawBatch(number, data)
 
 
-def _documents_per_batch(projection: Mapping[str, int] | None) -> int:
-    return positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * (1 if projection is None else _OF_PARTS)
-
-
-def _bounded(data: bytes) -> Iterator[bytes]:
-    """Yields documents, as BSON one after the other, in parts of about the same size."""
-    parts = math.ceil(len(data) / BYTES_PER_BATCH)
+def _bounded(data: bytes, size: int) -> Iterator[bytes]:
+    """Yields documents, as BSON one after the other, in equal parts of about a size at most."""
+    parts = math.ceil(len(data) / size)
     start = end = 0
     for document in split(data) if parts > 1 else ():
         end += len(document)
