@@ -7,12 +7,12 @@ import ctypes
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """From ``malloc.h`` of glibc: https://man7.org/linux/man-pages/man3/mallopt.3.html."""
 
-_LARGE = 2 * 2**20
-"""Bytes of a buffer that is returned: there are some twenty such for a batch of large documents."""
+_LARGE = 4 * 2**20
+"""Bytes of a buffer that is returned: a reply of large documents, and what is made of it."""
 
 _KEPT = 32 * 2**20
-"""Bytes that stay free at the end of the memory; to shrink it after each buffer, and let it grow again for the
-next, costs the kernel more than the buffers themselves."""
+"""Bytes that stay free at the end of the memory: to shrink it after each buffer, and let it grow again for
+the next, costs the kernel more than the buffers themselves."""
 
 
 def share_freed_memory() -> None:
@@ -27,8 +27,8 @@ def share_freed_memory() -> None:
 def return_large_buffers() -> None:
     """Gives the operating system each large buffer as soon as it is freed, where the C library is glibc.
 
-    By default glibc keeps buffers of up to 32 MB for later. What is smaller comes to lie between them, so that
-    the next large one does not fit, and memory grows with the number of batches.
+    By default glibc keeps buffers of up to 32 MB for later. What is smaller comes to lie between them, so
+    that the next large one does not fit, and memory grows with the number of batches.
     """
     _set(_M_MMAP_THRESHOLD, _LARGE)
     _set(_M_TRIM_THRESHOLD, _KEPT)

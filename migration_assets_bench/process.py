@@ -23,8 +23,11 @@ from migration_assets_bench.tasks import Done, Task
 TIMEOUT = 7200.0
 """Seconds after which a process is ended: longer than any work at the largest size."""
 
-_LOOK = 0.5
-"""Seconds between two looks at the memory of a process and its children, which take milliseconds each."""
+_LOOK = 0.05
+"""Seconds between two looks at the memory of a process and its children: a peak lasts a tenth of a second."""
+
+_LOOKS = 20
+"""For how many looks the children are the same: to look for them takes milliseconds."""
 
 _SAID = 300
 """Characters of a failed process's words that are kept."""
@@ -44,7 +47,7 @@ class Usage:
         seconds: From its start to its end.
         cpu_seconds: User and system time, of it and of the processes that it waited for.
         peak_megabytes: Resident memory of the process and those that it started, together, as looked at
-            every half second; no less than what the largest of them ever had, of which the kernel keeps
+            twenty times a second; no less than what the largest of them ever had, of which the kernel keeps
             count.
     """
 
@@ -127,13 +130,24 @@ def run(
 
 def _peak_together(pid: int, ended: threading.Event) -> int:
     """Returns the most bytes that a process and those that it started had at once."""
-    peak = 0
+    peak = looks = 0
+    each: list[psutil.Process] = []
     while not ended.wait(_LOOK):
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            each = (process, *process.children(recursive=True))
-            peak = max(peak, sum(one.memory_info().rss for one in each))
+        if looks % _LOOKS == 0:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                each = [process, *process.children(recursive=True)]
+        peak = max(peak, sum(map(_resident, each)))
+        looks += 1
     return peak
+
+
+def _resident(process: psutil.Process) -> int:
+    """Returns the bytes of memory of a process, 0 where it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        found: int = process.memory_info().rss
+        return found
+    return 0
 
 
 def _complaint(output: str) -> str:

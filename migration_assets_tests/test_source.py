@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
@@ -12,10 +12,13 @@ import bson
 import psycopg
 import pytest
 from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
 from pymongo import MongoClient
+from pymongo.cursor import RawBatchCursor
 from pymongo.errors import OperationFailure
+from pymongo.message import _OpMsg
 
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
@@ -455,3 +458,34 @@ def test_replies_are_taken_as_pymongo_takes_them(
     mongo_database["some"].insert_many(some)
     expected = list(mongo_database["some"].find_raw_batches(**options))
     assert list(raw_replies(mongo_database["some"], **options)) == expected
+
+
+OF_MONGOD: list[Mapping[str, Any]] = [
+    {"cursor": {"firstBatch": [{"_id": 1}, {"_id": 2, "a": []}], "id": Int64(7), "ns": "db.some"}},
+    {"cursor": {"nextBatch": [], "id": Int64(0), "ns": "db.some"}, "ok": 1.0},
+    {"cursor": {"nextBatch": [{}], "partialResultsReturned": True, "id": Int64(0)}, "ok": 1.0},
+]
+OF_MONGOS: list[Mapping[str, Any]] = [
+    {"cursor": {"id": Int64(7), "ns": "db.some", "firstBatch": [{"_id": 1}] * 12}, "ok": 1.0},
+    {"cursor": {"id": Int64(0), "ns": "", "nextBatch": [{"_id": 1}]}, "ok": 1.0, "more": 1},
+]
+OTHERS: list[Mapping[str, Any]] = [
+    {"ok": 1.0, "cursor": {"firstBatch": [{"_id": 1}], "id": Int64(7), "ns": "db.some"}},
+    {"cursor": {"new": 1, "firstBatch": [{"_id": 1}], "id": Int64(7), "ns": "db.some"}, "ok": 1.0},
+    {"ok": 0.0, "errmsg": "no \x03cursor", "code": 43},
+]
+
+
+@pytest.mark.parametrize("reply", [*OF_MONGOD, *OF_MONGOS, *OTHERS])
+def test_replies_of_every_server_are_taken(
+    source: SourceDatabase, monkeypatch: pytest.MonkeyPatch, reply: Mapping[str, Any]
+) -> None:
+    def taken(cursor: Any) -> Any:
+        given = _OpMsg(0, memoryview(bytearray(b"flags" + bson.encode(reply)))[5:])
+        batches = {"cursor": {"firstBatch": 1, "nextBatch": 1}}
+        return cursor._unpack_response(given, None, DEFAULT_CODEC_OPTIONS, batches)
+
+    theirs = taken(source["some"].find_raw_batches())
+    if reply not in OTHERS:
+        monkeypatch.delattr(RawBatchCursor, "_unpack_response")
+    assert taken(raw_replies(source["some"])) == theirs

@@ -94,8 +94,7 @@ def raw_batches(
         projection=projection,
         sort=order,
         hint=order,
-        batch_size=documents_per_batch
-        or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * of_parts,
+        batch_size=documents_per_batch or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * of_parts,
     )
     with cursor:
         size = BYTES_PER_BATCH // of_parts
