@@ -59,7 +59,7 @@ def resident():
         return int(statistics.read().split()[1]) * resource.getpagesize()
 before = resident()
 bytearray(30_000_000)  # from now on glibc keeps buffers of that size
-held = [bytearray(b"x" * 3_000_000) for _ in range(15)]
+held = [bytearray(b"x" * 6_000_000) for _ in range(8)]
 del held
 print(resident() - before)
 """
