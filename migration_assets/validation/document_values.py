@@ -10,6 +10,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from pymongo.read_concern import ReadConcern
 
-from migration_assets.model import Rule, fields, sources, unique_columns
+from migration_assets.model import Rule, sources, unique_columns
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
@@ -43,14 +44,16 @@ from migration_assets.validation.plain_rows import (
     PlainRows,
     object_id_uuids,
     selected,
+    usual_kinds,
 )
 from migration_assets.validation.reading import (
     RowsInStep,
     ahead,
     batches,
+    document_count,
     ids_for,
+    odd_types,
     pending_ids,
-    type_counts,
 )
 from migration_assets.validation.reference import (
     Judge,
@@ -108,11 +111,13 @@ def compare_documents(
         remediations: What must have been corrected or accepted on the way.
     """
     rules = JudgedRules(remediations.of(table))
+    usual = usual_types(table)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
-        counted = counting.submit(type_counts, source, table.name, fields(table))
+        documents = counting.submit(document_count, source, table.name)
+        odd = counting.submit(odd_types, source, table.name, usual)
         with phases.phase("ids"):
             drawn = drawn_numbers(source, table.name, sample_size, seed)
-            comparison = _Documents(connection, table, drawn, rules)
+            comparison = _Documents(connection, table, drawn, rules, usual)
         with phases.phase("compare"):
             for step in ahead(comparison.steps(batches(source, table.name))):
                 comparison.add(step)
@@ -126,8 +131,21 @@ def compare_documents(
                 "conversions", result.conversions, recorded_conversions(connection, table.name)
             )
         with phases.phase("types"):
-            result.totals += totals_of("BSON type of", counted.result(), comparison.types)
+            result.totals += totals_of(
+                "documents of",
+                {table.name: documents.result()},
+                {table.name: result.documents},
+            )
+            result.totals += totals_of("BSON type of", odd.result(), comparison.odd_types)
     return result
+
+
+def usual_types(table: sa.Table) -> Mapping[str, AbstractSet[str]]:
+    """Returns the BSON types that the fields of plain documents have, by MongoDB's names."""
+    return {
+        name: {bson.TYPE_NAMES[kind] for kind in kinds}
+        for name, kinds in usual_kinds(table).items()
+    }
 
 
 def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> frozenset[int]:
@@ -159,10 +177,15 @@ class _Documents:
     """The comparison of one collection, batch after batch."""
 
     def __init__(
-        self, connection: Connection, table: sa.Table, drawn: frozenset[int], rules: JudgedRules
+        self,
+        connection: Connection,
+        table: sa.Table,
+        drawn: frozenset[int],
+        rules: JudgedRules,
+        usual: Mapping[str, AbstractSet[str]],
     ) -> None:
         self.result = Comparison()
-        self.types: Counter[tuple[str, str]] = Counter()
+        self.odd_types: Counter[tuple[str, str]] = Counter()
         self._connection = connection
         self._table = table
         self._drawn = drawn
@@ -172,7 +195,7 @@ class _Documents:
             if sources(table)[name].rule is not Rule.KEY
         }
         self._fields = {name: source.field for name, source in sources(table).items()}
-        self._known = {name.encode(): name for name in fields(table)}
+        self._usual = {name.encode(): (name, types) for name, types in usual.items()}
         self._pending = pending_ids(connection, table.name)
         ids = ids_for(connection, table)
         self._judge = Judge(table, ids, rules)
@@ -208,7 +231,7 @@ class _Documents:
             mine = entries.pop(object_id.hex(), []) if entries and object_id else []
             is_drawn = number in self._drawn
             if not is_plain:
-                self._count_types(document)
+                self._count_odd_types(document)
             elif not (mine or is_drawn):
                 self.result.rows += 1
                 continue
@@ -225,8 +248,6 @@ class _Documents:
         for key in self._rows.doubled:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
         self.result.differences.add_unfounded(self._books.rest())
-        if self._plain:
-            self.types += self._plain.types
 
     def _are_plain(
         self,
@@ -332,12 +353,14 @@ class _Documents:
             actual=actual,
         )
 
-    def _count_types(self, document: bytes) -> None:
+    def _count_odd_types(self, document: bytes) -> None:
         seen: set[bytes] = set()  # the server counts the first of two fields with one name
         try:
             for kind, name, _, _ in bson.spans(document):
-                if name in self._known and name not in seen:
-                    self.types[self._known[name], bson.TYPE_NAMES[kind]] += 1
+                if name in self._usual and name not in seen:
+                    known, usual = self._usual[name]
+                    if bson.TYPE_NAMES[kind] not in usual:
+                        self.odd_types[known, bson.TYPE_NAMES[kind]] += 1
                 seen.add(name)
         except bson.UnreadableError:
             # The document is rejected as unreadable; the server's count shows what was not seen.

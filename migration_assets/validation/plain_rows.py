@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -83,12 +82,10 @@ class PlainRows:
     Attributes:
         table: The entity table.
         ids: What references may point to.
-        types: How many values of which BSON type there were, by field, in documents that equal their rows.
     """
 
     table: sa.Table
     ids: Ids
-    types: Counter[tuple[str, str]] = field(default_factory=Counter)
     _finder: FieldPlaces = field(init=False)
     _columns: list[Source] = field(init=False)
     _agreements: list[_Agreement] = field(init=False)
@@ -103,10 +100,7 @@ class PlainRows:
         self._arrays_elsewhere = sorted(
             fields(self.table) - {source.field for source in given.values()}
         )
-        kinds = {source.field: _KINDS[source.rule] | {bson.NULL} for source in given.values()}
-        elsewhere = frozenset({bson.ARRAY, bson.NULL})
-        kinds |= dict.fromkeys(self._arrays_elsewhere, elsewhere)
-        self._finder = FieldPlaces({**kinds, "_id": _KINDS[Rule.KEY]})
+        self._finder = FieldPlaces(usual_kinds(self.table))
 
     def equal(self, documents: Sequence[bytes], rows: Sequence[bytes]) -> Mask:
         """Tells which documents, given as BSON, are plain and have just the row that they are given with."""
@@ -124,7 +118,6 @@ class PlainRows:
             nulls = np.flatnonzero(are_equal & found.fields[source.field].are_null())
             are_equal[nulls] = _stands_for_null(source, column, nulls)
             self._compare(are_equal, agreement, found, source.field, column)
-        self._count_types(found, are_equal)
         return are_equal
 
     @staticmethod
@@ -136,13 +129,6 @@ class PlainRows:
         rows = np.flatnonzero(are_equal & ~places.are_null())
         if rows.size:
             are_equal[rows] = agreement(found.data, places, column, rows)
-
-    def _count_types(self, found: Found, chosen: Mask) -> None:
-        for name, places in found.fields.items():
-            kinds, counts = np.unique(places.kinds[chosen], return_counts=True)
-            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-                if kind:
-                    self.types[name, bson.TYPE_NAMES[kind]] += count
 
     def _agreement(self, source: Source) -> _Agreement:
         """Returns what compares a column with the values of the types that it accepts as they are."""
@@ -160,6 +146,16 @@ class PlainRows:
                 return _cells_made_by(_array(*_TEXT_ELEMENTS, known.text_cell))
             case _:
                 return _AGREEMENTS[source.rule]
+
+
+def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
+    """Returns the BSON types that the fields of plain documents have: all others are for ``reference``."""
+    elsewhere = frozenset({bson.ARRAY, bson.NULL})
+    return (
+        dict.fromkeys(fields(table), elsewhere)
+        | {source.field: _KINDS[source.rule] | {bson.NULL} for source in sources(table).values()}
+        | {"_id": _KINDS[Rule.KEY]}
+    )
 
 
 def selected(table: sa.Table) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the judge reads of both databases: documents in `_id` order, rows by id, ids, counts of types.
+"""What the judge reads of both databases: documents in `_id` order, rows by id, ids, types that are odd.
 
 Nothing here is shared with the loader but the cursor (``source.replies``), so that what one of them does not
 see, the other does; documents that the cursor lost are missed by MongoDB's own counts.
@@ -7,14 +7,13 @@ see, the other does; documents that the cursor lost are missed by MongoDB's own 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from bson.codec_options import CodecOptions
 from psycopg import sql
 
 from migration_assets.model import documents_referred_to, referenced_tables
@@ -24,16 +23,15 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation import binary_copy
-from migration_assets.validation.bson_reader import split
+from migration_assets.validation.bson_reader import TYPE_NAMES, split
 from migration_assets.validation.reference import Ids
 
 DOCUMENTS_PER_BATCH = 2_000
-_COUNTED_TOGETHER = 8
 FIRST_ID = bytes(binary_copy.UUID_SIZE)
 
 Item = TypeVar("Item")
 
-_REPLACING = CodecOptions[dict[str, Any]](unicode_decode_error_handler="replace")
+_ARRAY, _NULL, _MISSING = "array", "null", "missing"
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -68,31 +66,44 @@ def batches(
                 yield split(data)
 
 
-def type_counts(
-    database: SourceDatabase, collection: str, names: frozenset[str]
-) -> Mapping[tuple[str, str], int]:
-    """Returns how many values of which BSON type the server counts, by field.
+def document_count(database: SourceDatabase, collection: str) -> int:
+    """Returns how many documents the server counts."""
+    return database[collection].count_documents({})
 
-    It counts documents by the types of some fields at a time: of many together there would be as many
-    combinations as documents.
+
+def odd_types(
+    database: SourceDatabase, collection: str, usual: Mapping[str, AbstractSet[str]]
+) -> Mapping[tuple[str, str], int]:
+    """Returns how many values of other types than the usual ones the server counts, by field and type.
+
+    Nearly all documents have none, which the server sees in half the time that it takes to count all types.
 
     Args:
         database: The source.
         collection: The collection.
-        names: The fields that are asked for.
+        usual: The usual BSON types of each field that is looked at; a null is always one.
     """
-    counted = database[collection].with_options(codec_options=_REPLACING)
-    found: Counter[tuple[str, str]] = Counter()
-    ordered = sorted(names)
-    for start in range(0, len(ordered), _COUNTED_TOGETHER):
-        together = ordered[start : start + _COUNTED_TOGETHER]
-        types = [{"$type": f"${name}"} for name in together]
-        pipeline: list[dict[str, Any]] = [{"$group": {"_id": types, "n": {"$sum": 1}}}]
-        for line in counted.aggregate(pipeline, allowDiskUse=True):
-            for name, kind in zip(together, line["_id"], strict=True):
-                if kind != "missing":
-                    found[name, kind] += line["n"]
-    return found
+    names = sorted(usual)
+    has_odd = {"$or": [_is_odd(name, usual[name] | {_NULL}) for name in names]}
+    each = {
+        f"f{number}": [{"$group": {"_id": {"$type": f"${name}"}, "n": {"$sum": 1}}}]
+        for number, name in enumerate(names)
+    }
+    (found,) = database[collection].aggregate([{"$match": has_odd}, {"$facet": each}])
+    return {
+        (name, line["_id"]): line["n"]
+        for number, name in enumerate(names)
+        for line in found[f"f{number}"]
+        if line["_id"] not in usual[name] | {_NULL, _MISSING}
+    }
+
+
+def _is_odd(name: str, usual: AbstractSet[str]) -> dict[str, Any]:
+    """Returns the condition that a field has a value of another type."""
+    if _ARRAY in usual:
+        return {name: {"$exists": True, "$not": {"$type": sorted(usual)}}}
+    # An array is of the types of its elements, too, so it takes all the others to find one.
+    return {name: {"$type": sorted({*TYPE_NAMES.values()} - usual)}}
 
 
 def ids_for(connection: Connection, table: sa.Table) -> Ids:
