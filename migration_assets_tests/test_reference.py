@@ -984,6 +984,21 @@ def test_of_values_with_the_same_bytes_each_is_held_against_its_own_cell() -> No
     assert expected == [True, False, False, True, True, False]
 
 
+def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
+    """As an ObjectId it is one document's `_id`, as it stands another's: `reference` says which counts."""
+    table = table_with(column_of(Rule.REFERENCE_TEXT))
+    raw = bson.encode({"_id": KNOWN, "value": HEX_ID})
+    row = row_of(table, Judge(table, IDS).judge(raw), raw)
+    of_object_id, of_text = document_uuid("Users", ObjectId(HEX_ID)), document_uuid("Users", HEX_ID)
+    row = row.replace(str(of_text).encode(), str(of_object_id).encode())
+    for known, is_plain in (
+        (uuids(ObjectId(HEX_ID)), True),
+        (uuids(ObjectId(HEX_ID), HEX_ID), False),
+    ):
+        plain = PlainRows(table, Ids({"Users": known}, {"Users": known}))
+        assert plain.equal([raw], [row]).tolist() == [is_plain]
+
+
 def test_a_clean_document_is_plain() -> None:
     account: dict[str, Any] = {
         "_id": OWN,

@@ -52,6 +52,7 @@ Uuids = npt.NDArray[np.void]
 _EMPTY_ARRAY = 5
 """Bytes of an empty array."""
 _OBJECT_ID = 12
+_VERSION = 7
 _NULL = -1
 _HEX = re.compile(rb"[0-9a-fA-F]{24}")
 _EPOCH = 946_684_800_000
@@ -298,7 +299,7 @@ def _uuids(data: bytes, starts: Numbers) -> Halves:
     """Returns the UUIDs of the ObjectIds at some places (section 4)."""
     seconds = at_each_byte(data, ">u4")[starts].astype(np.uint64)
     rest = at_each_byte(data, ">u8")[starts + 4].astype(np.uint64)
-    version = np.uint64(7 << 12)
+    version = np.uint64(_VERSION << 12)
     high = (seconds * np.uint64(1000)) << np.uint64(16) | version | rest >> np.uint64(52)
     low = np.uint64(1 << 63) | (rest & np.uint64((1 << 52) - 1)) << np.uint64(10)
     return high, low
@@ -333,6 +334,8 @@ class _Known:
     def __init__(self, source: Source, ids: Mapping[str, AbstractSet[bytes]]) -> None:
         self._collection = str(source.references)
         self._ids = ids[self._collection]
+        # Of an ObjectId the UUID is of version 7, of any other `_id` it is not.
+        self._are_of_object_ids = all(each[6] >> 4 == _VERSION for each in self._ids)
         self._cells: dict[bytes, bytes] = {}
 
     def cell(self, object_id: bytes) -> bytes:
@@ -346,12 +349,17 @@ class _Known:
         """Returns the cell of the UUID, as text, of an ObjectId that is given as text."""
         found = self._cells.get(text)
         if found is None:
-            is_hex = _HEX.fullmatch(text)
-            if not is_hex or uuid_of(self._collection, (bson.STRING, text.decode())) in self._ids:
+            if not _HEX.fullmatch(text) or self._is_identifier(text):
                 raise _NotPlainError
             identifier = UUID(bytes=self._there(bytes.fromhex(text.decode())))
             found = self._cells[text] = with_length(str(identifier).encode())
         return found
+
+    def _is_identifier(self, text: bytes) -> bool:
+        """Tells whether a document has the text itself as its `_id`."""
+        if self._are_of_object_ids:
+            return False
+        return uuid_of(self._collection, (bson.STRING, text.decode())) in self._ids
 
     def _there(self, object_id: bytes) -> bytes:
         identifier = object_id_uuid(object_id)
