@@ -2,8 +2,8 @@
 
 Every document is judged by section 5 (``reference``) and held against its row, every column exactly; every
 loss that the judge sees must be on record with its original, and nothing else may be. A sample drawn at
-random is compared field by field and reported as keys. The server's own count of BSON types guards the
-judge's reader.
+random is compared field by field and reported as keys. The server's own counts of documents, and of values
+of an unusual BSON type, guard the judge's reader.
 
 Memory does not grow with the collection: a batch of documents and the same range of rows are held at a
 time, and the ids that references may point to. Findings are counted in full and kept as a few keys.
