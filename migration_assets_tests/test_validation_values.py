@@ -493,8 +493,8 @@ def test_the_server_counts_odd_types_as_the_judge_does(
     assert set(values) | {CODE_WITH_SCOPE} == set(TYPE_NAMES)
     usual = usual_types(TABLES["Documents"])
     names = sorted(usual.keys() - {"_id"})
-    documents = [raw(b"\x07_id\0" + bytes(12))]
-    expected = Counter({("_id", "int"): len(values)})
+    documents = [raw(b"\x07_id\0" + bytes(12)), raw(b"\x0a_id\0")]
+    expected = Counter({("_id", "int"): len(values), ("_id", "null"): 1})
     for number, (kind, value) in enumerate(values.items()):
         elements = [bytes([kind]) + name.encode() + b"\0" + value for name in names]
         twice = b"\x08" + names[number].encode() + b"\0\1"

@@ -31,7 +31,7 @@ FIRST_ID = bytes(binary_copy.UUID_SIZE)
 
 Item = TypeVar("Item")
 
-_ARRAY, _NULL, _MISSING = "array", "null", "missing"
+_ARRAY, _MISSING = "array", "missing"
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -81,10 +81,10 @@ def odd_types(
     Args:
         database: The source.
         collection: The collection.
-        usual: The usual BSON types of each field that is looked at; a null is always one.
+        usual: The usual BSON types of each field that is looked at.
     """
     names = sorted(usual)
-    has_odd = {"$or": [_is_odd(name, usual[name] | {_NULL}) for name in names]}
+    has_odd = {"$or": [_is_odd(name, usual[name]) for name in names]}
     each = {
         f"f{number}": [{"$group": {"_id": {"$type": f"${name}"}, "n": {"$sum": 1}}}]
         for number, name in enumerate(names)
@@ -94,7 +94,7 @@ def odd_types(
         (name, line["_id"]): line["n"]
         for number, name in enumerate(names)
         for line in found[f"f{number}"]
-        if line["_id"] not in usual[name] | {_NULL, _MISSING}
+        if line["_id"] not in {*usual[name], _MISSING}
     }
 
 
