@@ -356,6 +356,18 @@ def test_a_reply_of_raw_batches_is_not_divided(
     assert len(made) < 10
 
 
+def test_large_documents_come_in_smaller_replies(source: SourceDatabase) -> None:
+    """All that a reply holds is in memory at once, so after large documents fewer are asked for."""
+    sizes = [10_000] * 2_000 + [10] * 2_000
+    source["Tasks"].insert_many([{"_id": n, "a": "x" * size} for n, size in enumerate(sizes)])
+    replies: Any = raw_replies(source["Tasks"], sort=[("_id", 1)], batch_size=1_000)
+    found = [(len(reply), len(list(split(reply)))) for reply in replies]
+    assert sum(count for _, count in found) == len(sizes)
+    assert found[0][1] == 1_000
+    assert all(4_500_000 < size < 5_500_000 for size, _ in found[1:2])
+    assert found[-2][1] == 1_000
+
+
 def test_raw_batches_say_what_the_server_says(source: SourceDatabase) -> None:
     with pytest.raises(OperationFailure, match="unknown operator"):
         list(raw_replies(source["Tasks"], filter={"a": {"$nothing": 1}}))

@@ -28,10 +28,14 @@ _CURSOR = 12
 """Where in it the document ``cursor`` begins."""
 _EMPTY_ARRAY = b"\x05\x00\x00\x00\x00"
 _LENGTH = struct.Struct("<i")
+_ENOUGH = 5 * 2**20
+"""Bytes that a reply should not exceed, as it is held while the next one comes."""
 
 
 def raw_replies(collection: Collection[Document], **options: Any) -> RawBatchCursor[Document]:
     """Returns a cursor whose items are batches of documents, as BSON one after the other.
+
+    After a batch of large documents the next one holds fewer, and after one of small documents more again.
 
     Args:
         collection: The collection.
@@ -41,11 +45,17 @@ def raw_replies(collection: Collection[Document], **options: Any) -> RawBatchCur
 
 
 class _RawReplies(RawBatchCursor[Document]):
+    _most = 0
+    """How many documents a reply may hold, where they are small."""
+
     def _unpack_response(self, response: Any, *given: Any, **named: Any) -> list[Any]:
         reply = memoryview(response.raw_command_response())
         beginning = _BEGINNING.match(reply)
         if beginning is None:
             return super()._unpack_response(response, *given, **named)
+        self._most = self._most or self._batch_size
+        fitting = self._batch_size * _ENOUGH // len(reply)
+        self._batch_size = min(max(fitting, 1), self._most)
         return [_taken_whole(reply, f"{beginning[1].decode()}Batch", beginning.end())]
 
 
