@@ -21,7 +21,7 @@ def share_freed_memory() -> None:
     By default there are up to eight arenas a core, each of which keeps what was freed in it. Where one thread
     makes large buffers and another frees them, that is more than what is in use. What exists already stays.
     """
-    _set(_M_ARENA_MAX, 1)
+    _call("mallopt", _M_ARENA_MAX, 1)
 
 
 def return_large_buffers() -> None:
@@ -30,14 +30,8 @@ def return_large_buffers() -> None:
     By default glibc keeps buffers of up to 32 MB for later. What is smaller comes to lie between them, so
     that the next large one does not fit, and memory grows with the number of batches.
     """
-    _set(_M_MMAP_THRESHOLD, _LARGE)
-    _set(_M_TRIM_THRESHOLD, _KEPT)
-
-
-def _set(parameter: int, value: int) -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(parameter, value)
+    _call("mallopt", _M_MMAP_THRESHOLD, _LARGE)
+    _call("mallopt", _M_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back_freed_memory() -> None:
@@ -45,6 +39,11 @@ def give_back_freed_memory() -> None:
 
     To get it again costs about a tenth of a second for 400 MB, so it is worth it after much work only.
     """
-    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if malloc_trim is not None:
-        malloc_trim(0)
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *given: int) -> None:
+    """Calls a function of the C library, where it has it."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*given)

@@ -36,6 +36,7 @@ from migration_assets.validation.books import (
     unmatched,
 )
 from migration_assets.validation.bson_places import Mask
+from migration_assets.validation.counting import count_source
 from migration_assets.validation.differences import Comparison, What, totals_of
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import means_same
@@ -50,7 +51,6 @@ from migration_assets.validation.reading import (
     RowsInStep,
     ahead,
     batches,
-    document_count,
     ids_for,
     odd_types,
     pending_ids,
@@ -113,7 +113,7 @@ def compare_documents(
     rules = JudgedRules(remediations.of(table))
     usual = usual_types(table)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
-        documents = counting.submit(document_count, source, table.name)
+        counted = counting.submit(count_source, source, table.name, {})
         odd = counting.submit(odd_types, source, table.name, usual)
         with phases.phase("ids"):
             drawn = drawn_numbers(source, table.name, sample_size, seed)
@@ -133,7 +133,7 @@ def compare_documents(
         with phases.phase("types"):
             result.totals += totals_of(
                 "documents of",
-                {table.name: documents.result()},
+                {table.name: counted.result().documents},
                 {table.name: result.documents},
             )
             result.totals += totals_of("BSON type of", odd.result(), comparison.odd_types)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from uuid import UUID
 
 import numpy as np
@@ -334,8 +334,6 @@ class _Known:
     def __init__(self, source: Source, ids: Mapping[str, AbstractSet[bytes]]) -> None:
         self._collection = str(source.references)
         self._ids = ids[self._collection]
-        # Of an ObjectId the UUID is of version 7, of any other `_id` it is not.
-        self._are_of_object_ids = all(each[6] >> 4 == _VERSION for each in self._ids)
         self._cells: dict[bytes, bytes] = {}
 
     def cell(self, object_id: bytes) -> bytes:
@@ -354,6 +352,11 @@ class _Known:
             identifier = UUID(bytes=self._there(bytes.fromhex(text.decode())))
             found = self._cells[text] = with_length(str(identifier).encode())
         return found
+
+    @cached_property
+    def _are_of_object_ids(self) -> bool:
+        """Of an ObjectId the UUID is of version 7, of any other `_id` it is not."""
+        return all(each[6] >> 4 == _VERSION for each in self._ids)
 
     def _is_identifier(self, text: bytes) -> bool:
         """Tells whether a document has the text itself as its `_id`."""

@@ -66,11 +66,6 @@ def batches(
                 yield split(data)
 
 
-def document_count(database: SourceDatabase, collection: str) -> int:
-    """Returns how many documents the server counts."""
-    return database[collection].count_documents({})
-
-
 def odd_types(
     database: SourceDatabase, collection: str, usual: Mapping[str, AbstractSet[str]]
 ) -> Mapping[tuple[str, str], int]:
