@@ -54,6 +54,11 @@ class SecondProcess:
         self._end()
 
     @property
+    def is_there(self) -> bool:
+        """Whether it has been started."""
+        return self._pool is not None
+
+    @property
     def enough(self) -> int:
         """How many rows are worth using it: once it is there, a tenth of those that are worth starting it."""
         return self.rows if self._pool is None else self.rows // 10

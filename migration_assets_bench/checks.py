@@ -14,7 +14,7 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.validation.beside import CheckTask, checked_alone, is_worth
+from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_bench.tasks import Done, Task
@@ -48,19 +48,21 @@ def failed_checks(
 ) -> list[str]:
     """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
     found: list[Evidence] = []
-    beside: Future[Evidence] | None = None
-    if is_worth(second, connection, table.name):
-        beside = second.submit(
-            checked_alone,
-            CheckTask(task.source, task.target, None, table.name, Layer.VALUES, NO_REMEDIATIONS),
-        )
-    for layer in Layer:
-        if layer is not Layer.VALUES or beside is None:
-            with watch.stage(f"check {layer}"):
+
+    def submit(layer: Layer) -> Future[Evidence]:
+        given = CheckTask(task.source, task.target, None, table.name, layer, NO_REMEDIATIONS)
+        return second.submit(checked_alone, given)
+
+    is_shared = is_worth(second, connection, table.name)
+    checks = SharedChecks(Layer, submit if is_shared else None)
+    for layer in checks:
+        with watch.stage(
+            f"check {layer}"
+        ):  # of what the second process was given, what was not hidden
+            if layer in checks.given:
+                found.append(checks.given[layer].result())
+            else:
                 found.append(run_check(source, connection, table, layer))
-    if beside is not None:
-        with watch.stage(f"check {Layer.VALUES}"):  # what of it the others did not hide
-            found.append(beside.result())
     return [f"{each.table} {each.layer}" for each in found if not each.passed]
 
 

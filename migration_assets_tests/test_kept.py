@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from migration_assets.assets.kept import Kept
+from migration_assets.kept import Kept
 
 
 class SaidError(Exception):

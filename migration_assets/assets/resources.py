@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import dagster as dg
-import psycopg
 from bson.timestamp import Timestamp
 from pydantic import Field, PrivateAttr
 
-from migration_assets.assets.kept import Kept
+from migration_assets.kept import Kept
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase, open_source
@@ -18,7 +17,7 @@ from migration_assets.source.snapshots import (
     current_moment,
     snapshot_wanted,
 )
-from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.connection import Connection, is_alive, open_target
 from migration_assets.target.lock import held_for_run
 from migration_assets.urls import (
     REMEDIATIONS_VARIABLE,
@@ -124,7 +123,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         run_id = context.run.run_id if context.run else "without id"
         with held_for_run(self.location, run_id):
-            self._kept = Kept(self._open, _is_alive)
+            self._kept = Kept(self._open, is_alive)
             try:
                 yield self
             finally:
@@ -176,11 +175,3 @@ class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
             TargetError: It cannot be used; the message says why and what to do.
         """
         return open_target(self.url or target_url())
-
-
-def _is_alive(connection: Connection) -> bool:
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.Error:
-        return False
-    return True

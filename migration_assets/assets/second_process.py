@@ -15,7 +15,7 @@ class SecondProcessResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     rows: int = Field(
         default=ROWS,
         description="From a table of at least as many rows on, a second process helps: it converts batches "
-        "of documents, and compares the values of such tables beside their other checks. 0: never.",
+        "of documents, and takes its share of the checks. 0: never.",
     )
     _process: SecondProcess = PrivateAttr()
 

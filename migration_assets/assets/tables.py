@@ -26,7 +26,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
 from migration_assets.model.versions import model_version
 from migration_assets.source.snapshots import moment_of
-from migration_assets.validation.beside import CheckTask, checked_alone, is_worth
+from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
 from migration_assets.validation.checks import DESCRIPTIONS, run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.looking import DOCUMENTATION
@@ -73,24 +73,22 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                     second=second_process.process,
                 )
 
-        def comparing() -> dict[Layer, Future[Evidence]]:
+        def shared(layers: list[Layer]) -> SharedChecks:
             with source.open_for_run() as database, target.open() as connection:
-                if not is_worth(second_process.process, connection, table.name):
-                    return {}
-                task = CheckTask(
-                    source_url=source.location,
-                    target_url=target.location,
-                    moment=moment_of(database),
-                    table=table.name,
-                    layer=Layer.VALUES,
-                    remediations=rules,
-                )
-            return {task.layer: second_process.process.submit(checked_alone, task)}
+                moment = moment_of(database)
+                is_shared = is_worth(second_process.process, connection, table.name)
+
+            def submit(layer: Layer) -> Future[Evidence]:
+                urls = source.location, target.location
+                task = CheckTask(*urls, moment, table.name, layer, rules)
+                return second_process.process.submit(checked_alone, task)
+
+            return SharedChecks(layers, submit if is_shared else None)
 
         def checked(layer: Layer) -> Evidence:
-            if layer in beside:
+            if layer in checks.given:
                 with suppress(BrokenProcessPool):  # then it is run here
-                    return beside.pop(layer).result()
+                    return checks.given.pop(layer).result()
             with source.open_for_run() as database, target.open() as connection:
                 return run_check(database, connection, table, layer, remediations=rules)
 
@@ -102,10 +100,8 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 metadata=describe.load_metadata(result, rules.of(table)),
                 data_version=dg.DataVersion(result.version),
             )
-        layers = [layer for layer in Layer if layer in wanted]
-        has_others = Layer.VALUES in layers and len(layers) > 1
-        beside = retried(context, comparing) if has_others else {}
-        for layer in sorted(layers, key=beside.__contains__):
+        checks = retried(context, partial(shared, [layer for layer in Layer if layer in wanted]))
+        for layer in checks:
             evidence = retried(context, partial(checked, layer))
             progress.checked(evidence)
             yield describe.check_result(evidence, key)

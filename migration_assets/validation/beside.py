@@ -1,23 +1,32 @@
-"""The longest check of a large table in a second process, beside the other checks of the table.
+"""The checks of a table in two processes: whichever is free takes the next one.
 
-Comparing all values takes as long as the three other checks together.
+Comparing all values takes about as long as the three other checks together.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from bson.timestamp import Timestamp
 from psycopg import sql
 
+from migration_assets.kept import Kept
 from migration_assets.model import TABLES
 from migration_assets.remediation.rules import Remediations
 from migration_assets.second_process import SecondProcess
-from migration_assets.source.connection import open_source
+from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import at_moment
-from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.connection import Connection, is_alive, open_target
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
+
+LONGEST = Layer.VALUES
+"""The check that is begun first where two processes share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +50,65 @@ class CheckTask:
     remediations: Remediations
 
 
+class SharedChecks:
+    """The checks of a table that are still to be done, and those that the second process was given.
+
+    Args:
+        layers: What is to be checked.
+        submit: Gives the second process a check; None where this process is to do them all.
+
+    Attributes:
+        given: What the second process was given and nobody has asked for yet.
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer], submit: Callable[[Layer], Future[Evidence]] | None
+    ) -> None:
+        self.given: dict[Layer, Future[Evidence]] = {}
+        self._waiting = deque(layers)
+        self._taking = threading.Lock()
+        if submit is not None and len(self._waiting) > 1:
+            self._waiting = deque(sorted(self._waiting, key=LONGEST.__ne__))
+            self._give(submit)
+
+    def __iter__(self) -> Iterator[Layer]:
+        """Yields what this process is to check, then what the second one was given: that may take a while."""
+        try:
+            while (layer := self._taken()) is not None:
+                yield layer
+            yield from tuple(self.given)
+        finally:
+            self._waiting.clear()
+
+    def _taken(self) -> Layer | None:
+        with self._taking:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _give(
+        self, submit: Callable[[Layer], Future[Evidence]], done: Future[Evidence] | None = None
+    ) -> None:
+        """Gives the second process the next check, and so on whenever it is done with one."""
+        if done is not None and (done.cancelled() or done.exception() is not None):
+            return  # it may be dead: the others are for this process
+        with self._taking:
+            if not self._waiting:
+                return
+            future = submit(self._waiting[0])
+            self.given[self._waiting.popleft()] = future
+        future.add_done_callback(partial(self._give, submit))
+
+
 def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:
-    """Tells whether a table has rows enough for a second process."""
-    return second.is_worth_rows_of(
+    """Tells whether a table has rows enough to start a second process; one that is there helps anyhow."""
+    return second.is_there or second.is_worth_rows_of(
         connection, sql.SQL("SELECT FROM {}").format(sql.Identifier(table))
     )
 
 
 def checked_alone(task: CheckTask) -> Evidence:
-    """Runs a check over connections of its own."""
-    with open_source(task.source_url) as source, open_target(task.target_url) as connection:
+    """Runs a check over connections of its own, which are kept for the next one."""
+    kept_source, kept_target = _kept(task.source_url, task.target_url)
+    with kept_source.use() as source, kept_target.use() as connection:
         return run_check(
             source if task.moment is None else at_moment(source, task.moment),
             connection,
@@ -58,3 +116,9 @@ def checked_alone(task: CheckTask) -> Evidence:
             task.layer,
             remediations=task.remediations,
         )
+
+
+@cache
+def _kept(source_url: str, target_url: str) -> tuple[Kept[SourceDatabase], Kept[Connection]]:
+    """Returns the connections that the checks of a run use one after the other."""
+    return Kept(partial(open_source, source_url)), Kept(partial(open_target, target_url), is_alive)

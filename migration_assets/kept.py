@@ -1,4 +1,4 @@
-"""A connection that the steps of a run use one after the other.
+"""A connection that the loads and checks of a run use one after the other.
 
 Opening anew for each of two hundred loads and checks takes longer than small tables do.
 """
