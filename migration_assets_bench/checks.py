@@ -56,10 +56,8 @@ def failed_checks(
     is_shared = is_worth(second, connection, table.name)
     checks = SharedChecks(Layer, submit if is_shared else None)
     for layer in checks:
-        with watch.stage(
-            f"check {layer}"
-        ):  # of what the second process was given, what was not hidden
-            if layer in checks.given:
+        with watch.stage(f"check {layer}"):
+            if layer in checks.given:  # of these, the time that the others did not hide
                 found.append(checks.given[layer].result())
             else:
                 found.append(run_check(source, connection, table, layer))

@@ -225,7 +225,7 @@ def test_its_death_loses_nothing(
     numbers = count()
 
     def kill(_: SecondProcess, work: Callable[..., object], *__: object) -> None:
-        if work.__name__ == "encoded" and next(numbers) % 12 == 4:
+        if work.__name__ == "encoded" and next(numbers) % 6 == 2:
             killed.extend(children())
             os.kill(killed[-1], signal.SIGKILL)
 
