@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from migration_assets.identity import canonical
 from migration_assets.source.connection import CODEC
 from migration_assets.validation import bson_reader, extended_json
+from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import UnreadableError, read_document
 from migration_assets_tests.bson_strategies import (
     DECIMALS,
@@ -80,6 +81,41 @@ def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
 def test_a_reply_is_split_into_its_documents(documents: list[dict[str, Any]]) -> None:
     raw = [bson.encode(each, codec_options=CODEC) for each in documents]
     assert bson_reader.split(b"".join(raw)) == raw
+
+
+IDS: st.SearchStrategy[Any] = st.one_of(
+    st.binary(min_size=12, max_size=12).map(ObjectId), st.integers(0, 9), st.none(), st.text()
+)
+STRANGE_FIRST = st.sampled_from(
+    [
+        {},
+        {"_": ObjectId()},
+        {"_ie": ObjectId()},
+        {"_id2": ObjectId()},
+        {"other": {"_id": ObjectId()}},
+        {"": None},
+    ]
+)
+
+
+@given(
+    st.lists(st.one_of(st.fixed_dictionaries({"_id": IDS}, optional={"more": IDS}), STRANGE_FIRST))
+)
+@settings(deadline=None)
+def test_documents_are_cut_out_of_a_reply(given_documents: list[dict[str, Any]]) -> None:
+    raw = [bson.encode(each, codec_options=CODEC) for each in given_documents]
+    documents = Documents.of(b"".join(raw))
+    assert list(documents) == raw
+    assert list(documents[1:-1]) == raw[1:-1]
+    numbers = list(range(0, len(raw), 2))
+    assert list(documents.chosen(numbers)) == raw[::2]
+    firsts = [next(bson_reader.spans(each), (0, b"", 0, 0)) for each in raw]
+    object_ids = [
+        each[start:end] if (kind, name) == (bson_reader.OBJECT_ID, b"_id") else None
+        for each, (kind, name, start, end) in zip(raw, firsts, strict=True)
+    ]
+    assert documents.object_ids() == object_ids
+    assert documents.chosen(numbers).object_ids() == object_ids[::2]
 
 
 @given(DECIMALS)

@@ -10,6 +10,7 @@ from bson import Int64, ObjectId
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.plain_pairs import PlainPairs
 from migration_assets.validation.reference import object_id_uuid
 
@@ -73,7 +74,7 @@ def test_many_documents_have_the_pairs_of_each(
     given: list[tuple[dict[str, Any], bool]], is_left: bool
 ) -> None:
     """Whatever stands beside a document in its batch; one that is no candidate has none."""
-    documents = [bson.encode(document) for document, _ in given]
+    documents = Documents.of(b"".join(bson.encode(document) for document, _ in given))
     candidates = np.array([is_candidate for _, is_candidate in given], dtype=np.bool_)
     expected = [
         pairs_of(document, is_left=is_left) if is_candidate else None
@@ -89,7 +90,7 @@ def test_many_documents_have_the_pairs_of_each(
 def test_sides_have_their_own_rows() -> None:
     """A document needs a row of its collection, an element one of the other."""
     one, two = (frozenset({object_id_uuid(each.binary)}) for each in POOL[:2])
-    documents = [bson.encode({"_id": POOL[0], "array": [POOL[1]]})]
+    documents = Documents.of(bson.encode({"_id": POOL[0], "array": [POOL[1]]}))
     candidates = np.array([True])
     assert PlainPairs("array", True, one, two).of(documents, candidates).are_plain.all()
     for holders, others in ((one, one), (two, two), (two, one)):

@@ -27,6 +27,7 @@ from migration_assets.source.connection import CODEC
 from migration_assets.source.reading import identifier
 from migration_assets.validation import extended_json
 from migration_assets.validation.binary_copy import cell, cells, with_length
+from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import spans
 from migration_assets.validation.extended_json import parsed
 from migration_assets.validation.json_cells import means, parsed_cell
@@ -823,6 +824,10 @@ def test_the_loader_and_the_judge_agree_on_the_deprecated_and_the_broken(
 # Documents that are held against their rows without decoding.
 
 
+def together(*documents: bytes) -> Documents:
+    return Documents.of(b"".join(documents))
+
+
 def row_of(table: sa.Table, judgement: Judgement, document: bytes) -> bytes:
     """The row that must be there for a judged document, as PostgreSQL sends it."""
     names = selected(table)
@@ -857,7 +862,7 @@ def test_a_document_is_plain_only_where_nothing_happened(
         return
     row = row_of(table, judgement, raw)
     plain = PlainRows(table, IDS)
-    (is_equal,) = plain.equal([raw], [row]).tolist()
+    (is_equal,) = plain.equal(together(raw), [row]).tolist()
     if judgement.lines or judgement.conversions or judgement.unmapped:
         assert not is_equal
     if is_equal:
@@ -868,7 +873,7 @@ def test_a_document_is_plain_only_where_nothing_happened(
     shorter = row[:place] + row[place + 1 :]
     longer = row[:place] + b"0" + row[place:]
     for other in (damaged, shorter, longer):
-        if other != row and plain.equal([raw], [other]).tolist() == [True]:
+        if other != row and plain.equal(together(raw), [other]).tolist() == [True]:
             assert rule is Rule.JSON  # of which many texts mean the same
             *same, mine = cells(row)
             *others, theirs = cells(other)
@@ -905,7 +910,7 @@ def test_clean_values_of_every_rule_are_plain(rule: Rule) -> None:
     for document in [*documents, *nothing]:
         raw = bson.encode(document, codec_options=CODEC)
         row = row_of(table, Judge(table, IDS).judge(raw), raw)
-        assert PlainRows(table, IDS).equal([raw], [row]).tolist() == [True], document
+        assert PlainRows(table, IDS).equal(together(raw), [row]).tolist() == [True], document
 
 
 @pytest.mark.parametrize(
@@ -955,13 +960,13 @@ def test_many_documents_are_held_against_their_rows_as_one_is(
         row = row_of(table, Judge(table, ids).judge(raw), raw)
         documents.append(raw)
         rows.append(row.replace(b"\x78", b"\x79", 1) if is_wrong else row)
-    together = PlainRows(table, ids).equal(documents, rows).tolist()
+    found = PlainRows(table, ids).equal(together(*documents), rows).tolist()
     alone = [
-        PlainRows(table, ids).equal([document], [row])[0]
+        PlainRows(table, ids).equal(together(document), [row])[0]
         for document, row in zip(documents, rows, strict=True)
     ]
-    assert together == alone
-    assert together == [not wrong or not number for number, (_, _, wrong) in enumerate(given)]
+    assert found == alone
+    assert found == [not wrong or not number for number, (_, _, wrong) in enumerate(given)]
 
 
 def test_of_values_with_the_same_bytes_each_is_held_against_its_own_cell() -> None:
@@ -980,7 +985,7 @@ def test_of_values_with_the_same_bytes_each_is_held_against_its_own_cell() -> No
         rows.append(row.removesuffix(with_length(cell)) + with_length(b"\x01" + text))
         documents.append(bson.encode({"_id": identifier, "value": value}))
         expected.append(str(value) == text.decode())
-    assert PlainRows(table, IDS).equal(documents, rows).tolist() == expected
+    assert PlainRows(table, IDS).equal(together(*documents), rows).tolist() == expected
     assert expected == [True, False, False, True, True, False]
 
 
@@ -996,7 +1001,7 @@ def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
         (uuids(ObjectId(HEX_ID), HEX_ID), False),
     ):
         plain = PlainRows(table, Ids({"Users": known}, {"Users": known}))
-        assert plain.equal([raw], [row]).tolist() == [is_plain]
+        assert plain.equal(together(raw), [row]).tolist() == [is_plain]
 
 
 def test_a_clean_document_is_plain() -> None:
@@ -1015,7 +1020,7 @@ def test_a_clean_document_is_plain() -> None:
     raw = bson.encode(account)
     row = row_of(table, Judge(table, ids).judge(raw), raw)
     plain = PlainRows(table, ids)
-    assert plain.equal([raw, raw], [row, row]).all()
+    assert plain.equal(together(raw, raw), [row, row]).all()
     twice = raw.replace(b"vat\0", b"fax\0").replace(b"assigned_to\0", b"fax\0")
     broken_array = raw.replace(b"\x070\0" + KNOWN.binary, b"\x020\0" + KNOWN.binary)
     for other in (
@@ -1025,7 +1030,7 @@ def test_a_clean_document_is_plain() -> None:
         raw.replace(KNOWN.binary, REJECTED.binary),
     ):
         assert other != raw
-        assert not plain.equal([other], [row])[0]
+        assert not plain.equal(together(other), [row])[0]
 
 
 DOCUMENT = bson.encode({"_id": OWN, "value": "text", "other": ["a"]})
@@ -1041,7 +1046,7 @@ def test_damaged_bytes_are_not_plain_or_mean_the_same(data: st.DataObject) -> No
     damaged = bytearray(document)
     for _ in range(data.draw(st.integers(1, 3))):
         damaged[data.draw(st.integers(4, len(document) - 1))] = data.draw(st.integers(0, 255))
-    is_equal = PlainRows(table, IDS).equal([bytes(damaged)], [row])[0]
+    is_equal = PlainRows(table, IDS).equal(together(bytes(damaged)), [row])[0]
     judgement = judge.judge(bytes(damaged))
     assert judgement.row or judgement.rejections
     if is_equal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +22,25 @@ Mask = npt.NDArray[np.bool_]
 
 _WIDEST = 16
 """Bytes of the widest value that is read at a place."""
+_PADDING = bytes(256)
+"""Stands after the last document, since names and values are looked for at its end, too."""
 _MISSING = 0
 _LENGTH = 4
 """Bytes of the length that a document or an array begins with."""
+_OBJECT_ID_FIRST = b"\x07_id\x00"
+"""What a document has after its length where its `_id` is an ObjectId and comes first."""
+_OBJECT_ID_AT = _LENGTH + len(_OBJECT_ID_FIRST)
+"""Where that ObjectId begins."""
+_OBJECT_ID = 12
+"""Bytes of an ObjectId."""
 _EMPTY_ARRAY = 5
 _HEAD = 3
 """Bytes of type, name and zero of one of the first ten elements of an array."""
-_ELEMENT = _HEAD + 12
+_ELEMENT = _HEAD + _OBJECT_ID
 """Bytes of one of them that is an ObjectId."""
 _FIXED = {
     bson.DOUBLE: 8,
-    bson.OBJECT_ID: 12,
+    bson.OBJECT_ID: _OBJECT_ID,
     bson.BOOLEAN: 1,
     bson.DATE: 8,
     bson.NULL: 0,
@@ -62,6 +70,51 @@ _LEAST = _by_kind({bson.STRING: 5, bson.DOCUMENT: 5, bson.ARRAY: 5, bson.BINARY:
 _ENDS_WITH_ZERO = _by_kind(dict.fromkeys((bson.STRING, bson.DOCUMENT, bson.ARRAY), 1)) == 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Documents(Sequence[bytes]):
+    """Documents as they stand in a reply of the server; each is cut out only where it is asked for.
+
+    Attributes:
+        data: The documents, one after the other, and some bytes more.
+        starts: Where each begins.
+        ends: Where it ends.
+    """
+
+    data: bytes
+    starts: Numbers
+    ends: Numbers
+
+    @classmethod
+    def of(cls, reply: bytes) -> Documents:
+        """Returns the documents that stand one after the other in a reply."""
+        places = np.array([*bson.starts(reply), len(reply)], dtype=np.int64)
+        return cls(reply + _PADDING, places[:-1], places[1:])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, number: int) -> bytes: ...
+    @overload
+    def __getitem__(self, number: slice) -> Documents: ...
+    def __getitem__(self, number: int | slice) -> bytes | Documents:
+        if isinstance(number, slice):
+            return Documents(self.data, self.starts[number], self.ends[number])
+        return self.data[self.starts[number] : self.ends[number]]
+
+    def chosen(self, numbers: Numbers | list[int]) -> Documents:
+        """Returns those with some numbers, in that order."""
+        return Documents(self.data, self.starts[numbers], self.ends[numbers])
+
+    def object_ids(self) -> list[bytes | None]:
+        """Returns the ObjectId that each document begins with, None where it begins with anything else."""
+        # An S compares as if padded with zeros, so the last byte is a zero where the others are the same.
+        heads = at_each_byte(self.data, f"S{len(_OBJECT_ID_FIRST)}")[self.starts + _LENGTH]
+        have_one = heads == _OBJECT_ID_FIRST[:-1]
+        found = at_each_byte(self.data, f"V{_OBJECT_ID}")[self.starts + _OBJECT_ID_AT].tolist()
+        return [each if has_one else None for each, has_one in zip(found, have_one, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where the values of a field stand, one for each document.
@@ -87,7 +140,7 @@ class Found:
     """Documents taken apart.
 
     Attributes:
-        data: The documents, one after the other, and some bytes more.
+        data: The documents that were given, and perhaps others; places are places in it.
         are_whole: Those that consist of expected fields, each once, and nothing else.
         fields: The fields by name.
     """
@@ -115,7 +168,7 @@ class FieldPlaces:
             for name, kinds in self.kinds.items()
         }
 
-    def find(self, documents: Sequence[bytes]) -> Found:
+    def find(self, documents: Documents) -> Found:
         """Takes documents apart."""
         walk = _Walk(documents, self._allowed, self._order)
         walk.run()
@@ -127,15 +180,14 @@ class _Walk:
     """Documents, each at its next field."""
 
     def __init__(
-        self, documents: Sequence[bytes], allowed: Mapping[bytes, Mask], order: list[bytes]
+        self, documents: Documents, allowed: Mapping[bytes, Mask], order: list[bytes]
     ) -> None:
-        # Names and values are looked for at the end of the last document, too.
-        padding = bytes(max(map(len, allowed)) + _WIDEST)
-        self.data = b"".join([*documents, padding])
+        assert max(map(len, allowed)) + _WIDEST <= len(_PADDING)
+        self.data = documents.data
         self.bytes = np.frombuffer(self.data, dtype=np.uint8)
         self.allowed, self.order = allowed, order
-        self.last = np.cumsum([len(each) for each in documents], dtype=np.int64) - 1
-        self.position = np.append(0, self.last + 1)[: len(documents)] + 4
+        self.last = documents.ends - 1
+        self.position = documents.starts + _LENGTH
         self.are_alive = self.bytes[self.last] == 0
         self.fields = {name: _nowhere(len(documents)) for name in allowed}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -143,14 +144,19 @@ def spans(document: bytes) -> Iterator[tuple[int, bytes, int, int]]:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
 
 
+def starts(data: bytes) -> list[int]:
+    """Returns where the documents begin that stand in a reply of the server one after the other."""
+    found, position, end = [], 0, len(data)
+    while position < end:
+        found.append(position)
+        position += _int32(data, position)[0]
+    return found
+
+
 def split(data: bytes) -> list[bytes]:
     """Returns the documents that stand in a reply of the server one after the other."""
-    documents, position, end = [], 0, len(data)
-    while position < end:
-        stop = position + _int32(data, position)[0]
-        documents.append(data[position:stop])
-        position = stop
-    return documents
+    places = [*starts(data), len(data)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def read_whole(document: bytes) -> Fields:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ from migration_assets.validation.books import (
     recorded_lines,
     unmatched,
 )
-from migration_assets.validation.bson_places import Mask
+from migration_assets.validation.bson_places import Documents, Mask
 from migration_assets.validation.counting import count_source
 from migration_assets.validation.differences import Comparison, What, totals_of
 from migration_assets.validation.evidence import Phases
@@ -65,8 +65,6 @@ from migration_assets.validation.reference import (
 )
 from migration_assets.validation.remedied import JudgedRules
 
-_OBJECT_ID_FIRST = b"\x07_id\x00"
-_OBJECT_ID = slice(9, 21)
 _MAP = "uuid_map"
 
 _TYPES: Mapping[Rule, str] = {
@@ -148,26 +146,26 @@ def usual_types(table: sa.Table) -> Mapping[str, AbstractSet[str]]:
     }
 
 
-def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> frozenset[int]:
+def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> list[int]:
     """Draws the numbers of documents, in `_id` order, that are reported one by one."""
     # An estimate is of the present, also where the documents are read as of a moment.
     present = source[collection].with_options(read_concern=ReadConcern())
     total = present.estimated_document_count()
     drawn = random.Random(seed)  # noqa: S311 - a sample to look at, not a secret
-    return frozenset(drawn.sample(range(1, total + 1), min(size, total)))
+    return drawn.sample(range(1, total + 1), min(size, total))
 
 
 class _Step(NamedTuple):
     """A batch of documents with what has to be held against it.
 
     Attributes:
-        documents: The documents as BSON.
+        documents: The documents.
         object_ids: The ObjectId of each, None where its `_id` is none.
         rows: The rows by id.
         entries: Lines in the books by source id, of ObjectIds.
     """
 
-    documents: list[bytes]
+    documents: Documents
     object_ids: list[bytes | None]
     rows: dict[bytes, bytes]
     entries: dict[str, Entries]
@@ -180,7 +178,7 @@ class _Documents:
         self,
         connection: Connection,
         table: sa.Table,
-        drawn: frozenset[int],
+        drawn: Sequence[int],
         rules: JudgedRules,
         usual: Mapping[str, AbstractSet[str]],
     ) -> None:
@@ -205,13 +203,13 @@ class _Documents:
         self._rows = RowsInStep(connection, self._rows_query())
         self._books = Books(connection, table.name)
 
-    def steps(self, given: Iterable[list[bytes]]) -> Iterator[_Step]:
+    def steps(self, given: Iterable[Documents]) -> Iterator[_Step]:
         """Yields batches of documents with the rows and the books that belong to them."""
         for documents in given:
-            object_ids = list(map(_object_id, documents))
+            object_ids = documents.object_ids()
             others = [
-                self._key(document)
-                for document, object_id in zip(documents, object_ids, strict=True)
+                self._key(documents[number])
+                for number, object_id in enumerate(object_ids)
                 if object_id is None
             ]
             last = max(filter(None, object_ids), default=None)
@@ -224,18 +222,18 @@ class _Documents:
         documents, object_ids, rows, entries = step
         matched = [rows.pop(key, None) for key in self._keys(documents, object_ids)]
         are_plain = self._are_plain(documents, object_ids, matched)
-        each = zip(documents, object_ids, matched, are_plain.tolist(), strict=True)
-        for number, (document, object_id, row, is_plain) in enumerate(
-            each, start=self.result.documents + 1
-        ):
-            mine = entries.pop(object_id.hex(), []) if entries and object_id else []
-            is_drawn = number in self._drawn
-            if not is_plain:
+        first = self.result.documents + 1
+        are_drawn = np.isin(np.arange(first, first + len(documents)), self._drawn)
+        are_done = are_plain & ~are_drawn
+        if entries:
+            are_done &= [not (each and each.hex() in entries) for each in object_ids]
+        self.result.rows += int(np.count_nonzero(are_done))
+        for number in np.flatnonzero(~are_done).tolist():
+            document, object_id = documents[number], object_ids[number]
+            mine = entries.pop(object_id.hex(), []) if object_id else []
+            if not are_plain[number]:
                 self._count_odd_types(document)
-            elif not (mine or is_drawn):
-                self.result.rows += 1
-                continue
-            self._examine(document, row, mine, is_drawn=is_drawn)
+            self._examine(document, matched[number], mine, is_drawn=bool(are_drawn[number]))
         self.result.documents += len(documents)
         self._rows.leave(rows)
         for left in entries.values():
@@ -251,7 +249,7 @@ class _Documents:
 
     def _are_plain(
         self,
-        documents: list[bytes],
+        documents: Documents,
         object_ids: list[bytes | None],
         rows: list[bytes | None],
     ) -> Mask:
@@ -260,23 +258,21 @@ class _Documents:
         if self._plain is None:
             return are_plain
         has_changes = self._rules.changes
-        candidates = [
-            (number, document, row)
-            for number, (document, name, row) in enumerate(
-                zip(documents, object_ids, rows, strict=True)
-            )
-            if name and row and not (has_changes and self._rules.touch(document, name))
-        ]
+        candidates = {
+            number: row
+            for number, (name, row) in enumerate(zip(object_ids, rows, strict=True))
+            if name and row and not (has_changes and self._rules.touch(documents[number], name))
+        }
         if candidates:
-            numbers, given, held = zip(*candidates, strict=True)
-            are_plain[list(numbers)] = self._plain.equal(given, held)
+            chosen = list(candidates)
+            are_plain[chosen] = self._plain.equal(documents.chosen(chosen), [*candidates.values()])
         return are_plain
 
-    def _keys(self, documents: list[bytes], object_ids: list[bytes | None]) -> Iterator[bytes]:
+    def _keys(self, documents: Documents, object_ids: list[bytes | None]) -> Iterator[bytes]:
         """Yields the ids of the rows of documents."""
         uuids = iter(object_id_uuids([each for each in object_ids if each is not None]))
-        for document, object_id in zip(documents, object_ids, strict=True):
-            yield self._key(document) if object_id is None else next(uuids)
+        for number, object_id in enumerate(object_ids):
+            yield self._key(documents[number]) if object_id is None else next(uuids)
 
     def _key(self, document: bytes) -> bytes:
         return uuid_of(self._table.name, identifier_of(document))
@@ -388,11 +384,6 @@ class _Documents:
             map=sql.Identifier(SCHEMA, bookkeeping.uuid_map.name),
             collection=sql.Literal(self._table.name),
         )
-
-
-def _object_id(document: bytes) -> bytes | None:
-    """Returns the ObjectId of a document, None where its `_id` is none."""
-    return document[_OBJECT_ID] if document.startswith(_OBJECT_ID_FIRST, 4) else None
 
 
 def _text_of(identifier: bytes) -> str:

@@ -7,9 +7,8 @@ and nothing else. Pairs are held as 32 bytes each, in polars frames.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from migration_assets.validation.books import (
     recorded_lines,
     unmatched,
 )
+from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
@@ -53,8 +53,6 @@ from migration_assets.validation.reference import (
 )
 from migration_assets.validation.remedied import REMEDIATED, JudgedRules, rules_for
 
-_BEGINNING = b"\x07_id\x00"
-_OBJECT_ID = slice(9, 21)
 _FIELDS = 2
 """Columns of a pair."""
 
@@ -134,15 +132,14 @@ class _Array:
         self._plain_pairs = PlainPairs(self._array, self._is_left, self._holders, self._others)
         self._pairs: list[pl.Series] = []
 
-    def add(self, documents: list[bytes]) -> None:
+    def add(self, documents: Documents) -> None:
         """Judges the arrays of the next documents, and compares what the books say of them."""
-        backwards = reversed(documents)
-        last = next((each for each in backwards if each.startswith(_BEGINNING, 4)), None)
-        entries = {} if last is None else self._books.upto(last[_OBJECT_ID].hex())
-        if entries:
-            others = documents
-        else:
-            plain, others = self._plain(documents)
+        object_ids = documents.object_ids()
+        last = max(filter(None, object_ids), default=None)
+        entries = {} if last is None else self._books.upto(last.hex())
+        others: Iterable[bytes] = documents
+        if not entries:
+            plain, others = self._plain(documents, object_ids)
             self._pairs.append(plain)
         judged = [pair for document in others for pair in self._judged(document, entries)]
         self._pairs.append(pl.Series(judged, dtype=pl.Binary).unique())
@@ -155,18 +152,19 @@ class _Array:
         pairs = pl.concat([pl.Series(dtype=pl.Binary), *self._pairs])
         return pairs.to_frame("pair").with_columns(side=pl.lit(self._position))
 
-    def _plain(self, documents: list[bytes]) -> tuple[pl.Series, list[bytes]]:
+    def _plain(
+        self, documents: Documents, object_ids: list[bytes | None]
+    ) -> tuple[pl.Series, Documents]:
         """Returns the pairs of plain documents that remediations do not touch, and the other documents."""
         candidates = np.ones(len(documents), dtype=np.bool_)
         if self._rules.changes:
             candidates &= [
-                document.startswith(_BEGINNING, 4)
-                and not self._rules.touch(document, document[_OBJECT_ID])
-                for document in documents
+                name is not None and not self._rules.touch(document, name)
+                for document, name in zip(documents, object_ids, strict=True)
             ]
         found = self._plain_pairs.of(documents, candidates)
         self._result.documents += found.arrays
-        return found.pairs, list(compress(documents, ~found.are_plain))
+        return found.pairs, documents.chosen(np.flatnonzero(~found.are_plain))
 
     def _judged(self, document: bytes, entries: dict[str, Entries]) -> list[bytes]:
         """Judges an array by the reference; returns its pairs."""

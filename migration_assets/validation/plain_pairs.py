@@ -6,7 +6,6 @@ in its array, is left to ``reference``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ import polars as pl
 from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import UUID_SIZE
-from migration_assets.validation.bson_places import FieldPlaces, Mask, object_ids_in
+from migration_assets.validation.bson_places import Documents, FieldPlaces, Mask, object_ids_in
 from migration_assets.validation.plain_rows import are_in, uuids_at
 
 
@@ -56,11 +55,11 @@ class PlainPairs:
         kinds = {"_id": {bson.OBJECT_ID}, self.array: {bson.ARRAY, bson.NULL}}
         self._finder = FieldPlaces({name: frozenset(each) for name, each in kinds.items()})
 
-    def of(self, documents: Sequence[bytes], candidates: Mask) -> Pairs:
+    def of(self, documents: Documents, candidates: Mask) -> Pairs:
         """Returns the pairs of those documents that are plain.
 
         Args:
-            documents: Documents as BSON, no two with one `_id`.
+            documents: The documents, no two with one `_id`.
             candidates: Which of them may be plain.
         """
         found = self._finder.find(documents)

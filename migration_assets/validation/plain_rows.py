@@ -26,6 +26,7 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import Column, with_length
 from migration_assets.validation.bson_places import (
     UNDERSTOOD,
+    Documents,
     FieldPlaces,
     Found,
     Mask,
@@ -103,8 +104,8 @@ class PlainRows:
         )
         self._finder = FieldPlaces(usual_kinds(self.table))
 
-    def equal(self, documents: Sequence[bytes], rows: Sequence[bytes]) -> Mask:
-        """Tells which documents, given as BSON, are plain and have just the row that they are given with."""
+    def equal(self, documents: Documents, rows: Sequence[bytes]) -> Mask:
+        """Tells which documents are plain and have just the row that they are given with."""
         found = self._finder.find(documents)
         cells = binary_copy.divided(rows, 2 + len(self._columns))
         are_equal = found.are_whole & cells.are_whole

@@ -7,6 +7,7 @@ see, the other does; documents that the cursor lost are missed by MongoDB's own 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation import binary_copy
-from migration_assets.validation.bson_reader import TYPE_NAMES, split
+from migration_assets.validation.bson_places import Documents
+from migration_assets.validation.bson_reader import TYPE_NAMES
 from migration_assets.validation.reference import Ids
 
 DOCUMENTS_PER_BATCH = 2_000
@@ -46,7 +48,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 def batches(
     database: SourceDatabase, collection: str, *, array: str | None = None
-) -> Iterator[list[bytes]]:
+) -> Iterator[Documents]:
     """Yields the documents of a collection in `_id` order.
 
     Args:
@@ -63,7 +65,7 @@ def batches(
     with cursor:
         for data in ahead(cursor):
             if data:
-                yield split(data)
+                yield Documents.of(data)
 
 
 def odd_types(
@@ -185,12 +187,10 @@ class RowsInStep:
         return sql.SQL("id > {} AND ").format(_literal(self._last))
 
     def _rows(self, chosen: sql.Composed) -> dict[bytes, bytes]:
-        found: dict[bytes, bytes] = {}
-        for row in binary_copy.rows(self.connection, self.query(chosen)):
-            key = binary_copy.key(row)
-            if key in found:
-                self.doubled.append(key)
-            found[key] = row
+        rows = list(binary_copy.rows(self.connection, self.query(chosen)))
+        found = {binary_copy.key(row): row for row in rows}
+        if len(found) < len(rows):
+            self.doubled += (Counter(map(binary_copy.key, rows)) - Counter(found.keys())).elements()
         return found
 
 

@@ -11,7 +11,6 @@ Here belongs reading, not judging: that is ``references``. Nothing of it is shar
 
 from __future__ import annotations
 
-import struct
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -204,7 +203,7 @@ def batch_references(
         takes_hex: Take 24 hex digits for an ObjectId; else a document that holds them is odd. They can
             be the `_id` of a document as well, so what does not fit the target is to be looked at again.
     """
-    starts = _starts(data)
+    starts = np.array(bson_reader.starts(data), dtype=np.int64)
     buffer = np.frombuffer(data + _PADDING, dtype=np.uint8)
     located = _Located.of(buffer, starts, ("_id", *fields))
     odd = located.odd | (located.kinds["_id"] != _OBJECT_ID)
@@ -261,15 +260,6 @@ def _raw(
     )
     with cursor:
         yield from filter(None, cursor)
-
-
-def _starts(data: bytes) -> Positions:
-    length_at = struct.Struct("<i").unpack_from
-    starts, start, end = [], 0, len(data)
-    while start < end:
-        starts.append(start)
-        start += length_at(data, start)[0]
-    return np.array(starts, dtype=np.int64)
 
 
 def _decoded(data: bytes, start: int) -> Document:
