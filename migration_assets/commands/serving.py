@@ -17,8 +17,11 @@ HOST = "127.0.0.1"
 _LOOKS = 0.5
 """Seconds between two looks at the processes."""
 
-_PATIENCE = 30
-"""Seconds that a process has to end."""
+_PATIENCE = 10
+"""Seconds that a process has to end, each time that it is asked to."""
+
+_ASKED = 3
+"""How often it is asked before it is killed."""
 
 
 def serve(workspace: str, port: int, *, ready: Callable[[], None]) -> None:
@@ -77,7 +80,20 @@ def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Pope
         for process in processes:
             process.terminate()
         for process in processes:
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that has been asked to end once.
+
+    Dagster raises an exception wherever it happens to be; where Python drops that, as in a destructor, it
+    goes on as if nobody had asked.
+    """
+    for _ in range(_ASKED):
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+        else:
+            return
+    process.kill()
