@@ -21,44 +21,6 @@ _VARIANT = 0x80
 _MILLISECONDS = 1000
 
 
-class Uuids:
-    """A set of UUIDs, 16 bytes each in memory, that tells of many at once whether it has them."""
-
-    def __init__(self, uuids: bytes) -> None:
-        """Takes UUIDs, 16 bytes each, one after the other, none of them twice."""
-        high, low = _halves(uuids)
-        order = np.argsort(low)
-        self._low = low[order]
-        del low  # there may be millions of them
-        self._high = high[order]
-        self._longest = 1
-        while (self._low[self._longest :] == self._low[: -self._longest]).any():
-            self._longest += 1
-        self.are_of_object_ids = bool(
-            (((self._high >> np.uint64(12)) & np.uint64(0xF)) == _VERSION_7 >> 4).all()
-        )
-
-    def __len__(self) -> int:
-        return len(self._low)
-
-    def __contains__(self, uuid_bytes: object) -> bool:
-        return isinstance(uuid_bytes, bytes) and bool(self.contain_each(uuid_bytes)[0])
-
-    def contain_each(self, uuids: bytes) -> npt.NDArray[np.bool_]:
-        """Tells of UUIDs, 16 bytes each, one after the other, which the set has."""
-        high, low = _halves(uuids)
-        found = np.zeros(len(low), dtype=np.bool_)
-        if not len(self):
-            return found
-        at = np.searchsorted(self._low, low)
-        # Few have the same low half: two ObjectIds that differ in their seconds alone.
-        for _ in range(self._longest):
-            here = np.minimum(at, len(self) - 1)
-            found |= (self._low[here] == low) & (self._high[here] == high)
-            at += 1
-        return found
-
-
 def canonical(value: Any) -> str:
     """Returns a BSON value as canonical Extended JSON, without blanks."""
     return json_util.dumps(value, json_options=_CANONICAL, separators=(",", ":"))
@@ -142,11 +104,6 @@ def hex_uuids(uuids: bytes) -> list[str]:
 def uuid_texts(uuids: bytes) -> list[str]:
     """Returns UUIDs, 16 bytes each, as PostgreSQL writes them."""
     return [f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}" for x in hex_uuids(uuids)]
-
-
-def _halves(uuids: bytes) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    halves = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2)
-    return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
 def _big_endian(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

@@ -29,9 +29,10 @@ from migration_assets.conversion.values import (
     Kind,
     Loaded,
 )
-from migration_assets.identity import Uuids, document_uuid
+from migration_assets.identity import document_uuid
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.connection import CODEC
+from migration_assets.uuid_set import UuidSet
 from migration_assets_tests.taken_apart import field_of
 
 KNOWN = [ObjectId(f"{n:024x}") for n in (1, 2, 0xABCDEF)]
@@ -46,8 +47,8 @@ def _all(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-def uuids_of(*identifiers: Any) -> Uuids:
-    return Uuids(b"".join(document_uuid("Others", each).bytes for each in identifiers))
+def uuids_of(*identifiers: Any) -> UuidSet:
+    return UuidSet(b"".join(document_uuid("Others", each).bytes for each in identifiers))
 
 
 ONLY_OBJECT_IDS = Loaded(

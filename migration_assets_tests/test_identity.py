@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from migration_assets.conversion.columns import convert_keys
 from migration_assets.identity import (
-    Uuids,
     canonical,
     document_uuid,
     hex_uuids,
@@ -101,22 +100,6 @@ def test_many_at_once_are_as_one_by_one(ids: list[ObjectId]) -> None:
     assert uuid_texts(made) == [str(each) for each in one_by_one]
     assert hex_uuids(made) == [each.hex for each in one_by_one]
     assert convert_keys("Users", field_of(ids)).to_list() == [each.bytes for each in one_by_one]
-
-
-@given(lists_of_object_ids, st.lists(st.uuids()), lists_of_object_ids)
-@example([ObjectId(bytes([each]) + b"x" * 11) for each in range(3)], [], [])
-def test_a_set_of_uuids_has_what_it_was_given(
-    ids: list[ObjectId], others: list[uuid.UUID], asked: list[ObjectId]
-) -> None:
-    given_ids = [document_uuid("Users", each).bytes for each in ids]
-    given_ids += [each.bytes for each in others]
-    found = Uuids(b"".join(given_ids))
-    queries = [*given_ids, *(document_uuid("Users", each).bytes for each in asked)]
-    expected = [each in set(given_ids) for each in queries]
-    assert found.contain_each(b"".join(queries)).tolist() == expected
-    assert [each in found for each in queries] == expected
-    assert len(found) == len(given_ids)
-    assert found.are_of_object_ids == all(each[6] >> 4 == 7 for each in given_ids)
 
 
 def test_object_ids_of_another_length_are_refused() -> None:

@@ -10,13 +10,14 @@ from bson import Int64, ObjectId
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.plain_pairs import PlainPairs
 from migration_assets.validation.reference import object_id_uuid
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
 """The first twelve have rows."""
-ROWS = frozenset(object_id_uuid(each.binary) for each in POOL[:12])
+ROWS = UuidSet(b"".join(object_id_uuid(each.binary) for each in POOL[:12]))
 MOST = 10
 """Elements of the longest array that is not left to the reader of single documents."""
 
@@ -45,7 +46,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
     if not all(isinstance(each, ObjectId) for each in array) or len(set(array)) < len(array):
         return None
     holder, *others = (object_id_uuid(each.binary) for each in (document["_id"], *array))
-    if not ROWS.issuperset([holder, *others]):
+    if not all(each in ROWS for each in (holder, *others)):
         return None
     return [holder + other if is_left else other + holder for other in others]
 
@@ -89,7 +90,7 @@ def test_many_documents_have_the_pairs_of_each(
 
 def test_sides_have_their_own_rows() -> None:
     """A document needs a row of its collection, an element one of the other."""
-    one, two = (frozenset({object_id_uuid(each.binary)}) for each in POOL[:2])
+    one, two = (UuidSet(object_id_uuid(each.binary)) for each in POOL[:2])
     documents = Documents.of(bson.encode({"_id": POOL[0], "array": [POOL[1]]}))
     candidates = np.array([True])
     assert PlainPairs("array", True, one, two).of(documents, candidates).are_plain.all()

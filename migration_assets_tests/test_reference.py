@@ -20,11 +20,12 @@ from polars import selectors
 from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import Loaded
-from migration_assets.identity import Uuids, canonical, document_uuid, source_id
+from migration_assets.identity import canonical, document_uuid, source_id
 from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of
 from migration_assets.model.columns import Column
 from migration_assets.source.connection import CODEC
 from migration_assets.source.reading import identifier
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import extended_json
 from migration_assets.validation.binary_copy import cell, cells, with_length
 from migration_assets.validation.bson_places import Documents
@@ -64,17 +65,15 @@ HEX_ID = "5f0000000000000000000004"
 OTHER_IDS = [HEX_ID, "legacy:1", 7, Binary(bytes(16), 4), {"a": 1, "b": [Int64(2)]}]
 
 
-def uuids(*identifiers: Any) -> frozenset[bytes]:
-    return frozenset(document_uuid("Users", each).bytes for each in identifiers)
+def uuids(*identifiers: Any) -> UuidSet:
+    return UuidSet(b"".join(document_uuid("Users", each).bytes for each in identifiers))
 
 
 # An empty text is no reference, even where it is the `_id` of a document.
 ROWS = {"Users": uuids(KNOWN, "", *OTHER_IDS)}
 DOCUMENT_IDS = {"Users": uuids(KNOWN, REJECTED, "", *OTHER_IDS)}
 IDS = Ids(ROWS, DOCUMENT_IDS)
-LOADED = Loaded(
-    *({name: Uuids(b"".join(ids)) for name, ids in each.items()} for each in (ROWS, DOCUMENT_IDS))
-)
+LOADED = Loaded(ROWS, DOCUMENT_IDS)
 KNOWN_UUID = document_uuid("Users", KNOWN)
 
 LANGUAGE = next(each for each in ENUMS if each.name == "Language")
@@ -949,7 +948,7 @@ def test_many_documents_are_held_against_their_rows_as_one_is(
     given: list[tuple[bool, int, bool]],
 ) -> None:
     table = ENTITIES["crm_Accounts"]
-    ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": frozenset[bytes]()})
+    ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": UuidSet()})
     documents, rows = [], []
     for number, (is_short, watched, is_wrong) in enumerate(given):
         account: dict[str, Any] = {"_id": ObjectId(bytes([number]) * 12), "__v": 1}
@@ -1016,7 +1015,7 @@ def test_a_clean_document_is_plain() -> None:
         "watchers": [KNOWN],
     }
     table = ENTITIES["crm_Accounts"]
-    ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": frozenset[bytes]()})
+    ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": UuidSet()})
     raw = bson.encode(account)
     row = row_of(table, Judge(table, ids).judge(raw), raw)
     plain = PlainRows(table, ids)

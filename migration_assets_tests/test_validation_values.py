@@ -21,6 +21,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
+from migration_assets.validation import binary_copy, reading
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
 from migration_assets.validation.differences import (
@@ -115,6 +116,25 @@ def test_the_sample_is_as_large_as_the_environment_says(
     assert first.sample == again.sample != other.sample
     monkeypatch.setenv(SAMPLE_VARIABLE, "many")
     assert "MIGRATION_SAMPLE" in drawn("1").summary
+
+
+def test_no_range_of_rows_is_read_once_for_each_of_them(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few rows PostgreSQL takes a range for: in large tables it takes 2,000 for one."""
+    plans: list[str] = []
+
+    def explained(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
+        if "id <=" in query.as_string():
+            plans.extend(map(str, connection.execute(sql.SQL("EXPLAIN {}").format(query))))
+        return iter(())
+
+    monkeypatch.setattr(binary_copy, "rows", explained)
+    monkeypatch.setattr(reading, "DOCUMENTS_PER_BATCH", 2)
+    loaded.connection.execute('ANALYZE "Tasks", migration.uuid_map')
+    assert checked(loaded, "Tasks").failures
+    assert any("uuid_map" in line for line in plans)
+    assert not any("Nested Loop" in line for line in plans)
 
 
 def change(table: str, assigned: str, condition: str = "TRUE") -> str:

@@ -21,8 +21,9 @@ from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, storable
-from migration_assets.identity import Uuids, document_uuid
+from migration_assets.identity import document_uuid
 from migration_assets.model import Rule, Source
+from migration_assets.uuid_set import UuidSet
 
 TIMESTAMP_MINIMUM = -210_866_803_200_000
 """First millisecond of PostgreSQL's timestamp, 4714-11-24 BC, since 1970."""
@@ -107,8 +108,8 @@ class Loaded:
         documents: By collection, the UUIDs of all its documents, rejected ones included.
     """
 
-    rows: Mapping[str, Uuids]
-    documents: Mapping[str, Uuids]
+    rows: Mapping[str, UuidSet]
+    documents: Mapping[str, UuidSet]
 
     def has_only_object_ids(self, collection: str) -> bool:
         """Whether every `_id` of a collection held in ``documents`` is an ObjectId."""

@@ -24,16 +24,16 @@ from migration_assets.arrow import Mask
 from migration_assets.identity import (
     OBJECT_ID_BYTES,
     UUID_BYTES,
-    Uuids,
     document_uuid,
     object_id_uuids,
 )
 from migration_assets.source.reading import identifier
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.uuid_set import UuidSet
 
 DIGEST_BYTES = UUID_BYTES
-"""As many as :class:`Uuids` holds; two documents have the same by chance once in 2^128."""
+"""As many as :class:`UuidSet` holds; two documents have the same by chance once in 2^128."""
 
 _NONE = bytes(DIGEST_BYTES)
 """Stands for the digest of a document that left a trace in the books; no document has it."""
@@ -106,7 +106,7 @@ class Known:
     def __init__(self, digests: bytes) -> None:
         """Takes digests, 16 bytes each; those of zeros alone stand for no document."""
         given = _each(digests)
-        self._digests = Uuids(given[_are_some(given)].tobytes())
+        self._digests = UuidSet(given[_are_some(given)].tobytes())
 
     def has_each(self, digests: bytes) -> Mask:
         """Tells of digests, 16 bytes each, which of them are of a document that is known."""

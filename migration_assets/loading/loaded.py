@@ -6,11 +6,11 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.values import Loaded
-from migration_assets.identity import Uuids
 from migration_assets.loading.staging import identifier
 from migration_assets.model import TABLES, documents_referred_to, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.uuid_set import UuidSet
 
 _IDS = """
     SELECT string_agg(uuid_send(id), ''::bytea) FROM ({}) AS ids(id)
@@ -27,7 +27,7 @@ def ids_for(connection: Connection, table: sa.Table) -> Loaded:
     )
 
 
-def _loaded_ids(connection: Connection, table: sa.Table) -> Uuids:
+def _loaded_ids(connection: Connection, table: sa.Table) -> UuidSet:
     """Returns the ids of the rows of a table, without those whose document is gone."""
     query = sql.SQL(
         "SELECT t.id FROM {} t WHERE NOT EXISTS "
@@ -37,7 +37,7 @@ def _loaded_ids(connection: Connection, table: sa.Table) -> Uuids:
     return read_ids(connection, query.format(identifier(table), pending, sql.Literal(table.name)))
 
 
-def document_ids(connection: Connection, collection: str) -> Uuids:
+def document_ids(connection: Connection, collection: str) -> UuidSet:
     """Returns the ids of all documents of a collection, from the map."""
     query = sql.SQL("SELECT id FROM {} WHERE collection = {}")
     return read_ids(
@@ -45,8 +45,8 @@ def document_ids(connection: Connection, collection: str) -> Uuids:
     )
 
 
-def read_ids(connection: Connection, query: sql.Composed) -> Uuids:
+def read_ids(connection: Connection, query: sql.Composed) -> UuidSet:
     """Returns the UUIDs that a query of one column returns, none of them twice."""
     with connection.cursor() as cursor:
         found = cursor.stream(sql.SQL(_IDS).format(query), binary=True)
-        return Uuids(b"".join([ids for (ids,) in found]))
+        return UuidSet(b"".join([ids for (ids,) in found]))

@@ -60,10 +60,9 @@ def key(row: bytes) -> bytes:
     return row[_KEY]
 
 
-def ids(connection: Connection, query: sql.Composed) -> frozenset[bytes]:
-    """Returns the UUIDs of the column ``id`` of a query, 16 bytes each."""
-    found = packed(connection, query, sql.SQL("uuid_send(id)"))
-    return frozenset(np.frombuffer(found, dtype=UUID_DTYPE).tolist())
+def ids(connection: Connection, query: sql.Composed) -> bytes:
+    """Returns the UUIDs of the column ``id`` of a query, 16 bytes each, one after the other."""
+    return packed(connection, query, sql.SQL("uuid_send(id)"))
 
 
 def packed(

@@ -87,6 +87,12 @@ A timestamp is read without its precision: a digit beyond the millisecond must s
 """
 
 
+_JOINS = "SET LOCAL enable_nestloop = off"
+"""PostgreSQL takes a range of UUIDs for one row where its statistics have them all in one bucket, a hundredth
+of the table. It would then go through the range of the one table for each row in that of the other.
+"""
+
+
 def compare_documents(
     source: SourceDatabase,
     connection: Connection,
@@ -110,6 +116,7 @@ def compare_documents(
     """
     rules = JudgedRules(remediations.of(table))
     usual = usual_types(table)
+    connection.execute(_JOINS)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(count_source, source, table.name, {})
         odd = counting.submit(odd_types, source, table.name, usual)

@@ -6,17 +6,17 @@ in its array, is left to ``reference``.
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from migration_assets.arrow import of_width
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import UUID_SIZE
 from migration_assets.validation.bson_places import Documents, FieldPlaces, Mask, object_ids_in
-from migration_assets.validation.plain_rows import are_in, uuids_at
+from migration_assets.validation.plain_rows import uuids_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class PlainPairs:
 
     array: str
     is_left: bool
-    holders: AbstractSet[bytes]
-    others: AbstractSet[bytes]
+    holders: UuidSet
+    others: UuidSet
     _finder: FieldPlaces = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,8 +71,10 @@ class PlainPairs:
         holder = np.repeat(np.arange(len(rows)), np.maximum(counts, 0))
         sides = (holders[holder], elements) if self.is_left else (elements, holders[holder])
         pairs = of_width(np.stack(sides, axis=1).tobytes(), 2 * UUID_SIZE)
-        fit = (counts >= 0) & are_in(self.holders, holders)
-        fit[holder[~are_in(self.others, elements) | pairs.is_duplicated().to_numpy()]] = False
+        fit = (counts >= 0) & self.holders.contain_each(holders.tobytes())
+        fit[
+            holder[~self.others.contain_each(elements.tobytes()) | pairs.is_duplicated().to_numpy()]
+        ] = False
         are_plain[rows[~fit]] = False
         chosen = pairs.filter(pl.Series(fit[holder]))
         return Pairs(are_plain, int(np.count_nonzero(fit)), chosen)

@@ -11,16 +11,15 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from uuid import UUID
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import Column, with_length
@@ -55,6 +54,8 @@ _EMPTY_ARRAY = 5
 _OBJECT_ID = 12
 _VERSION = 7
 _NULL = -1
+_REMEMBERED = 10_000
+"""References of which the cells are remembered: many to few documents repeat, others hardly do."""
 _HEX = re.compile(rb"[0-9a-fA-F]{24}")
 _EPOCH = 946_684_800_000
 """2000-01-01, from which PostgreSQL counts, in milliseconds since 1970."""
@@ -205,10 +206,10 @@ def _source_ids(data: bytes, places: Places, column: Column, rows: Numbers) -> M
     return agree
 
 
-def _references(known: AbstractSet[bytes]) -> _Agreement:
+def _references(known: UuidSet) -> _Agreement:
     def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
         uuids = at_each_byte(column.data, binary_copy.UUID_DTYPE)[column.starts[rows]]
-        return _keys(data, places, column, rows) & are_in(known, uuids)
+        return _keys(data, places, column, rows) & known.contain_each(uuids.tobytes())
 
     return agreement
 
@@ -291,11 +292,6 @@ def uuids_at(data: bytes, starts: Numbers) -> Uuids:
     return halves.view(binary_copy.UUID_DTYPE)[:, 0]
 
 
-def are_in(known: AbstractSet[bytes], uuids: Uuids) -> Mask:
-    """Tells which UUIDs are among the known ones."""
-    return np.fromiter(map(known.__contains__, uuids.tolist()), np.bool_, len(uuids))
-
-
 def _uuids(data: bytes, starts: Numbers) -> Halves:
     """Returns the UUIDs of the ObjectIds at some places (section 4)."""
     seconds = at_each_byte(data, ">u4")[starts].astype(np.uint64)
@@ -330,38 +326,28 @@ def _cells_made_by(make: _Make) -> _Agreement:
 
 
 class _Known:
-    """The cells of references to documents that are there, remembered by the reference's bytes."""
+    """Makes the cells of references to documents that are there; the latest ones are remembered."""
 
-    def __init__(self, source: Source, ids: Mapping[str, AbstractSet[bytes]]) -> None:
+    def __init__(self, source: Source, ids: Mapping[str, UuidSet]) -> None:
         self._collection = str(source.references)
         self._ids = ids[self._collection]
-        self._cells: dict[bytes, bytes] = {}
+        self.cell = lru_cache(_REMEMBERED)(self._cell)
+        self.text_cell = lru_cache(_REMEMBERED)(self._text_cell)
 
-    def cell(self, object_id: bytes) -> bytes:
+    def _cell(self, object_id: bytes) -> bytes:
         """Returns the cell of the UUID of an ObjectId."""
-        found = self._cells.get(object_id)
-        if found is None:
-            found = self._cells[object_id] = with_length(self._there(object_id))
-        return found
+        return with_length(self._there(object_id))
 
-    def text_cell(self, text: bytes) -> bytes:
+    def _text_cell(self, text: bytes) -> bytes:
         """Returns the cell of the UUID, as text, of an ObjectId that is given as text."""
-        found = self._cells.get(text)
-        if found is None:
-            if not _HEX.fullmatch(text) or self._is_identifier(text):
-                raise _NotPlainError
-            identifier = UUID(bytes=self._there(bytes.fromhex(text.decode())))
-            found = self._cells[text] = with_length(str(identifier).encode())
-        return found
-
-    @cached_property
-    def _are_of_object_ids(self) -> bool:
-        """Of an ObjectId the UUID is of version 7, of any other `_id` it is not."""
-        return all(each[6] >> 4 == _VERSION for each in self._ids)
+        if not _HEX.fullmatch(text) or self._is_identifier(text):
+            raise _NotPlainError
+        x = self._there(bytes.fromhex(text.decode())).hex()
+        return with_length(f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}".encode())
 
     def _is_identifier(self, text: bytes) -> bool:
         """Tells whether a document has the text itself as its `_id`."""
-        if self._are_of_object_ids:
+        if self._ids.are_of_object_ids:
             return False
         return uuid_of(self._collection, (bson.STRING, text.decode())) in self._ids
 

@@ -1,7 +1,8 @@
 """What the judge reads of both databases: documents in `_id` order, rows by id, ids, types that are odd.
 
-Nothing here is shared with the loader but the cursor (``source.replies``), so that what one of them does not
-see, the other does; documents that the cursor lost are missed by MongoDB's own counts.
+Nothing here is shared with the loader but the cursor (``source.replies``) and sets of UUIDs, so that what one
+of them does not see, the other does. Documents that the cursor lost are missed by MongoDB's own counts;
+whether a reference leads to a row, PostgreSQL says itself in the layer ``references``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 import sqlalchemy as sa
 from psycopg import sql
 
@@ -23,6 +25,7 @@ from migration_assets.source.replies import raw_replies
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import binary_copy
 from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import TYPE_NAMES
@@ -34,6 +37,7 @@ FIRST_ID = bytes(binary_copy.UUID_SIZE)
 Item = TypeVar("Item")
 
 _ARRAY, _MISSING = "array", "missing"
+_PENDING_DELETES = sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name)
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -106,10 +110,7 @@ def _is_odd(name: str, usual: AbstractSet[str]) -> dict[str, Any]:
 def ids_for(connection: Connection, table: sa.Table) -> Ids:
     """Returns the ids that the references of a table may point to (section 5)."""
     return Ids(
-        rows={
-            name: _row_ids(connection, name) - pending_ids(connection, name)
-            for name in referenced_tables(table)
-        },
+        rows={name: _row_ids(connection, name) for name in referenced_tables(table)},
         documents={name: _document_ids(connection, name) for name in documents_referred_to(table)},
     )
 
@@ -117,21 +118,25 @@ def ids_for(connection: Connection, table: sa.Table) -> Ids:
 def pending_ids(connection: Connection, table: str) -> frozenset[bytes]:
     """Returns the ids of rows that only wait for their deletion."""
     query = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
-        sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name), sql.Literal(table)
+        _PENDING_DELETES, sql.Literal(table)
     )
-    return binary_copy.ids(connection, query)
+    found = binary_copy.ids(connection, query)
+    return frozenset(np.frombuffer(found, dtype=binary_copy.UUID_DTYPE).tolist())
 
 
-def _row_ids(connection: Connection, table: str) -> frozenset[bytes]:
-    query = sql.SQL("SELECT id FROM {}").format(sql.Identifier(table))
-    return binary_copy.ids(connection, query)
+def _row_ids(connection: Connection, table: str) -> UuidSet:
+    query = sql.SQL(
+        "SELECT t.id FROM {} t WHERE NOT EXISTS "
+        "(SELECT FROM {} p WHERE p.target_table = {} AND p.id = t.id)"
+    ).format(sql.Identifier(table), _PENDING_DELETES, sql.Literal(table))
+    return UuidSet(binary_copy.ids(connection, query))
 
 
-def _document_ids(connection: Connection, collection: str) -> frozenset[bytes]:
+def _document_ids(connection: Connection, collection: str) -> UuidSet:
     query = sql.SQL("SELECT id FROM {} WHERE collection = {}").format(
         sql.Identifier(SCHEMA, bookkeeping.uuid_map.name), sql.Literal(collection)
     )
-    return binary_copy.ids(connection, query)
+    return UuidSet(binary_copy.ids(connection, query))
 
 
 @dataclass(slots=True)

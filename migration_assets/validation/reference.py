@@ -1,6 +1,6 @@
 """The judge: what section 5 of the design makes of one document, read plainly and without the loader's code.
 
-It shares with the loader the model of the tables and nothing else: BSON is read by ``bson_reader``,
+It shares with the loader the model of the tables and sets of UUIDs, nothing else: BSON is read by ``bson_reader``,
 identities are computed here, a rule is a list of cases on the BSON type. Written to be compared with the
 design line by line; what makes it fast enough for all rows stands in ``plain_rows``.
 
@@ -24,7 +24,6 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources, unique_columns
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
@@ -77,8 +77,8 @@ class Ids:
         documents: By collection, the ids of all its documents.
     """
 
-    rows: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
-    documents: Mapping[str, AbstractSet[bytes]] = field(default_factory=dict)
+    rows: Mapping[str, UuidSet] = field(default_factory=dict)
+    documents: Mapping[str, UuidSet] = field(default_factory=dict)
 
 
 class Line(NamedTuple):
@@ -256,7 +256,7 @@ class Judge:
 
 
 def judge_array(
-    value: Value | None, name: str, collection: str, known: AbstractSet[bytes], *, is_loaded: bool
+    value: Value | None, name: str, collection: str, known: UuidSet, *, is_loaded: bool
 ) -> ArrayJudgement:
     """Returns what must have become of an array of ids of a relation (section 5).
 
@@ -340,7 +340,7 @@ def source_id_of(identifier: Value) -> str:
     return data.hex() if kind == bson.OBJECT_ID else canonical(identifier)
 
 
-def resolved(value: Value, collection: str, ids: AbstractSet[bytes]) -> tuple[bytes | None, bool]:
+def resolved(value: Value, collection: str, ids: UuidSet) -> tuple[bytes | None, bool]:
     """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
     found = uuid_of(collection, value)
     if found in ids:
