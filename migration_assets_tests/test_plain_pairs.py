@@ -83,7 +83,7 @@ def test_many_documents_have_the_pairs_of_each(
     ]
     found = PlainPairs("array", is_left, ROWS, ROWS).of(documents, candidates)
     assert found.are_plain.tolist() == [each is not None for each in expected]
-    assert found.pairs.to_list() == [pair for each in expected for pair in each or []]
+    assert found.pairs.tolist() == [pair for each in expected for pair in each or []]
     have_array = [document.get("array") is not None for document, _ in given]
     assert found.arrays == sum(np.array(have_array, dtype=np.bool_) & found.are_plain)
 

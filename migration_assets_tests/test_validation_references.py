@@ -26,7 +26,7 @@ from migration_assets.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
-from migration_assets.validation import pair_references, source_references
+from migration_assets.validation import pair_parts, pair_references, source_references
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.references import check_references
 from migration_assets.validation.source_references import batch_references
@@ -221,6 +221,7 @@ def test_where_a_batch_ends_makes_no_difference(
 ) -> None:
     monkeypatch.setattr(source_references, "DOCUMENTS_PER_BATCH", batch)
     monkeypatch.setattr(pair_references, "PAIRS_AT_A_TIME", batch)
+    monkeypatch.setattr(pair_parts, "COMPARED_AT_ONCE", batch)
     for name in CHECKED:
         assert checked(pristine, connection, name).passed
     damage = 'DELETE FROM "DocumentsToInvoices" WHERE invoice_id = %s'
@@ -574,12 +575,15 @@ TABLES_OF = {
 
 
 @pytest.mark.parametrize("pairs_at_a_time", [1, 1000])
+@pytest.mark.parametrize("compared_at_once", [1, 1000])
 def test_a_loss_that_is_not_on_record_is_not_sound(
     faulty: tuple[SourceDatabase, Connection],
     monkeypatch: pytest.MonkeyPatch,
     pairs_at_a_time: int,
+    compared_at_once: int,
 ) -> None:
     monkeypatch.setattr(pair_references, "PAIRS_AT_A_TIME", pairs_at_a_time)
+    monkeypatch.setattr(pair_parts, "COMPARED_AT_ONCE", compared_at_once)
     source, target = faulty
     with target.transaction(force_rollback=True):
         target.execute("DELETE FROM migration.issues")

@@ -21,7 +21,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation import binary_copy, reading
+from migration_assets.validation import binary_copy, pair_parts, reading
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
 from migration_assets.validation.differences import (
@@ -419,6 +419,23 @@ def test_a_wrong_identity_in_the_map_is_found(loaded: Loaded) -> None:
 PAIR = '"account_id", "user_id"'
 
 
+@pytest.fixture(params=[3, 1000])
+def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compares pairs in many parts, or in one."""
+    monkeypatch.setattr(pair_parts, "COMPARED_AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("parts")
+def test_of_all_pairs_some_are_drawn(loaded: Loaded) -> None:
+    found = checked(loaded, "AccountWatchers", sample_size=5)
+    assert found.is_sound
+    assert (found.counts["sampled"], len({line["id"] for line in found.sample})) == (5, 5)
+    assert found.counts["sampled_fields_equal"] == found.counts["sampled_fields_compared"] == 10
+    (rows,) = loaded.connection.execute('SELECT count(*) FROM "AccountWatchers"').fetchone() or (0,)
+    assert found.counts["rows"] == rows > 5
+
+
+@pytest.mark.usefixtures("parts")
 def test_a_deleted_pair_is_found(loaded: Loaded) -> None:
     pair = damaged(
         loaded,
@@ -431,6 +448,7 @@ def test_a_deleted_pair_is_found(loaded: Loaded) -> None:
     assert difference["field"] in ("watchers", "watching_accountsIDs")
 
 
+@pytest.mark.usefixtures("parts")
 def test_an_invented_pair_is_found(loaded: Loaded) -> None:
     pair = damaged(
         loaded,
@@ -443,6 +461,7 @@ def test_an_invented_pair_is_found(loaded: Loaded) -> None:
     assert (difference["id"], difference["what"]) == (pair, What.MISSING_IN_SOURCE)
 
 
+@pytest.mark.usefixtures("parts")
 def test_a_doubled_pair_is_found(loaded: Loaded) -> None:
     loaded.connection.execute('ALTER TABLE "BoardWatchers" DROP CONSTRAINT "BoardWatchers_pkey"')
     loaded.connection.execute('INSERT INTO "BoardWatchers" SELECT * FROM "BoardWatchers" LIMIT 1')

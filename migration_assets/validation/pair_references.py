@@ -7,7 +7,7 @@ element whose pair the table does not have is looked at again: it may be on reco
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,7 @@ from migration_assets.validation import recorded_references as recorded
 from migration_assets.validation import target_references as target
 from migration_assets.validation.document_references import uuids_for
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
+from migration_assets.validation.pair_parts import Part
 from migration_assets.validation.remedied import rules_for
 from migration_assets.validation.source_references import (
     Positions,
@@ -35,7 +36,7 @@ from migration_assets.validation.source_references import (
 from migration_assets.validation.unresolved import Findings, Unresolved, What
 
 PAIRS_AT_A_TIME = 500_000
-"""Pairs of the table that are compared at a time: more take several passes, and no more memory."""
+"""Pairs of the table that are held at a time, with those of the arrays: for more, arrays are read again."""
 
 _PAIR = ("left_low", "left_high", "right_low", "right_high")
 _SLICE = 20_000
@@ -71,26 +72,33 @@ class Comparison:
         count = self.findings.counts["pairs"] = target.count_rows(self.connection, self.table)
         parts = 1 + count // PAIRS_AT_A_TIME
         for number in range(parts):
-            self._compare(target.Part(number, parts))
+            self._read(Part(number, parts))
 
-    def _compare(self, part: target.Part) -> None:
+    def _read(self, part: Part) -> None:
+        """Reads a part of the pairs and compares them, so many at once."""
         arrays = [_Array.of(self, part, *sides) for sides in self.relation.arrays()]
         with self.phases.phase("comparison"):
             left, right = target.pairs(self.connection, self.table, part)
-            table = _frame([(left, right, np.zeros(len(left), dtype=np.int64))])
-        sides: list[tuple[_Array, pl.DataFrame]] = []
-        for array in arrays:
-            held = array.pairs()
-            with self.phases.phase("comparison"):
-                array.judge_missing(held.join(table, on=_PAIR, how="anti"))
-                sides.append((array, held.select(_PAIR).unique()))
+            table = left, right, np.zeros(len(left), dtype=np.int64)
+        sides = [(array, array.pairs()) for array in arrays]
+        most = max(len(left), *(len(positions) for _, (*_, positions) in sides))
         with self.phases.phase("comparison"):
-            known = pl.concat([held for _, held in sides])
-            self._judge_invented(table.join(known, on=_PAIR, how="anti"))
-            if len(sides) > 1:
-                (array, ours), (other_array, theirs) = sides
-                self._count_asymmetric(array, ours, theirs, table)
-                self._count_asymmetric(other_array, theirs, ours, table)
+            for some in part.divided(most):
+                self._compare(
+                    _frame(table, some), [(array, _frame(held, some)) for array, held in sides]
+                )
+
+    def _compare(self, table: pl.DataFrame, held: Sequence[tuple[_Array, pl.DataFrame]]) -> None:
+        sides: list[tuple[_Array, pl.DataFrame]] = []
+        for array, pairs in held:
+            array.judge_missing(pairs.join(table, on=_PAIR, how="anti"))
+            sides.append((array, pairs.select(_PAIR).unique()))
+        known = pl.concat([pairs for _, pairs in sides])
+        self._judge_invented(table.join(known, on=_PAIR, how="anti"))
+        if len(sides) > 1:
+            (array, ours), (other_array, theirs) = sides
+            self._count_asymmetric(array, ours, theirs, table)
+            self._count_asymmetric(other_array, theirs, ours, table)
 
     def _judge_invented(self, invented: pl.DataFrame) -> None:
         """Judges the pairs that no array has."""
@@ -149,7 +157,7 @@ class _Array:
 
     Attributes:
         owner: The comparison that it is read for.
-        part: The part of its pairs that is compared.
+        part: The part of its pairs that is read.
         holder: The side whose documents hold it.
         name: The field.
         other: The side that its elements point to.
@@ -158,7 +166,7 @@ class _Array:
     """
 
     owner: Comparison
-    part: target.Part
+    part: Part
     holder: Side
     name: str
     other: Side
@@ -166,9 +174,7 @@ class _Array:
     odd_ids: dict[bytes, str] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, owner: Comparison, part: target.Part, holder: Side, name: str, other: Side
-    ) -> _Array:
+    def of(cls, owner: Comparison, part: Part, holder: Side, name: str, other: Side) -> _Array:
         """Returns an array; to read it begins at once."""
         rules = rules_for(owner.remediations, owner.table, holder.collection, name)
         batches = array_references(owner.source, holder.collection, name, rules)
@@ -187,9 +193,10 @@ class _Array:
         """Returns the source id of a document that holds the array."""
         return recorded.source_id_of(self.owner.connection, self.holder.collection, key)
 
-    def pairs(self) -> pl.DataFrame:
+    def pairs(self) -> _Block:
         """Returns the pairs of the array, with the positions of the elements."""
-        found: list[_Block] = []
+        nobody = uuids_of(b"")
+        found: list[_Block] = [(nobody, nobody, np.zeros(0, dtype=np.int64))]
         for batch in timed(self.batches, self.owner.phases):
             elements = batch.arrays[self.name]
             holders = batch.ids[elements.documents]
@@ -197,7 +204,8 @@ class _Array:
             with self.owner.phases.phase("one by one"):
                 found.append(self._odd_pairs(batch))
         self.owner.findings.counts["references"] += sum(len(left) for left, *_ in found)
-        return _frame(found)
+        left, right, each_position = (np.concatenate(each) for each in zip(*found, strict=True))
+        return left, right, each_position
 
     def _mine(self, holders: Uuids, others: Uuids, positions: Positions) -> _Block:
         left, right = (holders, others) if self.is_left else (others, holders)
@@ -289,14 +297,13 @@ class _Array:
         )
 
 
-def _frame(blocks: Iterable[_Block]) -> pl.DataFrame:
-    """Returns pairs as a frame."""
-    frames = [
-        pl.DataFrame({**dict(zip(_PAIR, (*left.T, *right.T), strict=True)), "position": positions})
-        for left, right, positions in blocks
-    ]
-    empty = pl.DataFrame(schema=dict.fromkeys(_PAIR, pl.UInt64) | {"position": pl.Int64})
-    return pl.concat([empty, *frames])
+def _frame(block: _Block, part: Part) -> pl.DataFrame:
+    """Returns a part of some pairs as a frame."""
+    is_mine = part.holds(block[0])
+    left, right, positions = (each[is_mine] for each in block)
+    return pl.DataFrame(
+        {**dict(zip(_PAIR, (*left.T, *right.T), strict=True)), "position": positions}
+    )
 
 
 def _pairs(frame: pl.DataFrame) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,13 @@
 """The arrays of a relation held against the pairs and the books of their junction table.
 
 Both arrays are read again and judged element by element; the table must hold the union of what they say
-and nothing else. Pairs are held as 32 bytes each, in polars frames.
+and nothing else. Pairs are held as 32 bytes each, and compared in parts, as polars frames.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,8 @@ from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.differences import Comparison, Total, What, totals_of
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import canonical
-from migration_assets.validation.plain_pairs import PlainPairs
+from migration_assets.validation.pair_parts import Part
+from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes, PlainPairs
 from migration_assets.validation.reading import batches, ids_for
 from migration_assets.validation.reference import (
     ASYMMETRIC,
@@ -53,6 +54,7 @@ from migration_assets.validation.reference import (
 )
 from migration_assets.validation.remedied import REMEDIATED, JudgedRules, rules_for
 
+_WORDS = PAIR_SIZE // 8
 _FIELDS = 2
 """Columns of a pair."""
 
@@ -83,7 +85,7 @@ def compare_pairs(
     result = Comparison()
     with phases.phase("ids"):
         ids = ids_for(connection, table)
-    sides: list[pl.DataFrame] = []
+    sides: list[PairBytes] = []
     with phases.phase("compare"):
         for position, (holder, name, _) in enumerate(relation.arrays()):
             books = Books(connection, table.name, (holder.collection, name))
@@ -92,14 +94,18 @@ def compare_pairs(
             for documents in batches(source, holder.collection, array=name):
                 array.add(documents)
             sides.append(array.finish())
-        known = pl.concat(sides).group_by("pair").agg(pl.col("side").min(), count=pl.len())
-        actual = _actual(connection, table, relation)
-        result.rows = known.height
-        _compare(result, known, actual, relation)
-        _count_asymmetric(result, known, relation)
-        result.sampled = _sampled(known, actual, relation, sample_size, seed)
+        rows = _actual(connection, table, relation)
+        drawn: list[pl.DataFrame] = []
+        for part in Part().divided(max(map(len, [rows, *sides]))):
+            known, actual = _known(sides, part), _frame(rows, part)
+            result.rows += known.height
+            _compare(result, known, actual, relation)
+            _count_asymmetric(result, known, relation)
+            is_there = pl.col("pair").is_in(actual["pair"].implode())
+            drawn.append(_drawn(known, sample_size, seed).with_columns(is_there=is_there))
+        result.sampled = _sampled(_drawn(pl.concat(drawn), sample_size, seed), relation)
     with phases.phase("books"):
-        result.totals.append(Total("pairs", known.height, actual.height))
+        result.totals.append(Total("pairs", result.rows, len(rows)))
         result.totals += totals_of("lines", result.lines, recorded_lines(connection, table.name))
         result.totals += totals_of(
             "conversions", result.conversions, recorded_conversions(connection, table.name)
@@ -122,7 +128,6 @@ class _Array:
         self._rules = rules
         relation = junction_of(table)
         assert relation is not None
-        self._position = position
         self._holder, self._array, self._other = list(relation.arrays())[position]
         self._is_left = self._holder == relation.left
         self._holders = ids.rows[self._holder.collection]
@@ -130,7 +135,7 @@ class _Array:
         self._books = books
         self._result = result
         self._plain_pairs = PlainPairs(self._array, self._is_left, self._holders, self._others)
-        self._pairs: list[pl.Series] = []
+        self._pairs: list[PairBytes] = [_pairs([])]
 
     def add(self, documents: Documents) -> None:
         """Judges the arrays of the next documents, and compares what the books say of them."""
@@ -142,19 +147,18 @@ class _Array:
             plain, others = self._plain(documents, object_ids)
             self._pairs.append(plain)
         judged = [pair for document in others for pair in self._judged(document, entries)]
-        self._pairs.append(pl.Series(judged, dtype=pl.Binary).unique())
+        self._pairs.append(_pairs(dict.fromkeys(judged)))
         for left in entries.values():
             self._result.differences.add_unfounded(left)
 
-    def finish(self) -> pl.DataFrame:
-        """Returns the pairs that this array knows, with the number of the array."""
+    def finish(self) -> PairBytes:
+        """Returns the pairs that this array knows."""
         self._result.differences.add_unfounded(self._books.rest())
-        pairs = pl.concat([pl.Series(dtype=pl.Binary), *self._pairs])
-        return pairs.to_frame("pair").with_columns(side=pl.lit(self._position))
+        return np.concatenate(self._pairs)
 
     def _plain(
         self, documents: Documents, object_ids: list[bytes | None]
-    ) -> tuple[pl.Series, Documents]:
+    ) -> tuple[PairBytes, Documents]:
         """Returns the pairs of plain documents that remediations do not touch, and the other documents."""
         candidates = np.ones(len(documents), dtype=np.bool_)
         if self._rules.changes:
@@ -211,7 +215,11 @@ class _Array:
         return line._replace(accepted_by=accepted_by)
 
 
-def _actual(connection: Connection, table: sa.Table, relation: Junction) -> pl.DataFrame:
+def _pairs(pairs: Iterable[bytes]) -> PairBytes:
+    return np.frombuffer(b"".join(pairs), dtype=PAIR_DTYPE)
+
+
+def _actual(connection: Connection, table: sa.Table, relation: Junction) -> PairBytes:
     query = sql.SQL("SELECT {}::uuid AS a, {}::uuid AS b FROM {}").format(
         sql.Identifier(relation.left.column),
         sql.Identifier(relation.right.column),
@@ -219,8 +227,22 @@ def _actual(connection: Connection, table: sa.Table, relation: Junction) -> pl.D
     )
     # A NULL cannot be, but if it is, it must show: it takes the place of an id that nobody has.
     pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
-    pairs = binary_copy.packed(connection, query, pair.format(nil=sql.Literal(uuid.UUID(int=0))))
-    return of_width(pairs, 2 * UUID_SIZE).to_frame("pair")
+    nil = sql.Literal(uuid.UUID(int=0))
+    return _pairs([binary_copy.packed(connection, query, pair.format(nil=nil))])
+
+
+def _frame(pairs: PairBytes, part: Part) -> pl.DataFrame:
+    """Returns those of some pairs that are of a part."""
+    left = pairs.view(np.uint64).reshape(-1, _WORDS)[:, : _WORDS // 2]
+    return of_width(pairs[part.holds(left)].tobytes(), PAIR_SIZE).to_frame("pair")
+
+
+def _known(sides: Sequence[PairBytes], part: Part) -> pl.DataFrame:
+    """Returns the pairs of a part that arrays know, with the first array that does and how many do."""
+    frames = [
+        _frame(pairs, part).with_columns(side=pl.lit(number)) for number, pairs in enumerate(sides)
+    ]
+    return pl.concat(frames).group_by("pair").agg(pl.col("side").min(), count=pl.len())
 
 
 def _compare(
@@ -258,24 +280,23 @@ def _count_asymmetric(result: Comparison, known: pl.DataFrame, relation: Junctio
         result.conversions[holder.collection, array, ASYMMETRIC] += count
 
 
-def _sampled(
-    known: pl.DataFrame, actual: pl.DataFrame, relation: Junction, size: int, seed: int
-) -> list[Mapping[str, Any]]:
-    """Draws pairs at random, and says of each whether the table has it."""
-    drawn = known.sort("pair").sample(min(size, known.height), seed=seed)
-    there = set(drawn.join(actual, on="pair", how="semi")["pair"])
+def _drawn(known: pl.DataFrame, size: int, seed: int) -> pl.DataFrame:
+    """Draws pairs at random: the same seed, the same ones."""
+    return known.sort("pair").sample(min(size, known.height), seed=seed)
+
+
+def _sampled(drawn: pl.DataFrame, relation: Junction) -> list[Mapping[str, Any]]:
+    """Says of the pairs that were drawn whether the table has them."""
     arrays = list(relation.arrays())
-    sampled: list[Mapping[str, Any]] = []
-    for pair, side in drawn.select("pair", "side").iter_rows():
-        sampled.append(
-            {
-                "source_id": _source_id(pair, arrays[side][0], relation),
-                "id": _text_of(pair),
-                "fields_compared": _FIELDS,
-                "fields_equal": _FIELDS if pair in there else 0,
-            }
-        )
-    return sampled
+    return [
+        {
+            "source_id": _source_id(pair, arrays[side][0], relation),
+            "id": _text_of(pair),
+            "fields_compared": _FIELDS,
+            "fields_equal": _FIELDS if is_there else 0,
+        }
+        for pair, side, is_there in drawn.select("pair", "side", "is_there").iter_rows()
+    ]
 
 
 def _source_id(pair: bytes, holder: Side, relation: Junction) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import polars as pl
+import numpy.typing as npt
 
 from migration_assets.arrow import of_width
 from migration_assets.uuid_set import UuidSet
@@ -17,6 +17,12 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import UUID_SIZE
 from migration_assets.validation.bson_places import Documents, FieldPlaces, Mask, object_ids_in
 from migration_assets.validation.plain_rows import uuids_at
+
+PAIR_SIZE = 2 * UUID_SIZE
+PAIR_DTYPE = f"V{PAIR_SIZE}"
+"""What numpy takes for a pair as bytes."""
+PairBytes = npt.NDArray[np.void]
+"""Pairs as bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Pairs:
 
     are_plain: Mask
     arrays: int
-    pairs: pl.Series
+    pairs: PairBytes
 
 
 @dataclass(slots=True)
@@ -70,11 +76,9 @@ class PlainPairs:
         holders, elements = (uuids_at(found.data, at) for at in (keys.starts[rows], places))
         holder = np.repeat(np.arange(len(rows)), np.maximum(counts, 0))
         sides = (holders[holder], elements) if self.is_left else (elements, holders[holder])
-        pairs = of_width(np.stack(sides, axis=1).tobytes(), 2 * UUID_SIZE)
+        pairs = np.stack(sides, axis=1).view(PAIR_DTYPE)[:, 0]
+        are_twice = of_width(pairs.tobytes(), PAIR_SIZE).is_duplicated().to_numpy()
         fit = (counts >= 0) & self.holders.contain_each(holders.tobytes())
-        fit[
-            holder[~self.others.contain_each(elements.tobytes()) | pairs.is_duplicated().to_numpy()]
-        ] = False
+        fit[holder[~self.others.contain_each(elements.tobytes()) | are_twice]] = False
         are_plain[rows[~fit]] = False
-        chosen = pairs.filter(pl.Series(fit[holder]))
-        return Pairs(are_plain, int(np.count_nonzero(fit)), chosen)
+        return Pairs(are_plain, int(np.count_nonzero(fit)), pairs[fit[holder]])

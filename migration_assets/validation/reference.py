@@ -1,8 +1,8 @@
 """The judge: what section 5 of the design makes of one document, read plainly and without the loader's code.
 
-It shares with the loader the model of the tables and sets of UUIDs, nothing else: BSON is read by ``bson_reader``,
-identities are computed here, a rule is a list of cases on the BSON type. Written to be compared with the
-design line by line; what makes it fast enough for all rows stands in ``plain_rows``.
+It shares with the loader the model of the tables and sets of UUIDs, and nothing else: BSON is read by
+``bson_reader``, identities are computed here, a rule is a list of cases on the BSON type. Written to be
+compared with the design line by line; what makes it fast enough for all rows stands in ``plain_rows``.
 
 Where the design leaves room:
 

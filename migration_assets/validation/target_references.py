@@ -22,6 +22,7 @@ from migration_assets.identity import UUID_BYTES, hex_uuids
 from migration_assets.model import Rule, junction_of, sources
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, at_one_moment
+from migration_assets.validation.pair_parts import Part
 from migration_assets.validation.source_references import Mask, Positions, Uuids, uuids_of
 
 ROWS_PER_BLOCK = 50_000
@@ -254,34 +255,6 @@ def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[Uuids]:
             return
         yield ids
         last = sql.SQL("{}::uuid").format(sql.Literal(ids[-1].tobytes().hex()))
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the pairs of a junction table; the id on the left decides which.
-
-    A table too large for memory is compared part by part. What decides are 14 bits of the UUID that
-    differ for ObjectIds made one after the other (their counter, section 4) as well as for hashes.
-
-    Attributes:
-        number: Which part, from 0.
-        parts: How many parts there are.
-    """
-
-    number: int
-    parts: int
-
-    def holds(self, left: Uuids) -> Mask:
-        """Returns which pairs are of this part."""
-        data = left.view(np.uint8).reshape(-1, UUID_BYTES).astype(np.int64)
-        chosen: Mask = (data[:, 13] * 64 + data[:, 14] // 4) % self.parts == self.number
-        return chosen
-
-    def condition(self, left: sql.Composable) -> sql.Composed:
-        """Returns the same as a condition in SQL."""
-        return sql.SQL(
-            "mod(get_byte(uuid_send({0}), 13) * 64 + get_byte(uuid_send({0}), 14) / 4, {1}) = {2}"
-        ).format(left, sql.Literal(self.parts), sql.Literal(self.number))
 
 
 def pairs(connection: Connection, table: sa.Table, part: Part) -> tuple[Uuids, Uuids]:
