@@ -10,8 +10,8 @@ from psycopg import sql
 
 from migration_assets.validation.source_references import Mask, Uuids
 
-COMPARED_AT_ONCE = 50_000
-"""Pairs that are compared at once. To hold one takes 32 bytes, to compare it some 700."""
+COMPARED_AT_ONCE = 25_000
+"""Pairs that are compared at once: to hold one takes 32 bytes, to compare it some 700."""
 
 
 @dataclass(frozen=True, slots=True)
