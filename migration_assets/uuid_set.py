@@ -7,11 +7,11 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
-Halves = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
+_Halves = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
 """UUIDs as two numbers each, the first eight bytes and the last."""
 
 _VERSION_7 = 7
-_HALVES = struct.Struct(">QQ")
+_HALVES_OF_ONE = struct.Struct(">QQ")
 
 
 class UuidSet:
@@ -19,7 +19,7 @@ class UuidSet:
 
     def __init__(self, uuids: bytes = b"") -> None:
         """Takes UUIDs, 16 bytes each, one after the other, none of them twice."""
-        high, low = halves(uuids)
+        high, low = _halves(uuids)
         order = np.argsort(low)
         self._low = low[order]
         del low  # there may be millions of them
@@ -36,9 +36,9 @@ class UuidSet:
         return len(self._low)
 
     def __contains__(self, uuid_bytes: object) -> bool:
-        if not isinstance(uuid_bytes, bytes) or len(uuid_bytes) != _HALVES.size:
+        if not isinstance(uuid_bytes, bytes) or len(uuid_bytes) != _HALVES_OF_ONE.size:
             return False
-        high, low = _HALVES.unpack(uuid_bytes)
+        high, low = _HALVES_OF_ONE.unpack(uuid_bytes)
         at = int(self._low.searchsorted(np.uint64(low)))
         while at < len(self) and self._low.item(at) == low:
             if self._high.item(at) == high:
@@ -48,7 +48,7 @@ class UuidSet:
 
     def contain_each(self, uuids: bytes) -> npt.NDArray[np.bool_]:
         """Tells of UUIDs, 16 bytes each, one after the other, which the set has."""
-        high, low = halves(uuids)
+        high, low = _halves(uuids)
         found = np.zeros(len(low), dtype=np.bool_)
         if not len(self):
             return found
@@ -60,7 +60,6 @@ class UuidSet:
         return found
 
 
-def halves(uuids: bytes) -> Halves:
-    """Returns UUIDs, 16 bytes each, one after the other, as two numbers each."""
+def _halves(uuids: bytes) -> _Halves:
     each = np.frombuffer(uuids, dtype=">u8").reshape(-1, 2)
     return each[:, 0].astype(np.uint64), each[:, 1].astype(np.uint64)

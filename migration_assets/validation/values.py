@@ -5,8 +5,9 @@ loss that the judge sees must be on record with its original, and nothing else m
 random is compared field by field and reported as keys. The server's own counts of documents, and of values
 of an unusual BSON type, guard the judge's reader.
 
-Memory does not grow with the collection: a batch of documents and the same range of rows are held at a
-time, and the ids that references may point to. Findings are counted in full and kept as a few keys.
+A batch of documents and the same range of rows are held at a time. What grows with the source are the ids
+that references may point to, 16 bytes each, and the pairs of a relation, 32 bytes each on either side.
+Findings are counted in full and kept as a few keys.
 """
 
 from __future__ import annotations
