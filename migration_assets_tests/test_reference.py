@@ -1003,6 +1003,26 @@ def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
         assert plain.equal(together(raw), [row]).tolist() == [is_plain]
 
 
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        (Rule.REFERENCE, KNOWN),
+        (Rule.REFERENCE_ARRAY, [KNOWN]),
+        (Rule.REFERENCE_TEXT, str(KNOWN)),
+        (Rule.REFERENCE_TEXT_ARRAY, [str(KNOWN)]),
+    ],
+    ids=lambda given: given.name if isinstance(given, Rule) else "",
+)
+def test_a_reference_to_what_is_not_there_is_not_plain(rule: Rule, value: Any) -> None:
+    """Not even where the row has it: it is orphaned, whatever became of it."""
+    table = table_with(column_of(rule))
+    raw = bson.encode({"_id": OWN, "value": value})
+    row = row_of(table, Judge(table, IDS).judge(raw), raw)
+    nobody = {"Users": uuids(REJECTED)}
+    for ids, is_plain in ((IDS, True), (Ids(nobody, nobody), False)):
+        assert PlainRows(table, ids).equal(together(raw), [row]).tolist() == [is_plain]
+
+
 def test_a_clean_document_is_plain() -> None:
     account: dict[str, Any] = {
         "_id": OWN,

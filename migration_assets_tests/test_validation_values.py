@@ -118,6 +118,23 @@ def test_the_sample_is_as_large_as_the_environment_says(
     assert "MIGRATION_SAMPLE" in drawn("1").summary
 
 
+def test_what_waits_for_its_deletion_is_not_referred_to(loaded: Loaded) -> None:
+    assert checked(loaded, "crm_Leads").is_sound
+    user = damaged(
+        loaded,
+        """INSERT INTO migration.pending_deletes
+        SELECT 'Users', "assigned_to" FROM "crm_Leads" WHERE "assigned_to" IS NOT NULL LIMIT 1
+        RETURNING id""",
+    )
+    found = checked(loaded, "crm_Leads")
+    assert not found.is_sound
+    kept = [line for line in found.sample if line.get("what") == What.DIFFERS]
+    assert {line["field"] for line in kept} <= {"createdBy", "updatedBy", "assigned_to"}
+    query = 'SELECT count(*) FROM "crm_Leads" WHERE %s IN ("createdBy", "updatedBy", "assigned_to")'
+    referring = loaded.connection.execute(query, [user]).fetchone()
+    assert referring == (len({line["id"] for line in kept}),)
+
+
 def test_no_range_of_rows_is_read_once_for_each_of_them(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
