@@ -83,17 +83,8 @@ def compare_pairs(
     relation = junction_of(table)
     assert relation is not None
     result = Comparison()
-    with phases.phase("ids"):
-        ids = ids_for(connection, table)
-    sides: list[PairBytes] = []
+    sides = _sides(source, connection, table, phases, result, remediations)
     with phases.phase("compare"):
-        for position, (holder, name, _) in enumerate(relation.arrays()):
-            books = Books(connection, table.name, (holder.collection, name))
-            rules = rules_for(remediations, table, holder.collection, name)
-            array = _Array(table, position, ids, books, result, rules)
-            for documents in batches(source, holder.collection, array=name):
-                array.add(documents)
-            sides.append(array.finish())
         rows = _actual(connection, table, relation)
         drawn: list[pl.DataFrame] = []
         for part in Part().divided(max(map(len, [rows, *sides]))):
@@ -111,6 +102,31 @@ def compare_pairs(
             "conversions", result.conversions, recorded_conversions(connection, table.name)
         )
     return result
+
+
+def _sides(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    phases: Phases,
+    result: Comparison,
+    remediations: Remediations,
+) -> Sequence[PairBytes]:
+    """Returns the pairs that each array of a relation knows; what it takes to read them is held no longer."""
+    relation = junction_of(table)
+    assert relation is not None
+    with phases.phase("ids"):
+        ids = ids_for(connection, table)
+    sides: list[PairBytes] = []
+    with phases.phase("compare"):
+        for position, (holder, name, _) in enumerate(relation.arrays()):
+            books = Books(connection, table.name, (holder.collection, name))
+            rules = rules_for(remediations, table, holder.collection, name)
+            array = _Array(table, position, ids, books, result, rules)
+            for documents in batches(source, holder.collection, array=name):
+                array.add(documents)
+            sides.append(array.finish())
+    return sides
 
 
 class _Array:
