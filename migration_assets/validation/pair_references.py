@@ -80,17 +80,14 @@ class Comparison:
         with self.phases.phase("comparison"):
             left, right = target.pairs(self.connection, self.table, part)
             table = left, right, np.zeros(len(left), dtype=np.int64)
-        sides = [(array, array.pairs()) for array in arrays]
-        most = max(len(left), *(len(positions) for _, (*_, positions) in sides))
+        blocks = [table, *(array.pairs() for array in arrays)]
         with self.phases.phase("comparison"):
-            for some in part.divided(most):
-                self._compare(
-                    _frame(table, some), [(array, _frame(held, some)) for array, held in sides]
-                )
+            for chosen in part.divided([left for left, *_ in blocks]):
+                self._compare(arrays, *map(_frame, blocks, chosen))
 
-    def _compare(self, table: pl.DataFrame, held: Sequence[tuple[_Array, pl.DataFrame]]) -> None:
+    def _compare(self, arrays: Sequence[_Array], table: pl.DataFrame, *held: pl.DataFrame) -> None:
         sides: list[tuple[_Array, pl.DataFrame]] = []
-        for array, pairs in held:
+        for array, pairs in zip(arrays, held, strict=True):
             array.judge_missing(pairs.join(table, on=_PAIR, how="anti"))
             sides.append((array, pairs.select(_PAIR).unique()))
         known = pl.concat([pairs for _, pairs in sides])
@@ -297,10 +294,9 @@ class _Array:
         )
 
 
-def _frame(block: _Block, part: Part) -> pl.DataFrame:
-    """Returns a part of some pairs as a frame."""
-    is_mine = part.holds(block[0])
-    left, right, positions = (each[is_mine] for each in block)
+def _frame(block: _Block, chosen: Positions) -> pl.DataFrame:
+    """Returns some pairs as a frame."""
+    left, right, positions = (each[chosen] for each in block)
     return pl.DataFrame(
         {**dict(zip(_PAIR, (*left.T, *right.T), strict=True)), "position": positions}
     )

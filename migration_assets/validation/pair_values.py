@@ -53,6 +53,7 @@ from migration_assets.validation.reference import (
     uuid_of,
 )
 from migration_assets.validation.remedied import REMEDIATED, JudgedRules, rules_for
+from migration_assets.validation.source_references import Positions, Uuids
 
 _WORDS = PAIR_SIZE // 8
 _FIELDS = 2
@@ -87,8 +88,8 @@ def compare_pairs(
     with phases.phase("compare"):
         rows = _actual(connection, table, relation)
         drawn: list[pl.DataFrame] = []
-        for part in Part().divided(max(map(len, [rows, *sides]))):
-            known, actual = _known(sides, part), _frame(rows, part)
+        for chosen, *others in Part().divided([_left(pairs) for pairs in (rows, *sides)]):
+            known, actual = _known(map(_frame, sides, others)), _frame(rows, chosen)
             result.rows += known.height
             _compare(result, known, actual, relation)
             _count_asymmetric(result, known, relation)
@@ -247,17 +248,19 @@ def _actual(connection: Connection, table: sa.Table, relation: Junction) -> Pair
     return _pairs([binary_copy.packed(connection, query, pair.format(nil=nil))])
 
 
-def _frame(pairs: PairBytes, part: Part) -> pl.DataFrame:
-    """Returns those of some pairs that are of a part."""
-    left = pairs.view(np.uint64).reshape(-1, _WORDS)[:, : _WORDS // 2]
-    return of_width(pairs[part.holds(left)].tobytes(), PAIR_SIZE).to_frame("pair")
+def _left(pairs: PairBytes) -> Uuids:
+    """Returns the ids on the left of pairs."""
+    return pairs.view(np.uint64).reshape(-1, _WORDS)[:, : _WORDS // 2]
 
 
-def _known(sides: Sequence[PairBytes], part: Part) -> pl.DataFrame:
-    """Returns the pairs of a part that arrays know, with the first array that does and how many do."""
-    frames = [
-        _frame(pairs, part).with_columns(side=pl.lit(number)) for number, pairs in enumerate(sides)
-    ]
+def _frame(pairs: PairBytes, chosen: Positions) -> pl.DataFrame:
+    """Returns some of the pairs as a frame."""
+    return of_width(pairs[chosen].tobytes(), PAIR_SIZE).to_frame("pair")
+
+
+def _known(sides: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Returns the pairs that arrays know, with the first array that does and how many do."""
+    frames = [pairs.with_columns(side=pl.lit(number)) for number, pairs in enumerate(sides)]
     return pl.concat(frames).group_by("pair").agg(pl.col("side").min(), count=pl.len())
 
 

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -342,8 +343,8 @@ class _Known:
         """Returns the cell of the UUID, as text, of an ObjectId that is given as text."""
         if not _HEX.fullmatch(text) or self._is_identifier(text):
             raise _NotPlainError
-        x = self._there(bytes.fromhex(text.decode())).hex()
-        return with_length(f"{x[:8]}-{x[8:12]}-{x[12:16]}-{x[16:20]}-{x[20:]}".encode())
+        identifier = UUID(bytes=self._there(bytes.fromhex(text.decode())))
+        return with_length(str(identifier).encode())
 
     def _is_identifier(self, text: bytes) -> bool:
         """Tells whether a document has the text itself as its `_id`."""
