@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import bson
@@ -13,9 +14,12 @@ from hypothesis import strategies as st
 
 from migration_assets.arrow import slices
 from migration_assets.conversion.batches import Books, readable
+from migration_assets.errors import SourceError
+from migration_assets.loading.digests import DigestedBatch
 from migration_assets.source.connection import CODEC
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Batch, FieldFinder, UnreadableError
+from migration_assets.source.reading import split
 from migration_assets_tests.bson_strategies import OBJECT_IDS, SCALARS, VALUES
 from migration_assets_tests.taken_apart import field_of
 
@@ -89,6 +93,114 @@ def test_whatever_the_bytes_are_each_document_is_found_or_refused(
             look_at_everything(finder.find(b"".join(changed)))
 
 
+RAW_NAMES = st.sampled_from(
+    [
+        *(name.encode() for name in (*WANTED[1:], *OTHERS)),
+        b"\xff" * 7,
+        b"\xff" * 8,
+        b"\xc3",
+        b"c" * 15,
+    ]
+) | st.binary(max_size=9).map(lambda name: name.replace(b"\x00", b"\xff"))
+RAW_VALUES = st.sampled_from(
+    [
+        (BsonType.MIN_KEY, b""),
+        (BsonType.MAX_KEY, b""),
+        (BsonType.NULL, b""),
+        (BsonType.UNDEFINED, b""),
+        (BsonType.BOOLEAN, b"\x01"),
+        (BsonType.INT32, b"\xff" * 4),
+        (BsonType.INT64, b"\x00" * 8),
+        (BsonType.DATE, b"\xff" * 8),
+        (BsonType.OBJECT_ID, b"\x00" * 12),
+        (BsonType.OBJECT_ID, b"\xff" * 12),
+        (BsonType.DECIMAL128, b"\xff" * 16),
+        (BsonType.STRING, b"\x01\x00\x00\x00\x00"),
+        (BsonType.STRING, b"\x03\x00\x00\x00a\x00\x00"),
+        (BsonType.BINARY, b"\x03\x00\x00\x00\x00\x00\xff\x00"),
+        (BsonType.DOCUMENT, b"\x05\x00\x00\x00\x00"),
+        (BsonType.ARRAY, b"\x08\x00\x00\x00\xff0\x00\x00"),
+        (BsonType.REGEX, b"x\x00\x00"),
+    ]
+)
+RAW_DOCUMENTS = st.lists(
+    st.lists(st.tuples(RAW_NAMES, RAW_VALUES), max_size=6, unique_by=lambda field: field[0]),
+    max_size=5,
+)
+
+
+def raw(fields: list[tuple[bytes, tuple[int, bytes]]]) -> bytes:
+    body = b"".join(bytes([kind]) + name + b"\x00" + value for name, (kind, value) in fields)
+    return (len(body) + 5).to_bytes(4, "little") + body + b"\x00"
+
+
+def is_readable(fields: list[tuple[bytes, tuple[int, bytes]]]) -> bool:
+    names = [name for name, _ in fields]
+    return all(name.decode(errors="replace").encode() == name for name in names)
+
+
+LOST = [
+    (b"a", (BsonType.NULL, b"")),
+    (b"\xff" * 7, (BsonType.MIN_KEY, b"")),
+    (b"b", (BsonType.NULL, b"")),
+]
+
+
+@given(RAW_DOCUMENTS)
+@example([LOST])
+@example([LOST[:2]])
+@example([[(b"a", (BsonType.INT32, b"a\x00\x00\x00"))], [(b"", (BsonType.INT64, b"a" * 8))]])
+@settings(deadline=None)
+def test_no_bytes_of_a_document_pass_for_its_end(
+    documents: list[list[tuple[bytes, tuple[int, bytes]]]],
+) -> None:
+    """Held against the fields that the documents were put together from, byte by byte."""
+    finder = FieldFinder(WANTED)
+    data = b"".join(map(raw, documents))
+    if not all(map(is_readable, documents)):
+        with pytest.raises(UnreadableError):
+            finder.find(data)
+        return
+    batch = finder.find(data)
+    for name in WANTED:
+        found = batch.fields[name]
+        for row, fields in enumerate(documents):
+            value = batch.data[found.starts[row] : found.ends[row]]
+            expected = dict(fields).get(name.encode(), (BsonType.NONE, b""))
+            assert (found.kinds[row], value) == expected
+    known = {name.encode() for name in WANTED}
+    others = [row for row, fields in enumerate(documents) if dict(fields).keys() - known]
+    assert list(batch.strangers) == others
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(4),
+        bytes(64),
+        b"\x04" + bytes(7),
+        b"\xff" * 8,
+        bson.encode({})[:-1],
+        bson.encode({}) + b"\x05",
+    ],
+)
+def test_lengths_that_do_not_add_up_are_refused(data: bytes) -> None:
+    """They were added up for ever, where one was 0."""
+    for take_apart in (FieldFinder(["a"]).find, lambda data: list(split(data))):
+        with pytest.raises(SourceError, match="lengths do not add up"):
+            take_apart(data)
+    with pytest.raises(SourceError, match="lengths do not add up"):
+        DigestedBatch("Users", data)
+
+
+def test_an_array_as_large_as_a_document_can_hold() -> None:
+    """A word holds type and name of a million elements; for more there was an OverflowError."""
+    ids = [ObjectId(bytes(12))] * 780_000
+    arrays = FieldFinder(["f"]).find(bson.encode({"f": ids})).fields["f"].object_id_arrays()
+    assert arrays.lengths.tolist() == [780_000]
+    assert arrays.object_ids == bytes(12) * 780_000
+
+
 def test_a_field_that_occurs_twice_is_refused() -> None:
     once = bson.encode({"a": 1})[4:-1]
     for twice in (once + once, once + bson.encode({"b": Regex("x")})[4:-1] + once):
@@ -104,6 +216,18 @@ def test_documents_with_a_thousand_names_are_taken_apart_one_by_one() -> None:
     batch = FieldFinder(WANTED).find(encoded(documents))
     assert batch.fields["a"].values(range(40)) == list(range(40))
     assert list(batch.strangers) == list(range(40))
+
+
+@pytest.mark.parametrize("step", [1, 7, -1], ids=["one order", "other orders", "reversed"])
+def test_a_document_of_many_unknown_fields_costs_no_more_than_its_bytes(step: int) -> None:
+    """It cost 7 seconds: each name was learned by itself, and then all were looked for again."""
+    names = [f"{number}" for number in range(900)]
+    documents = [dict.fromkeys((names[row:] + names[:row])[::step], 1) for row in range(50)]
+    finder = FieldFinder(WANTED)
+    started = time.perf_counter()
+    for _ in range(2):
+        assert list(finder.find(encoded(documents)).strangers) == list(range(50))
+    assert time.perf_counter() - started < 2
 
 
 def test_no_documents() -> None:

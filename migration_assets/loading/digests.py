@@ -8,7 +8,6 @@ says why a document that has the digest of the last load need not be converted a
 from __future__ import annotations
 
 import hashlib
-import struct
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from migration_assets.identity import (
     document_uuid,
     object_id_uuids,
 )
-from migration_assets.source.reading import identifier
+from migration_assets.source.reading import document_bounds, identifier
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.uuid_set import UuidSet
@@ -39,7 +38,6 @@ _NONE = bytes(DIGEST_BYTES)
 """Stands for the digest of a document that left a trace in the books; no document has it."""
 _new_digest = hashlib.sha256().copy
 """A new one is a copy of one: to take options again costs as much as the digest of a short document."""
-_LENGTH = struct.Struct("<i")
 _OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", dtype=np.uint8)
 _TABLE = sql.Identifier(bookkeeping.SCHEMA, bookkeeping.document_digests.name)
 
@@ -65,7 +63,7 @@ class DigestedBatch:
     def __init__(self, collection: str, data: bytes) -> None:
         """Takes documents of a collection as BSON, one after the other."""
         self._collection, self._data = collection, data
-        bounds = _bounds(data)
+        bounds = document_bounds(data)
         self.digests = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
         self._bounds = np.array(bounds, dtype=np.int64)
 
@@ -181,15 +179,6 @@ def _digest(document: bytes) -> bytes:
     digest = _new_digest()
     digest.update(document)
     return digest.digest()[:DIGEST_BYTES]
-
-
-def _bounds(data: bytes) -> list[int]:
-    """Returns where documents begin, and where the last one ends."""
-    bounds, end = [0], 0
-    while end < len(data):
-        end += _LENGTH.unpack_from(data, end)[0]
-        bounds.append(end)
-    return bounds
 
 
 def _each(packed: bytes) -> Digests:

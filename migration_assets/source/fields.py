@@ -8,7 +8,6 @@ not. What cannot be read this way raises :class:`UnreadableError`. The format: h
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -24,19 +23,21 @@ from migration_assets.arrow import Mask, slices
 from migration_assets.identity import OBJECT_ID_BYTES
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import FIXED, SIZED, BsonType, are_whole, elements, hidden
-from migration_assets.source.reading import split
+from migration_assets.source.reading import document_bounds, split
 
 Rows = npt.NDArray[np.int64]
 
 _PADDING = bytes(16)
 """Lets the last bytes of a batch be read as whole words."""
-_LENGTH = struct.Struct("<i")
 _WORD = 8
-_PASSED = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-"""Stands for the next field of a document that has none: in no name, as it is not UTF-8."""
+_NO_NAME = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+"""What a document that is through has in the place of its next field: no name is learned that is not UTF-8.
+
+Whether a document is through is for its position to say: the bytes of a field may be these, too."""
 _LEARNED = 1_000
 """Names of fields that are looked for in all documents at once; further ones document by document."""
-
+_LOOKED_FOR = 5 * _LEARNED
+"""How often a name is looked for in a batch, where names are many or in ever other orders: about 50 ms."""
 
 _BYTES: Mapping[int, int] = {**FIXED, **SIZED}
 """Bytes of a value of a type, without the length that it begins with."""
@@ -47,6 +48,8 @@ _SHORTEST = 5
 """Bytes of an empty string, document or array."""
 _SHORTEST_ELEMENT = 15
 """Bytes of an ObjectId as the first element of an array, with its type and name."""
+_MOST_ELEMENTS = 1_000_000
+"""Type and name of so many elements fit into a word each; a document of 16 MB holds fewer ObjectIds."""
 
 
 class UnreadableError(Exception):
@@ -279,13 +282,14 @@ class _Walk:
     """All documents of a batch, each at its next field."""
 
     def __init__(self, data: bytes, wanted: Collection[str], names: list[bytes]) -> None:
-        self.starts = _starts(data)
+        bounds = np.array(document_bounds(data), dtype=np.int64)
+        self.starts = bounds[:-1]
         self.data = data + _PADDING
         self.wanted = frozenset(name.encode() for name in wanted)
         self.names = names
         self.fields: dict[bytes, Field] = {}
         self.strangers = np.zeros(len(self.starts), dtype=np.bool_)
-        self.last = np.append(self.starts[1:], len(data))[: len(self.starts)] - 1
+        self.last = bounds[1:] - 1
         self._words = _every_byte(self.data, "<u8")
         self._lengths = _every_byte(self.data, "<i4")
         self._bytes = np.frombuffer(self.data, dtype=np.uint8)
@@ -299,10 +303,12 @@ class _Walk:
         return Field(self.data, np.zeros(count, dtype=np.uint8), *places)
 
     def run(self) -> None:
-        waiting = np.flatnonzero(self._next != _PASSED)
+        waiting = np.flatnonzero(self._position != self.last)
+        looked_for = 0
         while waiting.size:
             has_moved = False
-            for name in tuple(self.names):
+            for name in tuple(self.names) if looked_for < _LOOKED_FOR else ():
+                looked_for += 1
                 at_name = self._at(name, waiting)
                 if at_name.size:
                     self._step(name, at_name)
@@ -310,7 +316,7 @@ class _Walk:
             if not has_moved and not self._learn(int(waiting[0])):
                 for row in waiting.tolist():
                     self._alone(row)
-            waiting = waiting[self._next[waiting] != _PASSED]
+            waiting = waiting[self._position[waiting] != self.last[waiting]]
 
     def _at(self, name: bytes, waiting: Rows) -> Rows:
         """Returns those of the waiting documents whose next field has a name."""
@@ -338,8 +344,9 @@ class _Walk:
         _demand(starts <= last)
         ends = starts + _BYTES[kind]
         if kind in SIZED:
-            ends += self._lengths[starts]
-            _demand(starts <= ends)
+            lengths = self._lengths[starts]
+            _demand(lengths >= 0)
+            ends += lengths
         _demand(ends <= last)
         if kind in _ENDS_WITH_ZERO:
             _demand(ends - starts >= _SHORTEST)
@@ -362,38 +369,47 @@ class _Walk:
     def _move(self, rows: Rows, position: Rows) -> None:
         self._position[rows] = position
         words = self._words[position]
-        are_through = (words & np.uint64(0xFF)) == 0
-        _demand((position == self.last[rows])[are_through])
-        words[are_through] = _PASSED
+        are_through = position == self.last[rows]
+        _demand(are_through == ((words & np.uint64(0xFF)) == 0))
+        words[are_through] = _NO_NAME
         self._next[rows] = words
 
     def _learn(self, row: int) -> bool:
-        """Learns the name of a document's next field; tells whether there was room for it."""
-        if len(self.names) >= _LEARNED:
-            return False
-        before = None
+        """Learns the names of a document's next fields; tells whether there was room for one."""
+        place, known = 0, set(self.names)
+        count = len(known)
         for _, name, at, _ in _fields_of(self.data, int(self.starts[row])):
-            if at > self._position[row]:
-                break
-            before = name
-        place = self.names.index(before) + 1 if before in self.names else 0
-        self.names.insert(place, name)
-        return True
+            if name in known:
+                place = self.names.index(name) + 1
+            elif at > self._position[row] and len(self.names) < _LEARNED:
+                self.names.insert(place, name)
+                known.add(name)
+                place += 1
+        return len(self.names) > count
 
     def _alone(self, row: int) -> None:
         """Takes one document apart by itself."""
         for found in self.fields.values():
             found.kinds[row] = BsonType.NONE
+        last = int(self.last[row])
         position = int(self.starts[row]) + 4
         names: set[bytes] = set()
         for kind, name, start, end in _fields_of(self.data, int(self.starts[row])):
-            if name in names or end > self.last[row]:
+            if name in names or end > last:
                 raise UnreadableError
             names.add(name)
-            self._note(name, kind, np.array([row]), np.array([start]), np.array([end]))
             position = end
-        self._move(np.array([row]), np.array([position]))
-        _demand(self._next[[row]] == _PASSED)
+            if name not in self.wanted:
+                self.strangers[row] = True
+                continue
+            if name not in self.fields:
+                self.fields[name] = self.new_field()
+            found = self.fields[name]
+            found.kinds[row], found.starts[row], found.ends[row] = kind, start, end
+        if position != last:
+            raise UnreadableError
+        self._position[row] = last
+        self._next[row] = _NO_NAME
 
 
 def _fields_of(data: bytes, start: int) -> Iterator[tuple[int, bytes, int, int]]:
@@ -403,21 +419,6 @@ def _fields_of(data: bytes, start: int) -> Iterator[tuple[int, bytes, int, int]]
             yield kind, name, at, end
     except (IndexError, KeyError, ValueError) as error:
         raise UnreadableError from error
-
-
-def _starts(data: bytes) -> Rows:
-    starts: list[int] = []
-    start, last = 0, len(data) - _SHORTEST
-    append, unpack = starts.append, _LENGTH.unpack_from
-    while start <= last:
-        append(start)
-        (length,) = unpack(data, start)
-        if length < _SHORTEST:
-            raise UnreadableError
-        start += length
-    if start != len(data):
-        raise UnreadableError
-    return np.array(starts, dtype=np.int64)
 
 
 Elements = tuple[Rows, npt.NDArray[np.uint64], npt.NDArray[np.uint64], Rows]
@@ -431,19 +432,16 @@ def _elements_up_to(size: int) -> Elements:
     count = 16
     while count * _SHORTEST_ELEMENT < size:
         count *= 2
-    return _first_elements(count)
+    return _first_elements(min(count, _MOST_ELEMENTS))
 
 
 @cache
 def _first_elements(count: int) -> Elements:
-    heads = [bytes((BsonType.OBJECT_ID,)) + b"%d\x00" % number for number in range(count + 1)]
-    words = [_Word.of(head) for head in heads]
+    heads = [b"%c%d\x00" % (BsonType.OBJECT_ID, number) for number in range(count)]
     names = np.array(list(map(len, heads)))
-    offsets = 4 + np.append(0, np.cumsum(names + OBJECT_ID_BYTES))[:-1]
-    values, masks = (
-        np.array([word.value for word in words]),
-        np.array([word.mask for word in words]),
-    )
+    offsets = 4 + np.append(0, np.cumsum(names + OBJECT_ID_BYTES))
+    values = np.frombuffer(b"".join(head.ljust(_WORD, b"\x00") for head in heads), dtype="<u8")
+    masks = np.uint64(0xFFFF_FFFF_FFFF_FFFF) >> (np.uint64(8) * (_WORD - names).astype(np.uint64))
     return offsets, values, masks, names
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import bson
@@ -17,6 +19,7 @@ import numpy as np
 from bson.errors import BSONError
 from pymongo.collection import Collection
 
+from migration_assets.errors import SourceError
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import elements, hidden
 from migration_assets.source.replies import raw_replies
@@ -30,6 +33,9 @@ _OF_PARTS = 4
 """Where only some fields are read, a batch holds so many times as many documents, and a part of the bytes:
 ids, and arrays of them, grow the most when they are converted."""
 
+_LENGTH = struct.Struct("<i")
+SHORTEST_DOCUMENT = 5
+"""Bytes of a document without fields."""
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 ID_ALONE = 22
 """Bytes of a document that holds an ObjectId as `_id` and nothing else."""
@@ -118,11 +124,31 @@ def _bounded(data: bytes, size: int) -> Iterator[bytes]:
 
 def split(data: bytes) -> Iterator[bytes]:
     """Yields the documents of a batch, each as BSON."""
-    start, end = 0, len(data)
-    while start < end:
-        length = int.from_bytes(data[start : start + 4], "little")
-        yield data[start : start + length]
-        start += length
+    for start, end in pairwise(document_bounds(data)):
+        yield data[start:end]
+
+
+def document_bounds(data: bytes) -> list[int]:
+    """Returns where the documents of a batch begin, and where the last one ends.
+
+    Raises:
+        SourceError: A length is none of a document; what follows it cannot be found then.
+    """
+    bounds, end = [0], 0
+    append, unpack, last = bounds.append, _LENGTH.unpack_from, len(data) - SHORTEST_DOCUMENT
+    while end <= last:
+        (length,) = unpack(data, end)
+        if length < SHORTEST_DOCUMENT:
+            break
+        end += length
+        append(end)
+    if end != len(data):
+        raise SourceError(
+            "the server sent documents whose lengths do not add up",
+            where="MongoDB",
+            next_step="Validate the collections (db.collection.validate()), or restore a dump of them",
+        )
+    return bounds
 
 
 def identifier(document: bytes) -> Any:
