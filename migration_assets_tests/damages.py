@@ -375,6 +375,17 @@ DAMAGES: tuple[Damage, ...] = (
         VALUES,
     ),
     _book(
+        "the original `true` of a nulled value becomes `1`",
+        "Tasks",
+        _line(
+            "issues",
+            "UPDATE {} SET original = '1'",
+            "Tasks",
+            "kind = 'nulled' AND original = 'true'",
+        ),
+        VALUES,
+    ),
+    _book(
         "the reason of a nulled value is changed",
         "Tasks",
         _line("issues", "UPDATE {} SET reason = 'x'", "Tasks", "kind = 'nulled'"),

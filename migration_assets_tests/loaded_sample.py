@@ -26,6 +26,7 @@ _TASK = {"__v": 0, "position": 1, "priority": "low", "title": "own"}
 FAULTY: Mapping[str, list[dict[str, Any]]] = {
     "Tasks": [
         {"_id": ObjectId("60000000000000000000000a"), **_TASK, "likes": "many"},
+        {"_id": ObjectId("600000000000000000000009"), **_TASK, "likes": True},
         {"_id": ObjectId("60000000000000000000000b"), **_TASK, "title": ["own"]},
         {"_id": ObjectId("60000000000000000000000c"), **_TASK, "unknown": "own"},
     ],

@@ -14,6 +14,7 @@ from bson.codec_options import DatetimeConversion
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from migration_assets.errors import SourceError
 from migration_assets.identity import canonical
 from migration_assets.source.connection import CODEC
 from migration_assets.validation import bson_reader, extended_json
@@ -81,6 +82,50 @@ def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
 def test_a_reply_is_split_into_its_documents(documents: list[dict[str, Any]]) -> None:
     raw = [bson.encode(each, codec_options=CODEC) for each in documents]
     assert bson_reader.split(b"".join(raw)) == raw
+
+
+@pytest.mark.parametrize("size", [0, 4, -5, -(2**31), 2**31 - 1, 30])
+def test_a_reply_with_a_length_that_no_document_has_ends_in_words(size: int) -> None:
+    whole = bson.encode({"_id": ObjectId()})
+    wrong = struct.pack("<i", size) + whole[4:]
+    with pytest.raises(SourceError, match=f"document 2 of a reply has a length of {size} bytes"):
+        Documents.of(whole + wrong)
+
+
+def test_a_reply_that_ends_within_a_length_ends_in_words() -> None:
+    with pytest.raises(SourceError, match="document 2 of a reply"):
+        bson_reader.split(bson.encode({"_id": ObjectId()}) + b"\0\0")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("true", "1"),
+        ("1", "1.0"),
+        ("0", "-0"),
+        ("[true]", "[1]"),
+        ('{"a":false}', '{"a":0}'),
+        ('{"a":1}', '{"a":2,"a":1}'),
+        ('{"a":1,"a":1}', '{"a":1}'),
+        ('{"a":1,"a":2}', '{"a":2,"a":1}'),
+        ('["number","1"]', "1"),
+        ('["object",[["a","b"]]]', '{"a":"b"}'),
+        ("1", '"1"'),
+        ("null", "1"),
+        ("x", "1"),
+    ],
+)
+def test_originals_that_differ_are_not_the_same_json(left: str, right: str) -> None:
+    assert not extended_json.is_same_json(left, right)
+    assert not extended_json.is_same_json(right, left)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [('{"a":1,"b":[2.5,null]}', '{ "b": [2.5, null], "a": 1 }'), ('"\u00e9"', '"\\u00e9"')],
+)
+def test_originals_that_are_written_otherwise_are_the_same_json(left: str, right: str) -> None:
+    assert extended_json.is_same_json(left, right)
 
 
 IDS: st.SearchStrategy[Any] = st.one_of(

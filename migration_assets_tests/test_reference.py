@@ -934,6 +934,10 @@ def test_clean_values_of_every_rule_are_plain(rule: Rule) -> None:
         ("x", '"x'),
         ({"$ref": "c", "$id": 1, "$db": None}, '{"$ref": "c", "$id": 1, "$db": null}'),
         ([{"$ref": "c", "$id": 1, "$db": None}], '[{"$ref": "c", "$id": 1, "$db": null}]'),
+        ("\0", '"\\u0000"'),
+        (["a\0"], '["a\\u0000"]'),
+        (["a\0"], '["a\ufffd"]'),
+        ([-0.0], "[-0.0]"),
     ],
 )
 def test_jsonb_that_means_something_else(value: Any, text: str) -> None:

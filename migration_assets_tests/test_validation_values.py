@@ -424,6 +424,20 @@ def test_books_that_count_otherwise_are_found(loaded: Loaded, table: str, statem
     assert found.counts["totals_that_differ"] >= 1
 
 
+def test_ids_are_packed_into_values_of_bounded_size(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = sql.SQL('SELECT id FROM "Tasks" UNION ALL SELECT NULL').format()
+    whole = binary_copy.ids(loaded.connection, query)
+    monkeypatch.setattr(binary_copy, "ROWS_PER_VALUE", 7)
+    assert Counter(whole[at : at + 16] for at in range(0, len(whole), 16)) == Counter(
+        found[at : at + 16]
+        for found in [binary_copy.ids(loaded.connection, query)]
+        for at in range(0, len(found), 16)
+    )
+    assert binary_copy.ids(loaded.connection, sql.SQL("SELECT NULL::uuid AS id").format()) == b""
+
+
 def test_a_wrong_identity_in_the_map_is_found(loaded: Loaded) -> None:
     loaded.connection.execute(
         "UPDATE migration.uuid_map SET source_id = 'x' WHERE collection = 'Boards' AND id = "

@@ -27,6 +27,9 @@ UUID_SIZE = 16
 UUID_DTYPE = f"V{UUID_SIZE}"
 """What numpy takes for a UUID as bytes."""
 
+ROWS_PER_VALUE = 1_000_000
+"""Rows whose packed bytes are one value: some hundredth of what one may hold."""
+
 Cells = tuple[bytes | None, ...]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
@@ -68,17 +71,22 @@ def ids(connection: Connection, query: sql.Composed) -> bytes:
 def packed(
     connection: Connection, query: sql.Composed, expression: sql.SQL | sql.Composed
 ) -> bytes:
-    """Returns what an expression gives for each row of a query, one after the other, sent as one value.
+    """Returns what an expression gives for each row of a query, in no order, sent as few values.
+
+    PostgreSQL holds at most 1 GB in one value, so there is one for each million rows.
 
     Args:
         connection: A connection to the target.
         query: The rows.
         expression: What to send of each, as ``bytea``; NULL is left out.
     """
-    statement = sql.SQL("SELECT string_agg({}, ''::bytea) FROM ({}) q").format(expression, query)
-    with connection.cursor(binary=True) as cursor:
-        found = cursor.execute(statement).fetchone()
-    return found[0] if found and found[0] else b""
+    statement = sql.SQL(
+        "SELECT string_agg(part, ''::bytea) FROM "
+        "(SELECT {} AS part, (row_number() OVER () - 1) / {} AS number FROM ({}) q) p GROUP BY number"
+    ).format(expression, sql.Literal(ROWS_PER_VALUE), query)
+    with connection.cursor() as cursor:
+        found = cursor.stream(statement, binary=True)
+        return b"".join([part for (part,) in found if part is not None])
 
 
 def cells(row: bytes) -> Cells:

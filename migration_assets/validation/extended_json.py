@@ -44,11 +44,14 @@ def canonical_document(fields: Fields) -> str:
 
 
 def is_same_json(left: str, right: str) -> bool:
-    """Tells whether two texts are the same JSON, whatever the order of their keys and blanks."""
+    """Tells whether two texts are the same JSON, whatever the order of their keys and blanks.
+
+    Nothing else is the same: not 1 and 1.0, nor 1 and true, nor a key once and the same one twice.
+    """
     if left == right:
         return True
     try:
-        return bool(json.loads(left) == json.loads(right))
+        return bool(_EXACT.decode(left) == _EXACT.decode(right))
     except ValueError:
         return False
 
@@ -218,3 +221,20 @@ _RELAXED: Mapping[int, Callable[[Any], Any]] = {
 }
 
 _DECODER = json.JSONDecoder(parse_int=_marked, parse_float=_marked)
+
+
+def _tagged(text: str) -> tuple[str, str]:
+    return "number", text
+
+
+def _sorted_pairs(pairs: list[tuple[str, Any]]) -> tuple[str, Any]:
+    return "object", sorted(pairs, key=lambda pair: pair[0])
+
+
+_EXACT = json.JSONDecoder(
+    parse_int=_tagged,
+    parse_float=_tagged,
+    parse_constant=_tagged,
+    object_pairs_hook=_sorted_pairs,
+)
+"""Reads numbers as they are written and keeps keys that come twice; a tuple is nothing that JSON holds."""

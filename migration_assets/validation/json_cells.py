@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.extended_json import means_same, parsed, relaxed
+from migration_assets.validation.extended_json import means_same, parsed, relaxed, storable
 
 _VERSION = b"\x01"
+_ESCAPED_ZERO = rb"\u0000"
 _DIGITS = "\ud800"
 """Marks the digits of a number: half a character, which no text in UTF-8 can hold."""
 
@@ -32,7 +33,10 @@ _Compare = Callable[[bytes, int, Any], int]
 
 
 def means(data: bytes, kind: int, start: int, cell: bytes | None) -> bool:
-    """Tells whether a jsonb cell means what the BSON value of a type does that begins at a place in data."""
+    """Tells whether a jsonb cell means what the BSON value of a type does that begins at a place in data.
+
+    A value that jsonb cannot hold as it is (U+0000, -0.0) is meant by no cell, whatever that holds.
+    """
     if cell is None:
         return False
     if _seen_to_mean(data, kind, start, cell):
@@ -42,7 +46,9 @@ def means(data: bytes, kind: int, start: int, cell: bytes | None) -> bool:
         expected = relaxed(value)
     except bson.UnreadableError:
         return False
-    return bson.flaw_within(value) is None and means_same(expected, parsed_cell(cell))
+    if bson.flaw_within(value) is not None or storable(expected) != expected:
+        return False
+    return means_same(expected, parsed_cell(cell))
 
 
 def parsed_cell(cell: bytes) -> Any:
@@ -54,6 +60,8 @@ def parsed_cell(cell: bytes) -> Any:
 
 
 def _seen_to_mean(data: bytes, kind: int, start: int, cell: bytes) -> bool:
+    if _ESCAPED_ZERO in cell:  # which PostgreSQL does not send
+        return False
     try:
         text = str(cell[1:], "utf-8")
         held, end = _decode(text)
@@ -114,11 +122,9 @@ def _integer(size: int, read: Callable[[bytes, int], tuple[Any, ...]]) -> _Compa
 def _number(data: bytes, start: int, held: Any) -> int:
     value = _double(data, start)[0]
     written = repr(value)
-    # jsonb has no negative zero, so none means it.
-    is_same = (
-        value == held and written != "-0.0" if type(held) is int else _DIGITS + written == held
-    )
-    if not is_same:
+    # jsonb has no negative zero, so nothing means it.
+    is_same = value == held if type(held) is int else _DIGITS + written == held
+    if not is_same or written == "-0.0":
         raise _OtherError
     return start + 8
 
