@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -110,11 +111,61 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
         ("match: {any: true}\n    drop: true\n    drop: true", "the key 'drop' is there twice"),
         ("match: {any: true}\n    drop: true\n    reason: 3", "reason must be a text"),
         ("match: {any: true", "no valid YAML"),
+        ("match: &a {any: true}\n    accept: true", "anchors and aliases are not taken"),
+        ("match: all\n    drop: true", "one of the words missing, any"),
+        ("match: any\n    set: x", "values that are fine, too"),
+        ("match: any\n    drop: true", "values that are fine, too"),
+        ("match: {type: [array, int]}\n    drop: true", "values that are fine, too"),
+        ("elements: true\n    match: {type: string}\n    set: x", "values that are fine, too"),
+        ("map: {a: b}\n    changes_fine_values: true", "would match values that are fine"),
+        ("match: any\n    set: x\n    changes_fine_values: false", "can only be true"),
+        ("map: {1: a, 1.0: b}", "one value twice"),
+        ("map: {a: !!int '5'}", "YAML reads it as int"),
     ],
 )
 def test_mistake_in_a_rule(rest: str, what: str) -> None:
     found = mistakes(RULE.format(name="one", rest=rest))
     assert any(what in said for said in found.values()), found
+
+
+AMBIGUOUS = [
+    "500.000", "1_000", "0o17", "010", "0x1F", "0b11", "1e3", "1.0e+3", "+5", "-0", ".5", "5.", "1.50", "-.5",
+    "007", "1:30", "190:20:30", "1:30.5", ".inf", "-.INF", ".nan", "yes", "No", "ON", "off", "True",
+    "~", "Null",
+    "2023-01-01", "2023-01-01 10:00:00", "507100000000000000000000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "map: {%s: a}",
+        "map: {a: %s}",
+        "map: [{from: %s, to: a}]",
+        "match: {values: [%s]}\n    drop: true",
+        "match: {ids: [%s]}\n    drop: true",
+        "match: {missing: true}\n    set: %s",
+        "match: {missing: true}\n    set: {b: [%s]}",
+        "match: {missing: true}\n    set: {%s: b}",
+    ],
+)
+def test_what_yaml_could_read_as_something_else_is_quoted_in_every_place(place: str) -> None:
+    for word in AMBIGUOUS:
+        found = mistakes(RULE.format(name="a", rest=place % word))
+        assert re.search("quote|null|Extended|key", " ".join(found.values())), word
+
+
+def test_a_number_in_its_own_form_and_a_text_in_quotes_are_taken() -> None:
+    fine = "map: {500: 1, -5: 1, 1.5: 1, 0.25: 1, '500.000': 5, 1.000.000: 1, 64e90000000000000000d007: 1}"
+    (rule,) = parse_remediations("version: 1\nrules:" + RULE.format(name="a", rest=fine)).rules
+    values = [old.value for old, _ in rule.replacements]
+    assert values == [500, -5, 1.5, 0.25, "500.000", "1.000.000", "64e90000000000000000d007"]
+    ids = "match: {ids: [64e900000000000000000907, '7']}\n    set: [x]"
+    (rule,) = parse_remediations("version: 1\nrules:" + RULE.format(name="a", rest=ids)).rules
+    assert rule.match.ids == ("64e900000000000000000907", '{"$numberInt":"7"}')
+    meant = "match: any\n    set: [x]\n    changes_fine_values: true"
+    (rule,) = parse_remediations("version: 1\nrules:" + RULE.format(name="a", rest=meant)).rules
+    assert rule.match.is_any
 
 
 def test_an_array_alone_has_elements_and_an_acceptance_alone_goes_without_a_field() -> None:
@@ -161,7 +212,7 @@ def test_a_rule_concerns_the_table_that_its_field_becomes() -> None:
     text = (
         "version: 1\nrules:\n"
         "- {name: a, collection: Documents, field: status, map: {x: y}}\n"
-        "- {name: b, collection: Documents, field: tasksIDs, match: {any: true}, drop: true}\n"
+        "- {name: b, collection: Documents, field: tasksIDs, match: missing, set: [x]}\n"
         "- {name: c, collection: Tasks, match: {any: true}, accept: true}\n"
     )
     rules = parse_remediations(text)

@@ -58,10 +58,10 @@ class _Compiled:
     def of(cls, rule: Remediation) -> _Compiled:
         match, values, outcomes = rule.match, None, None
         if rule.action is Action.MAP:
-            outcomes = {_key(old.value): new.value for old, new in rule.replacements}
+            outcomes = {value_key(old.value): new.value for old, new in rule.replacements}
             values = frozenset(outcomes)
         elif match.values is not None:
-            values = frozenset(_key(each.value) for each in match.values)
+            values = frozenset(value_key(each.value) for each in match.values)
         return cls(
             rule.name,
             match,
@@ -76,7 +76,7 @@ class _Compiled:
 
     def matches(self, identifier: Any, value: Any) -> bool:
         is_there = value is not None and value is not _MISSING
-        if self.values is not None and not (is_there and _key(value) in self.values):
+        if self.values is not None and not (is_there and value_key(value) in self.values):
             return False
         if self.types is not None and not (is_there and type_name(value) in self.types):
             return False
@@ -87,7 +87,7 @@ class _Compiled:
         return self.ids is None or source_id(identifier) in self.ids
 
     def replacement(self, value: Any) -> Any:
-        return self.outcome if self.outcomes is None else self.outcomes[_key(value)]
+        return self.outcome if self.outcomes is None else self.outcomes[value_key(value)]
 
 
 @dataclass(slots=True)
@@ -202,8 +202,8 @@ def _remedied(
     return Remedied(source_id(identifier), name, rule.name, element, *texts)
 
 
-def _key(value: Any) -> Any:
-    """Returns what two values have in common that are the same to a rule."""
+def value_key(value: Any) -> Any:
+    """Returns what two values have in common that are the same to a rule: numbers where they are equal."""
     if type(value) is str:
         return "text", value
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_nan(value):

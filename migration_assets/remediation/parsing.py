@@ -1,7 +1,7 @@
 """Reading the file of remediations. All its mistakes are told at once, each with its line.
 
-YAML guesses: `no` would be a boolean, `010` eight, `2024-01-01` a date. Here such words must be quoted, and
-what YAML cannot carry is Extended JSON (`{$oid: ...}`, `{$date: ...}`). A message names keys, rules,
+YAML guesses: `no` would be a boolean, `010` eight, `500.000` the number 500. Here such words must be quoted,
+and what YAML cannot carry is Extended JSON (`{$oid: ...}`, `{$date: ...}`). A message names keys, rules,
 collections and fields, and no value, since values can be personal.
 """
 
@@ -23,6 +23,7 @@ from bson.errors import BSONError
 from migration_assets.errors import RemediationError
 from migration_assets.identity import source_id
 from migration_assets.model import ENTITIES, fields
+from migration_assets.remediation.applying import value_key
 from migration_assets.remediation.rules import (
     NO_REMEDIATIONS,
     NUMBER,
@@ -34,6 +35,7 @@ from migration_assets.remediation.rules import (
     Remediation,
     Remediations,
     arrays_of,
+    fine_types,
 )
 from migration_assets.urls import REMEDIATIONS_VARIABLE, variable
 
@@ -43,16 +45,28 @@ Part = TypeVar("Part")
 
 _ACTIONS = tuple(action.value for action in Action)
 _TOP = ("version", "rules")
-_RULE = ("name", "collection", "field", "elements", "match", "reason", *_ACTIONS)
+_FINE = "changes_fine_values"
+_RULE = ("name", "collection", "field", "elements", "match", "reason", _FINE, *_ACTIONS)
+_WORDS = ("missing", "any")
 _MATCH = ("values", "type", "missing", "any", "ids")
 _PAIR = ("from", "to")
 _KEY = "_id"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)\.(?:0|[0-9]*[1-9])")
+_LIKE_A_NUMBER = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?0[xXoObB][0-9a-fA-F_]+|[-+]?[0-9][0-9_]*(?::[0-9]{1,2})+(?:\.[0-9_]*)?|[-+]?\.(?:inf|nan)",
+    re.IGNORECASE,
+)
+"""What one or the other version of YAML reads as a number."""
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _TAG = "tag:yaml.org,2002:"
 _BOOLEANS = {"true": True, "false": False}
+_QUOTE_NUMBER = (
+    "quote it where it is a text; a number has no +, no zeros around it, no _ and no exponent"
+)
 _OPTIONS = json_util.JSONOptions(
     json_mode=json_util.JSONMode.RELAXED,
     tz_aware=False,
@@ -132,9 +146,10 @@ class _Parsing:
         try:
             # An alias can make a text mean more than its reviewers see.
             for event in yaml.parse(text, yaml.SafeLoader):
-                if isinstance(event, yaml.AliasEvent):
+                if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                     mark = event.start_mark
-                    self._note(mark.line if mark else 0, "aliases are not taken: write it out")
+                    said = "anchors and aliases are not taken: write it out"
+                    self._note(mark.line if mark else 0, said)
                     return []
             root = yaml.compose(text, yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -176,13 +191,23 @@ class _Parsing:
         match = self._part(lambda: self._match(node, given, action)) or Match()
         replacements = self._part(lambda: self._replacements(given)) or ()
         value = self._part(lambda: self._value(given))
-        for key in ("drop", "accept"):
+        for key in ("drop", "accept", _FINE):
             self._part(lambda key=key: self._only_true(given, key))  # type: ignore[misc]
         if "reason" in given:
             self._part(lambda: self._text(given["reason"], "reason"))
         if len(self.mistakes) > before or collection is None or action is None:
             return None
-        rule = Remediation(name, collection, of, match, action, elements, replacements, value)
+        rule = Remediation(
+            name,
+            collection,
+            of,
+            match,
+            action,
+            elements,
+            replacements,
+            value,
+            changes_fine_values=_FINE in given,
+        )
         self._part(lambda: self._require_sense(node, given, rule))
         self._require_undecided(node, rule)
         return rule
@@ -248,7 +273,16 @@ class _Parsing:
             if action is not Action.MAP:
                 self._fail(node, "`match` is missing: it says what the rule is for")
             return Match()
-        found = self._mapping(given["match"], _MATCH)
+        node = given["match"]
+        if isinstance(node, yaml.ScalarNode):
+            word = self._text(node, "match")
+            if word not in _WORDS:
+                hint = _hint(word, _WORDS)
+                self._fail(
+                    node, f"`match` is one of the words {', '.join(_WORDS)}, or has keys{hint}"
+                )
+            return Match(is_missing=word == "missing", is_any=word == "any")
+        found = self._mapping(node, _MATCH)
         chosen = [name for name in _MATCH[:-1] if name in found]
         if len(chosen) > 1:
             self._fail(
@@ -306,7 +340,7 @@ class _Parsing:
                 pairs.append((sides[0], sides[1]))
         if not pairs:
             self._fail(node, "`map` is empty")
-        seen = [key for key, _ in pairs]
+        seen = [value_key(key.value) for key, _ in pairs]
         if len(set(seen)) < len(seen):
             self._fail(node, "`map` has one value twice")
         return tuple(pairs)
@@ -333,8 +367,29 @@ class _Parsing:
             self._fail(where, f"nothing is there to {rule.action} where the value is missing")
         if rule.action is Action.MAP and match.values is not None:
             self._fail(where, "`map` names its values itself: leave out `values`")
+        self._require_meant(node, given, rule)
         if rule.field is None and (match.values or match.types or match.is_missing):
             self._fail(where, "without `field`, `match` takes `any` or `ids` only")
+
+    def _require_meant(
+        self, node: yaml.Node, given: Mapping[str, yaml.Node], rule: Remediation
+    ) -> None:
+        """Notes a rule that changes values which are fine, where it does not say that this is meant."""
+        is_wide = (
+            rule.action in (Action.SET, Action.DROP)
+            and rule.match.ids is None
+            and (rule.match.is_any or bool(fine_types(rule) & set(rule.match.types or ())))
+        )
+        if is_wide and not rule.changes_fine_values:
+            self._fail(
+                given.get("match", node),
+                "it matches values that are fine, too, and would change them: match what would be lost "
+                f"alone (`values`, `ids`), or add `{_FINE}: true` where it is meant",
+            )
+        if rule.changes_fine_values and not is_wide:
+            self._fail(
+                given[_FINE], f"`{_FINE}` is for a rule that would match values that are fine"
+            )
 
     def _require_undecided(self, node: yaml.Node, rule: Remediation) -> None:
         """Notes a rule that would never apply, since an earlier one decides the same value."""
@@ -343,7 +398,7 @@ class _Parsing:
         is_accepting = rule.action is Action.ACCEPT
         place = (rule.collection, rule.field, rule.elements, is_accepting)
         keys = [literal for literal, _ in rule.replacements] or list(rule.match.values or ())
-        wanted: list[object] = [each.bson for each in keys] or [
+        wanted: list[object] = [value_key(each.value) for each in keys] or [
             *(rule.match.types or ()),
             *(["missing"] if rule.match.is_missing else []),
             *(["any"] if rule.match.is_any else []),
@@ -420,28 +475,40 @@ class _Parsing:
         if isinstance(node, yaml.MappingNode):
             made: dict[str, Any] = {}
             for key, value in node.value:
-                name = key.value if isinstance(key, yaml.ScalarNode) else None
-                if name is None or name in made:
-                    self._fail(key, "a key must be a text, and be there once")
+                name = self._scalar(key) if isinstance(key, yaml.ScalarNode) else None
+                if not isinstance(name, str) or name in made:
+                    self._fail(
+                        key, "a key must be a text, in quotes where it is none, and be there once"
+                    )
                 made[name] = self._plain(value)
             return made
         return self._scalar(node)
 
     def _scalar(self, node: yaml.Node) -> Any:
+        """Returns a scalar where it can mean one thing only; a number where it is written as JSON does."""
         tag, text = node.tag.removeprefix(_TAG), str(node.value)
+        is_plain = getattr(node, "style", None) is None
+        if is_plain and _LIKE_A_NUMBER.fullmatch(text) and not self._is_object_id(tag, text):
+            if tag == "int" and _INTEGER.fullmatch(text):
+                return int(text)
+            if tag == "float" and _FRACTION.fullmatch(text) and repr(float(text)) == text:
+                return float(text)
+            read_as = "a number" if tag == "str" else tag
+            self._fail(node, f"YAML reads it as {read_as}: {_QUOTE_NUMBER}")
         if tag == "str":
             return text
-        if tag == "null":
+        if tag == "null" and text == "null":
             return None
-        if tag == "bool" and text.lower() in _BOOLEANS:
-            return _BOOLEANS[text.lower()]
-        if tag == "int" and _INTEGER.fullmatch(text):
-            return int(text)
-        if tag == "float" and ":" not in text and "_" not in text:
-            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if tag == "bool" and text in _BOOLEANS:
+            return _BOOLEANS[text]
         if tag == "timestamp":
             self._fail(node, "quote it where it is a text; a time is {$date: ...}")
         return self._fail(node, f"YAML reads it as {tag}: quote it where it is a text")
+
+    @staticmethod
+    def _is_object_id(tag: str, text: str) -> bool:
+        """Tells whether a text is 24 hex digits, such as 64e9..., and no version of YAML's integer."""
+        return tag == "str" and _OBJECT_ID.fullmatch(text) is not None
 
     def _required(self, node: yaml.Node, given: Mapping[str, yaml.Node], name: str) -> yaml.Node:
         if name not in given:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg import sql
+from psycopg import ServerCursor, sql
 
-from migration_assets.remediation.rules import Action, Remediations
+from migration_assets.conversion.values import LOSSLESS, RULES, Loaded
+from migration_assets.identity import from_canonical
+from migration_assets.loading.loaded import ids_for
+from migration_assets.model import Source
+from migration_assets.remediation.rules import Action, Remediation, Remediations, place_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -30,6 +35,7 @@ class Applied:
         field: Its field; empty where it accepts whatever a document loses.
         action: What it does.
         count: Values that it changed in documents that were loaded, or losses that it accepts.
+        fine: How many of the values that it changed would not have been lost.
     """
 
     rule: str
@@ -37,6 +43,7 @@ class Applied:
     field: str
     action: Action
     count: int
+    fine: int = 0
 
     def said(self) -> str:
         """Returns that in words."""
@@ -47,7 +54,8 @@ class Applied:
             noun = "loss" if self.count == 1 else "losses"
             return f"accepted {self.count:,} {noun} of {where} by rule {self.rule}"
         noun = "value" if self.count == 1 else "values"
-        return f"remediated {self.count:,} {noun} of {where} by rule {self.rule} ({self.action})"
+        said = f"remediated {self.count:,} {noun} of {where} by rule {self.rule} ({self.action})"
+        return f"{said}; {self.fine:,} of them would not have been lost" if self.fine else said
 
 
 def applied(connection: Connection, remediations: Remediations) -> list[Applied]:
@@ -61,6 +69,33 @@ def applied(connection: Connection, remediations: Remediations) -> list[Applied]
     if remediations.rules:
         counts = dict(connection.execute(query).fetchall())
     return [
-        Applied(rule.name, rule.collection, rule.field or "", rule.action, counts.get(rule.name, 0))
+        Applied(
+            rule.name,
+            rule.collection,
+            rule.field or "",
+            rule.action,
+            counts.get(rule.name, 0),
+            _fine(connection, rule) if rule.changes_fine_values else 0,
+        )
         for rule in remediations.rules
     ]
+
+
+def _fine(connection: Connection, rule: Remediation) -> int:
+    """Returns how many values that a rule changed would have arrived without loss."""
+    table, source = place_of(rule)
+    loaded = ids_for(connection, table)
+    query = sql.SQL(
+        "SELECT original, element IS NOT NULL FROM {} WHERE rule = %s AND original IS NOT NULL"
+    ).format(sql.Identifier(SCHEMA, bookkeeping.remediations.name))
+    with connection.transaction(), ServerCursor(connection, "originals") as cursor:
+        return sum(
+            _is_fine([value] if is_element else value, source, loaded)
+            for original, is_element in cursor.execute(query, [rule.name])
+            if (value := from_canonical(original)) is not None
+        )
+
+
+def _is_fine(value: Any, source: Source, loaded: Loaded) -> bool:
+    findings = RULES[source.rule](value, source, loaded).findings
+    return all(each.kind in LOSSLESS for each in findings)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import bson
 import sqlalchemy as sa
 
-from migration_assets.model import ENTITIES, JUNCTIONS, Rule, junction_of, sources
+from migration_assets.model import ENTITIES, JUNCTIONS, Rule, Source, junction_of, sources
 from migration_assets.source.connection import CODEC
 
 ARRAYS = frozenset({Rule.TEXT_ARRAY, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY})
@@ -106,6 +107,7 @@ class Remediation:
         elements: It looks at the elements of an array (a lone value is one), not at the array.
         replacements: For ``MAP``, what becomes what.
         value: For ``SET``, the value.
+        changes_fine_values: It is meant to change values that would not be lost, too.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Remediation:
     elements: bool = False
     replacements: tuple[tuple[Literal, Literal], ...] = ()
     value: Literal | None = None
+    changes_fine_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,47 @@ def fields_of(table: sa.Table) -> dict[str, frozenset[str]]:
     for holder, array, _ in relation.arrays():
         held[holder.collection] = held.get(holder.collection, frozenset()) | {array}
     return held
+
+
+_FINE_TYPES: Mapping[Rule, tuple[str, ...]] = {
+    Rule.TEXT: ("string",),
+    Rule.INTEGER: ("int", "long"),
+    Rule.BIGINT: ("int", "long"),
+    Rule.BOOLEAN: ("bool",),
+    Rule.TIMESTAMP: ("date",),
+    Rule.ENUM: ("string",),
+    Rule.JSON: TYPES,
+    Rule.TEXT_ARRAY: ("string",),
+    Rule.REFERENCE: ("objectId",),
+    Rule.REFERENCE_ARRAY: ("objectId",),
+    Rule.REFERENCE_TEXT: ("string", "objectId"),
+    Rule.REFERENCE_TEXT_ARRAY: ("string", "objectId"),
+}
+
+
+def fine_types(rule: Remediation) -> frozenset[str]:
+    """Returns the BSON types that the field of a rule takes as they are (section 5), as far as it looks."""
+    if rule.field is None:
+        return frozenset()
+    kind = place_of(rule)[1].rule
+    if kind in ARRAYS and not rule.elements:
+        return frozenset({"array"})
+    return frozenset(_FINE_TYPES[kind])
+
+
+def place_of(rule: Remediation) -> tuple[sa.Table, Source]:
+    """Returns the table that the field of a rule becomes, and how: an array of a relation, as references."""
+    entity = ENTITIES[rule.collection]
+    for source in sources(entity).values():
+        if source.field == rule.field:
+            return entity, source
+    return next(
+        (table, Source(array, Rule.REFERENCE_ARRAY, references=other.collection))
+        for table, relation in ((table, junction_of(table)) for table in JUNCTIONS.values())
+        if relation is not None
+        for holder, array, other in relation.arrays()
+        if (holder.collection, array) == (rule.collection, rule.field)
+    )
 
 
 def arrays_of(collection: str) -> frozenset[str]:
