@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SCALE ?= 1
 DIRTY ?= 0
+HISTORY ?= 0
 SEED ?= 1
 PORT ?= 3000
 # `make bench SCALE=100` measures that size alone.
@@ -31,8 +32,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib migration_assets migration_assets_bench || true
 	touch $@
 
-demo: $(INSTALLED) ## Migrate a sample on embedded servers (SCALE=1, DIRTY=0, SEED=1)
-	$(BIN)/migration-assets demo --scale $(SCALE) --dirty $(DIRTY) --seed $(SEED)
+demo: $(INSTALLED) ## Migrate a sample on embedded servers (SCALE=1, DIRTY=0, SEED=1; HISTORY=1: as real ones are)
+	$(BIN)/migration-assets demo --scale $(SCALE) --dirty $(DIRTY) --seed $(SEED) \
+		$(if $(filter-out 0,$(HISTORY)),--history)
 
 ui: $(INSTALLED) ## Open Dagster's UI on 127.0.0.1 (PORT=3000)
 	$(BIN)/migration-assets ui --port $(PORT)

@@ -14,6 +14,7 @@ import typer
 from pymongo import MongoClient
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Column, Table
 
 from migration_assets import __version__
 from migration_assets.errors import MigrationError
@@ -227,11 +228,21 @@ def draft_waivers(
         signing.draft_waivers(_console, approver, output)
 
 
+_History = Annotated[
+    bool,
+    typer.Option(
+        "--history",
+        help="A database of real proportions (1 is about 9,290 documents) and with old shapes.",
+    ),
+]
+
+
 @app.command()
 def demo(
     scale: Annotated[float, typer.Option(help="1 is about 27,000 documents.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 1,
     dirty: Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")] = 0.0,
+    history: _History = False,
 ) -> None:
     """Starts the embedded servers, makes a sample, migrates it, and says how to open the UI."""
     from migration_assets.commands.running import migrate  # noqa: PLC0415
@@ -246,11 +257,12 @@ def demo(
                     where=name,
                     next_step=f"Unset {name}, or use `migration-assets run` for your own servers",
                 )
+        _refuse_both(history=history, dirty=dirty)
         urls = EmbeddedServers(default_directory()).start()
         os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
-        _generate(urls.mongodb_url, scale=scale, seed=seed, dirty=dirty)
+        _generate(urls.mongodb_url, scale=scale, seed=seed, dirty=dirty, history=history)
         code = migrate(_console)
-        if code == 1:
+        if code == 1 and not history:
             _console.print(
                 "\nCorrect and accept what is listed by the rules that come with the sample:\n"
                 f"[bold]{_here(Path(sys.argv[0]))} run --remediations {_here(sample_remediations())}[/]",
@@ -268,13 +280,15 @@ def sample(
     scale: Annotated[float, typer.Option(help="1 is about 27,000 documents.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 1,
     dirty: Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")] = 0.0,
+    history: _History = False,
 ) -> None:
     """Replaces the documents of the EMBEDDED source by a sample of NextCRM's."""
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
     with _errors():
+        _refuse_both(history=history, dirty=dirty)
         url = EmbeddedServers(default_directory()).urls.mongodb_url
-        _generate(url, scale=scale, seed=seed, dirty=dirty)
+        _generate(url, scale=scale, seed=seed, dirty=dirty, history=history)
 
 
 @app.command()
@@ -556,11 +570,30 @@ def servers_urls() -> None:
         typer.echo(f"export {name}='{url}'")
 
 
-def _generate(url: str, *, scale: float, seed: int, dirty: float) -> None:
-    from migration_assets.sample import generate  # noqa: PLC0415
+def _refuse_both(*, history: bool, dirty: float) -> None:
+    if history and dirty:
+        raise MigrationError(
+            "it has the faults of real databases, and takes no others",
+            where="--history",
+            next_step="Leave out --dirty, or --history",
+        )
+
+
+def _generate(url: str, *, scale: float, seed: int, dirty: float, history: bool) -> None:
+    from migration_assets.sample import generate, generate_history  # noqa: PLC0415
 
     with MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
         client.drop_database(database)
-        _console.print(f"Making a sample of about {27_000 * scale:,.0f} documents ...")
-        generate(database, scale=scale, seed=seed, dirty=dirty)
+        size = 9_290 if history else 27_000
+        _console.print(f"Making a sample of about {size * scale:,.0f} documents ...")
+        if not history:
+            generate(database, scale=scale, seed=seed, dirty=dirty)
+            return
+        ledger = generate_history(database, scale=scale, seed=seed)
+    table = Table(
+        "collection", "what old versions left there", Column("documents", justify="right")
+    )
+    for (collection, kind), count in sorted(ledger.kinds().items()):
+        table.add_row(collection, kind, f"{count:,}")
+    _console.print(table)

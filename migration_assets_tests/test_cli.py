@@ -431,6 +431,14 @@ def test_demo_does_not_touch_the_users_servers(migrated: Migrated, name: str) ->
     assert password_of(migrated.target_url) not in said.all
 
 
+@pytest.mark.parametrize("command", ["demo", "sample"])
+def test_a_history_takes_no_other_faults(command: str) -> None:
+    said = call(command, "--history", "--dirty", "0.1")
+    assert said.code == COULD_NOT_RUN
+    assert "--history" in said.line
+    assert "--dirty" in said.line
+
+
 def test_ui_outside_of_the_project_is_one_line(migrated: Migrated) -> None:
     said = call("ui", **migrated.variables, **{DAGSTER_VARIABLE: "postgresql+psycopg2://nowhere"})
     assert said.code == COULD_NOT_RUN

@@ -3,7 +3,8 @@
 The story of a document: how many there are and which `_id` each has (``population``), what its fields hold
 (``values`` by rule, ``documents`` by meaning, ``words`` as the vocabulary), what it is connected with
 (``relations``), and what is wrong with it where that is asked for (``faults``, ``ledger``). All of
-it follows from the model of the tables, so a new column has values and faults at once.
+it follows from the model of the tables, so a new column has values and faults at once. ``history`` is
+another database: of the proportions of real ones, with what older versions of the application left.
 """
 
 from __future__ import annotations
@@ -11,9 +12,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from migration_assets.sample.generation import Progress, generate
-from migration_assets.sample.ledger import Entry, Expectation, Fault, Ledger
+from migration_assets.sample.history import generate_history
+from migration_assets.sample.ledger import Entry, Expectation, Fault, Ledger, OldShape
 
-__all__ = ["Entry", "Expectation", "Fault", "Ledger", "Progress", "generate", "sample_remediations"]
+__all__ = [
+    "Entry",
+    "Expectation",
+    "Fault",
+    "Ledger",
+    "OldShape",
+    "Progress",
+    "generate",
+    "generate_history",
+    "sample_remediations",
+]
 
 
 def sample_remediations() -> Path:

@@ -325,7 +325,7 @@ _BY_FIELD: Mapping[tuple[str, str], Draw] = MappingProxyType(
 """Ordinary values of one field of one collection; it comes before ``_BY_RULE``."""
 
 
-def _ordinary_values(collection: str, source: Source) -> Draw | None:
+def described(collection: str, source: Source) -> Draw | None:
     """Returns what draws the ordinary values of a field, None where nobody describes it."""
     found = _BY_FIELD.get((collection, source.field))
     if found is not None or source.secret:
@@ -344,7 +344,7 @@ class Collection:
     def __init__(self, name: str, population: Population) -> None:
         self.name = name
         self.fields: tuple[Field, ...] = tuple(
-            field_of(name, source, population, _ordinary_values(name, source))
+            field_of(name, source, population, described(name, source))
             for source in sources(ENTITIES[name]).values()
             if source.rule is not Rule.KEY
         )

@@ -53,9 +53,7 @@ def generate(
     """
     if not 0 <= dirty <= 1:
         raise ValueError(f"dirty must be between 0 and 1, not {dirty}")
-    for name in database.list_collection_names():
-        if database[name].find_one({}, {"_id": True}) is not None:
-            raise ValueError(f"the database {database.name} is not empty: it has {name}")
+    refuse_documents(database)
     population = Population(scale=scale, seed=seed)
     added = extras(population, dirty) if dirty else {}
     entries: list[Entry] = []
@@ -64,16 +62,27 @@ def generate(
         collection = Collection(name, population)
         faulty = added.get(name, [])
         documents = chain(collection.documents(), (extra.document(collection) for extra in faulty))
-        written[name] = _write(database, name, documents, progress)
+        written[name] = write(database, name, documents, progress)
         entries += chain.from_iterable(extra.entries for extra in faulty)
     if dirty:
         entry, unknown = unknown_collection()
         entries.append(entry)
-        written[UNKNOWN_COLLECTION] = _write(database, UNKNOWN_COLLECTION, unknown, progress)
+        written[UNKNOWN_COLLECTION] = write(database, UNKNOWN_COLLECTION, unknown, progress)
     return Ledger(documents=MappingProxyType(written), entries=tuple(sorted(entries)))
 
 
-def _write(
+def refuse_documents(database: Database[Any]) -> None:
+    """Refuses a database that has documents.
+
+    Raises:
+        ValueError: It has some.
+    """
+    for name in database.list_collection_names():
+        if database[name].find_one({}, {"_id": True}) is not None:
+            raise ValueError(f"the database {database.name} is not empty: it has {name}")
+
+
+def write(
     database: Database[Any],
     name: str,
     documents: Iterable[Document],

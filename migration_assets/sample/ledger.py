@@ -82,6 +82,43 @@ class Fault(enum.StrEnum):
     UNKNOWN_COLLECTION = "collection that the model does not know"
 
 
+class OldShape(enum.StrEnum):
+    """What an older version of the application wrote, or what its deletes left behind."""
+
+    CRM_COMMENT = "comment on a CRM task"
+    NUMBER_AS_TEXT = "number as text of free input"
+    STATUS_AS_TEXT = "status as text"
+    TEXT_FOR_ID = "text in a field of ids"
+    OLD_NAMES = "fields under their old names"
+    MISSPELT_COLLECTION = "id of a document in the misspelt collection"
+    FREE_CURRENCY = "currency as free text"
+    LONE_LINK = "link to the account in the old field"
+    LIST_OF_ONE = "list of one id where one id is expected"
+    BIRTHDAY = "birthday in an old form"
+    NO_NAME = "required name missing"
+    CRM_WEEK = "CRM task among the project tasks"
+    OBJECT_FOR_LIST = "object where a list is expected"
+    DOUBLED_USER = "two users of one address"
+    NO_ADDRESS = "user without an address"
+    EMPTY_ADDRESS = "address that is empty or blank"
+    CAPITAL_ADDRESS = "address with capital letters"
+    CASE_ONLY = "addresses that differ in case only"
+    DROPPED_FIELDS = "fields that left the schema"
+    DELETED_USER = "id of a deleted user"
+    DELETED_CONTACT = "id of a deleted contact"
+    DELETED_DOCUMENT = "id of a deleted document"
+    DELETED_BOARD = "id of a deleted board"
+    TO_REJECTED = "id of a document that is rejected"
+    IMPORTED = "imported by hand from CSV"
+    NUMBER_AS_DOUBLE = "int as double"
+    TIME_AS_TEXT = "time as text"
+    YEAR_24 = "year with two digits"
+    INVOICE_LABEL = "label that today's application does not know"
+    OTHER_LABEL = "value that today's application does not know"
+    TWO_CREATORS = "two creators that differ"
+    OLD_COLLECTION = "collection of an older version"
+
+
 class Expectation(enum.StrEnum):
     """What the migration has to make of a fault, sections 2 and 5 of the design."""
 
@@ -108,13 +145,13 @@ class Entry:
         source_id: The document's `_id` as the books write it; empty for a whole collection.
         field: The field; empty for a whole collection.
         fault: What is wrong.
-        expectation: What the migration has to make of it.
+        expectation: What the migration has to make of it, without rules.
     """
 
     collection: str
     source_id: str
     field: str
-    fault: Fault
+    fault: Fault | OldShape
     expectation: Expectation
 
 
@@ -129,6 +166,11 @@ class Ledger:
 
     documents: Mapping[str, int]
     entries: tuple[Entry, ...] = ()
+
+    def kinds(self) -> Counter[tuple[str, str]]:
+        """Returns how many documents each kind was put into, by collection and kind."""
+        found = {(entry.collection, entry.fault.value, entry.source_id) for entry in self.entries}
+        return Counter((collection, kind) for collection, kind, _ in found)
 
     def expected(self, *expectations: Expectation) -> Counter[tuple[str, str]]:
         """Returns how many faults of these expectations there are, by collection and field."""

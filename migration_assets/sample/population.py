@@ -7,7 +7,7 @@ having generated it, whatever the size of the sample.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -92,11 +92,21 @@ def digest(*parts: object, size: int) -> bytes:
     return blake2b("/".join(map(str, parts)).encode(), digest_size=size).digest()
 
 
+Timeline = Callable[[int, int], int]
+"""Says, from a document's number and how many there are, in which second it was created."""
+
+
+def evenly(number: int, count: int) -> int:
+    """Returns the second of a document in a company that works at the same pace all the time."""
+    return START + number // _BURST * _BURST * SPAN // count
+
+
 class Ids:
     """The ObjectIds of a collection: of increasing time, some in the same second, by number."""
 
-    def __init__(self, collection: str, count: int, seed: int) -> None:
+    def __init__(self, collection: str, count: int, seed: int, timeline: Timeline = evenly) -> None:
         self._count = count
+        self._timeline = timeline
         self._extremes = EXTREME_IDS.get(collection, ())
         self._processes = tuple(
             int.from_bytes(digest(seed, collection, process, size=5), "big") << 24
@@ -123,7 +133,7 @@ class Ids:
         return EPOCH + timedelta(seconds=self._seconds(number))
 
     def _seconds(self, number: int) -> int:
-        return START + number // _BURST * _BURST * SPAN // self._count
+        return self._timeline(number, self._count)
 
 
 class Population:
@@ -134,12 +144,12 @@ class Population:
         seed: Same seed and scale, same bytes.
     """
 
-    def __init__(self, *, scale: float, seed: int) -> None:
+    def __init__(self, *, scale: float, seed: int, timeline: Timeline = evenly) -> None:
         if scale <= 0:
             raise ValueError(f"scale must be positive, not {scale}")
         self.scale = scale
         self.seed = seed
-        self._ids = {name: Ids(name, self._count(name), seed) for name in ENTITIES}
+        self._ids = {name: Ids(name, self._count(name), seed, timeline) for name in ENTITIES}
 
     def _count(self, collection: str) -> int:
         return max(LEAST, round(SIZES.get(collection, 0) * self.scale))

@@ -217,9 +217,11 @@ def several(draw: Draw, most: int) -> Draw:
 
 
 def identifier(population: Population, collection: str) -> Draw:
-    """Returns what draws the `_id` of an existing document, an older one more often."""
+    """Returns what draws the `_id` of an existing document, an older one more often; else None."""
     ids = population.ids(collection)
     size = len(ids)
+    if not size:
+        return lambda _random, _number, _created: None
 
     def draw(random: Random, _number: int, _created: datetime) -> object:
         drawn = random.random()

@@ -1,0 +1,830 @@
+"""A database as real ones are: their proportions, and the shapes that three years of versions left behind.
+
+``COUNTS`` says how many documents there are, ``SHAPES`` what is odd about some of them, and ``OTHERS`` what
+stands in collections that the model does not know. All three are lists to read; the rest fills them in.
+Where a shape is dated, all documents of before that day have it, as in life.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from bson import Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo.database import Database
+
+from migration_assets.identity import source_id
+from migration_assets.model import ENTITIES, JUNCTIONS, Missing, Rule, Source, junction_of, sources
+from migration_assets.sample import words
+from migration_assets.sample.documents import Document, described
+from migration_assets.sample.generation import Progress, refuse_documents, write
+from migration_assets.sample.ledger import Entry, Expectation, Ledger, OldShape
+from migration_assets.sample.population import Population
+from migration_assets.sample.values import ABSENT, Draw, pick, plain
+
+COUNTS: Mapping[str, int] = MappingProxyType(
+    {
+        "Boards": 231,
+        "Documents": 6,
+        "Invoices": 2,
+        "MyAccount": 1,
+        "Sections": 393,
+        "Tasks": 480,
+        "Users": 7950,
+        "crm_Accounts": 44,
+        "crm_Accounts_Tasks": 10,
+        "crm_Contacts": 43,
+        "crm_Contracts": 1,
+        "crm_Industry_Type": 3,
+        "crm_Leads": 21,
+        "crm_Opportunities": 27,
+        "crm_Opportunities_Sales_Stages": 9,
+        "crm_Opportunities_Type": 4,
+        "crm_campaigns": 2,
+        "gpt_models": 2,
+        "openAi_keys": 2,
+        "secondBrain_notions": 14,
+        "systemServices": 1,
+        "system_Modules_Enabled": 10,
+        "tasksComments": 38,
+    }
+)
+"""Documents at scale 1, as counted in a real database; its six Documents are the only ones added."""
+
+STAFF = 12
+"""The first users; the others are strangers who signed up."""
+
+_START = 1_688_169_600
+_SPAN = 533 * 86_400
+
+
+def ever_slower(number: int, count: int) -> int:
+    """Returns the second of a document: half of them in the first quarter of July 2023 to December 2024."""
+    return _START + _SPAN * number**2 // count**2
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What the maker of a value has at hand.
+
+    Attributes:
+        population: The documents of this database.
+        turn: The document's number among those of its shape.
+        created: When it was created.
+        document: The document as it would be today.
+    """
+
+    population: Population
+    turn: int
+    created: datetime
+    document: Document
+
+    def id_at(self, collection: str, number: int) -> ObjectId:
+        """Returns the id of a document by its number at scale 1."""
+        return self.population.ids(collection)[_scaled(self.population, number)]
+
+    def id_of(self, collection: str) -> ObjectId:
+        """Returns the id of one of a collection's documents, another one each time."""
+        ids = self.population.ids(collection)
+        return ids[self.turn % len(ids)]
+
+    def deleted(self, collection: str) -> ObjectId:
+        """Returns the id of a document that was deleted: the same one everywhere at scale 1."""
+        number = self.turn % max(1, round(self.population.scale))
+        return self.population.extra_id(collection, "deleted", number)
+
+
+Value = object | Callable[[Hand], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is odd about some documents of a collection.
+
+    Attributes:
+        kind: What it is.
+        collection: Where.
+        fields: What stands in their fields: values, or what makes one; ``ABSENT`` for no field.
+        expects: What the migration makes of a field, without rules; where nothing is said: of a missing
+            field what the model says, of an unknown one that it is kept, else nothing.
+        until: All documents created before this day have it.
+        since: But not those from before this one.
+        count: So many have it, where no day is given ...
+        first: ... from the document of this number on. Both are multiplied by a scale above 1.
+    """
+
+    kind: OldShape
+    collection: str
+    fields: Mapping[str, Value]
+    expects: Mapping[str, Expectation | Callable[[object], Expectation]] = field(
+        default_factory=dict
+    )
+    until: str = ""
+    since: str = ""
+    count: int = 0
+    first: int = 0
+
+    def numbers(self, population: Population) -> range:
+        """Returns the numbers of the documents that have it."""
+        ids = population.ids(self.collection)
+        if self.until:
+            day = datetime.fromisoformat
+            numbers = range(len(ids))
+            start = bisect_left(numbers, day(self.since), key=ids.created) if self.since else 0
+            return range(start, max(1, bisect_left(numbers, day(self.until), key=ids.created)))
+        start = _scaled(population, self.first)
+        return range(start, start + _scaled(population, self.count))
+
+
+def _scaled(population: Population, number: int) -> int:
+    return round(number * max(1, population.scale))
+
+
+def _by_turn(*values: object) -> Callable[[Hand], object]:
+    return lambda hand: values[hand.turn % len(values)]
+
+
+def _created(hand: Hand) -> object:
+    return hand.created
+
+
+def _changed(hand: Hand) -> object:
+    return hand.created + timedelta(days=3)
+
+
+def _id_of(collection: str) -> Callable[[Hand], object]:
+    return lambda hand: hand.id_of(collection)
+
+
+def _id_at(collection: str, number: int) -> Callable[[Hand], object]:
+    return lambda hand: hand.id_at(collection, number)
+
+
+def _deleted(collection: str) -> Callable[[Hand], object]:
+    return lambda hand: hand.deleted(collection)
+
+
+def _and_deleted(name: str, collection: str) -> Callable[[Hand], object]:
+    """Returns what adds the id of a deleted document to what the array holds."""
+    return lambda hand: [*_array(hand.document.get(name)), hand.deleted(collection)]
+
+
+def _array(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _misspelt(hand: Hand) -> object:
+    return hand.population.extra_id("crm_campains", hand.turn % 4)
+
+
+def _of_digits(value: object) -> Expectation:
+    return Expectation.COERCED if str(value).isdigit() else Expectation.REJECTED
+
+
+_accepted, _coerced, _nulled = Expectation.ACCEPTED, Expectation.COERCED, Expectation.NULLED
+_orphaned, _rejected = Expectation.ORPHANED, Expectation.REJECTED
+
+SHAPES: tuple[Shape, ...] = (
+    # tasks and boards
+    Shape(
+        OldShape.CRM_COMMENT,
+        "tasksComments",
+        {"task": _id_of("crm_Accounts_Tasks"), "assigned_crm_account_task": ABSENT},
+        {"task": _rejected},
+        count=38,
+    ),
+    Shape(
+        OldShape.CRM_WEEK,
+        "Tasks",
+        {
+            "account": _id_of("crm_Accounts"),
+            "opportunity": None,
+            "contact": None,
+            "section": ABSENT,
+        },
+        since="2023-08-27",
+        until="2023-09-03",
+    ),
+    Shape(
+        OldShape.OLD_NAMES,
+        "Boards",
+        {
+            "date_created": _created,
+            "last_edited": _changed,
+            "createdAt": ABSENT,
+            "updatedAt": ABSENT,
+            "sharedWith": ABSENT,
+        },
+        until="2024-02-22",
+    ),
+    Shape(
+        OldShape.DELETED_USER,
+        "Boards",
+        {"user": _deleted("Users")},
+        {"user": _rejected},
+        count=1,
+        first=60,
+    ),
+    Shape(OldShape.TO_REJECTED, "Sections", {"board": _id_at("Boards", 60)}, count=2, first=100),
+    Shape(OldShape.TO_REJECTED, "Tasks", {"section": _id_at("Sections", 100)}, count=38, first=240),
+    Shape(
+        OldShape.DELETED_USER,
+        "Boards",
+        {"sharedWith": _and_deleted("sharedWith", "Users")},
+        {"sharedWith": _orphaned},
+        count=2,
+        first=170,
+    ),
+    Shape(
+        OldShape.DELETED_USER,
+        "Boards",
+        {"watchers": _and_deleted("watchers", "Users")},
+        {"watchers": _orphaned},
+        count=3,
+        first=176,
+    ),
+    Shape(
+        OldShape.DELETED_USER,
+        "Tasks",
+        {"createdBy": _deleted("Users"), "updatedBy": _deleted("Users")},
+        {"createdBy": _orphaned, "updatedBy": _orphaned},
+        count=40,
+        first=300,
+    ),
+    Shape(
+        OldShape.NUMBER_AS_DOUBLE,
+        "Tasks",
+        {"position": _by_turn(1.0, 2.0, 3.0)},
+        {"position": _coerced},
+        count=5,
+        first=400,
+    ),
+    Shape(
+        OldShape.TIME_AS_TEXT,
+        "Tasks",
+        {"dueDateAt": "2023-09-30T22:00:00.000Z"},
+        {"dueDateAt": _coerced},
+        count=3,
+        first=410,
+    ),
+    # accounts
+    Shape(
+        OldShape.OLD_NAMES,
+        "crm_Accounts",
+        {
+            "date_created": _created,
+            "date_last_modified": _changed,
+            "created_by": _id_of("Users"),
+            "createdAt": ABSENT,
+            "updatedAt": ABSENT,
+            "createdBy": ABSENT,
+        },
+        until="2023-08-23",
+    ),
+    Shape(
+        OldShape.DELETED_DOCUMENT,
+        "crm_Accounts",
+        {"documentsIDs": _and_deleted("documentsIDs", "Documents")},
+        {"documentsIDs": _orphaned},
+        count=2,
+        first=30,
+    ),
+    Shape(
+        OldShape.DELETED_USER,
+        "crm_Accounts",
+        {"watchers": _and_deleted("watchers", "Users")},
+        {"watchers": _orphaned},
+        count=2,
+        first=34,
+    ),
+    # contacts
+    Shape(
+        OldShape.STATUS_AS_TEXT,
+        "crm_Contacts",
+        {"status": _by_turn("Active", "Active", "Inactive")},
+        {"status": _rejected},
+        until="2023-07-30",
+    ),
+    Shape(
+        OldShape.LONE_LINK,
+        "crm_Contacts",
+        {"account": _id_of("crm_Accounts"), "accountsIDs": ABSENT},
+        until="2023-08-23",
+    ),
+    Shape(
+        OldShape.BIRTHDAY,
+        "crm_Contacts",
+        {
+            "birthday": _by_turn(
+                "1990-04-30T22:00:00.000Z", "1/5/1990", "undefined/undefined/undefined"
+            )
+        },
+        until="2023-08-27",
+    ),
+    Shape(
+        OldShape.LIST_OF_ONE,
+        "crm_Contacts",
+        {"accountsIDs": lambda hand: [hand.id_of("crm_Accounts")]},
+        {"accountsIDs": _coerced},
+        count=1,
+        first=15,
+    ),
+    Shape(OldShape.OTHER_LABEL, "crm_Contacts", {"type": "Clients"}, count=2, first=20),
+    Shape(
+        OldShape.TWO_CREATORS,
+        "crm_Contacts",
+        {"created_by": _id_at("Users", 3), "createdBy": _id_at("Users", 4)},
+        count=1,
+        first=23,
+    ),
+    Shape(
+        OldShape.IMPORTED,
+        "crm_Contacts",
+        {
+            "__v": ABSENT,
+            "mobile_phone": Int64(420_777_000_111),
+            "office_phone": 420777000111.0,
+            "status": "true",
+            "assigned_to": lambda hand: str(hand.id_of("Users")),
+            "tags": "vip",
+            "created_on": "2023-09-24",
+            "cratedAt": "24.09.2023",
+        },
+        {
+            **dict.fromkeys(
+                ("mobile_phone", "office_phone", "status", "assigned_to", "tags", "created_on"),
+                _coerced,
+            ),
+            "cratedAt": _nulled,
+        },
+        count=2,
+        first=26,
+    ),
+    Shape(
+        OldShape.DELETED_USER,
+        "crm_Contacts",
+        {"last_activity_by": _deleted("Users")},
+        {"last_activity_by": _orphaned},
+        count=3,
+        first=30,
+    ),
+    # leads
+    Shape(
+        OldShape.OLD_NAMES,
+        "crm_Leads",
+        {
+            "date_created": _created,
+            "date_modify": _changed,
+            "createdAt": ABSENT,
+            "updatedAt": ABSENT,
+        },
+        until="2023-10-07",
+    ),
+    Shape(OldShape.NO_NAME, "crm_Leads", {"lastName": _by_turn(None, ABSENT)}, count=2, first=3),
+    Shape(OldShape.OTHER_LABEL, "crm_Leads", {"type": ""}, count=1, first=14),
+    # opportunities
+    Shape(
+        OldShape.TEXT_FOR_ID,
+        "crm_Opportunities",
+        {"campaign": "Social networks", "sales_stage": "New", "type": "New"},
+        {"campaign": _orphaned, "sales_stage": _orphaned, "type": _orphaned},
+        until="2023-07-23",
+    ),
+    Shape(
+        OldShape.STATUS_AS_TEXT,
+        "crm_Opportunities",
+        {"status": "Active"},
+        {"status": _nulled},
+        until="2023-07-23",
+    ),
+    Shape(
+        OldShape.OLD_NAMES,
+        "crm_Opportunities",
+        {"created_on": _created, "createdAt": ABSENT},
+        until="2023-08-23",
+    ),
+    Shape(
+        OldShape.NUMBER_AS_TEXT,
+        "crm_Opportunities",
+        {
+            "budget": _by_turn("250000", "1.000.000", "500.000", ""),
+            "expected_revenue": _by_turn("500000", "500.000"),
+        },
+        {"budget": _of_digits, "expected_revenue": _of_digits},
+        until="2023-09-09",
+    ),
+    Shape(
+        OldShape.MISSPELT_COLLECTION,
+        "crm_Opportunities",
+        {"campaign": _misspelt},
+        {"campaign": _orphaned},
+        since="2023-07-23",
+        until="2023-10-04",
+    ),
+    Shape(
+        OldShape.DELETED_CONTACT,
+        "crm_Opportunities",
+        {"contact": _deleted("crm_Contacts")},
+        {"contact": _orphaned},
+        count=2,
+        first=13,
+    ),
+    Shape(
+        OldShape.FREE_CURRENCY,
+        "crm_Opportunities",
+        {"currency": _by_turn("US Dollar", "Kč (koruna)", "euro")},
+        count=3,
+        first=15,
+    ),
+    Shape(
+        OldShape.DELETED_USER,
+        "crm_Opportunities",
+        {"last_activity_by": _deleted("Users")},
+        {"last_activity_by": _orphaned},
+        count=2,
+        first=20,
+    ),
+    # documents, invoices and contracts
+    Shape(
+        OldShape.LONE_LINK,
+        "Documents",
+        {"account": _id_of("crm_Accounts"), "accountsIDs": ABSENT},
+        until="2023-08-26",
+    ),
+    Shape(
+        OldShape.OBJECT_FOR_LIST,
+        "Documents",
+        {"connected_documents": lambda _hand: {}},
+        {"connected_documents": Expectation.ALTERED},
+        until="2023-08-09",
+    ),
+    Shape(
+        OldShape.INVOICE_LABEL, "Documents", {"document_system_type": "INVOICE"}, count=1, first=4
+    ),
+    Shape(
+        OldShape.OLD_NAMES,
+        "Invoices",
+        {
+            "inovice_currency": "CZK",
+            "partner_address": "Street 1, City",
+            "invoice_state": _deleted("invoice_States"),
+            "user": _id_of("Users"),
+            "account": _id_of("crm_Accounts"),
+            "visibility": "public",
+            "connected_documents": lambda _hand: {},
+            **dict.fromkeys(
+                (
+                    "invoice_currency",
+                    "last_updated",
+                    "invoice_state_id",
+                    "assigned_user_id",
+                    "assigned_account_id",
+                ),
+                ABSENT,
+            ),
+        },
+        {"visibility": _rejected, "connected_documents": _orphaned},
+        until="2023-08-12",
+    ),
+    Shape(
+        OldShape.YEAR_24,
+        "crm_Contracts",
+        {"startDate": DatetimeMS(-61_398_259_200_000)},
+        count=1,
+    ),
+    # users and modules
+    Shape(
+        OldShape.DOUBLED_USER,
+        "Users",
+        {"email": lambda hand: f"twice.{hand.turn // 2}@example.org"},
+        {"email": _accepted},
+        count=2,
+        first=400,
+    ),
+    Shape(
+        OldShape.DOUBLED_USER,
+        "Boards",
+        {"user": _id_at("Users", 401)},
+        count=1,
+        first=80,
+    ),
+    Shape(OldShape.NO_ADDRESS, "Users", {"email": None}, count=1, first=410),
+    Shape(OldShape.EMPTY_ADDRESS, "Users", {"email": ""}, count=1, first=420),
+    Shape(OldShape.EMPTY_ADDRESS, "Users", {"email": " "}, count=1, first=430),
+    Shape(OldShape.CAPITAL_ADDRESS, "Users", {"email": "John.Doe@example.org"}, count=1, first=5),
+    Shape(
+        OldShape.CASE_ONLY,
+        "Users",
+        {
+            "email": lambda hand: (
+                f"{'same' if hand.turn % 2 else 'Same'}.{hand.turn // 2}@example.org"
+            )
+        },
+        count=2,
+        first=440,
+    ),
+    Shape(
+        OldShape.DELETED_BOARD,
+        "Users",
+        {"watching_boardsIDs": _and_deleted("watching_boardsIDs", "Boards")},
+        {"watching_boardsIDs": _orphaned},
+        count=1,
+        first=6,
+    ),
+    Shape(
+        OldShape.DROPPED_FIELDS,
+        "system_Modules_Enabled",
+        {"icon": "userGroup", "open": "open", "route": "/crm", "menuItem": "CRM"},
+        count=9,
+    ),
+)
+"""Every old shape of a document that is known: seen in a real database, written by a version of the
+application, or what follows from the history of its schema."""
+
+OTHERS: Mapping[str, tuple[Document, ...]] = MappingProxyType(
+    {
+        "Account": tuple({"provider": "google", "userId": number} for number in range(2)),
+        "Session": tuple({"sessionToken": f"SECRET-{number}"} for number in range(4)),
+        "SetupIndustry": tuple({"name": name} for name in words.INDUSTRIES[:3]),
+        "Translation": tuple(
+            {"key": f"crm.{number}", "language": "cz", "text": "x"} for number in range(8)
+        ),
+        "User": ({"email": "first@example.org"},),
+        "VerificationToken": ({"identifier": "first@example.org"},),
+        "crm_campains": tuple(
+            {"__v": 0, "name": name, "description": "example", "status": "ACTIVE"}
+            for name in ("Social networks", "Cold calls", "Newsletter", "Fair")
+        ),
+        "gpt_Models": tuple({"model": name, "status": "ACTIVE"} for name in words.MODELS[:2]),
+    }
+)
+"""Collections of older versions, each with what they hold."""
+
+_MAY_LACK = (Rule.TEXT, Rule.BOOLEAN, Rule.JSON, Rule.REFERENCE)
+_LACKING = 0.25
+"""Share of the values of an optional field that a document lacks."""
+
+_STAND_IN = {
+    Missing.DEFAULT: Expectation.DEFAULTED,
+    Missing.OBJECT_ID_TIME: Expectation.DERIVED,
+    Missing.REJECT: Expectation.REJECTED,
+}
+
+
+class History(Population):
+    """The documents of such a database: a pure function of scale and seed."""
+
+    def __init__(self, *, scale: float, seed: int) -> None:
+        super().__init__(scale=scale, seed=seed, timeline=ever_slower)
+        self.arrays = _pairs(self)
+
+    def _count(self, collection: str) -> int:
+        shaped = [
+            _scaled(self, shape.first + shape.count)
+            for shape in SHAPES
+            if shape.collection == collection
+        ]
+        usual = COUNTS.get(collection, 0)
+        return max(min(usual, 1), round(usual * self.scale), *shaped, 0)
+
+
+Arrays = dict[tuple[str, str], dict[int, list[object]]]
+"""What the arrays of ids hold, by collection and field and then by the document's number."""
+
+
+def _pairs(history: History) -> Arrays:
+    """Returns the relations as both sides hold them."""
+    drawn = {
+        "AccountWatchers": (29, 1, STAFF),
+        "BoardWatchers": (114, 2, STAFF),
+        "ContactsToOpportunities": (12, 3, 27),
+        "DocumentsToAccounts": (4, 1, 44),
+        "DocumentsToContacts": (3, 1, 43),
+    }
+    arrays: Arrays = defaultdict(lambda: defaultdict(list))
+    for name, (count, stride, rights) in drawn.items():
+        relation = junction_of(JUNCTIONS[name])
+        assert relation is not None
+        lefts = len(history.ids(relation.left.collection))
+        for pair in range(_scaled(history, count)):
+            left = (lefts - 1 - pair * stride) % lefts
+            right = (7 * pair + pair // rights) % min(
+                _scaled(history, rights), len(history.ids(relation.right.collection))
+            )
+            numbers = {relation.left: left, relation.right: right}
+            for holder, array, other in relation.arrays():
+                held = arrays[holder.collection, array][numbers[holder]]
+                held.append(history.ids(other.collection)[numbers[other]])
+    return arrays
+
+
+class _Books:
+    """What the ledger says, and which documents are rejected, as far as they have been made."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._rejected: set[tuple[str, object]] = set()
+
+    def is_rejected(self, collection: str | None, identifier: object) -> bool:
+        return isinstance(identifier, ObjectId) and (collection, identifier) in self._rejected
+
+    def add(self, collection: str, identifier: object, entries: list[Entry]) -> None:
+        """Adds what is odd about a document; of one that is rejected the pairs alone are booked besides."""
+        if any(entry.expectation is Expectation.REJECTED for entry in entries):
+            self._rejected.add((collection, identifier))
+            columns = {item.field for item in sources(ENTITIES[collection]).values()}
+            entries = [
+                entry
+                if entry.expectation is Expectation.ORPHANED and entry.field not in columns
+                else replace(entry, expectation=Expectation.REJECTED)
+                for entry in entries
+            ]
+        self.entries += entries
+
+
+def generate_history(
+    database: Database[Any],
+    *,
+    scale: float = 1.0,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Ledger:
+    """Writes a NextCRM database of the proportions and with the old shapes of real ones.
+
+    Args:
+        database: A database without documents.
+        scale: Size; 1 is about 9,290 documents. Below 1 there are less users, tasks, sections and
+            boards, and every old shape nevertheless.
+        seed: Same seed and scale, same bytes.
+        progress: Is called after each batch.
+
+    Returns:
+        What was written, with an entry for each field of an old shape.
+
+    Raises:
+        ValueError: The database has documents, or the scale is not positive.
+    """
+    refuse_documents(database)
+    history, books = History(scale=scale, seed=seed), _Books()
+    written = {
+        name: write(database, name, _documents(name, history, books), progress) for name in ENTITIES
+    }
+    _add_lost_pairs(history, books)
+    kind = OldShape.OLD_COLLECTION
+    for name, documents in OTHERS.items():
+        made = [
+            {"_id": history.extra_id(name, number), **document}
+            for number, document in enumerate(documents)
+        ]
+        written[name] = write(database, name, made, progress)
+        books.entries += [
+            Entry(name, source_id(document["_id"]), "", kind, Expectation.UNMAPPED)
+            for document in made
+        ]
+    return Ledger(
+        documents=MappingProxyType({name: count for name, count in written.items() if count}),
+        entries=tuple(sorted(books.entries)),
+    )
+
+
+def _documents(collection: str, history: History, books: _Books) -> Iterator[Document]:
+    """Yields the documents of a collection, and enters into the books what is odd about them."""
+    ids, random = history.ids(collection), history.random("history", collection)
+    columns = [item for item in sources(ENTITIES[collection]).values() if item.rule is not Rule.KEY]
+    draws = [(item, _draw(collection, item, history)) for item in columns]
+    shapes = [(shape, shape.numbers(history)) for shape in SHAPES if shape.collection == collection]
+    for number in range(len(ids)):
+        created = ids.created(number)
+        document: Document = {"_id": ids[number]}
+        for item, draw in draws:
+            lacks = item.missing is Missing.NULL and item.rule in _MAY_LACK
+            if not lacks or random.random() >= _LACKING:
+                document[item.field] = draw(random, number, created)
+        for (holder, name), held in history.arrays.items():
+            if holder == collection and number in held:
+                document[name] = list(held[number])
+        if "created_by" in document and "createdBy" in document:
+            document["created_by"] = document["createdBy"]
+        entries = []
+        for shape, numbers in shapes:
+            if number in numbers:
+                hand = Hand(history, number - numbers.start, created, document)
+                entries += _put(shape, hand, document)
+        entries += _consequences(collection, columns, document, books)
+        books.add(collection, document["_id"], entries)
+        yield document
+
+
+def _put(shape: Shape, hand: Hand, document: Document) -> list[Entry]:
+    """Puts a shape into a document and returns what the ledger says of it."""
+    known = sources(ENTITIES[shape.collection])
+    by_field = {item.field: item for item in known.values()}
+    entries = []
+    values = {
+        name: value(hand) if callable(value) else value for name, value in shape.fields.items()
+    }
+    for name, value in values.items():
+        expected = shape.expects.get(name)
+        if callable(expected):
+            expected = expected(value)
+        if expected is None and name not in by_field and value is not ABSENT:
+            expected = Expectation.UNMAPPED
+        elif expected is None and (value is ABSENT or value is None) and name in by_field:
+            expected = _STAND_IN.get(by_field[name].missing)
+        if shape.kind is OldShape.DOUBLED_USER and shape.collection == "Users" and hand.turn % 2:
+            expected = Expectation.REJECTED
+        document.pop(name, None)
+        if value is not ABSENT:
+            document[name] = value
+        entries.append(
+            Entry(
+                shape.collection,
+                source_id(document["_id"]),
+                name,
+                shape.kind,
+                expected or Expectation.ACCEPTED,
+            )
+        )
+    return entries
+
+
+def _consequences(
+    collection: str, columns: list[Source], document: Document, books: _Books
+) -> list[Entry]:
+    """Returns what follows for a document that refers to rejected ones."""
+    found = []
+    for item in columns:
+        if not books.is_rejected(item.references, document.get(item.field)):
+            continue
+        expected = Expectation.REJECTED if item.missing is Missing.REJECT else Expectation.ORPHANED
+        found.append(
+            Entry(
+                collection, source_id(document["_id"]), item.field, OldShape.TO_REJECTED, expected
+            )
+        )
+    return found
+
+
+def _add_lost_pairs(history: History, books: _Books) -> None:
+    """Enters the elements of arrays that hold or belong to a document that is rejected."""
+    for table in JUNCTIONS.values():
+        relation = junction_of(table)
+        for holder, name, other in relation.arrays() if relation else ():
+            for number, held in history.arrays.get((holder.collection, name), {}).items():
+                identifier = history.ids(holder.collection)[number]
+                books.entries += [
+                    Entry(
+                        holder.collection,
+                        source_id(identifier),
+                        name,
+                        OldShape.TO_REJECTED,
+                        Expectation.ORPHANED,
+                    )
+                    for element in held
+                    if books.is_rejected(other.collection, element)
+                    or books.is_rejected(holder.collection, identifier)
+                ]
+
+
+def _draw(collection: str, source: Source, history: History) -> Draw:
+    """Returns what draws the ordinary values of a field: people are staff, and things lie in order."""
+    name = (collection, source.field)
+    parents = {
+        ("Sections", "board"): "Boards",
+        ("Tasks", "section"): "Sections",
+    }
+    if collection == "Users" and source.field in _OF_USERS:
+        return _OF_USERS[source.field]
+    if name in parents:
+        ids, count = history.ids(parents[name]), len(history.ids(collection))
+        return lambda _random, number, _created: ids[number * len(ids) // count]
+    if source.references == "Users" and source.rule is Rule.REFERENCE:
+        return pick([history.ids("Users")[number] for number in range(STAFF)])
+    if source.rule is Rule.REFERENCE_ARRAY:
+        return lambda _random, _number, _created: []
+    return described(collection, source) or plain(source, history)
+
+
+def _staff_only(values: Mapping[int, object], other: object) -> Draw:
+    def draw(_random: Random, number: int, _created: datetime) -> object:
+        return values.get(number, other)
+
+    return draw
+
+
+_OF_USERS: Mapping[str, Draw] = MappingProxyType(
+    {
+        "email": lambda _random, number, _created: f"user.{number}@example.org",
+        "is_admin": _staff_only({0: True, 1: True}, False),
+        "is_account_admin": _staff_only({1: True, 2: True}, False),
+        "userStatus": _staff_only(dict.fromkeys(range(STAFF), "ACTIVE"), "PENDING"),
+        "userLanguage": pick(("en", "en", "cz", "de")),
+    }
+)
