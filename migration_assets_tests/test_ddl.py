@@ -411,6 +411,20 @@ def test_views_of_extensions_are_nobodys(empty: Connection) -> None:
     create_schema(empty)
 
 
+@pytest.mark.parametrize("state", ["0A000", "58P01", "42501", "XX000"])
+def test_an_extension_that_cannot_be_created_stops_nothing(empty: Connection, state: str) -> None:
+    empty.execute(
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE 'not on the list' USING ERRCODE = '{state}'; END $$"
+    )
+    empty.execute(
+        "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') "
+        "EXECUTE FUNCTION refuse()"
+    )
+    assert create_schema(empty) == ("vector", "uuid-ossp")
+    assert differences(empty) == []
+
+
 def test_ours_may_have_tables_of_others_beside_it(schema: Connection) -> None:
     schema.execute("CREATE TABLE theirs (a int)")
     create_schema(schema)

@@ -4,14 +4,14 @@ DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') THEN
     CREATE EXTENSION IF NOT EXISTS "vector";
   END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-  RAISE NOTICE 'extension vector was not created: this role may not';
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'extension vector was not created: %', SQLERRM;
 END $$;
 
 DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'uuid-ossp') THEN
     CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
   END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-  RAISE NOTICE 'extension uuid-ossp was not created: this role may not';
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'extension uuid-ossp was not created: %', SQLERRM;
 END $$;

@@ -7,6 +7,7 @@ from migration_assets.assets.keys import OWNERS, PREFLIGHT
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.preflight.findings import Page
 from migration_assets.preflight.page import examine
+from migration_assets.target.url import notes_on
 
 
 @dg.asset(
@@ -21,7 +22,12 @@ def preflight(
     context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
 ) -> dg.MaterializeResult[None]:
     """Makes the page; fails where the migration would."""
-    page = examine(source.open, target.open, at_one_moment=source.reads_snapshot)
+    page = examine(
+        source.open,
+        target.open,
+        at_one_moment=source.reads_snapshot,
+        notes=notes_on(target.location),
+    )
     metadata = page_metadata(page)
     if page.errors:
         context.log_event(dg.AssetObservation(PREFLIGHT, metadata=metadata))

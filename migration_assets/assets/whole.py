@@ -37,12 +37,20 @@ def target_schema(
 ) -> dg.MaterializeResult[None]:
     """Creates what is missing of the schema."""
 
-    def created() -> None:
+    def created() -> tuple[str, ...]:
         with target.open() as connection:
-            create_schema(connection)
+            return create_schema(connection)
 
-    retried(context, created)
-    return dg.MaterializeResult(metadata={"tables": len(TABLES)})
+    missing = retried(context, created)
+    return dg.MaterializeResult(
+        metadata={
+            "tables": len(TABLES),
+            "extensions that could not be created, for the application's later use": ", ".join(
+                missing
+            )
+            or "none",
+        }
+    )
 
 
 @dg.asset(

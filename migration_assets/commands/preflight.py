@@ -16,6 +16,7 @@ from migration_assets.preflight.page import examine
 from migration_assets.source.connection import open_source
 from migration_assets.source.snapshots import snapshot_wanted
 from migration_assets.target.connection import open_target
+from migration_assets.target.url import notes_on
 from migration_assets.urls import source_url, target_url
 
 _MARKS = {Level.OK: "[green]✓[/]", Level.WARNING: "[yellow]![/]", Level.ERROR: "[red]✗[/]"}
@@ -74,4 +75,5 @@ def _page() -> Page:
         partial(open_source, source_url()),
         partial(open_target, target_url()),
         at_one_moment=snapshot_wanted(),
+        notes=notes_on(target_url()),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +13,14 @@ from migration_assets.preflight import source as on_source
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.contents import Content, contents
 from migration_assets.preflight.duration import duration
-from migration_assets.preflight.findings import Area, Finding, Page, unusable, where_permitted
+from migration_assets.preflight.findings import (
+    Area,
+    Finding,
+    Page,
+    ok,
+    unusable,
+    where_permitted,
+)
 from migration_assets.preflight.source import Snapshots
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
@@ -40,6 +47,7 @@ def examine(
     *,
     at_one_moment: bool = False,
     observed_seconds: float = OBSERVED_SECONDS,
+    notes: Sequence[str] = (),
 ) -> Page:
     """Returns the findings on both databases; one that cannot be used is itself a finding.
 
@@ -48,8 +56,9 @@ def examine(
         open_target: Opens the target.
         at_one_moment: The run is to read every collection as of one moment.
         observed_seconds: How long to watch for writes, at least, in seconds.
+        notes: What of the target's URL does not hold for the migration.
     """
-    found: list[Finding] = []
+    found: list[Finding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
     known = _Known(at_one_moment)
     try:
         with open_source() as source:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import psycopg
-from psycopg.conninfo import make_conninfo
-
 from migration_assets.errors import TargetError
 from migration_assets.model import TABLES
 from migration_assets.model.search import EXTENSIONS
@@ -26,6 +23,7 @@ from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection
 from migration_assets.target.schema import require_own_target, require_own_version
+from migration_assets.target.session import SESSION
 
 NEWEST_MAJOR = 18
 """The newest PostgreSQL that the project is made for (section 11)."""
@@ -34,6 +32,19 @@ SPACE_FACTOR = 3
 """Free space for each byte of BSON: rows, their staged copy, indexes and WAL (operations 1.2, 2.1)."""
 
 _UTC = frozenset({"UTC", "UCT", "GMT", "ZULU", "UNIVERSAL", "GREENWICH"})
+
+_WRITABLE = """
+    SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean,
+           current_setting('server_encoding'),
+           (SELECT spcname FROM pg_tablespace WHERE spcname = current_setting('default_tablespace')
+            AND NOT has_tablespace_privilege(oid, 'CREATE'))
+"""
+
+_SET_ASIDE = frozenset(
+    {name for name in SESSION if not name.startswith(("client_", "tcp_", "lc_"))}
+    - {"extra_float_digits"}
+)
+"""What the application may count on; its own sessions keep it."""
 
 _RIGHTS = """
     SELECT rolsuper,
@@ -78,20 +89,36 @@ def version(connection: Connection) -> Iterator[Finding]:
 
 
 def settings(connection: Connection) -> Iterator[Finding]:
-    """Yields whether the database takes writes, and every text."""
-    found = connection.execute(
-        "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, "
-        "current_setting('server_encoding')"
-    ).fetchone()
-    assert found is not None
-    is_standby, is_read_only, encoding = found
-    if is_standby or is_read_only:
+    """Yields whether the database takes writes, and every text; and which of its settings we set aside."""
+    row = connection.execute(_WRITABLE).fetchone()
+    assert row is not None
+    is_standby, is_read_only, encoding, tablespace = row
+    if is_standby:
+        yield error(Area.TARGET, "the server is a standby", "Give the primary server")
+    elif is_read_only:
         yield error(
             Area.TARGET,
-            "the server is a standby" if is_standby else "transactions are read-only by default",
-            "Give the primary server"
-            if is_standby
-            else "ALTER DATABASE … SET default_transaction_read_only = off, or of the role",
+            "transactions are read-only by default (default_transaction_read_only)",
+            "ALTER DATABASE … SET default_transaction_read_only = off, or of the role; a provider sets it "
+            "when the disk is full",
+        )
+    if tablespace is not None:
+        yield error(
+            Area.TARGET,
+            f"new tables go to the tablespace {tablespace} (default_tablespace), which the role may not use",
+            "GRANT CREATE ON TABLESPACE … TO the role, or ALTER ROLE … RESET default_tablespace",
+        )
+    others = [
+        name
+        for name, value in connection.execute(
+            "SELECT name, reset_val FROM pg_settings WHERE reset_val <> boot_val AND name = ANY(%s)",
+            [[*_SET_ASIDE]],
+        )
+        if name != "TimeZone" and value
+    ]
+    if others:
+        yield ok(
+            Area.TARGET, f"set by role, database or server, and set aside by us: {listed(others)}"
         )
     if encoding == "UTF8":
         yield ok(Area.TARGET, "encoding UTF8")
@@ -106,12 +133,10 @@ def settings(connection: Connection) -> Iterator[Finding]:
 def time_zone(connection: Connection) -> Iterator[Finding]:
     """Yields whether sessions of the application get UTC: CURRENT_TIMESTAMP is a default of columns.
 
-    Our own sessions are always UTC, so one is opened that sets nothing.
+    Our own sessions are always UTC, so what they would have without that is asked.
     """
-    parameters = {**connection.info.get_parameters(), "options": ""}
-    url = make_conninfo("", password=connection.info.password, **parameters)
-    with psycopg.connect(url) as plain:
-        found = plain.info.parameter_status("TimeZone") or "unknown"
+    row = connection.execute("SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'").fetchone()
+    found = str(row[0]) if row is not None else "unknown"
     if found.upper().removeprefix("ETC/") in _UTC:
         yield ok(Area.TARGET, f"time zone {found}")
     else:

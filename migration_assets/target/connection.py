@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from migration_assets.errors import TargetError
-from migration_assets.urls import TARGET_VARIABLE, redacted, without_urls
+from migration_assets.target.refusals import POOLER, target_error
+from migration_assets.target.session import set_session
+from migration_assets.target.url import understood
 
 Connection = psycopg.Connection[TupleRow]
 
 OLDEST_VERSION = 150_000
-
-_DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
-_READABLE = re.compile(_DRIVER.pattern + r"(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
-"""A URL in which it is clear where the password ends, so that it can be shown without it."""
 
 
 @contextmanager
@@ -28,29 +27,17 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
     """Opens the target database, in autocommit mode: a transaction is always written out.
 
     Args:
-        url: PostgreSQL URL; one written for SQLAlchemy (`postgresql+psycopg2://`) is taken as well.
+        url: PostgreSQL URL; one written for SQLAlchemy (`postgresql+psycopg2://`) or Prisma is taken as well.
         timeout: How long to wait for the server, in seconds.
 
     Raises:
-        TargetError: The URL is wrong, the server does not answer or is older than PostgreSQL 15, or the
-            connection is lost.
+        TargetError: The URL is wrong, the server does not answer, is older than PostgreSQL 15 or behind a
+            pooler that keeps no session, or the connection is lost.
     """
-    if not _READABLE.fullmatch(url):
-        raise TargetError(
-            "the URL cannot be read",
-            where="PostgreSQL",
-            next_step=f"Set {TARGET_VARIABLE} to postgresql://user:password@host:port/database, "
-            "special characters as in %40 for @, %2F for /, %25 for %",
-        )
-    where = f"PostgreSQL at {redacted(url)}"
+    target = understood(url, timeout=timeout)
+    where = f"PostgreSQL at {target.shown}"
     with reported(where):
-        connection = psycopg.connect(
-            _DRIVER.sub("postgresql://", url),
-            autocommit=True,
-            connect_timeout=max(1, int(timeout)),  # 0 would be to wait forever
-            application_name="migration-assets",
-            options="-c search_path=public -c timezone=UTC -c client_encoding=UTF8",
-        )
+        connection = _connected(target.conninfo)
     with connection:  # closes it
         if connection.info.server_version < OLDEST_VERSION:
             major = connection.info.server_version // 10_000
@@ -59,9 +46,17 @@ def open_target(url: str, *, timeout: float = 10.0) -> Iterator[Connection]:
                 where=where,
                 next_step="Upgrade the target, or use another server",
             )
-        with reported(where):
-            _end_with_us(connection)
+        with reported(where, connection):
+            _require_session(connection, target.conninfo, where)
+            set_session(connection)
             yield connection
+
+
+def _connected(conninfo: str) -> Connection:
+    try:
+        return psycopg.connect(conninfo, autocommit=True)
+    except (UnicodeError, OverflowError) as error:  # of the name of a host, of a number
+        raise psycopg.ProgrammingError(f"invalid: {error}") from None
 
 
 def is_alive(connection: Connection) -> bool:
@@ -79,11 +74,50 @@ def sibling(connection: Connection) -> Connection:
     Raises:
         psycopg.OperationalError: The server takes no further connection.
     """
-    made = psycopg.connect(
-        connection.info.dsn, password=connection.info.password or None, autocommit=True
+    parameters = connection.info.get_parameters()
+    another = _connected(
+        make_conninfo("", **{**parameters, "password": connection.info.password or None})
     )
-    _end_with_us(made)
-    return made
+    set_session(another)
+    return another
+
+
+def _require_session(connection: Connection, conninfo: str, where: str) -> None:
+    """Refuses a pooler that gives a session to others between two transactions: no lock would hold.
+
+    Who is connected to the server itself was told the process that serves it. Through a pooler two
+    connections are asked in turns: each must have a process of its own, and keep it.
+
+    Raises:
+        TargetError: It does.
+    """
+    if connection.info.backend_pid == _backend_pid(connection):
+        return
+    role = _ROLE.search(connection.info.options)
+    if role and connection.execute("SHOW role").fetchone() != (role[1],):
+        raise TargetError(
+            f"this is a pooler, which drops the options {connection.info.options!r} in silence",
+            where=where,
+            next_step=POOLER,
+        )
+    with _connected(conninfo) as other:
+        first, other_first = _backend_pid(connection), _backend_pid(other)
+        other_second, second = _backend_pid(other), _backend_pid(connection)
+    if first != second or other_first != other_second or first == other_first:
+        raise TargetError(
+            "this is a pooler that keeps no session (transaction mode): neither locks nor settings hold",
+            where=where,
+            next_step=POOLER,
+        )
+
+
+_ROLE = re.compile(r"(?:-c\s*|--)role=(\S+)")
+
+
+def _backend_pid(connection: Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @contextmanager
@@ -113,84 +147,51 @@ def count_rows(connection: Connection, table: sql.Identifier) -> int:
     return int(row[0])
 
 
-def _end_with_us(connection: Connection) -> None:
-    """Has the server end a statement soon after this process was killed, not when it is done.
-
-    Else the build of an index or a merge goes on for minutes, in the way of the run that is started again.
-    """
-    with suppress(psycopg.errors.InvalidParameterValue):  # a server on Windows cannot
-        connection.execute("SET client_connection_check_interval = '2s'")
-
-
 @contextmanager
-def reported(where: str) -> Iterator[None]:
+def reported(where: str, connection: Connection | None = None) -> Iterator[None]:
     """Turns the driver's errors into a :class:`TargetError` of one line.
 
     The driver's own messages may quote values of a row, so the error is not chained, and only what
     names things is repeated.
+
+    Args:
+        where: The server and database.
+        connection: Is asked who holds a table that a statement has waited for in vain.
     """
     try:
         yield
+    except psycopg.errors.LockNotAvailable as error:
+        holders = _holders(connection) if connection is not None else ""
+        raise target_error(error, where, holders) from None
     except psycopg.Error as error:
-        raise _target_error(error, where) from None
+        raise target_error(error, where) from None
 
 
-def _target_error(error: psycopg.Error, where: str) -> TargetError:
-    state = error.sqlstate
-    if state is None and _NO_SPACE in str(error):
-        return TargetError(
-            "no connection, since its disk is full",
-            where=where,
-            next_step=_NEXT_STEPS["53"],
-        )
-    if state is None or state.startswith(_UNREACHABLE):
-        return TargetError(
-            f"no connection: {without_urls(str(error))}",
-            where=where,
-            next_step=f"Check that the server runs and that {TARGET_VARIABLE} names it, a database "
-            "on it, and a role that may log in; then start again",
-            is_transient=_passes(error),
-        )
-    diagnosis = error.diag
-    named = {
-        "table": diagnosis.table_name,
-        "column": diagnosis.column_name,
-        "constraint": diagnosis.constraint_name,
-    }
-    about = "".join(f", {what} {name}" for what, name in named.items() if name)
-    next_step = _NEXT_STEPS.get(state[:2], "Look it up in the server's log, then start again")
-    return TargetError(
-        f"{type(error).__name__} (SQLSTATE {state}{about})",
-        where=where,
-        next_step=next_step,
-        is_transient=_passes(error),
-    )
+_HOLDERS = """
+    SELECT format('process %s (%s, user %s%s) on %s', h.pid,
+                  coalesce(nullif(a.application_name, ''), 'unnamed'), coalesce(a.usename, '?'),
+                  ', in a transaction since ' || date_trunc('second', a.xact_start),
+                  string_agg(DISTINCT h.relname, ', '))
+    FROM (SELECT l.pid, c.relname, l.mode = 'AccessShareLock' AS only_reads
+          FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid()
+            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND n.nspname IN ('public', 'migration', 'migration_staging') AND c.relkind IN ('r', 'p')) h
+    LEFT JOIN pg_stat_activity a USING (pid)
+    GROUP BY h.pid, a.application_name, a.usename, a.xact_start
+    ORDER BY bool_and(h.only_reads), a.xact_start LIMIT 3
+"""
+"""Those who only read come last: they hold up few statements."""
 
 
-def _passes(error: psycopg.Error) -> bool:
-    """Tells whether the reason of an error may pass. An error of connecting has no SQLSTATE."""
-    if error.sqlstate is None:
-        is_lost = isinstance(error, psycopg.OperationalError)
-        return is_lost and _PERMANENT.search(str(error)) is None
-    return error.sqlstate.startswith(_PASSING)
+def lock_holders(connection: Connection) -> list[str]:
+    """Returns who else holds tables of the application or the migration, in words, likely blockers first."""
+    return [said for (said,) in connection.execute(_HOLDERS)]
 
 
-_PASSING = ("08", "57P", "40", "42710")
-"""Classes of SQLSTATE that pass: connection, shutdown and restart, deadlock and serialization; and that what
-was missing is there meanwhile, since a killed process's last statement came through."""
-
-_PERMANENT = re.compile(
-    r"authentication failed|does not exist|pg_hba\.conf|no password supplied|translate host name"
-    r"|not permitted to log in|invalid|missing"
-)
-"""What libpq says where connecting again would not help."""
-
-_NO_SPACE = "No space left on device"
-
-_UNREACHABLE = ("08", "28", "3D", "57P")
-"""Classes of SQLSTATE: connection, login, no such database, shutdown."""
-
-_NEXT_STEPS = {
-    "42": "Check that the role owns the schema, or may create in it",
-    "53": "Give the server disk space, memory or connections, then start again",
-}
+def _holders(connection: Connection) -> str:
+    try:
+        connection.rollback()
+        return "; ".join(lock_holders(connection)) or "nobody any more"
+    except psycopg.Error:
+        return ""

@@ -176,8 +176,8 @@ def _extension(name: str) -> str:
         f"  IF EXISTS (SELECT FROM pg_available_extensions WHERE name = '{name}') THEN\n"
         f'    CREATE EXTENSION IF NOT EXISTS "{name}";\n'
         f"  END IF;\n"
-        f"EXCEPTION WHEN insufficient_privilege THEN\n"
-        f"  RAISE NOTICE 'extension {name} was not created: this role may not';\n"
+        f"EXCEPTION WHEN OTHERS THEN\n"
+        f"  RAISE WARNING 'extension {name} was not created: %', SQLERRM;\n"
         f"END $$"
     )
 

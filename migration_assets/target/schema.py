@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from migration_assets.errors import TargetError
+from migration_assets.model.search import EXTENSIONS
 from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.catalog import (
@@ -36,6 +37,12 @@ _FOREIGN_TABLES = """
                       AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1
 """
+
+_ROOM = """
+    SELECT set_config('maintenance_work_mem', '256MB', true)
+    WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')
+"""
+"""Never less than the server's administrator has given."""
 
 _BOOKKEEPING = """
     SELECT obj_description(n.oid, 'pg_namespace') FROM pg_namespace n
@@ -64,8 +71,11 @@ class _Work:
     indexes: tuple[str, ...]
 
 
-def create_schema(connection: Connection) -> None:
+def create_schema(connection: Connection) -> tuple[str, ...]:
     """Creates enums, tables and bookkeeping where they are missing, in one transaction.
+
+    Returns:
+        The extensions that could not be created: the application uses them later, the migration does not.
 
     Raises:
         TargetError: The target holds tables that are not this project's, its bookkeeping is another
@@ -87,6 +97,8 @@ def create_schema(connection: Connection) -> None:
                 where=f"database {connection.info.dbname}",
                 next_step="Migrate into an empty database, or put the tables right",
             )
+        rows = connection.execute("SELECT extname FROM pg_extension").fetchall()
+    return tuple(name for name in EXTENSIONS if (name,) not in rows)
 
 
 def require_own_target(connection: Connection) -> None:
@@ -210,7 +222,7 @@ def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[s
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(work.table)))
         for name in work.indexes:
             try:
-                with _roomy(connection):
+                with roomy(connection):
                     # An invalid index would pass for the missing one: CREATE only looks at the name.
                     invalid = sql.Identifier("public", name)
                     connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
@@ -234,15 +246,15 @@ def _add_foreign_keys(connection: Connection, names: Sequence[str]) -> None:
     """
     statements = ddl.foreign_keys()
     for _, added in groupby(names, key=ddl.tables_of_foreign_keys().__getitem__):
-        with _roomy(connection):
+        with roomy(connection):
             connection.execute(_trusted("; ".join(statements[name] for name in added)))
 
 
 @contextmanager
-def _roomy(connection: Connection) -> Iterator[None]:
+def roomy(connection: Connection) -> Iterator[None]:
     """Makes a transaction with memory to sort or join a whole table in."""
     with connection.transaction():
-        connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
+        connection.execute(_ROOM)
         yield
 
 

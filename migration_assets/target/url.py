@@ -1,0 +1,210 @@
+"""What a target URL says, in the terms of libpq.
+
+Operators copy the application's ``DATABASE_URL``, which is written for Prisma. What Prisma and libpq both
+have keeps its meaning; what only tunes Prisma's client is ignored, with a note; what we cannot do is refused
+by name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import unquote, unquote_to_bytes
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migration_assets.errors import TargetError
+from migration_assets.urls import TARGET_VARIABLE, redacted, without_urls
+
+_DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+_READABLE = re.compile(_DRIVER.pattern + r"(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
+"""A URL in which it is clear where the password ends, so that it can be shown without it."""
+
+APPLICATION_NAME = "migration-assets"
+
+KEEPALIVES: Mapping[str, str] = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""A line that was cut is given up after a minute (seconds, milliseconds), unless the URL says otherwise."""
+
+_SCHEMA = "public"
+
+_IGNORED: Mapping[str, str] = {
+    "connection_limit": "Prisma's pool",
+    "pool_timeout": "Prisma's pool",
+    "max_idle_connection_lifetime": "Prisma's pool",
+    "max_connection_lifetime": "Prisma's pool",
+    "socket_timeout": "Prisma's client",
+    "statement_cache_size": "Prisma's client",
+    "single_use_connections": "Prisma's client",
+    "supa": "Supabase",
+}
+"""What the URL of the application may have besides, and whose it is."""
+
+_TRUE = frozenset({"true", "1", "on", "yes"})
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUrl:
+    """A URL of the target, understood.
+
+    Attributes:
+        shown: The server and database, without secrets.
+        conninfo: What libpq is given.
+        notes: What of the URL does not hold for the migration, in words.
+    """
+
+    shown: str
+    conninfo: str
+    notes: tuple[str, ...]
+
+
+def understood(url: str, *, timeout: float) -> TargetUrl:
+    """Returns what a URL says, with what a migration needs of a connection besides.
+
+    Args:
+        url: PostgreSQL URL; one written for SQLAlchemy (`postgresql+psycopg2://`) or Prisma is taken as well.
+        timeout: How long to wait for the server, in seconds, where the URL does not say.
+
+    Raises:
+        TargetError: It cannot be read, or asks for what the migration cannot do. The message has no secret.
+    """
+    if not _is_text(url) or not _READABLE.fullmatch(url):
+        raise TargetError(
+            "the URL cannot be read",
+            where="PostgreSQL",
+            next_step=f"Set {TARGET_VARIABLE} to postgresql://user:password@host:port/database, in UTF-8, "
+            "special characters as in %40 for @, %2F for /, %25 for %",
+        )
+    shown = redacted(url)
+    refuse = partial(_refused, shown)
+    address, _, query = _DRIVER.sub("postgresql://", url).partition("?")
+    given = dict(_parameters(query, refuse))
+    notes = tuple(_notes(given, refuse))
+    try:
+        found = {k: str(v) for k, v in conninfo_to_dict(address).items()} | given
+        make_conninfo("", **found)
+    except psycopg.Error as error:
+        raise refuse(without_urls(str(error))) from None
+    _require_database(found, refuse)
+    _require_ports(found.get("port", ""), refuse)
+    return TargetUrl(shown, make_conninfo("", **_completed(found, timeout, refuse)), notes)
+
+
+def notes_on(url: str) -> tuple[str, ...]:
+    """Returns what of a URL does not hold for the migration, in words; nothing where it cannot be used."""
+    try:
+        return understood(url, timeout=1.0).notes
+    except TargetError:
+        return ()
+
+
+def _is_text(url: str) -> bool:
+    """Tells whether a URL is UTF-8, also where it is percent-encoded."""
+    try:
+        unquote_to_bytes(url.encode()).decode()
+    except UnicodeError:
+        return False
+    return True
+
+
+def _refused(shown: str, what: str, next_step: str = "") -> TargetError:
+    return TargetError(
+        what,
+        where=f"PostgreSQL at {shown}",
+        next_step=next_step or f"Correct it in {TARGET_VARIABLE}",
+    )
+
+
+Refuse = Callable[..., TargetError]
+
+
+def _parameters(query: str, refuse: Refuse) -> Iterator[tuple[str, str]]:
+    """Yields the parameters of a URL as libpq reads them: a plus is a plus."""
+    for part in filter(None, query.split("&")):
+        name, has_value, value = part.partition("=")
+        if not has_value:
+            raise refuse(f"the parameter {unquote(name)!r} of the URL has no value")
+        yield unquote(name), unquote(value)
+
+
+def _notes(given: dict[str, str], refuse: Refuse) -> Iterator[str]:
+    """Takes what is not libpq's out of the parameters, and says of each what becomes of it."""
+    if given.get("schema", _SCHEMA) != _SCHEMA:
+        raise refuse(
+            f"schema={given['schema']} is asked for; the application's tables are in the schema {_SCHEMA}",
+            f"Leave schema out of {TARGET_VARIABLE}, or make it schema={_SCHEMA}",
+        )
+    if "sslidentity" in given:
+        raise refuse(
+            "sslidentity (a PKCS#12 file, of Prisma) cannot be used",
+            "Take the certificate and the key out of it with `openssl pkcs12`, and name them as sslcert "
+            "and sslkey",
+        )
+    is_prismas = bool(given.keys() & {*_IGNORED, "schema", "pgbouncer", "sslaccept"})
+    given.pop("schema", None)
+    if given.pop("pgbouncer", "").lower() in _TRUE:
+        yield (
+            "pgbouncer=true says that this is a pooler: the migration needs a session of its own, so give "
+            "the server's direct address if this one is refused"
+        )
+    for name in [name for name in given if name in _IGNORED]:
+        del given[name]
+        yield f"{name} is ignored ({_IGNORED[name]})"
+    if is_prismas and "sslcert" in given and "sslkey" not in given:
+        given.setdefault("sslrootcert", given.pop("sslcert"))
+        yield "sslcert is taken as Prisma means it: the certificate of the authority (sslrootcert)"
+    accept = given.pop("sslaccept", "accept_invalid_certs")
+    if accept == "strict":
+        given["sslmode"] = "verify-full"
+        given.setdefault("sslrootcert", "system")
+    elif accept != "accept_invalid_certs":
+        raise refuse(f"invalid sslaccept value: {accept!r}")
+
+
+def _require_database(found: Mapping[str, str], refuse: Refuse) -> None:
+    """Refuses a URL without a database: libpq would take one that is named as the user."""
+    elsewhere = os.environ.get("PGDATABASE"), os.environ.get("PGSERVICE"), found.get("service")
+    if not found.get("dbname") and not any(elsewhere):
+        raise refuse(
+            "the URL names no database",
+            f"Set {TARGET_VARIABLE} to postgresql://user:password@host:port/database",
+        )
+
+
+def _require_ports(ports: str, refuse: Refuse) -> None:
+    for port in filter(None, ports.split(",")):
+        if not port.isdecimal() or not 1 <= int(port) <= 65_535:
+            raise refuse(f"{port} is no port: ports are 1 to 65535")
+
+
+def _completed(found: dict[str, str], timeout: float, refuse: Refuse) -> dict[str, str]:
+    """Returns the parameters with what a migration needs besides."""
+    wanted = found.get("target_session_attrs", "any")
+    if wanted in ("standby", "read-only", "prefer-standby"):
+        raise refuse(
+            f"target_session_attrs={wanted} asks for a server that takes no writes",
+            f"Leave it out of {TARGET_VARIABLE}, or make it primary",
+        )
+    if "," in found.get("host", "") + found.get("hostaddr", "") and wanted == "any":
+        found["target_session_attrs"] = "primary"
+    # Each of our connections must come to the same server.
+    if found.pop("load_balance_hosts", "disable") not in ("disable", "random"):
+        raise refuse("invalid load_balance_hosts value")
+    seconds = found.get("connect_timeout", "0")
+    if not seconds.lstrip("-").isdecimal():
+        raise refuse("connect_timeout is no number of seconds")
+    if int(seconds) <= 0:  # libpq would wait forever
+        found["connect_timeout"] = str(max(1, int(timeout)))
+    if "options" in found and (more := os.environ.get("PGOPTIONS")):
+        found["options"] = (
+            f"{more} {found['options']}"  # libpq takes one or the other; the last wins
+        )
+    return {**KEEPALIVES, **found, "application_name": APPLICATION_NAME}
