@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -20,7 +21,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from psycopg import sql
+from psycopg.types.json import Jsonb
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -28,7 +31,8 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import ENTITIES, TABLES, Rule, source_of
+from migration_assets.model.search import SEARCH_INDEXES
 from migration_assets.monitoring.history import is_kept
 from migration_assets.preflight.findings import Area, Level, Page
 from migration_assets.preflight.page import examine
@@ -334,6 +338,83 @@ def test_application_gets_rows_after_go_live_and_nothing_else(
             owner.execute("CREATE TABLE later (id int)")  # a schema migration of the application
             application.execute("INSERT INTO later VALUES (1)")
             owner.execute("DROP TABLE later")
+
+
+def distinct_words(characters: int, word: Callable[[int], str]) -> str:
+    """A text of so many characters, of words that occur once."""
+    words: list[str] = []
+    size = 0
+    for number in itertools.count():
+        words.append(word(number))
+        size += len(words[-1]) + 1
+        if size > characters:
+            return " ".join(words)[:characters]
+    raise AssertionError
+
+
+def four_bytes(number: int) -> str:
+    """A compound word, which a search vector holds whole and in parts, of letters of four bytes."""
+    letters = [chr(0x10400 + (number >> 5 * place) % 32) for place in range(4)]
+    return "-".join(letters)
+
+
+INCOMPRESSIBLE = secrets.token_urlsafe(6_000)[:6_000]
+LARGE = [
+    distinct_words(2_000_000, lambda number: f"{number:x}"),
+    distinct_words(60_000, four_bytes),
+    INCOMPRESSIBLE * 20,
+    "\U0010ffff" * 60_000,
+]
+"""Texts that a search vector or an entry of an index has no room for."""
+
+
+def large_values(column: sa.Column[Any]) -> list[Any]:
+    """Four values of a column that are larger than an index takes as they are; none where there are none."""
+    match source_of(column).rule:
+        case Rule.TEXT:
+            return LARGE
+        case Rule.TEXT_ARRAY:
+            words = LARGE[0][:500_000].split()
+            return [[INCOMPRESSIBLE], LARGE, words, [None, "", "\U00010400" * 6_000]]
+        case Rule.JSON:
+            keys = {INCOMPRESSIBLE + str(number): number for number in range(50)}
+            return [Jsonb(each) for each in (LARGE[0], LARGE[1:], LARGE[0][:500_000].split(), keys)]
+        case _:
+            return []
+
+
+@pytest.mark.parametrize("number", range(len(LARGE)))
+def test_no_index_that_we_add_refuses_what_the_application_writes(
+    roles: Roles, loaded: Mapping[str, int], number: int
+) -> None:
+    assert loaded
+    roles.script("postgres_go_live.sql", roles.url("migration"))
+    definitions: dict[str, str] = {}
+    for index in SEARCH_INDEXES:
+        definitions[index.table] = definitions.get(index.table, "") + index.definition
+    with psycopg.connect(roles.url("application")) as application:
+        for name, definition in definitions.items():
+            columns = TABLES[name].columns
+            values = {
+                column.name: found[number]
+                for column in columns
+                if f'"{column.name}"' in definition and (found := large_values(column))
+            }
+            if not values:
+                assert name == "Users"  # of whose index the values are labels
+                continue
+            copied = [each.name for each in columns if each.name not in ("id", *values)]
+            insert = sql.SQL(
+                "INSERT INTO {table} (id, {copied}, {large}) "
+                "SELECT gen_random_uuid(), {copied}, {values} FROM {table} LIMIT 1"
+            ).format(
+                table=sql.Identifier(name),
+                copied=sql.SQL(", ").join(map(sql.Identifier, copied)),
+                large=sql.SQL(", ").join(map(sql.Identifier, values)),
+                values=sql.SQL(", ").join([sql.Placeholder()] * len(values)),
+            )
+            assert application.execute(insert, list(values.values())).rowcount == 1
+        application.rollback()
 
 
 def test_monitoring_reads_ledgers_and_no_values(roles: Roles, loaded: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -713,6 +714,44 @@ def test_the_loader_and_the_judge_agree(
     ]
     raw = [bson.encode(document, codec_options=CODEC) for document in documents]
     assert_agreement(table_with(column_of(rule, **options)), raw)
+
+
+LONGEST = 20
+AROUND = [
+    "x" * 20,
+    "x" * 21,
+    "é" * 10,
+    "é" * 10 + "x",
+    "x" * 17 + "\0",
+    "x" * 18 + "\0",
+    "y" * 9000,
+    5,
+]
+"""Texts of a column of which an index takes 20 bytes; U+0000 counts as the three of U+FFFD."""
+TOO_LONG = "{} bytes, too long for an index of the application, which takes 20"
+
+
+@pytest.mark.parametrize("options", [{}, {"required": True}, {"required": True, "default": "x"}])
+def test_a_text_that_no_index_takes_is_not_convertible(options: dict[str, Any]) -> None:
+    column = column_of(Rule.TEXT, **options)
+    column.info["source"] = replace(source_of(column), longest=LONGEST)
+    table = table_with(column)
+    documents: list[dict[str, Any]] = [
+        {"_id": ObjectId(f"{number:024x}"), "value": value} for number, value in enumerate(AROUND)
+    ]
+    raw = [bson.encode(document, codec_options=CODEC) for document in documents]
+    assert_agreement(table, raw)
+    judgements = [Judge(table, IDS).judge(each) for each in raw]
+    reasons = [line.reason for each in judgements for line in each.lines if line.kind == NULLED]
+    reasons += [reason for each in judgements for _, reason in each.rejections]
+    assert reasons == [TOO_LONG.format(size) for size in (21, 21, 21, "9,000")]
+    # Loaded as it is, it is not plain either.
+    for value, document, judgement in zip(AROUND, raw, judgements, strict=True):
+        if isinstance(value, str) and "\0" not in value:
+            whole = replace(judgement, row={"value": value})
+            row = row_of(table, whole, document)
+            (is_plain,) = PlainRows(table, IDS).equal(together(document), [row]).tolist()
+            assert is_plain == (len(value.encode()) <= LONGEST)
 
 
 def raw_document(*elements: tuple[int, bytes, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
+from migration_assets.target.schema import build_constraints
 from migration_assets.validation import binary_copy, pair_parts, reading
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
@@ -692,6 +694,26 @@ def test_extremes_arrive(source: SourceDatabase, target: Connection) -> None:
         )
     )
     assert check_values(source, target, table).counts["differences"] == 2
+
+
+def test_what_no_index_takes_is_a_finding_and_all_is_built(
+    source: SourceDatabase, target: Connection
+) -> None:
+    too_long = secrets.token_urlsafe(2_100)  # 2,800 letters
+    first, second, third = (ObjectId(f"{number:024x}") for number in (1, 2, 3))
+    source["Users"].insert_many([{"_id": first, "email": too_long}, {"_id": second, "email": "b"}])
+    source["crm_Accounts"].insert_one({"_id": third, "name": "a", "status": too_long})
+    load_identities(source, target)
+    for name in ("Users", "crm_Accounts"):
+        load_table(source, target, TABLES[name])
+        assert check_values(source, target, TABLES[name]).is_sound
+    rejected = "SELECT source_id, field, reason FROM migration.rejected_documents"
+    nulled = "SELECT source_id, field, reason FROM migration.issues WHERE kind = 'nulled'"
+    for query, identifier, name in ((rejected, first, "email"), (nulled, third, "status")):
+        ((source_id, field, reason),) = target.execute(query).fetchall()
+        assert (source_id, field) == (str(identifier), name)
+        assert reason.startswith("2,800 bytes, too long for an index of the application")
+    assert build_constraints(target).left_out == ()
 
 
 def test_the_schemas_find_a_missing_side() -> None:

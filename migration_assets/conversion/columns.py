@@ -181,9 +181,11 @@ Convert = Callable[[Field, Source, Loaded], Fast]
 
 
 def _strings(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del source, loaded
+    del loaded
     texts = values.strings()
     are_odd = ~values.are(BsonType.STRING) | texts.str.contains("\x00", literal=True).to_numpy()
+    if source.longest is not None:
+        are_odd |= (texts.str.len_bytes() > source.longest).to_numpy()
     return null_where(texts, values.are_missing()), are_odd
 
 

@@ -164,15 +164,21 @@ def type_name(value: Any) -> str:
 
 def text(value: Any, source: Source, loaded: Loaded) -> Outcome:
     """``text``: strings; numbers, booleans, ids and dates as their text."""
-    del source, loaded
+    del loaded
     if type(value) is str:
-        if NUL in value:
-            return Outcome(value.replace(NUL, REPLACEMENT), (NUL_ALTERED,))
-        return Outcome(value)
+        cleaned = value.replace(NUL, REPLACEMENT)
+        size = len(cleaned.encode())
+        if source.longest is not None and size > source.longest:
+            return unconvertible(value, _too_long(size, source.longest))
+        return Outcome(cleaned, () if cleaned == value else (NUL_ALTERED,))
     as_text = _scalar_text(value)
     if as_text is None:
         return unconvertible(value)
     return coerced(as_text, f"{type_name(value)} as text")
+
+
+def _too_long(size: int, longest: int) -> str:
+    return f"{size:,} bytes, too long for an index of the application, which takes {longest:,}"
 
 
 def integer(value: Any, source: Source, loaded: Loaded) -> Outcome:

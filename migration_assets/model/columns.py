@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,6 +65,8 @@ class Source:
         default: The literal for ``Missing.DEFAULT``.
         labels: The values of the enum for ``Rule.ENUM``.
         secret: The value must never be shown outside the bookkeeping.
+        longest: Bytes in UTF-8 of the longest text that the indexes on the column take for certain; None
+            without any. ``tables.entity`` derives it: as declared, two sources are the same without it.
     """
 
     field: str
@@ -73,6 +76,7 @@ class Source:
     default: str | int | bool | None = None
     labels: tuple[str, ...] = ()
     secret: bool = False
+    longest: int | None = dataclass_field(default=None, compare=False)
 
 
 Column = sa.Column[Any]

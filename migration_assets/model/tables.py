@@ -7,7 +7,7 @@ pairs of one relation. Both are plain :class:`sqlalchemy.Table` objects in :data
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -24,6 +24,13 @@ METADATA = sa.MetaData(
 )
 
 JUNCTIONS = "junctions"
+
+BTREE_ENTRY = 2_704
+"""Bytes of the longest entry that a B-tree of PostgreSQL 12 or later takes, a third of a page."""
+BTREE_HEAD = 16
+"""Of these, what an entry begins with where one of its columns is NULL."""
+BTREE_VALUE = 16
+"""Of these, what another column takes at most: a uuid; the length of a text and the gap before it take 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,26 @@ def entity(name: str, group: str, *items: Column | sa.Index) -> sa.Table:
         group: Domain: the group of its asset.
         items: Columns in the order of the schema, then further indexes.
     """
-    return sa.Table(name, METADATA, *items, info={"group": group})
+    table = sa.Table(name, METADATA, *items, info={"group": group})
+    for index in table.indexes:
+        _bound_texts(index)
+    return table
+
+
+def _bound_texts(index: sa.Index) -> None:
+    """Notes at the text columns of an index what it takes of each (section 5, what does not fit an index).
+
+    Counted in bytes as they are: how far PostgreSQL compresses a text hangs on the server and on the text.
+    """
+    texts = [column for column in index.columns if source_of(column).rule is Rule.TEXT]
+    if not texts:
+        return
+    room = BTREE_ENTRY - BTREE_HEAD - BTREE_VALUE * (len(index.columns) - len(texts))
+    longest = room // len(texts) - 8
+    for column in texts:
+        source = source_of(column)
+        bounded = min(longest, source.longest or longest)
+        column.info["source"] = replace(source, longest=bounded)
 
 
 def junction(name: str, *, left: Side, right: Side) -> sa.Table:

@@ -48,8 +48,9 @@ def _table(table: sa.Table) -> Iterator[str]:
         source = source_of(column)
         points_to = f"`{source.references}`" if source.references else ""
         secret = " (secret)" if source.secret else ""
+        bound = f", up to {source.longest:,} bytes" if source.longest is not None else ""
         yield (
-            f"| `{column.name}` | {_type(column)} | `{source.field}`{secret} | {source.rule} "
+            f"| `{column.name}` | {_type(column)} | `{source.field}`{secret} | {source.rule}{bound} "
             f"| {points_to} | {_missing(source)} |"
         )
 

@@ -336,7 +336,8 @@ def field_of(
     unique = source.field in unique_columns(ENTITIES[collection])
     awkward = () if unique else _awkward(source, population)
     position = _positions()[collection, source.field]
-    everything = (*awkward, *(() if unique or source.secret else RARE.get(source.rule, ())))
+    may_be_large = not source.secret and source.longest is None
+    everything = (*awkward, *(RARE.get(source.rule, ()) if may_be_large else ()))
     turns = _turns(everything, position, ordinary, optional=is_optional(source))
     draw = ordinary if unique else _mixed(ordinary, awkward, optional=is_optional(source))
     if source.rule in _POOLED and not unique and source.missing is not Missing.OBJECT_ID_TIME:

@@ -151,7 +151,12 @@ def _unknown_findings(unkept: Mapping[str, tuple[int, int]]) -> Iterator[Finding
 def _constraint_findings(recorded: Recorded) -> Iterator[Finding]:
     """Yields what stands against the indexes and foreign keys, one by one."""
     for names, kind, do in (
-        (recorded.missing, "missing", "Materialize migration/constraints"),
+        (
+            recorded.missing,
+            "missing",
+            "Materialize migration/constraints; where that leaves an index out, a row that was written since "
+            "holds a value that is too long for it",
+        ),
         (recorded.differing, "differs", "Drop it, then materialize migration/constraints"),
     ):
         for name in names:
@@ -325,8 +330,8 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
     for index in () if recorded.missing else recorded.left_out:
         yield Finding(
             CONSTRAINTS,
-            f"index {index}, an addition for searching, is not there: a value is too long for it",
-            "Searching goes without it; shorten the value to have it",
+            f"index {index}, an addition for searching, is not there",
+            "The application does without; materialize migration/constraints to have it",
             check=CONSTRAINTS,
             kind="left_out",
             field=index,

@@ -77,6 +77,12 @@ def differing_constraints(connection: Connection) -> dict[str, str]:
     return found
 
 
+def is_unbounded(name: str, definition: str) -> bool:
+    """Tells whether an index is an addition as earlier versions built it, which could refuse a value."""
+    former = ddl.unbounded_search_indexes().get(name)
+    return former is not None and _essence(definition) == _essence(former)
+
+
 def _foreign_key(key: sa.ForeignKeyConstraint) -> str:
     """Returns a foreign key as PostgreSQL writes it, but for the spelling."""
     columns = ", ".join(key.columns.keys())

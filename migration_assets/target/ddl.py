@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DDLElement, SetTableComment
 
 from migration_assets.model import ENUMS, TABLES
-from migration_assets.model.search import EXTENSIONS, SEARCH_INDEXES
+from migration_assets.model.search import EXTENSIONS, SEARCH_INDEXES, SearchIndex
 from migration_assets.target.bookkeeping import (
     BOOKKEEPING,
     BOOKS,
@@ -86,11 +86,20 @@ def secondary_indexes() -> Mapping[str, str]:
 
 def search_indexes() -> Mapping[str, str]:
     """Returns what creates the full-text, containment and partial indexes, by name."""
+    return {index.name: _search_index(index, index.definition) for index in SEARCH_INDEXES}
+
+
+def unbounded_search_indexes() -> Mapping[str, str]:
+    """Returns what created those of them that earlier versions built otherwise, by name."""
     return {
-        index.name: f'CREATE INDEX IF NOT EXISTS "{index.name}" ON "{index.table}" '
-        f"{index.definition}"
+        index.name: _search_index(index, index.unbounded)
         for index in SEARCH_INDEXES
+        if index.unbounded
     }
+
+
+def _search_index(index: SearchIndex, definition: str) -> str:
+    return f'CREATE INDEX IF NOT EXISTS "{index.name}" ON "{index.table}" {definition}'
 
 
 def foreign_keys() -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.catalog import (
     differences,
     differing_constraints,
+    is_unbounded,
     missing_constraints,
 )
 from migration_assets.target.connection import Connection, sibling
@@ -57,7 +58,7 @@ class Built:
     indexes: tuple[str, ...]
     foreign_keys: tuple[str, ...]
     left_out: tuple[str, ...] = ()
-    """Additions of our own that a value is too long for."""
+    """Indexes that a value is too long for."""
     analyzed: tuple[str, ...] = ()
     """Tables whose statistics were gathered."""
 
@@ -140,18 +141,19 @@ def build_constraints(connection: Connection) -> Built:
     """Adds the secondary indexes and foreign keys that are missing, and gathers statistics that are stale.
 
     Two connections share the tables, the largest first, since one keeps no more than one core busy. Each
-    statement commits by itself, so that a build that was cut off goes on where it stopped. A text may be
-    too long for an index. One of our own additions is left out then; one of the application's schema is an
-    error.
+    statement commits by itself, so that a build that was cut off goes on where it stopped. Additions that an
+    earlier version built so that they could refuse a value are built anew. An index that a value is too long
+    for is left out, and all others are built: a sign-off says no without one of the application's.
 
     Raises:
-        TargetError: A value is too long for an index of the application's schema, or an index or foreign
-            key has a name of the model but is another. Nothing was built in the latter case.
+        TargetError: An index or foreign key has a name of the model but is another. Nothing was built then.
     """
     stale = set(stale_statistics(connection))
     with connection.transaction():
         differing = differing_constraints(connection)
-        missing = missing_constraints(connection)
+        unbounded = {name for name in differing if is_unbounded(name, differing[name])}
+        differing = {name: differing[name] for name in differing.keys() - unbounded}
+        missing = [*missing_constraints(connection), *sorted(unbounded)]
         tables = largest_first(connection)
     if differing:
         name, definition = next(iter(differing.items()))
@@ -205,14 +207,14 @@ def _at_once(*works: Callable[[], None]) -> None:
 
 
 def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[str]) -> None:
-    """Does what tables need until none is left; notes the additions of our own that cannot be built.
+    """Does what tables need until none is left; notes the indexes that a value is too long for.
 
     Statistics come before indexes: once a full-text index is there, ANALYZE makes the search vector of
     30,000 rows of the table, which is two fifths of all its time. It would learn how frequent each word is,
     which no plan hangs on: a search takes the index either way, since without it every row's vector would
     have to be made. Autovacuum gathers it when a tenth of the table has changed.
     """
-    statements, additions = ddl.constraints(), ddl.search_indexes()
+    statements = ddl.constraints()
     while True:
         try:
             work = works.popleft()
@@ -224,18 +226,10 @@ def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[s
             try:
                 with roomy(connection):
                     # An invalid index would pass for the missing one: CREATE only looks at the name.
-                    invalid = sql.Identifier("public", name)
-                    connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(invalid))
+                    former = sql.Identifier("public", name)
+                    connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(former))
                     connection.execute(_trusted(statements[name]))
             except psycopg.errors.ProgramLimitExceeded:
-                if name not in additions:
-                    works.clear()
-                    raise TargetError(
-                        f"a value is too long for the index {name}",
-                        where=f"database {connection.info.dbname}",
-                        next_step="Shorten it in the source (a B-tree takes about 2,700 bytes), then "
-                        "migrate again",
-                    ) from None
                 left_out.append(name)
 
 

@@ -148,6 +148,8 @@ class PlainRows:
             case Rule.REFERENCE_TEXT_ARRAY:
                 known = _Known(source, self.ids.documents)
                 return _cells_made_by(_array(*_TEXT_ELEMENTS, known.text_cell))
+            case Rule.TEXT if source.longest is not None:
+                return _texts_up_to(source.longest)
             case _:
                 return _AGREEMENTS[source.rule]
 
@@ -222,6 +224,13 @@ def _texts(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
     rest = np.flatnonzero(agree)
     agree[rest] = are_same(data, starts[rest], column.data, held[rest], sizes[rest])
     return agree
+
+
+def _texts_up_to(longest: int) -> _Agreement:
+    def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
+        return _texts(data, places, column, rows) & (column.sizes[rows] <= longest)
+
+    return agreement
 
 
 def _integers(size: int) -> _Agreement:

@@ -49,6 +49,20 @@ def no_document(collection: str) -> str:
     return f"no document of {collection} has this id"
 
 
+def too_long(source: Source, value: Value) -> str | None:
+    """Returns why a text is too long for the indexes on its column, None where it is not.
+
+    U+0000 takes one byte in the source and, as U+FFFD, three in the target.
+    """
+    text: str = value[1]
+    size = len(text.encode("utf-8")) + 2 * text.count("\x00")
+    if source.longest is None or size <= source.longest:
+        return None
+    return (
+        f"{size:,} bytes, too long for an index of the application, which takes {source.longest:,}"
+    )
+
+
 def of_loss(source: Source, kind: str, value: Value) -> str:
     """Returns why a value did not arrive as it was, or keeps its document from becoming a row.
 
@@ -66,7 +80,7 @@ def of_loss(source: Source, kind: str, value: Value) -> str:
         case Rule.JSON:
             return NUL_REPLACED if _has_nul(relaxed(value)) else ZERO_REPLACED
         case Rule.TEXT | Rule.TEXT_ARRAY if is_text:
-            return NUL_REPLACED
+            return too_long(source, value) or NUL_REPLACED
         case Rule.INTEGER | Rule.BIGINT if is_whole(value) or (is_text and is_digits(value[1])):
             return f"out of range of {source.rule}"
         case Rule.TIMESTAMP if is_text:

@@ -411,9 +411,11 @@ def _array(value: Value, rule: _Rule, source: Source, ids: Ids) -> tuple[list[An
 
 
 def _text(value: Value, source: Source, ids: Ids) -> Result:
-    del source, ids
+    del ids
     kind, data = value
     if kind in _TEXTUAL:
+        if reasons.too_long(source, value) is not None:
+            return None, _UNFIT
         return (data, None) if "\x00" not in data else (data.replace("\x00", "\ufffd"), ALTERED)
     as_text = _as_text(kind, data)
     return (None, _UNFIT) if as_text is None else (as_text, COERCED)
