@@ -27,7 +27,13 @@ from migration_assets.target.connection import Connection, count_rows
 _KEY_TO_TAKE_OFF = """
     SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
     WHERE k.conrelid = {target}::regclass AND k.contype = 'p'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_constraint'::regclass
+                      AND d.refobjid = k.oid AND d.deptype <> 'i')
       AND NOT EXISTS (SELECT FROM pg_constraint r WHERE r.confrelid = k.conrelid)
+      AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                      WHERE i.indexrelid = k.conindid AND (i.indisclustered OR i.indisreplident
+                      OR c.reloptions IS NOT NULL OR c.reltablespace <> 0))
+      AND obj_description(k.oid, 'pg_constraint') IS NULL
       AND pg_relation_size({staged}::regclass) > 1000000
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from migration_assets.errors import TargetError
+from migration_assets.model import TABLES
 from migration_assets.model.search import EXTENSIONS
 from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
@@ -24,6 +25,7 @@ from migration_assets.target.catalog import (
     differing_constraints,
     is_unbounded,
     missing_constraints,
+    obstacles,
 )
 from migration_assets.target.connection import Connection, sibling
 from migration_assets.target.created import present_objects, record_created
@@ -84,6 +86,7 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
     """
     require_own_target(connection)
     require_own_version(connection)
+    require_plain_tables(connection)
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
@@ -117,6 +120,24 @@ def require_own_target(connection: Connection) -> None:
             f"{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
             where=f"database {connection.info.dbname}",
             next_step="Give an empty database; nothing was touched",
+        )
+
+
+def require_plain_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None:
+    """Refuses tables on which something would change rows, refuse them, or keep them out of sight.
+
+    Raises:
+        TargetError: There is such a thing; nothing was written.
+    """
+    found = obstacles(connection, tables)
+    if found:
+        said = "; ".join(each.what for each in found[:3])
+        more = f" ({len(found)} in all)" if len(found) > 3 else ""
+        raise TargetError(
+            f"rows would not arrive as they are: {said}{more}",
+            where=f"database {connection.info.dbname}",
+            next_step="; ".join(dict.fromkeys(each.way_out for each in found[:3]))
+            + ". Nothing was written",
         )
 
 
