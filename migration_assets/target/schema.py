@@ -29,6 +29,7 @@ from migration_assets.target.catalog import (
 )
 from migration_assets.target.connection import Connection, sibling
 from migration_assets.target.created import present_objects, record_created
+from migration_assets.target.ownership import refused_to_create, standing_go
 from migration_assets.target.statistics import largest_first, stale_statistics
 
 _FOREIGN_TABLES = """
@@ -93,8 +94,11 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
         before = present_objects(connection)
         for statement in statements:
             connection.execute(_trusted(statement))
-        record_created(connection, before)
+        created = record_created(connection, before)
         found = differences(connection)
+        if (created or found) and (signed := standing_go(connection)) is not None:
+            what = ", ".join(map(str, created)) or "; ".join(found[:5])
+            raise refused_to_create(connection, signed, what)
         if found:
             raise TargetError(
                 f"the tables differ from the model: {'; '.join(found[:5])} ({len(found)} in all)",
@@ -176,6 +180,11 @@ def build_constraints(connection: Connection) -> Built:
         differing = {name: differing[name] for name in differing.keys() - unbounded}
         missing = [*missing_constraints(connection), *sorted(unbounded)]
         tables = largest_first(connection)
+    signed = standing_go(connection)
+    additions = ddl.search_indexes()
+    lacking = [*differing, *(name for name in missing if name not in additions)]
+    if signed is not None and lacking:
+        raise refused_to_create(connection, signed, ", ".join(lacking[:5]))
     if differing:
         name, definition = next(iter(differing.items()))
         raise TargetError(
@@ -185,10 +194,12 @@ def build_constraints(connection: Connection) -> Built:
             next_step="Drop or rename each (a foreign key that is NOT VALID: validate it), then "
             "materialize migration/constraints",
         )
+    # After go-live an addition of ours that is not there may have been in the application's way.
+    left_out = list(missing) if signed is not None else []
     foreign_keys, table_of = ddl.foreign_keys(), ddl.tables_of_indexes()
     of_table: dict[str, list[str]] = {}
     for name in missing:
-        if name in table_of:
+        if name in table_of and name not in left_out:
             of_table.setdefault(table_of[name], []).append(name)
     works = deque(
         _Work(name, name in stale, tuple(of_table.get(name, ())))
@@ -196,7 +207,6 @@ def build_constraints(connection: Connection) -> Built:
         if name in stale or name in of_table
     )
     added = [name for name in missing if name in foreign_keys]
-    left_out: list[str] = []
     if works or added:
         with _workers(connection) as workers:
             _at_once(*[partial(_build_indexes, each, works, left_out) for each in workers])
