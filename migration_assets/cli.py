@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from migration_assets import __version__
+from migration_assets import __version__, interrupts
 from migration_assets.errors import MigrationError
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
@@ -74,15 +74,14 @@ def _use(remediations: Path | None) -> None:
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Ends with exit code 2 and one line, whatever the error: 1 is a NO-GO."""
+    """Ends with exit code 2 and one line, whatever the error: 1 is a NO-GO. So does Ctrl-C, at once."""
     try:
-        yield
+        with interrupts.ending_at_once():
+            yield
     except typer.Exit:
         raise
     except KeyboardInterrupt:
-        said = "interrupted; run it again, each table goes on after its last committed batch"
-        Console(stderr=True, highlight=False).print(f"[red]error:[/] {said}", soft_wrap=True)
-        raise typer.Exit(2) from None
+        _fail(interrupts.SAID)
     except MigrationError as error:
         _fail(str(error))
     except Exception as error:  # its text may hold values of documents, so it is not shown
@@ -190,13 +189,6 @@ def sign_off(
             "--withdraw-waivers", help="Waivers of earlier sign-offs do not count any more."
         ),
     ] = False,
-    withdraw: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Sign nothing; who withdraws the signed GO."),
-    ] = None,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why it is withdrawn; with --withdraw.")
-    ] = "",
     reports: _Reports = "",
     verify: Annotated[
         Path | None,
@@ -210,14 +202,6 @@ def sign_off(
     with _errors():
         if verify is not None:
             raise typer.Exit(signing.verify(_console, verify))
-        if withdraw is not None or reason:
-            if approver or role or decline or waivers or waive or withdraw_waivers:
-                raise MigrationError(
-                    "it cannot be withdrawn and signed at once",
-                    where="--withdraw",
-                    next_step="Withdraw first; sign when the checks are green again",
-                )
-            raise typer.Exit(signing.withdraw_go(_console, withdraw or "", reason))
         _use(remediations)
         approval = signing.approval_of(
             approver=approver,
@@ -273,7 +257,8 @@ def demo(
                     next_step=f"Unset {name}, or use `migration-assets run` for your own servers",
                 )
         _refuse_both(history=history, dirty=dirty)
-        urls = EmbeddedServers(default_directory()).start()
+        with interrupts.raising():
+            urls = EmbeddedServers(default_directory()).start()
         os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
         _generate(urls.mongodb_url, scale=scale, seed=seed, dirty=dirty, history=history)
         code = migrate(_console)
@@ -357,7 +342,7 @@ def ui(
     from migration_assets.commands.serving import serve  # noqa: PLC0415
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
-    with _errors():
+    with _errors(), interrupts.raising():
         names = (SOURCE_VARIABLE, TARGET_VARIABLE, DAGSTER_VARIABLE)
         if any(variable(name) is None for name in names):
             urls = EmbeddedServers(default_directory()).start()
@@ -372,8 +357,7 @@ def ui(
         os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
         _console.print("Dagster starts, which takes some seconds")
         said = f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it"
-        with suppress(KeyboardInterrupt):  # which is how it is ended
-            serve(WORKSPACE, port, ready=lambda: _console.print(said))
+        serve(WORKSPACE, port, ready=lambda: _console.print(said))
 
 
 @app.command()
@@ -432,7 +416,8 @@ def monitor(
         if query is not None:
             raise typer.Exit(monitoring.query(_console, query))
         if watch is not None:
-            raise typer.Exit(monitoring.watch(_console, watch, given=reading or ()))
+            with interrupts.raising():
+                raise typer.Exit(monitoring.watch(_console, watch, given=reading or ()))
         if daily:
             raise typer.Exit(monitoring.report(_console, given=reading or (), room=room))
         raise typer.Exit(monitoring.look(_console, given=reading or (), is_alerting=alert))
@@ -545,7 +530,7 @@ def servers_start() -> None:
     """Starts the embedded servers and prints where they are."""
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
-    with _errors():
+    with _errors(), interrupts.raising():
         urls = EmbeddedServers(default_directory()).start()
         _console.print(f"MongoDB    {urls.mongodb_url}\nPostgreSQL {redacted(urls.postgres_url)}")
 
@@ -555,7 +540,7 @@ def servers_stop() -> None:
     """Stops the embedded servers; their data stay."""
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
-    with _errors():
+    with _errors(), interrupts.raising():
         EmbeddedServers(default_directory()).stop()
 
 

@@ -25,7 +25,7 @@ _ASKED = 3
 
 
 def serve(workspace: str, port: int, *, ready: Callable[[], None]) -> None:
-    """Runs the webserver and the daemon, which schedules and sensors need, until Ctrl-C.
+    """Runs the webserver and the daemon, which schedules and sensors need, until Ctrl-C or `kill`.
 
     Args:
         workspace: File of the code locations.
@@ -39,13 +39,15 @@ def serve(workspace: str, port: int, *, ready: Callable[[], None]) -> None:
         ["dagster-webserver", "-w", workspace, "-h", HOST, "-p", str(port)],
         ["dagster-daemon", "run", "-w", workspace, "--log-level", "warning"],
     )
-    with _running(commands) as processes:
+    with _asked_to_end() as asked, _running(commands) as processes:
         is_ready = False
-        while all(process.poll() is None for process in processes):
+        while not asked and all(process.poll() is None for process in processes):
             if not is_ready and _listens(port):
                 is_ready = True
                 ready()
             time.sleep(_LOOKS)
+        if asked:
+            return
         ended = next(
             command[0]
             for command, process in zip(commands, processes, strict=True)
@@ -67,9 +69,21 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
+def _asked_to_end() -> Iterator[list[int]]:
+    """Lends the signals that have asked this process to end; none of them breaks off what it is doing."""
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda each, _: asked.append(each)) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Lends programs of our own environment as processes; none is left running."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as Ctrl-C does
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for name, *arguments in commands:
