@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -18,6 +19,8 @@ from migration_assets.validation.beside import CheckTask, SharedChecks, checked_
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_bench.tasks import Done, Task
+
+RUN_ID = str(uuid.uuid4())
 
 
 def run(task: Task) -> Done:
@@ -50,7 +53,8 @@ def failed_checks(
     found: list[Evidence] = []
 
     def submit(layer: Layer) -> Future[Evidence]:
-        given = CheckTask(task.source, task.target, None, table.name, layer, NO_REMEDIATIONS)
+        where = task.source, task.target, RUN_ID
+        given = CheckTask(*where, None, table.name, layer, NO_REMEDIATIONS)
         return second.submit(checked_alone, given)
 
     is_shared = is_worth(second, connection, table.name)

@@ -70,11 +70,15 @@ def with_dagster(task: Task) -> Done:
     started = time.perf_counter()
     from rich.console import Console  # noqa: PLC0415 - what the job imports is part of its cost
 
-    from migration_assets.commands.running import run_job  # noqa: PLC0415
+    from migration_assets.commands.running import (  # noqa: PLC0415
+        held_databases,
+        run_job,
+    )
     from migration_assets.definitions import MIGRATE  # noqa: PLC0415
 
     imported = time.perf_counter()
-    outcome = run_job(MIGRATE, Console(file=io.StringIO()))
+    with held_databases() as hold:
+        outcome = run_job(MIGRATE, Console(file=io.StringIO()), hold)
     ended = time.perf_counter()
     return Done(
         ended - started,

@@ -42,8 +42,8 @@ KILLS = 30
 SECONDS = 120.0
 """How long a load may take before the test gives it up."""
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([victim.__name__, "pytest"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([victim.__name__, "pytest", "migration_assets.commands.running"])
 
 
 class NoDiskError(Exception):
@@ -179,7 +179,7 @@ def loading(
 ) -> Iterator[Loading]:
     """Starts a process that loads; it is running when this returns, and gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
-    process = _FORKS.Process(
+    process = FORKS.Process(
         target=victim.main,
         args=(source_url, target_url, directory / "said"),
         kwargs={

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -39,6 +40,7 @@ from migration_assets_tests.loaded_sample import Loaded
 from migration_assets_tests.test_loading import BOOK_NAMES, KilledError, everything, interrupted
 
 TABLE = "tasksComments"
+RUN_ID = str(uuid.uuid4())
 
 
 def children() -> list[int]:
@@ -50,7 +52,7 @@ def children() -> list[int]:
 
 
 def values_of(process: SecondProcess, source_url: str, target_url: str) -> Future[Evidence]:
-    task = CheckTask(source_url, target_url, None, TABLE, Layer.VALUES, NO_REMEDIATIONS)
+    task = CheckTask(source_url, target_url, RUN_ID, None, TABLE, Layer.VALUES, NO_REMEDIATIONS)
     return process.submit(checked_alone, task)
 
 
@@ -81,7 +83,7 @@ def test_its_checks_share_connections_which_are_opened_anew_when_lost(
 ) -> None:
     ours = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name = 'migration-assets'"
+        f"AND application_name = 'migration-assets run {RUN_ID[:8]}'"
     )
     found: list[set[int]] = []
     with SecondProcess(rows=1) as process, psycopg.connect(small_copy, autocommit=True) as watching:

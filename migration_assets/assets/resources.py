@@ -1,5 +1,6 @@
 """The two databases, as Dagster resources."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -17,8 +18,8 @@ from migration_assets.source.snapshots import (
     current_moment,
     snapshot_wanted,
 )
-from migration_assets.target.connection import Connection, is_alive, open_target
-from migration_assets.target.lock import held_for_run
+from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.lock import held_for_run, is_held
 from migration_assets.urls import (
     REMEDIATIONS_VARIABLE,
     SOURCE_VARIABLE,
@@ -108,22 +109,29 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
 
     _kept: Kept[Connection] | None = PrivateAttr(default=None)
+    _run_id: str = PrivateAttr(default="")
 
     @property
     def location(self) -> str:
         """The URL, with the password where there is one."""
         return self.url or target_url()
 
+    @property
+    def run_id(self) -> str:
+        """The run that holds the target; empty outside of one."""
+        return self._run_id
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TargetPostgres"]:
         """Holds the target for the run, against every other run, and keeps the connection.
 
         Raises:
-            TargetError: Another run holds it, or the database cannot be used.
+            HeldError: Another run holds it.
+            TargetError: The database cannot be used.
         """
-        run_id = context.run.run_id if context.run else "without id"
-        with held_for_run(self.location, run_id):
-            self._kept = Kept(self._open, is_alive)
+        self._run_id = context.run.run_id if context.run else str(uuid.uuid4())
+        with held_for_run(self.location, self._run_id) as hold:
+            self._kept = Kept(hold.open, is_held)
             try:
                 yield self
             finally:
@@ -131,15 +139,12 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._kept = None
 
     def open(self) -> AbstractContextManager[Connection]:
-        """Opens a connection in autocommit mode, within a run once.
+        """Opens a connection in autocommit mode, within a run one that holds the target.
 
         Raises:
-            TargetError: It cannot be used; the message says why and what to do.
+            TargetError: It cannot be used, or another run holds it; the message says why and what to do.
         """
-        return self._open() if self._kept is None else self._kept.use()
-
-    def _open(self) -> AbstractContextManager[Connection]:
-        return open_target(self.location)
+        return open_target(self.location) if self._kept is None else self._kept.use()
 
 
 class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]

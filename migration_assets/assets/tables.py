@@ -79,8 +79,8 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 is_shared = is_worth(second_process.process, connection, table.name)
 
             def submit(layer: Layer) -> Future[Evidence]:
-                urls = source.location, target.location
-                task = CheckTask(*urls, moment, table.name, layer, rules)
+                where = source.location, target.location, target.run_id
+                task = CheckTask(*where, moment, table.name, layer, rules)
                 return second_process.process.submit(checked_alone, task)
 
             return SharedChecks(layers, submit if is_shared else None)

@@ -26,7 +26,7 @@ from migration_assets.rollback.operations import KINDS
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.rollback.removal import Proof, Removed
 from migration_assets.source.connection import open_source
-from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
 from migration_assets.urls import ROLLBACK_VARIABLE, source_url, target_url, variable
 
@@ -52,8 +52,8 @@ def export_gained(console: Console, directory: Path) -> Exit:
     try:
         with (
             open_source(source_url()) as source,
-            held_for_run(url, uuid.uuid4().hex),
-            open_target(url) as connection,
+            held_for_run(url, str(uuid.uuid4())) as hold,
+            hold.open() as connection,
             console.status("exporting") as status,
         ):
             manifest = export.export_gained(
@@ -158,7 +158,7 @@ def roll_back(
             next_step="Give one of them",
         )
     try:
-        with held_for_run(url, uuid.uuid4().hex), open_target(url) as connection:
+        with held_for_run(url, str(uuid.uuid4())) as hold, hold.open() as connection:
             name = connection.info.dbname
             if not dry_run:
                 _print_removed(console, removal.planned(connection), "would go")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import enum
 import os
 import time
+import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError, DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,13 +26,8 @@ from migration_assets.commands.losses import LOSSES, losses_table, open_losses
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.errors import (
-    LoadError,
-    MigrationError,
-    RemediationError,
-    SourceError,
-    TargetError,
-)
+from migration_assets.errors import MigrationError
+from migration_assets.interrupts import on_interrupt
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight.findings import counted
@@ -41,7 +39,8 @@ from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.bookkeeping import SCHEMA, loads
-from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.connection import Connection
+from migration_assets.target.lock import Hold, held_for_run, run_id_of
 from migration_assets.target.schema import require_own_target
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
@@ -54,10 +53,6 @@ from migration_assets.validation.evidence import Evidence, Severity
 from migration_assets.validation.unknown_collections import unkept
 
 CONFIGURATION = "dagster.yaml"
-_OWN_ERRORS = frozenset(
-    each.__name__
-    for each in (MigrationError, SourceError, TargetError, LoadError, RemediationError)
-)
 SHOWN = 20
 """Findings that are printed; the record has all of them."""
 
@@ -134,11 +129,13 @@ class Outcome:
         problem: One line on why a step could not do its work, None where each did; that a check
             failed, or the sign-off said NO-GO, is no problem of the run.
         page: File of the report that the sign-off has recorded, None where it was not reached.
+        is_signing: Whether the sign-off was asked for.
     """
 
     seconds: float
     problem: str | None
-    page: str | None = None
+    page: str | None
+    is_signing: bool
 
 
 def migrate(
@@ -157,23 +154,26 @@ def migrate(
         reports: Directory of the sign-off's report.
 
     Raises:
-        MigrationError: It cannot start: a server, a URL, a name or the file of remediations is wrong.
+        MigrationError: It cannot start: a server, a URL, a name or the file of remediations is wrong, or
+            another run holds the target.
     """
     load_remediations()
-    require_databases(needs_schema=tables is not None)
-    for name in tables or ():
-        if name not in TABLES:
-            raise MigrationError(
-                f"there is no table {name!r}",
-                where="--select",
-                next_step=f"Give names of tables with commas between, such as {next(iter(TABLES))}",
-            )
-    reports_directory(reports)
-    require_preflight(console)
-    if tables is None:
-        return _report(console, run_job(MIGRATE, console, approval=approval, reports=reports))
-    outcome = run_job(MIGRATE, console, assets=[table_key(name) for name in tables])
-    return _report(console, _signed(console, outcome, approval, reports))
+    with held_databases(needs_schema=tables is not None) as hold:
+        for name in tables or ():
+            if name not in TABLES:
+                raise MigrationError(
+                    f"there is no table {name!r}",
+                    where="--select",
+                    next_step="Give names of tables with commas between, such as "
+                    f"{next(iter(TABLES))}",
+                )
+        reports_directory(reports)
+        require_preflight(console)
+        if tables is None:
+            outcome = run_job(MIGRATE, console, hold, approval=approval, reports=reports)
+            return _report(console, outcome, hold)
+        outcome = run_job(MIGRATE, console, hold, assets=[table_key(name) for name in tables])
+        return _report(console, _signed(console, outcome, hold, approval, reports), hold)
 
 
 def validate(console: Console, *, approval: Approval | None = None, reports: str = "") -> Exit:
@@ -185,14 +185,15 @@ def validate(console: Console, *, approval: Approval | None = None, reports: str
         reports: Directory of the sign-off's report.
 
     Raises:
-        MigrationError: It cannot start: a server, a URL or the file of remediations is wrong, or nothing
-            was migrated yet.
+        MigrationError: It cannot start: a server, a URL or the file of remediations is wrong, nothing was
+            migrated yet, or another run holds the target.
     """
     load_remediations()
-    require_databases(needs_schema=True)
-    if approval:
-        reports_directory(reports)
-    return _report(console, _signed(console, run_job(VALIDATE, console), approval, reports))
+    with held_databases(needs_schema=True) as hold:
+        if approval:
+            reports_directory(reports)
+        outcome = run_job(VALIDATE, console, hold)
+        return _report(console, _signed(console, outcome, hold, approval, reports), hold)
 
 
 def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit:
@@ -201,33 +202,43 @@ def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit
     Raises:
         MigrationError: It cannot start, or a waiver matches no finding.
     """
-    require_databases(needs_schema=True)
-    reports_directory(reports)
-    outcome = run_job(MIGRATE, console, assets=[SIGN_OFF], approval=approval, reports=reports)
-    return _report(console, outcome)
+    with held_databases(needs_schema=True) as hold:
+        reports_directory(reports)
+        only = [SIGN_OFF]
+        outcome = run_job(MIGRATE, console, hold, assets=only, approval=approval, reports=reports)
+        return _report(console, outcome, hold)
 
 
-def _signed(console: Console, outcome: Outcome, approval: Approval | None, reports: str) -> Outcome:
+def _signed(
+    console: Console, outcome: Outcome, hold: Hold, approval: Approval | None, reports: str
+) -> Outcome:
     """Lets the sign-off follow on a run that has none, where somebody signs."""
     if not approval or outcome.problem is not None:
         return outcome
-    signed = run_job(MIGRATE, console, assets=[SIGN_OFF], approval=approval, reports=reports)
+    signed = run_job(MIGRATE, console, hold, assets=[SIGN_OFF], approval=approval, reports=reports)
     return replace(signed, seconds=outcome.seconds + signed.seconds)
 
 
-def require_databases(*, needs_schema: bool = False) -> None:
+@contextmanager
+def held_databases(*, needs_schema: bool = False) -> Iterator[Hold]:
     """Opens both databases once, so that what is wrong with them is said before anything starts.
+
+    The target is held from here to the verdict, which so is that of what was done here.
 
     Args:
         needs_schema: The target must have been migrated to before.
 
     Raises:
-        MigrationError: One of them cannot be used.
+        MigrationError: One of them cannot be used, or another run holds the target.
     """
-    with open_source(source_url()), open_target(target_url()) as connection:
-        require_own_target(connection)
-        if needs_schema:
-            require_schema(connection)
+    with open_source(source_url()):
+        pass
+    with held_for_run(target_url(), str(uuid.uuid4())) as hold:
+        with hold.open() as connection:
+            require_own_target(connection)
+            if needs_schema:
+                require_schema(connection)
+        yield hold
 
 
 def require_schema(connection: Connection) -> None:
@@ -245,7 +256,7 @@ def require_schema(connection: Connection) -> None:
         )
 
 
-def _report(console: Console, outcome: Outcome) -> Exit:
+def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
     """Prints the results with the verdict: that of the run's sign-off, else one taken now.
 
     Raises:
@@ -254,7 +265,7 @@ def _report(console: Console, outcome: Outcome) -> Exit:
     if outcome.problem is not None:
         raise RunError(outcome.problem)
     rules = load_remediations()
-    with open_source(source_url()) as source, open_target(target_url()) as connection:
+    with open_source(source_url()) as source, hold.open() as connection:
         console.print()
         console.print(summary_table(lines(connection)))
         losses, done = open_losses(connection), applied(connection, rules)
@@ -304,6 +315,8 @@ def _report(console: Console, outcome: Outcome) -> Exit:
     if outcome.page is not None:
         console.print(f"{escape(signature)}; report: {escape(outcome.page)}", soft_wrap=True)
     is_go = word == GO
+    if is_go and outcome.is_signing and outcome.page is None:
+        raise RunError("the sign-off was not reached, so there is no verdict. Start again")
     console.print(f"[bold {'green' if is_go else 'red'}]{word}[/] after {outcome.seconds:.1f} s")
     return Exit.GO if is_go else Exit.NO_GO
 
@@ -321,6 +334,7 @@ def _said(table: str, what: str, next_step: str) -> str:
 def run_job(
     name: str,
     console: Console,
+    hold: Hold,
     *,
     assets: Sequence[dg.AssetKey] | None = None,
     approval: Approval | None = None,
@@ -331,6 +345,7 @@ def run_job(
     Args:
         name: Name of the job.
         console: Where the progress goes.
+        hold: The hold on the target, which the job joins.
         assets: The assets to materialize; all of the job where None.
         approval: What the sign-off takes, where it is among them; nothing where None.
         reports: Directory of its report.
@@ -341,35 +356,74 @@ def run_job(
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if approval or reports:
         config |= run_config(approval or Approval(), reports)
-    with dagster_instance() as instance:
-        result = job.execute_in_process(
-            instance=instance, raise_on_error=False, asset_selection=assets, run_config=config
-        )
+    run_id = run_id_of(hold)
+    with (
+        dagster_instance() as instance,
+        on_interrupt(lambda: _mark_canceled(instance, run_id)),
+        ThreadPoolExecutor(max_workers=1) as thread,
+    ):
+        # On the main thread Dagster would handle signals, and lose one that comes between two steps.
+        result = thread.submit(
+            job.execute_in_process,
+            instance=instance,
+            raise_on_error=False,
+            asset_selection=assets,
+            run_config=config,
+            run_id=run_id,
+        ).result()
     progress.end_line()
-    return Outcome(time.perf_counter() - started, _problem(result), _page(result))
+    is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
+    return Outcome(
+        time.perf_counter() - started, _problem(result), _page(result), is_signing=is_signing
+    )
+
+
+def _mark_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_canceled(run, "Interrupted by Ctrl-C or a signal.")
 
 
 def _problem(result: dg.ExecuteInProcessResult) -> str | None:
-    """Returns why a step could not do its work, None where each did."""
+    """Returns why the job did not do its work, None where it did, whatever its checks found."""
+    is_judged = False
     for event in result.all_events:
-        if not event.is_step_failure or _is_verdict(event):
+        if event.is_step_failure:
+            where, error = f"step {event.step_key}", event.step_failure_data.error
+        elif event.is_run_failure and event.job_failure_data.first_step_failure_event is None:
+            where, error = "the run", event.job_failure_data.error
+        else:
             continue
-        error = event.step_failure_data.error
-        cause = error.cause if error is not None and error.cause is not None else error
-        if cause is None or cause.cls_name == DagsterAssetCheckFailedError.__name__:
+        causes = _causes(error)
+        if _is_verdict(event) or _RED in [cause.cls_name for cause in causes]:
+            is_judged = True
             continue
-        if cause.cls_name in _OWN_ERRORS:
-            return without_urls(cause.message.partition(": ")[2])
-        if cause.cls_name == DagsterExecutionInterruptedError.__name__:
-            return (
-                f"step {event.step_key}: interrupted. What is committed stays; start again to go on"
-            )
-        # Whatever else it is, its text may hold values of documents.
-        return (
-            f"step {event.step_key}: ended by an unexpected {cause.cls_name}. What is committed "
-            "stays: start again, and report it if it comes again"
-        )
-    return None
+        for cause in causes:
+            if cause.cls_name in _own_errors():
+                return without_urls(cause.message.partition(": ")[2].strip())
+        if causes:
+            # Whatever it is, its text may hold values of documents.
+            return f"{where} ended by an unexpected {causes[-1].cls_name}. {_AGAIN}"
+    if result.success or is_judged:
+        return None
+    return f"the run ended before it did its work, and did not say why. {_AGAIN}"
+
+
+_RED = DagsterAssetCheckFailedError.__name__
+_AGAIN = "What is committed stays: start again, and report it if it comes again"
+
+
+def _causes(error: SerializableErrorInfo | None) -> list[SerializableErrorInfo]:
+    """Returns an error and what caused it, the first cause last."""
+    return [] if error is None else [error, *_causes(error.cause)]
+
+
+def _own_errors() -> set[str]:
+    """Returns the names of the errors that an operator is meant to read."""
+    found: list[type[MigrationError]] = [MigrationError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return {kind.__name__ for kind in found}
 
 
 def _page(result: dg.ExecuteInProcessResult) -> str | None:

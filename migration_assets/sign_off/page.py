@@ -29,17 +29,9 @@ _WORDS = {
     "warning": "warns",
     "failed": "failed",
     "stale": "stale",
-    "touched": "touched since",
     "missing": "did not run",
 }
-_MARKS = {
-    "passed": "✓",
-    "warning": "!",
-    "failed": "✗",
-    "stale": "↻",
-    "touched": "↻",
-    "missing": NOTHING,
-}
+_MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "stale": "↻", "missing": NOTHING}
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,15 +59,6 @@ def _connected(conninfo: str) -> Connection:
         raise psycopg.ProgrammingError(f"invalid: {error}") from None
 
 
-def is_alive(connection: Connection) -> bool:
-    """Tells whether a connection that has not been used for a while still reaches the server."""
-    try:
-        connection.execute("SELECT 1")
-    except psycopg.Error:
-        return False
-    return True
-
-
 def sibling(connection: Connection) -> Connection:
     """Returns another connection to the same database, in autocommit mode; closing it is up to the caller.
 

@@ -80,17 +80,12 @@ def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
     return frozenset(DatabaseObject(*row) for row in found)
 
 
-def record_created(
-    connection: Connection, before: frozenset[DatabaseObject]
-) -> list[DatabaseObject]:
+def record_created(connection: Connection, before: frozenset[DatabaseObject]) -> None:
     """Records what was created since. The caller holds the transaction that created it.
 
     Args:
         connection: A connection within that transaction.
         before: What there was at its start.
-
-    Returns:
-        What was created.
     """
     created = sorted(filter(is_named_as_ours, present_objects(connection) - before))
     with connection.cursor() as cursor:
@@ -100,7 +95,6 @@ def record_created(
             ).format(_table()),
             [(each.kind, each.schema, each.name) for each in created],
         )
-    return created
 
 
 def is_named_as_ours(found: DatabaseObject) -> bool:

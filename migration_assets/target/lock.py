@@ -1,30 +1,116 @@
-"""One writer: a run holds the target against every other run, and says who holds it."""
+"""One run at a time: a run holds its target against every other run, and says who holds it.
+
+Every connection that a run works with holds the target itself, by a lock that the connections of one run
+share. So a connection that is lost takes its lock along, one that is opened anew takes it again or learns who
+has it meanwhile, and nothing can be committed without it (sections 6 and 8).
+"""
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import LiteralString
 
+import psycopg
 from psycopg import sql
 
 from migration_assets.errors import TargetError
+from migration_assets.interrupts import on_interrupt
+from migration_assets.kept import Kept
 from migration_assets.target.connection import Connection, open_target
 
 RUN_LOCK = 0x6D69677261746531  # "migrate1"
 
-_HOLDER = """
-    SELECT a.application_name, format('%s, process %s of user %s from %s, since %s',
-           a.application_name, a.pid, a.usename, coalesce(a.client_addr::text, 'this machine'),
-           date_trunc('second', a.backend_start))
+PATIENCE = 5.0
+"""Seconds to wait for the last statement of a run that was killed: the server notices within two."""
+
+IDLE_PATIENCE = 1.0
+"""Seconds to wait for idle connections, which end with their process."""
+
+_IS_RUN_LOCK = """
+    l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (l.classid::bigint << 32 | l.objid::bigint) = {lock}
+"""
+
+_OTHERS = """
+    SELECT coalesce(a.state, 'idle') LIKE 'idle%',
+           concat(a.application_name, ', process ', a.pid, ' of user ' || a.usename,
+                  ' from ' || CASE WHEN a.usename IS NULL THEN NULL
+                                   ELSE coalesce(a.client_addr::text, 'this machine') END,
+                  ', since ' || date_trunc('second', a.backend_start))
     FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (l.classid::bigint << 32 | l.objid::bigint) = {}
+    WHERE {is_run_lock} AND a.pid <> pg_backend_pid()
+      AND a.application_name <> current_setting('application_name')
+    ORDER BY a.backend_start, a.pid
+"""
+
+_IS_HELD = "SELECT EXISTS (SELECT FROM pg_locks l WHERE {is_run_lock} AND l.pid = pg_backend_pid())"
+
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = %s AND pid <> pg_backend_pid()
 """
 
 
+class HeldError(TargetError):
+    """Another run holds the target."""
+
+
+class Hold:
+    """The hold of a run on its target. Each process of the run may have one.
+
+    A connection of its own, which does nothing, holds the target while no other connection is open.
+
+    Args:
+        url: PostgreSQL URL of the target.
+        run_id: The run; runs that begin with the same eight characters are one.
+    """
+
+    def __init__(self, url: str, run_id: str) -> None:
+        self.run_id = run_id
+        self._url = url
+        self._refused: HeldError | None = None
+        self._anchor = Kept(partial(open_held, url, run_id), is_held)
+
+    @contextmanager
+    def open(self) -> Iterator[Connection]:
+        """Opens a connection that holds the target, in autocommit mode.
+
+        Raises:
+            HeldError: Another run holds it, or has held it since: this one has ended then.
+            TargetError: It cannot be used; the message says why and what to do.
+        """
+        self.verify()
+        with open_held(self._url, self.run_id) as connection:
+            yield connection
+
+    def verify(self) -> None:
+        """Takes the target again where the connection that holds it was lost.
+
+        Raises:
+            HeldError: Another run holds it, or has held it since.
+            TargetError: It cannot be used.
+        """
+        if self._refused is not None:
+            raise self._refused
+        try:
+            with self._anchor.use():
+                pass
+        except HeldError as error:
+            self._refused = error
+            raise
+
+    def close(self) -> None:
+        """Lets go of the target, once the other connections are closed."""
+        self._anchor.close()
+
+
 @contextmanager
-def held_for_run(url: str, run_id: str) -> Iterator[None]:
+def held_for_run(url: str, run_id: str) -> Iterator[Hold]:
     """Holds the target for a run. Another process of the same run may come in.
 
     Args:
@@ -32,22 +118,105 @@ def held_for_run(url: str, run_id: str) -> Iterator[None]:
         run_id: The run.
 
     Raises:
-        TargetError: Another run holds it; the message says which.
+        HeldError: Another run holds it; the message says which.
+        TargetError: It cannot be used.
     """
-    name = f"migration-assets run {run_id[:8]}"
+    hold = Hold(url, run_id)
+    with on_interrupt(partial(end_statements, url, run_id)):
+        hold.verify()
+        try:
+            yield hold
+        finally:
+            hold.close()
+
+
+@contextmanager
+def open_held(url: str, run_id: str) -> Iterator[Connection]:
+    """Opens a connection that holds the target for a run, in autocommit mode.
+
+    Raises:
+        HeldError: Another run holds it; the message says which.
+        TargetError: It cannot be used.
+    """
     with open_target(url) as connection:
-        connection.execute("SELECT set_config('application_name', %s, false)", [name])
-        if not _try_lock(connection):
-            holder = connection.execute(sql.SQL(_HOLDER).format(sql.Literal(RUN_LOCK))).fetchone()
-            if holder is None or holder[0] != name:
-                raise TargetError(
-                    f"another run is under way ({holder[1] if holder else 'it has just ended'})",
-                    where=f"database {connection.info.dbname}",
-                    next_step="Wait until it has ended, or terminate it, then start again",
-                )
-        yield
+        _take(connection, _name(run_id))
+        yield connection
 
 
-def _try_lock(connection: Connection) -> bool:
-    got = connection.execute("SELECT pg_try_advisory_lock(%s)", [RUN_LOCK]).fetchone()
-    return got == (True,)
+def is_held(connection: Connection) -> bool:
+    """Tells whether a connection that has not been used for a while is alive and holds the target."""
+    try:
+        return connection.execute(_about(_IS_HELD)).fetchone() == (True,)
+    except psycopg.Error:
+        return False
+
+
+def hold_too(connection: Connection, other: Connection) -> None:
+    """Has another connection hold the target where one of the same run does.
+
+    Raises:
+        HeldError: Another run holds it.
+    """
+    name = connection.info.parameter_status("application_name")
+    if name is not None and is_held(connection):
+        _take(other, name)
+
+
+def end_statements(url: str, run_id: str) -> None:
+    """Ends whatever the connections of a run are doing, and the connections.
+
+    Raises:
+        TargetError: The target cannot be used.
+    """
+    with open_target(url, timeout=1.0) as connection:
+        connection.execute(_END, [_name(run_id)])
+
+
+def run_id_of(hold: Hold) -> str:
+    """Returns the id of another run that holds the target together with a hold."""
+    return hold.run_id[:8] + str(uuid.uuid4())[8:]
+
+
+def _name(run_id: str) -> str:
+    return f"migration-assets run {run_id[:8]}"
+
+
+def _take(connection: Connection, name: str) -> None:
+    """Takes the lock for a connection: alone first, then shared with those of the same run.
+
+    What a run that was killed leaves on the server ends soon, so that is waited for.
+    """
+    connection.execute("SELECT set_config('application_name', %s, false)", [name])
+    started = time.monotonic()
+    while True:
+        if _lock(connection, "SELECT pg_try_advisory_lock({lock})"):
+            _lock(
+                connection, "SELECT pg_try_advisory_lock_shared({lock})"
+            )  # one's own is in no way
+            _lock(connection, "SELECT pg_advisory_unlock({lock})")
+            return
+        others = connection.execute(_about(_OTHERS)).fetchall()
+        if not others and _lock(connection, "SELECT pg_try_advisory_lock_shared({lock})"):
+            # Between the two, the run may have let go of it, and another one may have taken it.
+            others = connection.execute(_about(_OTHERS)).fetchall()
+            if not others:
+                return
+            _lock(connection, "SELECT pg_advisory_unlock_shared({lock})")
+        patience = IDLE_PATIENCE if any(is_idle for is_idle, _ in others) else PATIENCE
+        if time.monotonic() > started + patience:
+            said = others[0][1] if others else "it has just ended"
+            raise HeldError(
+                f"another run is under way ({said})",
+                where=f"database {connection.info.dbname}",
+                next_step="Wait until it has ended, or terminate it, then start again",
+            )
+        time.sleep(0.1)
+
+
+def _lock(connection: Connection, query: LiteralString) -> bool:
+    return connection.execute(_about(query)).fetchone() == (True,)
+
+
+def _about(query: LiteralString) -> sql.Composed:
+    lock = sql.Literal(RUN_LOCK)
+    return sql.SQL(query).format(lock=lock, is_run_lock=sql.SQL(_IS_RUN_LOCK).format(lock=lock))

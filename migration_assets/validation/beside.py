@@ -21,7 +21,8 @@ from migration_assets.remediation.rules import Remediations
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import at_moment
-from migration_assets.target.connection import Connection, is_alive, open_target
+from migration_assets.target.connection import Connection
+from migration_assets.target.lock import is_held, open_held
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Evidence, Layer
 
@@ -36,6 +37,7 @@ class CheckTask:
     Attributes:
         source_url: MongoDB URL with the name of the database.
         target_url: PostgreSQL URL.
+        run_id: The run that holds the target.
         moment: When to read the source at; None for the present.
         table: Name of the table.
         layer: Which check.
@@ -44,6 +46,7 @@ class CheckTask:
 
     source_url: str = field(repr=False)
     target_url: str = field(repr=False)
+    run_id: str
     moment: Timestamp | None
     table: str
     layer: Layer
@@ -107,7 +110,7 @@ def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:
 
 def checked_alone(task: CheckTask) -> Evidence:
     """Runs a check over connections of its own, which are kept for the next one."""
-    kept_source, kept_target = _kept(task.source_url, task.target_url)
+    kept_source, kept_target = _kept(task.source_url, task.target_url, task.run_id)
     with kept_source.use() as source, kept_target.use() as connection:
         return run_check(
             source if task.moment is None else at_moment(source, task.moment),
@@ -119,6 +122,9 @@ def checked_alone(task: CheckTask) -> Evidence:
 
 
 @cache
-def _kept(source_url: str, target_url: str) -> tuple[Kept[SourceDatabase], Kept[Connection]]:
+def _kept(
+    source_url: str, target_url: str, run_id: str
+) -> tuple[Kept[SourceDatabase], Kept[Connection]]:
     """Returns the connections that the checks of a run use one after the other."""
-    return Kept(partial(open_source, source_url)), Kept(partial(open_target, target_url), is_alive)
+    target = Kept(partial(open_held, target_url, run_id), is_held)
+    return Kept(partial(open_source, source_url)), target
