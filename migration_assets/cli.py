@@ -291,6 +291,26 @@ def sample(
         _generate(url, scale=scale, seed=seed, dirty=dirty, history=history)
 
 
+@app.command("restore-dump")
+def restore_dump(
+    dump: Annotated[Path, typer.Argument(help="A directory or an archive, gzip or not.")],
+    database: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which one, where the dump holds several.")
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="An empty MongoDB database; the EMBEDDED source where not given."
+        ),
+    ] = None,
+) -> None:
+    """Restores a dump of mongodump, without MongoDB's tools. Exit code: 0, or 2 where it cannot."""
+    from migration_assets.commands import restoring  # noqa: PLC0415
+
+    with _errors():
+        restoring.restore_dump(_console, dump, database=database, url=into)
+
+
 @app.command()
 def explain(
     collection: Annotated[str, typer.Argument(help="In the application's own case.")],
