@@ -50,3 +50,24 @@ class LoadError(MigrationError):
 
 class RemediationError(MigrationError):
     """The file of remediations has mistakes."""
+
+
+class UnexpectedError(MigrationError):
+    """Something that nobody foresaw. What it said may hold values of documents, and is not repeated.
+
+    Args:
+        kind: The kind of the error.
+        where: The line of code.
+    """
+
+    def __init__(self, kind: str, *, where: str) -> None:
+        super().__init__(
+            f"ended by an unexpected {kind}",
+            where=where,
+            next_step="What is committed stays: start again, and report this line if it comes again",
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Tells how to make it again in another process."""
+        kind = self.what.rpartition(" ")[2]
+        return partial(type(self), kind, where=self.where), ()

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from migration_assets.assets import describe
+from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import CAPACITY, HEALTH, MONITORING, OWNERS, QUERIES, SIGN_OFF
 from migration_assets.assets.resources import WatchedPostgres
 from migration_assets.errors import MigrationError
@@ -39,6 +40,7 @@ def monitoring_assets() -> dg.AssetsDefinition:
     """Returns the three assets of monitoring: one step makes them of one sample."""
 
     @dg.multi_asset(name=MONITORING, specs=_specs(), check_specs=[_check(kpi) for kpi in WATCHED])
+    @guarded
     def observe(
         watched: WatchedPostgres,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
@@ -66,6 +68,7 @@ def monitoring_schedule() -> dg.ScheduleDefinition:
         description="Every 5 minutes for 48 hours after the GO, then hourly, after two weeks daily. Turn "
         "it on at go-live.",
     )
+    @guarded
     def monitoring(
         context: dg.ScheduleEvaluationContext, watched: WatchedPostgres
     ) -> dg.RunRequest | dg.SkipReason:
@@ -96,6 +99,7 @@ def monitoring_sensor() -> dg.SensorDefinition:
         description="Tells critical KPIs, failed runs of the job `monitor` and the end of both: to the log, "
         f"and to the webhook that {alerts.VARIABLE} names. Turn it on at go-live.",
     )
+    @guarded
     def monitoring_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor, said = look(
             context.instance,

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from migration_assets.assets import describe
+from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, PREFLIGHT
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.preflight.findings import Page
@@ -18,6 +19,7 @@ from migration_assets.target.url import notes_on
     description="What to know before a migration starts: versions, privileges, encoding, time zone, space, "
     "unknown collections and fields, duration, writes. It reads, and changes nothing.",
 )
+@guarded
 def preflight(
     context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
 ) -> dg.MaterializeResult[None]:

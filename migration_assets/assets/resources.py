@@ -8,6 +8,7 @@ import dagster as dg
 from bson.timestamp import Timestamp
 from pydantic import Field, PrivateAttr
 
+from migration_assets.assets.boundary import guarded
 from migration_assets.kept import Kept
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import Remediations
@@ -60,6 +61,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.snapshot or snapshot_wanted()
 
     @contextmanager
+    @guarded
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["SourceMongo"]:
         """Keeps the connection for the run."""
         del context
@@ -122,6 +124,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self._run_id
 
     @contextmanager
+    @guarded
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TargetPostgres"]:
         """Holds the target for the run, against every other run, and keeps the connection.
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import dagster as dg
 
+from migration_assets.assets.boundary import alone
 from migration_assets.errors import MigrationError
 from migration_assets.retrying import Patience, with_retries
 
@@ -39,5 +40,5 @@ def retried(
         return with_retries(work, say=context.log.info, patience=patience)
     except MigrationError as error:
         if error.is_transient and patience.attempts > 1:
-            raise dg.RetryRequested(STEP_RETRIES, seconds_to_wait=STEP_WAIT) from error
+            raise dg.RetryRequested(STEP_RETRIES, seconds_to_wait=STEP_WAIT) from alone(error)
         raise

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from migration_assets.assets.boundary import guarded
 from migration_assets.second_process import ROWS, SecondProcess
 
 
@@ -20,6 +21,7 @@ class SecondProcessResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     _process: SecondProcess = PrivateAttr()
 
     @contextmanager
+    @guarded
     def yield_for_execution(
         self, context: dg.InitResourceContext
     ) -> Iterator["SecondProcessResource"]:

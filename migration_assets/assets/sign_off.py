@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from migration_assets.assets import describe
+from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import CONSTRAINTS, OWNERS, SIGN_OFF, table_key
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
@@ -102,6 +103,7 @@ def run_config(approval: Approval, reports: str = "") -> dict[str, Any]:
         )
     ],
 )
+@guarded
 def sign_off(
     context: dg.AssetExecutionContext,
     config: SignOffConfig,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, source_key
 from migration_assets.assets.resources import SourceMongo
 from migration_assets.assets.retries import retried
@@ -20,6 +21,7 @@ def source_assets() -> dg.AssetsDefinition:
         specs=[_spec(collection) for collection in ENTITIES],
         can_subset=True,
     )
+    @guarded
     def observe(context: dg.AssetExecutionContext, source: SourceMongo) -> Iterator[object]:
         wanted = [name for name in ENTITIES if source_key(name) in context.selected_asset_keys]
 

@@ -16,6 +16,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from migration_assets.assets import describe
+from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source_key, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
@@ -50,6 +51,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         check_specs=[_check_spec(key, layer) for layer in Layer],
         can_subset=True,
     )
+    @guarded
     def build(
         context: dg.AssetExecutionContext,
         source: SourceMongo,

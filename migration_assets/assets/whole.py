@@ -3,6 +3,7 @@
 import dagster as dg
 
 from migration_assets.assets import describe
+from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import (
     CONSTRAINTS,
     OWNERS,
@@ -32,6 +33,7 @@ POSTGRES = {"postgres"}
     owners=OWNERS,
     description="Enums, tables with primary keys, and the bookkeeping, in a target that is empty or ours.",
 )
+@guarded
 def target_schema(
     context: dg.AssetExecutionContext, target: TargetPostgres
 ) -> dg.MaterializeResult[None]:
@@ -61,6 +63,7 @@ def target_schema(
     owners=OWNERS,
     description="The UUID of every document of the source, one-to-one.",
 )
+@guarded
 def uuid_map(
     context: dg.AssetExecutionContext,
     source: SourceMongo,
@@ -89,6 +92,7 @@ def uuid_map(
     owners=OWNERS,
     description="Foreign keys, secondary indexes, full-text and partial indexes, and statistics.",
 )
+@guarded
 def constraints(
     context: dg.AssetExecutionContext, target: TargetPostgres
 ) -> dg.MaterializeResult[None]:

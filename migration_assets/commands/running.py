@@ -26,7 +26,7 @@ from migration_assets.commands.losses import LOSSES, losses_table, open_losses
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.errors import MigrationError
+from migration_assets.errors import MigrationError, UnexpectedError
 from migration_assets.interrupts import on_interrupt
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import ENTITIES, TABLES
@@ -400,7 +400,8 @@ def _problem(result: dg.ExecuteInProcessResult) -> str | None:
             continue
         for cause in causes:
             if cause.cls_name in _own_errors():
-                return without_urls(cause.message.partition(": ")[2].strip())
+                line = without_urls(cause.message.partition(": ")[2].strip())
+                return f"{where}: {line}" if cause.cls_name == UnexpectedError.__name__ else line
         if causes:
             # Whatever it is, its text may hold values of documents.
             return f"{where} ended by an unexpected {causes[-1].cls_name}. {_AGAIN}"
