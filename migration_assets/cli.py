@@ -189,6 +189,13 @@ def sign_off(
             "--withdraw-waivers", help="Waivers of earlier sign-offs do not count any more."
         ),
     ] = False,
+    withdraw: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Sign nothing; who withdraws the signed GO."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why it is withdrawn; with --withdraw.")
+    ] = "",
     reports: _Reports = "",
     verify: Annotated[
         Path | None,
@@ -202,6 +209,14 @@ def sign_off(
     with _errors():
         if verify is not None:
             raise typer.Exit(signing.verify(_console, verify))
+        if withdraw is not None or reason:
+            if approver or role or decline or waivers or waive or withdraw_waivers:
+                raise MigrationError(
+                    "it cannot be withdrawn and signed at once",
+                    where="--withdraw",
+                    next_step="Withdraw first; sign when the checks are green again",
+                )
+            raise typer.Exit(signing.withdraw_go(_console, withdraw or "", reason))
         _use(remediations)
         approval = signing.approval_of(
             approver=approver,

@@ -536,13 +536,14 @@ Besides:
   may write to the schema `migration` can forge a green check. Run `migration-assets validate` with a
   role of your own to be sure.
 - **Indexes, foreign keys and triggers.** The checks look at tables. Materializing
-  `migration/constraints` looks at indexes and foreign keys; nothing looks at triggers.
+  `migration/constraints`, and the sign-off, look at indexes and foreign keys; nothing looks at triggers.
 - **Tables that the model does not know**, in the same database.
 - **An object of JSON that looks like a wrapper of Extended JSON** may be a user's own, so `types` takes
   it; that it is not what the source has is for `values` to see.
-- **What happens after a check has run.** Its result says when that was. The sign-off compares the source
-  with what was loaded, and a result counts only for the latest load of its table; it does not read the
-  target again.
+- **What happens after a check has run** the sign-off finds: a result counts only for the load, the rows
+  and the books that the check has seen, and the source is compared with what was loaded. It goes by
+  marks, without reading a value: what changes values below SQL, such as a damaged disk, is not seen until
+  the checks run again.
 """
 
 

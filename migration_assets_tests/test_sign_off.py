@@ -23,7 +23,7 @@ from migration_assets.assets.sign_off import SignOffConfig, run_config
 from migration_assets.cli import app
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
-from migration_assets.loading.ledger import LoadResult, Tally
+from migration_assets.loading.ledger import LoadResult, Tally, depends_on
 from migration_assets.loading.merging import Merged
 from migration_assets.model import ENTITIES, TABLES, referenced_tables
 from migration_assets.preflight.duration import Estimate, Rehearsal
@@ -62,7 +62,7 @@ from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets.validation.checks import record, run_check
+from migration_assets.validation.checks import record, run_check, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.key_digest import rows_text
 from migration_assets.validation.looking import DOCUMENTATION, statements
@@ -76,11 +76,12 @@ ROOT = Path(__file__).parents[1]
 NOW = dt.datetime(2027, 1, 30, 12, tzinfo=dt.UTC)
 PRINTS = dict.fromkeys(ENTITIES, "f")
 LIKES = "Tasks:values:nulled:likes"
+MARKS = ("rows", "books")
 KEYS = 2**60 + 7
 """Of three documents, as the target sums their hashes."""
 
 
-def load_of(table: str, position: int) -> Load:
+def load_of(table: str, position: int, version: str = "") -> Load:
     result = LoadResult(
         table,
         uuid.uuid4(),
@@ -91,7 +92,7 @@ def load_of(table: str, position: int) -> Load:
         size=1_000_000,
     )
     prints = {table: "f"} if table in ENTITIES else {}
-    return Load(table, prints, position, NOW, NOW, result.statistics())
+    return Load(table, prints, version or f"v {table}", NOW, NOW, result.statistics())
 
 
 def result_of(table: str, layer: Layer, **changes: Any) -> Result:
@@ -107,7 +108,8 @@ def result_of(table: str, layer: Layer, **changes: Any) -> Result:
         evidence.summary,
         json.loads(json.dumps(evidence.as_json())),
         NOW,
-        len(TABLES),
+        {each.name: f"v {each.name}" for each in depends_on(TABLES[table])},
+        *MARKS,
     )
 
 
@@ -119,12 +121,14 @@ def recorded(
 ) -> Recorded:
     """A record in which all is green but what is given."""
     loads = {name: load_of(name, number) for number, name in enumerate(TABLES, start=1)}
+    loads["uuid_map"] = load_of("uuid_map", 1)
     found: dict[tuple[str, str], Result | None] = {
         (name, layer.value): result_of(name, layer) for name in TABLES for layer in Layer
     }
     found |= results or {}
     kept = {key: result for key, result in found.items() if result is not None}
-    return replace(Recorded(loads=loads, results=kept, losses=losses), **changes)
+    marks = dict.fromkeys(TABLES, MARKS)
+    return replace(Recorded(loads=loads, results=kept, losses=losses, marks=marks), **changes)
 
 
 def lost(count: int, keys: int = KEYS) -> Recorded:
@@ -172,7 +176,7 @@ def test_all_green_is_go_and_nobody_has_signed() -> None:
 
 def stale(record: Recorded) -> Recorded:
     """`Users` changed after the table that refers to it was checked."""
-    users = replace(record.loads["Users"], changed=len(TABLES) + 1)
+    users = replace(record.loads["Users"], version="another")
     return replace(record, loads={**record.loads, "Users": users})
 
 
@@ -199,6 +203,33 @@ FINDINGS: dict[str, tuple[Recorded, Mapping[str, str], set[str]]] = {
         recorded(results={("Tasks", "types"): replace(RED, passed=True, load_id="older")}),
         PRINTS,
         {"Tasks:types:stale"},
+    ),
+    "rows touched since their checks": (
+        recorded(marks=dict.fromkeys(TABLES, MARKS) | {"Tasks": ("others", "books")}),
+        PRINTS,
+        {"Tasks:target:touched"},
+    ),
+    "books touched since one check": (
+        recorded(
+            results={
+                ("Tasks", "values"): replace(result_of("Tasks", Layer.VALUES), books_mark="others")
+            }
+        ),
+        PRINTS,
+        {"Tasks:target:touched"},
+    ),
+    "map touched": (recorded(is_map_touched=True), PRINTS, {"uuid_map:target:touched"}),
+    "loaded by another program": (
+        recorded(loaded_by_other=["Tasks", "uuid_map"]),
+        PRINTS,
+        {"Tasks:load:stale", "uuid_map:load:stale"},
+    ),
+    "documents that texts name changed after the check": (
+        replace(
+            recorded(), loads={**recorded().loads, "uuid_map": load_of("uuid_map", 1, "other")}
+        ),
+        PRINTS,
+        {f"{name}:{layer}:stale" for name in ("TodoList", "Documents") for layer in Layer},
     ),
     "source written to": (recorded(), PRINTS | {"Tasks": "g"}, {"Tasks:source:written:Tasks"}),
     "index missing": (
@@ -239,8 +270,9 @@ def test_every_kind_of_finding_is_no_go(
 
 
 def test_change_of_a_table_makes_the_checks_of_those_that_refer_to_it_stale() -> None:
-    found = {each.table for each in judged(stale(recorded()), PRINTS).findings}
-    assert found == {name for name, table in TABLES.items() if "Users" in referenced_tables(table)}
+    found = {each.id for each in judged(stale(recorded()), PRINTS).findings}
+    referring = [name for name, table in TABLES.items() if "Users" in referenced_tables(table)]
+    assert found == {f"{name}:{layer}:stale" for name in referring for layer in Layer}
 
 
 def test_red_check_that_losses_explain_only_in_part_stands_beside_them() -> None:
@@ -517,12 +549,11 @@ def test_documentation_has_the_section_of_every_check() -> None:
 
 def pass_all(connection: Connection) -> None:
     """Records that every check passed, as after a clean run."""
-    for name in TABLES:
+    for name, table in TABLES.items():
+        state = state_of(connection, table)
         for layer in Layer:
-            record(
-                connection,
-                Evidence(name, layer, passed=True, severity=Severity.ERROR, summary="passed"),
-            )
+            evidence = Evidence(name, layer, passed=True, severity=Severity.ERROR, summary="passed")
+            record(connection, evidence, state)
 
 
 @pytest.fixture
@@ -560,6 +591,7 @@ def test_books_say_which_rows_a_finding_is_about(variables: Connection) -> None:
         prints = fingerprints(source, ENTITIES)
 
     def rows() -> str:
+        pass_all(variables)
         (found,) = judged(read_recorded(variables), prints).findings
         assert (found.id, found.count) == (LIKES, 2)
         return found.rows
@@ -609,6 +641,7 @@ def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
                 secret=sql.Literal(SECRET_PREFIX),
             )
         )
+        pass_all(variables)
         with open_source(small_migration.mongodb_url) as source:
             run_check(source, variables, TABLES["openAi_keys"], Layer.VALUES)
 

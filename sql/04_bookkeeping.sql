@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS migration.check_results (
   summary TEXT NOT NULL,
   evidence JSONB NOT NULL,
   evaluated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  versions JSONB,
+  rows_mark TEXT,
+  books_mark TEXT,
   CONSTRAINT check_results_pkey PRIMARY KEY (target_table, check_name)
 );
 
@@ -90,6 +93,7 @@ CREATE TABLE IF NOT EXISTS migration.loads (
   base UUID,
   version UUID,
   fingerprints JSONB NOT NULL,
+  source JSONB,
   statistics JSONB NOT NULL,
   documents TEXT,
   rows_mark TEXT,
@@ -160,6 +164,9 @@ CREATE TABLE IF NOT EXISTS migration.sign_offs (
   decision TEXT,
   waivers JSONB,
   digest TEXT,
+  withdrawn_at TIMESTAMP WITH TIME ZONE,
+  withdrawn_by TEXT,
+  withdrawal_reason TEXT,
   CONSTRAINT sign_offs_pkey PRIMARY KEY (signed_at)
 );
 
@@ -202,4 +209,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 128b030f8e6c9d31';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 82078056834acad3';

@@ -1,6 +1,7 @@
 """The sign-off: who approves and what is waived come from the launchpad, the rest from both databases."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,10 +12,12 @@ from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import CONSTRAINTS, OWNERS, SIGN_OFF, table_key
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
+from migration_assets.errors import MigrationError
 from migration_assets.model import TABLES
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.signing import REPORTS_VARIABLE, Signed, sign
 from migration_assets.sign_off.waivers import Approval, Decision, parsed
+from migration_assets.target.ownership import withdraw
 
 VERDICT = "verdict"
 """The name of the verdict, in the metadata of the sign-off and as its check."""
@@ -51,6 +54,12 @@ class SignOffConfig(dg.Config):
     withdraw_waivers: bool = Field(
         default=False, description="Waivers of earlier sign-offs do not count any more."
     )
+    withdraw: str = Field(
+        default="",
+        description="Name of the person who withdraws the signed GO: loads are not refused any more. "
+        "Nobody signs in the same run.",
+    )
+    withdrawal_reason: str = Field(default="", description="Why it is withdrawn.")
     reports: str = Field(
         default="",
         description=f"Directory for the report; empty: {REPORTS_VARIABLE}, else `reports` here.",
@@ -93,7 +102,9 @@ def run_config(approval: Approval, reports: str = "") -> dict[str, Any]:
     owners=OWNERS,
     description="GO only when every check of every table has a fresh passing result or is waived by name, "
     "and nobody wrote to the source since it was read. To sign, shift-click Materialize: approver, role, "
-    "decision and waivers are the configuration of the run. More in docs/sign-off.md.",
+    "decision and waivers are the configuration of the run. From a signed GO on the target is the "
+    "application's: a table that was written to is not loaded until the GO is withdrawn. "
+    "More in docs/sign-off.md.",
     op_tags={"dagster/priority": "-100"},
     check_specs=[
         dg.AssetCheckSpec(
@@ -113,6 +124,8 @@ def sign_off(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]:
     """Evaluates every expected check and the source's fingerprints, and writes the report."""
     approval, rules = config.approval(), remediations.load()
+    if config.withdraw or config.withdrawal_reason:
+        retried(context, partial(_withdraw, target, config))
 
     def signed_off() -> Signed:
         with source.open() as database, target.open() as connection:
@@ -136,6 +149,17 @@ def sign_off(
             f"NO-GO: {len(made.findings)} findings", metadata=metadata, allow_retries=False
         )
     yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
+
+
+def _withdraw(target: TargetPostgres, config: SignOffConfig) -> None:
+    if config.approver:
+        raise MigrationError(
+            "somebody signs what somebody withdraws",
+            where="sign-off",
+            next_step="Withdraw first; sign in another run, when the checks are green again",
+        )
+    with target.open() as connection:
+        withdraw(connection, config.withdraw, config.withdrawal_reason)
 
 
 def sign_off_metadata(signed: Signed) -> describe.Metadata:

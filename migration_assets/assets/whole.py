@@ -20,6 +20,7 @@ from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
 from migration_assets.model import ENTITIES, TABLES
+from migration_assets.target.connection import at_one_moment
 from migration_assets.target.schema import Built, build_constraints, create_schema
 
 GROUP = "migration"
@@ -100,7 +101,7 @@ def constraints(
 
     def built_anew() -> tuple[int, Built]:
         with target.open() as connection:
-            with connection.transaction():
+            with at_one_moment(connection):
                 deleted = delete_pending(connection)
             return deleted, build_constraints(connection)
 

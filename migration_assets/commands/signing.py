@@ -23,6 +23,7 @@ from migration_assets.sign_off.waivers import (
     read_waivers,
 )
 from migration_assets.target.connection import open_target
+from migration_assets.target.ownership import withdraw, withdrawal_of
 from migration_assets.urls import target_url
 
 _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id from there"
@@ -140,6 +141,25 @@ def draft_waivers(console: Console, approver: str, output: Path | None) -> None:
     console.print(f"wrote {escape(str(output))}", soft_wrap=True)
 
 
+def withdraw_go(console: Console, name: str, reason: str) -> Exit:
+    """Withdraws the signed GO that stands, so that loads are not refused any more.
+
+    Raises:
+        MigrationError: Name or reason is missing, or no signed GO stands.
+    """
+    with open_target(target_url()) as connection:
+        require_schema(connection)
+        signed = withdraw(connection, name, reason)
+    console.print(
+        escape(
+            f"withdrawn by {name.strip()}: {signed}. A load brings tables to MongoDB's state again, and "
+            "undoes what the application has written"
+        ),
+        soft_wrap=True,
+    )
+    return Exit.GO
+
+
 def verify(console: Console, file: Path) -> Exit:
     """Says whether a report is as it was recorded in the target.
 
@@ -159,6 +179,7 @@ def verify(console: Console, file: Path) -> Exit:
     with open_target(target_url()) as connection:
         require_schema(connection)
         is_known = is_recorded(connection, found)
+        withdrawal = withdrawal_of(connection, found)
     is_good = found == carried and is_known
     said = (
         "is the report that was recorded"
@@ -169,4 +190,6 @@ def verify(console: Console, file: Path) -> Exit:
     )
     colour = "green" if is_good else "red"
     console.print(f"[{colour}]{escape(str(file))} {said}[/]\nsha256 {found}", soft_wrap=True)
+    if withdrawal:
+        console.print(f"[yellow]![/] {escape(withdrawal)}", soft_wrap=True)
     return Exit.GO if is_good else Exit.NO_GO

@@ -444,6 +444,15 @@ def depends_on(table: sa.Table) -> list[sa.Table]:
     return [*referred, bookkeeping.uuid_map] if documents_referred_to(table) else referred
 
 
+def versions_of(connection: Connection, tables: Sequence[sa.Table]) -> dict[str, str]:
+    """Returns the load that last changed a row of each of some tables, by name."""
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) target_table, version::text FROM {} WHERE "
+        "finished_at IS NOT NULL AND target_table = ANY(%s) ORDER BY target_table, finished_at DESC"
+    ).format(identifier(bookkeeping.loads))
+    return dict(connection.execute(query, [[table.name for table in tables]]).fetchall())
+
+
 def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[str, str]:
     """Returns the fingerprints of the collections that the latest loads of some tables read."""
     query = sql.SQL(
@@ -453,6 +462,17 @@ def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[s
     with connection.transaction():
         found = connection.execute(query, [list(tables)]).fetchall()
     return {name: digest for (digests,) in found for name, digest in digests.items()}
+
+
+def loaded_by_other(connection: Connection) -> list[str]:
+    """Returns what was loaded last by another version of this program, or from another model."""
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) target_table, program FROM {} "
+        "WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC"
+    ).format(identifier(bookkeeping.loads))
+    with connection.transaction():
+        programs: dict[str, str] = dict(connection.execute(query).fetchall())
+    return [name for name in programs if programs[name] != program_version()]
 
 
 def loaded_with_other(connection: Connection, remediations: Remediations) -> list[str]:

@@ -32,6 +32,8 @@ from migration_assets.memory import give_back_freed_memory
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.second_process import SecondProcess
 from migration_assets.target.connection import Connection, at_one_moment
+from migration_assets.target.marks import are_untouched
+from migration_assets.target.ownership import require_no_cascade, require_ours
 from migration_assets.target.statistics import report_changes
 
 LARGE = 64_000_000
@@ -108,9 +110,10 @@ def load(
         second: Where parts are converted, too; their conversion can be pickled then.
 
     Raises:
-        LoadError: Another session loads the table.
+        LoadError: Another session loads the table, or it is the application's since a signed GO.
     """
     with ledger.one_writer(connection, table):
+        require_ours(connection, table)
 
         def run(begin: Callable[[], Open]) -> LoadResult:
             given = (parts, conversions, fingerprints, complete, moment, remediations, second)
@@ -223,13 +226,17 @@ class _Load:
             written_behind(converted, self._write_to(staging), first=staging.make_ready)
         with at_one_moment(self.connection):
             with self.watch.stage("merge"):
+                # Again: the application may have written while the source was read.
+                require_ours(self.connection, self.table)
                 if self.complete is not None and (pairs := self.complete(staging)):
                     self.tally.lossless["asymmetric"] = pairs
                 to_look_at = self._to_look_at()
-                was_touched = to_look_at is None and not unchanged.are_untouched(
+                was_touched = to_look_at is None and not are_untouched(
                     self.connection, [self.table]
                 )
                 merged = merge(self.connection, self.table, to_look_at)
+                if merged.deleted:
+                    require_no_cascade(self.connection, self.table)
                 digests.forget_others(self.connection, self.table, opened.load_id)
             result = LoadResult(
                 table=self.table.name,

@@ -23,11 +23,19 @@ from migration_assets.loading.staging import BOOKS, books_table, identifier, row
 from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, count_rows
+from migration_assets.target.marks import mark_anew, rows_mark
+from migration_assets.target.ownership import require_no_cascade, require_ours
 
 _KEY_TO_TAKE_OFF = """
     SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
     WHERE k.conrelid = {target}::regclass AND k.contype = 'p'
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_constraint'::regclass
+                      AND d.refobjid = k.oid AND d.deptype <> 'i')
       AND NOT EXISTS (SELECT FROM pg_constraint r WHERE r.confrelid = k.conrelid)
+      AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                      WHERE i.indexrelid = k.conindid AND (i.indisclustered OR i.indisreplident
+                      OR c.reloptions IS NOT NULL OR c.reltablespace <> 0))
+      AND obj_description(k.oid, 'pg_constraint') IS NULL
       AND pg_relation_size({staged}::regclass) > 1000000
 """
 
@@ -84,11 +92,14 @@ def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = N
 def delete_pending(connection: Connection) -> int:
     """Deletes the rows that were kept for references to them, referring tables first.
 
+    The caller holds the transaction, which sees one moment.
+
     Returns:
         How many rows were deleted.
 
     Raises:
-        LoadError: Rows of another table still refer to one of them.
+        LoadError: Rows of another table still refer to one of them, or the table is the application's since
+            a signed GO.
     """
     deleted = 0
     waiting = sql.SQL("SELECT DISTINCT target_table FROM {}").format(
@@ -99,6 +110,9 @@ def delete_pending(connection: Connection) -> int:
         target = TABLES[name]
         if name not in names or junction_of(target) is not None:
             continue
+        require_ours(connection, target)
+        require_no_cascade(connection, target)
+        before = rows_mark(connection, target)
         pending = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
             identifier(bookkeeping.pending_deletes), sql.Literal(name)
         )
@@ -128,6 +142,7 @@ def delete_pending(connection: Connection) -> int:
             )
         )
         connection.execute("DROP TABLE gone")
+        mark_anew(connection, target, before)
     return deleted
 
 

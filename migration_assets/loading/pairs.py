@@ -284,7 +284,7 @@ def _unite(staging: Staging, relation: Junction) -> int:
     connection = staging.connection
     create_staged(connection, rows, identifier(target))
     united = connection.execute(
-        sql.SQL("INSERT INTO {} SELECT DISTINCT {} FROM {}").format(rows, keys, sides)
+        sql.SQL("INSERT INTO {0} ({1}) SELECT DISTINCT {1} FROM {2}").format(rows, keys, sides)
     ).rowcount
     if len(list(relation.arrays())) == 1:
         return 0

@@ -25,6 +25,7 @@ from migration_assets.model import junction_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection
+from migration_assets.target.schema import require_plain_tables
 
 _SIDE = sa.Column("side", sa.SmallInteger())
 """Which of the two arrays a pair came from: 0 left, 1 right."""
@@ -129,9 +130,13 @@ class Staging:
         """Creates the staging table for the rows anew, and empties the staged books of the target.
 
         What a load that is resumed has staged is left as it is.
+
+        Raises:
+            TargetError: Something on the table would change the rows.
         """
         if self.batches:
             return
+        require_plain_tables(self.connection, [self.target.name])
         with self.connection.transaction():
             self.drop()
             if junction_of(self.target) is None:
@@ -164,7 +169,9 @@ class Staging:
         with self.connection.transaction(), self.connection.cursor() as cursor:
             for name, lines in batch.lines.items():
                 into = self.batches_table if name == ROWS else books_table(name)
-                statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(into)
+                statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+                    into, self._columns(name)
+                )
                 with cursor.copy(statement) as copy:
                     copy.write(lines.data)
             cursor.execute(
@@ -184,6 +191,11 @@ class Staging:
                 digests.write(
                     self.connection, self.target.name, self.load_id, batch.number, batch.record
                 )
+
+    def _columns(self, name: str) -> sql.Composed:
+        """Returns the columns of lines in their order: the target's tables may have them in another."""
+        columns = _staged_columns(self.target) if name == ROWS else BOOKS[name].columns
+        return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
     def lines(self) -> int:
         """Returns how many lines are staged; -1 where the staging table is gone."""

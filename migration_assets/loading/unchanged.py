@@ -22,12 +22,7 @@ from migration_assets.loading.staging import identifier
 from migration_assets.remediation.rules import Remediations
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
-from migration_assets.target.marks import (
-    TRANSACTIONS,
-    books_mark,
-    current_transaction,
-    rows_mark,
-)
+from migration_assets.target.marks import are_untouched, books_mark
 
 _LATEST = """
     SELECT l.plan, l.removals, l.remediations, l.program, l.documents, l.books_mark, l.statistics,
@@ -39,13 +34,6 @@ _LATEST = """
             AND NOT r.passed AND NOT coalesce((r.evidence->>'is_sound')::boolean, false))
     FROM {loads} l WHERE l.target_table = %s AND l.finished_at IS NOT NULL
     ORDER BY l.finished_at DESC LIMIT 1
-"""
-
-_MARKS = """
-    SELECT DISTINCT ON (target_table) target_table, rows_mark,
-           min(transaction) OVER (PARTITION BY target_table)
-    FROM {loads} WHERE target_table = ANY(%s) AND finished_at IS NOT NULL
-    ORDER BY target_table, finished_at DESC
 """
 
 
@@ -125,18 +113,3 @@ def is_untouched(connection: Connection, table: sa.Table, latest: Latest) -> boo
     return books_mark(connection, table) == latest.books and are_untouched(
         connection, [table, *depends_on(table)]
     )
-
-
-def are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
-    """Tells whether all of some tables are as their latest loads left them."""
-    query = sql.SQL(_MARKS).format(loads=identifier(bookkeeping.loads))
-    found = connection.execute(query, [[table.name for table in tables]]).fetchall()
-    recorded = {name: (mark, first) for name, mark, first in found}
-    now = current_transaction(connection)
-    for table in tables:
-        mark, first = recorded.get(table.name, (None, None))
-        if mark is None or first is None or not 0 <= now - first < TRANSACTIONS:
-            return False
-        if rows_mark(connection, table) != mark:
-            return False
-    return True

@@ -228,7 +228,8 @@ def _count(connection: Connection, table: sql.Identifier, column: str, among: li
 def _verdict(connection: Connection, table: sql.Identifier, since: dt.datetime) -> str | None:
     row = connection.execute(
         sql.SQL(
-            "SELECT verdict FROM {} WHERE signed_at >= %s ORDER BY signed_at DESC LIMIT 1"
+            "SELECT CASE WHEN withdrawn_at IS NULL THEN verdict ELSE 'NO-GO' END "
+            "FROM {} WHERE signed_at >= %s ORDER BY signed_at DESC LIMIT 1"
         ).format(table),
         [since],
     ).fetchone()

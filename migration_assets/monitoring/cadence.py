@@ -63,11 +63,12 @@ def is_due(
 
 
 def signed_at(connection: Connection) -> dt.datetime | None:
-    """Returns when the migration was last signed off with a GO, None where it was not."""
+    """Returns when the migration was last signed off with a GO that stands, None where it was not."""
     if not history.may(connection, bookkeeping.sign_offs, "SELECT"):
         return None
     query = sql.SQL(
-        "SELECT /* migration-assets */ max(signed_at) FROM {} WHERE verdict = 'GO'"
+        "SELECT /* migration-assets */ max(signed_at) FROM {} "
+        "WHERE verdict = 'GO' AND withdrawn_at IS NULL"
     ).format(sql.Identifier(SCHEMA, bookkeeping.sign_offs.name))
     row = connection.execute(query).fetchone()
     return None if row is None else row[0]

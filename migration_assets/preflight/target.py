@@ -21,9 +21,13 @@ from migration_assets.preflight.findings import (
 from migration_assets.preflight.space import free_bytes
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
 from migration_assets.target.catalog import differences
-from migration_assets.target.connection import OLDEST_VERSION, Connection
-from migration_assets.target.schema import require_own_target, require_own_version
-from migration_assets.target.session import SESSION
+from migration_assets.target.connection import OLDEST_VERSION, Connection, lock_holders
+from migration_assets.target.schema import (
+    require_own_target,
+    require_own_version,
+    require_plain_tables,
+)
+from migration_assets.target.session import LOCK_TIMEOUT, SESSION
 
 NEWEST_MAJOR = 18
 """The newest PostgreSQL that the project is made for (section 11)."""
@@ -226,6 +230,7 @@ def content(connection: Connection) -> Iterator[Finding]:
     try:
         require_own_target(connection)
         require_own_version(connection)
+        require_plain_tables(connection)
     except TargetError as refusal:
         yield error(Area.CONTENT, refusal.what, refusal.next_step)
         return
@@ -243,6 +248,18 @@ def content(connection: Connection) -> Iterator[Finding]:
         yield ok(
             Area.CONTENT,
             "the database was migrated to before; the run brings it up to date with the source",
+        )
+
+
+def locks(connection: Connection) -> Iterator[Finding]:
+    """Yields who holds tables now: what waits for one longer than the limit ends the run."""
+    holders = lock_holders(connection)
+    if holders:
+        yield warning(
+            Area.CONTENT,
+            f"tables are held by {'; '.join(holders)}",
+            "Stop the application, or end these sessions: a statement that waits for a table longer than "
+            f"{LOCK_TIMEOUT} ends the run",
         )
 
 

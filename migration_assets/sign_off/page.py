@@ -29,9 +29,17 @@ _WORDS = {
     "warning": "warns",
     "failed": "failed",
     "stale": "stale",
+    "touched": "touched since",
     "missing": "did not run",
 }
-_MARKS = {"passed": "✓", "warning": "!", "failed": "✗", "stale": "↻", "missing": NOTHING}
+_MARKS = {
+    "passed": "✓",
+    "warning": "!",
+    "failed": "✗",
+    "stale": "↻",
+    "touched": "↻",
+    "missing": NOTHING,
+}
 
 
 @dataclass(frozen=True, slots=True)

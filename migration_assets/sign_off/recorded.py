@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
-from migration_assets.loading.ledger import loaded_with_other
+from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
+from migration_assets.model import TABLES
 from migration_assets.remediation.reporting import Applied, applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.waivers import Waiver, kept
-from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
+from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, uuid_map
 from migration_assets.target.catalog import differing_constraints, missing_constraints
 from migration_assets.target.connection import Connection
 from migration_assets.target.ddl import search_indexes
+from migration_assets.target.marks import books_mark, is_as_recorded, rows_mark
 
 REJECTED = "rejected"
 
@@ -28,7 +30,7 @@ class Load:
     Attributes:
         id: The load.
         fingerprints: Of the collections that it read, by name.
-        changed: Position, among all loads, of the latest one that changed a row of the table.
+        version: The load that last changed a row of the table: equal versions, equal rows.
         started_at: When it started.
         finished_at: When it was merged.
         statistics: Its counts and seconds.
@@ -36,7 +38,7 @@ class Load:
 
     id: str
     fingerprints: Mapping[str, str]
-    changed: int
+    version: str
     started_at: dt.datetime
     finished_at: dt.datetime
     statistics: Mapping[str, Any]
@@ -53,7 +55,9 @@ class Result:
         summary: One line in words.
         evidence: Counts, keys and seconds.
         evaluated_at: When it ran.
-        loads_before: How many loads were finished when it ran.
+        versions: The versions of the tables that its ids point to, as it has seen them, by name.
+        rows_mark: Mark of the rows that it has seen; None where it could not look.
+        books_mark: The same of the books.
     """
 
     load_id: str | None
@@ -62,7 +66,9 @@ class Result:
     summary: str
     evidence: Mapping[str, Any]
     evaluated_at: dt.datetime
-    loads_before: int
+    versions: Mapping[str, str]
+    rows_mark: str | None
+    books_mark: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,9 @@ class Recorded:
         remediations: What each rule did.
         loaded_with_other: Tables that were loaded with other rules than there are now.
         waivers: Those that held when it was signed off last.
+        marks: Of the rows and the books of each table that was loaded, as they are now.
+        loaded_by_other: Tables, and the UUID map, that were loaded by another version of this program.
+        is_map_touched: Whether somebody has touched the UUID map since it was loaded.
     """
 
     loads: Mapping[str, Load]
@@ -134,24 +143,21 @@ class Recorded:
     remediations: Sequence[Applied] = ()
     loaded_with_other: Sequence[str] = ()
     waivers: Sequence[Waiver] = ()
+    marks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    loaded_by_other: Sequence[str] = ()
+    is_map_touched: bool = False
 
 
 _LOADS = """
-    WITH finished AS (
-        SELECT *, row_number() OVER (ORDER BY finished_at, id) AS position
-        FROM {loads} WHERE finished_at IS NOT NULL
-    )
-    SELECT DISTINCT ON (l.target_table) l.target_table, l.id::text, l.fingerprints, changed.position,
-           l.started_at, l.finished_at, l.statistics
-    FROM finished l JOIN finished changed ON changed.id = l.version
-    ORDER BY l.target_table, l.position DESC
+    SELECT DISTINCT ON (target_table) target_table, id::text, fingerprints, version::text,
+           started_at, finished_at, statistics
+    FROM {loads} WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC
 """
 
 _RESULTS = """
-    SELECT r.target_table, r.check_name, r.load_id::text, r.passed, r.severity, r.summary, r.evidence,
-           r.evaluated_at, (SELECT count(*) FROM {loads} l
-            WHERE l.finished_at IS NOT NULL AND l.finished_at <= r.evaluated_at)
-    FROM {check_results} r
+    SELECT target_table, check_name, load_id::text, passed, severity, summary, evidence, evaluated_at,
+           coalesce(versions, '{{}}'), rows_mark, books_mark
+    FROM {check_results}
 """
 
 _LOSSES = """
@@ -215,6 +221,11 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         loads = {name: Load(*rest) for name, *rest in rows(_LOADS)}
         results = {(name, check): Result(*rest) for name, check, *rest in rows(_RESULTS)}
+        marks = {
+            name: (rows_mark(connection, table), books_mark(connection, table))
+            for name, table in TABLES.items()
+            if name in loads
+        }
         losses = [Line(*row) for row in rows(_LOSSES)]
         conversions = [Line(*row) for row in rows(_CONVERSIONS)]
         fields: dict[str, dict[str, int]] = {}
@@ -225,6 +236,8 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         differing = sorted(differing_constraints(connection))
         done = applied(connection, remediations)
         loaded_with_others = loaded_with_other(connection, remediations)
+        loaded_by_others = loaded_by_other(connection)
+        is_map_touched = uuid_map.name in loads and not is_as_recorded(connection, uuid_map)
         last = rows(_WAIVERS)
     return Recorded(
         loads=loads,
@@ -237,5 +250,8 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         left_out=[name for name in missing if name in additions],
         remediations=done,
         loaded_with_other=loaded_with_others,
+        marks=marks,
+        loaded_by_other=loaded_by_others,
+        is_map_touched=is_map_touched,
         waivers=[held for (signed_at, waivers) in last for held in kept(waivers or (), signed_at)],
     )

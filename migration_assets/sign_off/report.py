@@ -21,8 +21,8 @@ import migration_assets
 from migration_assets.model import TABLES, group_of, junction_of
 from migration_assets.preflight.duration import Estimate
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, Result
-from migration_assets.sign_off.verdict import ORPHANED, WARNING, Verdict, check_state
+from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded
+from migration_assets.sign_off.verdict import ORPHANED, TOUCHED, WARNING, Verdict, check_state
 from migration_assets.sign_off.waivers import Waived
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.looking import DOCUMENTATION, statements
@@ -147,10 +147,7 @@ def _percentage(part: int, whole: int) -> float:
 
 def _table(name: str, recorded: Recorded) -> Json:
     load = recorded.loads.get(name)
-    checks = {
-        layer.value: _check(name, layer, recorded.results.get((name, layer)), recorded, load)
-        for layer in Layer
-    }
+    checks = {layer.value: _check(name, layer, recorded) for layer in Layer}
     counted = {layer: check["counts"] for layer, check in checks.items()}
     books, values, references = (
         counted[layer] for layer in (Layer.ROW_COUNT, Layer.VALUES, Layer.REFERENCES)
@@ -190,10 +187,8 @@ def _table(name: str, recorded: Recorded) -> Json:
     }
 
 
-def _check(
-    name: str, layer: Layer, result: Result | None, recorded: Recorded, load: Load | None
-) -> Json:
-    state = check_state(name, result, recorded.loads, load)
+def _check(name: str, layer: Layer, recorded: Recorded) -> Json:
+    state, result = check_state(name, layer, recorded), recorded.results.get((name, layer))
     evidence: Mapping[str, Any] = {} if result is None else result.evidence
     return {
         "state": state,
@@ -244,7 +239,8 @@ def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
     return {
         "totalTables": len(tables),
         "tablesValidated": sum(
-            not {"missing", "stale"} & {check["state"] for check in each["checks"].values()}
+            not {"missing", "stale", TOUCHED}
+            & {check["state"] for check in each["checks"].values()}
             for each in tables
         ),
         "tablesPassed": sum(each["status"] == "PASS" for each in tables),

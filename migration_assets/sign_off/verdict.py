@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from migration_assets.model import TABLES, referenced_tables
+from migration_assets.loading.ledger import depends_on
+from migration_assets.model import TABLES
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded, Result, read_recorded
+from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, read_recorded
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
+from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets.validation.key_digest import rows_of, rows_text
@@ -22,6 +24,9 @@ EXPECTED_CHECKS = len(TABLES) * len(Layer)
 GO, NO_GO = "GO", "NO-GO"
 CONSTRAINTS = "constraints"
 ORPHANED = "orphaned"
+TOUCHED = "touched"
+"""The state of a check of rows or books that somebody has changed since."""
+
 WARNING = "warning"
 """The state of a check that informs, and the kind of what it says."""
 
@@ -98,8 +103,8 @@ def judged(
 ) -> Verdict:
     """Returns what stands against a GO in a record.
 
-    A check counts only when it is of the latest load of its table, and was run after the last change
-    of every table that it refers to.
+    A check counts only when it is of the latest load of its table, of the rows and books that are there now,
+    and has seen the last change of everything that the table's ids point to.
 
     Args:
         recorded: What the target has on record.
@@ -114,6 +119,7 @@ def judged(
     found: list[Finding] = []
     for name in TABLES:
         found += _table_findings(name, recorded, fingerprints)
+    found += _map_findings(recorded)
     found += _constraint_findings(recorded)
     found += _unknown_findings(unkept or {})
     waived = matched(
@@ -146,6 +152,22 @@ def _unknown_findings(unkept: Mapping[str, tuple[int, int]]) -> Iterator[Finding
             check="model",
             kind="unkept",
         )
+
+
+def _map_findings(recorded: Recorded) -> Iterator[Finding]:
+    """Yields what stands against the UUID map: checks go by it, and none is of it."""
+    name = uuid_map.name
+    again = "Materialize migration/uuid_map again, then run the checks"
+    if name in recorded.loaded_by_other:
+        yield _loaded_by_other(name, again)
+    if recorded.is_map_touched:
+        what = "the map, or what it keeps, was touched by somebody else since it was loaded"
+        yield Finding(name, what, again, check="target", kind="touched")
+
+
+def _loaded_by_other(name: str, next_step: str) -> Finding:
+    what = "was loaded by another version of this program, of its model or of a library"
+    return Finding(name, what, next_step, check="load", kind="stale")
 
 
 def _constraint_findings(recorded: Recorded) -> Iterator[Finding]:
@@ -191,6 +213,8 @@ def _table_findings(
             check="remediations",
             kind="stale",
         )
+    if name in recorded.loaded_by_other:
+        yield _loaded_by_other(name, f"Materialize postgres/{name} again")
     for collection, fingerprint in load.fingerprints.items():
         if fingerprints.get(collection) != fingerprint:
             yield Finding(
@@ -201,10 +225,20 @@ def _table_findings(
                 kind="written",
                 field=collection,
             )
+    touched = [layer for layer in Layer if check_state(name, layer, recorded) == TOUCHED]
+    if touched:
+        yield Finding(
+            name,
+            f"rows or books were touched by somebody else since they were checked ({', '.join(touched)}); "
+            "VACUUM FULL, ALTER TABLE and a new label of an enum look the same",
+            f"Run the checks of postgres/{name} again",
+            check="target",
+            kind=TOUCHED,
+        )
     losses = [each for each in recorded.losses if each.table == name]
     for layer in Layer:
         of_layer = [each for each in losses if layer_of(each) is layer]
-        yield from _check_findings(name, layer, recorded, load, explained=bool(of_layer))
+        yield from _check_findings(name, layer, recorded, explained=bool(of_layer))
         yield from _loss_findings(name, layer, of_layer)
 
 
@@ -214,12 +248,12 @@ def layer_of(line: Line) -> Layer:
 
 
 def _check_findings(
-    name: str, layer: Layer, recorded: Recorded, load: Load, *, explained: bool
+    name: str, layer: Layer, recorded: Recorded, *, explained: bool
 ) -> Iterator[Finding]:
     """Yields what is the matter with a check; one that is red for losses on record alone is explained."""
     again = f"Run the checks of postgres/{name}"
     result = recorded.results.get((name, layer))
-    state = check_state(name, result, recorded.loads, load)
+    state = check_state(name, layer, recorded)
     if state == "missing":
         yield Finding(name, f"check {layer} never ran", again, check=layer.value, kind=state)
     elif state == "stale":
@@ -239,19 +273,25 @@ def _check_findings(
         )
 
 
-def check_state(
-    name: str, result: Result | None, loads: Mapping[str, Load], load: Load | None
-) -> str:
-    """Returns `passed`, `warning`, `failed`, `stale` or `missing`."""
+def check_state(name: str, layer: Layer, recorded: Recorded) -> str:
+    """Returns `passed`, `warning`, `failed`, `touched`, `stale` or `missing`.
+
+    It goes by the loads and marks that the check has seen, not by clocks.
+    """
+    result, load = recorded.results.get((name, layer)), recorded.loads.get(name)
     if result is None:
         return "missing"
-    changed = [each for each in referenced_tables(TABLES[name]) if each in loads]
-    if (
-        load is None
-        or result.load_id != load.id
-        or any(loads[each].changed > result.loads_before for each in changed)
-    ):
+    if result.rows_mark is None and not result.passed:
+        return "failed"  # it could not even look
+    has_changed = any(
+        recorded.loads[each.name].version != result.versions.get(each.name)
+        for each in depends_on(TABLES[name])
+        if each.name in recorded.loads
+    )
+    if load is None or result.load_id != load.id or has_changed:
         return "stale"
+    if (result.rows_mark, result.books_mark) != recorded.marks.get(name):
+        return TOUCHED
     if result.passed:
         return "passed"
     return "failed" if result.severity == Severity.ERROR else WARNING
@@ -294,7 +334,7 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
     for name in TABLES:
         for layer in Layer:
             result = recorded.results.get((name, layer))
-            state = check_state(name, result, recorded.loads, recorded.loads.get(name))
+            state = check_state(name, layer, recorded)
             if result is not None and state == WARNING:
                 yield Finding(
                     name,

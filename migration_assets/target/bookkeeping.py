@@ -114,6 +114,7 @@ loads = sa.Table(
     sa.Column("base", pg.UUID(), comment="the load whose documents it knows, NULL for none"),
     sa.Column("version", pg.UUID(), comment="the load that last changed a row, NULL until merged"),
     sa.Column("fingerprints", pg.JSONB(), nullable=False, comment="by collection"),
+    sa.Column("source", pg.JSONB(), comment="database, hosts, and UUIDs of collections by name"),
     sa.Column("statistics", pg.JSONB(), nullable=False),
     sa.Column("documents", sa.Text(), comment="what was read, as a digest, NULL until merged"),
     sa.Column("rows_mark", sa.Text(), comment="changes when a row is touched, NULL until merged"),
@@ -156,6 +157,9 @@ check_results = sa.Table(
     sa.Column("summary", sa.Text(), nullable=False),
     sa.Column("evidence", pg.JSONB(), nullable=False, comment="keys and counts, never values"),
     sa.Column("evaluated_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("versions", pg.JSONB(), comment="of the tables that its ids point to, by name"),
+    sa.Column("rows_mark", sa.Text(), comment="of the rows that were checked, as in loads"),
+    sa.Column("books_mark", sa.Text(), comment="the same for its books"),
     comment="The latest result of every check.",
 )
 
@@ -170,6 +174,9 @@ sign_offs = sa.Table(
     sa.Column("decision", sa.Text(), comment="approve or decline"),
     sa.Column("waivers", pg.JSONB(), comment="with the findings that they are for"),
     sa.Column("digest", sa.Text(), comment="SHA-256 of the canonical form of the report"),
+    sa.Column("withdrawn_at", sa.TIMESTAMP(timezone=True), comment="NULL while a GO stands"),
+    sa.Column("withdrawn_by", sa.Text()),
+    sa.Column("withdrawal_reason", sa.Text()),
     comment="Every sign-off, GO or NO-GO.",
 )
 

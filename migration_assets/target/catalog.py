@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -23,7 +25,8 @@ _COLUMNS = """
 
 _LABELS = """
     SELECT t.typname, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
-    FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid GROUP BY 1
+    FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
+    WHERE t.typnamespace = 'public'::regnamespace GROUP BY 1
 """
 
 _INDEXES = """
@@ -37,6 +40,97 @@ _FOREIGN_KEYS = """
     FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid
     WHERE k.contype = 'f' AND t.relnamespace = 'public'::regnamespace
 """
+
+_OBSTACLES = """
+    WITH ours AS (
+      SELECT c.*, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname AS name
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = 'public' AND c.relname = ANY(%(tables)s) AND c.relkind NOT IN ('i', 'I', 'S', 't')
+         OR n.nspname = 'migration' AND c.relkind IN ('r', 'p')
+    )
+    SELECT name, 'is a ' || CASE relkind WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
+             WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'type' END, 'kind'
+    FROM ours WHERE relkind <> 'r'
+    UNION ALL
+    SELECT name, 'belongs to the role ' || pg_get_userbyid(relowner), 'owner'
+    FROM ours WHERE relkind = 'r' AND NOT pg_has_role(relowner, 'USAGE')
+    UNION ALL
+    SELECT name, 'is unlogged: a crash empties it', 'unlogged'
+    FROM ours WHERE relkind = 'r' AND relpersistence <> 'p'
+    UNION ALL
+    SELECT name, 'is kept by the access method ' || amname, 'kind'
+    FROM ours JOIN pg_am a ON a.oid = relam WHERE amname <> 'heap'
+    UNION ALL
+    SELECT name, CASE inhrelid WHEN oid THEN 'inherits from ' || inhparent::regclass
+                 ELSE 'has the child ' || inhrelid::regclass END, 'inheritance'
+    FROM ours JOIN pg_inherits ON oid IN (inhrelid, inhparent)
+    UNION ALL
+    SELECT name, 'has the trigger ' || tgname, 'trigger'
+    FROM ours JOIN pg_trigger ON tgrelid = ours.oid
+    WHERE NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgtype & 28 <> 0
+    UNION ALL
+    SELECT name, 'has the rule ' || rulename, 'rule'
+    FROM ours JOIN pg_rewrite ON ev_class = ours.oid
+    WHERE rulename <> '_RETURN' AND ev_enabled IN ('O', 'A')
+    UNION ALL
+    SELECT name, 'has row-level security for this role', 'security'
+    FROM ours WHERE relkind IN ('r', 'p') AND row_security_active(oid)
+    UNION ALL
+    SELECT name, 'has the generated column ' || attname, 'generated'
+    FROM ours JOIN pg_attribute ON attrelid = ours.oid
+    WHERE relkind = 'r' AND (attgenerated <> '' OR attidentity = 'a') AND NOT attisdropped
+    UNION ALL
+    SELECT 'publication ' || pubname, 'is of all tables, the bookkeeping among them', 'publication'
+    FROM pg_publication WHERE puballtables
+    UNION ALL
+    SELECT 'publication ' || pubname, 'is of the schema ' || nspname, 'publication'
+    FROM pg_publication_namespace JOIN pg_publication p ON p.oid = pnpubid
+      JOIN pg_namespace n ON n.oid = pnnspid
+    WHERE nspname IN ('migration', 'migration_staging')
+    UNION ALL
+    SELECT name, 'is published by ' || pubname || ' without a replica identity', 'identity'
+    FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid JOIN ours ON ours.oid = prrelid
+    WHERE (pubupdate OR pubdelete) AND (relreplident = 'n' OR relreplident = 'd' AND NOT EXISTS (
+      SELECT FROM pg_index WHERE indrelid = ours.oid AND indisprimary))
+    ORDER BY 1, 2
+"""
+
+_PRIMARY_KEYS = """
+    SELECT c.relname, ARRAY(SELECT attname::text FROM unnest(k.conkey) WITH ORDINALITY u (attnum, place)
+                            JOIN pg_attribute USING (attnum) WHERE attrelid = c.oid ORDER BY place)
+    FROM pg_class c LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname = ANY(%s)
+"""
+
+WAYS_OUT = {
+    "kind": "Give an empty database, or put the table right",
+    "owner": "Run as that role (a member of it: options=-c%20role%3D… in the URL), or REASSIGN OWNED BY it",
+    "unlogged": "ALTER TABLE … SET LOGGED",
+    "inheritance": "ALTER TABLE … NO INHERIT …",
+    "trigger": "ALTER TABLE … DISABLE TRIGGER … until the sign-off",
+    "rule": "ALTER TABLE … DISABLE RULE … until the sign-off",
+    "security": "ALTER TABLE … NO FORCE ROW LEVEL SECURITY and run as the owner, or give the role BYPASSRLS",
+    "generated": "Make it a plain column: ALTER TABLE … ALTER … DROP EXPRESSION, or DROP IDENTITY",
+    "publication": "Make it FOR TABLES IN SCHEMA public (the bookkeeping holds originals of secret fields), "
+    "or drop it until the sign-off",
+    "identity": "ALTER TABLE … REPLICA IDENTITY FULL, or take it out of the publication",
+    "key": "Give it the primary key of the model, or give an empty database",
+}
+"""What to do about each kind of obstacle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something on a table that would change the rows that are loaded, or refuse them.
+
+    Attributes:
+        what: The table, and what is on it.
+        way_out: What to do about it.
+    """
+
+    what: str
+    way_out: str
+
 
 _SPELLING = re.compile(r"""["()\s]|\bIF NOT EXISTS\b|\bUSING btree\b|\bpublic\.|::text\b""")
 """What PostgreSQL writes otherwise than we do, though it means the same."""
@@ -124,6 +218,24 @@ def differences(connection: Connection) -> list[str]:
         if labels.get(str(each.name)) != list(each.enums)
     ]
     return sorted(said)
+
+
+def obstacles(connection: Connection, tables: Iterable[str] = TABLES) -> list[Obstacle]:
+    """Returns what would change rows on their way into the tables, refuse them, or keep them out of sight.
+
+    Args:
+        connection: A connection to the target.
+        tables: Names of the application's tables; those of the bookkeeping are looked at besides.
+    """
+    names = [name for name in tables if name in TABLES]
+    rows = connection.execute(_OBSTACLES, {"tables": names}).fetchall()
+    found = [Obstacle(f"{name} {what}", WAYS_OUT[kind]) for name, what, kind in rows]
+    for name, key in connection.execute(_PRIMARY_KEYS, [names]).fetchall():
+        expected = [column.name for column in TABLES[name].primary_key]
+        if key != expected:
+            what = f"{name} has {', '.join(key) or 'nothing'} as its primary key, not {', '.join(expected)}"
+            found.append(Obstacle(what, WAYS_OUT["key"]))
+    return found
 
 
 def _words(column: tuple[str, bool] | None) -> str:

@@ -80,12 +80,17 @@ def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
     return frozenset(DatabaseObject(*row) for row in found)
 
 
-def record_created(connection: Connection, before: frozenset[DatabaseObject]) -> None:
+def record_created(
+    connection: Connection, before: frozenset[DatabaseObject]
+) -> list[DatabaseObject]:
     """Records what was created since. The caller holds the transaction that created it.
 
     Args:
         connection: A connection within that transaction.
         before: What there was at its start.
+
+    Returns:
+        What was created.
     """
     created = sorted(filter(is_named_as_ours, present_objects(connection) - before))
     with connection.cursor() as cursor:
@@ -95,6 +100,7 @@ def record_created(connection: Connection, before: frozenset[DatabaseObject]) ->
             ).format(_table()),
             [(each.kind, each.schema, each.name) for each in created],
         )
+    return created
 
 
 def is_named_as_ours(found: DatabaseObject) -> bool:

@@ -9,10 +9,18 @@ visible. Decision 0009 goes through what else there is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.target.bookkeeping import BOOKS, pending_deletes
+from migration_assets.target.bookkeeping import (
+    BOOKS,
+    SCHEMA,
+    check_results,
+    loads,
+    pending_deletes,
+)
 from migration_assets.target.connection import Connection
 
 TRANSACTIONS = 2**31
@@ -35,6 +43,14 @@ _SERVER = """
 """A dump that is restored elsewhere starts counting anew; a label of an enum changes without its rows."""
 
 
+_RECORDED = """
+    SELECT DISTINCT ON (target_table) target_table, rows_mark,
+           min(transaction) OVER (PARTITION BY target_table)
+    FROM {loads} WHERE target_table = ANY(%s) AND finished_at IS NOT NULL
+    ORDER BY target_table, finished_at DESC
+"""
+
+
 def rows_mark(connection: Connection, table: sa.Table) -> str:
     """Returns the mark of a table's rows, and of those that wait for their deletion; 64 hex digits.
 
@@ -46,6 +62,53 @@ def rows_mark(connection: Connection, table: sa.Table) -> str:
 def books_mark(connection: Connection, table: sa.Table) -> str:
     """Returns the mark of a table's books, 64 hex digits."""
     return _mark(connection, [(book, table.name) for book in BOOKS])
+
+
+def are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
+    """Tells whether all of some tables are as their latest loads left them."""
+    query = sql.SQL(_RECORDED).format(loads=sql.Identifier(SCHEMA, loads.name))
+    found = connection.execute(query, [[table.name for table in tables]]).fetchall()
+    recorded = {name: (mark, first) for name, mark, first in found}
+    now = current_transaction(connection)
+    for table in tables:
+        mark, first = recorded.get(table.name, (None, None))
+        if mark is None or first is None or not 0 <= now - first < TRANSACTIONS:
+            return False
+        if rows_mark(connection, table) != mark:
+            return False
+    return True
+
+
+def is_as_recorded(connection: Connection, table: sa.Table) -> bool:
+    """Tells whether a table and its books have the marks that its latest load has recorded."""
+    row = connection.execute(
+        sql.SQL(
+            "SELECT rows_mark, books_mark FROM {} WHERE target_table = %s AND finished_at IS NOT NULL "
+            "ORDER BY finished_at DESC LIMIT 1"
+        ).format(sql.Identifier(SCHEMA, loads.name)),
+        [table.name],
+    ).fetchone()
+    return row == (rows_mark(connection, table), books_mark(connection, table))
+
+
+def mark_anew(connection: Connection, table: sa.Table, before: str) -> None:
+    """Records the mark of a table's rows after a change of ours that is no load.
+
+    Where somebody else had touched the table before, no record has the mark from before, and none is changed.
+
+    Args:
+        connection: A connection within the transaction of the change, which sees one moment.
+        table: The table.
+        before: Its mark before the change.
+    """
+    after = rows_mark(connection, table)
+    for recorded in (loads, check_results):
+        connection.execute(
+            sql.SQL(
+                "UPDATE {} SET rows_mark = %s WHERE target_table = %s AND rows_mark = %s"
+            ).format(sql.Identifier(SCHEMA, recorded.name)),
+            [after, table.name, before],
+        )
 
 
 def current_transaction(connection: Connection) -> int:

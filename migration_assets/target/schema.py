@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from migration_assets.errors import TargetError
+from migration_assets.model import TABLES
 from migration_assets.model.search import EXTENSIONS
 from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
@@ -24,10 +25,12 @@ from migration_assets.target.catalog import (
     differing_constraints,
     is_unbounded,
     missing_constraints,
+    obstacles,
 )
 from migration_assets.target.connection import Connection, sibling
 from migration_assets.target.created import present_objects, record_created
 from migration_assets.target.lock import hold_too
+from migration_assets.target.ownership import refused_to_create, standing_go
 from migration_assets.target.statistics import largest_first, stale_statistics
 
 _FOREIGN_TABLES = """
@@ -85,14 +88,18 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
     """
     require_own_target(connection)
     require_own_version(connection)
+    require_plain_tables(connection)
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
         before = present_objects(connection)
         for statement in statements:
             connection.execute(_trusted(statement))
-        record_created(connection, before)
+        created = record_created(connection, before)
         found = differences(connection)
+        if (created or found) and (signed := standing_go(connection)) is not None:
+            what = ", ".join(map(str, created)) or "; ".join(found[:5])
+            raise refused_to_create(connection, signed, what)
         if found:
             raise TargetError(
                 f"the tables differ from the model: {'; '.join(found[:5])} ({len(found)} in all)",
@@ -118,6 +125,24 @@ def require_own_target(connection: Connection) -> None:
             f"{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
             where=f"database {connection.info.dbname}",
             next_step="Give an empty database; nothing was touched",
+        )
+
+
+def require_plain_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None:
+    """Refuses tables on which something would change rows, refuse them, or keep them out of sight.
+
+    Raises:
+        TargetError: There is such a thing; nothing was written.
+    """
+    found = obstacles(connection, tables)
+    if found:
+        said = "; ".join(each.what for each in found[:3])
+        more = f" ({len(found)} in all)" if len(found) > 3 else ""
+        raise TargetError(
+            f"rows would not arrive as they are: {said}{more}",
+            where=f"database {connection.info.dbname}",
+            next_step="; ".join(dict.fromkeys(each.way_out for each in found[:3]))
+            + ". Nothing was written",
         )
 
 
@@ -156,6 +181,11 @@ def build_constraints(connection: Connection) -> Built:
         differing = {name: differing[name] for name in differing.keys() - unbounded}
         missing = [*missing_constraints(connection), *sorted(unbounded)]
         tables = largest_first(connection)
+    signed = standing_go(connection)
+    additions = ddl.search_indexes()
+    lacking = [*differing, *(name for name in missing if name not in additions)]
+    if signed is not None and lacking:
+        raise refused_to_create(connection, signed, ", ".join(lacking[:5]))
     if differing:
         name, definition = next(iter(differing.items()))
         raise TargetError(
@@ -165,10 +195,12 @@ def build_constraints(connection: Connection) -> Built:
             next_step="Drop or rename each (a foreign key that is NOT VALID: validate it), then "
             "materialize migration/constraints",
         )
+    # After go-live an addition of ours that is not there may have been in the application's way.
+    left_out = list(missing) if signed is not None else []
     foreign_keys, table_of = ddl.foreign_keys(), ddl.tables_of_indexes()
     of_table: dict[str, list[str]] = {}
     for name in missing:
-        if name in table_of:
+        if name in table_of and name not in left_out:
             of_table.setdefault(table_of[name], []).append(name)
     works = deque(
         _Work(name, name in stale, tuple(of_table.get(name, ())))
@@ -176,7 +208,6 @@ def build_constraints(connection: Connection) -> Built:
         if name in stale or name in of_table
     )
     added = [name for name in missing if name in foreign_keys]
-    left_out: list[str] = []
     if works or added:
         with _workers(connection) as workers:
             _at_once(*[partial(_build_indexes, each, works, left_out) for each in workers])

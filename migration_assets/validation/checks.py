@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import psycopg
 import sqlalchemy as sa
@@ -14,11 +15,13 @@ from psycopg import sql
 from pymongo.errors import ConnectionFailure
 
 from migration_assets.errors import MigrationError
+from migration_assets.loading.ledger import depends_on, versions_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
+from migration_assets.target.marks import books_mark, rows_mark
 from migration_assets.urls import positive
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.references import check_references
@@ -50,6 +53,41 @@ DESCRIPTIONS: Mapping[Layer, str] = {
         "the table; materialize it again, or restore its definition."
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Which state of a table a check looked at, as its own transaction saw it.
+
+    Attributes:
+        load_id: The load that had brought the table there; None where there was none.
+        versions: The loads that had last changed the tables that its ids point to, by name.
+        rows_mark: Mark of its rows.
+        books_mark: Mark of its books.
+    """
+
+    load_id: str | None
+    versions: Mapping[str, str]
+    rows_mark: str
+    books_mark: str
+
+
+def state_of(connection: Connection, table: sa.Table) -> State:
+    """Returns the state of a table as a transaction sees it."""
+    load = connection.execute(
+        sql.SQL(
+            "SELECT id::text FROM {} WHERE target_table = %s AND finished_at IS NOT NULL "
+            "ORDER BY finished_at DESC LIMIT 1"
+        ).format(sql.Identifier(SCHEMA, bookkeeping.loads.name)),
+        [table.name],
+    ).fetchone()
+    return State(
+        load_id=None if load is None else load[0],
+        versions=versions_of(connection, depends_on(table)),
+        rows_mark=rows_mark(connection, table),
+        books_mark=books_mark(connection, table),
+    )
+
 
 Check = Callable[[SourceDatabase, Connection, sa.Table, Remediations], Evidence]
 
@@ -104,6 +142,8 @@ def run_check(
 ) -> Evidence:
     """Runs one check of one table and keeps its result in ``migration.check_results``.
 
+    The result is bound to the state that the check has seen, whatever is loaded while it runs.
+
     Args:
         source: The source database.
         connection: A connection to the target, in autocommit mode.
@@ -112,36 +152,42 @@ def run_check(
         remediations: What must have been corrected or accepted on the way.
         checks: What the checks are, for tests.
     """
+    state = None
     try:
-        evidence = checks[layer](source, connection, table, remediations)
+        with at_one_moment(connection, read_only=True):
+            state = state_of(connection, table)
+            evidence = checks[layer](source, connection, table, remediations)
     except (psycopg.OperationalError, ConnectionFailure) as error:
         if connection.closed or isinstance(error, ConnectionFailure):
             raise  # whoever opened the connections decides whether to try again
         evidence = _could_not_run(table, layer, error)
     except Exception as error:  # whatever it is: a check that could not run has failed
         evidence = _could_not_run(table, layer, error)
-    record(connection, evidence)
+    record(connection, evidence, state)
     return evidence
 
 
-def record(connection: Connection, evidence: Evidence) -> None:
-    """Keeps a result as the latest of its check."""
-    results, loads = (
-        sql.Identifier(SCHEMA, table.name)
-        for table in (bookkeeping.check_results, bookkeeping.loads)
-    )
+def record(connection: Connection, evidence: Evidence, state: State | None) -> None:
+    """Keeps a result as the latest of its check.
+
+    Args:
+        connection: A connection to the target, in autocommit mode.
+        evidence: The result.
+        state: What was looked at; None where nothing could be: it is of no load then.
+    """
     with connection.transaction():
         connection.execute(
             sql.SQL(
                 "INSERT INTO {results} (target_table, check_name, load_id, passed, severity, "
-                "summary, evidence, evaluated_at) "
-                "SELECT %(table)s, %(check)s, (SELECT id FROM {loads} WHERE target_table = %(table)s "
-                "AND finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1), "
-                "%(passed)s, %(severity)s, %(summary)s, %(evidence)s, clock_timestamp() "
+                "summary, evidence, evaluated_at, versions, rows_mark, books_mark) "
+                "VALUES (%(table)s, %(check)s, %(load)s, %(passed)s, %(severity)s, %(summary)s, "
+                "%(evidence)s, clock_timestamp(), %(versions)s, %(rows_mark)s, %(books_mark)s) "
                 "ON CONFLICT (target_table, check_name) DO UPDATE SET load_id = excluded.load_id, "
                 "passed = excluded.passed, severity = excluded.severity, summary = excluded.summary, "
-                "evidence = excluded.evidence, evaluated_at = excluded.evaluated_at"
-            ).format(results=results, loads=loads),
+                "evidence = excluded.evidence, evaluated_at = excluded.evaluated_at, "
+                "versions = excluded.versions, rows_mark = excluded.rows_mark, "
+                "books_mark = excluded.books_mark"
+            ).format(results=sql.Identifier(SCHEMA, bookkeeping.check_results.name)),
             {
                 "table": evidence.table,
                 "check": evidence.layer,
@@ -149,6 +195,10 @@ def record(connection: Connection, evidence: Evidence) -> None:
                 "severity": evidence.severity,
                 "summary": evidence.summary,
                 "evidence": json.dumps(evidence.as_json()),
+                "load": None if state is None else state.load_id,
+                "versions": json.dumps({} if state is None else dict(state.versions)),
+                "rows_mark": None if state is None else state.rows_mark,
+                "books_mark": None if state is None else state.books_mark,
             },
         )
 
