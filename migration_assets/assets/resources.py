@@ -12,7 +12,7 @@ from migration_assets.assets.boundary import guarded
 from migration_assets.kept import Kept
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import Remediations
-from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.connection import SourceDatabase, is_current, open_source
 from migration_assets.source.snapshots import (
     SNAPSHOT_VARIABLE,
     at_moment,
@@ -65,7 +65,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["SourceMongo"]:
         """Keeps the connection for the run."""
         del context
-        self._kept = Kept(self._open)
+        self._kept = Kept(self._open, is_current)
         try:
             yield self
         finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from operator import itemgetter
 
 import polars as pl
 
@@ -27,6 +26,7 @@ from migration_assets.loading.load import load, silent
 from migration_assets.loading.parts import Conversion, Converted, Part, ready
 from migration_assets.model import ENTITIES
 from migration_assets.second_process import SecondProcess
+from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fields import UnreadableError, decoded_whole
 from migration_assets.source.reading import (
@@ -48,11 +48,10 @@ def unknown_collections(source: SourceDatabase) -> Mapping[str, str]:
 
     Time series are among them, views are not: they hold no documents of their own.
     """
-    found = source.list_collections(filter={"type": {"$in": ["collection", _TIME_SERIES]}})
     return {
-        each["name"]: each["type"]
-        for each in sorted(found, key=itemgetter("name"))
-        if each["name"] not in ENTITIES and not each["name"].startswith("system.")
+        name: kind
+        for name, kind in collection_types(source).items()
+        if name not in ENTITIES and kind != "view"
     }
 
 

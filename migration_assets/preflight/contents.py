@@ -5,24 +5,23 @@ All of it is of one `$collStats`, which the role `read` permits, and which count
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
 
+from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 
-_PIPELINE: list[Mapping[str, Any]] = [
-    {"$collStats": {"latencyStats": {}, "storageStats": {}, "count": {}}},
-    {
-        "$project": {
-            "count": 1,
-            "size": "$storageStats.size",
-            "writes": {"$add": ["$latencyStats.writes.ops", "$latencyStats.transactions.ops"]},
-        }
-    },
-]
+_STATISTICS: Sequence[Mapping[str, Any]] = (
+    {"latencyStats": {}, "storageStats": {}, "count": {}},
+    {"storageStats": {}, "count": {}},
+)
+"""What is asked of a collection; where a server does not know all of it, the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +40,6 @@ class Content:
     writes: int | None = None
 
 
-def collection_types(source: SourceDatabase) -> dict[str, str]:
-    """Returns the type of each collection (`collection`, `view`, `timeseries`), MongoDB's own apart."""
-    found = source.list_collections()
-    return {
-        each["name"]: each.get("type", "collection")
-        for each in found
-        if not each["name"].startswith("system.")
-    }
-
-
 def contents(source: SourceDatabase) -> dict[str, Content]:
     """Returns what each collection holds, by name."""
     types = collection_types(source)
@@ -58,16 +47,41 @@ def contents(source: SourceDatabase) -> dict[str, Content]:
 
 
 def content(source: SourceDatabase, collection: str) -> Content:
-    """Returns what a collection holds; its documents alone where the user may not see more."""
-    try:
-        shards = list(source[collection].aggregate(_PIPELINE))
-    except OperationFailure:
-        return _documents_alone(source, collection)
+    """Returns what a collection holds; its documents alone where the server does not tell more."""
+    # These statistics are of the present, on the server that answers.
+    asked = source[collection].with_options(read_concern=ReadConcern("local"))
+    for statistics in _STATISTICS:
+        try:
+            shards = list(asked.aggregate([{"$collStats": statistics}]))
+        except (OperationFailure, BSONError):
+            continue
+        found = _of_shards(shards)
+        if found is not None:
+            return found
+    return _documents_alone(source, collection)
+
+
+def _of_shards(shards: Sequence[Mapping[str, Any]]) -> Content | None:
+    counts = [_number(each, "count") for each in shards]
+    sizes = [_number(each, "storageStats", "size") for each in shards]
+    writes = [
+        _number(each, "latencyStats", kind, "ops")
+        for each in shards
+        for kind in ("writes", "transactions")
+    ]
+    if not shards or None in counts:
+        return None
     return Content(
-        documents=sum(each["count"] for each in shards),
-        size=sum(each["size"] for each in shards),
-        writes=sum(each["writes"] for each in shards),
+        documents=sum(filter(None, counts)),
+        size=sum(filter(None, sizes)),
+        writes=None if None in writes else sum(filter(None, writes)),
     )
+
+
+def _number(found: Any, *path: str) -> int | None:
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return int(found) if isinstance(found, int | float) and math.isfinite(found) else None
 
 
 def _documents_alone(source: SourceDatabase, collection: str) -> Content:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
+from bson.errors import BSONError
 from pymongo.errors import OperationFailure
 
 from migration_assets.errors import MigrationError
+from migration_assets.source.refusals import UNAUTHORIZED
 
 SHOWN = 5
 """Names that a finding gives; the count is always of all of them."""
-
-_UNAUTHORIZED = 13
-"""MongoDB's code for what a role does not permit."""
 
 
 class Level(enum.StrEnum):
@@ -107,24 +106,27 @@ def unusable(area: Area, cause: MigrationError) -> Finding:
 
 
 def where_permitted(area: Area, work: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Returns the findings of some work, or that the user may not look.
+    """Returns the findings of some work, or that the server does not let itself be examined.
 
-    Any other error of a driver is left to the caller: the database cannot be used then.
+    A lost connection is left to the caller: the database cannot be used then.
     """
+    next_step = "Give the rights of sql/roles/, or have the administrator look"
     try:
         return list(work())
     except OperationFailure as refusal:
-        if refusal.code != _UNAUTHORIZED:
-            raise
+        why = "the user may not look"
+        if refusal.code != UNAUTHORIZED:
+            why = f"the server refused (code {refusal.code})"
+            next_step = (
+                "Nothing to do where a rehearsal goes well; else restore a dump into MongoDB"
+            )
     except psycopg.errors.InsufficientPrivilege:
-        pass
-    return [
-        warning(
-            area,
-            "could not be examined: the user may not look",
-            "Give the rights of sql/roles/, or have the administrator look",
-        )
-    ]
+        why = "the user may not look"
+    except (BSONError, LookupError, TypeError, ValueError, AttributeError) as odd:
+        # Servers that speak the protocol answer in their own ways.
+        why = f"the server's answer is not as expected ({type(odd).__name__})"
+        next_step = "Nothing to do where a rehearsal goes well"
+    return [warning(area, f"could not be examined: {why}", next_step)]
 
 
 def listed(names: Iterable[str]) -> str:

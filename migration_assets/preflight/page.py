@@ -82,10 +82,12 @@ def _examine_source(
     known.snapshots = on_source.snapshots(source)
     for area, work in (
         (Area.SOURCE, partial(on_source.version, source)),
+        (Area.SOURCE, partial(on_source.url_options, source)),
         (Area.SOURCE_ACCESS, partial(on_source.reading, source)),
         (Area.SOURCE_ACCESS, partial(on_source.writing, source)),
         (Area.COLLECTIONS, partial(on_source.collections, source, before)),
         (Area.FIELDS, partial(on_source.unknown_fields, source, before)),
+        (Area.FIELDS, partial(on_source.unreadable_dates, source, before)),
         (Area.FREEZE, partial(on_source.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
         found += where_permitted(area, work)

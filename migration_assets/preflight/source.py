@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pymongo.errors import ExecutionTimeout, OperationFailure
+import sqlalchemy as sa
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
+from pymongo.errors import ConfigurationError, OperationFailure
 
-from migration_assets.model import ENTITIES, fields
-from migration_assets.preflight.contents import Content, collection_types, written_between
+from migration_assets.model import ENTITIES, Rule, fields, sources
+from migration_assets.preflight.contents import Content, written_between
 from migration_assets.preflight.findings import (
     Area,
     Finding,
@@ -21,7 +26,15 @@ from migration_assets.preflight.findings import (
     ok,
     warning,
 )
-from migration_assets.source.connection import OLDEST_MAJOR, SourceDatabase
+from migration_assets.source.collections import collection_types, may_list_all
+from migration_assets.source.connection import (
+    CODEC,
+    SourceClient,
+    SourceDatabase,
+    major,
+    server_version,
+)
+from migration_assets.source.refusals import OLDEST_MAJOR
 from migration_assets.source.snapshots import SNAPSHOT_VARIABLE
 
 NEWEST_MAJOR = 8
@@ -32,6 +45,9 @@ SAMPLED_BYTES = 32 * 1024 * 1024
 """Bounds of the sample of a collection, so that one of 15 MB documents costs no more than another."""
 
 SAMPLE_MILLISECONDS = 10_000
+
+_NAMES = CODEC.with_options(unicode_decode_error_handler="replace")
+"""How names of fields are decoded that are to be shown."""
 
 DEFAULT_HISTORY = 300.0
 """Seconds for which MongoDB keeps snapshots where nobody has set it otherwise."""
@@ -62,20 +78,45 @@ FREEZE = (
 
 def version(source: SourceDatabase) -> Iterator[Finding]:
     """Yields whether the server's version is one that the project is made for."""
-    found = str(source.client.server_info()["version"])
-    if int(found.split(".", maxsplit=1)[0]) <= NEWEST_MAJOR:
+    found = server_version(source)
+    if found is None:
+        yield warning(
+            Area.SOURCE,
+            f"the server does not tell its version; MongoDB {OLDEST_MAJOR} to {NEWEST_MAJOR} were tried",
+            "Rehearse and look at the checks",
+        )
+    elif major(found) <= NEWEST_MAJOR:
         yield ok(Area.SOURCE, f"MongoDB {found}")
-        return
-    yield warning(
-        Area.SOURCE,
-        f"MongoDB {found} is newer than {NEWEST_MAJOR}, the newest that was tried "
-        f"({OLDEST_MAJOR} to {NEWEST_MAJOR})",
-        "Rehearse and look at the checks, or restore a dump into an older server",
-    )
+    else:
+        yield warning(
+            Area.SOURCE,
+            f"MongoDB {found} is newer than {NEWEST_MAJOR}, the newest that was tried "
+            f"({OLDEST_MAJOR} to {NEWEST_MAJOR})",
+            "Rehearse and look at the checks, or restore a dump into an older server",
+        )
+
+
+def url_options(source: SourceDatabase) -> Iterator[Finding]:
+    """Yields which options of the URL do not count."""
+    ignored = source.client.ignored if isinstance(source.client, SourceClient) else ()
+    if ignored:
+        yield warning(
+            Area.SOURCE,
+            f"{counted(len(ignored), 'option')} of the URL without effect: {listed(ignored)}; the source is "
+            "read from its primary, with majority concern",
+            "Nothing to do; leave them out, or correct a name that is misspelt",
+        )
 
 
 def reading(source: SourceDatabase) -> Iterator[Finding]:
-    """Yields whether every collection can be read, by reading one `_id` of each."""
+    """Yields whether every collection can be listed and read, by reading one `_id` of each."""
+    if not may_list_all(source):
+        yield warning(
+            Area.SOURCE_ACCESS,
+            "the user may not list the collections: one that it may not read is not seen, not migrated and "
+            "not reported",
+            "Give the user the role `read` on the whole database (sql/roles/mongodb.js)",
+        )
     names = sorted({*collection_types(source), *ENTITIES})
     refused = [name for name in names if not _is_readable(source, name)]
     if refused:
@@ -93,13 +134,25 @@ def _is_readable(source: SourceDatabase, collection: str) -> bool:
         source[collection].find_one({}, {"_id": 1})
     except OperationFailure:
         return False
+    except BSONError:  # it was read; that its `_id` is not UTF-8 is for the load to record
+        return True
     return True
 
 
 def writing(source: SourceDatabase) -> Iterator[Finding]:
     """Yields whether the user could write, which the migration never does."""
-    status = source.command("connectionStatus", showPrivileges=True)["authInfo"]
-    if not status["authenticatedUsers"]:
+    try:
+        answer = source.command("connectionStatus", showPrivileges=True)
+        status = answer["authInfo"]
+        users, privileges = status["authenticatedUsers"], status["authenticatedUserPrivileges"]
+    except (OperationFailure, LookupError, TypeError):
+        yield warning(
+            Area.SOURCE_ACCESS,
+            "whether the user may write is not known: the server does not tell (connectionStatus)",
+            "Make sure that the user may only read (sql/roles/mongodb.js)",
+        )
+        return
+    if not users:
         yield warning(
             Area.SOURCE_ACCESS,
             "the server asks nobody to log in, so whoever reaches it can write to it",
@@ -107,7 +160,7 @@ def writing(source: SourceDatabase) -> Iterator[Finding]:
             "(sql/roles/mongodb.js)",
         )
         return
-    actions = writing_actions(status["authenticatedUserPrivileges"], source.name)
+    actions = writing_actions(privileges, source.name)
     if actions:
         yield warning(
             Area.SOURCE_ACCESS,
@@ -127,12 +180,12 @@ def writing_actions(privileges: Iterable[Mapping[str, Any]], database: str) -> f
     """
     found: set[str] = set()
     for privilege in privileges:
-        resource = privilege["resource"]
+        resource = privilege.get("resource", {})
         is_ours = resource.get("db") in ("", database) and not str(
             resource.get("collection", "")
         ).startswith("system.")
         if is_ours or resource.get("anyResource"):
-            found.update(privilege["actions"])
+            found.update(privilege.get("actions", ()))
     return frozenset(found & WRITING)
 
 
@@ -204,7 +257,7 @@ def unknown_fields(source: SourceDatabase, held: Mapping[str, Content]) -> Itera
             continue
         try:
             documents, seen = sampled_fields(source, name, held[name])
-        except ExecutionTimeout:
+        except (OperationFailure, BSONError):
             unsampled.append(name)
             continue
         sampled += documents
@@ -219,7 +272,7 @@ def unknown_fields(source: SourceDatabase, held: Mapping[str, Content]) -> Itera
     if unsampled:
         yield warning(
             Area.FIELDS,
-            f"no sample within {SAMPLE_MILLISECONDS // 1000} s of {listed(unsampled)}",
+            f"no sample of {listed(unsampled)}: refused, or not within {SAMPLE_MILLISECONDS // 1000} s",
             "Nothing to do: fields that the model does not know are kept and reported by the load",
         )
 
@@ -247,7 +300,7 @@ def sampled_fields(
     The server takes the sample and counts; no value leaves it.
 
     Raises:
-        ExecutionTimeout: It took too long.
+        OperationFailure: The server refuses, or it took too long.
     """
     wanted = sample_size(held)
     some: Mapping[str, Any] = (
@@ -260,7 +313,8 @@ def sampled_fields(
         {"$unwind": "$name"},
         {"$group": {"_id": "$name", "documents": {"$sum": 1}}},
     ]
-    cursor = source[collection].aggregate(pipeline, maxTimeMS=SAMPLE_MILLISECONDS)
+    sampled = source[collection].with_options(codec_options=_NAMES)
+    cursor = sampled.aggregate(pipeline, maxTimeMS=SAMPLE_MILLISECONDS)
     seen = {str(each["_id"]): int(each["documents"]) for each in cursor}
     return seen.get("_id", 0), seen
 
@@ -269,6 +323,63 @@ def sample_size(held: Content) -> int:
     """Returns how many documents of a collection are looked at, bounded in number and in bytes."""
     average = max(1, held.size // max(1, held.documents))
     return max(1, min(SAMPLED_DOCUMENTS, SAMPLED_BYTES // average))
+
+
+def unreadable_dates(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+    """Yields how many dates the application's own driver would not read, by field.
+
+    It makes no valid date of those beyond year 9999, and another one of those before year 100.
+    """
+    found: list[str] = []
+    ends = time.monotonic() + SAMPLE_MILLISECONDS / 1000
+    unsearched = []
+    for name, table in ENTITIES.items():
+        if name not in held or not held[name].documents:
+            continue
+        left = int((ends - time.monotonic()) * 1000)
+        try:
+            counts = _dates_beyond(source, name, table, left) if left > 0 else None
+        except (OperationFailure, BSONError):
+            counts = None
+        if counts is None:
+            unsearched.append(name)
+            continue
+        found += [f"{name}.{each} ({count:,})" for each, count in counts.items() if count]
+    if found:
+        yield warning(
+            Area.FIELDS,
+            f"dates before year {_FIRST_YEAR} or after {_LAST_YEAR}, which are migrated, and which the "
+            f"application cannot read: {listed(found)}",
+            "A page that shows one of them fails: correct them in the application before, or by a rule "
+            "(docs/remediations.md)",
+        )
+    if unsearched:
+        yield ok(
+            Area.FIELDS,
+            f"not searched for dates that the application cannot read: {listed(unsearched)}",
+        )
+
+
+_FIRST_YEAR, _LAST_YEAR = 100, 9999
+
+
+def _dates_beyond(
+    source: SourceDatabase, collection: str, table: sa.Table, milliseconds: int
+) -> dict[str, int]:
+    names = sorted({each.field for each in sources(table).values() if each.rule is Rule.TIMESTAMP})
+    if not names:
+        return {}
+    first = DatetimeMS(dt.datetime(_FIRST_YEAR, 1, 1))
+    end = DatetimeMS(int(DatetimeMS(dt.datetime(_LAST_YEAR, 12, 31))) + 86_400_000)
+    group: dict[str, Any] = {"_id": None}
+    for number, name in enumerate(names):
+        value = f"${name}"
+        is_beyond = {"$or": [{"$lt": [value, first]}, {"$gte": [value, end]}]}
+        is_date = {"$eq": [{"$type": value}, "date"]}
+        group[f"n{number}"] = {"$sum": {"$cond": [{"$and": [is_date, is_beyond]}, 1, 0]}}
+    counted_once = list(source[collection].aggregate([{"$group": group}], maxTimeMS=milliseconds))
+    counts = counted_once[0] if counted_once else {}
+    return {name: int(counts.get(f"n{number}", 0)) for number, name in enumerate(names)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +399,10 @@ class Snapshots:
 
 def snapshots(source: SourceDatabase) -> Snapshots | None:
     """Returns what the server can do for reads at one point in time; None on a standalone server."""
-    hello = source.command("hello")
+    try:
+        hello = source.command("hello")
+    except OperationFailure:
+        return None
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         return None
     setting = _history(source)
@@ -296,8 +410,10 @@ def snapshots(source: SourceDatabase) -> Snapshots | None:
     try:
         with source.client.start_session(snapshot=True) as session:
             source[next(iter(ENTITIES))].find_one({}, {"_id": 1}, session=session)
-    except OperationFailure:
+    except (OperationFailure, ConfigurationError):
         return found(are_possible=False)
+    except BSONError:  # it was read, though it is not UTF-8
+        return found(are_possible=True)
     return found(are_possible=True)
 
 
@@ -305,7 +421,7 @@ def _history(source: SourceDatabase) -> float | None:
     name = "minSnapshotHistoryWindowInSeconds"
     try:
         return float(source.client.admin.command({"getParameter": 1, name: 1})[name])
-    except OperationFailure:
+    except (OperationFailure, LookupError, TypeError, ValueError):
         return None
 
 

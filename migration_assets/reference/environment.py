@@ -22,7 +22,9 @@ from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE
 
 VARIABLES: Mapping[str, tuple[str, str]] = {
     SOURCE_VARIABLE: (
-        "the source, with the name of the database: `mongodb://user:password@host:27017/nextcrm`",
+        "the source, with the name of the database: `mongodb://user:password@host:27017/nextcrm`. It is read "
+        "from its primary with majority concern, whatever the URL says of that; where the names of a replica "
+        "set's members are not known outside (Docker), name the primary and add `directConnection=true`",
         "the embedded server",
     ),
     TARGET_VARIABLE: (

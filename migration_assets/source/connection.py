@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
-    ConnectionFailure,
+    InvalidName,
     InvalidURI,
     OperationFailure,
     PyMongoError,
+    ServerSelectionTimeoutError,
 )
+from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import SourceError
+from migration_assets.source.refusals import (
+    COMMAND_NOT_FOUND,
+    OLDEST_MAJOR,
+    UNAUTHORIZED,
+    reported,
+    unreachable,
+)
 from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
 
 Document = dict[str, Any]
@@ -33,17 +43,29 @@ CODEC: CodecOptions[Document] = CodecOptions(
 )
 """How BSON is decoded: nothing is guessed, and a date beyond Python's range stays a number."""
 
-OLDEST_MAJOR = 5
+_ANY_TEXT = CODEC.with_options(unicode_decode_error_handler="replace")
 
 _READABLE = re.compile(r"mongodb(?:\+srv)?://(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
 """A URL in which it is clear where the password ends, so that it can be shown without it."""
+
+
+class SourceClient(MongoClient[Document]):
+    """A client of the source, with what of its URL does not count.
+
+    Attributes:
+        ignored: Names of options of the URL that were left out, or stand against how the source is read.
+    """
+
+    ignored: tuple[str, ...] = ()
 
 
 @contextmanager
 def open_source(
     url: str, *, timeout: float = 10.0, variable: str = SOURCE_VARIABLE
 ) -> Iterator[SourceDatabase]:
-    """Opens the database that a MongoDB URL names.
+    """Opens the database that a MongoDB URL names, to be read from its primary with majority concern.
+
+    All that was acknowledged before is read: what a majority of the replica set has not yet is waited for.
 
     Args:
         url: MongoDB URL with the name of the database.
@@ -51,8 +73,8 @@ def open_source(
         variable: The environment variable that errors name as the place to put the URL right.
 
     Raises:
-        SourceError: The URL is wrong or names no database, the server does not answer or is older
-            than MongoDB 5, or the database does not exist.
+        SourceError: The URL is wrong or names no database, the server does not answer, is older
+            than MongoDB 5 or no primary, or the database does not exist.
     """
     if not _READABLE.fullmatch(url):
         raise SourceError(
@@ -62,101 +84,195 @@ def open_source(
             "special characters as in %40 for @, %2F for /, %25 for %",
         )
     where = f"MongoDB at {redacted(url)}"
-    try:
-        client: MongoClient[Document] = MongoClient(
-            url,
-            appname="migration-assets",
-            serverSelectionTimeoutMS=int(timeout * 1000),
-            connectTimeoutMS=int(timeout * 1000),
-        )
-        database = client.get_default_database(codec_options=CODEC)
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise SourceError(
-            f"the URL cannot be used: {without_urls(str(error))}",
-            where=where,
-            next_step=f"Set {variable} to mongodb://host:port/name-of-the-database",
-        ) from error
+    with _usable(url, where, variable):
+        client = _client(url, timeout)
     with client:
-        with reported(where):
-            version = client.server_info()["version"]
-            names = set(database.list_collection_names())
-        if int(version.split(".")[0]) < OLDEST_MAJOR:
+        with _usable(url, where, variable):
+            database = client.get_default_database(
+                codec_options=CODEC,
+                read_preference=ReadPreference.PRIMARY,
+                read_concern=ReadConcern("majority"),
+            )
+        with reported(where, variable):
+            try:
+                hello = _hello(database)
+            except ServerSelectionTimeoutError as error:
+                raise unreachable(client, error, where, variable) from None
+            _demand_primary(hello, where, variable)
+            _demand_majority(database, hello, where, timeout)
+            version = server_version(database)
+            is_empty = not _collection_names(database)
+        if version is not None and major(version) < OLDEST_MAJOR:
             raise SourceError(
                 f"the server is MongoDB {version}; {OLDEST_MAJOR} or newer is needed",
                 where=where,
                 next_step="Upgrade the source, or restore a dump of it into a newer server",
             )
-        if not names:
+        if is_empty:
             raise SourceError(
                 f"there is no database {database.name!r}, or it has no collections",
                 where=where,
                 next_step=f"Check the name at the end of {variable}, and the user's rights",
             )
-        with reported(where):
+        with reported(where, variable):
             yield database
 
 
-@contextmanager
-def reported(where: str) -> Iterator[None]:
-    """Turns the driver's errors into a :class:`SourceError` of one line.
+def is_current(source: SourceDatabase, *, timeout: float = 10.0) -> bool:
+    """Tells whether a database that was opened is still read from a primary, with all that was written."""
+    try:
+        hello = _hello(source)
+        _demand_primary(hello, "", "")
+        _demand_majority(source, hello, "", timeout)
+    except (SourceError, PyMongoError):
+        return False
+    return True
 
-    The error is not chained: its details may repeat parts of documents or of the URL.
+
+def server_version(source: SourceDatabase) -> str | None:
+    """Returns the server's version; None where it does not tell."""
+    try:
+        version = source.client.server_info().get("version")
+    except OperationFailure:
+        return None
+    return version if isinstance(version, str) and version[:1].isdecimal() else None
+
+
+def major(version: str) -> int:
+    """Returns the major number of a version."""
+    return int(version.split(".", maxsplit=1)[0])
+
+
+def _client(url: str, timeout: float) -> SourceClient:
+    """Returns a client of the server that a URL names.
+
+    Raises:
+        ConfigurationError: An option has a value that it cannot have; the driver would leave it out, so that
+            ``tls=yes`` would connect in the open.
     """
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        client = SourceClient(
+            url,
+            appname="migration-assets",
+            serverSelectionTimeoutMS=int(timeout * 1000),
+            connectTimeoutMS=int(timeout * 1000),
+        )
+    left_out = [str(each.message) for each in raised]
+    for said in left_out:
+        if not said.startswith(_LEFT_OUT):
+            client.close()
+            raise ConfigurationError(said)
+    options = _option_names(url)
+    unknown = [each for each in options if any(f" {each.lower()}." in said for said in left_out)]
+    against = [each for each in options if each.lower() in _HOW_TO_READ]
+    client.ignored = (*unknown, *against)
+    return client
+
+
+@contextmanager
+def _usable(url: str, where: str, variable: str) -> Iterator[None]:
+    """Turns the driver's errors about a URL into a :class:`SourceError` of one line."""
+    options = _option_names(url)
+    files = ", ".join(each for each in options if each.lower().endswith("file"))
+    next_step = f"Set {variable} to mongodb://host:port/name-of-the-database"
+    if options:
+        next_step += f", and look at its options: {', '.join(options)}"
+    if files:
+        next_step = f"Check the files that {variable} names: {files}"
     try:
         yield
-    except OperationFailure as error:
-        if error.code in _SNAPSHOT_GONE:
-            raise SourceError(
-                "the server no longer has the moment that this run reads: it is older than "
-                "minSnapshotHistoryWindowInSeconds, or a collection was made or indexed since; "
-                "writes must be frozen",
-                where=where,
-                next_step="Raise that setting on the server and start again; or stop the application's "
-                "writes, unset MIGRATION_SNAPSHOT and start again. Each load goes on only where what it "
-                "had read is still the same",
-            ) from None
-        raise SourceError(
-            f"the server refused: {without_urls(str(error.details and error.details.get('errmsg')))}",
-            where=where,
-            next_step="Check that the user may read the database (role `read`)",
-            is_transient=error.code in _PASSING or error.has_error_label("RetryableReadError"),
-        ) from None
-    except PyMongoError as error:
-        first = without_urls(str(error)).split(", Timeout:")[0]
-        raise SourceError(
-            f"no answer: {first}",
-            where=where,
-            next_step="Check that the server runs and can be reached from here, then start again",
-            is_transient=isinstance(error, ConnectionFailure),
-        ) from None
+        return
+    except (InvalidURI, ConfigurationError, InvalidName, ValueError) as error:
+        why = without_urls(str(error)).rstrip(".")
+        if "DNS" in why or "SRV" in why:
+            next_step = (
+                f"Check the name of the host in {variable}, and the name server of this machine"
+            )
+    except OSError as error:  # SSLError is one
+        why = f"a file that it names is not as needed ({error.strerror or type(error).__name__})"
+    except (LookupError, TypeError, AttributeError) as error:
+        why = f"the driver does not take one of its options ({type(error).__name__})"
+    raise SourceError(f"the URL cannot be used: {why}", where=where, next_step=next_step)
 
 
-_SNAPSHOT_GONE = frozenset(
-    {
-        239,  # SnapshotTooOld
-        246,  # SnapshotUnavailable
-    }
+_LEFT_OUT = ("Unknown option", "Wire protocol compression")
+"""How the driver's warnings begin of what does no harm where it is left out."""
+_HOW_TO_READ = frozenset(
+    {"readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel"}
 )
-"""Codes of server errors where a read as of one moment comes too late."""
+"""Options that say where and how to read, in lower case; the source is read from its primary all the same."""
 
-_PASSING = frozenset(
+
+def _option_names(url: str) -> list[str]:
+    query = url.rpartition("@")[2].partition("?")[2]  # a password may hold what looks like one
+    return [each.partition("=")[0] for each in re.split("[&;]", query) if each]
+
+
+def _hello(source: SourceDatabase) -> Mapping[str, Any]:
+    try:
+        return source.client.admin.command("hello")
+    except OperationFailure as refusal:
+        if refusal.code != COMMAND_NOT_FOUND:
+            raise
+        return source.client.admin.command("isMaster")
+
+
+def _demand_primary(hello: Mapping[str, Any], where: str, variable: str) -> None:
+    """Refuses a member that is no primary: the driver reads from it when it is connected to directly."""
+    if not hello.get("isWritablePrimary", hello.get("ismaster", True)):
+        primary = f" (it says that {hello['primary']} is)" if "primary" in hello else ""
+        raise SourceError(
+            f"the server is not the primary of its replica set{primary}, and what it holds may be old",
+            where=where,
+            next_step=f"Name the primary in {variable}; or all members, with "
+            f"replicaSet={hello.get('setName')} and without directConnection",
+            is_transient=True,
+        )
+
+
+def _demand_majority(
+    source: SourceDatabase, hello: Mapping[str, Any], where: str, timeout: float
+) -> None:
+    """Waits until a majority of the replica set has what the primary had: else it would not be read."""
+    last = hello.get("operationTime")
+    names = _collection_names(source)
+    if last is None or not names:
+        return
+    find = {
+        "find": names[0],
+        "projection": {"_id": 1},
+        "limit": 1,
+        "readConcern": {"level": "majority", "afterClusterTime": last},
+        "maxTimeMS": max(1, int(timeout * 1000)),
+    }
+    try:
+        source.command(find, codec_options=_ANY_TEXT)
+    except OperationFailure as refusal:
+        if refusal.code not in _NOT_BY_MAJORITY:
+            return  # a server that has no such times
+        raise SourceError(
+            "a majority of the replica set's members does not have what was written last: "
+            "it cannot be read as final",
+            where=where,
+            next_step="Bring the members that are down or behind back, or take them out of the set "
+            "(rs.status() names them), then start again",
+            is_transient=True,
+        ) from None
+
+
+_NOT_BY_MAJORITY = frozenset(
     {
-        6,  # HostUnreachable
-        7,  # HostNotFound
-        43,  # CursorNotFound
-        89,  # NetworkTimeout
-        91,  # ShutdownInProgress
+        50,  # MaxTimeMSExpired
         134,  # ReadConcernMajorityNotAvailableYet
-        189,  # PrimarySteppedDown
-        237,  # CursorKilled
-        262,  # ExceededTimeLimit
-        9001,  # SocketException
-        10107,  # NotWritablePrimary
-        11600,  # InterruptedAtShutdown
-        11602,  # InterruptedDueToReplStateChange
-        13435,  # NotPrimaryNoSecondaryOk
-        13436,  # NotPrimaryOrSecondary
     }
 )
-"""Codes of server errors whose reason passes, as the drivers' specification of retryable reads has them,
-and killed cursors, since a load reads again from the start."""
+
+
+def _collection_names(database: SourceDatabase) -> list[str]:
+    try:
+        return database.list_collection_names()
+    except OperationFailure as refusal:
+        if refusal.code != UNAUTHORIZED:
+            raise
+        return database.list_collection_names(authorizedCollections=True)

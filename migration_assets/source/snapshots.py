@@ -15,6 +15,7 @@ from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import MigrationError, SourceError
+from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.urls import variable
 
@@ -65,9 +66,8 @@ def current_moment(source: SourceDatabase) -> Timestamp:
     Raises:
         SourceError: The server cannot be read at one moment.
     """
-    collections = source.list_collection_names(filter={"type": "collection"})
     # The server tells the moment only with the documents of a collection that exists.
-    for name in sorted(each for each in collections if not each.startswith("system.")):
+    for name in (name for name, kind in collection_types(source).items() if kind == "collection"):
         try:
             reply = source.command(
                 "find", name, projection={"_id": 1}, limit=1, readConcern={"level": "snapshot"}

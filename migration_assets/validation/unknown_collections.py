@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import ServerCursor, sql
 
 from migration_assets.model import ENTITIES
+from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.replies import raw_replies
 from migration_assets.target import bookkeeping
@@ -82,9 +83,8 @@ def unkept(source: SourceDatabase, connection: Connection) -> Mapping[str, tuple
 
 def _unknown(source: SourceDatabase) -> Iterator[str]:
     """Yields the collections that the model does not know; a view has no documents of its own."""
-    for each in source.list_collections():
-        name = each["name"]
-        if each["type"] != "view" and name not in ENTITIES and not name.startswith("system."):
+    for name, kind in collection_types(source).items():
+        if kind != "view" and name not in ENTITIES:
             yield name
 
 
