@@ -303,7 +303,7 @@ def test_preflight_names_collections_that_cannot_be_read(guarded: Guarded, roles
     (refused,) = found.errors
     assert refused.area is Area.SOURCE_ACCESS
     assert f"{len(ENTITIES) - 1} collections cannot be read" in refused.what
-    assert any("may not look" in each.what for each in found.warnings)
+    assert any("no sample of" in each.what for each in found.warnings)
 
 
 def test_application_gets_rows_after_go_live_and_nothing_else(
