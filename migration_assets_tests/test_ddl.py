@@ -29,11 +29,8 @@ from migration_assets.target.catalog import (
     missing_constraints,
 )
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.target.schema import (
-    build_constraints,
-    create_schema,
-    require_own_target,
-)
+from migration_assets.target.occupants import require_own_target
+from migration_assets.target.schema import build_constraints, create_schema
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sql").glob("*.sql"))

@@ -41,7 +41,7 @@ from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run, run_id_of
-from migration_assets.target.schema import require_own_target
+from migration_assets.target.occupants import require_own_target
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
     source_url,

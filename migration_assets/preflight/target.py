@@ -19,11 +19,11 @@ from migration_assets.preflight.findings import (
     warning,
 )
 from migration_assets.preflight.space import free_bytes
-from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
+from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection, lock_holders
+from migration_assets.target.occupants import is_ours, require_own_target
 from migration_assets.target.schema import (
-    require_own_target,
     require_own_version,
     require_plain_tables,
 )
@@ -228,14 +228,19 @@ def extensions(connection: Connection) -> Iterator[Finding]:
 def content(connection: Connection) -> Iterator[Finding]:
     """Yields whether the database is empty, or ours and as the model has it."""
     try:
-        require_own_target(connection)
+        prepared = require_own_target(connection)
         require_own_version(connection)
         require_plain_tables(connection)
     except TargetError as refusal:
         yield error(Area.CONTENT, refusal.what, refusal.next_step)
         return
     if not is_ours(connection):
-        yield ok(Area.CONTENT, "the database is empty")
+        yield ok(
+            Area.CONTENT,
+            f"{counted(len(prepared), 'table')} of the application stand ready, as in the model and empty"
+            if prepared
+            else "the database is empty",
+        )
         return
     found = differences(connection)
     if found:
@@ -261,12 +266,6 @@ def locks(connection: Connection) -> Iterator[Finding]:
             "Stop the application, or end these sessions: a statement that waits for a table longer than "
             f"{LOCK_TIMEOUT} ends the run",
         )
-
-
-def is_ours(connection: Connection) -> bool:
-    """Tells whether the database carries the bookkeeping of this project."""
-    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
-    return found != (None,)
 
 
 def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """Taking away what this project created in the target, and nothing else.
 
 Everything happens in one transaction that holds the tables against all others: what is recorded as created
-is dropped, without CASCADE. Where something of somebody else's depends on it, PostgreSQL refuses, its names
-are passed on, and nothing has changed.
+is dropped, without CASCADE; tables that were there before are emptied. Where something of somebody else's
+depends on it, PostgreSQL refuses, its names are passed on, and nothing has changed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from migration_assets.target.bookkeeping import STAGING_SCHEMA
 from migration_assets.target.connection import Connection, count_rows
 from migration_assets.target.created import (
     EXTENSION,
+    ROWS,
     SCHEMA_KIND,
     TABLE,
     TYPE,
@@ -34,12 +35,13 @@ from migration_assets.target.created import (
     present_objects,
     recorded_objects,
 )
+from migration_assets.target.ddl import search_indexes
 
 Proof = Callable[[Connection], None]
 """Refuses, within the transaction that holds the tables, where a row would be lost."""
 
 LOCK_TIMEOUT = "10s"
-_ORDER = (TABLE, TYPE, SCHEMA_KIND, EXTENSION)
+_ORDER = (ROWS, TABLE, TYPE, SCHEMA_KIND, EXTENSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Removed:
 
     Attributes:
         object: The object.
-        rows: How many rows it holds; None for what is no table.
+        rows: How many rows it holds; None for what has none.
     """
 
     object: DatabaseObject
@@ -73,7 +75,7 @@ def remove(connection: Connection, proof: Proof, *, dry_run: bool) -> list[Remov
     require_migrated(connection)
     with connection.transaction(force_rollback=dry_run):
         going = _created(connection)
-        _hold(connection, [each for each in going if each.kind == TABLE])
+        _hold(connection, [each for each in going if each.kind in (TABLE, ROWS)])
         proof(connection)
         removed = [Removed(each, _rows(connection, each)) for each in going]
         _drop(connection, going)
@@ -200,13 +202,14 @@ def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
 
 
 def _rows(connection: Connection, found: DatabaseObject) -> int | None:
-    if found.kind != TABLE:
+    if found.kind not in (TABLE, ROWS):
         return None
     return count_rows(connection, found.identifier)
 
 
 def _drop(connection: Connection, going: list[DatabaseObject]) -> None:
     statements = {
+        ROWS: "TRUNCATE {}",
         TABLE: "DROP TABLE {} RESTRICT",
         TYPE: "DROP TYPE {} RESTRICT",
         SCHEMA_KIND: "DROP SCHEMA {} RESTRICT",
@@ -218,9 +221,15 @@ def _drop(connection: Connection, going: list[DatabaseObject]) -> None:
         if not names:
             continue
         statement = sql.SQL(statements[kind]).format(sql.SQL(", ").join(names))
+        if kind == ROWS:
+            ours = [sql.Identifier("public", name) for name in search_indexes()]
+            statement += sql.SQL("; DROP INDEX IF EXISTS {}").format(sql.SQL(", ").join(ours))
         try:
             connection.execute(statement)
-        except psycopg.errors.DependentObjectsStillExist as error:
+        except (
+            psycopg.errors.DependentObjectsStillExist,
+            psycopg.errors.FeatureNotSupported,  # a key of somebody else's refers to a table to be emptied
+        ) as error:
             named = "; ".join((error.diag.message_detail or "").splitlines())
             raise RefusedError(
                 f"something that is not this project's depends on it: {named}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -193,14 +193,19 @@ def _essence(definition: str) -> str:
     return _SPELLING.sub("", definition.replace("COALESCE", "coalesce"))
 
 
-def differences(connection: Connection) -> list[str]:
-    """Returns in words how the columns and enums of the target differ from the model."""
+def differences(connection: Connection, tables: Collection[str] = TABLES) -> list[str]:
+    """Returns in words how the columns and enums of the target differ from the model.
+
+    Args:
+        connection: A connection to the target.
+        tables: Names of tables; where it is not all of them, enums that are missing are no difference.
+    """
     found: dict[tuple[str, str], tuple[str, bool]] = {
         (table, column): (type_, not_null)
         for table, column, type_, not_null in connection.execute(_COLUMNS)
     }
     said = []
-    for table in TABLES.values():
+    for table in (TABLES[name] for name in tables):
         expected = {
             column.name: (_type(column.type), not column.nullable) for column in table.columns
         }
@@ -215,7 +220,8 @@ def differences(connection: Connection) -> list[str]:
     said += [
         f"enum {each.name} has other labels"
         for each in ENUMS
-        if labels.get(str(each.name)) != list(each.enums)
+        if labels.get(str(each.name), [] if len(tables) == len(TABLES) else list(each.enums))
+        != list(each.enums)
     ]
     return sorted(said)
 

@@ -1,12 +1,13 @@
 """What this project created in the target, recorded when it was created.
 
 A rollback removes what is recorded here and nothing else: an extension, a schema or an enum type that
-stood in the database before stays.
+stood in the database before stays. So do tables that somebody had prepared, empty: their rows are ours, and
+go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -20,6 +21,8 @@ EXTENSION = "extension"
 SCHEMA_KIND = "schema"
 TYPE = "type"
 TABLE = "table"
+ROWS = "rows"
+"""All rows of a table that was there before, empty."""
 
 _PRESENT = """
     SELECT 'extension', '', extname FROM pg_extension
@@ -52,7 +55,7 @@ class DatabaseObject:
     """An object of the database.
 
     Attributes:
-        kind: `extension`, `schema`, `type` or `table`.
+        kind: `extension`, `schema`, `type`, `table`, or `rows` of a table.
         schema: The schema that it is in; empty for extensions and schemas.
         name: Its name.
     """
@@ -81,18 +84,20 @@ def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
 
 
 def record_created(
-    connection: Connection, before: frozenset[DatabaseObject]
+    connection: Connection, before: frozenset[DatabaseObject], prepared: Iterable[str] = ()
 ) -> list[DatabaseObject]:
     """Records what was created since. The caller holds the transaction that created it.
 
     Args:
         connection: A connection within that transaction.
         before: What there was at its start.
+        prepared: The application's tables that were there, empty.
 
     Returns:
         What was created.
     """
     created = sorted(filter(is_named_as_ours, present_objects(connection) - before))
+    created += [DatabaseObject(ROWS, "public", name) for name in prepared]
     with connection.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
@@ -116,7 +121,11 @@ def recorded_objects(connection: Connection) -> frozenset[DatabaseObject]:
     """Returns what this project created and what is still there."""
     query = sql.SQL("SELECT kind, schema, name FROM {}").format(_table())
     recorded = frozenset(DatabaseObject(*row) for row in connection.execute(query))
-    return recorded & present_objects(connection)
+    present = present_objects(connection)
+    filled = {
+        DatabaseObject(ROWS, each.schema, each.name) for each in present if each.kind == TABLE
+    }
+    return recorded & (present | filled)
 
 
 def _table() -> sql.Identifier:

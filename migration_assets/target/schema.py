@@ -30,18 +30,9 @@ from migration_assets.target.catalog import (
 from migration_assets.target.connection import Connection, sibling
 from migration_assets.target.created import present_objects, record_created
 from migration_assets.target.lock import hold_too
+from migration_assets.target.occupants import require_own_target
 from migration_assets.target.ownership import refused_to_create, standing_go
 from migration_assets.target.statistics import largest_first, stale_statistics
-
-_FOREIGN_TABLES = """
-    SELECT n.nspname || '.' || c.relname
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-                      AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1
-"""
 
 _ROOM = """
     SELECT set_config('maintenance_work_mem', '256MB', true)
@@ -86,7 +77,7 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
         TargetError: The target holds tables that are not this project's, its bookkeeping is another
             version's, or its tables differ from the model. Nothing was changed then.
     """
-    require_own_target(connection)
+    prepared = require_own_target(connection)
     require_own_version(connection)
     require_plain_tables(connection)
     statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
@@ -96,6 +87,7 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
         for statement in statements:
             connection.execute(_trusted(statement))
         created = record_created(connection, before)
+        record_created(connection, before, prepared)
         found = differences(connection)
         if (created or found) and (signed := standing_go(connection)) is not None:
             what = ", ".join(map(str, created)) or "; ".join(found[:5])
@@ -108,24 +100,6 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
             )
         rows = connection.execute("SELECT extname FROM pg_extension").fetchall()
     return tuple(name for name in EXTENSIONS if (name,) not in rows)
-
-
-def require_own_target(connection: Connection) -> None:
-    """Refuses a target that is neither empty nor carries the bookkeeping of this project.
-
-    Raises:
-        TargetError: It holds other tables.
-    """
-    with connection.transaction():
-        is_ours = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.loads"]).fetchone()
-        foreign = [name for (name,) in connection.execute(_FOREIGN_TABLES)]
-    if foreign and is_ours == (None,):
-        raise TargetError(
-            f"the database is not empty and was not made by this project: it holds "
-            f"{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
-            where=f"database {connection.info.dbname}",
-            next_step="Give an empty database; nothing was touched",
-        )
 
 
 def require_plain_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None:

@@ -1,0 +1,101 @@
+"""What stands in a target that does not carry our bookkeeping: nothing, prepared tables, or somebody's data.
+
+Everything of ours is in the schemas ``public``, ``migration`` and ``migration_staging``: nothing elsewhere
+can collide with it. Tables elsewhere make a target foreign all the same where their schema is the role's own:
+it is somebody's database then, and likely the wrong one.
+"""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from migration_assets.errors import TargetError
+from migration_assets.model import TABLES
+from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
+from migration_assets.target.catalog import differences
+from migration_assets.target.connection import Connection
+
+PRISMAS_OWN = "_prisma_migrations"
+"""Prisma's bookkeeping, in ``public``: it stays as it is."""
+
+PROVIDERS = (
+    r"^(auth|storage|_?realtime|vault|graphql|graphql_public|extensions|pgbouncer|pgsodium\w*|net|cron"
+    r"|pgmq\w*|pgtle|_?supabase\w*|_analytics|neon\w*|rds\w*|aws\w*|apg\w*|azure\w*|google\w*|_?heroku\w*|aiven\w*"
+    r"|doadmin|_?timescaledb\w*|tiger\w*|topology|pganalyze|pglogical\w*|repack|dms\w*)$"
+)
+"""Schemas that a provider or an extension keeps in every database (Supabase, Neon, RDS, Azure, Cloud SQL,
+Heroku, Aiven, Timescale, PostGIS), where the role that we get may well be their owner."""
+
+_OCCUPANTS = """
+    SELECT n.nspname, c.relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+      AND (n.nspname = ANY(%(ours)s)
+           OR n.nspname !~ %(providers)s AND pg_has_role(n.nspowner, 'USAGE'))
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY 1, 2
+"""
+"""Tables and views that are neither an extension's, nor a provider's, nor in a schema of another role."""
+
+
+def is_ours(connection: Connection) -> bool:
+    """Tells whether the database carries the bookkeeping of this project."""
+    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
+    return found != (None,)
+
+
+def require_own_target(connection: Connection) -> list[str]:
+    """Refuses a target that is neither empty, nor prepared, nor carries the bookkeeping of this project.
+
+    Returns:
+        The application's tables that somebody has prepared, as in the model and empty; none where the target
+        is empty or ours.
+
+    Raises:
+        TargetError: It holds other tables, or the application's with rows or with other columns.
+    """
+    with connection.transaction():
+        if is_ours(connection):
+            return []
+        schemas = ["public", SCHEMA, STAGING_SCHEMA]
+        occupants = connection.execute(
+            _OCCUPANTS, {"ours": schemas, "providers": PROVIDERS}
+        ).fetchall()
+        names = [f"{schema}.{name}" for schema, name in occupants]
+        prepared = [name for name in TABLES if f"public.{name}" in names]
+        allowed = {f"public.{name}" for name in (*prepared, PRISMAS_OWN)}
+        foreign = [name for name in names if name not in allowed]
+        where = f"database {connection.info.dbname}"
+        said = "the database is not empty and was not made by this project: it holds "
+        if foreign:
+            raise TargetError(
+                f"{said}{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
+                where=where,
+                next_step="Give an empty database; nothing was touched",
+            )
+        differing = differences(connection, prepared)
+        if differing:
+            raise TargetError(
+                f"{said}{len(prepared)} of the application's tables, public.{prepared[0]} among them, of "
+                f"another release than the model's: {'; '.join(differing[:3])} ({len(differing)} in all)",
+                where=where,
+                next_step="Give an empty database, or one to which Prisma has applied 0_init and no later "
+                "schema migration (those come after the sign-off); nothing was touched",
+            )
+        filled = [name for name in prepared if _has_rows(connection, name)]
+    if filled:
+        raise TargetError(
+            f"{said}rows in {len(filled)} of the application's tables, public.{filled[0]} among them: it was "
+            "seeded, or is in use",
+            where=where,
+            next_step="Give an empty database, or empty it with `prisma migrate reset --skip-seed` if nobody "
+            "needs these rows; nothing was touched",
+        )
+    return prepared
+
+
+def _has_rows(connection: Connection, name: str) -> bool:
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier("public", name))
+    return connection.execute(query).fetchone() == (True,)
