@@ -30,6 +30,8 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError
 from migration_assets.retrying import ATTEMPTS_VARIABLE
 from migration_assets.sample.values import SECRET_PREFIX
+from migration_assets.validation.checks import run_check
+from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.loaded_sample import database_copy
 
 SECRET = f"{SECRET_PREFIX}of a document"
@@ -148,6 +150,29 @@ def test_no_kind_of_error_says_a_value(
     )  # that one is translated: its SQLSTATE is kept
     assert ("CheckViolation" in kept) is (kind is row_error)
     assert SECRET_PREFIX not in kept + captured.out + captured.err + str(_problem(result))
+
+
+def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
+    small_migration: Urls, boards_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be grey beside what was materialized."""
+
+    def once(*given: Any, **named: Any) -> Evidence:
+        monkeypatch.setattr("migration_assets.assets.tables.run_check", gone)
+        return run_check(*given, **named)
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise LoadError("the server is gone", where="here", next_step="Wait")
+
+    monkeypatch.setattr("migration_assets.assets.tables.run_check", once)
+    result, _ = executed(small_migration.mongodb_url, boards_url, BOARDS)
+    assert [event.asset_key for event in result.all_events if event.is_step_materialization]
+    first, *others = result.get_asset_check_evaluations()
+    assert "could not run" not in str(first.description)
+    said = {each.description for each in others if not each.passed}
+    assert len(others) == len(Layer) - 1
+    assert said == {"the check could not run: here: the server is gone. Wait"}
+    assert _problem(result) == "here: the server is gone. Wait"
 
 
 def executed(

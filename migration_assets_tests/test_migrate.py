@@ -178,6 +178,11 @@ def test_first_run_is_go(first_run: tuple[Migration, dg.ExecuteInProcessResult])
     assert set(found) == {(name, layer) for name in TABLES for layer in Layer}
     assert red(found) == set()
 
+    # Each check is of what the same run has materialized: in the UI it is not grey beside it.
+    for evaluation in result.get_asset_check_evaluations():
+        assert evaluation.target_materialization_data is not None, evaluation.asset_key
+        assert evaluation.target_materialization_data.run_id == result.run_id
+
     made = materialized(result)
     assert made[SIGN_OFF]["verdict"] == "GO"
     assert made[SIGN_OFF]["checks"] == 4 * len(TABLES)
@@ -239,6 +244,10 @@ def test_damage_turns_checks_red_until_the_tables_are_materialized(migrated: Mig
     result = migrated.run(VALIDATE)
     expected = {(each.table, layer) for each in damages for layer in each.red}
     assert red(checks(result)) == expected
+    for evaluation in result.get_asset_check_evaluations():
+        is_told = not evaluation.passed and Layer(evaluation.check_name) not in BLOCKING
+        is_told = is_told and evaluation.severity is dg.AssetCheckSeverity.ERROR
+        assert ("what to press" in evaluation.metadata) is is_told
     assert materialized(result) == {}
     report = migrated.sign_off()
     assert report["verdict"] == "NO-GO"

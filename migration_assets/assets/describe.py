@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.assets.keys import source_key, table_key
+from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import junction_of, source_of
 from migration_assets.remediation.rules import Remediation
@@ -106,12 +107,20 @@ def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Meta
     return counts
 
 
-def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
-    """Returns evidence as the result of its asset check."""
+def check_result(evidence: Evidence, key: dg.AssetKey, again: str = "") -> dg.AssetCheckResult:
+    """Returns evidence as the result of its asset check.
+
+    Args:
+        evidence: The evidence.
+        key: The asset that was checked.
+        again: What to press after a correction, where that is not plain.
+    """
     metadata: Metadata = {str(name): count for name, count in evidence.counts.items()}
     metadata["failures"] = evidence.failures
     if evidence.next_step:
         metadata["what to do"] = evidence.next_step
+    if again and not evidence.passed and evidence.severity is Severity.ERROR:
+        metadata["what to press"] = dg.MetadataValue.md(again)
     metadata |= looking_metadata(evidence.table, evidence.layer)
     if evidence.sample:
         columns = list(dict.fromkeys(name for line in evidence.sample for name in line))
@@ -131,6 +140,20 @@ def check_result(evidence: Evidence, key: dg.AssetKey) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
         description=evidence.summary,
         metadata=metadata,
+    )
+
+
+def check_not_run(key: dg.AssetKey, layer: Layer, error: Exception) -> dg.AssetCheckResult:
+    """Returns the result of a check that an error of its step kept from running: it has failed."""
+    reason = error.__cause__ if isinstance(error, dg.RetryRequested) else error
+    said = str(reason) if isinstance(reason, MigrationError) else type(reason).__name__
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=layer.value,
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"the check could not run: {said}",
+        metadata=looking_metadata(key.path[-1], layer),
     )
 
 

@@ -42,3 +42,8 @@ def retried(
         if error.is_transient and patience.attempts > 1:
             raise dg.RetryRequested(STEP_RETRIES, seconds_to_wait=STEP_WAIT) from alone(error)
         raise
+
+
+def is_last_attempt(context: dg.AssetExecutionContext, error: Exception) -> bool:
+    """Tells whether Dagster will not start a step again after an error of :func:`retried`."""
+    return not isinstance(error, dg.RetryRequested) or context.retry_number >= error.max_retries

@@ -136,6 +136,8 @@ def sign_off(
     signed = retried(context, signed_off)
     made = signed.verdict
     metadata = sign_off_metadata(signed)
+    if made.is_go:  # before its check, which would else stand beside the sign-off before
+        yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
     yield dg.AssetCheckResult(
         asset_key=SIGN_OFF,
         check_name=VERDICT,
@@ -146,9 +148,11 @@ def sign_off(
     if not made.is_go:
         yield dg.AssetObservation(SIGN_OFF, metadata=metadata)
         raise dg.Failure(
-            f"NO-GO: {len(made.findings)} findings", metadata=metadata, allow_retries=False
+            f"NO-GO: {len(made.findings)} findings. Correct them, materialize their tables, then this: to "
+            "re-execute from failure takes the verdict anew, and loads no table whose step did not fail",
+            metadata=metadata,
+            allow_retries=False,
         )
-    yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
 
 
 def _withdraw(target: TargetPostgres, config: SignOffConfig) -> None:

@@ -20,7 +20,7 @@ from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source_key, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
-from migration_assets.assets.retries import retried
+from migration_assets.assets.retries import is_last_attempt, retried
 from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
@@ -34,6 +34,12 @@ from migration_assets.validation.looking import DOCUMENTATION
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""
+
+LOADING_AGAIN = (
+    "Once it is corrected, press Materialize on the table. *Re-execute from failure* takes the verdict anew "
+    "and loads nothing, since this step did not fail; *Re-execute all* loads only where its run did."
+)
+"""What is told of the other checks, whose failure lets the step go on."""
 
 
 def table_assets() -> list[dg.AssetsDefinition]:
@@ -102,11 +108,22 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 metadata=describe.load_metadata(result, rules.of(table)),
                 data_version=dg.DataVersion(result.version),
             )
-        checks = retried(context, partial(shared, [layer for layer in Layer if layer in wanted]))
-        for layer in checks:
-            evidence = retried(context, partial(checked, layer))
-            progress.checked(evidence)
-            yield describe.check_result(evidence, key)
+        waiting = [layer for layer in Layer if layer in wanted]
+        try:
+            checks = retried(context, partial(shared, [*waiting]))
+            for layer in checks:
+                evidence = retried(context, partial(checked, layer))
+                progress.checked(evidence)
+                waiting.remove(layer)
+                yield describe.check_result(
+                    evidence, key, "" if layer in BLOCKING else LOADING_AGAIN
+                )
+        except Exception as error:
+            if is_last_attempt(context, error):
+                # Else they were grey beside what was loaded, and nothing would say why.
+                for layer in waiting:
+                    yield describe.check_not_run(key, layer, error)
+            raise
 
     return build
 
@@ -144,7 +161,13 @@ def _check_spec(key: dg.AssetKey, layer: Layer) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         layer.value,
         asset=key,
-        description=f"{DESCRIPTIONS[layer]} More in {DOCUMENTATION[layer]}.",
+        description=" ".join(
+            [
+                DESCRIPTIONS[layer],
+                *([] if layer in BLOCKING else [LOADING_AGAIN]),
+                f"More in {DOCUMENTATION[layer]}.",
+            ]
+        ),
         blocking=layer in BLOCKING,
         metadata=describe.looking_metadata(key.path[-1], layer),
     )
