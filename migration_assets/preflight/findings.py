@@ -34,6 +34,7 @@ class Area(enum.StrEnum):
     SOURCE_ACCESS = "source access"
     COLLECTIONS = "collections"
     FIELDS = "fields"
+    UPGRADE = "upgrade"
     FREEZE = "write freeze"
     TARGET = "target server"
     TARGET_ACCESS = "target access"

@@ -22,6 +22,7 @@ from migration_assets.preflight.findings import (
     where_permitted,
 )
 from migration_assets.preflight.source import Snapshots
+from migration_assets.preflight.upgrade import upgrade
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 
@@ -88,6 +89,7 @@ def _examine_source(
         (Area.COLLECTIONS, partial(on_source.collections, source, before)),
         (Area.FIELDS, partial(on_source.unknown_fields, source, before)),
         (Area.FIELDS, partial(on_source.unreadable_dates, source, before)),
+        (Area.UPGRADE, partial(upgrade, source, before)),
         (Area.FREEZE, partial(on_source.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
         found += where_permitted(area, work)

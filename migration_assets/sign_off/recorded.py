@@ -19,6 +19,7 @@ from migration_assets.target.catalog import differing_constraints, missing_const
 from migration_assets.target.connection import Connection
 from migration_assets.target.ddl import search_indexes
 from migration_assets.target.marks import books_mark, is_as_recorded, rows_mark
+from migration_assets.upgrade import Consequence, in_target
 
 REJECTED = "rejected"
 
@@ -130,6 +131,7 @@ class Recorded:
         marks: Of the rows and the books of each table that was loaded, as they are now.
         loaded_by_other: Tables, and the UUID map, that were loaded by another version of this program.
         is_map_touched: Whether somebody has touched the UUID map since it was loaded.
+        upgrade: What today's application does not leave as it is, with the number of rows.
     """
 
     loads: Mapping[str, Load]
@@ -146,6 +148,7 @@ class Recorded:
     marks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     loaded_by_other: Sequence[str] = ()
     is_map_touched: bool = False
+    upgrade: Sequence[tuple[Consequence, int]] = ()
 
 
 _LOADS = """
@@ -239,6 +242,7 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         loaded_by_others = loaded_by_other(connection)
         is_map_touched = uuid_map.name in loads and not is_as_recorded(connection, uuid_map)
         last = rows(_WAIVERS)
+        upgrade = list(in_target(connection, loads))
     return Recorded(
         loads=loads,
         results=results,
@@ -253,5 +257,6 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         marks=marks,
         loaded_by_other=loaded_by_others,
         is_map_touched=is_map_touched,
+        upgrade=upgrade,
         waivers=[held for (signed_at, waivers) in last for held in kept(waivers or (), signed_at)],
     )

@@ -16,6 +16,7 @@ from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, read_re
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
+from migration_assets.upgrade import RELEASE
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets.validation.key_digest import rows_of, rows_text
 
@@ -376,4 +377,14 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
             kind="left_out",
             field=index,
             count=1,
+        )
+    for item, count in recorded.upgrade:
+        yield Finding(
+            item.table,
+            f"NextCRM {RELEASE}, {item.outcome}: {item.what}: {count:,}",
+            item.next_step,
+            check="upgrade",
+            kind=item.outcome.value,
+            field=item.field,
+            count=count,
         )

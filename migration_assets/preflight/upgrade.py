@@ -1,0 +1,69 @@
+"""Findings about the upgrade to today's application that follows the migration."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from pymongo.errors import OperationFailure
+
+from migration_assets.preflight.contents import Content
+from migration_assets.preflight.findings import Area, Finding, listed, ok, warning
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.upgrade import CONSEQUENCES, RELEASE, RUNBOOK, Outcome, in_source
+
+MILLISECONDS = 10_000
+"""How long the server may take for all of it."""
+
+_WORDS: Mapping[Outcome, tuple[str, str]] = {
+    Outcome.REFUSED: (
+        "its schema migrations refuse",
+        "The files of sql/application/ add texts to the new lists; numbers are corrected by hand",
+    ),
+    Outcome.DROPPED: (
+        "its schema migrations drop",
+        "The files of sql/application/ put it aside, and bring back what has a place",
+    ),
+    Outcome.CHANGED: ("its schema migrations change", "Decide on each, before the window"),
+    Outcome.UNREADABLE: (
+        "it cannot read",
+        "Doubled addresses are corrected by hand, the rest by the files of sql/application/",
+    ),
+}
+
+
+def upgrade(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+    """Yields what today's application would refuse, drop, change or not be able to read, with counts."""
+    found: dict[Outcome, list[str]] = defaultdict(list)
+    unsearched = []
+    ends = time.monotonic() + MILLISECONDS / 1000
+    for name in dict.fromkeys(item.table for item in CONSEQUENCES):
+        if name not in held or not held[name].documents:
+            continue
+        left = int((ends - time.monotonic()) * 1000)
+        try:
+            if left <= 0:
+                raise OperationFailure("too late")
+            counts = list(in_source(source, name, left))
+        except OperationFailure:
+            unsearched.append(name)
+            continue
+        for item, count in counts:
+            found[item.outcome].append(f"{item.what}: {count:,}")
+    for outcome, (words, next_step) in _WORDS.items():
+        if found[outcome]:
+            yield warning(
+                Area.UPGRADE,
+                f"NextCRM {RELEASE}: {words} {'; '.join(found[outcome])}",
+                f"{next_step} ({RUNBOOK})",
+            )
+    if unsearched:
+        yield warning(
+            Area.UPGRADE,
+            f"not searched for what NextCRM {RELEASE} makes of it: {listed(unsearched)}: refused, or not "
+            f"within {MILLISECONDS // 1000} s",
+            f"Look in the report of the sign-off, or at a quiet hour ({RUNBOOK})",
+        )
+    elif not any(found.values()):
+        yield ok(Area.UPGRADE, f"NextCRM {RELEASE} takes all of it as it is")
