@@ -484,6 +484,26 @@ def test_the_runbook_is_done(shell: Shell, servers: Urls, migrated: Urls) -> Non
         do_page(DOCS / "runbooks" / "upgrade.md", shell, {DEPLOYED_ELSEWHERE: deploy})
 
 
+def test_a_comment_is_brought_in_as_rules_changed_it(target: Target) -> None:
+    target.run(
+        "INSERT INTO migration.remediations "
+        "(target_table, collection, source_id, field, rule, original, replacement) VALUES "
+        f"('tasksComments', 'tasksComments', '{oid(72)}', 'user', 'one user of two', NULL, "
+        f"""'{{"$oid":"{ADMIN}"}}'), """
+        f"('tasksComments', 'tasksComments', '{oid(73)}', 'assigned_crm_account_task', 'sent', NULL, "
+        f"""'{{"$oid":"{CRM_TASK}"}}'), """
+        f"('tasksComments', 'tasksComments', '{oid(73)}', 'task', 'sent', NULL, NULL)"
+    )
+    said = target.run(BASELINE, BEFORE, DEPLOY, AFTER)
+    assert "brought in: 4 comments on CRM tasks" in said
+    assert target.rows(
+        """SELECT comment, "user" FROM "tasksComments" WHERE comment LIKE 'of%' ORDER BY id"""
+    ) == [(f"of {name}", document_uuid("Users", ADMIN)) for name in ("nobody", "nothing")]
+    assert target.rows('SELECT source_id FROM legacy."tasksComments" ORDER BY 1') == [
+        (str(oid(number)),) for number in range(70, 74)
+    ]
+
+
 def test_a_load_after_the_preparation_makes_it_be_done_anew(target: Target) -> None:
     target.run(BASELINE, BEFORE)
     target.run("UPDATE migration.loads SET finished_at = now() + interval '1 minute'")

@@ -12,6 +12,7 @@ SET LOCAL lock_timeout = '10s';
 DO $after$
 DECLARE
     newest CONSTANT text := '20260719203102_aqunama_p4c_scope_level'; -- of release 0.21.2
+    nul CONSTANT text := '(?<!\\)((?:\\\\)*)\\u0000'; -- in JSON, and not behind a backslash
     found text;
     done_at timestamptz;
     number bigint;
@@ -72,32 +73,45 @@ BEGIN
     RAISE NOTICE 'brought back: % lead sources', number;
 
     -- Comments on CRM tasks: `task` may be missing from release 0.21.2 on, so they have a place. Their documents
-    -- are canonical Extended JSON, whose U+0000 no text of PostgreSQL holds.
-    INSERT INTO "tasksComments" (id, __v, comment, "createdAt", "user", assigned_crm_account_task)
-    SELECT own.id,
-           coalesce((d.document -> '__v' ->> '$numberInt')::integer, 0),
-           d.document ->> 'comment',
-           coalesce(
-               timestamp 'epoch' + (d.document -> 'createdAt' -> '$date' ->> '$numberLong')::bigint * interval '1 ms',
-               timestamp 'epoch' + ('x' || left(d.source_id, 8))::bit(32)::bigint * interval '1 s'
-           ),
-           u.id,
-           task.id
-    FROM (
-        SELECT source_id,
-               regexp_replace(document, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g')::jsonb AS document
-        FROM migration.rejected_documents WHERE collection = 'tasksComments'
-    ) d
+    -- are canonical Extended JSON, whose U+0000 no text of PostgreSQL holds; what rules changed goes before.
+    CREATE TEMPORARY TABLE comments ON COMMIT DROP AS
+    WITH rejected AS (
+        SELECT source_id, regexp_replace(document, nul, '\1\\ufffd', 'g')::jsonb || coalesce((
+                   SELECT jsonb_object_agg(field, regexp_replace(replacement, nul, '\1\\ufffd', 'g')::jsonb ORDER BY r.ctid)
+                   FROM migration.remediations r
+                   WHERE r.target_table = 'tasksComments' AND r.source_id = d.source_id
+                     AND element IS NULL AND replacement IS NOT NULL
+               ), '{}') AS document
+        FROM migration.rejected_documents d WHERE collection = 'tasksComments'
+    )
+    SELECT own.id, d.source_id, d.document, writer.id AS "user", task.id AS task
+    FROM rejected d
     JOIN migration.uuid_map own ON own.collection = 'tasksComments' AND own.source_id = d.source_id
-    JOIN migration.uuid_map mapped ON mapped.collection = 'crm_Accounts_Tasks'
-        AND mapped.source_id = coalesce(d.document -> 'task' ->> '$oid', lower(d.document ->> 'task'))
-    JOIN "crm_Accounts_Tasks" task ON task.id = mapped.id
-    JOIN migration.uuid_map writer ON writer.collection = 'Users'
-        AND writer.source_id = coalesce(d.document -> 'user' ->> '$oid', lower(d.document ->> 'user'))
-    JOIN "Users" u ON u.id = writer.id
+    JOIN migration.uuid_map named ON named.collection = 'crm_Accounts_Tasks'
+        AND named.source_id = coalesce(
+            d.document -> 'assigned_crm_account_task' ->> '$oid',
+            d.document -> 'task' ->> '$oid',
+            lower(d.document ->> 'task')
+        )
+    JOIN "crm_Accounts_Tasks" task ON task.id = named.id
+    JOIN migration.uuid_map author ON author.collection = 'Users'
+        AND author.source_id = coalesce(d.document -> 'user' ->> '$oid', lower(d.document ->> 'user'))
+    JOIN "Users" writer ON writer.id = author.id
     WHERE jsonb_typeof(d.document -> 'comment') = 'string' AND d.source_id ~ '^[0-9a-f]{24}$'
-    ON CONFLICT (id) DO NOTHING;
+      AND NOT EXISTS (SELECT FROM "tasksComments" c WHERE c.id = own.id);
+    INSERT INTO "tasksComments" (id, __v, comment, "createdAt", "user", assigned_crm_account_task)
+    SELECT id,
+           coalesce((document -> '__v' ->> '$numberInt')::integer, 0),
+           document ->> 'comment',
+           timestamp 'epoch' + coalesce(
+               (document -> 'createdAt' -> '$date' ->> '$numberLong')::bigint * interval '1 ms',
+               ('x' || left(source_id, 8))::bit(32)::bigint * interval '1 s'
+           ),
+           "user",
+           task
+    FROM comments;
     GET DIAGNOSTICS number = ROW_COUNT;
+    CREATE TABLE legacy."tasksComments" AS SELECT id, source_id FROM comments;
     RAISE NOTICE 'brought in: % comments on CRM tasks', number;
     SELECT count(*) INTO waiting FROM migration.rejected_documents r
     WHERE collection = 'tasksComments' AND NOT EXISTS (
