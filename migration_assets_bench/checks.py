@@ -16,7 +16,7 @@ from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
-from migration_assets.validation.checks import run_check
+from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_bench.tasks import Done, Task
 
@@ -52,19 +52,19 @@ def failed_checks(
     """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
     found: list[Evidence] = []
 
-    def submit(layer: Layer) -> Future[Evidence]:
+    def submit(layers: Layers) -> Future[list[Evidence]]:
         where = task.source, task.target, RUN_ID
-        given = CheckTask(*where, None, table.name, layer, NO_REMEDIATIONS)
+        given = CheckTask(*where, None, table.name, layers, NO_REMEDIATIONS)
         return second.submit(checked_alone, given)
 
     is_shared = is_worth(second, connection, table.name)
     checks = SharedChecks(Layer, submit if is_shared else None)
-    for layer in checks:
-        with watch.stage(f"check {layer}"):
-            if layer in checks.given:  # of these, the time that the others did not hide
-                found.append(checks.given[layer].result())
+    for layers in checks:
+        with watch.stage(f"check {' and '.join(layers)}"):
+            if layers in checks.given:  # of these, the time that the others did not hide
+                found += checks.given[layers].result()
             else:
-                found.append(run_check(source, connection, table, layer))
+                found += run_checks(source, connection, table, layers)
     return [f"{each.table} {each.layer}" for each in found if not each.passed]
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bson import ObjectId
+
+from migration_assets.identity import document_uuid
 from migration_assets.validation.evidence import Layer
 
 ROW_COUNT, VALUES, REFERENCES, TYPES = Layer
@@ -53,6 +56,10 @@ def _changed(table: str, assigned: str, condition: str = "TRUE") -> str:
     return f'UPDATE "{table}" SET {assigned} WHERE id = {chosen}'
 
 
+def _uuid_of(collection: str, object_id: str) -> str:
+    return str(document_uuid(collection, ObjectId(object_id)))
+
+
 def _line(book: str, action: str, table: str, condition: str = "TRUE") -> str:
     """Returns what is done to one line of a book of a table."""
     book = f"migration.{book}"
@@ -75,7 +82,6 @@ def _unknown(what: str, action: str) -> Damage:
     return replace(_book(what, "ImageUpload", statement, materialize=UUID_MAP), is_no_go=True)
 
 
-_REFERS = frozenset({REFERENCES})
 _FIRST_PAIR = """(SELECT document_id, task_id FROM "DocumentsToTasks" ORDER BY 1, 2 LIMIT 1)"""
 _NOWHERE = "019a0000-0000-7000-8000-000000000000"
 
@@ -210,6 +216,18 @@ DAMAGES: tuple[Damage, ...] = (
             """UPDATE "tasksComments" c
                SET "user" = (SELECT u.id FROM "Users" u WHERE u.id <> c."user" LIMIT 1)
                WHERE id = (SELECT max(id::text)::uuid FROM "tasksComments" WHERE "user" IS NOT NULL)""",
+        ),
+        frozenset({VALUES, REFERENCES}),
+    ),
+    Damage(
+        "a text that may be two documents points to the wrong one",
+        REFERENCE,
+        "crm_Accounts",
+        (
+            f"""UPDATE "crm_Accounts"
+                SET industry = '{_uuid_of("crm_Industry_Type", "600000000000000000000013")}'
+                WHERE id = '{_uuid_of("crm_Accounts", "600000000000000000000014")}'
+                AND industry IS NOT NULL""",
         ),
         frozenset({VALUES, REFERENCES}),
     ),

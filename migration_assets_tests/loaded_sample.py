@@ -30,6 +30,18 @@ FAULTY: Mapping[str, list[dict[str, Any]]] = {
         {"_id": ObjectId("60000000000000000000000b"), **_TASK, "title": ["own"]},
         {"_id": ObjectId("60000000000000000000000c"), **_TASK, "unknown": "own"},
     ],
+    "crm_Industry_Type": [
+        {"_id": "600000000000000000000013", "__v": 0, "name": "own text"},
+        {"_id": ObjectId("600000000000000000000013"), "__v": 0, "name": "own"},
+    ],
+    "crm_Accounts": [
+        {
+            "_id": ObjectId("600000000000000000000014"),
+            "__v": 0,
+            "name": "own",
+            "industry": "600000000000000000000013",
+        }
+    ],
     "gpt_models": [
         {"_id": ObjectId("60000000000000000000000e"), "model": "own", "status": "ACTIVE"},
         {"_id": ObjectId("60000000000000000000000f"), "__v": 0, "model": {}, "status": "ACTIVE"},

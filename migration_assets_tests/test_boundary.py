@@ -30,7 +30,7 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError
 from migration_assets.retrying import ATTEMPTS_VARIABLE
 from migration_assets.sample.values import SECRET_PREFIX
-from migration_assets.validation.checks import run_check
+from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.loaded_sample import database_copy
 
@@ -91,7 +91,7 @@ PLACES = {
     "migration_assets.loading.staging.Staging.write": BOARDS,
     "migration_assets.loading.load.merge": BOARDS,
     "migration_assets.assets.describe.load_metadata": BOARDS,
-    "migration_assets.assets.tables.run_check": BOARDS,
+    "migration_assets.assets.tables.run_checks": BOARDS,
     "migration_assets.assets.whole.build_constraints": CONSTRAINTS,
     "migration_assets.assets.sign_off.sign": SIGN_OFF,
     "migration_assets.assets.preflight.examine": PREFLIGHT,
@@ -157,14 +157,14 @@ def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
 ) -> None:
     """It would be grey beside what was materialized."""
 
-    def once(*given: Any, **named: Any) -> Evidence:
-        monkeypatch.setattr("migration_assets.assets.tables.run_check", gone)
-        return run_check(*given, **named)
+    def once(*given: Any, **named: Any) -> list[Evidence]:
+        monkeypatch.setattr("migration_assets.assets.tables.run_checks", gone)
+        return run_checks(*given, **named)
 
     def gone(*_: Any, **__: Any) -> None:
         raise LoadError("the server is gone", where="here", next_step="Wait")
 
-    monkeypatch.setattr("migration_assets.assets.tables.run_check", once)
+    monkeypatch.setattr("migration_assets.assets.tables.run_checks", once)
     result, _ = executed(small_migration.mongodb_url, boards_url, BOARDS)
     assert [event.asset_key for event in result.all_events if event.is_step_materialization]
     first, *others = result.get_asset_check_evaluations()

@@ -36,7 +36,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import BOOKKEEPING
 from migration_assets.target.connection import Connection
 from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets.validation.checks import run_check
+from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.damages import DAMAGES
 from migration_assets_tests.loaded_sample import database_copy
@@ -351,13 +351,17 @@ def test_check_that_raises_is_a_failed_check_without_values(
     migrated: Migration, monkeypatch: pytest.MonkeyPatch, layer: Layer
 ) -> None:
     def broken(
-        source: SourceDatabase, connection: Connection, table: sa.Table, rules: Remediations
-    ) -> Evidence:
-        del source, connection, rules
+        source: SourceDatabase,
+        connection: Connection,
+        table: sa.Table,
+        layers: Layers,
+        rules: Remediations,
+    ) -> list[Evidence]:
+        del source, connection, layers, rules
         raise ValueError(f"{table.name} holds {SECRET_PREFIX}of a document")
 
-    raising = partial(run_check, checks=dict.fromkeys(Layer, broken))
-    monkeypatch.setattr("migration_assets.assets.tables.run_check", raising)
+    raising = partial(run_checks, checks=dict.fromkeys(Layer, broken))
+    monkeypatch.setattr("migration_assets.assets.tables.run_checks", raising)
     key = dg.AssetCheckKey(table_key("Users"), layer)
     result = dg.materialize(
         [

@@ -10,20 +10,25 @@ from bson import Int64, ObjectId
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from migration_assets.uuid_set import UuidSet
+from migration_assets.identity import document_uuid
 from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.plain_pairs import PlainPairs
 from migration_assets.validation.reference import object_id_uuid
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
-"""The first twelve have rows."""
-ROWS = UuidSet(b"".join(object_id_uuid(each.binary) for each in POOL[:12]))
-MOST = 10
+MOST = 100
 """Elements of the longest array that is not left to the reader of single documents."""
+
+
+def many(count: int) -> list[ObjectId]:
+    """An array of so many different ObjectIds."""
+    return [ObjectId(f"{number:024x}") for number in range(count)]
+
 
 ARRAYS: st.SearchStrategy[Any] = st.one_of(
     st.none(),
-    st.lists(st.sampled_from(POOL[:12]), max_size=MOST + 2, unique=True),
+    st.lists(st.sampled_from(POOL), max_size=12, unique=True),
+    st.sampled_from([8, 9, 10, 11, MOST - 1, MOST, MOST + 1]).map(many),
     st.lists(st.sampled_from(POOL), max_size=4),
     st.lists(st.sampled_from([*POOL[:3], None, str(POOL[0]), 1, [POOL[0]]]), max_size=3),
     st.sampled_from([POOL[0], "text", {"0": POOL[0]}]),
@@ -34,10 +39,14 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
+def key_of(document: dict[str, Any]) -> bytes:
+    return document_uuid("Users", document["_id"]).bytes
+
+
 def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
     """Returns the pairs of a document, None where it is not plain."""
     array = document.get("array")
-    if "other" in document or not isinstance(document["_id"], ObjectId):
+    if "other" in document:
         return None
     if array is None:
         return []
@@ -45,9 +54,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
         return None
     if not all(isinstance(each, ObjectId) for each in array) or len(set(array)) < len(array):
         return None
-    holder, *others = (object_id_uuid(each.binary) for each in (document["_id"], *array))
-    if not all(each in ROWS for each in (holder, *others)):
-        return None
+    holder, others = key_of(document), [object_id_uuid(each.binary) for each in array]
     return [holder + other if is_left else other + holder for other in others]
 
 
@@ -81,20 +88,9 @@ def test_many_documents_have_the_pairs_of_each(
         pairs_of(document, is_left=is_left) if is_candidate else None
         for document, is_candidate in given
     ]
-    found = PlainPairs("array", is_left, ROWS, ROWS).of(documents, candidates)
+    keys = [key_of(document) for document, _ in given]
+    found = PlainPairs("array", is_left).of(documents, keys, candidates)
     assert found.are_plain.tolist() == [each is not None for each in expected]
     assert found.pairs.tolist() == [pair for each in expected for pair in each or []]
     have_array = [document.get("array") is not None for document, _ in given]
     assert found.arrays == sum(np.array(have_array, dtype=np.bool_) & found.are_plain)
-
-
-def test_sides_have_their_own_rows() -> None:
-    """A document needs a row of its collection, an element one of the other."""
-    one, two = (UuidSet(object_id_uuid(each.binary)) for each in POOL[:2])
-    documents = Documents.of(bson.encode({"_id": POOL[0], "array": [POOL[1]]}))
-    candidates = np.array([True])
-    assert PlainPairs("array", True, one, two).of(documents, candidates).are_plain.all()
-    for holders, others in ((one, one), (two, two), (two, one)):
-        found = PlainPairs("array", True, holders, others).of(documents, candidates)
-        assert not found.are_plain.any()
-        assert not len(found.pairs)

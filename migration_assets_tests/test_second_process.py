@@ -51,8 +51,9 @@ def children() -> list[int]:
     ]
 
 
-def values_of(process: SecondProcess, source_url: str, target_url: str) -> Future[Evidence]:
-    task = CheckTask(source_url, target_url, RUN_ID, None, TABLE, Layer.VALUES, NO_REMEDIATIONS)
+def values_of(process: SecondProcess, source_url: str, target_url: str) -> Future[list[Evidence]]:
+    where = source_url, target_url, RUN_ID
+    task = CheckTask(*where, None, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
     return process.submit(checked_alone, task)
 
 
@@ -60,7 +61,8 @@ def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
     small_migration: Urls, small_copy: str
 ) -> None:
     with SecondProcess(rows=1) as process:
-        assert values_of(process, small_migration.mongodb_url, small_copy).result().passed
+        (evidence,) = values_of(process, small_migration.mongodb_url, small_copy).result()
+        assert evidence.passed
         (pid,) = children()
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(BrokenProcessPool):
@@ -70,7 +72,7 @@ def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
                 f'UPDATE "{TABLE}" SET comment = comment || $$!$$ '
                 f'WHERE id = (SELECT min(id::text)::uuid FROM "{TABLE}")'
             )
-        evidence = values_of(process, small_migration.mongodb_url, small_copy).result()
+        (evidence,) = values_of(process, small_migration.mongodb_url, small_copy).result()
         assert (evidence.passed, evidence.failures) == (False, 1)
         with pytest.raises(SourceError, match="cannot be read"):
             values_of(process, "mongodb//", small_copy).result()
@@ -90,7 +92,8 @@ def test_its_checks_share_connections_which_are_opened_anew_when_lost(
         for turn in range(3):
             if turn == 2:
                 watching.execute(f"SELECT pg_terminate_backend(pid) FROM ({ours}) AS found")
-            assert values_of(process, small_migration.mongodb_url, small_copy).result().passed
+            (evidence,) = values_of(process, small_migration.mongodb_url, small_copy).result()
+            assert evidence.passed
             found.append({pid for (pid,) in watching.execute(ours)})
     first, second, third = found
     assert (len(first), len(third)) == (1, 1)

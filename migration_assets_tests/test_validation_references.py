@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import bson
 import psycopg
 import pytest
-from bson import Binary, Int64, ObjectId
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from psycopg import sql
+from bson import Int64, ObjectId
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid, source_id
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES, Rule
+from migration_assets.model import TABLES
 from migration_assets.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
-from migration_assets.validation import pair_parts, pair_references, source_references
+from migration_assets.validation import pair_pass, reading
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
+from migration_assets.validation.findings import Fault
+from migration_assets.validation.reading import snapshot
 from migration_assets.validation.references import check_references
-from migration_assets.validation.source_references import batch_references
-from migration_assets.validation.target_references import is_uuid_text, snapshot
-from migration_assets.validation.unresolved import Findings, Unresolved, What
 
 Document = dict[str, Any]
 
@@ -168,7 +162,7 @@ def shown(evidence: Evidence) -> set[tuple[Any, ...]]:
     return {(line["source_id"], line["field"], line["what"]) for line in evidence.sample}
 
 
-def assert_red(evidence: Evidence, *lines: tuple[str | None, str, What]) -> None:
+def assert_red(evidence: Evidence, *lines: tuple[str | None, str, Fault]) -> None:
     """The check is red, the data is not sound, and the lines are all that it shows."""
     assert shown(evidence) == set(lines)
     assert not evidence.passed
@@ -219,9 +213,8 @@ def test_every_reference_of_the_source_is_counted(
 def test_where_a_batch_ends_makes_no_difference(
     pristine: SourceDatabase, connection: Connection, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_references, "DOCUMENTS_PER_BATCH", batch)
-    monkeypatch.setattr(pair_references, "PAIRS_AT_A_TIME", batch)
-    monkeypatch.setattr(pair_parts, "COMPARED_AT_ONCE", batch)
+    monkeypatch.setattr(reading, "DOCUMENTS_PER_BATCH", batch)
+    monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", batch)
     for name in CHECKED:
         assert checked(pristine, connection, name).passed
     damage = 'DELETE FROM "DocumentsToInvoices" WHERE invoice_id = %s'
@@ -229,134 +222,134 @@ def test_where_a_batch_ends_makes_no_difference(
     evidence = checked(pristine, connection, "DocumentsToInvoices")
     assert_red(
         evidence,
-        (str(REPORT), "invoiceIDs", What.LOST),
-        (str(OFFER), "connected_documents", What.LOST),
+        (str(REPORT), "invoiceIDs", Fault.LOST),
+        (str(OFFER), "connected_documents", Fault.LOST),
     )
 
 
 ACCOUNT = key("crm_Accounts", FIRST)
 ODD_ACCOUNT = source_id(ODD_ID)
 
-ENTITY_DAMAGE: Mapping[str, tuple[str, str, list[tuple[str | None, str, What]]]] = {
+ENTITY_DAMAGE: Mapping[str, tuple[str, str, list[tuple[str | None, str, Fault]]]] = {
     "an id that points nowhere, and is not what the source has": (
         "crm_Accounts",
         f"""UPDATE "crm_Accounts" SET "createdBy" = '{key("Users", NOBODY)}' WHERE id = '{ACCOUNT}'""",
-        [(str(FIRST), "createdBy", What.DIFFERENT), (str(FIRST), "createdBy", What.DANGLING)],
+        [(str(FIRST), "createdBy", Fault.DIFFERENT), (str(FIRST), "createdBy", Fault.DANGLING)],
     ),
     "a row that is referred to is gone": (
         "crm_Accounts",
         f"""DELETE FROM "Users" WHERE id = '{key("Users", OLD)}'""",
-        [(ODD_ACCOUNT, "assigned_to", What.DANGLING)],
+        [(ODD_ACCOUNT, "assigned_to", Fault.DANGLING)],
     ),
     "the document that is referred to is gone": (
         "crm_Accounts",
         f"""INSERT INTO migration.pending_deletes VALUES ('Users', '{key("Users", CID)}')""",
-        [(str(THIRD), "assigned_to", What.GONE)],
+        [(str(THIRD), "assigned_to", Fault.GONE)],
     ),
     "swapped": (
         "crm_Accounts",
         """UPDATE "crm_Accounts" a SET "createdBy" = b."createdBy" FROM "crm_Accounts" b
         WHERE a."createdBy" IS NOT NULL AND b."createdBy" IS NOT NULL AND a.id <> b.id""",
-        [(str(FIRST), "createdBy", What.DIFFERENT), (str(SECOND), "createdBy", What.DIFFERENT)],
+        [(str(FIRST), "createdBy", Fault.DIFFERENT), (str(SECOND), "createdBy", Fault.DIFFERENT)],
     ),
     "swapped, of a document with an odd id": (
         "crm_Accounts",
         f"""UPDATE "crm_Accounts" SET assigned_to = '{key("Users", ANN)}'
         WHERE id = '{key("crm_Accounts", ODD_ID)}'""",
-        [(ODD_ACCOUNT, "assigned_to", What.DIFFERENT)],
+        [(ODD_ACCOUNT, "assigned_to", Fault.DIFFERENT)],
     ),
     "lost": (
         "crm_Accounts",
         f"""UPDATE "crm_Accounts" SET "createdBy" = NULL WHERE id = '{ACCOUNT}'""",
-        [(str(FIRST), "createdBy", What.LOST)],
+        [(str(FIRST), "createdBy", Fault.LOST)],
     ),
     "invented": (
         "crm_Accounts",
         f"""UPDATE "crm_Accounts" SET industry = id, "createdBy" = '{key("Users", ANN)}'
         WHERE id = '{key("crm_Accounts", THIRD)}'""",
         [
-            (str(THIRD), "createdBy", What.INVENTED),
-            (str(THIRD), "industry", What.INVENTED),
-            (str(THIRD), "industry", What.DANGLING),
+            (str(THIRD), "createdBy", Fault.INVENTED),
+            (str(THIRD), "industry", Fault.INVENTED),
+            (str(THIRD), "industry", Fault.DANGLING),
         ],
     ),
     "invented where nothing else is unusual": (
         "crm_Accounts",
         f"""UPDATE "crm_Accounts" SET "updatedBy" = assigned_to WHERE id = '{ACCOUNT}'""",
-        [(str(FIRST), "updatedBy", What.INVENTED)],
+        [(str(FIRST), "updatedBy", Fault.INVENTED)],
     ),
     "a row is lost": (
         "crm_Accounts",
         f"""DELETE FROM "crm_Accounts" WHERE id = '{ACCOUNT}'""",
-        [(str(FIRST), "assigned_to", What.LOST), (str(FIRST), "createdBy", What.LOST)],
+        [(str(FIRST), "assigned_to", Fault.LOST), (str(FIRST), "createdBy", Fault.LOST)],
     ),
     "a row is invented": (
         "crm_Accounts",
         f"""INSERT INTO "crm_Accounts" (id, __v, name, "createdAt", "createdBy")
         VALUES ('{key("crm_Accounts", NOBODY)}', 0, '', '2024-01-01', '{key("Users", ANN)}')""",
-        [(str(NOBODY), "createdBy", What.INVENTED)],
+        [(str(NOBODY), "createdBy", Fault.INVENTED)],
     ),
     "a row has another id": (
         "crm_Accounts",
         f"""UPDATE "crm_Accounts" SET id = '{key("crm_Accounts", "other")}'
         WHERE id = '{key("crm_Accounts", ODD_ID)}'""",
-        [(ODD_ACCOUNT, "assigned_to", What.LOST), (None, "assigned_to", What.INVENTED)],
+        [(ODD_ACCOUNT, "assigned_to", Fault.LOST), (None, "assigned_to", Fault.INVENTED)],
     ),
     "an element of uuid[] is lost": (
         "Boards",
         f"""UPDATE "Boards" SET "sharedWith" = "sharedWith"[1:3] WHERE id = '{key("Boards", SHARED)}'""",
-        [(str(SHARED), "sharedWith", What.LOST)],
+        [(str(SHARED), "sharedWith", Fault.LOST)],
     ),
     "an element of uuid[] is invented": (
         "Boards",
         f"""UPDATE "Boards" SET "sharedWith" = '{{{key("Users", ANN)}}}'
         WHERE id = '{key("Boards", BOARD)}'""",
-        [(str(BOARD), "sharedWith", What.INVENTED)],
+        [(str(BOARD), "sharedWith", Fault.INVENTED)],
     ),
     "the elements of uuid[] are in another order": (
         "Boards",
         f"""UPDATE "Boards" SET "sharedWith" = "sharedWith"[2:4] || "sharedWith"[1]
         WHERE id = '{key("Boards", SHARED)}'""",
-        [(str(SHARED), "sharedWith", What.DIFFERENT)],
+        [(str(SHARED), "sharedWith", Fault.DIFFERENT)],
     ),
     "an element of uuid[] is NULL": (
         "Boards",
         """UPDATE "Boards" SET "sharedWith" = array_append("sharedWith", NULL)""",
-        [(str(BOARD), "sharedWith", What.INVENTED), (str(SHARED), "sharedWith", What.INVENTED)],
+        [(str(BOARD), "sharedWith", Fault.INVENTED), (str(SHARED), "sharedWith", Fault.INVENTED)],
     ),
     "an element of uuid[] points nowhere": (
         "Boards",
         f"""UPDATE "Boards" SET "sharedWith" = '{{{key("Users", NOBODY)}}}'
         WHERE id = '{key("Boards", BOARD)}'""",
-        [(str(BOARD), "sharedWith", What.INVENTED), (str(BOARD), "sharedWith", What.DANGLING)],
+        [(str(BOARD), "sharedWith", Fault.INVENTED), (str(BOARD), "sharedWith", Fault.DANGLING)],
     ),
     "a reference as text is another": (
         "TodoList",
         f"""UPDATE "TodoList" SET "user" = '{key("Users", BOB)}' WHERE id = '{key("TodoList", TODO)}'""",
-        [(str(TODO), "user", What.DIFFERENT)],
+        [(str(TODO), "user", Fault.DIFFERENT)],
     ),
     "a reference as text was not converted": (
         "TodoList",
         f"""UPDATE "TodoList" SET "user" = '{ANN}' WHERE id = '{key("TodoList", TODO)}'""",
-        [(str(TODO), "user", What.DIFFERENT)],
+        [(str(TODO), "user", Fault.DIFFERENT)],
     ),
     "a reference as text is invented": (
         "TodoList",
         f"""UPDATE "TodoList" SET "user" = 'x' WHERE id = '{key("TodoList", TODO_EMPTY)}'""",
-        [(str(TODO_EMPTY), "user", What.INVENTED)],
+        [(str(TODO_EMPTY), "user", Fault.INVENTED)],
     ),
     "elements of text[] are swapped": (
         "Documents",
         """UPDATE "Documents" SET connected_documents =
         ARRAY[connected_documents[2], connected_documents[1], '']
         WHERE cardinality(connected_documents) = 3""",
-        [(str(NOTE), "connected_documents", What.DIFFERENT)],
+        [(str(NOTE), "connected_documents", Fault.DIFFERENT)],
     ),
     "an element of text[] is lost": (
         "Documents",
         f"""UPDATE "Documents" SET connected_documents = '{{}}'
         WHERE id = '{key("Documents", REPORT)}'""",
-        [(str(REPORT), "connected_documents", What.LOST)],
+        [(str(REPORT), "connected_documents", Fault.LOST)],
     ),
 }
 
@@ -374,34 +367,34 @@ def pair(left: Any, right: Any) -> str:
     return f"'{key('Documents', left)}', '{key('Invoices', right)}'"
 
 
-PAIR_DAMAGE: Mapping[str, tuple[str, list[tuple[str | None, str, What]]]] = {
+PAIR_DAMAGE: Mapping[str, tuple[str, list[tuple[str | None, str, Fault]]]] = {
     "a pair is lost": (
         f"""DELETE FROM "DocumentsToInvoices" WHERE (document_id, invoice_id) = ({pair(NOTE, BILL)})""",
-        [(str(NOTE), "invoiceIDs", What.LOST), (str(BILL), "connected_documents", What.LOST)],
+        [(str(NOTE), "invoiceIDs", Fault.LOST), (str(BILL), "connected_documents", Fault.LOST)],
     ),
     "a pair is invented": (
         f"""INSERT INTO "DocumentsToInvoices" VALUES ({pair(PLAN, OFFER)})""",
-        [(str(PLAN), "invoice_id", What.INVENTED)],
+        [(str(PLAN), "invoice_id", Fault.INVENTED)],
     ),
     "a pair points nowhere": (
         f"""INSERT INTO "DocumentsToInvoices" VALUES ({pair(PLAN, NOBODY)})""",
-        [(str(PLAN), "invoice_id", What.INVENTED), (str(PLAN), "invoice_id", What.DANGLING)],
+        [(str(PLAN), "invoice_id", Fault.INVENTED), (str(PLAN), "invoice_id", Fault.DANGLING)],
     ),
     "a row that pairs point to is gone": (
         f"""DELETE FROM "Documents" WHERE id = '{key("Documents", NOTE)}'""",
-        [(str(NOTE), "document_id", What.DANGLING)],
+        [(str(NOTE), "document_id", Fault.DANGLING)],
     ),
     "a document that pairs point to is gone": (
         f"""INSERT INTO migration.pending_deletes VALUES ('Documents', '{key("Documents", NOTE)}')""",
-        [(str(NOTE), "document_id", What.GONE)],
+        [(str(NOTE), "document_id", Fault.GONE)],
     ),
     "a pair became another": (
         f"""UPDATE "DocumentsToInvoices" SET document_id = '{key("Documents", PLAN)}'
         WHERE (document_id, invoice_id) = ({pair(NOTE, BILL)})""",
         [
-            (str(NOTE), "invoiceIDs", What.LOST),
-            (str(BILL), "connected_documents", What.LOST),
-            (str(PLAN), "invoice_id", What.INVENTED),
+            (str(NOTE), "invoiceIDs", Fault.LOST),
+            (str(BILL), "connected_documents", Fault.LOST),
+            (str(PLAN), "invoice_id", Fault.INVENTED),
         ],
     ),
 }
@@ -433,14 +426,14 @@ def test_a_pair_of_odd_documents_is_found(pristine: SourceDatabase, connection: 
     connection.execute('DELETE FROM "AccountWatchers" WHERE user_id = %s', [key("Users", OLD)])
     assert_red(
         checked(pristine, connection, "AccountWatchers"),
-        (ODD_ACCOUNT, "watchers", What.LOST),
-        (str(FIRST), "watchers", What.LOST),
-        (str(ANN), "watching_accountsIDs", What.LOST),
-        (f'"{OLD}"', "watching_accountsIDs", What.LOST),
+        (ODD_ACCOUNT, "watchers", Fault.LOST),
+        (str(FIRST), "watchers", Fault.LOST),
+        (str(ANN), "watching_accountsIDs", Fault.LOST),
+        (f'"{OLD}"', "watching_accountsIDs", Fault.LOST),
     )
 
 
-def test_a_uuid_column_that_became_text_is_left_to_layer_4(
+def test_a_uuid_column_that_became_text_is_left_to_layer_4_while_it_holds_uuids(
     pristine: SourceDatabase, connection: Connection
 ) -> None:
     connection.execute('ALTER TABLE "crm_Accounts" ALTER "createdBy" TYPE text')
@@ -448,25 +441,8 @@ def test_a_uuid_column_that_became_text_is_left_to_layer_4(
     assert checked(pristine, connection, "crm_Accounts").passed
     assert checked(pristine, connection, "Boards").passed
     connection.execute('UPDATE "crm_Accounts" SET "createdBy" = \'x\' WHERE id = %s', [ACCOUNT])
-    assert_red(
-        checked(pristine, connection, "crm_Accounts"), (str(FIRST), "createdBy", What.DIFFERENT)
-    )
-
-
-def test_what_is_a_uuid_is_one_for_the_server_too(connection: Connection) -> None:
-    whole = "013a7092-e8d8-7bcf-a1b3-5e650e404400"
-    odd = [
-        whole[:at] + put + whole[at + 1 :] for at in range(36) for put in ("-", "g", "A", "\n", "")
-    ]
-    odd += [whole[:at] + put + whole[at:] for at in range(37) for put in ("-", "0", "\n", "{")]
-    odd += ["-" * 36, "0" * 36, "0" * 32, "", f"{{{whole}}}", whole[19:] + whole[:19]]
-    texts = [whole, *odd]
-    query = sql.SQL("SELECT text, {} FROM unnest(%s::text[]) text").format(
-        is_uuid_text(sql.Identifier("text"))
-    )
-    is_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-    for text, found in connection.execute(query, [texts]):
-        assert found is (is_uuid.fullmatch(text) is not None), text
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        checked(pristine, connection, "crm_Accounts")
 
 
 def test_a_table_that_is_not_there_is_no_green_check(
@@ -574,16 +550,13 @@ TABLES_OF = {
 }
 
 
-@pytest.mark.parametrize("pairs_at_a_time", [1, 1000])
 @pytest.mark.parametrize("compared_at_once", [1, 1000])
 def test_a_loss_that_is_not_on_record_is_not_sound(
     faulty: tuple[SourceDatabase, Connection],
     monkeypatch: pytest.MonkeyPatch,
-    pairs_at_a_time: int,
     compared_at_once: int,
 ) -> None:
-    monkeypatch.setattr(pair_references, "PAIRS_AT_A_TIME", pairs_at_a_time)
-    monkeypatch.setattr(pair_parts, "COMPARED_AT_ONCE", compared_at_once)
+    monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", compared_at_once)
     source, target = faulty
     with target.transaction(force_rollback=True):
         target.execute("DELETE FROM migration.issues")
@@ -591,7 +564,7 @@ def test_a_loss_that_is_not_on_record_is_not_sound(
         found = {name: checked(source, target, name) for name in ORPHANED}
     assert not any(evidence.is_sound for evidence in found.values())
     assert {
-        name: {what: evidence.counts[what] for what in What if evidence.counts.get(what)}
+        name: {what: evidence.counts[what] for what in Fault if evidence.counts.get(what)}
         for name, evidence in found.items()
     } == {
         "crm_Accounts": {"lost": 5},
@@ -610,12 +583,12 @@ def test_a_reference_to_what_has_been_loaded_since_is_not_sound(
     source["Users"].update_one({"_id": REJECTED}, {"$set": {"email": "a text"}})
     load_table(source, target, TABLES["Users"])
     accounts = checked(source, target, "crm_Accounts")
-    assert (str(FIRST), "assigned_to", What.STALE) in shown(accounts)
-    assert accounts.counts[What.STALE] == accounts.counts["unresolved"] == 1
+    assert (str(FIRST), "assigned_to", Fault.STALE) in shown(accounts)
+    assert accounts.counts[Fault.STALE] == accounts.counts["unresolved"] == 1
     boards = checked(source, target, "Boards")
-    assert {(str(SHARED), "sharedWith", What.STALE)} < shown(boards)
+    assert {(str(SHARED), "sharedWith", Fault.STALE)} < shown(boards)
     pairs = checked(source, target, "AccountWatchers")
-    assert (str(REJECTED), "watching_accountsIDs", What.STALE) in shown(pairs)
+    assert (str(REJECTED), "watching_accountsIDs", Fault.STALE) in shown(pairs)
     for name in ORPHANED:
         load_table(source, target, TABLES[name])
         assert checked(source, target, name).is_sound
@@ -636,7 +609,7 @@ def test_rows_that_wait_for_their_deletion_are_not_invented(
     assert accounts.is_sound  # although the row that waits refers to one that waits
     assert shown(accounts) == {(str(SECOND), "assigned_to", "orphaned")}
     pairs = checked(source, target, "AccountWatchers")
-    assert (str(FIRST), "account_id", What.GONE) in shown(pairs)
+    assert (str(FIRST), "account_id", Fault.GONE) in shown(pairs)
 
 
 @pytest.mark.parametrize("side", ["watchers", "watching_accountsIDs"])
@@ -690,7 +663,7 @@ def test_a_document_that_is_no_utf_8_is_missed_where_it_is_not_on_record(
     loaded(source, target, ("Users", "TodoList"))
     assert checked(source, target, "TodoList").passed
     target.execute("DELETE FROM migration.rejected_documents")
-    assert_red(checked(source, target, "TodoList"), (str(TODO), "user", What.LOST))
+    assert_red(checked(source, target, "TodoList"), (str(TODO), "user", Fault.LOST))
 
 
 def test_an_array_that_is_no_utf_8_is_missed_where_it_is_not_on_record(
@@ -704,7 +677,7 @@ def test_an_array_that_is_no_utf_8_is_missed_where_it_is_not_on_record(
     assert checked(source, target, "AccountWatchers").is_sound
     target.execute("DELETE FROM migration.rejected_documents")
     evidence = checked(source, target, "AccountWatchers")
-    assert evidence.counts[What.LOST] == 2
+    assert evidence.counts[Fault.LOST] == 2
     assert not evidence.is_sound
 
 
@@ -717,134 +690,3 @@ def test_every_kind_of_fault_in_the_sample_is_on_record(
     assert [each for each in found if not each.is_sound] == []
     total = target.execute("SELECT count(*) FROM migration.issues WHERE kind = 'orphaned'")
     assert total.fetchone() == (sum(each.counts["orphaned"] for each in found),)
-
-
-@pytest.mark.parametrize("what", What)
-def test_the_schema_fails_every_kind(what: What) -> None:
-    made = {
-        What.LOST: (str(UUID(int=1)), None, True),
-        What.STALE: (str(UUID(int=1)), None, True),
-        What.DIFFERENT: (str(UUID(int=1)), str(UUID(int=2)), True),
-        What.INVENTED: (None, str(UUID(int=1)), True),
-        What.DANGLING: (str(UUID(int=1)), str(UUID(int=1)), False),
-        What.GONE: (str(UUID(int=1)), str(UUID(int=1)), False),
-        What.UNRECORDED: (str(UUID(int=1)), "text", False),
-    }
-    findings = Findings()
-    findings.judge([Unresolved("a", "b", "c", what, *made[what])])
-    assert findings.kinds == {what: 1}
-    assert findings.failed() == {"unresolved"}
-    findings = Findings()
-    same = str(UUID(int=1))
-    findings.judge([Unresolved("a", "b", "c", what, same, same, points_to_row=True)])
-    assert not findings.failed()
-
-
-OBJECT_IDS = st.binary(min_size=12, max_size=12).map(ObjectId)
-HEX = st.one_of(OBJECT_IDS.map(str), OBJECT_IDS.map(lambda each: str(each).upper()))
-PLAIN = OBJECT_IDS | HEX
-VALUES = st.one_of(
-    PLAIN,
-    st.none(),
-    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=26),
-    st.integers(-(2**31), 2**63 - 1),
-    st.floats(),
-    st.binary(max_size=3).map(Binary),
-    st.dictionaries(st.sampled_from(["a", "_id"]), st.none(), max_size=2),
-    st.sampled_from([True, bson.MinKey(), bson.Timestamp(1, 2), bson.Regex("a"), bson.Code("b")]),
-)
-ARRAYS = st.one_of(
-    st.lists(OBJECT_IDS, max_size=120),
-    st.lists(HEX, max_size=12),
-    st.lists(PLAIN, max_size=4),
-    st.lists(VALUES, max_size=4),
-)
-FIELDS = {
-    "one": Rule.REFERENCE,
-    "text": Rule.REFERENCE_TEXT,
-    "many": Rule.REFERENCE_ARRAY,
-    "texts": Rule.REFERENCE_TEXT_ARRAY,
-}
-SCALARS = (Rule.REFERENCE, Rule.REFERENCE_TEXT)
-RANDOM_DOCUMENTS = st.fixed_dictionaries(
-    {"_id": st.one_of(OBJECT_IDS, st.integers(0, 99), st.text("ab", max_size=3))},
-    optional={"one": VALUES, "many": ARRAYS | VALUES, "text": VALUES, "texts": ARRAYS | VALUES},
-).flatmap(lambda made: st.permutations(list(made.items())).map(dict))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(RANDOM_DOCUMENTS, max_size=6), st.booleans())
-def test_references_are_read_as_a_plain_reading_has_them(
-    documents: list[Document], takes_hex: bool
-) -> None:
-    data = b"".join(map(bson.encode, documents))
-    batch = batch_references(data, "Users", FIELDS, takes_hex=takes_hex)
-    assert len(batch) == len(documents)
-    assert [row.tobytes() for row in batch.ids] == [
-        document_uuid("Users", each["_id"]).bytes for each in documents
-    ]
-    for number, document in enumerate(documents):
-        assert bson.encode(batch.document(number)) == bson.encode(document)
-        assert bool(batch.odd[number]) is not is_plain(document, takes_hex=takes_hex)
-        for name, elements in batch.arrays.items():
-            mine = elements.documents == number
-            found = zip(elements.positions[mine], elements.uuids[mine], strict=True)
-            held = [] if batch.odd[number] else document.get(name) or []
-            assert sorted((int(at), each.tobytes()) for at, each in found) == [
-                (at, plain_uuid(value)) for at, value in enumerate(held)
-            ]
-        for name, scalars in batch.scalars.items():
-            if not batch.odd[number]:
-                value = document.get(name)
-                assert bool(scalars.present[number]) is (value is not None)
-                assert value is None or scalars.uuids[number].tobytes() == plain_uuid(value)
-
-
-@pytest.mark.parametrize(
-    ("document", "there", "instead"),
-    [
-        ({"one": ANN, "two": BOB}, b"two\x00", b"one\x00"),
-        ({"many": [ANN, BOB]}, b"\x071\x00", b"\x072\x00"),
-        ({"many": [ANN, BOB]}, b"\x071\x00", b"\x0a1\x00"),
-    ],
-)
-def test_a_document_like_no_driver_writes_is_odd(
-    document: Document, there: bytes, instead: bytes
-) -> None:
-    data = bson.encode({"_id": FIRST, **document})
-    fields = {name: FIELDS.get(name, Rule.REFERENCE) for name in document}
-    assert not batch_references(data, "Users", fields, takes_hex=True).odd.any()
-    assert data.count(there) == 1
-    assert batch_references(data.replace(there, instead), "Users", fields, takes_hex=True).odd.all()
-
-
-@pytest.mark.parametrize("text", [f"{ANN}0", str(ANN)[1:], f"{ANN}"[:-1] + "g", ""])
-def test_a_text_that_is_not_24_hex_digits_is_odd(text: str) -> None:
-    data = b"".join(
-        bson.encode({"_id": FIRST, **held})
-        for held in ({"text": text}, {"texts": [str(ANN), text]})
-    )
-    assert batch_references(data, "Users", FIELDS, takes_hex=True).odd.all()
-
-
-def plain_uuid(value: Any) -> bytes:
-    return document_uuid("Users", ObjectId(value)).bytes
-
-
-def is_plain(document: Document, *, takes_hex: bool) -> bool:
-    """Whether all of a document is what the application itself writes."""
-    return isinstance(document["_id"], ObjectId) and all(
-        holds_references(document.get(name), rule, takes_hex=takes_hex)
-        for name, rule in FIELDS.items()
-    )
-
-
-def holds_references(value: Any, rule: Rule, *, takes_hex: bool) -> bool:
-    if value is None:
-        return True
-    values = [value] if rule in SCALARS else value
-    if not isinstance(values, list):
-        return False
-    kinds = {type(each) for each in values}
-    is_hex = takes_hex and kinds == {str} and all(map(ObjectId.is_valid, values))
-    return kinds <= {ObjectId} or is_hex

@@ -26,8 +26,8 @@ from migration_assets.model import TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.counting import Measure, count_source
-from migration_assets.validation.differences import failing
 from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets.validation.findings import failing
 from migration_assets.validation.row_count import BOOKS, check_row_count
 from migration_assets_tests.loaded_sample import Loaded
 

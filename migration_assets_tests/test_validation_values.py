@@ -23,20 +23,22 @@ from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
-from migration_assets.validation import binary_copy, pair_parts, reading
+from migration_assets.validation import binary_copy, books, entity_pass, pair_pass, reading
+from migration_assets.validation.books import Books, Entry
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
-from migration_assets.validation.differences import (
-    DIFFERENCES,
+from migration_assets.validation.comparison import compare
+from migration_assets.validation.entity_pass import usual_types
+from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.findings import (
     TOTALS,
-    Differences,
+    Fault,
+    Findings,
     Total,
     What,
     failing,
     totals_frame,
 )
-from migration_assets.validation.document_values import usual_types
-from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.reading import batches, odd_types
 from migration_assets.validation.values import check_values
 from migration_assets_tests.loaded_sample import Loaded
@@ -130,7 +132,7 @@ def test_what_waits_for_its_deletion_is_not_referred_to(loaded: Loaded) -> None:
     )
     found = checked(loaded, "crm_Leads")
     assert not found.is_sound
-    kept = [line for line in found.sample if line.get("what") == What.DIFFERS]
+    kept = [line for line in found.sample if line.get("what") == What.LEADS_NOWHERE]
     assert {line["field"] for line in kept} <= {"createdBy", "updatedBy", "assigned_to"}
     query = 'SELECT count(*) FROM "crm_Leads" WHERE %s IN ("createdBy", "updatedBy", "assigned_to")'
     referring = loaded.connection.execute(query, [user]).fetchone()
@@ -455,7 +457,7 @@ PAIR = '"account_id", "user_id"'
 @pytest.fixture(params=[3, 1000])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compares pairs in many parts, or in one."""
-    monkeypatch.setattr(pair_parts, "COMPARED_AT_ONCE", request.param)
+    monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", request.param)
 
 
 @pytest.mark.usefixtures("parts")
@@ -512,7 +514,7 @@ def test_the_servers_count_of_types_guards_the_reader(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "migration_assets.validation.document_values.odd_types",
+        "migration_assets.validation.entity_pass.odd_types",
         lambda *given: {**odd_types(*given), ("title", "int"): 1},
     )
     found = checked(loaded, "Tasks")
@@ -527,7 +529,7 @@ def test_the_servers_count_of_documents_guards_the_cursor(
     load_identities(source, target)
     load_table(source, target, TABLES["invoice_States"])
     monkeypatch.setattr(
-        "migration_assets.validation.document_values.batches",
+        "migration_assets.validation.entity_pass.batches",
         lambda *given: (documents[:-1] for documents in batches(*given)),
     )
     target.execute('DELETE FROM "invoice_States" WHERE name = %s', ["c"])
@@ -566,7 +568,7 @@ def test_the_server_counts_odd_types_as_the_judge_does(
     usual = usual_types(TABLES["Documents"])
     names = sorted(usual.keys() - {"_id"})
     documents = [raw(b"\x07_id\0" + bytes(12)), raw(b"\x0a_id\0")]
-    expected = Counter({("_id", "int"): len(values), ("_id", "null"): 1})
+    expected = Counter({("_id", "null"): 1})
     for number, (kind, value) in enumerate(values.items()):
         elements = [bytes([kind]) + name.encode() + b"\0" + value for name in names]
         twice = b"\x08" + names[number].encode() + b"\0\1"
@@ -673,6 +675,81 @@ def test_batches_of_any_size_compare_the_same(
         assert found.is_sound, found.sample
 
 
+@pytest.fixture
+def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of small batches: how many whole rows were read at once."""
+    found: list[int] = []
+    read = binary_copy.rows
+
+    def counted(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
+        rows = list(read(connection, query))
+        found.append(len(rows))
+        return iter(rows)
+
+    monkeypatch.setattr(binary_copy, "rows", counted)
+    monkeypatch.setattr(reading, "DOCUMENTS_PER_BATCH", 2)
+    monkeypatch.setattr(reading, "_BESIDE", 3)
+    monkeypatch.setattr(entity_pass, "_ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(reading, "IDS_PER_PAGE", 7)
+    return found
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2], ids=["none", "the last", "the first and the last"])
+def test_rows_whose_documents_are_gone_are_read_so_many_at_once(
+    loaded: Loaded, source: SourceDatabase, most_rows: list[int], kept: int
+) -> None:
+    documents = list(loaded.source["Tasks"].find({"_id": {"$type": "objectId"}}, sort=[("_id", 1)]))
+    chosen = [documents[-1], documents[0]][:kept]
+    if chosen:
+        source["Tasks"].insert_many(chosen)
+    (rows,) = loaded.connection.execute('SELECT count(*) FROM "Tasks"').fetchone() or (0,)
+    (there,) = loaded.connection.execute(
+        'SELECT count(*) FROM "Tasks" WHERE id = ANY(%s)',
+        [[document_uuid("Tasks", each["_id"]) for each in chosen]],
+    ).fetchone() or (0,)
+    found = compare(source, loaded.connection, TABLES["Tasks"], Phases())
+    assert found.values.kinds[What.MISSING_IN_SOURCE] == rows - there > 20
+    assert found.faults.kinds[Fault.INVENTED] > 20
+    assert 0 < max(most_rows) <= 5
+
+
+def test_rows_of_other_ids_are_read_with_their_documents(
+    source: SourceDatabase, target: Connection, most_rows: list[int]
+) -> None:
+    ids = [*map(str, range(20)), *range(20), ObjectId(), *({"no": n} for n in range(5))]
+    source["ImageUpload"].insert_many([{"_id": each} for each in ids])
+    load_identities(source, target)
+    load_table(source, target, TABLES["ImageUpload"])
+    found = check_values(source, target, TABLES["ImageUpload"])
+    assert (found.passed, found.counts["rows"], max(most_rows)) == (True, 46, 2)
+
+
+def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -> None:
+    ids = ["000000000000000000000000", '"own"']
+    long = "x" * 2_000_000
+    for source_id in ids:
+        loaded.connection.execute(
+            "INSERT INTO migration.rejected_documents VALUES ('Boards', 'Boards', %s, NULL, 'x', %s)",
+            [source_id, long],
+        )
+    of_boards = Books(loaded.connection, "Boards", "Boards")
+    unfounded: list[Entry] = []
+    found = of_boards.of(ids[0], ids[:1], ids[1:], unfounded.append)
+    assert unfounded == []
+    assert [entry.text for entries in found.values() for entry in entries] == [None, None]
+    assert [of_boards.text(entry) for name in ids for entry in found[name]] == [long, long]
+
+
+def test_long_lines_of_the_books_are_compared_as_short_ones(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "_SHORT", 0)
+    for name in ("Tasks", "gpt_models", "DocumentsToTasks"):
+        assert checked(loaded, name).is_sound
+    damaged(loaded, book("issues", "UPDATE {} SET original = '1'", TASKS))
+    assert [each["what"] for each in checked(loaded, "Tasks").sample] == [What.NOT_RECORDED]
+
+
 def test_extremes_arrive(source: SourceDatabase, target: Connection) -> None:
     """What is far from plain, compared on real servers rather than by one's own arithmetic alone."""
     contract = {
@@ -717,13 +794,15 @@ def test_what_no_index_takes_is_a_finding_and_all_is_built(
 
 
 def test_the_schemas_find_a_missing_side() -> None:
-    differences = Differences()
-    assert failing(DIFFERENCES, differences.frame()) == []
-    differences.add(What.DIFFERS, expected=b"secret", actual=b"secret")
-    assert failing(DIFFERENCES, differences.frame()) == []
-    differences.add(What.DIFFERS, expected=b"secret", actual=b"Secret")
-    differences.add(What.MISSING_IN_SOURCE, actual=b"secret")
-    assert len(failing(DIFFERENCES, differences.frame())) == 2
-    assert "secret" not in str(differences.sample)
+    findings = Findings()
+    assert failing(TOTALS, totals_frame(findings.totals(What))) == []
+    findings.add(What.DIFFERS, expected=b"secret", actual=b"Secret")
+    findings.add(What.DIFFERS, expected=b"secret", actual=b"Secret")
+    findings.add(What.MISSING_IN_SOURCE, actual=b"secret")
+    assert failing(TOTALS, totals_frame(findings.totals(What))) == [
+        {"name": "differs", "expected": 0, "actual": 2},
+        {"name": "missing in source", "expected": 0, "actual": 1},
+    ]
+    assert "secret" not in str(findings.sample)
     totals = [Total("a", 1, 1), Total("b", 1, 2), Total("c", None, None), Total("d", 1, None)]
     assert [each["name"] for each in failing(TOTALS, totals_frame(totals))] == ["b", "c", "d"]

@@ -28,7 +28,7 @@ from migration_assets.model import TABLES, group_of, junction_of, referenced_tab
 from migration_assets.model.versions import model_version
 from migration_assets.source.snapshots import moment_of
 from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
-from migration_assets.validation.checks import DESCRIPTIONS, run_check
+from migration_assets.validation.checks import DESCRIPTIONS, Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.looking import DOCUMENTATION
 
@@ -86,19 +86,19 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 moment = moment_of(database)
                 is_shared = is_worth(second_process.process, connection, table.name)
 
-            def submit(layer: Layer) -> Future[Evidence]:
+            def submit(layers: Layers) -> Future[list[Evidence]]:
                 where = source.location, target.location, target.run_id
-                task = CheckTask(*where, moment, table.name, layer, rules)
+                task = CheckTask(*where, moment, table.name, layers, rules)
                 return second_process.process.submit(checked_alone, task)
 
             return SharedChecks(layers, submit if is_shared else None)
 
-        def checked(layer: Layer) -> Evidence:
-            if layer in checks.given:
-                with suppress(BrokenProcessPool):  # then it is run here
-                    return checks.given.pop(layer).result()
+        def checked(layers: Layers) -> list[Evidence]:
+            if layers in checks.given:
+                with suppress(BrokenProcessPool):  # then they are run here
+                    return checks.given.pop(layers).result()
             with source.open_for_run() as database, target.open() as connection:
-                return run_check(database, connection, table, layer, remediations=rules)
+                return run_checks(database, connection, table, layers, remediations=rules)
 
         if key in context.selected_asset_keys:
             result = retried(context, loaded)
@@ -111,13 +111,13 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         waiting = [layer for layer in Layer if layer in wanted]
         try:
             checks = retried(context, partial(shared, [*waiting]))
-            for layer in checks:
-                evidence = retried(context, partial(checked, layer))
-                progress.checked(evidence)
-                waiting.remove(layer)
-                yield describe.check_result(
-                    evidence, key, "" if layer in BLOCKING else LOADING_AGAIN
-                )
+            for layers in checks:
+                for evidence in retried(context, partial(checked, layers)):
+                    progress.checked(evidence)
+                    waiting.remove(evidence.layer)
+                    yield describe.check_result(
+                        evidence, key, "" if evidence.layer in BLOCKING else LOADING_AGAIN
+                    )
         except Exception as error:
             if is_last_attempt(context, error):
                 # Else they were grey beside what was loaded, and nothing would say why.

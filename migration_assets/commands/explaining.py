@@ -25,7 +25,7 @@ from migration_assets.source.connection import Document, SourceDatabase, open_so
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import source_url, target_url
-from migration_assets.validation.document_values import drawn_numbers
+from migration_assets.validation.entity_pass import drawn_numbers
 
 MASK = "(secret)"
 _SHOWN = 60

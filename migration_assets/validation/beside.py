@@ -1,7 +1,4 @@
-"""The checks of a table in two processes: whichever is free takes the next one.
-
-Comparing all values takes about as long as the three other checks together.
-"""
+"""The checks of a table in two processes: whichever is free takes the next ones that are made together."""
 
 from __future__ import annotations
 
@@ -23,16 +20,16 @@ from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import at_moment
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import is_held, open_held
-from migration_assets.validation.checks import run_check
+from migration_assets.validation.checks import Layers, run_checks, together
 from migration_assets.validation.evidence import Evidence, Layer
 
 LONGEST = Layer.VALUES
-"""The check that is begun first where two processes share them."""
+"""The check that is begun first where two processes share them: it compares all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckTask:
-    """A check of a table, as another process can be told of it.
+    """Checks of a table that are made together, as another process can be told of them.
 
     Attributes:
         source_url: MongoDB URL with the name of the database.
@@ -40,7 +37,7 @@ class CheckTask:
         run_id: The run that holds the target.
         moment: When to read the source at; None for the present.
         table: Name of the table.
-        layer: Which check.
+        layers: Which checks.
         remediations: The rules that hold.
     """
 
@@ -49,7 +46,7 @@ class CheckTask:
     run_id: str
     moment: Timestamp | None
     table: str
-    layer: Layer
+    layers: Layers
     remediations: Remediations
 
 
@@ -58,39 +55,41 @@ class SharedChecks:
 
     Args:
         layers: What is to be checked.
-        submit: Gives the second process a check; None where this process is to do them all.
+        submit: Gives the second process checks; None where this process is to do them all.
 
     Attributes:
         given: What the second process was given and nobody has asked for yet.
     """
 
     def __init__(
-        self, layers: Iterable[Layer], submit: Callable[[Layer], Future[Evidence]] | None
+        self, layers: Iterable[Layer], submit: Callable[[Layers], Future[list[Evidence]]] | None
     ) -> None:
-        self.given: dict[Layer, Future[Evidence]] = {}
-        self._waiting = deque(layers)
+        self.given: dict[Layers, Future[list[Evidence]]] = {}
+        self._waiting = deque(together(layers))
         self._taking = threading.Lock()
         if submit is not None and len(self._waiting) > 1:
-            self._waiting = deque(sorted(self._waiting, key=LONGEST.__ne__))
+            self._waiting = deque(sorted(self._waiting, key=lambda layers: LONGEST not in layers))
             self._give(submit)
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[Layers]:
         """Yields what this process is to check, then what the second one was given: that may take a while."""
         try:
-            while (layer := self._taken()) is not None:
-                yield layer
+            while (layers := self._taken()) is not None:
+                yield layers
             yield from tuple(self.given)
         finally:
             self._waiting.clear()
 
-    def _taken(self) -> Layer | None:
+    def _taken(self) -> Layers | None:
         with self._taking:
             return self._waiting.popleft() if self._waiting else None
 
     def _give(
-        self, submit: Callable[[Layer], Future[Evidence]], done: Future[Evidence] | None = None
+        self,
+        submit: Callable[[Layers], Future[list[Evidence]]],
+        done: Future[list[Evidence]] | None = None,
     ) -> None:
-        """Gives the second process the next check, and so on whenever it is done with one."""
+        """Gives the second process the next checks, and so on whenever it is done with one."""
         if done is not None and (done.cancelled() or done.exception() is not None):
             return  # it may be dead: the others are for this process
         with self._taking:
@@ -108,15 +107,15 @@ def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:
     )
 
 
-def checked_alone(task: CheckTask) -> Evidence:
-    """Runs a check over connections of its own, which are kept for the next one."""
+def checked_alone(task: CheckTask) -> list[Evidence]:
+    """Runs checks over connections of its own, which are kept for the next ones."""
     kept_source, kept_target = _kept(task.source_url, task.target_url, task.run_id)
     with kept_source.use() as source, kept_target.use() as connection:
-        return run_check(
+        return run_checks(
             source if task.moment is None else at_moment(source, task.moment),
             connection,
             TABLES[task.table],
-            task.layer,
+            task.layers,
             remediations=task.remediations,
         )
 

@@ -205,3 +205,25 @@ _CELLS: Mapping[Rule, Callable[[Any], bytes]] = {
     Rule.REFERENCE_TEXT: str.encode,
     Rule.REFERENCE_TEXT_ARRAY: _texts,
 }
+
+
+def elements(cell: bytes) -> list[bytes | None]:
+    """Returns the elements of an array's cell, whatever its dimensions."""
+    dimensions = _LENGTH.unpack_from(cell)[0]
+    position, found = _EMPTY_ARRAY.size + dimensions * 2 * _LENGTH.size, list[bytes | None]()
+    while position < len(cell):
+        (size,) = _LENGTH.unpack_from(cell, position)
+        position += _LENGTH.size
+        found.append(cell[position : position + size] if size >= 0 else None)
+        position += max(size, 0)
+    return found
+
+
+def counts_of_elements(column: Column, rows: Numbers) -> Numbers:
+    """Returns how many elements the arrays of some rows have that have one dimension or none."""
+    numbers = at_each_byte(column.data, ">i4")
+    starts = column.starts[rows]
+    are_empty = (column.sizes[rows] < _ARRAY.size) | (numbers[starts] == 0)
+    # A NULL has no bytes of its own; what stands after it is not looked at.
+    found: Numbers = np.where(are_empty, 0, numbers[starts + _EMPTY_ARRAY.size]).astype(np.int64)
+    return found

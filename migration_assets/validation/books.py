@@ -1,43 +1,67 @@
 """The books of a table, read in step with the documents that they speak of (section 6).
 
-They can be as long as the source is dirty, so they are not held at once: what stands under an ObjectId
-comes in the order of the ids, which is the order of the documents. What stands under another `_id`,
-which is rare, is held from the start.
+They can be as long as the source is dirty, and a line can hold a document of 16 MB, so neither is held: what
+stands under an ObjectId comes in the order of the ids, which is the order of the documents; what stands
+under another `_id` is asked for with the documents of a batch; a long text comes when it is compared.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import ServerCursor, sql
 
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation.extended_json import is_same_json
-from migration_assets.validation.reference import Judgement, Line
+from migration_assets.validation.findings import Findings, What
+from migration_assets.validation.reference import Judgement, Line, namespace
 
 REJECTED = "rejected"
 UNMAPPED = "unmapped"
 
 _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
+_SHORT = 1_000
+"""Bytes of the longest text that comes with its line."""
 
-_ENTRIES: Final = (
-    "SELECT source_id, field, kind, element, original, accepted_by, reason FROM {issues} "
-    "WHERE target_table = {table} AND {chosen} AND {of_field} "
-    "UNION ALL SELECT source_id, field, 'rejected', NULL, document, accepted_by, reason FROM {rejected} "
-    "WHERE target_table = {table} AND {chosen} "
-    "UNION ALL SELECT source_id, NULL, 'unmapped', NULL, fields, NULL, NULL FROM {unmapped} "
-    "WHERE target_table = {table} AND {chosen} "
+
+class _Book(NamedTuple):
+    """How the lines of a table of ``migration`` are read: in SQL."""
+
+    field: LiteralString
+    kind: LiteralString
+    element: LiteralString
+    text: LiteralString
+    accepted_by: LiteralString
+    reason: LiteralString
+
+
+_BOOKS: Final[Mapping[str, _Book]] = {
+    "issues": _Book("field", "kind", "element", "original", "accepted_by", "reason"),
+    "rejected_documents": _Book(
+        "field", "'rejected'", "NULL::int", "document", "accepted_by", "reason"
+    ),
+    "unmapped_fields": _Book("NULL", "'unmapped'", "NULL::int", "fields", "NULL", "NULL"),
     # As ``remedied.entry_text`` writes it.
-    "UNION ALL SELECT source_id, field, 'remediated', element, '[' || to_json(rule)::text || ',[' "
-    "|| coalesce(original, '') || '],[' || coalesce(replacement, '') || ']]', NULL, NULL "
-    "FROM {remediations} WHERE target_table = {table} AND {chosen} AND {of_field}"
-)
+    "remediations": _Book(
+        "field",
+        "'remediated'",
+        "element",
+        "'[' || to_json(rule)::text || ',[' || coalesce(original, '') || '],[' "
+        "|| coalesce(replacement, '') || ']]'",
+        "NULL",
+        "NULL",
+    ),
+}
+_OF_FIELDS = frozenset({"issues", "remediations"})
+"""Books whose lines are of one field; a line of the others is of the whole document."""
 
 
 class Entry(NamedTuple):
@@ -48,18 +72,22 @@ class Entry(NamedTuple):
         field: The field; None for the whole document.
         kind: Kind of a lossy conversion, ``REJECTED``, ``UNMAPPED`` or ``REMEDIATED``.
         element: Position in an array, from 0.
-        text: What was kept, as canonical Extended JSON.
+        text: What was kept, as canonical Extended JSON; None where it is long.
         accepted_by: The remediation that accepts the loss.
         reason: Why, in words.
+        book: The table of ``migration`` that it stands in.
+        place: Where it stands there.
     """
 
     source_id: str
     field: str | None
     kind: str
     element: int | None
-    text: str
+    text: str | None
     accepted_by: str | None = None
     reason: str | None = None
+    book: str = ""
+    place: str = ""
 
 
 Entries = list[Entry]
@@ -70,46 +98,95 @@ class Books:
     """The lines that a table has for one collection, or for one field of it.
 
     Attributes:
-        connection: A connection within a transaction.
+        connection: A connection within a transaction; one thread uses it at a time.
         table: Name of the target table.
-        array: Collection and field of an array of a relation; None for all lines of the table.
-        others: Lines under an `_id` that is no ObjectId and that nobody took yet.
+        collection: The collection whose documents are read.
+        array: The array of a relation whose lines they are; None for all lines of the table.
     """
 
     connection: Connection
     table: str
-    array: tuple[str, str] | None = None
-    others: dict[str, Entries] = field(init=False, default_factory=dict)
+    collection: str
+    array: str | None = None
     _cursor: ServerCursor[Any] = field(init=False)
     _ahead: Entries = field(init=False, default_factory=list)
     _is_read: bool = field(init=False, default=False)
+    _others: int = field(init=False)
+    """Lines under an `_id` that is no ObjectId that no document took yet."""
 
     def __post_init__(self) -> None:
-        under_others = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
-        for row in self.connection.execute(self._query(under_others)):
-            self.others.setdefault(row[0], []).append(Entry._make(row))
+        under_others = self._query(sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID)))
+        counted = self.connection.execute(
+            sql.SQL("SELECT count(*) FROM ({}) e").format(under_others)
+        ).fetchone()
+        self._others = counted[0] if counted else 0
         under_object_ids = sql.SQL("source_id ~ {}").format(sql.Literal(_OBJECT_ID))
         self._cursor = ServerCursor(self.connection, "books")
         ordered = sql.SQL('SELECT * FROM ({}) e ORDER BY source_id COLLATE "C"')
         self._cursor.execute(ordered.format(self._query(under_object_ids)))
 
-    def upto(self, object_id: str | None) -> dict[str, Entries]:
+    def of(
+        self,
+        last: str | None,
+        object_ids: Iterable[str | None],
+        others: Sequence[str],
+        unfounded: Callable[[Entry], None],
+    ) -> dict[str, Entries]:
         """Returns the lines of the next documents by source id.
 
         Args:
-            object_id: The last document, as 24 hex digits; None for all that are left.
+            last: The greatest ObjectId among them, as 24 hex digits; None where there is none.
+            object_ids: Their ObjectIds.
+            others: The source ids of the others.
+            unfounded: Takes a line under an ObjectId that comes before and that no document has.
         """
         found: dict[str, Entries] = {}
-        while self._fill() and (object_id is None or self._ahead[-1].source_id <= object_id):
+        wanted: set[str | None] | None = None
+        while last is not None and self._fill() and self._ahead[-1].source_id <= last:
+            wanted = {*object_ids} if wanted is None else wanted
             entry = self._ahead.pop()
-            found.setdefault(entry.source_id, []).append(entry)
+            if entry.source_id in wanted:
+                found.setdefault(entry.source_id, []).append(entry)
+            else:
+                unfounded(entry)
+        if others and self._others:
+            chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*others]))
+            for row in self.connection.execute(self._query(chosen)):
+                found.setdefault(row[0], []).append(Entry._make(row))
+                self._others -= 1
         return found
 
-    def rest(self) -> Entries:
-        """Returns all lines that nobody took, and ends reading; call it after the last batch."""
-        left = [*self.upto(None).values(), *self.others.values()]
+    def rest(self, known: Callable[[], UuidSet]) -> Iterator[Entry]:
+        """Yields all lines that nobody took, and ends reading; call it after the last batch.
+
+        Args:
+            known: Reads the ids of all documents of the collection; called where it is needed.
+        """
+        while self._fill():
+            yield self._ahead.pop()
         self._cursor.close()
-        return [entry for entries in left for entry in entries]
+        if not self._others:
+            return
+        ids = known()
+        with ServerCursor(self.connection, "other_books") as cursor:
+            cursor.itersize = _FETCHED
+            chosen = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
+            for row in cursor.execute(self._query(chosen)):
+                # The source id of such a document is what its UUID is the hash of (section 4).
+                if uuid.uuid5(namespace(self.collection), row[0]).bytes not in ids:
+                    yield Entry._make(row)
+
+    def text(self, entry: Entry) -> str:
+        """Returns what a line has kept."""
+        if entry.text is not None:
+            return entry.text
+        query = sql.SQL("SELECT {} FROM {} WHERE ctid = {}::tid").format(
+            sql.SQL(_BOOKS[entry.book].text),
+            sql.Identifier(SCHEMA, entry.book),
+            sql.Literal(entry.place),
+        )
+        row = self.connection.execute(query).fetchone()
+        return str(row[0]) if row else ""
 
     def _fill(self) -> bool:
         """Tells whether there is a next line, and holds it."""
@@ -120,19 +197,26 @@ class Books:
         return bool(self._ahead)
 
     def _query(self, chosen: sql.Composed) -> sql.Composed:
-        of_field = sql.SQL("TRUE").format()
+        return sql.SQL(" UNION ALL ").join(
+            self._of_book(name, book, chosen) for name, book in _BOOKS.items()
+        )
+
+    def _of_book(self, name: str, book: _Book, chosen: sql.Composed) -> sql.Composed:
+        conditions = [sql.SQL("target_table = {}").format(sql.Literal(self.table)), chosen]
         if self.array is not None:
-            collection, name = map(sql.Literal, self.array)
-            chosen += sql.SQL(" AND collection = {}").format(collection)
-            of_field = sql.SQL("field = {}").format(name)
-        return sql.SQL(_ENTRIES).format(
-            issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
-            rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
-            unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
-            remediations=sql.Identifier(SCHEMA, bookkeeping.remediations.name),
-            table=sql.Literal(self.table),
-            chosen=chosen,
-            of_field=of_field,
+            conditions.append(sql.SQL("collection = {}").format(sql.Literal(self.collection)))
+            if name in _OF_FIELDS:
+                conditions.append(sql.SQL("field = {}").format(sql.Literal(self.array)))
+        return sql.SQL(
+            "SELECT source_id, {field}, {kind}, {element}, "
+            "CASE WHEN octet_length({text}) <= {short} THEN {text} END, "
+            "{accepted_by}, {reason}, {name}, ctid::text FROM {table} WHERE {conditions}"
+        ).format(
+            **{part: sql.SQL(expression) for part, expression in book._asdict().items()},
+            short=sql.Literal(_SHORT),
+            name=sql.Literal(name),
+            table=sql.Identifier(SCHEMA, name),
+            conditions=sql.SQL(" AND ").join(conditions),
         )
 
 
@@ -155,9 +239,14 @@ def expected_lines(judgement: Judgement, entries: Entries) -> list[Line]:
 
 
 def unmatched(
-    expected: Iterable[Line], entries: Entries
+    expected: Iterable[Line], entries: Entries, text: Callable[[Entry], str]
 ) -> tuple[list[tuple[Line, Entry | None]], Entries]:
     """Holds what must stand in the books of a document against what does.
+
+    Args:
+        expected: What must stand there.
+        entries: What stands there.
+        text: Returns what a line has kept.
 
     Returns:
         What is not on record, each with the line that records another original for it, and the lines
@@ -174,13 +263,48 @@ def unmatched(
             for entry in alike
             if entry.accepted_by == line.accepted_by
             and (line.reason is None or entry.reason == line.reason)
-            and is_same_json(entry.text, line.original)
+            and is_same_json(text(entry), line.original)
         ]
         if not same:
             missing.append((line, alike[0] if alike else None))
         for entry in (same or alike)[:1]:
             alike.remove(entry)
     return missing, [entry for alike in left.values() for entry in alike]
+
+
+def add_missing(
+    findings: Findings,
+    missing: Iterable[tuple[Line, Entry | None]],
+    source_id: str,
+    identifier: str,
+    text: Callable[[Entry], str],
+) -> None:
+    """Adds what should stand in the books of a document, with what stands there instead."""
+    for line, other in missing:
+        actual = None
+        if other is not None:
+            actual = _whole(text(other), other.accepted_by, line.reason and other.reason)
+        findings.add(
+            What.NOT_RECORDED,
+            source_id=source_id,
+            identifier=identifier,
+            name=line.field,
+            expected=_whole(line.original, line.accepted_by, line.reason),
+            actual=actual,
+        )
+
+
+def add_unfounded(findings: Findings, entry: Entry) -> None:
+    """Adds a line of the books that records what did not happen."""
+    text = entry.place if entry.text is None else entry.text
+    findings.add(
+        What.RECORDED_WRONGLY, source_id=entry.source_id, name=entry.field, actual=text.encode()
+    )
+
+
+def _whole(text: str, accepted_by: str | None, reason: str | None) -> bytes:
+    """Returns a line of the books as bytes that differ where the line does."""
+    return "\0".join([text, accepted_by or "", reason or ""]).encode()
 
 
 def recorded_conversions(connection: Connection, table: str) -> Mapping[tuple[str, str, str], int]:

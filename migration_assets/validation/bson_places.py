@@ -24,7 +24,7 @@ _WIDEST = 16
 """Bytes of the widest value that is read at a place."""
 _PADDING = bytes(256)
 """Stands after the last document, since names and values are looked for at its end, too."""
-_MISSING = 0
+MISSING = 0
 _LENGTH = 4
 """Bytes of the length that a document or an array begins with."""
 _OBJECT_ID_FIRST = b"\x07_id\x00"
@@ -34,10 +34,12 @@ _OBJECT_ID_AT = _LENGTH + len(_OBJECT_ID_FIRST)
 _OBJECT_ID = 12
 """Bytes of an ObjectId."""
 _EMPTY_ARRAY = 5
-_HEAD = 3
-"""Bytes of type, name and zero of one of the first ten elements of an array."""
-_ELEMENT = _HEAD + _OBJECT_ID
-"""Bytes of one of them that is an ObjectId."""
+_MOST_ELEMENTS = 100
+"""Elements of the longest array of ObjectIds that is read together with others."""
+_ELEMENTS_END = np.cumsum(
+    [0, *(1 + len(str(number)) + 1 + _OBJECT_ID for number in range(_MOST_ELEMENTS))]
+)
+"""Bytes of so many elements, each with its type, its name and a zero."""
 _FIXED = {
     bson.DOUBLE: 8,
     bson.OBJECT_ID: _OBJECT_ID,
@@ -131,7 +133,7 @@ class Places:
 
     def are_null(self) -> Mask:
         """Tells of which documents the value is missing or null."""
-        found: Mask = (self.kinds == _MISSING) | (self.kinds == bson.NULL)
+        found: Mask = (self.kinds == MISSING) | (self.kinds == bson.NULL)
         return found
 
 
@@ -221,7 +223,7 @@ class _Walk:
         starts = self.position[rows] + 1 + len(name)
         lengths = np.where(_HAS_LENGTH[kinds], at_each_byte(self.data, "<i4")[starts], 0)
         ends = starts + _BYTES[kinds] + lengths
-        fit = self.allowed[name][kinds] & (found.kinds[rows] == _MISSING)
+        fit = self.allowed[name][kinds] & (found.kinds[rows] == MISSING)
         fit &= (ends - starts >= _LEAST[kinds]) & (ends <= self.last[rows])
         before = np.where(fit, ends - 1, 0)
         fit &= ~_ENDS_WITH_ZERO[kinds] | (self.bytes[before] == 0)
@@ -262,17 +264,17 @@ def object_ids_in(data: bytes, places: Places, rows: Numbers) -> tuple[Numbers, 
         rows: Which of them, all of them arrays.
 
     Returns:
-        -1 for an array that holds anything else, or more than ten: it is for the reader of single documents.
+        -1 for an array that holds anything else, or very many: it is for the reader of single documents.
     """
     starts, sizes = places.starts[rows], (places.ends - places.starts)[rows]
-    counts = (sizes - _EMPTY_ARRAY) // _ELEMENT
-    fit = (counts <= 10) & (sizes == _EMPTY_ARRAY + counts * _ELEMENT)
-    heads = at_each_byte(data, f"S{_HEAD}")
+    counts = np.minimum(np.searchsorted(_ELEMENTS_END, sizes - _EMPTY_ARRAY), _MOST_ELEMENTS)
+    fit = sizes == _EMPTY_ARRAY + _ELEMENTS_END[counts]
     for number in range(int(counts[fit].max(initial=0))):
+        head = b"%c%d" % (bson.OBJECT_ID, number)
         have = np.flatnonzero(fit & (counts > number))
-        at = starts[have] + _LENGTH + number * _ELEMENT
-        fit[have] = heads[at] == b"%c%d" % (bson.OBJECT_ID, number)
+        at = starts[have] + _LENGTH + _ELEMENTS_END[number]
+        fit[have] = at_each_byte(data, f"S{len(head) + 1}")[at] == head
     each = counts[fit]
     within = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    elements = np.repeat(starts[fit] + _LENGTH + _HEAD, each) + within * _ELEMENT
+    elements = np.repeat(starts[fit] + _LENGTH, each) + _ELEMENTS_END[within + 1] - _OBJECT_ID
     return np.where(fit, counts, -1), elements

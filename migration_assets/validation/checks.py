@@ -6,7 +6,7 @@ A check that could not run is a failed check (section 9).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -23,11 +23,12 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import books_mark, rows_mark
 from migration_assets.urls import positive
-from migration_assets.validation.evidence import Evidence, Layer, Severity
-from migration_assets.validation.references import check_references
+from migration_assets.validation.comparison import SAMPLED, compare
+from migration_assets.validation.evidence import Evidence, Layer, Phases, Severity
+from migration_assets.validation.references import references_evidence
 from migration_assets.validation.row_count import check_row_count
 from migration_assets.validation.types import check_types
-from migration_assets.validation.values import check_values
+from migration_assets.validation.values import values_evidence
 
 SAMPLE_VARIABLE = "MIGRATION_SAMPLE"
 SEED_VARIABLE = "MIGRATION_SAMPLE_SEED"
@@ -89,44 +90,60 @@ def state_of(connection: Connection, table: sa.Table) -> State:
     )
 
 
-Check = Callable[[SourceDatabase, Connection, sa.Table, Remediations], Evidence]
+Layers = tuple[Layer, ...]
+"""Checks that are made together."""
+
+Check = Callable[[SourceDatabase, Connection, sa.Table, Layers, Remediations], list[Evidence]]
+
+_COMPARED: Layers = (Layer.VALUES, Layer.REFERENCES)
+"""The checks that one comparison of a table with its source answers."""
+
+
+def together(layers: Iterable[Layer]) -> list[Layers]:
+    """Returns checks as they are made: what one comparison answers together, the others alone."""
+    wanted = [*layers]
+    compared = tuple(layer for layer in _COMPARED if layer in wanted)
+    found = [compared if layer in compared else (layer,) for layer in wanted]
+    return list(dict.fromkeys(found))
 
 
 def _row_count(
-    source: SourceDatabase, connection: Connection, table: sa.Table, _: Remediations
-) -> Evidence:
-    return check_row_count(source, connection, table)
+    source: SourceDatabase, connection: Connection, table: sa.Table, _: Layers, __: Remediations
+) -> list[Evidence]:
+    return [check_row_count(source, connection, table)]
 
 
-def _values(
-    source: SourceDatabase, connection: Connection, table: sa.Table, remediations: Remediations
-) -> Evidence:
-    return check_values(
+def _compared(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    layers: Layers,
+    remediations: Remediations,
+) -> list[Evidence]:
+    phases = Phases()
+    found = compare(
         source,
         connection,
         table,
-        sample_size=positive(SAMPLE_VARIABLE, 100),
+        phases,
+        sample_size=positive(SAMPLE_VARIABLE, SAMPLED),
         seed=positive(SEED_VARIABLE, 0),
         remediations=remediations,
     )
-
-
-def _references(
-    source: SourceDatabase, connection: Connection, table: sa.Table, remediations: Remediations
-) -> Evidence:
-    return check_references(source, connection, table, remediations=remediations)
+    evidence_of = {Layer.VALUES: values_evidence, Layer.REFERENCES: references_evidence}
+    return [evidence_of[layer](table, found, phases) for layer in layers]
 
 
 def _types(
-    _source: SourceDatabase, connection: Connection, table: sa.Table, _: Remediations
-) -> Evidence:
-    return check_types(connection, table)
+    _source: SourceDatabase, connection: Connection, table: sa.Table, _: Layers, __: Remediations
+) -> list[Evidence]:
+    return [check_types(connection, table)]
 
 
 _CHECKS: Mapping[Layer, Check] = {
     Layer.ROW_COUNT: _row_count,
-    Layer.VALUES: _values,
-    Layer.REFERENCES: _references,
+    Layer.VALUES: _compared,
+    Layer.REFERENCES: _compared,
     Layer.TYPES: _types,
 }
 
@@ -138,7 +155,6 @@ def run_check(
     layer: Layer,
     *,
     remediations: Remediations = NO_REMEDIATIONS,
-    checks: Mapping[Layer, Check] = _CHECKS,
 ) -> Evidence:
     """Runs one check of one table and keeps its result in ``migration.check_results``.
 
@@ -150,21 +166,45 @@ def run_check(
         table: The table.
         layer: Which check.
         remediations: What must have been corrected or accepted on the way.
+    """
+    (evidence,) = run_checks(source, connection, table, (layer,), remediations=remediations)
+    return evidence
+
+
+def run_checks(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    layers: Layers,
+    *,
+    remediations: Remediations = NO_REMEDIATIONS,
+    checks: Mapping[Layer, Check] = _CHECKS,
+) -> list[Evidence]:
+    """Runs checks of one table that are made ``together`` and keeps their results.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, in autocommit mode.
+        table: The table.
+        layers: Which checks.
+        remediations: What must have been corrected or accepted on the way.
         checks: What the checks are, for tests.
     """
     state = None
     try:
         with at_one_moment(connection, read_only=True):
             state = state_of(connection, table)
-            evidence = checks[layer](source, connection, table, remediations)
+            found = checks[layers[0]](source, connection, table, layers, remediations)
     except (psycopg.OperationalError, ConnectionFailure) as error:
         if connection.closed or isinstance(error, ConnectionFailure):
             raise  # whoever opened the connections decides whether to try again
-        evidence = _could_not_run(table, layer, error)
+        found = [_could_not_run(table, layer, error) for layer in layers]
     except Exception as error:  # whatever it is: a check that could not run has failed
-        evidence = _could_not_run(table, layer, error)
-    record(connection, evidence, state)
-    return evidence
+        found = [_could_not_run(table, layer, error) for layer in layers]
+    with connection.transaction():
+        for evidence in found:
+            record(connection, evidence, state)
+    return found
 
 
 def record(connection: Connection, evidence: Evidence, state: State | None) -> None:

@@ -1,22 +1,29 @@
-"""Pairs of documents of which the array holds nothing but ObjectIds of rows, made of many at once.
+"""Pairs of documents of which the array holds nothing but ObjectIds, made of many at once.
 
-Nearly all documents are such. Every other one, such as one with an id that nobody has or that stands twice
-in its array, is left to ``reference``.
+Nearly all documents are such. Every other one, such as one with an id that stands twice in its array, is left
+to ``reference``. Whether the ids lead to rows is not asked here: the pairs of those that do not are no pairs
+of the table.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from migration_assets.arrow import of_width
-from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.binary_copy import UUID_SIZE
-from migration_assets.validation.bson_places import Documents, FieldPlaces, Mask, object_ids_in
-from migration_assets.validation.plain_rows import uuids_at
+from migration_assets.validation.binary_copy import UUID_DTYPE, UUID_SIZE
+from migration_assets.validation.bson_places import (
+    MISSING,
+    Documents,
+    FieldPlaces,
+    Mask,
+    object_ids_in,
+)
+from migration_assets.validation.plain_rows import IDENTIFIERS, uuids_at
 
 PAIR_SIZE = 2 * UUID_SIZE
 PAIR_DTYPE = f"V{PAIR_SIZE}"
@@ -47,38 +54,36 @@ class PlainPairs:
     Attributes:
         array: The field that holds the array.
         is_left: Whether the document stands before its element in a pair.
-        holders: The UUIDs of the rows that documents with such an array have.
-        others: Those of the rows that elements may point to.
     """
 
     array: str
     is_left: bool
-    holders: UuidSet
-    others: UuidSet
     _finder: FieldPlaces = field(init=False)
 
     def __post_init__(self) -> None:
-        kinds = {"_id": {bson.OBJECT_ID}, self.array: {bson.ARRAY, bson.NULL}}
-        self._finder = FieldPlaces({name: frozenset(each) for name, each in kinds.items()})
+        arrays = frozenset({bson.ARRAY, bson.NULL})
+        self._finder = FieldPlaces({"_id": IDENTIFIERS, self.array: arrays})
 
-    def of(self, documents: Documents, candidates: Mask) -> Pairs:
+    def of(self, documents: Documents, keys: Sequence[bytes], candidates: Mask) -> Pairs:
         """Returns the pairs of those documents that are plain.
 
         Args:
             documents: The documents, no two with one `_id`.
+            keys: Their UUIDs.
             candidates: Which of them may be plain.
         """
         found = self._finder.find(documents)
-        keys, arrays = found.fields["_id"], found.fields[self.array]
-        are_plain = candidates & found.are_whole & (keys.kinds == bson.OBJECT_ID)
+        arrays = found.fields[self.array]
+        are_plain = candidates & found.are_whole & (found.fields["_id"].kinds != MISSING)
         rows = np.flatnonzero(are_plain & (arrays.kinds == bson.ARRAY))
         counts, places = object_ids_in(found.data, arrays, rows)
-        holders, elements = (uuids_at(found.data, at) for at in (keys.starts[rows], places))
+        holders = np.frombuffer(b"".join(keys), dtype=UUID_DTYPE)[rows]
+        elements = uuids_at(found.data, places)
         holder = np.repeat(np.arange(len(rows)), np.maximum(counts, 0))
         sides = (holders[holder], elements) if self.is_left else (elements, holders[holder])
         pairs = np.stack(sides, axis=1).view(PAIR_DTYPE)[:, 0]
         are_twice = of_width(pairs.tobytes(), PAIR_SIZE).is_duplicated().to_numpy()
-        fit = (counts >= 0) & self.holders.contain_each(holders.tobytes())
-        fit[holder[~self.others.contain_each(elements.tobytes()) | are_twice]] = False
+        fit = counts >= 0
+        fit[holder[are_twice]] = False
         are_plain[rows[~fit]] = False
         return Pairs(are_plain, int(np.count_nonzero(fit)), pairs[fit[holder]])

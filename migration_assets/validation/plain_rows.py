@@ -1,9 +1,9 @@
 """Documents of which every value is accepted as it is, held against their rows a column at a time.
 
 Nearly all documents are such, and for them the judge needs no decoding: a text is in BSON the bytes that it
-is in binary COPY, a number is its bytes the other way round. What is said here of a document and its row is
-that every field of the one and every cell of the other is accounted for, and that they agree. Whatever is not
-so plain, and whatever does not agree, is left to ``reference``.
+is in binary COPY, a number is its bytes the other way round. A document is proven equal to its row, every
+field of the one and every cell of the other, or left to ``reference``. That a reference leads to a row,
+PostgreSQL says itself for the whole table (``reference_targets``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from types import MappingProxyType
 from uuid import UUID
 
 import numpy as np
@@ -20,7 +21,6 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources
-from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import Column, with_length
@@ -36,12 +36,11 @@ from migration_assets.validation.bson_places import (
     object_ids_in,
 )
 from migration_assets.validation.json_cells import means
+from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.reference import (
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,
-    Ids,
     object_id_uuid,
-    uuid_of,
 )
 from migration_assets.validation.same_bytes import are_same
 
@@ -61,6 +60,8 @@ _HEX = re.compile(rb"[0-9a-fA-F]{24}")
 _EPOCH = 946_684_800_000
 """2000-01-01, from which PostgreSQL counts, in milliseconds since 1970."""
 
+NO_OTHERS: Mapping[int, str] = MappingProxyType({})
+
 _length = struct.Struct("<i").unpack_from
 
 
@@ -77,6 +78,19 @@ _Agreement = Callable[[bytes, Places, Column, Numbers], Mask | list[bool]]
 column are what they must be."""
 
 
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """What is proven of some documents.
+
+    Attributes:
+        mask: Which of them are plain and have just their row.
+        references: How many references these hold.
+    """
+
+    mask: Mask
+    references: int
+
+
 @dataclass(slots=True)
 class PlainRows:
     """Holds the plain documents of one collection against their rows.
@@ -85,11 +99,13 @@ class PlainRows:
 
     Attributes:
         table: The entity table.
-        ids: What references may point to.
+        documents: By collection, the documents that references held as text may point to.
+        has_hex_texts: Tells whether a collection has a text for an `_id` that might be an ObjectId as well.
     """
 
     table: sa.Table
-    ids: Ids
+    documents: Mapping[str, KnownIds]
+    has_hex_texts: Callable[[str], bool]
     _finder: FieldPlaces = field(init=False)
     _columns: list[Source] = field(init=False)
     _agreements: list[_Agreement] = field(init=False)
@@ -106,15 +122,26 @@ class PlainRows:
         )
         self._finder = FieldPlaces(usual_kinds(self.table))
 
-    def equal(self, documents: Documents, rows: Sequence[bytes]) -> Mask:
-        """Tells which documents are plain and have just the row that they are given with."""
+    def equal(
+        self, documents: Documents, rows: Sequence[bytes], others: Mapping[int, str] = NO_OTHERS
+    ) -> Equal:
+        """Tells which documents are plain and have just the row that they are given with.
+
+        Args:
+            documents: The documents.
+            rows: The row of each, found by its UUID.
+            others: By number, the source ids of those whose `_id` is no ObjectId.
+        """
         found = self._finder.find(documents)
         cells = binary_copy.divided(rows, 2 + len(self._columns))
         are_equal = found.are_whole & cells.are_whole
         key, source_id, *columns = cells.columns
-        are_equal &= found.fields["_id"].kinds == bson.OBJECT_ID
-        self._compare(are_equal, _keys, found, "_id", key)
-        self._compare(are_equal, _source_ids, found, "_id", source_id)
+        are_own = found.fields["_id"].kinds == bson.OBJECT_ID
+        own, rest = (np.flatnonzero(are_equal & mask) for mask in (are_own, ~are_own))
+        for agree, column in ((_keys, key), (_source_ids, source_id)):
+            are_equal[own] &= agree(found.data, found.fields["_id"], column, own)
+        for number, cell in zip(rest.tolist(), source_id.cells(rest), strict=True):
+            are_equal[number] = number in others and cell == others[number].encode()
         for name in self._arrays_elsewhere:
             _leave_out_others(are_equal, found.data, found.fields[name])
         # JSON comes last, so of what is not equal by then nothing is parsed.
@@ -122,7 +149,17 @@ class PlainRows:
             nulls = np.flatnonzero(are_equal & found.fields[source.field].are_null())
             are_equal[nulls] = _stands_for_null(source, column, nulls)
             self._compare(are_equal, agreement, found, source.field, column)
-        return are_equal
+        return Equal(are_equal, self._references(columns, np.flatnonzero(are_equal)))
+
+    def _references(self, columns: Sequence[Column], rows: Numbers) -> int:
+        """Returns how many references some rows hold."""
+        count = 0
+        for source, column in zip(self._columns, columns, strict=True):
+            if source.rule in (Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY):
+                count += int(binary_copy.counts_of_elements(column, rows).sum())
+            elif source.rule in (Rule.REFERENCE, Rule.REFERENCE_TEXT):
+                count += int(np.count_nonzero(column.sizes[rows] > 0))
+        return count
 
     @staticmethod
     def _compare(
@@ -137,21 +174,41 @@ class PlainRows:
     def _agreement(self, source: Source) -> _Agreement:
         """Returns what compares a column with the values of the types that it accepts as they are."""
         match source.rule:
-            case Rule.REFERENCE:
-                return _references(self.ids.rows[str(source.references)])
-            case Rule.REFERENCE_ARRAY:
-                known = _Known(source, self.ids.rows)
-                return _cells_made_by(_array(*_OBJECT_ID_ELEMENTS, known.cell))
-            case Rule.REFERENCE_TEXT:
-                known = _Known(source, self.ids.documents)
-                return _cells_made_by(_one(known.text_cell))
-            case Rule.REFERENCE_TEXT_ARRAY:
-                known = _Known(source, self.ids.documents)
-                return _cells_made_by(_array(*_TEXT_ELEMENTS, known.text_cell))
+            case Rule.REFERENCE_TEXT | Rule.REFERENCE_TEXT_ARRAY:
+                return self._text_references(source)
             case Rule.TEXT if source.longest is not None:
                 return _texts_up_to(source.longest)
             case _:
                 return _AGREEMENTS[source.rule]
+
+    def _text_references(self, source: Source) -> _Agreement:
+        """Returns what compares references held as text: those of 24 hex digits, whose document there is."""
+        collection = str(source.references)
+        known = self.documents[collection]
+        is_array = source.rule is Rule.REFERENCE_TEXT_ARRAY
+
+        def make(data: bytes, start: int) -> bytes:
+            texts = [_content_of_text(data, start)[0]]
+            if is_array:
+                texts = _elements(data, start, bson.STRING, _content_of_text)
+            made = [_text_reference(text) for text in texts]
+            are_known = [key in known for key, _ in made]  # all of them are to be noted
+            if not all(are_known):
+                raise _NotPlainError
+            cells = [cell for _, cell in made]
+            return binary_copy.array(binary_copy.TEXT_OID, cells) if is_array else cells[0]
+
+        compare = _cells_made_by(make)
+
+        def agreement(
+            data: bytes, places: Places, column: Column, rows: Numbers
+        ) -> Mask | list[bool]:
+            if self.has_hex_texts(collection):
+                return [False] * len(rows)
+            found = compare(data, places, column, rows)
+            return compare(data, places, column, rows) if known.ask() else found
+
+        return agreement
 
 
 def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
@@ -160,7 +217,7 @@ def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
     return (
         dict.fromkeys(fields(table), elsewhere)
         | {source.field: _KINDS[source.rule] | {bson.NULL} for source in sources(table).values()}
-        | {"_id": _KINDS[Rule.KEY]}
+        | {"_id": IDENTIFIERS}
     )
 
 
@@ -207,14 +264,6 @@ def _source_ids(data: bytes, places: Places, column: Column, rows: Numbers) -> M
     held = at_each_byte(column.data, made.dtype.str)[column.starts[rows]]
     agree: Mask = (column.sizes[rows] == 2 * _OBJECT_ID) & (made == held)
     return agree
-
-
-def _references(known: UuidSet) -> _Agreement:
-    def agreement(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
-        uuids = at_each_byte(column.data, binary_copy.UUID_DTYPE)[column.starts[rows]]
-        return _keys(data, places, column, rows) & known.contain_each(uuids.tobytes())
-
-    return agreement
 
 
 def _texts(data: bytes, places: Places, column: Column, rows: Numbers) -> Mask:
@@ -335,42 +384,19 @@ def _cells_made_by(make: _Make) -> _Agreement:
     return agreement
 
 
-class _Known:
-    """Makes the cells of references to documents that are there; the latest ones are remembered."""
-
-    def __init__(self, source: Source, ids: Mapping[str, UuidSet]) -> None:
-        self._collection = str(source.references)
-        self._ids = ids[self._collection]
-        self.cell = lru_cache(_REMEMBERED)(self._cell)
-        self.text_cell = lru_cache(_REMEMBERED)(self._text_cell)
-
-    def _cell(self, object_id: bytes) -> bytes:
-        """Returns the cell of the UUID of an ObjectId."""
-        return with_length(self._there(object_id))
-
-    def _text_cell(self, text: bytes) -> bytes:
-        """Returns the cell of the UUID, as text, of an ObjectId that is given as text."""
-        if not _HEX.fullmatch(text) or self._is_identifier(text):
-            raise _NotPlainError
-        identifier = UUID(bytes=self._there(bytes.fromhex(text.decode())))
-        return with_length(str(identifier).encode())
-
-    def _is_identifier(self, text: bytes) -> bool:
-        """Tells whether a document has the text itself as its `_id`."""
-        if self._ids.are_of_object_ids:
-            return False
-        return uuid_of(self._collection, (bson.STRING, text.decode())) in self._ids
-
-    def _there(self, object_id: bytes) -> bytes:
-        identifier = object_id_uuid(object_id)
-        if identifier not in self._ids:
-            raise _NotPlainError
-        return identifier
+@lru_cache(_REMEMBERED)
+def _reference_cell(object_id: bytes) -> bytes:
+    """Returns the cell of the UUID of an ObjectId, with its length."""
+    return with_length(object_id_uuid(object_id))
 
 
-def _one(cell_of: Callable[[bytes], bytes]) -> _Make:
-    """Returns what makes the cell of a text; it is without its length."""
-    return lambda data, start: cell_of(_content_of_text(data, start)[0])[4:]
+@lru_cache(_REMEMBERED)
+def _text_reference(text: bytes) -> tuple[bytes, bytes]:
+    """Returns the UUID of an ObjectId that is given as text, and the cell of it as text."""
+    if not _HEX.fullmatch(text):
+        raise _NotPlainError
+    key = object_id_uuid(bytes.fromhex(text.decode()))
+    return key, str(UUID(bytes=key)).encode()
 
 
 def _array(
@@ -431,8 +457,11 @@ def _content_of_object_id(document: bytes, start: int) -> tuple[bytes, int]:
 _TEXT_ELEMENTS = (bson.STRING, binary_copy.TEXT_OID, _content_of_text)
 _OBJECT_ID_ELEMENTS = (bson.OBJECT_ID, binary_copy.UUID_OID, _content_of_object_id)
 
+IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64})
+"""The types of an `_id` that plain documents have."""
+
 _KINDS: Mapping[Rule, frozenset[int]] = {
-    Rule.KEY: frozenset({bson.OBJECT_ID}),
+    Rule.KEY: IDENTIFIERS,
     Rule.TEXT: frozenset({bson.STRING}),
     Rule.INTEGER: frozenset({bson.INT32, bson.INT64}),
     Rule.BIGINT: frozenset({bson.INT32, bson.INT64}),
@@ -457,4 +486,6 @@ _AGREEMENTS: Mapping[Rule, _Agreement] = {
     Rule.ENUM: _texts,
     Rule.JSON: _json,
     Rule.TEXT_ARRAY: _cells_made_by(_array(*_TEXT_ELEMENTS, with_length)),
+    Rule.REFERENCE: _keys,
+    Rule.REFERENCE_ARRAY: _cells_made_by(_array(*_OBJECT_ID_ELEMENTS, _reference_cell)),
 }

@@ -1,8 +1,7 @@
-"""What the judge reads of both databases: documents in `_id` order, rows by id, ids, types that are odd.
+"""What the judge reads of both databases: documents in `_id` order, rows by id, types that are odd.
 
-Nothing here is shared with the loader but the cursor (``source.replies``) and sets of UUIDs, so that what one
-of them does not see, the other does. Documents that the cursor lost are missed by MongoDB's own counts;
-whether a reference leads to a row, PostgreSQL says itself in the layer ``references``.
+Nothing here is shared with the loader but the cursor (``source.replies``), so that what one of them does not
+see, the other does. Documents that the cursor lost are missed by MongoDB's own counts.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,20 +19,23 @@ import numpy as np
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.model import documents_referred_to, referenced_tables
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.replies import raw_replies
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import binary_copy
 from migration_assets.validation.bson_places import Documents
-from migration_assets.validation.bson_reader import TYPE_NAMES
-from migration_assets.validation.reference import Ids
+from migration_assets.validation.bson_reader import OBJECT_ID, TYPE_NAMES
+from migration_assets.validation.plain_rows import object_id_uuids
+from migration_assets.validation.reference import identifier_of, source_id_of, uuid_of
 
 DOCUMENTS_PER_BATCH = 2_000
-FIRST_ID = bytes(binary_copy.UUID_SIZE)
+IDS_PER_PAGE = 50_000
+_BESIDE = 50
+"""Rows beside those of its documents that a batch may read, before it asks for these by their ids."""
+_WORK_MEMORY = "64MB"
 
 Item = TypeVar("Item")
 
@@ -50,19 +53,40 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield item
 
 
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """Reads within it see the target as it is now, and cannot change it.
+
+    Args:
+        connection: A connection in autocommit mode. In a transaction of its own already, that decides.
+    """
+    with at_one_moment(connection, read_only=True):
+        connection.execute(
+            sql.SQL("SET LOCAL work_mem = {}; SET LOCAL jit = off").format(
+                sql.Literal(_WORK_MEMORY)
+            )
+        )
+        yield
+
+
+def table_name(table: sa.Table) -> sql.Identifier:
+    """Returns a table's name for SQL, with its schema."""
+    return sql.Identifier(table.schema or "public", table.name)
+
+
 def batches(
-    database: SourceDatabase, collection: str, *, array: str | None = None
+    database: SourceDatabase, collection: str, *, fields: Sequence[str] | None = None
 ) -> Iterator[Documents]:
     """Yields the documents of a collection in `_id` order.
 
     Args:
         database: The source.
         collection: The collection; one that does not exist has no documents.
-        array: The only field to read besides `_id`; all where None.
+        fields: The fields to read besides `_id`; all where None.
     """
     cursor: Any = raw_replies(
         database[collection],
-        projection=None if array is None else {array: 1},
+        projection=None if fields is None else {"_id": 1, **dict.fromkeys(fields, 1)},
         sort=[("_id", 1)],
         batch_size=DOCUMENTS_PER_BATCH,
     )
@@ -107,97 +131,165 @@ def _is_odd(name: str, usual: AbstractSet[str]) -> dict[str, Any]:
     return {name: {"$type": sorted({*TYPE_NAMES.values()} - usual)}}
 
 
-def ids_for(connection: Connection, table: sa.Table) -> Ids:
-    """Returns the ids that the references of a table may point to (section 5)."""
-    return Ids(
-        rows={name: _row_ids(connection, name) for name in referenced_tables(table)},
-        documents={name: _document_ids(connection, name) for name in documents_referred_to(table)},
+def document_ids(database: SourceDatabase, collection: str) -> UuidSet:
+    """Returns the UUIDs of all documents of a collection, 16 bytes each; read where something is at fault."""
+    return UuidSet(
+        b"".join(
+            key
+            for documents in batches(database, collection, fields=())
+            for key in Identities.of(collection, documents).keys
+        )
     )
 
 
-def pending_ids(connection: Connection, table: str) -> frozenset[bytes]:
-    """Returns the ids of rows that only wait for their deletion."""
-    query = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
-        _PENDING_DELETES, sql.Literal(table)
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Who documents are (section 4).
+
+    Attributes:
+        keys: The UUID of each.
+        object_ids: The ObjectId of each, None where its `_id` is none.
+        others: The source ids of the others, by number.
+    """
+
+    keys: list[bytes]
+    object_ids: list[bytes | None]
+    others: Mapping[int, str]
+
+    @classmethod
+    def of(cls, collection: str, documents: Documents) -> Identities:
+        """Returns who documents are."""
+        object_ids = documents.object_ids()
+        others: dict[int, str] = {}
+        other_keys: dict[int, bytes] = {}
+        for number, object_id in enumerate(object_ids):
+            if object_id is None:  # or it does not stand first
+                identifier = identifier_of(documents[number])
+                if identifier[0] == OBJECT_ID:
+                    object_ids[number] = identifier[1]
+                else:
+                    others[number] = source_id_of(identifier)
+                    other_keys[number] = uuid_of(collection, identifier)
+        uuids = iter(object_id_uuids([each for each in object_ids if each is not None]))
+        keys = [
+            other_keys[number] if object_id is None else next(uuids)
+            for number, object_id in enumerate(object_ids)
+        ]
+        return cls(keys, object_ids, others)
+
+    def own(self) -> list[bytes]:
+        """Returns the UUIDs of ObjectIds."""
+        return [
+            key for key, name in zip(self.keys, self.object_ids, strict=True) if name is not None
+        ]
+
+    def names(self) -> list[str]:
+        """Returns the source ids."""
+        return [
+            self.others[number] if name is None else name.hex()
+            for number, name in enumerate(self.object_ids)
+        ]
+
+    def last(self) -> str | None:
+        """Returns the greatest ObjectId as 24 hex digits."""
+        found = max(filter(None, self.object_ids), default=None)
+        return None if found is None else found.hex()
+
+
+def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[bytes]:
+    """Yields the ids of the rows that do not wait for their deletion, so many at once, 16 bytes each."""
+    last = uuid.UUID(int=0)
+    while True:
+        page = sql.SQL(
+            "SELECT t.id FROM {} t WHERE t.id > {} AND NOT EXISTS (SELECT FROM {} p "
+            "WHERE p.target_table = {} AND p.id = t.id) ORDER BY t.id LIMIT {}"
+        ).format(
+            table_name(table),
+            sql.Literal(last),
+            _PENDING_DELETES,
+            sql.Literal(table.name),
+            sql.Literal(IDS_PER_PAGE),
+        )
+        ids = binary_copy.ids(connection, page)
+        if not ids:
+            return
+        yield ids
+        last = uuid.UUID(bytes=max(divided(ids)))
+
+
+def divided(ids: bytes) -> list[bytes]:
+    """Returns UUIDs that stand one after the other, each by itself."""
+    found: list[bytes] = np.frombuffer(ids, dtype=binary_copy.UUID_DTYPE).tolist()
+    return found
+
+
+def pending(connection: Connection, table: str, identifier: bytes | None = None) -> bool:
+    """Tells whether a row of a table only waits for its deletion; any where no id is given."""
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE target_table = {} AND {})").format(
+        _PENDING_DELETES,
+        sql.Literal(table),
+        sql.SQL("TRUE") if identifier is None else sql.SQL("id = {}").format(literal(identifier)),
     )
-    found = binary_copy.ids(connection, query)
-    return frozenset(np.frombuffer(found, dtype=binary_copy.UUID_DTYPE).tolist())
-
-
-def _row_ids(connection: Connection, table: str) -> UuidSet:
-    query = sql.SQL(
-        "SELECT t.id FROM {} t WHERE NOT EXISTS "
-        "(SELECT FROM {} p WHERE p.target_table = {} AND p.id = t.id)"
-    ).format(sql.Identifier(table), _PENDING_DELETES, sql.Literal(table))
-    return UuidSet(binary_copy.ids(connection, query))
-
-
-def _document_ids(connection: Connection, collection: str) -> UuidSet:
-    query = sql.SQL("SELECT id FROM {} WHERE collection = {}").format(
-        sql.Identifier(SCHEMA, bookkeeping.uuid_map.name), sql.Literal(collection)
-    )
-    return UuidSet(binary_copy.ids(connection, query))
+    row = connection.execute(query).fetchone()
+    return bool(row and row[0])
 
 
 @dataclass(slots=True)
 class RowsInStep:
     """Rows by the UUID that they begin with, read in step with documents in `_id` order.
 
-    ObjectIds and their UUIDs sort alike, so the rows of a batch of documents are a range of ids; ranges
-    follow one another, and no row is left out. Other ids are asked for one by one. Rows that no
-    document takes are remembered by their id alone.
+    ObjectIds and their UUIDs sort alike, so the rows of a batch of documents are a range of ids. Where far
+    more rows stand in it than the documents have, and for other ids, they are asked for by their ids.
 
     Attributes:
         connection: A connection to the target.
-        query: Returns what to read, given a condition on ``id``; the first column is the UUID.
+        query: Returns what to read, given a condition on ``id`` and how many rows at most; the first column
+            is the UUID.
         doubled: Ids of which a second row came.
     """
 
     connection: Connection
-    query: Callable[[sql.Composed], sql.Composed]
+    query: Callable[[sql.Composed, int], sql.Composed]
     doubled: list[bytes] = field(init=False, default_factory=list)
     _last: bytes | None = field(init=False, default=None)
-    _unclaimed: set[bytes] = field(init=False, default_factory=set)
-    _others: set[bytes] = field(init=False, default_factory=set)
 
-    def next(self, upto: bytes | None, others: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Returns the rows of a batch by id, and of whatever else lies between its ids.
+    def next(self, own: Sequence[bytes], others: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Returns the rows of a batch by id, and perhaps some more.
 
         Args:
-            upto: The last UUID of an ObjectId in the batch; None where it has none.
+            own: The UUIDs of its ObjectIds.
             others: The UUIDs of its other ids.
         """
-        found: dict[bytes, bytes] = {}
-        if upto is not None:
-            found = self._rows(self._after() + sql.SQL("id <= {}").format(_literal(upto)))
+        rows: list[bytes] = []
+        if own:
+            upto, most = max(own), len(own) + _BESIDE
+            chosen = sql.SQL("id <= {}").format(literal(upto))
+            if self._last is not None:
+                chosen += sql.SQL(" AND id > {}").format(literal(self._last))
+            rows = self._read(chosen, most)
             self._last = upto
-        if others:
-            listed = sql.SQL(", ").join(map(_literal, others))
-            found |= self._rows(sql.SQL("id IN ({})").format(listed))
-            self._others.update(others)
-        return found
-
-    def leave(self, identifiers: Iterable[bytes]) -> None:
-        """Remembers rows that no document of their batch took."""
-        self._unclaimed.update(identifiers)
-
-    def rest(self) -> set[bytes]:
-        """Returns the ids of all rows that no document took; call it after the last batch."""
-        self.leave(self._rows(self._after() + sql.SQL("TRUE").format()))
-        return self._unclaimed - self._others
-
-    def _after(self) -> sql.Composed:
-        if self._last is None:
-            return sql.Composed([])
-        return sql.SQL("id > {} AND ").format(_literal(self._last))
-
-    def _rows(self, chosen: sql.Composed) -> dict[bytes, bytes]:
-        rows = list(binary_copy.rows(self.connection, self.query(chosen)))
+            if len(rows) == most:
+                rows = self._of(own)
+        rows += self._of(others)
         found = {binary_copy.key(row): row for row in rows}
         if len(found) < len(rows):
             self.doubled += (Counter(map(binary_copy.key, rows)) - Counter(found.keys())).elements()
         return found
 
+    def of(self, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Returns the rows that have some ids."""
+        return {binary_copy.key(row): row for row in self._of(ids)}
 
-def _literal(identifier: bytes) -> sql.Literal:
+    def _of(self, ids: Sequence[bytes]) -> list[bytes]:
+        if not ids:
+            return []
+        listed = sql.SQL(", ").join(map(literal, ids))
+        return self._read(sql.SQL("id IN ({})").format(listed), 2 * len(ids))
+
+    def _read(self, chosen: sql.Composed, most: int) -> list[bytes]:
+        return list(binary_copy.rows(self.connection, self.query(chosen, most)))
+
+
+def literal(identifier: bytes) -> sql.Literal:
+    """Returns a UUID for SQL."""
     return sql.Literal(uuid.UUID(bytes=identifier))

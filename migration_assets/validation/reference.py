@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources, unique_columns
-from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
@@ -77,8 +76,8 @@ class Ids:
         documents: By collection, the ids of all its documents.
     """
 
-    rows: Mapping[str, UuidSet] = field(default_factory=dict)
-    documents: Mapping[str, UuidSet] = field(default_factory=dict)
+    rows: Mapping[str, Container[bytes]] = field(default_factory=dict)
+    documents: Mapping[str, Container[bytes]] = field(default_factory=dict)
 
 
 class Line(NamedTuple):
@@ -256,7 +255,7 @@ class Judge:
 
 
 def judge_array(
-    value: Value | None, name: str, collection: str, known: UuidSet, *, is_loaded: bool
+    value: Value | None, name: str, collection: str, known: Container[bytes], *, is_loaded: bool
 ) -> ArrayJudgement:
     """Returns what must have become of an array of ids of a relation (section 5).
 
@@ -311,7 +310,7 @@ def uuid_of(collection: str, identifier: Value) -> bytes:
     kind, data = identifier
     if kind == bson.OBJECT_ID:
         return object_id_uuid(data)
-    return uuid.uuid5(_namespace(collection), canonical(identifier)).bytes
+    return uuid.uuid5(namespace(collection), canonical(identifier)).bytes
 
 
 def object_id_uuid(object_id: bytes) -> bytes:
@@ -340,7 +339,7 @@ def source_id_of(identifier: Value) -> str:
     return data.hex() if kind == bson.OBJECT_ID else canonical(identifier)
 
 
-def resolved(value: Value, collection: str, ids: UuidSet) -> tuple[bytes | None, bool]:
+def resolved(value: Value, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
     """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
     found = uuid_of(collection, value)
     if found in ids:
@@ -371,7 +370,8 @@ _Rule = Callable[[Value, Source, Ids], Result]
 
 
 @lru_cache(maxsize=256)
-def _namespace(collection: str) -> uuid.UUID:
+def namespace(collection: str) -> uuid.UUID:
+    """Returns the namespace of the UUIDs of a collection whose `_id` is no ObjectId (section 4)."""
     return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from migration_assets.remediation.rules import Action, Literal, Remediation, Remediations
-from migration_assets.source.connection import Document
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import Fields, Value
 from migration_assets.validation.extended_json import canonical
@@ -167,29 +166,6 @@ def rules_for(
 def read(literal: Literal) -> Value:
     """Returns the value of a literal."""
     return bson.read_document(literal.bson)[0][1]
-
-
-def redone(document: Document, changes: Sequence[Change]) -> Document:
-    """Returns a document, as pymongo decodes it, with what rules make of it."""
-    made = dict(document)
-    for name in {change.field for change in changes}:
-        mine = {each.element: each.literal for each in changes if each.field == name}
-        value = made.pop(name, None)
-        if None in mine:
-            kept = [literal.value] if (literal := mine[None]) is not None else []
-        else:
-            elements = value if isinstance(value, list) else [value]
-            outcomes = [mine.get(position, each) for position, each in enumerate(elements)]
-            kept = [
-                each.value if isinstance(each, Literal) else each
-                for position, each in enumerate(outcomes)
-                if position not in mine or each is not None
-            ]
-        if None not in mine and isinstance(value, list):
-            made[name] = kept
-        elif kept:
-            made[name] = kept[0]
-    return made
 
 
 def entry_text(rule: str, original: str | None, replacement: str | None) -> str:

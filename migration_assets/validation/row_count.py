@@ -45,8 +45,8 @@ from migration_assets.validation.counting import (
     measures,
     read_recorded,
 )
-from migration_assets.validation.differences import failing
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.findings import failing
 from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.reference import (
     ALTERED,

@@ -28,6 +28,7 @@ from migration_assets.validation.evidence import (
     failure_cases,
 )
 from migration_assets.validation.key_digest import KeyDigest
+from migration_assets.validation.reading import snapshot, table_name
 from migration_assets.validation.schemas import (
     CATALOG,
     CATALOG_TYPES,
@@ -36,7 +37,6 @@ from migration_assets.validation.schemas import (
     sound_schema,
     table_schema,
 )
-from migration_assets.validation.target_references import identifier, snapshot
 
 BYTES_PER_CHUNK = 16 * 2**20
 """What is held of a table at a time."""
@@ -126,7 +126,7 @@ def check_types(connection: Connection, table: sa.Table) -> Evidence:
 
 def _definitions(connection: Connection, table: sa.Table) -> Sequence[ColumnDefinition]:
     """Returns how the columns of a table are defined in the target; none where it is missing."""
-    name = identifier(table).as_string(connection)
+    name = table_name(table).as_string(connection)
     return [
         ColumnDefinition(column, type_, not_null, _default(expression), key, labels)
         for column, type_, not_null, expression, key, labels in connection.execute(_COLUMNS, [name])
@@ -164,7 +164,7 @@ def _chunks(
     """
     connection.execute("SET LOCAL datestyle = 'ISO'")
     statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)), identifier(table)
+        sql.SQL(", ").join(map(sql.Identifier, columns)), table_name(table)
     )
     # A row is copied at once: to hold the driver's buffers until the chunk is full takes twice the time.
     chunk, rows, size = io.BytesIO(), 0, 0

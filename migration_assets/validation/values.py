@@ -5,36 +5,28 @@ loss that the judge sees must be on record with its original, and nothing else m
 random is compared field by field and reported as keys. The server's own counts of documents, and of values
 of an unusual BSON type, guard the judge's reader.
 
-A batch of documents and the same range of rows are held at a time. What grows with the source are the ids
-that references may point to, 16 bytes each, and the pairs of a relation, 32 bytes each on either side.
-Findings are counted in full and kept as a few keys.
+A batch of documents and the same range of rows are held at a time. What grows with the source are the pairs
+of a relation, 32 bytes each on either side. Findings are counted in full and kept as a few keys; where rows
+are found that no document stands for, the ids of all documents are read once more, 16 bytes each.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection, at_one_moment
-from migration_assets.validation.books import REJECTED, accepted_lines, recorded_lines
-from migration_assets.validation.differences import (
-    DIFFERENCES,
-    TOTALS,
-    Comparison,
-    failing,
-    totals_frame,
-)
-from migration_assets.validation.document_values import compare_documents
+from migration_assets.target.connection import Connection
+from migration_assets.validation.books import REJECTED
+from migration_assets.validation.comparison import SAMPLED, compare
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.findings import TOTALS, Comparison, What, failing, totals_frame
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.pair_values import compare_pairs
 from migration_assets.validation.reference import ALTERED, NULLED
 
 LOAD_AGAIN = (
@@ -48,7 +40,7 @@ def check_values(
     connection: Connection,
     table: sa.Table,
     *,
-    sample_size: int = 100,
+    sample_size: int = SAMPLED,
     seed: int = 0,
     remediations: Remediations = NO_REMEDIATIONS,
 ) -> Evidence:
@@ -69,28 +61,24 @@ def check_values(
         psycopg.Error: The target cannot be read as the model says.
         PyMongoError: The source cannot be read.
     """
-    compare = compare_documents if junction_of(table) is None else compare_pairs
     phases = Phases()
-    with at_one_moment(connection, read_only=True):
-        found = compare(
-            source_database,
-            connection,
-            table,
-            phases,
-            sample_size=sample_size,
-            seed=seed,
-            remediations=remediations,
-        )
-        recorded = recorded_lines(connection, table.name)
-        accepted = accepted_lines(connection, table.name)
+    found = compare(
+        source_database,
+        connection,
+        table,
+        phases,
+        sample_size=sample_size,
+        seed=seed,
+        remediations=remediations,
+    )
+    return values_evidence(table, found, phases)
+
+
+def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:
+    """Returns what a comparison says of values."""
     with phases.phase("verdict"):
-        verdict = _Verdict(
-            found,
-            failing(DIFFERENCES, found.differences.frame()),
-            _wrong_totals(found),
-            recorded,
-            accepted,
-        )
+        kinds = failing(TOTALS, totals_frame(found.values.totals(What)))
+        verdict = _Verdict(found, kinds, failing(TOTALS, totals_frame(found.totals)))
     return Evidence(
         table=table.name,
         layer=Layer.VALUES,
@@ -100,15 +88,11 @@ def check_values(
         summary=verdict.summary(),
         next_step=verdict.next_step(),
         counts=verdict.counts(),
-        failures=found.differences.count + len(verdict.totals) + verdict.lost,
+        failures=found.values.count + len(verdict.totals) + verdict.lost,
         sample=verdict.sample(),
         rows=verdict.rows(),
         seconds=phases.seconds,
     )
-
-
-def _wrong_totals(found: Comparison) -> list[dict[str, Any]]:
-    return failing(TOTALS, totals_frame(found.totals))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +101,24 @@ class _Verdict:
 
     Attributes:
         found: The comparison.
-        differences: Differences that the schema found, a sample of them.
+        kinds: Kinds of differences of which the schema found some.
         totals: Totals that it found.
-        recorded: Lines in the books by kind.
-        accepted: Those of them that a remediation accepts.
     """
 
     found: Comparison
-    differences: list[dict[str, Any]]
+    kinds: list[dict[str, Any]]
     totals: list[dict[str, Any]]
-    recorded: Mapping[str, int]
-    accepted: Mapping[str, int]
 
     @property
     def is_sound(self) -> bool:
         """The table is what the documents and the rules make of it."""
-        return not (self.differences or self.totals or self.found.differences.count)
+        return not (self.kinds or self.totals)
 
     @property
     def lost(self) -> int:
         """Documents that were rejected, and values that were altered or nulled: what nobody accepts."""
         return sum(
-            self.recorded.get(kind, 0) - self.accepted.get(kind, 0)
+            self.found.recorded.get(kind, 0) - self.found.accepted.get(kind, 0)
             for kind in (REJECTED, ALTERED, NULLED)
         )
 
@@ -151,12 +131,12 @@ class _Verdict:
         return {
             "documents": self.found.documents,
             "rows": self.found.rows,
-            "differences": self.found.differences.count,
+            "differences": self.found.values.count,
             "totals_compared": len(self.found.totals),
             "totals_that_differ": len(self.totals),
             **self.found.lines,
             **conversions,
-            **{f"accepted: {kind}": count for kind, count in self.accepted.items() if count},
+            **{f"accepted: {kind}": count for kind, count in self.found.accepted.items() if count},
             "sampled": len(sampled),
             "sampled_fields_compared": sum(each["fields_compared"] for each in sampled),
             "sampled_fields_equal": sum(each["fields_equal"] for each in sampled),
@@ -164,12 +144,12 @@ class _Verdict:
 
     def sample(self) -> list[Mapping[str, Any]]:
         """Returns what failed, else what was drawn at random, as keys."""
-        failed: list[Mapping[str, Any]] = [*self.differences, *self.totals]
+        failed: list[Mapping[str, Any]] = [*map(asdict, self.found.values.sample), *self.totals]
         return (failed or self.found.sampled)[:SAMPLE_SIZE]
 
     def rows(self) -> str:
         """Returns which differences and totals there are; losses on record are findings of their own."""
-        digest = KeyDigest(self.found.differences.keys.total)
+        digest = KeyDigest(self.found.values.keys.total)
         for total in self.totals:
             digest.add(*total.values())
         return digest.text()
@@ -178,15 +158,15 @@ class _Verdict:
         """Returns the verdict in one line."""
         if not self.is_sound:
             return (
-                f"{self.found.differences.count} differences and {len(self.totals)} totals that "
+                f"{self.found.values.count} differences and {len(self.totals)} totals that "
                 f"differ, in {self.found.documents} documents and {self.found.rows} rows"
             )
         equal = f"all {self.found.rows} rows equal what {self.found.documents} documents say"
-        by_kind = {kind: count for kind, count in self.recorded.items() if count}
+        by_kind = {kind: count for kind, count in self.found.recorded.items() if count}
         if not by_kind:
             return equal
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
-        accepted = sum(self.accepted.values())
+        accepted = sum(self.found.accepted.values())
         return f"{equal}; on record: {kinds}" + (f"; {accepted} accepted" if accepted else "")
 
     def next_step(self) -> str:

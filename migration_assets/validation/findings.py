@@ -1,0 +1,250 @@
+"""What a comparison of a table with its source finds: counted in full, kept as a few keys, without values.
+
+One record for all that can be wrong, one accumulator, one verdict; the checks ``values`` and ``references``
+are views of them. Values can be personal, and evidence goes everywhere. A side is shown as a digest under a
+key that is forgotten with the run: it tells two sides apart, and says nothing of what they were.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+
+from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
+from migration_assets.validation.key_digest import KeyDigest
+
+_DIGEST_BYTES = 6
+
+
+class What(enum.StrEnum):
+    """What is wrong with a row, a value or a line of the books: for ``values``."""
+
+    DIFFERS = "differs"
+    """The target holds another value."""
+    MISSING_IN_TARGET = "missing in target"
+    """A row, or a pair, is not there."""
+    MISSING_IN_SOURCE = "missing in source"
+    """A row, or a pair, stands for nothing."""
+    LEADS_NOWHERE = "leads nowhere"
+    """A reference points to no row, or to one whose document is gone."""
+    NOT_RECORDED = "not recorded"
+    """A loss is not in the books, or with another original."""
+    RECORDED_WRONGLY = "recorded but not so"
+    """The books have a loss that was none."""
+
+
+class Fault(enum.StrEnum):
+    """What is wrong with a reference: for ``references``."""
+
+    LOST = "lost"
+    """The source has it, the target does not, and nothing is recorded."""
+    DIFFERENT = "different"
+    """The target has another one in its place, or has them in another order."""
+    INVENTED = "invented"
+    """The target has one that the source does not have."""
+    DANGLING = "dangling"
+    """It points to no row."""
+    GONE = "gone"
+    """It points to a row whose document is gone from the source."""
+    STALE = "stale"
+    """It is recorded as orphaned, but what it points to is a row by now."""
+    UNRECORDED = "unrecorded"
+    """It is kept as text, points to no document, and that is not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong, without the values.
+
+    Attributes:
+        source_id: The document; None where it is not known.
+        id: The row, or the two ids of a pair.
+        field: The field, or the column where only that is known; None for the whole.
+        what: What is wrong.
+        expected: Digest of what the source says; None where it says nothing.
+        actual: Digest of what the target holds; None where it holds nothing.
+    """
+
+    source_id: str | None
+    id: str | None
+    field: str | None
+    what: What | Fault
+    expected: str | None = None
+    actual: str | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """Findings as they come.
+
+    Attributes:
+        kinds: How many there were, by what is wrong.
+        sample: The first of them.
+        keys: The keys of all of them.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    sample: list[Finding] = field(default_factory=list)
+    keys: KeyDigest = field(default_factory=KeyDigest)
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+    _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self.kinds.total()
+
+    def add(
+        self,
+        what: What | Fault,
+        *,
+        source_id: str | None = None,
+        identifier: str | None = None,
+        name: str | None = None,
+        expected: bytes | None = None,
+        actual: bytes | None = None,
+    ) -> None:
+        """Counts a finding, and keeps its keys while there are few."""
+        with self._adding:  # whoever reads ahead finds lines of the books that no document has
+            self.kinds[what] += 1
+            self.keys.add(what, source_id, identifier, name)
+            if len(self.sample) < SAMPLE_SIZE:
+                masked = self._masked(expected), self._masked(actual)
+                self.sample.append(Finding(source_id, identifier, name, what, *masked))
+
+    def totals(self, kinds: type[What] | type[Fault]) -> list[Total]:
+        """Returns how many there are of each kind, where there must be none."""
+        return [Total(kind, 0, self.kinds[kind]) for kind in kinds]
+
+    def _masked(self, value: bytes | None) -> str | None:
+        if value is None:
+            return None
+        return blake2b(value, key=self._key, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One number that both sides have to agree on."""
+
+    name: str
+    expected: int | None
+    actual: int | None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What came out of comparing a table with its source.
+
+    Attributes:
+        documents: Documents judged, or arrays for a junction table.
+        rows: Rows, or pairs, that must be there.
+        pairs: Pairs that are there, for a junction table.
+        references: References that the source has.
+        asymmetric: Pairs of the table that only one of its two arrays has.
+        has_references: Whether the table has columns that hold references.
+        values: What is wrong with rows, values and books.
+        faults: What is wrong with references.
+        totals: Numbers that both sides have to agree on.
+        sampled: Documents drawn at random, as keys and how many of their fields are equal.
+        asymmetric_sample: Keys of some asymmetric pairs.
+        lines: Lines that must stand in the books, by kind.
+        conversions: Lossless conversions by (collection, field, kind).
+        recorded: Lines in the books by kind.
+        accepted: Those of them that a remediation accepts.
+        orphaned: Keys of some references on record as orphaned that nobody accepts.
+    """
+
+    documents: int = 0
+    rows: int = 0
+    pairs: int = 0
+    references: int = 0
+    asymmetric: int = 0
+    has_references: bool = True
+    values: Findings = field(default_factory=Findings)
+    faults: Findings = field(default_factory=Findings)
+    totals: list[Total] = field(default_factory=list)
+    sampled: list[Mapping[str, Any]] = field(default_factory=list)
+    asymmetric_sample: list[Mapping[str, Any]] = field(default_factory=list)
+    lines: Counter[str] = field(default_factory=Counter)
+    conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    recorded: Mapping[str, int] = field(default_factory=dict)
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    orphaned: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:
+    """Returns totals as a frame."""
+    return pl.DataFrame([asdict(each) for each in totals], schema=_TOTAL_TYPES)
+
+
+def totals_of(name: str, expected: Mapping[Any, int], actual: Mapping[Any, int]) -> list[Total]:
+    """Returns a total for each key that either side has; one without a number counts 0.
+
+    Args:
+        name: What is counted, before the parts of the key.
+        expected: The numbers of one side; a key is a text or a tuple of texts.
+        actual: The numbers of the other.
+    """
+    return [
+        Total(f"{name} {_words(key)}", expected.get(key, 0), actual.get(key, 0))
+        for key in sorted(expected.keys() | actual.keys())
+    ]
+
+
+def failing(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Returns the rows of a frame that a schema finds wrong, each once."""
+    cases = failure_cases(schema, frame)
+    if cases["index"].null_count():
+        # The frame as a whole is not as the schema says.
+        return cases.select("column", "check").to_dicts()
+    return frame[_rows_of(cases)].to_dicts()
+
+
+def failing_rows(schema: pa.DataFrameSchema, frame: pl.DataFrame) -> list[int]:
+    """Returns the numbers of the rows of a frame that a schema finds wrong, each once.
+
+    Raises:
+        ValueError: The frame as a whole is not as the schema says.
+    """
+    cases = failure_cases(schema, frame)
+    if cases["index"].null_count():
+        raise ValueError(f"the frame is not as its schema says: {cases['check'].to_list()}")
+    return _rows_of(cases)
+
+
+def _rows_of(cases: pl.DataFrame) -> list[int]:
+    rows: list[int] = cases["index"].cast(pl.Int64).unique(maintain_order=True).to_list()
+    return rows
+
+
+def _words(key: Any) -> str:
+    return key if isinstance(key, str) else " ".join(map(str, key))
+
+
+def sides_agree(data: pa.PolarsData) -> pl.LazyFrame:
+    """Tells where two sides are the same; a missing side is a difference (section 9)."""
+    agree = pl.col("expected").eq(pl.col("actual")).fill_null(value=False)
+    return data.lazyframe.select(agree)
+
+
+_TOTAL_TYPES: Mapping[str, Any] = {
+    "name": pl.String,
+    "expected": pl.Int64,
+    "actual": pl.Int64,
+}
+
+TOTALS = pa.DataFrameSchema(
+    {name: pa.Column(dtype, nullable=name != "name") for name, dtype in _TOTAL_TYPES.items()},
+    checks=[pa.Check(sides_agree, name="both sides are the same")],
+    strict=True,
+)
+"""The verdict on all totals, those of findings among them: both sides count the same, none is missing."""

@@ -1,0 +1,148 @@
+"""Which ids may be referred to: asked of PostgreSQL for as many as a batch needs, never held as a whole.
+
+A UUID is a function of a collection and an `_id`, so what a reference becomes needs nobody's ids; whether it
+leads anywhere, PostgreSQL says.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.model import documents_referred_to, referenced_tables
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation.reference import Ids
+
+_ROWS: Final = (
+    "SELECT uuid_send(t.id) FROM {table} t WHERE t.id = ANY(%s) AND NOT EXISTS "
+    "(SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = t.id)"
+)
+_DOCUMENTS: Final = "SELECT uuid_send(id) FROM {map} WHERE collection = {name} AND id = ANY(%s)"
+_HEX_TEXTS: Final = (
+    "SELECT EXISTS (SELECT FROM {map} WHERE collection = {name} "
+    "AND source_id ~ '^\"[0-9A-Fa-f]{{24}}\"$')"
+)
+
+Query = Callable[[sql.Composed, list[Any]], list[tuple[Any, ...]]]
+"""Executes a query, with its parameters, on the connection of the check."""
+
+
+class KnownIds:
+    """Ids of the rows of a table, or of the documents of a collection.
+
+    ``in`` answers from what was asked. An id that was not asked yet counts as not there and is noted: look
+    for all that a batch refers to, ``ask``, and look again.
+    """
+
+    def __init__(self, query: Query, statement: sql.Composed) -> None:
+        self._query = query
+        self._statement = statement
+        self._answers: dict[bytes, bool] = {}
+        self._noted: set[bytes] = set()
+
+    def __contains__(self, identifier: object) -> bool:
+        """Tells whether an id is there, as far as was asked."""
+        assert isinstance(identifier, bytes)
+        answer = self._answers.get(identifier)
+        if answer is None:
+            self._noted.add(identifier)
+        return bool(answer)
+
+    def is_absent(self, identifier: bytes) -> bool:
+        """Tells whether an id was asked for and is not there."""
+        return self._answers.get(identifier) is False
+
+    def ask(self) -> bool:
+        """Asks PostgreSQL for the ids that were noted; tells whether there were any."""
+        if not self._noted:
+            return False
+        wanted = [uuid.UUID(bytes=each) for each in self._noted]
+        self._answers.update(dict.fromkeys(self._noted, False))
+        self._noted.clear()
+        found = self._query(self._statement, [wanted])
+        self._answers.update((bytes(each), True) for (each,) in found)
+        return True
+
+    def forget(self) -> None:
+        """Forgets what was asked."""
+        self._answers.clear()
+        self._noted.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownReferences:
+    """The ids that the references of a table may point to (section 5).
+
+    Attributes:
+        rows: By table, the ids of its rows, without those whose document is gone.
+        documents: By collection, the ids of all its documents.
+    """
+
+    rows: Mapping[str, KnownIds]
+    documents: Mapping[str, KnownIds]
+
+    @property
+    def ids(self) -> Ids:
+        """The same for the judge."""
+        return Ids(rows=self.rows, documents=self.documents)
+
+    def __bool__(self) -> bool:
+        """Whether the table has references at all."""
+        return bool(self.rows or self.documents)
+
+    def ask(self) -> None:
+        """Asks for all that was noted."""
+        for known in self._all():
+            known.ask()
+
+    def forget(self) -> None:
+        """Forgets what was asked."""
+        for known in self._all():
+            known.forget()
+
+    def _all(self) -> Iterator[KnownIds]:
+        yield from self.rows.values()
+        yield from self.documents.values()
+
+
+def known_references(query: Query, table: sa.Table) -> KnownReferences:
+    """Returns the ids that the references of a table may point to."""
+    return KnownReferences(
+        rows={name: KnownIds(query, _of(_ROWS, name)) for name in referenced_tables(table)},
+        documents={
+            name: KnownIds(query, _of(_DOCUMENTS, name)) for name in documents_referred_to(table)
+        },
+    )
+
+
+def has_hex_texts(query: Query, collection: str) -> bool:
+    """Tells whether a document's `_id` is a text that might stand for an ObjectId as well."""
+    ((found,),) = query(_of(_HEX_TEXTS, collection), [])
+    return bool(found)
+
+
+def locked(connection: Connection, lock: threading.Lock) -> Query:
+    """Returns what executes a query while no other thread uses the connection."""
+
+    def query(statement: sql.Composed, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        with lock:
+            return connection.execute(statement, parameters or None).fetchall()
+
+    return query
+
+
+def _of(statement: LiteralString, name: str) -> sql.Composed:
+    return sql.SQL(statement).format(
+        table=sql.Identifier("public", name),
+        name=sql.Literal(name),
+        pending=sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name),
+        map=sql.Identifier(SCHEMA, bookkeeping.uuid_map.name),
+    )

@@ -1,0 +1,417 @@
+"""One pass over the arrays of a relation and their junction table: what is wrong with its pairs.
+
+Both arrays are read again; the table must hold the union of what they say and nothing else. Pairs are held
+as 32 bytes each, and compared in parts, as polars frames of all pairs of both sides.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandera.polars as pa
+import polars as pl
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.arrow import of_width
+from migration_assets.model import Junction, Side, junction_of
+from migration_assets.remediation.rules import Remediations
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
+from migration_assets.uuid_set import UuidSet
+from migration_assets.validation import binary_copy, reference
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.binary_copy import UUID_SIZE
+from migration_assets.validation.books import (
+    REJECTED,
+    Books,
+    Entries,
+    Entry,
+    add_missing,
+    add_unfounded,
+    unmatched,
+)
+from migration_assets.validation.bson_places import Documents, Numbers
+from migration_assets.validation.bson_reader import Value
+from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
+from migration_assets.validation.extended_json import canonical
+from migration_assets.validation.findings import (
+    Comparison,
+    Fault,
+    Total,
+    What,
+    failing_rows,
+    sides_agree,
+)
+from migration_assets.validation.known_ids import known_references, locked
+from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes, PlainPairs
+from migration_assets.validation.reading import Identities, batches, document_ids
+from migration_assets.validation.reference import (
+    ASYMMETRIC,
+    ORPHANED,
+    ArrayJudgement,
+    Line,
+    identifier_of,
+    is_null,
+    judge_array,
+    object_id_of,
+    uuid_of,
+)
+from migration_assets.validation.reference_faults import count_in, is_loss
+from migration_assets.validation.reference_targets import source_id_of
+from migration_assets.validation.remedied import REMEDIATED, rules_for
+
+COMPARED_AT_ONCE = 25_000
+"""Pairs that are compared at once: to hold one takes 32 bytes, to compare it some 700."""
+_FIELDS = 2
+"""Columns of a pair."""
+
+PAIRS = pa.DataFrameSchema(
+    checks=[pa.Check(sides_agree, name="a pair of the arrays is once in the table")]
+)
+"""The verdict on all pairs of both sides: how often one must be there, and how often it is."""
+
+
+def compare_pairs(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    phases: Phases,
+    *,
+    sample_size: int,
+    seed: int,
+    remediations: Remediations,
+) -> Comparison:
+    """Holds a junction table against the arrays of its relation.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, within a transaction.
+        table: The junction table.
+        phases: Where the seconds are added.
+        sample_size: How many pairs to report one by one.
+        seed: Which ones.
+        remediations: What must have been corrected or accepted on the way.
+    """
+    relation = junction_of(table)
+    assert relation is not None
+    result = Comparison()
+    with phases.phase("compare"):
+        arrays = [
+            _Array(source, connection, table, *sides, remediations, result)
+            for sides in relation.arrays()
+        ]
+        sides = [array.pairs() for array in arrays]  # what it takes to read them is held no longer
+        rows = _actual(connection, table, relation)
+        result.pairs = len(rows)
+        drawn: list[pl.DataFrame] = []
+        for actual, *known in _parts([rows, *sides]):
+            both = _both(known, actual)
+            result.rows += both["expected"].count()
+            _compare(result, both, arrays, relation)
+            _count_asymmetric(result, both, arrays)
+            drawn.append(_drawn(both.drop_nulls("expected"), sample_size, seed))
+        result.sampled = _sampled(_drawn(pl.concat(drawn), sample_size, seed), arrays)
+        result.totals.append(Total("pairs", result.rows, len(rows)))
+    return result
+
+
+class _Array:
+    """One of the arrays that hold a relation."""
+
+    def __init__(
+        self,
+        source: SourceDatabase,
+        connection: Connection,
+        table: sa.Table,
+        holder: Side,
+        name: str,
+        other: Side,
+        remediations: Remediations,
+        result: Comparison,
+    ) -> None:
+        relation = junction_of(table)
+        assert relation is not None
+        self.holder, self.name = holder, name
+        self.is_left = holder == relation.left
+        self.stale: set[bytes] = set()
+        """Documents with an element on record as orphaned that leads to a row."""
+        self._source, self._result, self._other = source, result, other.collection
+        self._rules = rules_for(remediations, table, holder.collection, name)
+        self._known = known_references(locked(connection, threading.Lock()), table)
+        self._connection, self._table = connection, table.name
+        self._plain = PlainPairs(name, self.is_left)
+
+    def holder_of(self, pair: bytes) -> bytes:
+        """Returns that id of a pair which is the document's that holds the array."""
+        return pair[:UUID_SIZE] if self.is_left else pair[UUID_SIZE:]
+
+    def source_id(self, pair: bytes) -> str | None:
+        """Returns the document of a pair that holds the array, None where its `_id` is no ObjectId."""
+        object_id = object_id_of(self.holder_of(pair))
+        return object_id.hex() if object_id else None
+
+    def name_of(self, pair: bytes) -> str | None:
+        """Returns the same, whatever its `_id` is: asked for where it is shown."""
+        return source_id_of(self._connection, [self.holder.collection], self.holder_of(pair))
+
+    def pairs(self) -> PairBytes:
+        """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
+        found = [_pairs([])]
+        books = Books(self._connection, self._table, self.holder.collection, self.name)
+        for documents in batches(self._source, self.holder.collection, fields=[self.name]):
+            found += self._of_batch(documents, books)
+
+        @cache
+        def known() -> UuidSet:
+            return document_ids(self._source, self.holder.collection)
+
+        for entry in books.rest(known):
+            self._add_unfounded(entry)
+        return np.concatenate(found)
+
+    def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:
+        identities = Identities.of(self.holder.collection, documents)
+        names, others = identities.names(), [*identities.others.values()]
+        entries = books.of(identities.last(), names, others, self._add_unfounded)
+        candidates = np.array([name not in entries for name in names], dtype=np.bool_)
+        if self._rules.changes:
+            candidates &= [
+                object_id is not None and not self._rules.touch(document, object_id)
+                for document, object_id in zip(documents, identities.object_ids, strict=True)
+            ]
+        plain = self._plain.of(documents, identities.keys, candidates)
+        self._result.documents += plain.arrays
+        self._result.references += len(plain.pairs)
+        yield plain.pairs
+        rest = documents.chosen(np.flatnonzero(~plain.are_plain))
+        for document in rest:
+            source_id, _ = self._identity(document)
+            self._judgement(document, source_id, is_loaded=True)  # notes all that it refers to
+        self._known.ask()
+        judged = [pair for document in rest for pair in self._judged(document, entries, books.text)]
+        yield _pairs(dict.fromkeys(judged))
+        self._known.forget()
+
+    def _identity(self, document: bytes) -> tuple[str, bytes]:
+        """Returns the source id and the UUID of a document, which is noted to be asked for."""
+        identifier = identifier_of(document)
+        key = uuid_of(self.holder.collection, identifier)
+        _ = key in self._known.rows[self.holder.collection]
+        return reference.source_id_of(identifier), key
+
+    def _judged(
+        self, document: bytes, entries: dict[str, Entries], text: Callable[[Entry], str]
+    ) -> list[bytes]:
+        """Judges an array by the reference; returns its pairs."""
+        source_id, key = self._identity(document)
+        is_loaded = key in self._known.rows[self.holder.collection]
+        judged, value = self._judgement(document, source_id, is_loaded=is_loaded)
+        self._result.documents += not is_null(value)
+        self._result.references += len(judged.ids)
+        self._result.references += sum(line.kind == ORPHANED for line in judged.lines)
+        mine = entries.pop(source_id, [])
+        missing, unfounded = unmatched(judged.lines, mine, text)
+        identifier = str(uuid.UUID(bytes=key))
+        add_missing(self._result.values, missing, source_id, identifier, text)
+        for entry in unfounded:
+            self._add_unfounded(entry)
+            if entry.kind == ORPHANED:
+                self.stale.add(key)
+        for line, other in missing:
+            lost = 0
+            if other is None and is_loss(line):
+                lost = 1
+            elif other is None and line.kind == REJECTED:
+                lost = sum(count for _, count in count_in(document, [self.name]))
+            for _ in range(lost):
+                self._result.faults.add(
+                    Fault.LOST, source_id=source_id, identifier=identifier, name=self.name
+                )
+        self._result.lines.update(line.kind for line in judged.lines)
+        self._result.conversions.update(
+            (self.holder.collection, self.name, kind) for kind in judged.conversions
+        )
+        return [key + each if self.is_left else each + key for each in judged.ids]
+
+    def _judgement(
+        self, document: bytes, source_id: str, *, is_loaded: bool
+    ) -> tuple[ArrayJudgement, Value | None]:
+        """Returns what must have become of an array, and its value; unreadable ones are kept as bytes."""
+        try:
+            fields = bson.read_whole(document)
+        except bson.UnreadableError:
+            whole = canonical((bson.BINARY, (0, document)))
+            accepted_by = self._rules.accepted_by(source_id, None, None)
+            return ArrayJudgement(lines=(Line(None, REJECTED, None, whole, accepted_by),)), None
+        remedied, changes = self._rules.remedied(fields, source_id)
+        value = dict(remedied).get(self.name)
+        known = self._known.rows[self._other]
+        judged = judge_array(value, self.name, self._other, known, is_loaded=is_loaded)
+        lines = [
+            Line(change.field, REMEDIATED, change.element, change.text()) for change in changes
+        ]
+        lines += [self._accepted(line, source_id, value) for line in judged.lines]
+        return replace(judged, lines=tuple(lines)), value
+
+    def _accepted(self, line: Line, source_id: str, value: Value | None) -> Line:
+        """Returns a line with the remediation that accepts it."""
+        assert value is not None
+        assert line.element is not None
+        elements = value[1] if value[0] == bson.ARRAY else [value]
+        lost = elements[line.element]
+        accepted_by = self._rules.accepted_by(source_id, self.name, value, lost)
+        return line._replace(accepted_by=accepted_by)
+
+    def _add_unfounded(self, entry: Entry) -> None:
+        add_unfounded(self._result.values, entry)
+
+
+def _pairs(pairs: Iterable[bytes]) -> PairBytes:
+    return np.frombuffer(b"".join(pairs), dtype=PAIR_DTYPE)
+
+
+def _actual(connection: Connection, table: sa.Table, relation: Junction) -> PairBytes:
+    query = sql.SQL("SELECT {}::uuid AS a, {}::uuid AS b FROM {}").format(
+        sql.Identifier(relation.left.column),
+        sql.Identifier(relation.right.column),
+        sql.Identifier(table.name),
+    )
+    # A NULL cannot be, but if it is, it must show: it takes the place of an id that nobody has.
+    pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
+    nil = sql.Literal(uuid.UUID(int=0))
+    return _pairs([binary_copy.packed(connection, query, pair.format(nil=nil))])
+
+
+def _parts(blocks: Sequence[PairBytes]) -> Iterator[list[pl.DataFrame]]:
+    """Yields pairs in parts, few enough to compare at once; the id on the left decides where one belongs.
+
+    What decides are 14 bits of the UUID that differ for ObjectIds made one after the other (their counter,
+    section 4) as well as for hashes.
+    """
+    parts = 1 + max(map(len, blocks)) // COMPARED_AT_ONCE
+    numbers = [_numbers(pairs) % parts for pairs in blocks]
+    orders = [np.argsort(each, kind="stable") for each in numbers]
+    ends = [np.cumsum(np.bincount(each, minlength=parts)) for each in numbers]
+    for part in range(parts):
+        yield [
+            _frame(pairs, order[each[part - 1] if part else 0 : each[part]])
+            for pairs, order, each in zip(blocks, orders, ends, strict=True)
+        ]
+
+
+def _numbers(pairs: PairBytes) -> npt.NDArray[np.int16]:
+    """Returns the 14 bits of each pair."""
+    data = pairs.view(np.uint8).reshape(-1, PAIR_SIZE)
+    high, low = (data[:, at].astype(np.int16) for at in (13, 14))
+    numbers: npt.NDArray[np.int16] = high * np.int16(64) + low // np.int16(4)
+    return numbers
+
+
+def _frame(pairs: PairBytes, chosen: Numbers) -> pl.DataFrame:
+    """Returns some of the pairs as a frame."""
+    return of_width(pairs[chosen].tobytes(), PAIR_SIZE).to_frame("pair")
+
+
+def _both(sides: Iterable[pl.DataFrame], actual: pl.DataFrame) -> pl.DataFrame:
+    """Returns all pairs of both sides: the first array that has it, how many do, how often it is there."""
+    frames = [pairs.with_columns(side=pl.lit(number)) for number, pairs in enumerate(sides)]
+    known = (
+        pl.concat(frames)
+        .group_by("pair")
+        .agg(pl.col("side").min(), arrays=pl.len(), expected=pl.lit(1, pl.UInt32))
+    )
+    held = actual.group_by("pair").agg(actual=pl.len())
+    return known.join(held, on="pair", how="full", coalesce=True)
+
+
+def _compare(
+    result: Comparison, both: pl.DataFrame, arrays: Sequence[_Array], relation: Junction
+) -> None:
+    wrong = both[failing_rows(PAIRS, both.select("expected", "actual"))].sort("pair")
+    for line in wrong.iter_rows(named=True):
+        pair, side = line["pair"], line["side"]
+        if line["actual"] is None:
+            having = arrays if line["arrays"] > 1 else [arrays[side]]
+            result.values.add(
+                What.MISSING_IN_TARGET,
+                source_id=having[0].source_id(pair),
+                identifier=_text_of(pair),
+                name=having[0].name,
+                expected=pair,
+            )
+            for array in having:
+                key = array.holder_of(pair)
+                result.faults.add(
+                    Fault.STALE if key in array.stale else Fault.LOST,
+                    source_id=array.source_id(pair),
+                    identifier=str(uuid.UUID(bytes=key)),
+                    name=array.name,
+                )
+            continue
+        object_id = object_id_of(pair[:UUID_SIZE])
+        source_id = object_id.hex() if object_id else None
+        for _ in range(line["actual"] - (line["expected"] or 0)):
+            result.values.add(
+                What.MISSING_IN_SOURCE,
+                source_id=source_id,
+                identifier=_text_of(pair),
+                actual=pair,
+            )
+            result.faults.add(
+                Fault.INVENTED,
+                source_id=source_id,
+                identifier=_text_of(pair, " "),
+                name=relation.right.column,
+            )
+
+
+def _count_asymmetric(result: Comparison, both: pl.DataFrame, arrays: Sequence[_Array]) -> None:
+    """Counts the pairs that only one of two arrays has, under that array (section 5)."""
+    if len(arrays) == 1:
+        return
+    alone = both.filter(pl.col("arrays") == 1)
+    for side, count in alone["side"].value_counts().iter_rows():
+        result.conversions[arrays[side].holder.collection, arrays[side].name, ASYMMETRIC] += count
+    there = alone.drop_nulls("actual")
+    result.asymmetric += there.height
+    room = SAMPLE_SIZE - len(result.asymmetric_sample)
+    for pair, side in there.select("pair", "side").head(room).iter_rows():
+        result.asymmetric_sample.append(
+            {
+                "source_id": arrays[side].name_of(pair),
+                "id": _text_of(pair, " "),
+                "field": arrays[side].name,
+                "what": "asymmetric",
+            }
+        )
+
+
+def _drawn(known: pl.DataFrame, size: int, seed: int) -> pl.DataFrame:
+    """Draws pairs at random: the same seed, the same ones."""
+    return known.sort("pair").sample(min(size, known.height), seed=seed)
+
+
+def _sampled(drawn: pl.DataFrame, arrays: Sequence[_Array]) -> list[Mapping[str, Any]]:
+    """Says of the pairs that were drawn whether the table has them."""
+    return [
+        {
+            "source_id": arrays[side].source_id(pair),
+            "id": _text_of(pair),
+            "fields_compared": _FIELDS,
+            "fields_equal": _FIELDS if actual else 0,
+        }
+        for pair, side, actual in drawn.select("pair", "side", "actual").iter_rows()
+    ]
+
+
+def _text_of(pair: bytes, between: str = "/") -> str:
+    """Returns both ids of a pair."""
+    return between.join(str(uuid.UUID(bytes=part)) for part in (pair[:UUID_SIZE], pair[UUID_SIZE:]))

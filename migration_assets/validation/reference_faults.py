@@ -1,0 +1,139 @@
+"""What is wrong with the references of one document, from what they must be and what its row holds.
+
+The words of the check ``references``; what must be is the judge's. Here belongs no reading and no SQL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migration_assets.model import Rule
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.binary_copy import elements
+from migration_assets.validation.books import Entry
+from migration_assets.validation.findings import Fault
+from migration_assets.validation.reference import ALTERED, NULLED, ORPHANED, Line
+
+REFERENCE_RULES = frozenset(
+    {Rule.REFERENCE, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}
+)
+ARRAY_RULES = frozenset({Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY})
+TEXT_RULES = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})
+
+_NO_REFERENCES = frozenset({"null", '""'})
+"""Originals that are no references: they are dropped, but nothing of them leads anywhere."""
+_EMPTY_TEXT = b"\x01\x00\x00\x00\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the books say of the references that a document has in one field.
+
+    Attributes:
+        orphans: References to nothing that must stand in the books.
+        unrecorded: Those that do not stand there: whether each is kept as text.
+        stale: Lines for references that do lead somewhere.
+    """
+
+    orphans: int
+    unrecorded: Sequence[bool]
+    stale: int
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        rule: Rule,
+        lines: Collection[Line],
+        missing: Collection[tuple[Line, Entry | None]],
+        unfounded: Collection[Entry],
+    ) -> Recorded:
+        """Returns what the books say of one field, from what they must and do say of a document."""
+        return cls(
+            orphans=sum(line.kind == ORPHANED for line in lines if line.field == name),
+            unrecorded=[
+                rule in TEXT_RULES and line.kind == ORPHANED
+                for line, other in missing
+                if line.field == name and other is None and is_loss(line)
+            ],
+            stale=sum(entry.kind == ORPHANED for entry in unfounded if entry.field == name),
+        )
+
+
+def is_loss(line: Line) -> bool:
+    """Tells whether a line of the books is of a reference that did not arrive."""
+    return line.kind in (ORPHANED, ALTERED, NULLED) and line.original not in _NO_REFERENCES
+
+
+def faults(
+    rule: Rule,
+    expected: Sequence[bytes],
+    actual: Sequence[bytes | None],
+    books: Recorded,
+    is_absent: Callable[[bytes], bool],
+) -> Iterator[Fault]:
+    """Yields what is wrong with the references of a document in one column.
+
+    Args:
+        rule: The rule of the column.
+        expected: What it must hold: UUIDs, or texts as bytes.
+        actual: What it holds; nothing for NULL.
+        books: What the books say.
+        is_absent: Tells of a UUID that nothing has it. That the row has what the source has, and it leads
+            nowhere, is found by itself (``reference_targets``).
+    """
+    wanted, held = Counter[bytes | None](expected), Counter(actual)
+    missing = [each for each in (wanted - held).elements() if each]
+    surplus = [each for each in (held - wanted).elements() if each != b""]
+    dangling = [each for each in surplus if books.orphans and each and is_absent(each)]
+    stale = min(books.stale, len(missing))
+    lost = [Fault.STALE] * stale + [Fault.LOST] * (len(missing) - stale)
+    unrecorded = [Fault.UNRECORDED if is_kept else Fault.LOST for is_kept in books.unrecorded]
+    invented = len(surplus) - len(dangling)
+    if rule in ARRAY_RULES:
+        found = [*lost, *unrecorded, *[Fault.INVENTED] * invented]
+        is_in_order = wanted != held or list(expected) == list(actual)
+        yield from found or ([] if is_in_order else [Fault.DIFFERENT])
+    elif invented:
+        yield Fault.DIFFERENT if missing or books.orphans else Fault.INVENTED
+    elif not dangling:
+        yield from lost or unrecorded
+
+
+def expected_references(value: Any) -> list[bytes]:
+    """Returns the references in a value of a judgement, as a cell holds them."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return [each if isinstance(each, bytes) else str(each).encode() for each in values]
+
+
+def actual_references(rule: Rule, cell: bytes | None) -> list[bytes | None]:
+    """Returns the references in a cell."""
+    if cell is None:
+        return []
+    return elements(cell) if rule in ARRAY_RULES else [cell]
+
+
+def count_in(document: bytes, fields: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Yields how many references each of some fields of a document has, readable or not."""
+    names = {name.encode(): name for name in fields}
+    try:
+        for kind, name, start, end in bson.spans(document):
+            if name in names:
+                parts = [(kind, start, end)]
+                held = document
+                if kind == bson.ARRAY:
+                    held = document[start:end]
+                    parts = [(each, at, to) for each, _, at, to in bson.spans(held)]
+                yield (
+                    names[name],
+                    sum(
+                        each not in (bson.NULL, bson.UNDEFINED)
+                        and not (each in (bson.STRING, bson.SYMBOL) and held[at:to] == _EMPTY_TEXT)
+                        for each, at, to in parts
+                    ),
+                )
+    except bson.UnreadableError:
+        return  # what comes after is not to be divided into fields

@@ -1,0 +1,168 @@
+"""References of the target that lead nowhere, found by PostgreSQL itself; and the orphans on record.
+
+One anti-join for each column that holds references, declared as a foreign key or not. References held as
+text are not looked at: what is no id is kept there as it is.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import sqlalchemy as sa
+from psycopg import ServerCursor, sql
+
+from migration_assets.model import Rule, junction_of, sources
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection
+from migration_assets.validation.evidence import SAMPLE_SIZE
+from migration_assets.validation.findings import Comparison, Fault, What
+from migration_assets.validation.reading import table_name
+from migration_assets.validation.reference import namespace, object_id_of, object_id_uuid
+from migration_assets.validation.reference_faults import ARRAY_RULES, REFERENCE_RULES, TEXT_RULES
+
+_FETCHED = 10_000
+_OBJECT_ID_DIGITS = 24
+
+_POINTING: Final = (
+    "SELECT {keys} FROM {table} t{unnested} WHERE {value} IS NOT NULL AND {condition} "
+    "AND NOT EXISTS (SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = {row})"
+)
+_TO_NO_ROW: Final = "NOT EXISTS (SELECT FROM {referenced} r WHERE r.id = {value})"
+_TO_GONE_ROW: Final = (
+    "EXISTS (SELECT FROM {pending} p WHERE p.target_table = {references} AND p.id = {value})"
+)
+_PENDING = sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name)
+_ISSUES = sql.Identifier(SCHEMA, bookkeeping.issues.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceColumn:
+    """A column that holds references.
+
+    Attributes:
+        name: Its name.
+        field: The field that they come from; for a side of a pair, the column.
+        rule: The rule of the field.
+        references: The table that they point to.
+    """
+
+    name: str
+    field: str
+    rule: Rule
+    references: str
+
+
+def reference_columns(table: sa.Table) -> Sequence[ReferenceColumn]:
+    """Returns the columns of a table that hold references, foreign keys or not."""
+    relation = junction_of(table)
+    if relation is not None:
+        return [
+            ReferenceColumn(side.column, side.column, Rule.REFERENCE, side.collection)
+            for side in (relation.left, relation.right)
+        ]
+    return [
+        ReferenceColumn(column, source.field, source.rule, str(source.references))
+        for column, source in sources(table).items()
+        if source.rule in REFERENCE_RULES
+    ]
+
+
+def find_targets(connection: Connection, table: sa.Table, result: Comparison) -> None:
+    """Finds the ids in a table that lead nowhere, or to a row whose document is gone."""
+    gone = sql.SQL("SELECT DISTINCT target_table FROM {}").format(_PENDING)
+    have_gone = {name for (name,) in connection.execute(gone)}
+    columns = [column for column in reference_columns(table) if column.rule not in TEXT_RULES]
+    for column in columns:
+        faults = [(Fault.DANGLING, sql.SQL(_TO_NO_ROW))]
+        if column.references in have_gone:
+            faults.append((Fault.GONE, sql.SQL(_TO_GONE_ROW)))
+        for fault, condition in faults:
+            for keys in _pointing(connection, table, column, condition):
+                object_id = object_id_of(keys[0].bytes)
+                source_id = object_id.hex() if object_id else None
+                for findings, what, between in (
+                    (result.faults, fault, " "),
+                    (result.values, What.LEADS_NOWHERE, "/"),
+                ):
+                    findings.add(
+                        what,
+                        source_id=source_id,
+                        identifier=between.join(map(str, keys)),
+                        name=column.field,
+                    )
+
+
+def _pointing(
+    connection: Connection, table: sa.Table, column: ReferenceColumn, condition: sql.SQL
+) -> Iterator[tuple[uuid.UUID, ...]]:
+    """Yields the keys of the rows, as often as they point where a condition says."""
+    value: sql.Composable = sql.Identifier("t", column.name)
+    unnested: sql.Composable = sql.SQL("")
+    if column.rule in ARRAY_RULES:
+        unnested = sql.SQL(", unnest({}) e(element)").format(value)
+        value = sql.Identifier("e", "element")
+    keys = [sql.SQL("{}::uuid").format(sql.Identifier("t", key.name)) for key in table.primary_key]
+    names: dict[str, Any] = {
+        "keys": sql.SQL(", ").join(keys),
+        "row": keys[0],
+        "value": sql.SQL("{}::uuid").format(value),
+        "table": table_name(table),
+        "unnested": unnested,
+        "name": sql.Literal(table.name),
+        "references": sql.Literal(column.references),
+        "referenced": sql.Identifier("public", column.references),
+        "pending": _PENDING,
+    }
+    query = sql.SQL(_POINTING).format(condition=condition.format(**names), **names)
+    with ServerCursor(connection, "pointing") as cursor:
+        cursor.itersize = _FETCHED
+        yield from cursor.execute(query)
+
+
+def name_documents(connection: Connection, table: sa.Table, result: Comparison) -> None:
+    """Names some orphans on record that nobody accepts, and the documents of the references found."""
+    query = sql.SQL(
+        "SELECT collection, source_id, field FROM {} WHERE target_table = {} "
+        "AND kind = 'orphaned' AND accepted_by IS NULL "
+        "ORDER BY collection, source_id, field, element LIMIT {}"
+    ).format(_ISSUES, sql.Literal(table.name), sql.Literal(SAMPLE_SIZE))
+    result.orphaned = [
+        {"source_id": name, "id": _row_of(collection, name), "field": field, "what": "orphaned"}
+        for collection, name, field in connection.execute(query).fetchall()
+    ]
+    relation = junction_of(table)
+    collections = [table.name]
+    if relation is not None:
+        collections = [relation.left.collection, relation.right.collection]
+    for number, finding in enumerate(result.faults.sample):
+        if finding.source_id is None and finding.id is not None:
+            key = uuid.UUID(finding.id.split()[0]).bytes
+            name = source_id_of(connection, collections, key)
+            result.faults.sample[number] = replace(finding, source_id=name)
+
+
+def _row_of(collection: str, name: str) -> str:
+    """Returns the id of the row of a document by its source id (section 4)."""
+    try:
+        if len(name) == _OBJECT_ID_DIGITS:
+            return str(uuid.UUID(bytes=object_id_uuid(bytes.fromhex(name))))
+    except ValueError:
+        pass
+    # The source id of any other `_id` is the text that its UUID is the hash of.
+    return str(uuid.uuid5(namespace(collection), name))
+
+
+def source_id_of(connection: Connection, collections: Sequence[str], key: bytes) -> str | None:
+    """Returns the source id of a row: from its UUID where that can be undone, else from the map."""
+    object_id = object_id_of(key)
+    if object_id is not None:
+        return object_id.hex()
+    query = sql.SQL("SELECT source_id FROM {} WHERE collection = ANY(%s) AND id = %s").format(
+        sql.Identifier(SCHEMA, bookkeeping.uuid_map.name)
+    )
+    found = connection.execute(query, [[*collections], uuid.UUID(bytes=key)]).fetchone()
+    return found[0] if found is not None else None
