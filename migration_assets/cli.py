@@ -619,7 +619,9 @@ def _generate(url: str, *, scale: float, seed: int, dirty: float, history: bool)
 
     with MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
-        client.drop_database(database)
+        # Emptied, not dropped: to a target that was filled from it, it is the same source.
+        for name in database.list_collection_names(filter={"type": "collection"}):
+            database[name].delete_many({})
         size = 9_290 if history else 27_000
         _console.print(f"Making a sample of about {size * scale:,.0f} documents ...")
         if not history:

@@ -28,6 +28,7 @@ from migration_assets.loading.merging import Merged
 from migration_assets.model import ENTITIES, TABLES, referenced_tables
 from migration_assets.preflight.duration import Estimate, Rehearsal
 from migration_assets.sample.values import SECRET_PREFIX
+from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.page import page as page_of
 from migration_assets.sign_off.recorded import (
@@ -386,6 +387,58 @@ def test_what_nobody_has_looked_at_cannot_be_waived() -> None:
     assert "nobody knows yet" in made.waived[0].why_void
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Finding("T", "", "", "c", "k", "a:b"), Finding("T", "", "", "c", "k", "a_b")),
+        (Finding("T", "", "", "c", "k", "a:b"), Finding("T", "", "", "c", "k", "a%3Ab")),
+        (
+            Finding("T", "", "", "c", "k", "a.b"),
+            Finding("T", "", "", "c", "k", "b", collection="a"),
+        ),
+        (
+            Finding("T", "", "", "c", "k", "c", collection="a.b"),
+            Finding("T", "", "", "c", "k", "b.c", collection="a"),
+        ),
+        (Finding("a:c", "", "", "c", "k"), Finding("a", "", "", "c", "c:k")),
+    ],
+)
+def test_no_two_findings_have_one_id(one: Finding, other: Finding) -> None:
+    assert one.id != other.id
+
+
+def test_waiver_of_one_field_leaves_that_of_a_like_name() -> None:
+    record = lost(3)
+    lines = [replace(record.losses[0], field=name) for name in ("a:b", "a_b")]
+    made = judged(
+        replace(record, losses=lines), PRINTS, waiving(waiver(finding="Tasks:values:nulled:a_b"))
+    )
+    assert [each.field for each in made.findings] == ["a:b"]
+
+
+@pytest.mark.parametrize(
+    ("documents", "values", "headline"),
+    [
+        (0, 0, "GO"),
+        (1, 0, "GO, with 1 document in no table"),
+        (0, 2, "GO, with 2 values lost or altered"),
+        (1200, 3, "GO, with 1,200 documents in no table and 3 values lost or altered"),
+    ],
+)
+def test_go_says_what_somebody_has_accepted_to_lose(
+    documents: int, values: int, headline: str
+) -> None:
+    record = recorded(documents_in_no_table=documents, values_lost=values)
+    made = judged(record, PRINTS)
+    assert (made.word, made.headline) == ("GO", headline)
+    written = made_report(record, made)
+    assert (written["verdict"]["word"], written["verdict"]["headline"]) == ("GO", headline)
+    assert f">{headline}</strong>" in page_of(written, "0")
+    assert f"## {headline}," in markdown(written, "0")
+    red = replace(record, missing=["Users_email_key"])
+    assert judged(red, PRINTS).headline == "NO-GO"
+
+
 def test_waiver_of_nothing_is_an_error_that_names_the_findings() -> None:
     with pytest.raises(MigrationError, match=f"waiver of Boards:x.*{LIKES}"):
         judged(lost(3), PRINTS, waiving(waiver(), waiver(finding="Boards:x")))
@@ -608,6 +661,10 @@ def test_books_say_which_rows_a_finding_is_about(variables: Connection) -> None:
     assert rows() == seen  # in another order
     variables.execute("UPDATE migration.issues SET element = 1 WHERE source_id = 'a'")
     assert rows() != seen
+    variables.execute("UPDATE migration.issues SET element = NULL WHERE source_id = 'a'")
+    assert rows() == seen
+    variables.execute("UPDATE migration.issues SET original = '2' WHERE source_id = 'a'")
+    assert rows() != seen  # another bad value of the same field is another loss
 
 
 def files_of_reports(directory: Path, words: Sequence[str], *, never: Sequence[str]) -> list[Path]:

@@ -142,7 +142,7 @@ def sign_off(
         asset_key=SIGN_OFF,
         check_name=VERDICT,
         passed=made.is_go,
-        description=f"{made.word}, {made.signature}",
+        description=f"{made.headline}, {made.signature}",
         metadata=metadata,
     )
     if not made.is_go:

@@ -38,6 +38,7 @@ from migration_assets.sign_off.verdict import GO, WARNING, verdict
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.origin import origin_of
 from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run, run_id_of
@@ -276,6 +277,7 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
                 if each["kind"] not in LOSSES
             ]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
+            headline = made["verdict"]["headline"]
             waived = [(each["finding"], each["name"], each["whyVoid"]) for each in made["waivers"]]
             warnings = [each["kind"] for each in made["information"]].count(WARNING)
         else:
@@ -284,13 +286,14 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
                 fingerprints(source, ENTITIES),
                 remediations=rules,
                 unkept=unkept(source, connection),
+                origin=origin_of(source),
             )
             said = [
                 _said(each.table, each.what, each.next_step)
                 for each in taken.findings
                 if each.kind not in LOSSES
             ]
-            word, signature = taken.word, ""
+            word, signature, headline = taken.word, "", taken.headline
             waived = [
                 (each.waiver.finding, each.waiver.name, each.why_void) for each in taken.waived
             ]
@@ -317,7 +320,8 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
     is_go = word == GO
     if is_go and outcome.is_signing and outcome.page is None:
         raise RunError("the sign-off was not reached, so there is no verdict. Start again")
-    console.print(f"[bold {'green' if is_go else 'red'}]{word}[/] after {outcome.seconds:.1f} s")
+    colour, comma = ("green" if is_go else "red"), ("" if headline == word else ",")
+    console.print(f"[bold {colour}]{headline}[/]{comma} after {outcome.seconds:.1f} s")
     return Exit.GO if is_go else Exit.NO_GO
 
 

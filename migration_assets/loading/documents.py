@@ -23,6 +23,7 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediation, Remediations
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.origin import origin_of
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.connection import Connection
@@ -77,6 +78,7 @@ def load_documents(
         parts,
         conversions,
         fingerprints=lambda digest: {table.name: digest},
+        origin=origin_of(source),
         moment=moment_read(source),
         say=say,
         remediations=remediations,

@@ -29,6 +29,7 @@ from migration_assets.second_process import SecondProcess
 from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fields import UnreadableError, decoded_whole
+from migration_assets.source.origin import origin_of
 from migration_assets.source.reading import (
     ID_ALONE,
     identifier,
@@ -94,6 +95,7 @@ def load_identities(
         parts,
         lambda _: _conversion,
         fingerprints=lambda _: {},
+        origin=origin_of(source),
         moment=moment_read(source),
         say=say,
     )

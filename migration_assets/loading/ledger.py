@@ -22,6 +22,7 @@ from migration_assets.loading.staging import Staging, identifier
 from migration_assets.model import TABLES, documents_referred_to, referenced_tables
 from migration_assets.model.versions import model_version
 from migration_assets.remediation.rules import Remediations
+from migration_assets.source.origin import Origin
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.target.marks import books_mark, rows_mark
@@ -112,6 +113,7 @@ class LoadResult:
         tally: What was counted, the batches before an interruption included.
         version: The load that last changed a row: equal versions, equal rows.
         fingerprints: Fingerprint of what was read, by collection.
+        origin: The source that was read; None where it is not known.
         seconds: Seconds from start to end, without the time between an interruption and the resumption.
         seconds_before: Those of them that were spent on batches committed before an interruption.
         stages: Seconds that each stage was busy; stages overlap.
@@ -130,6 +132,7 @@ class LoadResult:
     tally: Tally = field(default_factory=Tally)
     version: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
     seconds: float = 0.0
     seconds_before: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
@@ -364,7 +367,7 @@ def finish(connection: Connection, table: sa.Table, result: LoadResult, read: st
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
-            "statistics = %s, documents = %s, rows_mark = %s, books_mark = %s, "
+            "source = %s, statistics = %s, documents = %s, rows_mark = %s, books_mark = %s, "
             "transaction = pg_current_xact_id()::text::bigint, "
             "version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s AND "
             "e.target_table = l.target_table AND e.finished_at IS NOT NULL "
@@ -372,6 +375,7 @@ def finish(connection: Connection, table: sa.Table, result: LoadResult, read: st
         ).format(loads=identifier(bookkeeping.loads)),
         [
             json.dumps(dict(result.fingerprints)),
+            None if result.origin is None else json.dumps(result.origin.as_json()),
             json.dumps(result.statistics()),
             read,
             rows_mark(connection, table) if is_certain else None,

@@ -31,6 +31,7 @@ from migration_assets.loading.unchanged import Latest
 from migration_assets.memory import give_back_freed_memory
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.second_process import SecondProcess
+from migration_assets.source.origin import Origin
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import are_untouched
 from migration_assets.target.ownership import require_no_cascade, require_ours
@@ -88,6 +89,7 @@ def load(
     *,
     fingerprints: Callable[[str], Mapping[str, str]],
     complete: Callable[[Staging], int] | None = None,
+    origin: Origin | None = None,
     moment: str | None = None,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
@@ -104,6 +106,7 @@ def load(
             staging what a load that was cut off has put there.
         fingerprints: Returns the fingerprints of the collections, given the digest of all that was read.
         complete: Completes what is staged just before it is merged; returns the asymmetric pairs.
+        origin: The source, as the ledger is to have it.
         moment: The moment that the source is read at, in words; None where it is the present.
         say: Is told what an operator wants to know, such as that a load is resumed.
         remediations: What the parts are converted with.
@@ -116,7 +119,16 @@ def load(
         require_ours(connection, table)
 
         def run(begin: Callable[[], Open]) -> LoadResult:
-            given = (parts, conversions, fingerprints, complete, moment, remediations, second)
+            given = (
+                parts,
+                conversions,
+                fingerprints,
+                complete,
+                origin,
+                moment,
+                remediations,
+                second,
+            )
             return _Load(connection, table, *given, begin).run()
 
         opened = ledger.reopen(connection, table, say, remediations)
@@ -129,7 +141,9 @@ def load(
                 say(f"{table.name}: not resumed, its rows were touched since; starting again")
         latest = unchanged.latest_like_now(connection, table, remediations)
         if latest is not None and latest.has_same_plan:
-            kept = _kept(connection, table, parts, fingerprints, moment, remediations, latest)
+            kept = _kept(
+                connection, table, parts, fingerprints, origin, moment, remediations, latest
+            )
             if kept is not None:
                 say(f"{table.name}: nothing has changed since the last load, nothing is converted")
                 return kept
@@ -146,6 +160,7 @@ def _kept(
     table: sa.Table,
     parts: Callable[[], Iterable[Part]],
     fingerprints: Callable[[str], Mapping[str, str]],
+    origin: Origin | None,
     moment: str | None,
     remediations: Remediations,
     latest: Latest,
@@ -175,6 +190,7 @@ def _kept(
             seconds=time.perf_counter() - started,
             stages=dict(watch.seconds),
             size=read.size,
+            origin=origin,
             moment=moment,
             is_converted=False,
             as_before=latest.tally.documents,
@@ -201,6 +217,7 @@ class _Load:
     conversions: Callable[[Staging], Conversions]
     fingerprints: Callable[[str], Mapping[str, str]]
     complete: Callable[[Staging], int] | None
+    origin: Origin | None
     moment: str | None
     remediations: Remediations
     second: SecondProcess | None
@@ -248,6 +265,7 @@ class _Load:
                 seconds_before=opened.seconds,
                 stages=dict(self.watch.seconds),
                 size=self.read.size,
+                origin=self.origin,
                 moment=self.moment,
                 as_before=self.as_before,
                 was_touched=was_touched,

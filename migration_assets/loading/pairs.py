@@ -36,6 +36,7 @@ from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Batch, Field, FieldFinder, ObjectIdArrays
+from migration_assets.source.origin import origin_of
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
@@ -95,6 +96,7 @@ def load_pairs(
         conversions,
         fingerprints=lambda _: based_on,
         complete=lambda staging: _unite(staging, relation),
+        origin=origin_of(source),
         moment=moment_read(source),
         say=say,
         remediations=remediations,

@@ -91,14 +91,19 @@ def sentence(made: Json) -> str:
             f"The migration must not go live yet: {counted(summary['findings'], 'finding')} to deal with. "
             "Each says below what to do."
         )
-    lost = sum(summary[kind] for kind in ("rejected", "altered", "nulled", "orphaned"))
+    accepted = ""
+    if summary["documentsInNoTable"] or summary["valuesLost"]:
+        accepted = (
+            f", with {counted(summary['documentsInNoTable'], 'document')} in no table and "
+            f"{counted(summary['valuesLost'], 'value')} lost or altered, all of them on record and accepted"
+        )
     if summary["waived"]:
         return (
-            f"The migration can go live. {counted(summary['waived'], 'finding')} waived by name; everything "
-            "else was proven equal."
+            f"The migration can go live{accepted}. {counted(summary['waived'], 'finding')} waived by name; "
+            "everything else was proven equal."
         )
-    if lost:
-        return f"The migration can go live; {counted(lost, 'known change')} of the data on record."
+    if accepted:
+        return f"The migration can go live{accepted}."
     return (
         "The migration can go live: every record and every value was compared, and none was lost."
     )
@@ -108,7 +113,7 @@ def markdown(made: Json, digest: str) -> str:
     """Returns a summary of a report, with links that lead to the UI's own pages."""
     summary, verdict = made["summary"], made["verdict"]
     lines = [
-        f"## {verdict['word']}, {_plain(verdict['signature'])}",
+        f"## {verdict['headline']}, {_plain(verdict['signature'])}",
         "",
         sentence(made),
         "",

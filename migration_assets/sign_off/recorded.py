@@ -10,10 +10,11 @@ from typing import Any
 from psycopg import sql
 
 from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
-from migration_assets.model import TABLES
+from migration_assets.model import ENTITIES, TABLES
 from migration_assets.remediation.reporting import Applied, applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.waivers import Waiver, kept
+from migration_assets.source.origin import Origin
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, uuid_map
 from migration_assets.target.catalog import differing_constraints, missing_constraints
 from migration_assets.target.connection import Connection
@@ -84,7 +85,7 @@ class Line:
         reason: Why, in words without values.
         count: How often.
         documents: In how many documents; 0 where that is not on record.
-        keys: The sum of hashes of their keys; 0 where that is not on record.
+        keys: The sum of hashes of their keys and originals; 0 where that is not on record.
     """
 
     table: str
@@ -130,8 +131,13 @@ class Recorded:
         waivers: Those that held when it was signed off last.
         marks: Of the rows and the books of each table that was loaded, as they are now.
         loaded_by_other: Tables, and the UUID map, that were loaded by another version of this program.
+        origins: The sources of all loads, the latest first.
+        had_documents: Of collections without a document at their latest load: how many there were at the last
+            load that found some, and when that was.
         is_map_touched: Whether somebody has touched the UUID map since it was loaded.
         upgrade: What today's application does not leave as it is, with the number of rows.
+        documents_in_no_table: Rejected documents, those included that a remediation accepts.
+        values_lost: Lossy conversions, those included that a remediation accepts.
     """
 
     loads: Mapping[str, Load]
@@ -147,8 +153,12 @@ class Recorded:
     waivers: Sequence[Waiver] = ()
     marks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     loaded_by_other: Sequence[str] = ()
+    origins: Sequence[Origin] = ()
+    had_documents: Mapping[str, tuple[int, dt.datetime]] = field(default_factory=dict)
     is_map_touched: bool = False
     upgrade: Sequence[tuple[Consequence, int]] = ()
+    documents_in_no_table: int = 0
+    values_lost: int = 0
 
 
 _LOADS = """
@@ -161,6 +171,23 @@ _RESULTS = """
     SELECT target_table, check_name, load_id::text, passed, severity, summary, evidence, evaluated_at,
            coalesce(versions, '{{}}'), rows_mark, books_mark
     FROM {check_results}
+"""
+
+_ORIGINS = """
+    SELECT source->>'database', source->'hosts', source->'collections' FROM {loads}
+    WHERE finished_at IS NOT NULL AND source IS NOT NULL GROUP BY source ORDER BY max(finished_at) DESC
+"""
+
+_HAD_DOCUMENTS = """
+    WITH counted AS (
+        SELECT target_table, finished_at, (statistics->>'documents')::bigint AS documents
+        FROM {loads} WHERE finished_at IS NOT NULL
+    )
+    SELECT DISTINCT ON (target_table) target_table, documents, finished_at FROM counted c
+    WHERE documents > 0 AND 0 = (
+        SELECT l.documents FROM counted l WHERE l.target_table = c.target_table
+        ORDER BY l.finished_at DESC LIMIT 1)
+    ORDER BY target_table, finished_at DESC
 """
 
 _LOSSES = """
@@ -178,10 +205,20 @@ _KEYS = """mod(sum(
     ('x' || left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 15))::bit(60)::bigint
 ), 4611686018427387904)::bigint"""
 _SUMS = {
-    "keys_of_documents": sql.SQL(_KEYS).format(sql.SQL("source_id")),
-    "keys_of_values": sql.SQL(_KEYS).format(sql.SQL("concat_ws('.', source_id, element)")),
+    "keys_of_documents": sql.SQL(_KEYS).format(
+        sql.SQL("json_build_array(source_id, document)::text")
+    ),
+    "keys_of_values": sql.SQL(_KEYS).format(
+        sql.SQL("json_build_array(source_id, element, original)::text")
+    ),
 }
-"""A key is the document, and within it the element: table, collection, field and kind are the finding's."""
+"""A key is the document, within it the element, and the original: another bad value is another loss. Table,
+collection, field and kind are the finding's."""
+
+_ALL_LOST = """
+    SELECT (SELECT count(DISTINCT (collection, source_id)) FROM {rejected_documents}),
+           (SELECT count(*) FROM {issues})
+"""
 
 _CONVERSIONS = """
     SELECT target_table, collection, field, kind, reason, count
@@ -240,6 +277,13 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         done = applied(connection, remediations)
         loaded_with_others = loaded_with_other(connection, remediations)
         loaded_by_others = loaded_by_other(connection)
+        ((documents_in_no_table, values_lost),) = rows(_ALL_LOST)
+        origins = [Origin(*row) for row in rows(_ORIGINS)]
+        had_documents = {
+            name: (count, moment)
+            for name, count, moment in rows(_HAD_DOCUMENTS)
+            if name in ENTITIES
+        }
         is_map_touched = uuid_map.name in loads and not is_as_recorded(connection, uuid_map)
         last = rows(_WAIVERS)
         upgrade = list(in_target(connection, loads))
@@ -256,7 +300,11 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         loaded_with_other=loaded_with_others,
         marks=marks,
         loaded_by_other=loaded_by_others,
+        origins=origins,
+        had_documents=had_documents,
         is_map_touched=is_map_touched,
         upgrade=upgrade,
+        documents_in_no_table=documents_in_no_table,
+        values_lost=values_lost,
         waivers=[held for (signed_at, waivers) in last for held in kept(waivers or (), signed_at)],
     )

@@ -95,6 +95,7 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
         "overallStatus": _status(is_good=made.is_go),
         "verdict": {
             "word": made.word,
+            "headline": made.headline,
             "signature": made.signature,
             "approver": approval.approver,
             "role": approval.role,
@@ -107,7 +108,12 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
             "postgresql": around.target.version,
         },
         "summary": _summary(tables, recorded, made)
-        | {"findings": len(open_findings), "waived": len(held)},
+        | {
+            "findings": len(open_findings),
+            "waived": len(held),
+            "documentsInNoTable": made.documents_in_no_table,
+            "valuesLost": made.values_lost,
+        },
         **_layers(tables),
         "findings": open_findings,
         "information": [_finding(each) for each in made.information],
@@ -374,7 +380,7 @@ def _finding(found: Finding) -> Json:
         "table": found.table,
         "check": found.check,
         "kind": found.kind,
-        "field": found.field,
+        "field": found.about,
         "count": found.count,
         "rows": found.rows,
         "what": found.what,

@@ -24,6 +24,7 @@ from migration_assets.sign_off.verdict import Verdict, judged
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.origin import origin_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -98,7 +99,13 @@ def sign(
     """
     where = reports_directory(directory)
     recorded = read_recorded(connection, remediations)
-    made = judged(recorded, fingerprints(source, ENTITIES), approval, unkept(source, connection))
+    made = judged(
+        recorded,
+        fingerprints(source, ENTITIES),
+        approval,
+        unkept(source, connection),
+        origin_of(source),
+    )
     now = dt.datetime.now(dt.UTC)
     around = Surroundings(
         source=_source_server(source),

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migration_assets.loading.ledger import depends_on
-from migration_assets.model import TABLES
+from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, read_recorded
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
+from migration_assets.source.origin import Origin, others
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 from migration_assets.upgrade import RELEASE
@@ -24,6 +25,7 @@ EXPECTED_CHECKS = len(TABLES) * len(Layer)
 
 GO, NO_GO = "GO", "NO-GO"
 CONSTRAINTS = "constraints"
+SOURCE = "source"
 ORPHANED = "orphaned"
 TOUCHED = "touched"
 """The state of a check of rows or books that somebody has changed since."""
@@ -42,6 +44,8 @@ class Verdict:
         information: What does not stand against it, but somebody should know.
         waived: Waivers with their findings, those that do not hold included.
         approval: What came from people.
+        documents_in_no_table: Documents that were rejected, agreed to or not.
+        values_lost: Values that were altered or nulled and references that were orphaned, agreed to or not.
     """
 
     findings: Sequence[Finding]
@@ -49,6 +53,8 @@ class Verdict:
     information: Sequence[Finding] = ()
     waived: Sequence[Waived] = ()
     approval: Approval = field(default_factory=Approval)
+    documents_in_no_table: int = 0
+    values_lost: int = 0
 
     @property
     def is_go(self) -> bool:
@@ -59,6 +65,16 @@ class Verdict:
     def word(self) -> str:
         """``GO`` or ``NO-GO``."""
         return GO if self.is_go else NO_GO
+
+    @property
+    def headline(self) -> str:
+        """The word, and of a GO what somebody has accepted to lose."""
+        lost = []
+        if self.documents_in_no_table:
+            lost.append(f"{counted(self.documents_in_no_table, 'document')} in no table")
+        if self.values_lost:
+            lost.append(f"{counted(self.values_lost, 'value')} lost or altered")
+        return f"{GO}, with {' and '.join(lost)}" if self.is_go and lost else self.word
 
     @property
     def signature(self) -> str:
@@ -80,6 +96,7 @@ def verdict(
     approval: Approval | None = None,
     remediations: Remediations = NO_REMEDIATIONS,
     unkept: Mapping[str, tuple[int, int]] | None = None,
+    origin: Origin | None = None,
 ) -> Verdict:
     """Returns what stands against a GO.
 
@@ -89,11 +106,13 @@ def verdict(
         approval: Waivers, and who decides; nobody where None.
         remediations: The rules as they are now.
         unkept: Unknown collections of which the books differ: documents in the source and in the books.
+        origin: The source as it is now; it is not looked at where None.
 
     Raises:
         MigrationError: A waiver matches no finding.
     """
-    return judged(read_recorded(connection, remediations), fingerprints, approval, unkept)
+    recorded = read_recorded(connection, remediations)
+    return judged(recorded, fingerprints, approval, unkept, origin)
 
 
 def judged(
@@ -101,6 +120,7 @@ def judged(
     fingerprints: Mapping[str, str],
     approval: Approval | None = None,
     unkept: Mapping[str, tuple[int, int]] | None = None,
+    origin: Origin | None = None,
 ) -> Verdict:
     """Returns what stands against a GO in a record.
 
@@ -112,6 +132,7 @@ def judged(
         fingerprints: Of every collection of the source, as it is now.
         approval: Waivers, and who decides; nobody where None.
         unkept: Unknown collections of which the books differ: documents in the source and in the books.
+        origin: The source as it is now; it is not looked at where None.
 
     Raises:
         MigrationError: A waiver matches no finding.
@@ -120,6 +141,8 @@ def judged(
     found: list[Finding] = []
     for name in TABLES:
         found += _table_findings(name, recorded, fingerprints)
+    if origin is not None:
+        found += _source_findings(recorded, origin)
     found += _map_findings(recorded)
     found += _constraint_findings(recorded)
     found += _unknown_findings(unkept or {})
@@ -136,6 +159,8 @@ def judged(
         information=list(_information(recorded)),
         waived=waived,
         approval=approval,
+        documents_in_no_table=recorded.documents_in_no_table,
+        values_lost=recorded.values_lost,
     )
 
 
@@ -153,6 +178,53 @@ def _unknown_findings(unkept: Mapping[str, tuple[int, int]]) -> Iterator[Finding
             check="model",
             kind="unkept",
         )
+
+
+def _source_findings(recorded: Recorded, origin: Origin) -> Iterator[Finding]:
+    """Yields what is not as it was in the source: another database, or collections that are gone.
+
+    Loading them all the same is right where it was meant, so each can be waived; it cannot pass unseen.
+    """
+    others_before = others(origin, recorded.origins)
+    for other in others_before:
+        rows = rows_of("another", other.database, *sorted(other.uuids or other.hosts))
+        yield Finding(
+            SOURCE,
+            f"the target was filled from another source before: {other}",
+            "Where that is meant, as after a rehearsal with a copy, waive it; else set the source's URL "
+            "right and migrate again",
+            check=SOURCE,
+            kind="another",
+            field=f"{other.database} {rows}",
+            count=1,
+            rows=rows,
+        )
+    for name, (documents, moment) in recorded.had_documents.items():
+        state = "has no document any more" if name in origin.collections else "is gone"
+        when = f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+        yield _gone(
+            name, f"{state}; the load of {when} found {counted(documents, 'document')}", documents
+        )
+    before = {
+        name for each in recorded.origins if each not in others_before for name in each.collections
+    }
+    for name in sorted(before - origin.collections.keys() - ENTITIES.keys()):
+        yield _gone(
+            name, "is gone, which the model does not know: what was kept of it is gone too", 1
+        )
+
+
+def _gone(collection: str, what: str, count: int) -> Finding:
+    return Finding(
+        collection,
+        f"collection {collection} {what}",
+        "Where that is meant, waive it; else bring it back, from a backup if need be, and migrate again",
+        check=SOURCE,
+        kind="gone",
+        field=collection,
+        count=count,
+        rows=rows_of("gone", collection, str(count)),
+    )
 
 
 def _map_findings(recorded: Recorded) -> Iterator[Finding]:
@@ -222,7 +294,7 @@ def _table_findings(
                 name,
                 f"collection {collection} was written to after it was read",
                 "Freeze writes to the source, then migrate again",
-                check="source",
+                check=SOURCE,
                 kind="written",
                 field=collection,
             )
@@ -307,10 +379,8 @@ def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[
         counts[key] += each.count
         keys[key] += each.keys
     for (collection, field_name, kind), count in counts.items():
-        is_own = collection == name
-        about = (
-            field_name if is_own else ".".join(part for part in (collection, field_name) if part)
-        )
+        holder = "" if collection == name else collection
+        about = ".".join(filter(None, (holder, field_name)))
         if kind == REJECTED:
             what = f"{count:,} {'document was' if count == 1 else 'documents were'} rejected"
             what += f" for {about}" if field_name else ", which cannot be read"
@@ -324,7 +394,8 @@ def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[
             f"Correct it in the source or by a remediation and materialize postgres/{name}, or waive it",
             check=layer.value,
             kind=kind,
-            field=about,
+            collection=holder,
+            field=field_name,
             count=count,
             rows=rows_text(keys[collection, field_name, kind]),
         )
