@@ -2,14 +2,15 @@
 
 An operation has been applied already, can be applied, or is in conflict: the document is not what it was
 when it was migrated. So an export can be applied again, after an interruption too, and changes
-nothing more; and what somebody else has written in the meantime is never overwritten.
+nothing more; and what somebody else has written in the meantime is never overwritten: what was looked at is a
+condition of the write itself.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -194,23 +195,61 @@ def _differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _writes(operation: Operation) -> Iterator[_Write]:
-    """Yields what is written for an operation."""
+def _writes(operation: Operation, current: Document | None) -> Iterator[_Write]:
+    """Yields what is written for an operation, where the document is still what it was judged as.
+
+    Args:
+        operation: The operation.
+        current: The document that it was judged by, None where there was none.
+    """
     match operation:
         case Insert():
-            yield InsertOne(operation.document)
+            yield InsertOne(operation.document)  # a document that has its _id meanwhile refuses it
         case Delete():
-            yield DeleteOne({"_id": operation.identifier})
+            yield DeleteOne(_if(operation, [_is("$$ROOT", current)]))
         case Update():
-            yield UpdateOne({"_id": operation.identifier}, _changes(operation))
+            held = current or {}
+            conditions = [
+                _is(f"${name}", held[name]) if name in held else _is_of(f"${name}", "missing")
+                for name in sorted(operation.touched)
+            ]
+            yield UpdateOne(_if(operation, conditions), _changes(operation))
         case Pairs():
+            # Other elements that come or go meanwhile are left alone by both.
+            is_array = _if(operation, [_is_of(f"${operation.field}", "array", "missing")])
             # One update cannot pull from an array and add to it.
             if operation.pull:
                 pull = {"$pull": {operation.field: {"$in": list(operation.pull)}}}
-                yield UpdateOne({"_id": operation.identifier}, pull)
+                yield UpdateOne(is_array, pull)
             if operation.add:
                 add = {"$addToSet": {operation.field: {"$each": list(operation.add)}}}
-                yield UpdateOne({"_id": operation.identifier}, add)
+                yield UpdateOne(is_array, add)
+
+
+def _if(operation: Operation, conditions: Sequence[Document]) -> Document:
+    """Returns the filter of a write to the document of an operation."""
+    return {"_id": operation.identifier, "$expr": {"$and": list(conditions)}}
+
+
+def _is(path: str, value: Any) -> Document:
+    """Returns the condition that something is a value, in its type and its size too.
+
+    Within an expression an array equals an array alone, and null nothing that is missing. But numbers equal
+    each other whatever their type; of those within documents and arrays, the size tells most.
+    """
+    literal = {"$literal": value}
+    return {
+        "$and": [
+            {"$eq": [path, literal]},
+            {"$eq": [{"$type": path}, {"$type": literal}]},
+            {"$eq": [{"$bsonSize": {"v": path}}, {"$bsonSize": {"v": literal}}]},
+        ]
+    }
+
+
+def _is_of(path: str, *types: str) -> Document:
+    """Returns the condition that something is of one of some types."""
+    return {"$in": [{"$type": path}, list(types)]}
 
 
 def _changes(operation: Update) -> Document:
@@ -232,9 +271,7 @@ class _Step:
     write: bool
 
     def take(self, chunk: Sequence[Operation]) -> None:
-        ids = [each.identifier for each in chunk]
-        found = self.database[self.name].find({"_id": {"$in": ids}})
-        current = {canonical(each["_id"]): each for each in found}
+        current = self._current(chunk)
         pending: list[Operation] = []
         for operation in chunk:
             state, what = state_of(operation, current.get(canonical(operation.identifier)))
@@ -244,33 +281,55 @@ class _Step:
                 self._conflict(operation, what)
             else:
                 pending.append(operation)
-        failed = self._written(pending) if self.write and pending else set()
+        failed = self._written(pending, current) if self.write and pending else set()
         for number, operation in enumerate(pending):
             if number not in failed:
                 self.applied.pending[kind_of(operation)] += 1
 
-    def _written(self, pending: Sequence[Operation]) -> set[int]:
-        """Writes operations; returns which of them MongoDB refused."""
+    def _current(self, chunk: Sequence[Operation]) -> Mapping[str, Document]:
+        """Returns the documents of operations as they are now, by their `_id` in canonical form."""
+        ids = [each.identifier for each in chunk]
+        found = self.database[self.name].find({"_id": {"$in": ids}})
+        return {canonical(each["_id"]): each for each in found}
+
+    def _written(self, pending: Sequence[Operation], current: Mapping[str, Document]) -> set[int]:
+        """Writes operations on documents as they were judged; returns which of them were not written."""
         owners: list[int] = []
         writes: list[_Write] = []
         for number, operation in enumerate(pending):
-            for each in _writes(operation):
+            for each in _writes(operation, current.get(canonical(operation.identifier))):
                 owners.append(number)
                 writes.append(each)
         collection = self.database.get_collection(self.name, write_concern=_DURABLE)
+        refused: list[Mapping[str, Any]] = []
         try:
-            collection.bulk_write(writes, ordered=False)
+            done = collection.bulk_write(writes, ordered=False)
+            hit = done.matched_count + done.inserted_count + done.deleted_count
         except BulkWriteError as error:
             refused = error.details.get("writeErrors", [])
+            hit = sum(error.details.get(name, 0) for name in ("nMatched", "nInserted", "nRemoved"))
             if not refused or error.details.get("writeConcernErrors"):
                 raise self._not_written(error.code) from None
             # The driver's own message quotes values.
-            for each in refused:
-                self._conflict(pending[owners[each["index"]]], _refusal(each["code"]))
-            return {owners[each["index"]] for each in refused}
+            for refusal in refused:
+                self._conflict(pending[owners[refusal["index"]]], _refusal(refusal["code"]))
         except OperationFailure as error:
             raise self._not_written(error.code) from None
-        return set()
+        failed = {owners[each["index"]] for each in refused}
+        if hit + len(refused) < len(writes):
+            failed |= self._missed(pending, failed)
+        return failed
+
+    def _missed(self, pending: Sequence[Operation], refused: Set[int]) -> set[int]:
+        """Returns the operations that hit no document, since somebody wrote to it after it was judged."""
+        current = self._current(pending)
+        missed: set[int] = set()
+        for number, operation in enumerate(pending):
+            state, what = state_of(operation, current.get(canonical(operation.identifier)))
+            if number not in refused and state is not State.DONE:
+                self._conflict(operation, what or "written to by somebody else just now")
+                missed.add(number)
+        return missed
 
     def _not_written(self, code: int | None) -> SourceError:
         # The server's own message quotes the command, and with it values.
