@@ -13,11 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pymongo import MongoClient
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from migration_assets import __version__, interrupts
 from migration_assets.errors import MigrationError
+from migration_assets.text import escape
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
     REMEDIATIONS_VARIABLE,

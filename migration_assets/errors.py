@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from migration_assets.text import one_line
+
 
 class MigrationError(Exception):
     """Something that the operator can put right.
@@ -22,7 +24,7 @@ class MigrationError(Exception):
         self.where = where
         self.next_step = next_step
         self.is_transient = is_transient
-        super().__init__(f"{where}: {what}. {next_step}")
+        super().__init__(one_line(f"{where}: {what}. {next_step}"))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Tells how to make it again in another process."""

@@ -14,8 +14,9 @@ from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import junction_of, source_of
 from migration_assets.remediation.rules import Remediation
+from migration_assets.text import code
 from migration_assets.validation.evidence import Evidence, Layer, Severity
-from migration_assets.validation.looking import DOCUMENTATION, checks_path, statements
+from migration_assets.validation.looking import DOCUMENTATION, checks_path, quoted, statements
 
 Metadata = dict[str, Any]
 """What Dagster takes as metadata."""
@@ -28,11 +29,11 @@ def description(table: sa.Table) -> str:
     relation = junction_of(table)
     if relation is None:
         return (
-            f"The documents of the collection `{table.name}`, one row each, in "
+            f"The documents of the collection {code(table.name)}, one row each, in "
             f"{len(table.columns)} columns."
         )
     arrays = " and ".join(
-        f"`{holder.collection}.{array}`" for holder, array, _ in relation.arrays()
+        code(f"{holder.collection}.{array}") for holder, array, _ in relation.arrays()
     )
     return f"Pairs of one relation: the union of {arrays}, each pair once."
 
@@ -167,6 +168,7 @@ def looking_metadata(table: str, layer: Layer) -> Metadata:
 
 def guide(table: sa.Table) -> dg.MarkdownMetadataValue:
     """Returns what to do with a table in the UI: where its checks are, what each is for, where to look."""
+    name = quoted(table.name, "'")
     lines = [f"[The four checks of this table]({checks_path(table.name)}):", ""]
     lines += [f"- `{layer}`: more in `{DOCUMENTATION[layer]}`" for layer in Layer]
     lines += [
@@ -175,9 +177,9 @@ def guide(table: sa.Table) -> dg.MarkdownMetadataValue:
         "",
         "```sql",
         "SELECT collection, field, kind, reason, count(*) FROM migration.issues",
-        f"WHERE target_table = '{table.name}' GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;",
+        f"WHERE target_table = {name} GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;",
         "SELECT source_id, field, reason FROM migration.rejected_documents",
-        f"WHERE target_table = '{table.name}';",
+        f"WHERE target_table = {name};",
         "```",
         "",
         "[The sign-off](/assets/migration/sign_off) gathers the findings of all tables: `docs/sign-off.md`.",
@@ -197,7 +199,7 @@ def _origin(table: sa.Table, column: sa.Column[object]) -> str:
     source = source_of(column)
     pointing = f", points to {source.references}" if source.references else ""
     secret = ", secret" if source.secret else ""
-    return f"from `{source.field}` as {source.rule}{pointing}{secret}"
+    return f"from {code(source.field)} as {source.rule}{pointing}{secret}"
 
 
 def _inputs(table: sa.Table, column: sa.Column[object]) -> list[dg.TableColumnDep]:

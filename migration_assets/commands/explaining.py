@@ -11,7 +11,6 @@ from typing import Any
 from bson.errors import BSONError
 from psycopg import sql
 from rich.console import Console
-from rich.markup import escape
 
 from migration_assets.commands.running import require_schema
 from migration_assets.conversion.extended_json import relaxed
@@ -24,6 +23,7 @@ from migration_assets.remediation.parsing import load_remediations
 from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.text import escape
 from migration_assets.urls import source_url, target_url
 from migration_assets.validation.entity_pass import drawn_numbers
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from psycopg import sql
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.text import escape
 
 _LOSSES = """
     SELECT collection, field, kind, count(*) FROM (

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from migration_assets.errors import MigrationError
@@ -22,6 +21,7 @@ from migration_assets.monitoring.kpis import BY_NAME, Result, Status
 from migration_assets.monitoring.queries import BY_NUMBER, Answer, ask
 from migration_assets.monitoring.samples import Sample
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.text import escape
 from migration_assets.urls import target_url, variable
 
 LIVE = ("connections", "active_queries", "locks")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from migration_assets.source.connection import open_source
 from migration_assets.source.snapshots import snapshot_wanted
 from migration_assets.target.connection import open_target
 from migration_assets.target.url import notes_on
+from migration_assets.text import escape
 from migration_assets.urls import source_url, target_url
 
 _MARKS = {Level.OK: "[green]✓[/]", Level.WARNING: "[yellow]![/]", Level.ERROR: "[red]✗[/]"}

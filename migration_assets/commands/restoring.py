@@ -9,7 +9,6 @@ from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from migration_assets.dump import Dump, Restored, open_dump, restore
@@ -18,6 +17,7 @@ from migration_assets.dump.stream import DumpError
 from migration_assets.errors import MigrationError
 from migration_assets.preflight.findings import counted
 from migration_assets.source.connection import CODEC, Document
+from migration_assets.text import escape
 from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
 
 _TIMEOUT = 10_000

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from migration_assets.errors import MigrationError
@@ -28,6 +27,7 @@ from migration_assets.rollback.removal import Proof, Removed
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
+from migration_assets.text import escape
 from migration_assets.urls import ROLLBACK_VARIABLE, source_url, target_url, variable
 
 Ask = Callable[[str], str]

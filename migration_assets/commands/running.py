@@ -17,7 +17,6 @@ import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
-from rich.markup import escape
 
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
@@ -43,6 +42,7 @@ from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run, run_id_of
 from migration_assets.target.occupants import require_own_target
+from migration_assets.text import escape
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
     source_url,

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from migration_assets.commands.running import Exit, require_schema, sign_off
 from migration_assets.errors import MigrationError
@@ -24,6 +23,7 @@ from migration_assets.sign_off.waivers import (
 )
 from migration_assets.target.connection import open_target
 from migration_assets.target.ownership import withdraw, withdrawal_of
+from migration_assets.text import escape
 from migration_assets.urls import target_url
 
 _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id from there"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -16,6 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from migration_assets.preflight.duration import in_words
 from migration_assets.preflight.findings import counted, megabytes
 from migration_assets.sign_off.report import Json
+from migration_assets.text import code
+from migration_assets.text import markdown as plain
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.looking import checks_path
 
@@ -113,7 +114,7 @@ def markdown(made: Json, digest: str) -> str:
     """Returns a summary of a report, with links that lead to the UI's own pages."""
     summary, verdict = made["summary"], made["verdict"]
     lines = [
-        f"## {verdict['headline']}, {_plain(verdict['signature'])}",
+        f"## {verdict['headline']}, {plain(verdict['signature'])}",
         "",
         sentence(made),
         "",
@@ -134,9 +135,9 @@ def markdown(made: Json, digest: str) -> str:
     if made["waivers"]:
         lines += ["", "### Waivers", ""]
         lines += [
-            f"- `{each['finding']}` ({each['count']:,}) by {_plain(each['name'])}: "
-            f"{_plain(each['reason'])}{_since(each)}"
-            f"{'' if each['holds'] else ' **void:** ' + each['whyVoid']}"
+            f"- {code(each['finding'])} ({each['count']:,}) by {plain(each['name'])}: "
+            f"{plain(each['reason'])}{_since(each)}"
+            f"{'' if each['holds'] else ' **void:** ' + plain(each['whyVoid'])}"
             for each in made["waivers"]
         ]
     return "\n".join(lines) + "\n"
@@ -151,17 +152,11 @@ def _moment(text: str | None) -> str:
 
 
 def _bullet(found: Json) -> str:
-    name = found["table"]
+    name = plain(found["table"])
     if found["check"] in set(Layer):
-        name = f"[{name}]({checks_path(name)})"
-    return f"- {name}: {_plain(found['what'])}. {found['nextStep']}. `{found['id']}`"
-
-
-def _plain(text: str) -> str:
-    """Returns a text of somebody's as Markdown shows it, without markup of its own."""
-    return "".join(
-        "\\" + each if each in "\\`*_[]#|!" else each for each in escape(text, quote=False)
-    )
+        name = f"[{name}]({checks_path(found['table'])})"
+    said = f"{plain(found['what'])}. {plain(found['nextStep'])}"
+    return f"- {name}: {said}. {code(found['id'])}"
 
 
 @cache

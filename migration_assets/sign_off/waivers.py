@@ -20,6 +20,7 @@ import yaml
 
 from migration_assets.errors import MigrationError
 from migration_assets.sign_off.findings import Finding
+from migration_assets.text import printable
 
 SHOWN = 20
 """Ids that an error names."""
@@ -269,9 +270,10 @@ def draft(made: Mapping[str, Any], name: str = "") -> str:
         }
         if "until" in waiver:
             entry["until"] = waiver["until"]
-        lines += ["", f"# {each['table']}: {each['what']}"]
+        lines += ["", printable(f"# {each['table']}: {each['what']}")]
+        is_plain = all(printable(str(value)) == str(value) for value in entry.values())
         lines.append(
-            yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=10_000).rstrip()
+            yaml.safe_dump([entry], sort_keys=False, allow_unicode=is_plain, width=10_000).rstrip()
         )
     return "\n".join(lines) + "\n"
 

@@ -41,7 +41,7 @@ WHERE target_table = {text} AND check_name = {layer};"""
 
 def statements(table: str, layer: Layer) -> str:
     """Returns SQL that shows what a check is about, and the keys that it found; it only reads."""
-    names = {"name": _quoted(table, '"'), "text": _quoted(table, "'"), "layer": f"'{layer.value}'"}
+    names = {"name": quoted(table, '"'), "text": quoted(table, "'"), "layer": f"'{layer.value}'"}
     return (_STATEMENTS[layer] + _KEYS).format(**names).strip()
 
 
@@ -50,5 +50,6 @@ def checks_path(table: str) -> str:
     return f"/assets/postgres/{quote(table)}?view=checks"
 
 
-def _quoted(text: str, mark: str) -> str:
+def quoted(text: str, mark: str) -> str:
+    """Returns a text in quotes, as a name or a literal of SQL."""
     return mark + text.replace(mark, mark * 2) + mark
