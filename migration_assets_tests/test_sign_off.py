@@ -284,6 +284,21 @@ def test_red_check_that_losses_explain_only_in_part_stands_beside_them() -> None
     assert {each.id for each in judged(record, PRINTS).findings} == {LIKES, "Tasks:values:failed"}
 
 
+def test_names_of_unknown_fields_are_bounded_and_counted_in_full(target: Connection) -> None:
+    """Of 20,000 names a report was a megabyte."""
+    for source_id, count in (("a", 300), ("b", 2)):
+        fields = json.dumps({f"{number}-{'x' * 300}": 1 for number in range(count)})
+        target.execute(
+            "INSERT INTO migration.unmapped_fields (target_table, collection, source_id, fields) "
+            "VALUES ('Tasks', 'Tasks', %s, %s)",
+            [source_id, fields],
+        )
+    (unmapped,) = read_recorded(target).unmapped
+    assert (unmapped.documents, unmapped.names, len(unmapped.fields)) == (2, 300, 100)
+    assert list(unmapped.fields.values())[:3] == [2, 2, 1]
+    assert {len(name) for name in unmapped.fields} == {200}
+
+
 def test_warnings_and_what_the_model_does_not_know_are_information() -> None:
     warns = result_of("Tasks", Layer.REFERENCES, passed=False, severity=Severity.WARN)
     record = recorded(

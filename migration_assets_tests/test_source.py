@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -240,6 +241,18 @@ def test_a_lost_source_is_one_line(source_url: str, mongo_database: SourceDataba
     with pytest.raises(SourceError, match="the server refused: no such command") as raised:
         lose()
     assert "\n" not in str(raised.value)
+
+
+def test_the_driver_logs_no_documents(
+    source_url: str, mongo_database: SourceDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its log of commands and replies is on where Dagster, or anybody, logs everything."""
+    mongo_database["Users"].insert_one({"_id": 1, "name": "hunter2"})
+    logging.getLogger("pymongo").setLevel(logging.NOTSET)
+    with caplog.at_level(logging.DEBUG), open_source(source_url) as database:
+        assert database["Users"].find_one({"_id": 1})
+        assert len(list(raw_batches(database["Users"]))) == 1
+    assert "hunter2" not in caplog.text
 
 
 # --- Opening the target ------------------------------------------------------------------------

@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from traceback import extract_tb
 
 import polars as pl
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import Books
+from migration_assets.errors import LoadError, MigrationError
+from migration_assets.identity import source_id
 from migration_assets.loading.digests import Record
 from migration_assets.loading.ledger import Tally
 from migration_assets.loading.pipeline import Stopwatch, shared_out, without_cycle_detection
 from migration_assets.loading.staging import Lines, staged_batch
 from migration_assets.model import TABLES
 from migration_assets.second_process import SecondProcess
+from migration_assets.source.reading import identifier, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,40 @@ class Made:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+def converted_by(conversion: Conversion, collection: str, data: bytes) -> Converted:
+    """Returns what a conversion makes of documents.
+
+    Raises:
+        LoadError: It fails, as no document should make it; the first that does is named. What the error
+            itself says may quote a value, and is left out.
+    """
+    try:
+        return conversion(data)
+    except (MigrationError, MemoryError):
+        raise
+    except Exception as error:
+        failure = _failure(conversion, collection, data, error)
+    raise failure
+
+
+def _failure(conversion: Conversion, collection: str, data: bytes, error: Exception) -> LoadError:
+    which = "documents of a batch"
+    for document in split(data):
+        try:
+            conversion(document)
+        except Exception as alone:
+            error, which = alone, f"the document with _id {source_id(identifier(document))[:80]}"
+            break
+    place = extract_tb(error.__traceback__)[-1]
+    code = f"{Path(place.filename).name} line {place.lineno}, in {place.name}"
+    failure = LoadError(
+        f"the conversion of {which} ended by an unexpected {type(error).__name__} ({code})",
+        where=collection,
+        next_step="Nothing of the table was changed: report this line, with the types of its fields",
+    )
+    return failure.with_traceback(error.__traceback__)
+
+
 class NothingHeldError(Exception):
     """The second process is another than the one that was told how to convert."""
 
@@ -131,14 +170,13 @@ class Converter:
         return shared_out(items, here if self.second is None else [*here, self._made_there])
 
     def _made_here(self, item: Item) -> tuple[Item, Made]:
+        collection = item.part.collection
         with self.watch.stage("convert"):
-            converted = item.conversion(item.part.data)
+            converted = converted_by(item.conversion, collection, item.part.data)
 
         def lines() -> Mapping[str, Lines]:
             with self.watch.stage("encode"):
-                return staged_batch(
-                    self.table, item.part.collection, converted.rows, converted.books
-                )
+                return staged_batch(self.table, collection, converted.rows, converted.books)
 
         tally = Tally.of(converted.documents, converted.books)
         return item, Made(tally, converted.as_before, converted.record, lines)
@@ -193,7 +231,7 @@ def encoded(key: uuid.UUID, data: bytes) -> Made:
     watch = Stopwatch()
     with without_cycle_detection():
         with watch.stage("convert"):
-            converted = _held.conversion(data)
+            converted = converted_by(_held.conversion, _held.collection, data)
         with watch.stage("encode"):
             table = TABLES[_held.table]
             lines = staged_batch(table, _held.collection, converted.rows, converted.books)

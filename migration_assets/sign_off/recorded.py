@@ -105,12 +105,14 @@ class Unmapped:
     Attributes:
         collection: The collection.
         documents: How many documents have such fields, or are of a collection that is not known.
-        fields: The names of the fields, and in how many documents each is.
+        fields: The names of the most frequent fields, and in how many documents each is.
+        names: How many names there are in all.
     """
 
     collection: str
     documents: int
     fields: Mapping[str, int]
+    names: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +231,18 @@ _UNMAPPED = """
     SELECT collection, count(*) FROM {unmapped_fields} GROUP BY 1 ORDER BY 1
 """
 
+NAMES_SHOWN = 100
+"""Unknown fields that a report names of a collection; the count is of all of them."""
+
 _UNMAPPED_NAMES = """
-    SELECT collection, name, count(*)
-    FROM {unmapped_fields}, LATERAL json_object_keys(fields::json) AS name
-    WHERE target_table = collection AND strpos(fields, '\\u0000') = 0
-    GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
+    SELECT collection, left(name, 200), documents, names FROM (
+        SELECT collection, name, count(*) AS documents, count(*) OVER of_collection AS names,
+               row_number() OVER (of_collection ORDER BY count(*) DESC, name) AS place
+        FROM {unmapped_fields}, LATERAL json_object_keys(fields::json) AS name
+        WHERE target_table = collection AND strpos(fields, '\\u0000') = 0
+        GROUP BY 1, 2
+        WINDOW of_collection AS (PARTITION BY collection)
+    ) AS counted WHERE place <= {names_shown} ORDER BY collection, place
 """
 """Of known collections: of one that the model does not know the whole document is kept, its data among it."""
 
@@ -253,7 +262,9 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
     }
 
     def rows(query: str) -> list[tuple[Any, ...]]:
-        found = sql.SQL(query).format(**names, **_SUMS, rejected=sql.Literal(REJECTED))
+        found = sql.SQL(query).format(
+            **names, **_SUMS, rejected=sql.Literal(REJECTED), names_shown=sql.Literal(NAMES_SHOWN)
+        )
         return connection.execute(found).fetchall()
 
     additions = search_indexes()
@@ -269,9 +280,14 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         losses = [Line(*row) for row in rows(_LOSSES)]
         conversions = [Line(*row) for row in rows(_CONVERSIONS)]
         fields: dict[str, dict[str, int]] = {}
-        for collection, name, count in rows(_UNMAPPED_NAMES):
+        names_in_all: dict[str, int] = {}
+        for collection, name, count, in_all in rows(_UNMAPPED_NAMES):
             fields.setdefault(collection, {})[name] = count
-        unmapped = [Unmapped(name, count, fields.get(name, {})) for name, count in rows(_UNMAPPED)]
+            names_in_all[collection] = in_all
+        unmapped = [
+            Unmapped(name, count, fields.get(name, {}), names_in_all.get(name, 0))
+            for name, count in rows(_UNMAPPED)
+        ]
         missing = missing_constraints(connection)
         differing = sorted(differing_constraints(connection))
         done = applied(connection, remediations)

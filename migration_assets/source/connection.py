@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -84,6 +85,8 @@ def open_source(
             "special characters as in %40 for @, %2F for /, %25 for %",
         )
     where = f"MongoDB at {redacted(url)}"
+    # Where somebody logs all that libraries say, the driver writes commands and replies: documents.
+    logging.getLogger("pymongo").setLevel(logging.INFO)
     with _usable(url, where, variable):
         client = _client(url, timeout)
     with client:
