@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.rollback import apply, export, removal
 from migration_assets.rollback.apply import SHOWN, Applied
+from migration_assets.rollback.export import require_migrated
 from migration_assets.rollback.files import NEW_IDS, Manifest, read_manifest
 from migration_assets.rollback.operations import KINDS
 from migration_assets.rollback.refused import RefusedError
@@ -27,6 +28,7 @@ from migration_assets.rollback.removal import Proof, Removed
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
+from migration_assets.target.standing import changes_since
 from migration_assets.text import escape
 from migration_assets.urls import ROLLBACK_VARIABLE, source_url, target_url, variable
 
@@ -160,6 +162,8 @@ def roll_back(
     try:
         with held_for_run(url, str(uuid.uuid4())) as hold, hold.open() as connection:
             name = connection.info.dbname
+            require_migrated(connection)
+            _print_changes(console, changes_since(connection))
             if not dry_run:
                 _print_removed(console, removal.planned(connection), "would go")
                 _confirm(confirmed, ask, name, "lose all this")
@@ -216,11 +220,12 @@ def _print_export(console: Console, manifest: Manifest, directory: Path) -> None
     table.add_section()
     table.add_row(f"{len(manifest.collections)} collections", *_numbers(manifest.operations))
     console.print(table)
+    _print_changes(console, manifest.changes)
     made = manifest.others[NEW_IDS].lines
     console.print(f"{made:,} rows that were created in PostgreSQL got a new _id.")
     for column, rows in manifest.unknown_columns.items():
         if rows:
-            said = f"column {column} is not the model's: not exported, {rows:,} rows use it"
+            said = f"column {column} holds what the model has no room for: not exported, {rows:,} rows use it"
             console.print(f"[red]✗[/] {escape(said)}")
     for name in manifest.unknown_tables:
         console.print(f"[yellow]![/] table {escape(name)} is not the model's: not exported")
@@ -230,6 +235,19 @@ def _print_export(console: Console, manifest: Manifest, directory: Path) -> None
         )
     console.print(
         f"Exported to [bold]{escape(str(directory))}[/]; it holds values, secret ones too."
+    )
+
+
+def _print_changes(console: Console, changes: Sequence[str]) -> None:
+    """Says what the application has changed of the tables, and what that means here."""
+    if not changes:
+        return
+    for said in changes:
+        console.print(f"[yellow]![/] {escape(said)}", soft_wrap=True)
+    console.print(
+        "The application has changed these since the migration. What is still there is compared, exported "
+        "and removed; of what is gone MongoDB keeps what it has.",
+        soft_wrap=True,
     )
 
 

@@ -42,6 +42,7 @@ from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run, run_id_of
 from migration_assets.target.occupants import require_own_target
+from migration_assets.target.standing import standing_tables
 from migration_assets.text import escape
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
@@ -55,6 +56,7 @@ from migration_assets.validation.unknown_collections import unkept
 
 CONFIGURATION = "dagster.yaml"
 SHOWN = 20
+SHOWN_LOSSES = 10
 """Findings that are printed; the record has all of them."""
 
 
@@ -239,7 +241,15 @@ def held_databases(*, needs_schema: bool = False) -> Iterator[Hold]:
             require_own_target(connection)
             if needs_schema:
                 require_schema(connection)
+            if is_migrated(connection):
+                require_standing(connection, creates_tables=not needs_schema)
         yield hold
+
+
+def is_migrated(connection: Connection) -> bool:
+    """Tells whether a target has the bookkeeping of this project."""
+    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
+    return found != (None,)
 
 
 def require_schema(connection: Connection) -> None:
@@ -248,12 +258,38 @@ def require_schema(connection: Connection) -> None:
     Raises:
         MigrationError: It has no bookkeeping.
     """
-    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
-    if found == (None,):
+    if not is_migrated(connection):
         raise MigrationError(
             "nothing was migrated to it yet",
             where=f"database {connection.info.dbname}",
             next_step="Run `migration-assets run` without --select first",
+        )
+
+
+def require_standing(connection: Connection, *, creates_tables: bool = False) -> None:
+    """Refuses a target whose tables are not as they were migrated any more.
+
+    Args:
+        connection: A connection to the target.
+        creates_tables: A table that is gone is created again, unless a signed GO forbids that.
+
+    Raises:
+        MigrationError: A table or column of the migration is gone, elsewhere, or of another type.
+    """
+    lost = [
+        said
+        for each in standing_tables(connection).values()
+        if each.is_there or not creates_tables
+        for said in each.losses()
+    ]
+    if lost:
+        more = f"; and {len(lost) - SHOWN_LOSSES} more" if len(lost) > SHOWN_LOSSES else ""
+        raise MigrationError(
+            f"its tables are not as they were migrated: {'; '.join(lost[:SHOWN_LOSSES])}{more}",
+            where=f"database {connection.info.dbname}",
+            next_step="Nothing was touched. Where the application has moved on, the migration is over, and "
+            "no run or check fits any more: `migration-assets export-gained` exports what is still there, "
+            "`migration-assets rollback --dry-run` lists it. Else put the tables right",
         )
 
 

@@ -7,7 +7,7 @@ and a value that was altered stands in it as it was loaded: neither can be taken
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -32,17 +32,24 @@ from migration_assets.model import (
 )
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.rollback.comparable import baseline_type, comparable_rows
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import Fingerprint, raw_batches
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.target.standing import Standing, standing_tables
 from migration_assets.urls import REMEDIATIONS_VARIABLE
 
 
 def baseline_table(table: sa.Table) -> sql.Identifier:
     """Returns the temporary table that holds the baseline of a table."""
     return sql.Identifier("pg_temp", f"baseline.{table.name}")
+
+
+def current_rows(table: sa.Table) -> sql.Identifier:
+    """Returns the temporary view of a table's rows as they are now, in the columns of the model."""
+    return sql.Identifier("pg_temp", f"current.{table.name}")
 
 
 def stage_baseline(
@@ -71,7 +78,7 @@ def stage_baseline(
     plans = _latest_plans(connection)
     _require_current(connection, plans)
     _require_same_remediations(connection, remediations)
-    stage = _Stage(source, connection, remediations)
+    stage = _Stage(source, connection, remediations, standing_tables(connection))
     with without_cycle_detection():
         for name, table in TABLES.items():
             stage.create(table)
@@ -89,8 +96,9 @@ def stage_baseline(
 
 
 def drop_baseline(connection: Connection) -> None:
-    """Drops the temporary tables, which hold on to the enum types."""
+    """Drops the temporary tables and views, which hold on to the target's tables."""
     for table in TABLES.values():
+        connection.execute(sql.SQL("DROP VIEW {}").format(current_rows(table)))
         connection.execute(sql.SQL("DROP TABLE {}").format(baseline_table(table)))
 
 
@@ -139,24 +147,25 @@ class _Stage:
         source: The source.
         connection: The session that owns the temporary tables.
         remediations: What was corrected on the way.
+        standing: How the target's tables are now.
         changed: Collections that are not what was migrated.
     """
 
     source: SourceDatabase
     connection: Connection
     remediations: Remediations
+    standing: Mapping[str, Standing]
     changed: set[str] = field(default_factory=set)
 
     def create(self, table: sa.Table) -> None:
-        # The model's columns with the types that they have now; no constraint comes along.
-        query = "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
-        self.connection.execute(
-            sql.SQL(query).format(
-                sql.Identifier(f"baseline.{table.name}"),
-                sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns),
-                identifier(table),
-            )
-        )
+        # Labels are texts in it: the application may have made another type of an enum since.
+        query = "CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP"
+        columns = [
+            sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(baseline_type(column)))
+            for column in table.columns
+        ]
+        name = sql.Identifier(f"baseline.{table.name}")
+        self.connection.execute(sql.SQL(query).format(name, sql.SQL(", ").join(columns)))
 
     def fill(self, table: sa.Table) -> None:
         # All that asks the target comes before or after: a COPY has the connection to itself.
@@ -181,6 +190,11 @@ class _Stage:
         names = {"table": baseline_table(table), "keys": keys}
         self.connection.execute(sql.SQL("CREATE INDEX ON {table} ({keys})").format(**names))
         self.connection.execute(sql.SQL("ANALYZE {table}").format(**names))
+        view = sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(
+            sql.Identifier(f"current.{table.name}"),
+            comparable_rows(self.standing[table.name], baseline_table(table)),
+        )
+        self.connection.execute(view)
 
     def _rows(
         self, table: sa.Table, loaded: Loaded, fingerprint: Fingerprint

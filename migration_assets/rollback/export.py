@@ -23,7 +23,6 @@ from migration_assets.errors import TargetError
 from migration_assets.identity import canonical, from_canonical
 from migration_assets.loading.load import silent
 from migration_assets.loading.pairs import remedies_of
-from migration_assets.loading.staging import identifier
 from migration_assets.model import (
     ENTITIES,
     JUNCTIONS,
@@ -36,7 +35,7 @@ from migration_assets.model import (
 )
 from migration_assets.remediation.applying import Remedied, Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.rollback.baseline import drop_baseline, stage_baseline
+from migration_assets.rollback.baseline import current_rows, drop_baseline, stage_baseline
 from migration_assets.rollback.files import ExportFiles, Fingerprint, Manifest
 from migration_assets.rollback.gains import (
     changed_columns,
@@ -59,11 +58,12 @@ from migration_assets.rollback.values import (
 from migration_assets.source.connection import Document, SourceDatabase
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
 from migration_assets.target.connection import Connection
+from migration_assets.target.standing import changes_since, standing_tables
 
 _OTHER_TABLES = """
     SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND n.nspname <> ALL(%s) AND NOT (n.nspname = 'public' AND c.relname = ANY(%s))
+      AND n.nspname <> ALL(%s)
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                       AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 1
@@ -132,27 +132,32 @@ def export_gained(
             tables=table_fingerprints(connection),
             unknown_columns=unknown_columns(connection),
             unknown_tables=_other_tables(connection),
+            changes=tuple(changes_since(connection)),
         )
         drop_baseline(connection)
     return manifest
 
 
 def table_fingerprints(connection: Connection) -> Mapping[str, Fingerprint]:
-    """Returns what each table holds now, columns that the application added included."""
+    """Returns what each table that is there holds now, columns that the application added included."""
     query = (
         "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {} t"
     )
     found = {}
-    for name, table in TABLES.items():
-        row = connection.execute(sql.SQL(query).format(identifier(table))).fetchone()
+    for name, standing in standing_tables(connection).items():
+        if not standing.is_there:
+            continue
+        row = connection.execute(sql.SQL(query).format(standing.identifier)).fetchone()
         assert row is not None
         found[name] = Fingerprint(*row)
     return found
 
 
 def _other_tables(connection: Connection) -> tuple[str, ...]:
-    own = [[SCHEMA, STAGING_SCHEMA], list(TABLES)]
-    return tuple(name for (name,) in connection.execute(_OTHER_TABLES, own))
+    standing = standing_tables(connection).values()
+    own = {f"{each.schema}.{each.name}" for each in standing if each.is_there}
+    found = connection.execute(_OTHER_TABLES, [[SCHEMA, STAGING_SCHEMA]])
+    return tuple(name for (name,) in found if name not in own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +279,7 @@ class _Export:
                 ).format(
                     sql.Identifier(holder.column),
                     sql.Identifier(other.column),
-                    identifier(junction),
+                    current_rows(junction),
                 )
                 found: dict[uuid.UUID, list[uuid.UUID]] = dict(
                     self.connection.execute(query, [list(uuids)]).fetchall()
@@ -390,7 +395,7 @@ def _pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
         other=sql.Identifier(other.column),
         inserted=inserted_rows(table),
         deleted=deleted_rows(table),
-        holders=identifier(TABLES[holder.collection]),
+        holders=current_rows(TABLES[holder.collection]),
         new=new_ids(),
         collection=sql.Literal(holder.collection),
     )

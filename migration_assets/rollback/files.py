@@ -77,6 +77,7 @@ class Manifest:
         tables: What each table held.
         unknown_columns: Columns that the application added, and how many rows use them: not exported.
         unknown_tables: Tables that the application added: not exported.
+        changes: What the application has changed of our tables, in words.
     """
 
     format: int
@@ -88,6 +89,7 @@ class Manifest:
     tables: Mapping[str, Fingerprint]
     unknown_columns: Mapping[str, int]
     unknown_tables: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
     @property
     def operations(self) -> Counter[str]:
@@ -248,7 +250,8 @@ def _manifest(said: dict[str, Any]) -> Manifest:
         raise ValueError(said["format"])
     for name, kind in (("collections", Written), ("others", Written), ("tables", Fingerprint)):
         said[name] = {key: kind(**each) for key, each in said[name].items()}
-    said["unknown_tables"] = tuple(said["unknown_tables"])
+    for name in ("unknown_tables", "changes"):
+        said[name] = tuple(said.get(name, ()))
     return Manifest(**said)
 
 

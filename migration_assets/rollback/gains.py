@@ -15,17 +15,11 @@ from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.loading.staging import identifier
 from migration_assets.model import TABLES, junction_of
-from migration_assets.rollback.baseline import baseline_table
+from migration_assets.rollback.baseline import baseline_table, current_rows
+from migration_assets.rollback.comparable import unheld_rows
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
-
-_UNKNOWN_COLUMNS = """
-    SELECT c.relname, a.attname::text
-    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-      AND a.attnum > 0 AND NOT a.attisdropped AND c.relname = ANY(%s)
-    ORDER BY c.relname, a.attnum
-"""
+from migration_assets.target.standing import standing_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +88,14 @@ def gained(connection: Connection) -> Mapping[str, Gained]:
 
 
 def unknown_columns(connection: Connection) -> Mapping[str, int]:
-    """Returns the columns that the application added to our tables, with how many rows use each."""
-    found = connection.execute(_UNKNOWN_COLUMNS, [list(TABLES)]).fetchall()
-    added = [(table, column) for table, column in found if column not in TABLES[table].columns]
+    """Returns the columns that hold what the model has no room for, with how many rows use each.
+
+    The application has added them to our tables, or given them another type.
+    """
     return {
-        f"{table}.{column}": _count(
-            connection,
-            sql.SQL("FROM {} WHERE {} IS NOT NULL").format(
-                identifier(TABLES[table]), sql.Identifier(column)
-            ),
-        )
-        for table, column in added
+        f"{name}.{column}": _count(connection, rows)
+        for name, standing in standing_tables(connection).items()
+        for column, rows in unheld_rows(standing)
     }
 
 
@@ -126,7 +117,7 @@ def _names(table: sa.Table) -> dict[str, sql.Composable]:
     same = sql.SQL(" AND ").join(
         sql.SQL("t.{0} = b.{0}").format(sql.Identifier(key.name)) for key in table.primary_key
     )
-    return {"target": identifier(table), "baseline": baseline_table(table), "same": same}
+    return {"target": current_rows(table), "baseline": baseline_table(table), "same": same}
 
 
 def _differs(column: sa.Column[object]) -> sql.Composed:

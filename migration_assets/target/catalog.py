@@ -207,7 +207,7 @@ def differences(connection: Connection, tables: Collection[str] = TABLES) -> lis
     said = []
     for table in (TABLES[name] for name in tables):
         expected = {
-            column.name: (_type(column.type), not column.nullable) for column in table.columns
+            column.name: (type_name(column.type), not column.nullable) for column in table.columns
         }
         actual = {column: found[name, column] for name, column in found if name == table.name}
         for column in expected.keys() | actual.keys():
@@ -251,7 +251,7 @@ def _words(column: tuple[str, bool] | None) -> str:
     return f"{type_} NOT NULL" if not_null else type_
 
 
-def _type(type_: object) -> str:
+def type_name(type_: object) -> str:
     """Returns a type as ``format_type`` of PostgreSQL writes it."""
     if isinstance(type_, pg.ENUM):
         return _DIALECT.identifier_preparer.quote(str(type_.name))

@@ -16,6 +16,7 @@ from migration_assets.model import ENUMS, TABLES
 from migration_assets.model.search import EXTENSIONS
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, STAGING_SCHEMA, created_objects
 from migration_assets.target.connection import Connection
+from migration_assets.target.standing import PUBLIC, standing_tables
 
 EXTENSION = "extension"
 SCHEMA_KIND = "schema"
@@ -118,14 +119,25 @@ def is_named_as_ours(found: DatabaseObject) -> bool:
 
 
 def recorded_objects(connection: Connection) -> frozenset[DatabaseObject]:
-    """Returns what this project created and what is still there."""
+    """Returns what this project created and what is still there, where it is now.
+
+    What the application gave another schema or name is ours yet; a table of the application's that has
+    one of our names since is not.
+    """
     query = sql.SQL("SELECT kind, schema, name FROM {}").format(_table())
     recorded = frozenset(DatabaseObject(*row) for row in connection.execute(query))
     present = present_objects(connection)
     filled = {
         DatabaseObject(ROWS, each.schema, each.name) for each in present if each.kind == TABLE
     }
-    return recorded & (present | filled)
+    found = set(recorded & (present | filled))
+    for name, standing in standing_tables(connection).items():
+        for created in (DatabaseObject(TABLE, PUBLIC, name), DatabaseObject(ROWS, PUBLIC, name)):
+            if created in recorded:
+                found.discard(created)
+                if standing.is_there:
+                    found.add(DatabaseObject(created.kind, standing.schema, standing.name))
+    return frozenset(found)
 
 
 def _table() -> sql.Identifier:

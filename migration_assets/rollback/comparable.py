@@ -1,0 +1,138 @@
+"""The rows of a table as the application has left it, in the columns and types of the model.
+
+What the model has no room for (a column of another kind, a fraction where it has whole numbers) is taken
+from the baseline, so that it is no gain and goes nowhere; :func:`unheld_rows` counts it. So does a column
+or a table that is gone: MongoDB keeps what it has there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import LiteralString
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.model import Rule, junction_of, source_of
+from migration_assets.target.catalog import type_name
+from migration_assets.target.standing import Standing, StandingColumn
+
+_WHOLE = ("smallint", "integer", "bigint")
+_NUMBERS = ("numeric", "double precision", "real")
+_TEXTS = ("text", "character", "citext")
+_IS_WHOLE: LiteralString = (
+    "{own} = trunc({own}) AND {own} >= -9223372036854775808 AND {own} < 9223372036854775808"
+)
+_LITERAL = re.compile(r"(?:'(?:[^']|'')*'|-?[0-9.]+|true|false)(?:::[\w\s\".(),]+(?:\[\])?)?")
+"""A default that is the same for each row; to ask for others may have effects."""
+
+
+def baseline_type(column: sa.Column[object]) -> LiteralString:
+    """Returns the type of a column in the baseline: labels of an enum are texts."""
+    is_enum = junction_of(column.table) is None and source_of(column).rule is Rule.ENUM
+    return "text" if is_enum else _trusted(type_name(column.type))
+
+
+def comparable_rows(standing: Standing, baseline: sql.Identifier) -> sql.Composed:
+    """Returns the query of a table's rows in the columns of the model.
+
+    Args:
+        standing: How the table is now.
+        baseline: What it was loaded with.
+    """
+    values = {column.name: _value(standing, column) for column in standing.table.columns}
+    keys = {key.name: values[key.name] for key in standing.table.primary_key}
+    if None in keys.values():
+        return sql.SQL("SELECT * FROM {}").format(baseline)
+    same = [
+        sql.SQL("{} = b.{}").format(value, sql.Identifier(name))
+        for name, value in keys.items()
+        if value is not None
+    ]
+    columns = [
+        sql.SQL("{} AS {}").format(
+            value or sql.SQL("b.{}").format(sql.Identifier(name)), sql.Identifier(name)
+        )
+        for name, value in values.items()
+    ]
+    return sql.SQL("SELECT {} FROM {} t LEFT JOIN {} b ON {}").format(
+        sql.SQL(", ").join(columns), standing.identifier, baseline, sql.SQL(" AND ").join(same)
+    )
+
+
+def unheld_rows(standing: Standing) -> Iterator[tuple[str, sql.Composed]]:
+    """Yields each column that holds what the model has no room for, with ``FROM`` of the rows that use it.
+
+    A row that holds the default of a new column does not use it.
+    """
+    for each in standing.added:
+        if not each.is_derived:
+            name = sql.Identifier(each.name)
+            is_literal = each.default is not None and _LITERAL.fullmatch(each.default)
+            default = sql.SQL(_trusted(each.default or "") if is_literal else "NULL")
+            query = "FROM {} WHERE {} IS DISTINCT FROM ({})"
+            yield each.name, sql.SQL(query).format(standing.identifier, name, default)
+    for column in standing.table.columns:
+        now = standing.columns.get(column.name)
+        if now is None:
+            continue
+        name = sql.Identifier(now.name)
+        if _value(standing, column) is None:
+            query = "FROM {} WHERE {} IS NOT NULL"
+            yield column.name, sql.SQL(query).format(standing.identifier, name)
+        elif _is_fractional(column, now):
+            query = "FROM {table} WHERE {own} IS NOT NULL AND NOT (" + _IS_WHOLE + ")"
+            yield column.name, sql.SQL(query).format(table=standing.identifier, own=name)
+
+
+def _value(standing: Standing, column: sa.Column[object]) -> sql.Composable | None:
+    """Returns the expression of a column of ``t`` in the type of the model; None where there is none."""
+    now = standing.columns.get(column.name)
+    if now is None:
+        return None
+    own = sql.SQL("t.{}").format(sql.Identifier(now.name))
+    rule = None if junction_of(standing.table) is not None else source_of(column).rule
+    if rule is Rule.ENUM and (now.is_enum or now.type.startswith(_TEXTS)):
+        return sql.SQL("{}::text").format(own)
+    if now.type == type_name(column.type):
+        return own
+    if _is_fractional(column, now):
+        whole = (
+            "CASE WHEN "
+            + _IS_WHOLE
+            + " THEN {own}::bigint WHEN {own} IS NOT NULL THEN b.{name} END"
+        )
+        return sql.SQL(whole).format(own=own, name=sql.Identifier(column.name))
+    match rule:
+        case Rule.INTEGER | Rule.BIGINT if now.type in _WHOLE:
+            return own
+        case Rule.TEXT | Rule.REFERENCE_TEXT if now.is_enum or now.type.startswith(
+            (*_TEXTS, "uuid")
+        ):
+            return sql.SQL("{}::text").format(own)
+        case Rule.TEXT_ARRAY | Rule.REFERENCE_TEXT_ARRAY if now.type.endswith("[]"):
+            return sql.SQL("{}::text[]").format(own)
+        case Rule.TIMESTAMP if now.type.startswith("timestamp") and now.type.endswith(
+            "with time zone"
+        ):
+            return sql.SQL("({} AT TIME ZONE 'UTC')::timestamp(3)").format(own)
+        case Rule.TIMESTAMP if now.type.startswith(("timestamp", "date")):
+            return sql.SQL("{}::timestamp(3)").format(own)
+        case Rule.JSON if now.type == "json":
+            return sql.SQL("{}::jsonb").format(own)
+        case _:
+            return None
+
+
+def _trusted(text: str) -> LiteralString:
+    """Marks what the model or PostgreSQL wrote as a literal."""
+    return text
+
+
+def _is_fractional(column: sa.Column[object], now: StandingColumn) -> bool:
+    """Tells whether a column of whole numbers takes fractions now."""
+    if junction_of(column.table) is not None:
+        return False
+    is_whole = source_of(column).rule in (Rule.INTEGER, Rule.BIGINT)
+    return is_whole and now.type.startswith(_NUMBERS)

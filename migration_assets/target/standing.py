@@ -1,0 +1,186 @@
+"""What of the tables of the migration stands in the target now.
+
+After go-live the database is the application's, whose later schema migrations drop, rename, move and retype
+tables and columns. What looks at the rows then asks here first where they are. A table or column keeps its
+place by what PostgreSQL does not change when it is renamed: the order in which its columns were created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.model import TABLES
+from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
+from migration_assets.target.catalog import type_name
+from migration_assets.target.connection import Connection
+
+PUBLIC = "public"
+
+_COLUMNS = """
+    SELECT n.nspname::text, c.relname::text, a.attnum, a.attname::text,
+           format_type(a.atttypid, a.atttypmod), a.attnotnull,
+           EXISTS (SELECT FROM pg_type t WHERE t.oid = a.atttypid AND t.typtype = 'e'),
+           pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> ''
+    FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+      AND n.nspname <> ALL(%s) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    ORDER BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingColumn:
+    """A column as it is in the target.
+
+    Attributes:
+        name: Its name.
+        place: Its number in its table, from 1, which a new name does not change.
+        type: Its type as PostgreSQL writes it.
+        is_not_null: NULL is refused.
+        is_enum: Its type is an enum.
+        default: What it holds where nothing is given, as SQL; None for nothing.
+        is_derived: PostgreSQL computes it from others.
+    """
+
+    name: str
+    place: int
+    type: str
+    is_not_null: bool
+    is_enum: bool
+    default: str | None
+    is_derived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A table of the migration as it is in the target.
+
+    Attributes:
+        table: The table of the model.
+        schema: The schema that it is in; empty where it is gone.
+        name: Its name there.
+        columns: What became of each column of the model, by its name there; without those that are gone.
+        added: Columns that the model does not have.
+    """
+
+    table: sa.Table
+    schema: str = ""
+    name: str = ""
+    columns: Mapping[str, StandingColumn] = field(default_factory=dict)
+    added: tuple[StandingColumn, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a table."""
+        return bool(self.schema)
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Its name for SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    def losses(self) -> Iterator[str]:
+        """Yields in words what is not where, or not what, it was created."""
+        own = self.table.name
+        if not self.is_there:
+            yield f"table {own} is gone"
+            return
+        if (self.schema, self.name) != (PUBLIC, own):
+            yield f"table {own} is {self.schema}.{self.name} now"
+        for column in self.table.columns:
+            now = self.columns.get(column.name)
+            which = f"column {own}.{column.name}"
+            if now is None:
+                yield f"{which} is gone"
+                continue
+            if now.name != column.name:
+                yield f"{which} is {now.name} now"
+            if now.type != type_name(column.type):
+                yield f"{which} is {now.type} now, not {type_name(column.type)}"
+
+    def changes(self) -> Iterator[str]:
+        """Yields in words all that is not as it was created."""
+        yield from self.losses()
+        own = self.table.name
+        for column in self.table.columns:
+            now = self.columns.get(column.name)
+            if now is not None and now.is_not_null is column.nullable:
+                yield f"column {own}.{column.name} {'refuses' if now.is_not_null else 'takes'} NULL now"
+        for each in self.added:
+            yield f"column {own}.{each.name} is new"
+
+
+def standing_tables(connection: Connection) -> Mapping[str, Standing]:
+    """Returns how each table of the model stands in the target, by name."""
+    found: dict[tuple[str, str], list[StandingColumn]] = {}
+    query = connection.execute(_COLUMNS, [[SCHEMA, STAGING_SCHEMA]])
+    for schema, name, place, column, type_, *rest in query:
+        found.setdefault((schema, name), []).append(StandingColumn(column, place, type_, *rest))
+    return {name: _standing(table, found) for name, table in TABLES.items()}
+
+
+def changes_since(connection: Connection) -> list[str]:
+    """Returns in words what the application has changed of the tables of the migration."""
+    return [said for each in standing_tables(connection).values() for said in each.changes()]
+
+
+def _standing(table: sa.Table, found: Mapping[tuple[str, str], list[StandingColumn]]) -> Standing:
+    for schema, name in _places(table, found):
+        columns = found[schema, name]
+        if _is_it(table, columns):
+            known = _columns(table, columns)
+            taken = {each.place for each in known.values()}
+            added = tuple(each for each in columns if each.place not in taken)
+            return Standing(table, schema, name, known, added)
+    return Standing(table)
+
+
+def _places(
+    table: sa.Table, found: Mapping[tuple[str, str], list[StandingColumn]]
+) -> Iterator[tuple[str, str]]:
+    """Yields where a table may be: its own place, another schema, another name with the same columns.
+
+    Two columns are too few to know a junction table by.
+    """
+    yield from sorted(
+        (place for place in found if place[1] == table.name), key=lambda place: place[0] != PUBLIC
+    )
+    names = [column.name for column in table.columns]
+    for place, columns in found.items():
+        is_another = place[1] not in TABLES and len(names) > 2
+        if is_another and [each.name for each in columns][: len(names)] == names:
+            yield place
+
+
+def _is_it(table: sa.Table, columns: list[StandingColumn]) -> bool:
+    """Tells whether it is that table rather than another of its name: half of its columns are there."""
+    return 2 * max(_in_place(table, columns), _by_name(table, columns)) >= len(table.columns)
+
+
+def _in_place(table: sa.Table, columns: list[StandingColumn]) -> int:
+    at = {each.place: each.name for each in columns}
+    return sum(at.get(place) == each.name for place, each in enumerate(table.columns, 1))
+
+
+def _by_name(table: sa.Table, columns: list[StandingColumn]) -> int:
+    return len({each.name for each in columns} & {each.name for each in table.columns})
+
+
+def _columns(table: sa.Table, columns: list[StandingColumn]) -> dict[str, StandingColumn]:
+    """Returns the columns of the model that are there: by name, else in the place of the one that is gone."""
+    by_name = {each.name: each for each in columns}
+    known = {each.name: by_name[each.name] for each in table.columns if each.name in by_name}
+    if 2 * _in_place(table, columns) < len(table.columns):
+        return known  # restored from a dump: the places are others
+    at = {each.place: each for each in columns if each.name not in table.columns}
+    for place, column in enumerate(table.columns, 1):
+        if column.name not in known and place in at:
+            known[column.name] = at[place]
+    return known
