@@ -29,7 +29,7 @@ from migration_assets.cli import app
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.definitions import MIGRATE, PREFLIGHT_JOB, build_defs
 from migration_assets.embedded import EmbeddedServers, Urls
-from migration_assets.errors import MigrationError
+from migration_assets.errors import MigrationError, TargetError
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight import source as on_source
 from migration_assets.preflight import space
@@ -50,6 +50,7 @@ from migration_assets.preflight.page import examine
 from migration_assets.preflight.source import Snapshots
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.occupants import require_own_target
 from migration_assets.target.schema import create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
@@ -416,6 +417,17 @@ def test_odd_target_is_described(filled_url: str, odd_database: str) -> None:
     assert zone.next_step.endswith("SET timezone = 'UTC'")
 
 
+def test_a_name_that_is_not_utf_8_is_one_line(odd_database: str) -> None:
+    with psycopg.connect(odd_database, autocommit=True) as admin:
+        admin.execute("SET default_transaction_read_only = off; SET client_encoding = 'SQL_ASCII'")
+        admin.execute(b'CREATE TABLE "caf\xe9" (a int)')
+    with (
+        pytest.raises(TargetError, match=r"22021.*ENCODING 'UTF8'"),
+        open_target(odd_database) as connection,
+    ):
+        require_own_target(connection)
+
+
 def test_migrated_target_is_ours_unless_its_tables_were_changed(target: Connection) -> None:
     assert only(on_target.content(target)).level is Level.OK
     target.execute('ALTER TABLE "Users" DROP COLUMN email')
@@ -431,8 +443,10 @@ def test_free_space_is_that_of_the_file_system(
     here = space.free_bytes(target)
     assert here is not None
     assert here > 0
-    # A superuser may ask `df` on another machine.
+    # A superuser may ask `df` on another machine, where that is wanted.
     monkeypatch.setattr(space, "is_on_this_machine", lambda _: False)
+    assert space.free_bytes(target) is None
+    monkeypatch.setenv(space.DF_VARIABLE, "on")
     there = space.free_bytes(target)
     assert there is not None
     assert math.isclose(there, here, rel_tol=0.2)

@@ -322,6 +322,7 @@ def test_a_role_of_the_options_holds_for_every_session(
         ("28P01", "password"),
         ("23514", "constraint"),
         ("22P02", "server's log"),
+        ("22021", "ENCODING 'UTF8'"),
         ("F0000", "server's log"),
     ],
 )

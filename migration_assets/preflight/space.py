@@ -1,7 +1,8 @@
 """Free space where the target keeps its data, as far as it can be known.
 
-PostgreSQL has no function for it. On this machine the file system says it; on another one `df`, which a
-superuser, or a member of `pg_execute_server_program`, may run on the server. Nothing else is run there.
+PostgreSQL has no function for it. On this machine the file system says it. On another one `df` can be
+run on the server, by a superuser or a member of `pg_execute_server_program`: only where asked for, since
+a program that a client runs is what auditors look for. Nothing else is run there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from migration_assets.errors import MigrationError
 from migration_assets.target.connection import Connection
+from migration_assets.urls import variable
+
+DF_VARIABLE = "MIGRATION_SERVER_DF"
 
 _DIRECTORY = """
     SELECT coalesce(nullif(pg_tablespace_location(dattablespace), ''),
@@ -37,7 +42,23 @@ def free_bytes(connection: Connection) -> int | None:
             return shutil.disk_usage(directory).free
         except OSError:  # a directory above it that this user cannot pass
             pass
-    return _said_by_df(connection, directory) if may_run_programs else None
+    return _said_by_df(connection, directory) if may_run_programs and _df_wanted() else None
+
+
+def _df_wanted() -> bool:
+    """Returns whether ``MIGRATION_SERVER_DF`` allows to run `df` on the server.
+
+    Raises:
+        MigrationError: It is something else than ``on`` or ``off``.
+    """
+    value = variable(DF_VARIABLE) or "off"
+    if value not in ("on", "off"):
+        raise MigrationError(
+            "is neither on nor off",
+            where=DF_VARIABLE,
+            next_step="Set it to on to have the preflight run `df` on the server, else unset it",
+        )
+    return value == "on"
 
 
 def is_on_this_machine(connection: Connection) -> bool:

@@ -18,7 +18,7 @@ from migration_assets.preflight.findings import (
     ok,
     warning,
 )
-from migration_assets.preflight.space import free_bytes
+from migration_assets.preflight.space import DF_VARIABLE, free_bytes
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection, lock_holders
@@ -283,8 +283,9 @@ def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[Findi
     if free is None:
         yield warning(
             Area.SPACE,
-            f"the free space cannot be known with these rights; {said}",
-            "Look on the server with `df -h` at the data directory",
+            f"the free space cannot be known from here; {said}",
+            f"Look on the server with `df -h` at the data directory; {DF_VARIABLE}=on runs `df` "
+            "there, where the role may run programs",
         )
     elif free >= needed:
         yield ok(Area.SPACE, f"{megabytes(free)} are free; {said}")

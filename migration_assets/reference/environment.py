@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from migration_assets.embedded import DIRECTORY_VARIABLE
 from migration_assets.messages import filling
 from migration_assets.monitoring import alerts, application, readings
+from migration_assets.preflight.space import DF_VARIABLE
 from migration_assets.retrying import ATTEMPTS_VARIABLE
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.reading import BATCH_VARIABLE
@@ -42,6 +43,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     SNAPSHOT_VARIABLE: (
         "`on`: read every collection as of one moment, on a replica set "
         "([why not always](../decisions/0006-all-tables-as-of-one-moment-where-asked-for.md))",
+        "`off`",
+    ),
+    DF_VARIABLE: (
+        "`on`: the preflight may run `df` on a target on another machine (`COPY … FROM PROGRAM`; takes a "
+        "superuser, or a member of `pg_execute_server_program`)",
         "`off`",
     ),
     BATCH_VARIABLE: ("documents between two commits", "5000"),

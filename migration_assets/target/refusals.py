@@ -38,6 +38,7 @@ NEXT_STEPS = {
     "08": f"Check that the server runs and that {TARGET_VARIABLE} names it; then start again",
     "08P01": POOLER,
     "22": _LOOK,
+    "22021": "The database's encoding cannot hold every text: create it anew, with ENCODING 'UTF8'",
     "23": "Drop the constraint where it is not the application's, or empty the table; then start again",
     "25006": _READ_ONLY,
     "25P03": "Set idle_in_transaction_session_timeout = 0 for the role, then start again",
