@@ -6,11 +6,12 @@ Here belong the rule itself, for one value and for many at once, and its inverse
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bson import ObjectId, json_util
+from bson import Decimal128, ObjectId, json_util
 
 OBJECT_ID_BYTES = 12
 UUID_BYTES = 16
@@ -19,6 +20,7 @@ _CANONICAL = json_util.CANONICAL_JSON_OPTIONS
 _VERSION_7 = 0x70
 _VARIANT = 0x80
 _MILLISECONDS = 1000
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def canonical(value: Any) -> str:
@@ -32,8 +34,26 @@ def from_canonical(text: str) -> Any:
 
 
 def source_id(identifier: Any) -> str:
-    """Returns an `_id` as text: 24 hex digits for an ObjectId, else canonical Extended JSON."""
-    return str(identifier) if isinstance(identifier, ObjectId) else canonical(identifier)
+    """Returns an `_id` as text: 24 hex digits for an ObjectId, else canonical Extended JSON.
+
+    Numbers that MongoDB holds equal are one `_id`: an integral one counts as the smallest type of integers
+    that holds it (section 4).
+    """
+    return str(identifier) if isinstance(identifier, ObjectId) else canonical(_as_one(identifier))
+
+
+def _as_one(identifier: Any) -> Any:
+    """Returns an integral number as an integer that has no type of its own, anything else as it is."""
+    if isinstance(identifier, bool):
+        return identifier
+    number = identifier.to_decimal() if isinstance(identifier, Decimal128) else identifier
+    if not isinstance(number, int | float | Decimal):
+        return identifier
+    # Neither NaN nor what is beyond 64 bits is between them.
+    is_small = not number.is_nan() if isinstance(number, Decimal) else True
+    if is_small and _LEAST <= number <= _MOST and number == int(number):
+        return int(number)
+    return identifier
 
 
 def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
@@ -46,7 +66,7 @@ def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
     if isinstance(identifier, ObjectId):
         return uuid.UUID(int=_uuid_7(int.from_bytes(identifier.binary, "big")))
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
-    return uuid.uuid5(namespace, canonical(identifier))
+    return uuid.uuid5(namespace, source_id(identifier))
 
 
 def _uuid_7(value: int) -> int:

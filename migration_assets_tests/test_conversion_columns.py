@@ -137,11 +137,13 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (7.0, 7, [COERCED]),
         (Decimal128("7.0"), 7, [COERCED]),
         (Decimal128("7E+2"), 700, [COERCED]),
-        ("-007", -7, [COERCED]),
+        ("-7", -7, [COERCED]),
+        *((text, number, [ALTERED]) for text, number in (("-007", -7), ("+7", 7), ("-0", 0))),
+        *((zero, 0, [ALTERED]) for zero in (-0.0, Decimal128("-0"))),
         *((bad, None, [NULLED]) for bad in _all(2**31, Int64(-(2**31) - 1), 2147483648.0)),
         *(
             (bad, None, [NULLED])
-            for bad in _all(7.5, math.nan, math.inf, True, "", "+7", "7.0", " 7")
+            for bad in _all(7.5, math.nan, math.inf, True, "", "+", "7.0", " 7")
         ),
         *(
             (bad, None, [NULLED])
@@ -229,10 +231,11 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (K, K_UUID, []),
         (str(K), K_UUID, [COERCED]),
         (str(K).upper(), K_UUID, [COERCED]),
+        *((one, K_UUID, [COERCED]) for one in _all([K], [str(K)])),
         ("", None, [COERCED]),
         *(
             (bad, None, [ORPHANED])
-            for bad in _all(UNKNOWN, REJECTED, str(UNKNOWN), "x", 5, [K], {})
+            for bad in _all(UNKNOWN, REJECTED, str(UNKNOWN), "x", 5, [UNKNOWN], [K, K], {})
         ),
         *((bad, None, [ORPHANED]) for bad in _all(f" {K}", str(K)[:-1], BINARY, K_TEXT, math.nan)),
     ],

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from migration_assets.identity import document_uuid
 from migration_assets.validation.bson_places import Documents
+from migration_assets.validation.identities import object_id_uuid
 from migration_assets.validation.plain_pairs import PlainPairs
-from migration_assets.validation.reference import object_id_uuid
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
 MOST = 100

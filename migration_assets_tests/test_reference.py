@@ -33,20 +33,22 @@ from migration_assets.validation.binary_copy import cell, cells, with_length
 from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import spans
 from migration_assets.validation.extended_json import parsed
+from migration_assets.validation.identities import (
+    Ids,
+    object_id_of,
+    source_id_of,
+    uuid_of,
+)
 from migration_assets.validation.json_cells import means, parsed_cell
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.plain_rows import NO_OTHERS, PlainRows, selected, usual_kinds
 from migration_assets.validation.reference import (
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,
-    Ids,
     Judge,
     Judgement,
     Line,
     judge_array,
-    object_id_of,
-    source_id_of,
-    uuid_of,
 )
 from migration_assets_tests.bson_strategies import (
     DATES,
@@ -165,19 +167,21 @@ TEXT_CASES: list[tuple[Any, Any, str]] = [
 INTEGER_CASES: list[tuple[Any, Any, str]] = [
     (2**31 - 1, 2**31 - 1, ACCEPTED),
     (Int64(-(2**31)), -(2**31), ACCEPTED),
-    (-0.0, 0, COERCED),
+    (-0.0, 0, ALTERED),
+    (Decimal128("-0.00"), 0, ALTERED),
     (7.0, 7, COERCED),
     (Decimal128("7.00"), 7, COERCED),
     (Decimal128("7E+2"), 700, COERCED),
     ("-7", -7, COERCED),
-    ("-0", 0, COERCED),
-    ("007", 7, COERCED),
-    ("-" + "0" * 50 + "7", -7, COERCED),
+    ("-0", 0, ALTERED),
+    ("007", 7, ALTERED),
+    ("+7", 7, ALTERED),
+    ("-" + "0" * 50 + "7", -7, ALTERED),
+    *((each, None, NULLED) for each in ("+", "-", "+-7", "7+", " 7")),
     (7.5, None, NULLED),
     (float("nan"), None, NULLED),
     (Decimal128("7.5"), None, NULLED),
     (Decimal128("1E+6000"), None, NULLED),
-    ("+7", None, NULLED),
     ("7.0", None, NULLED),
     (" 7", None, NULLED),
     ("", None, NULLED),
@@ -256,8 +260,13 @@ REFERENCE_CASES: list[tuple[Any, Any, str]] = [
     (UNKNOWN, None, ORPHANED),
     (str(UNKNOWN), None, ORPHANED),
     ("legacy:2", None, ORPHANED),
-    (Int64(7), None, ORPHANED),
-    ([KNOWN], None, ORPHANED),
+    *(
+        (each, document_uuid("Users", 7).bytes, ACCEPTED)
+        for each in (Int64(7), 7.0, Decimal128("7.0"))
+    ),
+    ([KNOWN], KNOWN_UUID.bytes, COERCED),
+    ([str(KNOWN)], KNOWN_UUID.bytes, COERCED),
+    *((each, None, ORPHANED) for each in ([UNKNOWN], [KNOWN, KNOWN], [], [""], [None], [[KNOWN]])),
     (ObjectId(HEX_ID), None, ORPHANED),
     (False, None, ORPHANED),
 ]
@@ -286,7 +295,7 @@ REFERENCE_TEXT_CASES: list[tuple[Any, Any, str]] = [
             (Rule.INTEGER, [(Int64(2**31), None, NULLED), (-(2.0**40), None, NULLED)]),
             (Rule.BIGINT, INTEGER_CASES),
             (Rule.BIGINT, [(Int64(-(2**63)), -(2**63), ACCEPTED), (2.0**63, None, NULLED)]),
-            (Rule.BIGINT, [("9223372036854775808", None, NULLED), (f"{7:050}", 7, COERCED)]),
+            (Rule.BIGINT, [("9223372036854775808", None, NULLED), (f"{7:050}", 7, ALTERED)]),
             (Rule.BOOLEAN, BOOLEAN_CASES),
             (Rule.TIMESTAMP, TIMESTAMP_CASES),
             (Rule.ENUM, ENUM_CASES),
@@ -304,7 +313,7 @@ def test_a_rule_in_a_nullable_column(rule: Rule, value: Any, expected: Any, kind
     assert_agreement(table_with(column_of(rule)), [raw])
 
 
-@pytest.mark.parametrize(("digit", "expected"), [("0", (0, COERCED)), ("1", (None, NULLED))])
+@pytest.mark.parametrize(("digit", "expected"), [("0", (0, ALTERED)), ("1", (None, NULLED))])
 def test_thousands_of_digits(digit: str, expected: tuple[Any, str]) -> None:
     """Python reads no more than 4300 of them."""
     assert outcome(Rule.BIGINT, digit * 5000) == expected

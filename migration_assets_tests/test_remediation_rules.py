@@ -12,8 +12,9 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migration_assets.conversion.values import Loaded
 from migration_assets.errors import RemediationError
-from migration_assets.identity import canonical, from_canonical, source_id
+from migration_assets.identity import canonical, document_uuid, from_canonical, source_id
 from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
 from migration_assets.remediation.applying import Remedied, Remedies
 from migration_assets.remediation.parsing import load_remediations, parse_remediations
@@ -24,13 +25,17 @@ from migration_assets.remediation.rules import (
     Action,
     Literal,
     Match,
+    NumberFormat,
     Remediation,
 )
 from migration_assets.sample import sample_remediations
 from migration_assets.source.connection import CODEC
+from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader
 from migration_assets.validation.extended_json import canonical_document
+from migration_assets.validation.identities import Ids
 from migration_assets.validation.remedied import JudgedRules, entry_text
+from migration_assets_tests.pages import DOCS
 
 OWN = ObjectId("507f1f77bcf86cd799439011")
 RULE = """
@@ -84,7 +89,7 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
 @pytest.mark.parametrize(
     ("rest", "what"),
     [
-        ("match: {any: true}", "exactly one of map, set, drop, accept; it has none"),
+        ("match: {any: true}", "it has none"),
         ("match: {any: true}\n    drop: true\n    set: x", "it has set and drop"),
         ("drop: true", "`match` is missing"),
         ("match: {}\n    drop: true", "`match` is empty"),
@@ -112,7 +117,7 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
         ("match: {any: true}\n    drop: true\n    reason: 3", "reason must be a text"),
         ("match: {any: true", "no valid YAML"),
         ("match: &a {any: true}\n    accept: true", "anchors and aliases are not taken"),
-        ("match: all\n    drop: true", "one of the words missing, any"),
+        ("match: all\n    drop: true", "one of the words missing, any, orphaned"),
         ("match: any\n    set: x", "values that are fine, too"),
         ("match: any\n    drop: true", "values that are fine, too"),
         ("match: {type: [array, int]}\n    drop: true", "values that are fine, too"),
@@ -125,6 +130,115 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
 )
 def test_mistake_in_a_rule(rest: str, what: str) -> None:
     found = mistakes(RULE.format(name="one", rest=rest))
+    assert any(what in said for said in found.values()), found
+
+
+OF_A_COLLECTION = "\n- {name: one, collection: %s, %s}"
+
+
+@pytest.mark.parametrize(
+    ("collection", "rest", "what"),
+    [
+        ("Users", "field: name, copy: _id", "another field of the document"),
+        ("Users", "field: name, copy: ''", "another field of the document"),
+        ("Users", "field: name, copy: 5", "copy must be a text"),
+        ("Users", "field: name, copy: [a]", "copy must be a text"),
+        ("Users", "field: name, copy: name", "another field than `field`"),
+        ("Users", "copy: name", "`field` is missing"),
+        ("Users", "field: name, copy: a, match: missing", "`match` takes `ids` alone"),
+        ("Users", "field: name, copy: a, elements: true", "array of texts or ids"),
+        ("Users", "field: is_admin, copy: name", "name is text, and is_admin is boolean"),
+        (
+            "crm_Contacts",
+            "field: accountsIDs, move: assigned_to",
+            "do not refer to the same collection",
+        ),
+        (
+            "crm_Contacts",
+            "field: cratedAt, copy: status",
+            "status is boolean, and cratedAt is timestamp",
+        ),
+        ("Boards", "field: description, move: watchers", "watchers holds a relation"),
+        ("crm_Contacts", "field: assigned_to, send_to: nowhere", "knows no field 'nowhere'"),
+        ("crm_Contacts", "field: assigned_to, send_to: created_by", "refer to the same collection"),
+        ("crm_Contacts", "field: assigned_to, send_to: last_name", "not both such"),
+        ("Boards", "field: user, send_to: watchers", "not both such"),
+        ("Users", "field: name, number: {thousands: ' '}", "a field of numbers; name is text"),
+        ("crm_Opportunities", "field: budget, number: {}", "`number` is empty"),
+        (
+            "crm_Opportunities",
+            "field: budget, number: true",
+            "must have keys: thousands, decimal, empty",
+        ),
+        (
+            "crm_Opportunities",
+            "field: budget, number: {thousands: ',', decimal: ','}",
+            "are the same",
+        ),
+        ("crm_Opportunities", "field: budget, number: {thousands: ', '}", "one character"),
+        ("crm_Opportunities", "field: budget, number: {decimal: '0'}", "one character"),
+        ("crm_Opportunities", "field: budget, number: {decimal: '-'}", "one character"),
+        ("crm_Opportunities", "field: budget, number: {empty: zero}", "can only be `missing`"),
+        ("crm_Opportunities", "field: budget, number: {comma: ','}", "there is no key 'comma'"),
+        ("Users", "redirect: {}", "`redirect` is empty"),
+        ("Users", "redirect: [{from: '7'}]", "`to` is missing"),
+        ("Users", "redirect: {nobody: '7'}", "an id is 24 hex digits"),
+        ("Users", "redirect: {'7': '7'}", "leads in a circle"),
+        ("Users", "redirect: {'7': '8', '8': '7'}", "leads in a circle"),
+        ("Users", "redirect: {'7': '8', '8': '9', '9': '8'}", "leads in a circle"),
+        ("Users", "redirect: {'7': '8', '8': '9'}", "redirected itself"),
+        ("Users", "redirect: [{from: ['7', '7'], to: '8'}]", "one value twice"),
+        ("Users", "field: name, redirect: {'7': '8'}", "every field that refers"),
+        ("Users", "redirect: {'7': '8'}, match: any", "leave out `match`"),
+        ("Users", "field: name, match: any, defer: ''", "which later step"),
+        ("Users", "field: name, match: any, defer: true", "defer must be a text"),
+        ("Users", "field: name, defer: later", "`match` is missing"),
+        ("Users", "match: orphaned, defer: later", "takes `any` or `ids` only"),
+        ("Users", "field: name, match: orphaned, drop: true", "for fields of ids; name is text"),
+        ("Boards", "field: sharedWith, match: orphaned, drop: true", "say `elements: true`"),
+        ("Boards", "field: user, match: {of: nothing}, drop: true", "no collection 'nothing'"),
+        ("Boards", "field: user, match: {of: Users}, drop: true", "refers to: no other"),
+        (
+            "crm_Leads",
+            "field: assigned_to, match: {of: Tasks}, drop: true",
+            "refers to: crm_Accounts",
+        ),
+        ("Boards", "field: user, match: {orphaned: false}, drop: true", "can only be true"),
+        ("Users", "field: name, match: any, accept: true, ignore_case: true", "is for `map`"),
+        ("Users", "field: name, ignore_case: true, map: {a: x, A: y}", "one value twice"),
+        ("Users", "field: name, map: [{from: [], to: a}]", "the list is empty"),
+        ("Users", "field: name, map: [{from: [a, a], to: b}]", "one value twice"),
+        ("Users", "field: name, map: [{from: [null], to: b}]", "null is no value"),
+        ("nothing", "redirect: {'7': '8'}", "no collection 'nothing'"),
+    ],
+)
+def test_mistake_in_a_rule_of_a_further_kind(collection: str, rest: str, what: str) -> None:
+    found = mistakes(OF_A_COLLECTION % (collection, rest))
+    assert any(what in said for said in found.values()), found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ("redirect: {'7': '8'}", "redirect: {'7': '9'}", "redirects the same document"),
+        ("redirect: {'7': '8'}", "redirect: {'8': '9'}", "to one that two redirects"),
+        ("redirect: {'7': '8'}", "redirect: {'9': '7'}", "to one that two redirects"),
+        ("field: name, copy: a", "field: name, move: a", "decides the same"),
+        (
+            "field: name, match: any, accept: true",
+            "field: name, match: any, defer: x",
+            "decides the same",
+        ),
+        (
+            "field: name, map: {a: b}",
+            "field: name, map: [{from: [c, a], to: d}]",
+            "decides the same",
+        ),
+    ],
+)
+def test_rules_that_contradict_each_other(first: str, second: str, what: str) -> None:
+    again = (OF_A_COLLECTION % ("Users", second)).replace("name: one", "name: two", 1)
+    found = mistakes(OF_A_COLLECTION % ("Users", first) + again)
     assert any(what in said for said in found.values()), found
 
 
@@ -231,7 +345,7 @@ def test_a_rule_concerns_the_table_that_its_field_becomes() -> None:
 
 def test_the_file_that_comes_with_the_sample_is_valid() -> None:
     rules = load_remediations(str(sample_remediations())).rules
-    assert {rule.action for rule in rules} == set(Action)
+    assert {rule.action for rule in rules} == {Action.MAP, Action.SET, Action.DROP, Action.ACCEPT}
     assert {rule.collection for rule in rules if rule.action is Action.ACCEPT} == set(ENTITIES)
 
 
@@ -249,48 +363,98 @@ values = st.one_of(scalars, st.lists(scalars, max_size=4))
 literals = st.sampled_from([each for each in VALUES if each is not None]).map(Literal.of)
 
 
+TEXTS = st.sampled_from(
+    ["", " ", "1.000", "-1.000.000", "1,00", "1.000,00", "0.5", "007", " 12 ", "1.00", "a", "A"]
+)
+FORMATS = st.sampled_from(
+    [NumberFormat(".", ",", empty_is_missing=True), NumberFormat("", "."), NumberFormat(" ")]
+)
+OTHER = ObjectId("f" * 24)
+KNOWN_USER, KNOWN_ACCOUNT = ObjectId("a" * 24), ObjectId("b" * 24)
+IDS: list[Any] = [OWN, OTHER, KNOWN_USER, KNOWN_ACCOUNT, str(OWN), str(KNOWN_USER), "", "x", 7, 7.0]
+ids = st.one_of(st.sampled_from(IDS), st.lists(st.sampled_from([*IDS, None]), max_size=3))
+ROWS = {
+    name: UuidSet(b"".join(document_uuid(name, each).bytes for each in known))
+    for name, known in (("Users", (KNOWN_USER, "x", 7)), ("crm_Accounts", (KNOWN_ACCOUNT,)))
+}
+NAMES = st.sampled_from(["one", "two", 'th"ree'])
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "tags": values,
+        "notes": st.one_of(values, TEXTS),
+        "old": st.one_of(values, ids),
+        "assigned_to": ids,
+        "accountsIDs": ids,
+    },
+)
+
+
 @st.composite
 def rules(draw: st.DrawFn) -> Remediation:
-    action = draw(st.sampled_from(Action))
+    """Returns a rule that changes one field, or accepts or defers what it loses."""
+    chosen = [Action.MAP, Action.SET, Action.DROP, Action.ACCEPT, Action.DEFER, Action.NUMBER]
+    action = draw(st.sampled_from(chosen))
+    field = draw(st.sampled_from(["tags", "notes", "assigned_to"]))
     wanted = st.lists(literals, min_size=1, max_size=4).map(tuple)
     types = st.lists(st.sampled_from([each for each in TYPES if each != NUMBER]), min_size=1)
+    about_ids = (
+        [Match(is_orphaned=True), Match(of="crm_Accounts")] if field == "assigned_to" else []
+    )
     matching = st.one_of(
         st.builds(Match, values=wanted),
         st.builds(Match, types=types.map(tuple)),
-        st.just(Match(is_missing=True)),
-        st.just(Match(is_any=True)),
+        st.sampled_from([Match(is_missing=True), Match(is_any=True), *about_ids]),
         st.just(Match(ids=(str(OWN),))),
         st.just(Match(is_any=True, ids=("5" * 24,))),
     )
     pairs = st.lists(
         st.tuples(literals, literals), min_size=1, max_size=4, unique_by=lambda pair: pair[0].bson
     )
-    is_map = action is Action.MAP
+    is_map, is_number = action is Action.MAP, action is Action.NUMBER
     return Remediation(
-        name=draw(st.sampled_from(["one", "two", 'th"ree'])),
+        name=draw(NAMES),
         collection="crm_Contacts",
-        field=draw(st.sampled_from(["tags", "notes"])),
-        match=Match() if is_map else draw(matching),
+        field=field,
+        match=Match() if is_map or is_number else draw(matching),
         action=action,
-        elements=draw(st.booleans()),
+        elements=not is_number and field != "assigned_to" and draw(st.booleans()),
         replacements=tuple(draw(pairs)) if is_map else (),
         value=draw(literals) if action is Action.SET else None,
+        number=draw(FORMATS) if is_number else None,
+        ignores_case=is_map and draw(st.booleans()),
+        until="later" if action is Action.DEFER else "",
     )
 
 
-@given(
-    document=st.fixed_dictionaries({}, optional={"tags": values, "notes": values}),
-    given_rules=st.lists(rules(), max_size=5),
-)
+@st.composite
+def moves(draw: st.DrawFn) -> Remediation:
+    """Returns a rule that takes a value elsewhere."""
+    action = draw(st.sampled_from([Action.COPY, Action.MOVE, Action.SEND_TO, Action.REDIRECT]))
+    match = draw(st.sampled_from([Match(), Match(ids=(str(OWN),)), Match(ids=("5" * 24,))]))
+    name = draw(NAMES)
+    if action is Action.REDIRECT:
+        ends = st.sampled_from([OWN, OTHER, "x", 7]).map(Literal.of)
+        pair = draw(st.tuples(ends, st.just(Literal.of(KNOWN_USER))))
+        return Remediation(name, "Users", None, Match(), action, replacements=(pair,))
+    if action is Action.SEND_TO:
+        return Remediation(name, "crm_Contacts", "assigned_to", match, action, other="accountsIDs")
+    field = draw(st.sampled_from(["tags", "assigned_to", "accountsIDs"]))
+    return Remediation(name, "crm_Contacts", field, match, action, other="old")
+
+
+@given(document=DOCUMENTS, given_rules=st.lists(st.one_of(rules(), moves()), max_size=5))
 def test_the_judge_applies_rules_as_the_loader_does(
     document: dict[str, Any], given_rules: list[Remediation]
 ) -> None:
     raw = bson.encode({"_id": OWN, **document}, codec_options=CODEC)
     decoded = bson.decode(raw, CODEC)
-    made, done = Remedies(given_rules).apply(decoded)
-    judge = JudgedRules(given_rules)
+    made, done = Remedies(given_rules, "crm_Contacts", Loaded(ROWS, {})).apply(decoded)
+    judge = JudgedRules(given_rules, "crm_Contacts", Ids(ROWS, {}))
     expected, changes = judge.remedied(bson_reader.read_document(raw), str(OWN))
-    assert judge.touch(raw, OWN.binary) is bool(changes)
+    assert judge.touch(raw, OWN.binary) or not changes
+    if not judge.ask_for_ids:
+        assert judge.touch(raw, OWN.binary) is bool(changes)
     as_judged = from_canonical(canonical_document(expected))
     assert {name: canonical(each) for name, each in as_judged.items()} == {
         name: canonical(each) for name, each in from_canonical(canonical(made)).items()
@@ -313,10 +477,20 @@ def test_the_judge_accepts_what_the_loader_does(
         return bson_reader.read_document(bson.encode({"v": each}, codec_options=CODEC))[0][1]
 
     whole, one = (bson.decode(Literal.of(each).bson, CODEC)["v"] for each in (value, element))
-    loader, judge = Remedies(given_rules), JudgedRules(given_rules)
+    loader = Remedies(given_rules, "crm_Contacts", Loaded(ROWS, {}))
+    judge = JudgedRules(given_rules, "crm_Contacts", Ids(ROWS, {}))
     name = source_id(OWN)
     assert loader.accepts(OWN, "tags", whole) == judge.accepted_by(name, "tags", read(value))
     assert loader.accepts(OWN, "tags", whole, element=one) == judge.accepted_by(
         name, "tags", read(value), read(element)
     )
     assert loader.accepts(OWN, "tags", None) == judge.accepted_by(name, "tags", None)
+    lost = loader.accepts_document(OWN, [("tags", whole), ("notes", None)]) or (None, None)
+    assert lost == judge.document_accepted_by(name, [("tags", read(value)), ("notes", None)])
+
+
+def test_the_examples_of_the_documentation_are_valid() -> None:
+    text = (DOCS / "remediations.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(version: 1\n.*?)```", text, re.DOTALL)
+    rules = [rule for example in examples for rule in parse_remediations(example).rules]
+    assert {rule.action for rule in rules} == set(Action)

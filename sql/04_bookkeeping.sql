@@ -133,7 +133,8 @@ CREATE TABLE IF NOT EXISTS migration.rejected_documents (
   field TEXT,
   reason TEXT NOT NULL,
   document TEXT NOT NULL,
-  accepted_by TEXT
+  accepted_by TEXT,
+  deferred_until TEXT
 );
 
 COMMENT ON TABLE migration.rejected_documents IS 'Documents that did not become a row, whole.';
@@ -209,4 +210,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 82078056834acad3';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version c58a7ba61b5ef929';

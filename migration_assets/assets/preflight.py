@@ -1,11 +1,13 @@
 """The preflight as an asset of its own, upstream of nothing: a page to look at before a run."""
 
+from functools import partial
+
 import dagster as dg
 
 from migration_assets.assets import describe
 from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, PREFLIGHT
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.preflight.findings import Page
 from migration_assets.preflight.page import examine
 from migration_assets.target.url import notes_on
@@ -21,11 +23,15 @@ from migration_assets.target.url import notes_on
 )
 @guarded
 def preflight(
-    context: dg.AssetExecutionContext, source: SourceMongo, target: TargetPostgres
+    context: dg.AssetExecutionContext,
+    source: SourceMongo,
+    target: TargetPostgres,
+    remediations: RemediationFile,
 ) -> dg.MaterializeResult[None]:
     """Makes the page; fails where the migration would."""
+    opened = partial(source.open, remediations.load())
     page = examine(
-        source.open,
+        opened,
         target.open,
         at_one_moment=source.reads_snapshot,
         notes=notes_on(target.location),

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from migration_assets.assets.boundary import guarded
 from migration_assets.kept import Kept
 from migration_assets.remediation.parsing import load_remediations
-from migration_assets.remediation.rules import Remediations
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase, is_current, open_source
 from migration_assets.source.snapshots import (
     SNAPSHOT_VARIABLE,
@@ -19,6 +19,7 @@ from migration_assets.source.snapshots import (
     current_moment,
     snapshot_wanted,
 )
+from migration_assets.source.united import united
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.lock import held_for_run, is_held
 from migration_assets.urls import (
@@ -73,16 +74,21 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._kept = None
 
     @contextmanager
-    def open_for_run(self) -> Iterator[SourceDatabase]:
+    def open_for_run(
+        self, remediations: Remediations = NO_REMEDIATIONS
+    ) -> Iterator[SourceDatabase]:
         """Opens the database as the run reads it: as of its moment where asked for, else the present.
 
         The moment is that of the first step. All steps share it, since they share a process and with it
         this resource; a run that starts later has another one.
 
+        Args:
+            remediations: They say which collections count as others.
+
         Raises:
             SourceError: It cannot be used; the message says why and what to do.
         """
-        with self.open() as database:
+        with self.open(remediations) as database:
             if not self.reads_snapshot:
                 yield database
                 return
@@ -90,13 +96,18 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._moment = current_moment(database)
             yield at_moment(database, self._moment)
 
-    def open(self) -> AbstractContextManager[SourceDatabase]:
+    @contextmanager
+    def open(self, remediations: Remediations = NO_REMEDIATIONS) -> Iterator[SourceDatabase]:
         """Opens the database as it is at present, within a run once.
+
+        Args:
+            remediations: They say which collections count as others.
 
         Raises:
             SourceError: It cannot be used; the message says why and what to do.
         """
-        return self._open() if self._kept is None else self._kept.use()
+        with self._open() if self._kept is None else self._kept.use() as database:
+            yield united(database, remediations.counted_as)
 
     def _open(self) -> AbstractContextManager[SourceDatabase]:
         return open_source(self.location)

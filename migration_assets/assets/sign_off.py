@@ -128,7 +128,7 @@ def sign_off(
         retried(context, partial(_withdraw, target, config))
 
     def signed_off() -> Signed:
-        with source.open() as database, target.open() as connection:
+        with source.open(rules) as database, target.open() as connection:
             return sign(
                 database, connection, approval, directory=config.reports, remediations=rules
             )

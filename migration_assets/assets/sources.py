@@ -6,7 +6,7 @@ import dagster as dg
 
 from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, source_key
-from migration_assets.assets.resources import SourceMongo
+from migration_assets.assets.resources import RemediationFile, SourceMongo
 from migration_assets.assets.retries import retried
 from migration_assets.model import ENTITIES
 from migration_assets.source.fingerprints import fingerprint
@@ -22,11 +22,14 @@ def source_assets() -> dg.AssetsDefinition:
         can_subset=True,
     )
     @guarded
-    def observe(context: dg.AssetExecutionContext, source: SourceMongo) -> Iterator[object]:
+    def observe(
+        context: dg.AssetExecutionContext, source: SourceMongo, remediations: RemediationFile
+    ) -> Iterator[object]:
+        rules = remediations.load()
         wanted = [name for name in ENTITIES if source_key(name) in context.selected_asset_keys]
 
         def observed() -> dict[str, Fingerprint]:
-            with source.open_for_run() as database:
+            with source.open_for_run(rules) as database:
                 return {name: fingerprint(database, name) for name in wanted}
 
         for collection, found in retried(context, observed).items():

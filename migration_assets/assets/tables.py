@@ -71,7 +71,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         rules = remediations.load()
 
         def loaded() -> LoadResult:
-            with source.open_for_run() as database, target.open() as connection:
+            with source.open_for_run(rules) as database, target.open() as connection:
                 return load_table(
                     database,
                     connection,
@@ -82,7 +82,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 )
 
         def shared(layers: list[Layer]) -> SharedChecks:
-            with source.open_for_run() as database, target.open() as connection:
+            with source.open_for_run(rules) as database, target.open() as connection:
                 moment = moment_of(database)
                 is_shared = is_worth(second_process.process, connection, table.name)
 
@@ -97,7 +97,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
             if layers in checks.given:
                 with suppress(BrokenProcessPool):  # then they are run here
                     return checks.given.pop(layers).result()
-            with source.open_for_run() as database, target.open() as connection:
+            with source.open_for_run(rules) as database, target.open() as connection:
                 return run_checks(database, connection, table, layers, remediations=rules)
 
         if key in context.selected_asset_keys:

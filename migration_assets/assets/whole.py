@@ -12,7 +12,7 @@ from migration_assets.assets.keys import (
     source_key,
     table_key,
 )
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
 from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.assets.sign_off import sign_off
@@ -69,12 +69,14 @@ def uuid_map(
     context: dg.AssetExecutionContext,
     source: SourceMongo,
     target: TargetPostgres,
+    remediations: RemediationFile,
     second_process: SecondProcessResource,
 ) -> dg.MaterializeResult[None]:
     """Brings the map to the state of the source."""
+    rules = remediations.load()
 
     def loaded() -> LoadResult:
-        with source.open_for_run() as database, target.open() as connection:
+        with source.open_for_run(rules) as database, target.open() as connection:
             return load_identities(
                 database, connection, say=context.log.info, second=second_process.process
             )

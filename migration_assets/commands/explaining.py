@@ -20,7 +20,8 @@ from migration_assets.loading.ledger import loaded_with_other
 from migration_assets.loading.staging import identifier
 from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, junction_of, sources
 from migration_assets.remediation.parsing import load_remediations
-from migration_assets.source.connection import Document, SourceDatabase, open_source
+from migration_assets.source.connection import Document, SourceDatabase
+from migration_assets.source.united import open_united
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.text import escape
@@ -51,7 +52,8 @@ def explain(console: Console, collection: str, given: str) -> Exit:
     """
     _require_known(collection)
     own = _own_id(given)
-    with open_source(source_url()) as source, open_target(target_url()) as connection:
+    opened = open_united(source_url(), load_remediations().counted_as)
+    with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
         lines = list(_lines(source, connection, collection, own))
     _print(console, lines)
@@ -71,10 +73,11 @@ def show_sample(console: Console, collection: str, *, size: int, seed: int) -> E
         MigrationError: There is no such collection, or a database is out of reach.
     """
     _require_known(collection)
-    with open_source(source_url()) as source, open_target(target_url()) as connection:
+    opened = open_united(source_url(), load_remediations().counted_as)
+    with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
         drawn = drawn_numbers(source, collection, size, seed)
-        documents = source[collection].find({}, {"_id": 1}).sort("_id", 1)
+        documents = source[collection].aggregate([{"$project": {"_id": 1}}, {"$sort": {"_id": 1}}])
         for number, document in enumerate(documents, start=1):
             if number in drawn:
                 _print(console, list(_lines(source, connection, collection, document["_id"])))

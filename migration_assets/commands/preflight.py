@@ -12,8 +12,9 @@ from rich.table import Table
 from migration_assets.errors import MigrationError
 from migration_assets.preflight.findings import Finding, Level, Page
 from migration_assets.preflight.page import examine
-from migration_assets.source.connection import open_source
+from migration_assets.remediation.parsing import load_remediations
 from migration_assets.source.snapshots import snapshot_wanted
+from migration_assets.source.united import open_united
 from migration_assets.target.connection import open_target
 from migration_assets.target.url import notes_on
 from migration_assets.text import escape
@@ -72,7 +73,7 @@ def page_table(findings: Sequence[Finding]) -> Table:
 
 def _page() -> Page:
     return examine(
-        partial(open_source, source_url()),
+        partial(open_united, source_url(), load_remediations().counted_as),
         partial(open_target, target_url()),
         at_one_moment=snapshot_wanted(),
         notes=notes_on(target_url()),

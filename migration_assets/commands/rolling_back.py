@@ -26,6 +26,7 @@ from migration_assets.rollback.operations import KINDS
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.rollback.removal import Proof, Removed
 from migration_assets.source.connection import open_source
+from migration_assets.source.united import open_united
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
 from migration_assets.target.standing import changes_since
@@ -53,7 +54,7 @@ def export_gained(console: Console, directory: Path) -> Exit:
     remediations = load_remediations()
     try:
         with (
-            open_source(source_url()) as source,
+            open_united(source_url(), remediations.counted_as) as source,
             held_for_run(url, str(uuid.uuid4())) as hold,
             hold.open() as connection,
             console.status("exporting") as status,
@@ -186,8 +187,10 @@ def _proof(console: Console, exported: Path | None, *, discard_gained: bool) -> 
     elif exported is not None:
         yield removal.all_exported(read_manifest(exported))
     else:
-        with open_source(source_url()) as source, console.status("comparing") as status:
-            yield removal.nothing_gained(source, status.update, load_remediations())
+        rules = load_remediations()
+        opened = open_united(source_url(), rules.counted_as)
+        with opened as source, console.status("comparing") as status:
+            yield removal.nothing_gained(source, status.update, rules)
 
 
 def _confirm(confirmed: str | None, ask: Ask, database: str, what: str) -> None:

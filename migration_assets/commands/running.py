@@ -38,6 +38,7 @@ from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.origin import origin_of
+from migration_assets.source.united import open_united
 from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run, run_id_of
@@ -302,7 +303,8 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
     if outcome.problem is not None:
         raise RunError(outcome.problem)
     rules = load_remediations()
-    with open_source(source_url()) as source, hold.open() as connection:
+    opened = open_united(source_url(), rules.counted_as)
+    with opened as source, hold.open() as connection:
         console.print()
         console.print(summary_table(lines(connection)))
         losses, done = open_losses(connection), applied(connection, rules)

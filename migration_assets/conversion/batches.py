@@ -6,8 +6,8 @@ unique value goes to the first document that has it, and unknown fields are set 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from migration_assets.conversion.columns import convert_column, convert_keys
 from migration_assets.conversion.values import LOSSLESS, Finding, Loaded
 from migration_assets.identity import canonical, source_id
 from migration_assets.model import Rule, fields, sources, unique_columns
-from migration_assets.remediation.applying import Remedied, Remedies
+from migration_assets.remediation.applying import Acceptance, Remedied, Remedies
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import are_whole, hidden
 from migration_assets.source.fields import Batch, FieldFinder, UnreadableError
@@ -38,6 +38,7 @@ class Rejected:
     reason: str
     document: str
     accepted_by: str | None = None
+    deferred_until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Books:
     unmapped: list[tuple[str, str]] = field(default_factory=list)
     """(source id, the unknown fields as a document in canonical Extended JSON)."""
     remediations: list[Remedied] = field(default_factory=list)
-    """Applications of remediations to documents that were loaded."""
+    """Applications of remediations, to documents that were rejected, too."""
 
     def count(self, name: str, found: Finding) -> None:
         """Counts what happened without loss to a value of a field."""
@@ -93,12 +94,11 @@ class Books:
 
     def accept_unreadable(self, remedies: Remedies) -> None:
         """Marks the documents that could not be read, and whose loss a rule accepts."""
-        self.rejected = [
-            each
-            if each.field is not None
-            else replace(each, accepted_by=remedies.accepts_whole(each.source_id))
-            for each in self.rejected
-        ]
+        for number, each in enumerate(self.rejected):
+            found = None if each.field is not None else remedies.accepts_unreadable(each.source_id)
+            if found is not None:
+                accepted = replace(each, accepted_by=found.rules, deferred_until=found.until)
+                self.rejected[number] = accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class BatchConverter:
         identifiers = batch.fields["_id"]
         columns: list[pl.Series] = []
         findings: list[tuple[int, str, Finding]] = []
-        rejections: dict[int, tuple[str, str]] = {}
+        rejections: dict[int, list[tuple[str, str]]] = defaultdict(list)
         for name, source in sources(self.table).items():
             if source.rule is Rule.KEY:
                 columns.append(convert_keys(self.table.name, identifiers))
@@ -163,7 +163,7 @@ class BatchConverter:
             columns.append(converted.series)
             findings += [(row, source.field, found) for row, found in converted.findings]
             for row, reason in converted.rejections:
-                rejections.setdefault(row, (source.field, reason))
+                rejections[row].append((source.field, reason))
         unmapped = list(self._unmapped(batch))
         for name in self._elsewhere:
             batch.fields[name].check()
@@ -171,11 +171,11 @@ class BatchConverter:
         are_all_readable = not books.rejected
         rows = pl.DataFrame(columns)
         self._reject_repeats(rows, rejections)
-        for row, (name, reason) in sorted(rejections.items()):
-            accepted_by = self.remedies.accepts(
-                identifiers.value(row), name, batch.fields[name].value(row)
-            )
-            books.rejected.append(_rejected(given.document(row), name, reason, accepted_by))
+        losses = _losses(findings, rejections)
+        for row, wrong in sorted(rejections.items()):
+            lost = [(name, batch.fields[name].value(row)) for name, _ in wrong]
+            accepted = self.remedies.accepts_document(identifiers.value(row), lost)
+            books.rejected.append(_rejected(given.document(row), wrong, losses[row], accepted))
         for row, name, found in findings:
             if row in rejections:
                 continue
@@ -184,9 +184,8 @@ class BatchConverter:
                 continue
             value = batch.fields[name].value(row)
             books.note(identifiers.value(row), name, found, value, self.remedies)
-        for row, done in remedied:
-            if row not in rejections:
-                books.remediations += done
+        for _, done in remedied:
+            books.remediations += done
         books.unmapped += [(of, unknown) for row, of, unknown in unmapped if row not in rejections]
         if rejections:
             rows = rows.filter(~pl.int_range(pl.len()).is_in(list(rejections)))
@@ -195,16 +194,18 @@ class BatchConverter:
         # Without those that cannot be read, positions are others: all count then.
         return ConvertedBatch(count, rows, books, traced if are_all_readable else range(count))
 
-    def _reject_repeats(self, rows: pl.DataFrame, rejections: dict[int, tuple[str, str]]) -> None:
-        """Gives a unique value to the first document in `_id` order (section 5)."""
+    def _reject_repeats(
+        self, rows: pl.DataFrame, rejections: dict[int, list[tuple[str, str]]]
+    ) -> None:
+        """Gives a unique value to the first document in `_id` order that becomes a row (section 5)."""
         for name, taken in self.taken.items():
             for row, value in enumerate(rows[name]):
-                if row in rejections or value is None:
+                if value is None:
                     continue
                 if value in taken:
                     reason = "an earlier document has the same value, and it must be unique"
-                    rejections[row] = (name, reason)
-                else:
+                    rejections[row].append((name, reason))
+                elif row not in rejections:
                     taken.add(value)
 
     def _unmapped(self, batch: Batch) -> Iterator[tuple[int, str, str]]:
@@ -268,6 +269,33 @@ def readable(data: bytes, books: Books) -> bytes:
     return b"".join(kept)
 
 
-def _rejected(document: Document, name: str, reason: str, accepted_by: str | None) -> Rejected:
-    of_document = source_id(document["_id"])
-    return Rejected(of_document, name, reason, canonical(document), accepted_by)
+def _losses(
+    findings: Iterable[tuple[int, str, Finding]], rejections: Mapping[int, Any]
+) -> Mapping[int, list[tuple[str, str]]]:
+    """Returns what rejected documents would lose besides, once each, by row: (field, reason)."""
+    found: dict[int, dict[tuple[str, str], None]] = defaultdict(dict)
+    for row, name, each in findings:
+        if row in rejections and each.kind not in LOSSLESS:
+            found[row][name, each.reason] = None
+    return defaultdict(list, {row: [*lost] for row, lost in found.items()})
+
+
+def _rejected(
+    document: Document,
+    wrong: Sequence[tuple[str, str]],
+    lost: Sequence[tuple[str, str]],
+    accepted: Acceptance | None,
+) -> Rejected:
+    """Returns a document that is rejected, with all that is wrong with it at once."""
+    reason = wrong[0][1]
+    if len(wrong) > 1:
+        reason = "; ".join(f"{name}: {why}" for name, why in wrong)
+    if lost:
+        reason += f" (besides, {'; '.join(f'{name}: {why}' for name, why in lost)})"
+    return Rejected(
+        source_id(document["_id"]),
+        ", ".join(dict.fromkeys(name for name, _ in wrong)),
+        reason,
+        canonical(document),
+        *(accepted or ()),
+    )

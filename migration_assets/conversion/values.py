@@ -35,7 +35,7 @@ BIGINT_RANGE = (-(2**63), 2**63 - 1)
 
 _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
-_DIGITS = re.compile(r"-?[0-9]+")
+_DIGITS = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 40
 """Digits after which a number is out of every range; Python refuses to read thousands of them."""
 _BEYOND = 10**_LONGEST_INTEGER
@@ -118,6 +118,8 @@ class Loaded:
 
 NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
 ZERO_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0.0")
+DIGITS_ALTERED = Finding(Kind.ALTERED, "digits became a number that is written otherwise")
+SIGN_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0")
 
 
 def coerced(value: Any, reason: str) -> Outcome:
@@ -191,10 +193,19 @@ def integer(value: Any, source: Source, loaded: Loaded) -> Outcome:
         found = _integral(value)
         if found is None:
             return unconvertible(value)
-        number, outcome = found, coerced(found, f"{type_name(value)} as integer")
+        number, outcome = found, _as_integer(found, value)
     if not low <= number <= high:
         return unconvertible(value, f"out of range of {source.rule}")
     return outcome
+
+
+def _as_integer(number: int, value: Any) -> Outcome:
+    """Returns the integer that another value stands for; what cannot be told from it is altered."""
+    if type(value) is str and str(number) != value:
+        return Outcome(number, (DIGITS_ALTERED,))
+    if number == 0 and str(value).startswith("-"):
+        return Outcome(number, (SIGN_ALTERED,))
+    return coerced(number, f"{type_name(value)} as integer")
 
 
 def boolean(value: Any, source: Source, loaded: Loaded) -> Outcome:
@@ -259,11 +270,14 @@ def text_array(value: Any, source: Source, loaded: Loaded) -> Outcome:
 
 
 def reference(value: Any, source: Source, loaded: Loaded) -> Outcome:
-    """``uuid``: the `_id` of a loaded document, as 16 bytes."""
+    """``uuid``: the `_id` of a loaded document, as 16 bytes; of a list of exactly one id, that id."""
     assert source.references is not None
     if value == "":
         return coerced(None, "empty string as NULL")
-    outcome = resolve(value, source.references, loaded.rows[source.references])
+    one = only_id(value)
+    outcome = resolve(one, source.references, loaded.rows[source.references])
+    if outcome is not None and one is not value:
+        return coerced(outcome.value, "array of one id as that id")
     if outcome is not None:
         return outcome
     return Outcome(None, (Finding(Kind.ORPHANED, f"no row of {source.references} has this id"),))
@@ -328,6 +342,17 @@ def iso_8601(milliseconds: int) -> str:
     return f"{years}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"
 
 
+def is_object_id_text(value: Any) -> bool:
+    """Tells whether a value is a text of 24 hex digits, which can stand for an ObjectId."""
+    return type(value) is str and _OBJECT_ID.fullmatch(value) is not None
+
+
+def only_id(value: Any) -> Any:
+    """Returns the id in a list of exactly one, anything else as it is."""
+    is_one = type(value) is list and len(value) == 1 and value[0] is not None and value[0] != ""
+    return value[0] if is_one else value
+
+
 def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | None:
     """Returns the 16 bytes of the UUID that a reference stands for, None where there is none.
 
@@ -339,7 +364,7 @@ def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | Non
     found = document_uuid(collection, value).bytes
     if found in ids:
         return Outcome(found)
-    if type(value) is str and _OBJECT_ID.fullmatch(value):
+    if is_object_id_text(value):
         found = document_uuid(collection, ObjectId(value)).bytes
         if found in ids:
             return coerced(found, "string as ObjectId")
@@ -408,7 +433,7 @@ def _integral(value: Any) -> int | None:
                 return None
             return int(decimal) if abs(decimal) < _BEYOND else _BEYOND
         case _ if type(value) is str and _DIGITS.fullmatch(value):
-            digits = value.lstrip("-0")
+            digits = value.lstrip("+-0")
             number = int(digits or "0") if len(digits) <= _LONGEST_INTEGER else _BEYOND
             return number * (-1 if value.startswith("-") else 1)
         case _:

@@ -64,7 +64,8 @@ def load_documents(
         if is_ordered:
             # What an earlier attempt has staged holds its unique values against later documents.
             taken = {name: set(staging.column(name)) for name in unique_columns(table)}
-            return OrderedConversion(BatchConverter(table, loaded, taken, Remedies(rules)))
+            remedies = Remedies(rules, table.name, loaded)
+            return OrderedConversion(BatchConverter(table, loaded, taken, remedies))
         known = digests.known(connection, staging.base) if staging.base else Known(b"")
         return DocumentConversion(table.name, loaded, rules, known)
 
@@ -95,7 +96,8 @@ class DocumentConversion:
         """Takes the name of the table, the ids to refer to, the rules, and what need not be converted."""
         self._given = (table, loaded, rules, known)
         self._known = known
-        self._converter = BatchConverter(TABLES[table], loaded, remedies=Remedies(rules))
+        remedies = Remedies(rules, table, loaded)
+        self._converter = BatchConverter(TABLES[table], loaded, remedies=remedies)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """Leaves the converter to be made anew."""

@@ -38,10 +38,12 @@ from migration_assets.source.reading import (
     split,
 )
 from migration_assets.source.snapshots import moment_read
+from migration_assets.source.united import collections_of, require_one_of_each
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 
 _TIME_SERIES = "timeseries"
+COUNTED_AS = "counted_as"
 
 
 def unknown_collections(source: SourceDatabase) -> Mapping[str, str]:
@@ -73,22 +75,25 @@ def load_identities(
 
     Raises:
         LoadError: Another session loads it.
-        SourceError: MongoDB is out of reach.
+        SourceError: MongoDB is out of reach, or collections that count as one have an `_id` in common.
         TargetError: PostgreSQL is out of reach.
     """
 
     def parts() -> Iterator[Part]:
         for name in sorted(ENTITIES, key=str.casefold):
             size = 0
-            for batch in raw_batches(source[name], projection={"_id": 1}):
-                size += len(batch.data)
-                if second is not None and second.is_worth(size // ID_ALONE):
-                    second.start(ready)
-                yield Part(name, batch.data)
+            for stands_in, collection in collections_of(source, name).items():
+                counted = None if stands_in == name else stands_in
+                for batch in raw_batches(collection, projection={"_id": 1}):
+                    size += len(batch.data)
+                    if second is not None and second.is_worth(size // ID_ALONE):
+                        second.start(ready)
+                    yield Part(name, batch.data, counted=counted)
         for name, kind in unknown_collections(source).items():
             for batch in raw_batches(source[name], by_identifier=kind != _TIME_SERIES):
                 yield Part(name, batch.data)
 
+    require_one_of_each(source)
     return load(
         connection,
         uuid_map,
@@ -102,12 +107,21 @@ def load_identities(
 
 
 def _conversion(part: Part) -> Conversion:
-    return partial(_known if part.collection in ENTITIES else _unknown, part.collection)
+    if part.collection in ENTITIES:
+        return partial(_known, part.collection, part.counted)
+    return partial(_unknown, part.collection)
 
 
-def _known(collection: str, data: bytes) -> Converted:
-    rows = identities(collection, data)
-    return Converted(rows.height, rows, Books())
+def _known(collection: str, counted: str | None, data: bytes) -> Converted:
+    rows, books = identities(collection, data), Books()
+    if counted is not None:
+        books.conversions["_id", COUNTED_AS, counted_of(counted)] += rows.height
+    return Converted(rows.height, rows, books)
+
+
+def counted_of(collection: str) -> str:
+    """Returns what the books say of documents that stand in another collection than they count as."""
+    return f"documents of {collection}"
 
 
 def _unknown(collection: str, data: bytes) -> Converted:

@@ -66,7 +66,9 @@ class Tally:
         tally.remediated.update(each.rule for each in books.remediations)
         accepted = [each.accepted_by for each in books.issues]
         accepted += [each.accepted_by for each in books.rejected]
-        tally.remediated.update(name for name in accepted if name is not None)
+        tally.remediated.update(
+            name for names in filter(None, accepted) for name in names.split(", ")
+        )
         return tally
 
     @classmethod

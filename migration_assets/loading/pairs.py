@@ -78,7 +78,8 @@ def load_pairs(
 
     def parts() -> Iterator[Part]:
         for holder, array, _ in relation.arrays():
-            for batch in raw_batches(source[holder.collection], projection={array: 1}):
+            fields = dict.fromkeys(remediations.fields_to_read(table, holder.collection, array), 1)
+            for batch in raw_batches(source[holder.collection], projection=fields):
                 yield Part(holder.collection, batch.data, array)
 
     def conversions(staging: Staging) -> Conversions:
@@ -119,7 +120,7 @@ class PairConversion:
         relation = junction_of(TABLES[table])
         assert relation is not None
         holder, array, _ = sides
-        remedies = remedies_of(remediations, TABLES[table], holder, array)
+        remedies = remedies_of(remediations, TABLES[table], holder, array, loaded)
         self._converter = PairConverter(relation, *sides, loaded, remedies)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
@@ -131,15 +132,16 @@ class PairConversion:
         return Converted(*self._converter.convert(data))
 
 
-def remedies_of(remediations: Remediations, table: sa.Table, holder: Side, array: str) -> Remedies:
+def remedies_of(
+    remediations: Remediations,
+    table: sa.Table,
+    holder: Side,
+    array: str,
+    loaded: Loaded | None = None,
+) -> Remedies:
     """Returns the rules that concern one array of a relation."""
-    return Remedies(
-        [
-            rule
-            for rule in remediations.of(table)
-            if rule.collection == holder.collection and rule.field in (None, array)
-        ]
-    )
+    rules = remediations.of_array(table, holder.collection, array)
+    return Remedies(rules, holder.collection, loaded, array=array)
 
 
 @dataclass(slots=True)

@@ -60,11 +60,13 @@ class Part:
         collection: The collection that they are of.
         data: The documents as BSON, one after the other.
         array: The one field that was read of them besides `_id`, None where all were.
+        counted: The collection that they stand in, where it counts as this one.
     """
 
     collection: str
     data: bytes = field(repr=False)
     array: str | None = None
+    counted: str | None = None
 
 
 Conversions = Callable[[Part], Conversion]

@@ -1,23 +1,44 @@
 """Applying rules to documents as the loader decodes them, before any of them is converted.
 
-A value is decided by the first rule of its field that matches. Where one decides a whole array, its elements
-are left alone; so every position that is recorded is one in the source's own array.
+In this order: what is missing is taken from other fields, ids are redirected, ids of other collections go to
+their field, values are changed, and ids that came so are redirected, too. A value is changed by the first
+rule of its field that matches. Where one decides a whole array, its elements are left alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
-from migration_assets.conversion.values import type_name
-from migration_assets.identity import canonical, source_id
-from migration_assets.remediation.rules import Action, Match, Remediation
+from bson import ObjectId
+
+from migration_assets.conversion.values import (
+    Loaded,
+    is_object_id_text,
+    only_id,
+    resolve,
+    type_name,
+)
+from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.remediation.rules import (
+    JUDGING,
+    Action,
+    NumberFormat,
+    Refers,
+    Remediation,
+    references_of,
+    relation_arrays,
+)
 from migration_assets.source.connection import Document
 
 _MISSING: Any = object()
+_LARGEST = 2**63 - 1
+_DIGITS = frozenset("0123456789")
+_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +49,8 @@ class Remedied:
         source_id: The document.
         field: The field.
         rule: Name of the rule.
-        element: Position in the array of the source, from 0; None for the whole value.
-        original: What the source has, canonical Extended JSON; None where it has nothing.
+        element: Position in the array, from 0; None for the whole value.
+        original: What was there, canonical Extended JSON; None where there was nothing.
         replacement: What it became; None where it was dropped.
     """
 
@@ -41,100 +62,189 @@ class Remedied:
     replacement: str | None
 
 
+class Acceptance(NamedTuple):
+    """What takes a rejected document from what stands against a GO.
+
+    Attributes:
+        rules: The rules, one for each field that keeps it from being loaded.
+        until: The later step that it waits for; None where its loss is accepted.
+    """
+
+    rules: str
+    until: str | None = None
+
+
+class _Draft:
+    """A document while rules are applied to it."""
+
+    def __init__(self, document: Document) -> None:
+        self.identifier = document["_id"]
+        self.values = document
+        self.done: list[Remedied] = []
+        self._given = document
+
+    def get(self, name: str) -> Any:
+        return self.values.get(name, _MISSING)
+
+    def put(self, name: str, value: Any) -> None:
+        if self.values is self._given:
+            self.values = dict(self._given)
+        self.values.pop(name, None)
+        if value is not _MISSING:
+            self.values[name] = value
+
+    def note(self, rule: str, name: str, element: int | None, old: Any, new: Any) -> None:
+        texts = [None if each is _MISSING else canonical(each) for each in (old, new)]
+        self.done.append(Remedied(source_id(self.identifier), name, rule, element, *texts))
+
+    def replace(self, rule: str, name: str, value: Any) -> None:
+        """Replaces a whole value, and notes it."""
+        self.note(rule, name, None, self.get(name), value)
+        self.put(name, value)
+
+
+Decide = Callable[[Any], tuple[str, Any] | None]
+"""Returns for an element the rule that changes it, and what it becomes; None where it stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     """A rule as it is looked up: values by what makes them the same."""
 
-    name: str
-    match: Match
+    rule: Remediation
     values: frozenset[Any] | None
     types: frozenset[str] | None
     ids: frozenset[str] | None
     outcomes: Mapping[Any, Any] | None
     outcome: Any
-    needs_value: bool
 
     @classmethod
     def of(cls, rule: Remediation) -> _Compiled:
         match, values, outcomes = rule.match, None, None
         if rule.action is Action.MAP:
-            outcomes = {value_key(old.value): new.value for old, new in rule.replacements}
+            outcomes = {
+                value_key(old.value, ignores_case=rule.ignores_case): new.value
+                for old, new in rule.replacements
+            }
             values = frozenset(outcomes)
         elif match.values is not None:
             values = frozenset(value_key(each.value) for each in match.values)
         return cls(
-            rule.name,
-            match,
+            rule,
             values,
             None if match.types is None else frozenset(match.types),
             None if match.ids is None else frozenset(match.ids),
             outcomes,
             rule.value.value if rule.value is not None else _MISSING,
-            # What is missing already is not dropped; an element that is null is.
-            needs_value=rule.action is Action.DROP and not rule.elements,
         )
 
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    def is_of(self, identifier: Any) -> bool:
+        """Whether it is for a document."""
+        return self.ids is None or source_id(identifier) in self.ids
+
     def matches(self, identifier: Any, value: Any) -> bool:
-        is_there = value is not None and value is not _MISSING
-        if self.values is not None and not (is_there and value_key(value) in self.values):
+        """Whether it is for a value, as far as the value alone tells."""
+        match = self.rule.match
+        is_there = _is_there(value)
+        if self.values is not None and not (is_there and self._key(value) in self.values):
             return False
         if self.types is not None and not (is_there and type_name(value) in self.types):
             return False
-        if self.match.is_missing and is_there:
+        if match.is_missing and is_there:
             return False
-        if (self.match.is_any or self.needs_value) and not is_there:
+        # What is missing already is not dropped; an element that is null is.
+        needs_value = self.rule.action is Action.DROP and not self.rule.elements
+        if (match.is_any or needs_value) and not is_there:
             return False
-        return self.ids is None or source_id(identifier) in self.ids
+        if self.rule.number is not None and read_number(value, self.rule.number) is value:
+            return False
+        return self.is_of(identifier)
 
     def replacement(self, value: Any) -> Any:
-        return self.outcome if self.outcomes is None else self.outcomes[value_key(value)]
+        if self.rule.number is not None:
+            number = read_number(value, self.rule.number)
+            return _MISSING if number is None else number
+        return self.outcome if self.outcomes is None else self.outcomes[self._key(value)]
+
+    def _key(self, value: Any) -> Any:
+        return value_key(value, ignores_case=self.rule.ignores_case)
 
 
-@dataclass(slots=True)
 class Remedies:
-    """The rules for one collection, as the loader applies them.
+    """The rules for the documents of one collection, as the loader applies them."""
 
-    Attributes:
-        rules: The rules, in the order of the file.
-    """
+    def __init__(
+        self,
+        rules: Iterable[Remediation] = (),
+        collection: str = "",
+        loaded: Loaded | None = None,
+        *,
+        array: str | None = None,
+    ) -> None:
+        """Takes the rules, and what they may ask for.
 
-    rules: Iterable[Remediation] = ()
-    _whole: dict[str, list[_Compiled]] = field(init=False)
-    _elements: dict[str, list[_Compiled]] = field(init=False)
-    _accepting: list[tuple[Remediation, _Compiled]] = field(init=False)
+        Args:
+            rules: The rules, in the order of the file.
+            collection: The collection; empty where no rule asks what its fields refer to.
+            loaded: The ids that references may point to.
+            array: The array of a relation, where nothing else is loaded; else such arrays are left to
+                the tables of their relations.
+        """
+        self._loaded = loaded
+        self._array = array
+        self._elsewhere = relation_arrays(collection) if collection else frozenset()
+        refers = references_of(collection) if collection else {}
+        self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
+        self._filling: list[_Compiled] = []
+        self._sending: list[_Compiled] = []
+        self._whole: dict[str, list[_Compiled]] = defaultdict(list)
+        self._elements: dict[str, list[_Compiled]] = defaultdict(list)
+        self._redirects: dict[str, dict[bytes, tuple[str, Any]]] = defaultdict(dict)
+        self._judging: list[_Compiled] = []
+        for rule in rules:
+            if rule.action is not Action.COUNTS_AS:  # the source is read so
+                self._add(_Compiled.of(rule))
 
-    def __post_init__(self) -> None:
-        self._whole, self._elements, self._accepting = defaultdict(list), defaultdict(list), []
-        for rule in self.rules:
-            compiled = _Compiled.of(rule)
-            if rule.action is Action.ACCEPT or rule.field is None:
-                self._accepting.append((rule, compiled))
-            else:
-                fields = self._elements if rule.elements else self._whole
-                fields[rule.field].append(compiled)
+    def _add(self, rule: _Compiled) -> None:
+        action, name = rule.rule.action, rule.rule.field
+        if action is Action.REDIRECT:
+            to = rule.rule.collection
+            for old, new in rule.rule.replacements:
+                start = document_uuid(to, old.value).bytes
+                self._redirects[to].setdefault(start, (rule.name, new.value))
+        elif action in JUDGING or name is None:
+            self._judging.append(rule)
+        elif action in (Action.COPY, Action.MOVE):
+            self._filling.append(rule)
+        elif action is Action.SEND_TO:
+            self._sending.append(rule)
+        else:
+            (self._elements if rule.rule.elements else self._whole)[name].append(rule)
 
     @property
     def changes(self) -> bool:
         """Whether a rule changes values."""
-        return bool(self._whole or self._elements)
+        return bool(
+            self._filling or self._redirects or self._sending or self._whole or self._elements
+        )
 
     def apply(self, document: Document) -> tuple[Document, list[Remedied]]:
-        """Returns a document as it is to be converted, and what was done to it."""
-        identifier = document["_id"]
-        done: list[Remedied] = []
-        made = document
+        """Returns a document as it is to be converted, and what was done to it.
+
+        What was done to the arrays of relations is told where these are loaded, and nothing else there.
+        """
+        draft = _Draft(document)
+        self._fill(draft)
+        self._redirect(draft)
+        self._send(draft)
         for name in dict.fromkeys([*self._whole, *self._elements]):
-            value = document.get(name, _MISSING)
-            changed, found = self._applied(identifier, name, value)
-            if not found:
-                continue
-            done += found
-            if made is document:
-                made = dict(document)
-            made.pop(name, None)
-            if changed is not _MISSING:
-                made[name] = changed
-        return made, done
+            self._change(draft, name)
+        self._redirect(draft)
+        return draft.values, [each for each in draft.done if self._is_told(each.field)]
 
     def accepts(
         self, identifier: Any, name: str | None, value: Any, *, element: Any = _MISSING
@@ -147,68 +257,235 @@ class Remedies:
             value: The value of the field, as it was converted.
             element: The element of it that was lost, where not all of it was.
         """
-        for rule, compiled in self._accepting:
-            if rule.field not in (None, name):
-                continue
-            looked_at = element if rule.elements else value
-            if rule.elements and element is _MISSING:
-                continue
+        accepting = (each for each in self._judging if each.rule.action is Action.ACCEPT)
+        rule = self._first_for(accepting, identifier, name, value, element)
+        return None if rule is None else rule.name
+
+    def accepts_document(
+        self, identifier: Any, lost: Sequence[tuple[str, Any]]
+    ) -> Acceptance | None:
+        """Returns what accepts or defers a rejected document, None where a field of it is left.
+
+        Args:
+            identifier: Its `_id`.
+            lost: The fields that keep it from being loaded, and their values as they were converted.
+        """
+        found: list[Remediation] = []
+        for name, value in lost:
+            rule = self._first_for(self._judging, identifier, name, value, _MISSING)
+            if rule is None:
+                return None
+            found.append(rule)
+        return _acceptance(found)
+
+    def accepts_unreadable(self, identifier: str) -> Acceptance | None:
+        """Returns what accepts or defers a document that cannot be read, by its source id."""
+        found = (
+            each.rule
+            for each in self._judging
+            if each.rule.field is None and (each.ids is None or identifier in each.ids)
+        )
+        rule = next(found, None)
+        return None if rule is None else _acceptance([rule])
+
+    # What applies
+
+    def _is_told(self, name: str) -> bool:
+        return name == self._array if self._array is not None else name not in self._elsewhere
+
+    def _first_for(
+        self,
+        rules: Iterable[_Compiled],
+        identifier: Any,
+        name: str | None,
+        value: Any,
+        element: Any,
+    ) -> Remediation | None:
+        for each in rules:
+            rule = each.rule
             if rule.field is None:
                 # Whatever was lost, there or missing.
-                if compiled.ids is None or source_id(identifier) in compiled.ids:
-                    return rule.name
-            elif compiled.matches(identifier, looked_at):
-                return rule.name
+                if each.is_of(identifier):
+                    return rule
+            elif rule.field == name and not (rule.elements and element is _MISSING):
+                looked_at = element if rule.elements else value
+                if self._matches(each, identifier, name, looked_at):
+                    return rule
         return None
 
-    def accepts_whole(self, identifier: str) -> str | None:
-        """Returns the rule that accepts a document that cannot be read, by its source id."""
-        for rule, compiled in self._accepting:
-            if rule.field is None and (compiled.ids is None or identifier in compiled.ids):
-                return rule.name
-        return None
+    def _matches(self, rule: _Compiled, identifier: Any, name: str, value: Any) -> bool:
+        match = rule.rule.match
+        if match.is_orphaned and not self._is_orphaned(name, value):
+            return False
+        if match.of is not None and not self._is_of(name, value, match.of):
+            return False
+        return rule.matches(identifier, value)
 
-    def _applied(self, identifier: Any, name: str, value: Any) -> tuple[Any, list[Remedied]]:
-        rule = _first(self._whole.get(name, ()), identifier, value)
+    def _is_orphaned(self, name: str, value: Any) -> bool:
+        refers = self._refers[name]
+        one = _one_id(refers, value)
+        return bool(_is_there(one)) and one != "" and not self._is_known(refers, one)
+
+    def _is_of(self, name: str, value: Any, collection: str) -> bool:
+        """Tells whether a value is the id of a row of another collection, and of none of its own."""
+        refers = self._refers[name]
+        one = _one_id(refers, value)
+        if self._loaded is None or not _is_there(one) or self._is_known(refers, one):
+            return False
+        return resolve(one, collection, self._loaded.rows[collection]) is not None
+
+    def _is_known(self, refers: Refers, value: Any) -> bool:
+        if self._loaded is None:
+            return True
+        known = self._loaded.documents if refers.is_text else self._loaded.rows
+        return resolve(value, refers.collection, known[refers.collection]) is not None
+
+    # What is done, in its order
+
+    def _fill(self, draft: _Draft) -> None:
+        for each in self._filling:
+            name, other = each.rule.field, each.rule.other
+            assert name is not None
+            assert other is not None
+            value = draft.get(other)
+            if not _is_there(value) or _is_there(draft.get(name)):
+                continue
+            if each.is_of(draft.identifier):
+                draft.replace(each.name, name, value)
+                if each.rule.action is Action.MOVE:
+                    draft.replace(each.name, other, _MISSING)
+
+    def _redirect(self, draft: _Draft) -> None:
+        for name, refers in self._refers.items():
+            ways = self._redirects.get(refers.collection)
+            value = draft.get(name)
+            if ways is None or not _is_there(value):
+                continue
+            if refers.is_array:
+                self._change_elements(draft, name, partial(self._way, ways, refers))
+            elif (found := self._way(ways, refers, _one_id(refers, value))) is not None:
+                draft.replace(found[0], name, found[1])
+
+    def _way(
+        self, ways: Mapping[bytes, tuple[str, Any]], refers: Refers, value: Any
+    ) -> tuple[str, Any] | None:
+        """Returns the rule that redirects an id, and where it leads."""
+        own = document_uuid(refers.collection, value).bytes
+        if own in ways:
+            return ways[own]
+        if not is_object_id_text(value):
+            return None
+        if self._loaded is not None:
+            known = self._loaded.documents if refers.is_text else self._loaded.rows
+            if own in known[refers.collection]:
+                return None  # a document has this text as its `_id`
+        return ways.get(document_uuid(refers.collection, ObjectId(value)).bytes)
+
+    def _send(self, draft: _Draft) -> None:
+        for each in self._sending:
+            name, other = each.rule.field, each.rule.other
+            assert name is not None
+            assert other is not None
+            value = draft.get(name)
+            if _is_there(draft.get(other)) or not self._is_of(
+                name, value, self._refers[other].collection
+            ):
+                continue
+            if each.is_of(draft.identifier):
+                draft.replace(each.name, other, value)
+                draft.replace(each.name, name, _MISSING)
+
+    def _change(self, draft: _Draft, name: str) -> None:
+        value = draft.get(name)
+        rule = self._first(self._whole.get(name, ()), draft.identifier, name, value)
         if rule is not None:
-            changed = rule.replacement(value)
-            return changed, [_remedied(identifier, name, rule, None, value, changed)]
-        if name not in self._elements or value is None or value is _MISSING:
-            return value, []
+            draft.replace(rule.name, name, rule.replacement(value))
+        elif name in self._elements and _is_there(value):
+            self._change_elements(draft, name, self._by_element_rules(draft.identifier, name))
+
+    def _by_element_rules(self, identifier: Any, name: str) -> Decide:
+        def decide(element: Any) -> tuple[str, Any] | None:
+            rule = self._first(self._elements[name], identifier, name, element)
+            return None if rule is None else (rule.name, rule.replacement(element))
+
+        return decide
+
+    def _first(
+        self, rules: Iterable[_Compiled], identifier: Any, name: str, value: Any
+    ) -> _Compiled | None:
+        return next((each for each in rules if self._matches(each, identifier, name, value)), None)
+
+    @staticmethod
+    def _change_elements(draft: _Draft, name: str, decide: Decide) -> None:
+        value = draft.get(name)
         is_lone = type(value) is not list
         kept: list[Any] = []
-        done: list[Remedied] = []
+        is_changed = False
         for position, element in enumerate([value] if is_lone else value):
-            rule = _first(self._elements[name], identifier, element)
             changed = element
-            if rule is not None:
-                changed = rule.replacement(element)
-                done.append(_remedied(identifier, name, rule, position, element, changed))
+            if (decided := decide(element)) is not None:
+                rule, changed = decided
+                is_changed = True
+                draft.note(rule, name, position, element, changed)
             if changed is not _MISSING:
                 kept.append(changed)
-        if is_lone:
-            return (kept[0] if kept else _MISSING), done
-        return kept, done
+        if is_changed:
+            draft.put(name, (kept[0] if kept else _MISSING) if is_lone else kept)
 
 
-def _first(rules: Iterable[_Compiled], identifier: Any, value: Any) -> _Compiled | None:
-    return next((rule for rule in rules if rule.matches(identifier, value)), None)
-
-
-def _remedied(
-    identifier: Any, name: str, rule: _Compiled, element: int | None, old: Any, new: Any
-) -> Remedied:
-    texts = [None if each is _MISSING else canonical(each) for each in (old, new)]
-    return Remedied(source_id(identifier), name, rule.name, element, *texts)
-
-
-def value_key(value: Any) -> Any:
+def value_key(value: Any, *, ignores_case: bool = False) -> Any:
     """Returns what two values have in common that are the same to a rule: numbers where they are equal."""
     if type(value) is str:
-        return "text", value
+        return "text", value.casefold() if ignores_case else value
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_nan(value):
         return value
     return canonical(value)
+
+
+def read_number(value: Any, given: NumberFormat) -> Any:
+    """Returns the integer that a text stands for in a format, None for one that is as good as missing.
+
+    What does not fit the format, or is digits alone and so needs no rule, is returned as it is.
+    """
+    if type(value) is not str:
+        return value
+    text = value.strip()
+    if not text:
+        return None if given.empty_is_missing else value
+    sign, unsigned = (-1, text[1:]) if text.startswith("-") else (1, text)
+    whole, *fraction = unsigned.split(given.decimal) if given.decimal else [unsigned]
+    groups = whole.split(given.thousands) if given.thousands else [whole]
+    is_grouped = len(groups) == 1 or (
+        len(groups[0]) <= _GROUP and all(len(group) == _GROUP for group in groups[1:])
+    )
+    parts = [*groups, *fraction]
+    if (
+        not is_grouped
+        or len(fraction) > 1
+        or not all(part and set(part) <= _DIGITS for part in parts)
+    ):
+        return value
+    if any(part.strip("0") for part in fraction) or (text == value and len(parts) == 1):
+        return value
+    digits = "".join(groups).lstrip("0") or "0"
+    if len(digits) > len(str(_LARGEST)) or int(digits) > _LARGEST:
+        return value
+    return sign * int(digits)
+
+
+def _acceptance(rules: Iterable[Remediation]) -> Acceptance:
+    found = list(dict.fromkeys(rules))
+    until = "; ".join(dict.fromkeys(each.until for each in found if each.until))
+    return Acceptance(", ".join(each.name for each in found), until or None)
+
+
+def _one_id(refers: Refers, value: Any) -> Any:
+    """Returns the one id of a list where one id is expected (section 5)."""
+    return value if refers.is_array or refers.is_text else only_id(value)
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and value is not _MISSING
 
 
 def _is_nan(value: float) -> bool:

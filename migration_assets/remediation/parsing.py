@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import yaml
-from bson import DatetimeConversion, json_util
+from bson import DatetimeConversion, ObjectId, json_util
 from bson.errors import BSONError
 
 from migration_assets.errors import RemediationError
 from migration_assets.identity import source_id
-from migration_assets.model import ENTITIES, fields
+from migration_assets.model import ENTITIES, Rule, Source, fields, referenced_tables, sources
 from migration_assets.remediation.applying import value_key
 from migration_assets.remediation.rules import (
+    JUDGING,
     NO_REMEDIATIONS,
     NUMBER,
     NUMBERS,
@@ -32,10 +33,15 @@ from migration_assets.remediation.rules import (
     Action,
     Literal,
     Match,
+    NumberFormat,
+    Refers,
     Remediation,
     Remediations,
     arrays_of,
     fine_types,
+    place_of,
+    references_of,
+    relation_arrays,
 )
 from migration_assets.urls import REMEDIATIONS_VARIABLE, variable
 
@@ -46,10 +52,26 @@ Part = TypeVar("Part")
 _ACTIONS = tuple(action.value for action in Action)
 _TOP = ("version", "rules")
 _FINE = "changes_fine_values"
-_RULE = ("name", "collection", "field", "elements", "match", "reason", _FINE, *_ACTIONS)
-_WORDS = ("missing", "any")
-_MATCH = ("values", "type", "missing", "any", "ids")
+_CASE = "ignore_case"
+_RULE = ("name", "collection", "field", "elements", "match", "reason", _FINE, _CASE, *_ACTIONS)
+_WORDS = ("missing", "any", "orphaned")
+_MATCH = ("values", "type", "missing", "any", "orphaned", "of", "ids")
 _PAIR = ("from", "to")
+_FORMAT = ("thousands", "decimal", "empty")
+_BY_ITSELF = frozenset(
+    {
+        Action.MAP,
+        Action.NUMBER,
+        Action.COPY,
+        Action.MOVE,
+        Action.REDIRECT,
+        Action.SEND_TO,
+        Action.COUNTS_AS,
+    }
+)
+"""Actions that say themselves what they are for."""
+_IDS_ALONE = _BY_ITSELF - {Action.MAP, Action.REDIRECT, Action.COUNTS_AS}
+"""Those of them that take no other match than the documents."""
 _KEY = "_id"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
@@ -66,6 +88,10 @@ _TAG = "tag:yaml.org,2002:"
 _BOOLEANS = {"true": True, "false": False}
 _QUOTE_NUMBER = (
     "quote it where it is a text; a number has no +, no zeros around it, no _ and no exponent"
+)
+_SOURCE_ID = (
+    "an id is 24 hex digits, or what stands as source_id in the books "
+    "(an `_id` that is a text: '\"text\"')"
 )
 _OPTIONS = json_util.JSONOptions(
     json_mode=json_util.JSONMode.RELAXED,
@@ -140,6 +166,9 @@ class _Parsing:
     mistakes: list[tuple[int, str]] = field(default_factory=list)
     _names: dict[str, int] = field(default_factory=dict)
     _decided: dict[tuple[object, ...], str] = field(default_factory=dict)
+    _redirected: dict[tuple[str, str], str] = field(default_factory=dict)
+    _counted: dict[str, str] = field(default_factory=dict)
+    _ends: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def rules(self, text: str) -> list[Remediation]:
         """Returns the rules that could be read."""
@@ -181,6 +210,8 @@ class _Parsing:
             given = self._mapping(node, _RULE)
         except _MistakeError:
             return None
+        if Action.COUNTS_AS in given:
+            return self._part(lambda: self._counting(node, given))
         name = self._part(lambda: self._name(node, given)) or ""
         collection = self._part(lambda: self._collection(node, given))
         action = self._part(lambda: self._action(node, given))
@@ -191,7 +222,10 @@ class _Parsing:
         match = self._part(lambda: self._match(node, given, action)) or Match()
         replacements = self._part(lambda: self._replacements(given)) or ()
         value = self._part(lambda: self._value(given))
-        for key in ("drop", "accept", _FINE):
+        other = self._part(lambda: self._other(given, action, collection))
+        number = self._part(lambda: self._number(given))
+        until = self._part(lambda: self._until(given)) or ""
+        for key in ("drop", "accept", _FINE, _CASE):
             self._part(lambda key=key: self._only_true(given, key))  # type: ignore[misc]
         if "reason" in given:
             self._part(lambda: self._text(given["reason"], "reason"))
@@ -206,11 +240,37 @@ class _Parsing:
             elements,
             replacements,
             value,
+            other,
+            number,
+            _CASE in given,
+            until,
             changes_fine_values=_FINE in given,
         )
         self._part(lambda: self._require_sense(node, given, rule))
         self._require_undecided(node, rule)
         return rule
+
+    def _counting(self, node: yaml.Node, given: Mapping[str, yaml.Node]) -> Remediation:
+        """Returns a rule that counts a collection as another."""
+        name = self._name(node, given)
+        for key in given:
+            if key not in ("name", "collection", "reason", Action.COUNTS_AS):
+                self._fail(
+                    given[key], f"`{key}` is not for `counts_as`, which is for a whole collection"
+                )
+        found = self._required(node, given, "collection")
+        collection = self._text(found, "collection")
+        if collection in ENTITIES:
+            self._fail(
+                found, f"the model knows {collection}: only other collections can count as one"
+            )
+        if not collection or collection.startswith("system.") or set("$\0") & set(collection):
+            self._fail(found, "this is no name of a collection")
+        as_one = self._known_collection(given[Action.COUNTS_AS], Action.COUNTS_AS)
+        earlier = self._counted.setdefault(collection, name)
+        if earlier != name:
+            self._fail(found, f"rule {earlier} says already what {collection} counts as")
+        return Remediation(name, collection, None, Match(), Action.COUNTS_AS, other=as_one)
 
     def _name(self, node: yaml.Node, given: Mapping[str, yaml.Node]) -> str:
         found = self._required(node, given, "name")
@@ -223,10 +283,12 @@ class _Parsing:
         return name
 
     def _collection(self, node: yaml.Node, given: Mapping[str, yaml.Node]) -> str:
-        found = self._required(node, given, "collection")
-        name = self._text(found, "collection")
+        return self._known_collection(self._required(node, given, "collection"), "collection")
+
+    def _known_collection(self, node: yaml.Node, key: str) -> str:
+        name = self._text(node, key)
         if name not in ENTITIES:
-            self._fail(found, f"there is no collection {name!r}{_hint(name, list(ENTITIES))}")
+            self._fail(node, f"there is no collection {name!r}{_hint(name, list(ENTITIES))}")
         return name
 
     def _field(
@@ -236,7 +298,11 @@ class _Parsing:
         collection: str,
         action: Action | None,
     ) -> str | None:
-        if "field" not in given and action in (Action.ACCEPT, None):
+        if action is Action.REDIRECT and "field" in given:
+            self._fail(
+                given["field"], "`redirect` is for every field that refers to the collection"
+            )
+        if "field" not in given and action in (Action.ACCEPT, Action.DEFER, Action.REDIRECT, None):
             return None
         found = self._required(node, given, "field")
         name = self._text(found, "field")
@@ -270,7 +336,7 @@ class _Parsing:
         self, node: yaml.Node, given: Mapping[str, yaml.Node], action: Action | None
     ) -> Match:
         if "match" not in given:
-            if action is not Action.MAP:
+            if action not in _BY_ITSELF:
                 self._fail(node, "`match` is missing: it says what the rule is for")
             return Match()
         node = given["match"]
@@ -281,7 +347,9 @@ class _Parsing:
                 self._fail(
                     node, f"`match` is one of the words {', '.join(_WORDS)}, or has keys{hint}"
                 )
-            return Match(is_missing=word == "missing", is_any=word == "any")
+            return Match(
+                is_missing=word == "missing", is_any=word == "any", is_orphaned=word == "orphaned"
+            )
         found = self._mapping(node, _MATCH)
         chosen = [name for name in _MATCH[:-1] if name in found]
         if len(chosen) > 1:
@@ -296,6 +364,8 @@ class _Parsing:
             types=None if types is None else self._types(types),
             is_missing="missing" in found and self._true(found["missing"], "missing"),
             is_any="any" in found and self._true(found["any"], "any"),
+            is_orphaned="orphaned" in found and self._true(found["orphaned"], "orphaned"),
+            of=None if "of" not in found else self._known_collection(found["of"], "of"),
             ids=None if ids is None else tuple(sorted(map(self._source_id, self._some(ids)))),
         )
 
@@ -318,32 +388,114 @@ class _Parsing:
         try:
             return source_id(json_util.loads(value, json_options=_OPTIONS))
         except (ValueError, TypeError, BSONError):
-            self._fail(
-                node,
-                "an id is 24 hex digits, or what stands as source_id in the books "
-                "(an `_id` that is a text: '\"text\"')",
-            )
+            self._fail(node, _SOURCE_ID)
 
     def _replacements(
         self, given: Mapping[str, yaml.Node]
     ) -> tuple[tuple[Literal, Literal], ...] | None:
-        if "map" not in given:
+        key = next((name for name in (Action.MAP, Action.REDIRECT) if name in given), None)
+        if key is None:
             return None
-        node = given["map"]
+        node, read = given[key], self._literal if key is Action.MAP else self._identifier
         pairs: list[tuple[Literal, Literal]] = []
         if isinstance(node, yaml.MappingNode):
-            pairs = [(self._literal(key), self._literal(value)) for key, value in node.value]
+            pairs = [(read(old), read(new)) for old, new in node.value]
         else:
             for each in self._some(node):
                 pair = self._mapping(each, _PAIR)
-                sides = [self._literal(self._required(each, pair, name)) for name in _PAIR]
-                pairs.append((sides[0], sides[1]))
+                old, new = (self._required(each, pair, name) for name in _PAIR)
+                many = self._some(old) if isinstance(old, yaml.SequenceNode) else [old]
+                pairs += [(read(one), read(new)) for one in many]
         if not pairs:
-            self._fail(node, "`map` is empty")
-        seen = [value_key(key.value) for key, _ in pairs]
+            self._fail(node, f"`{key}` is empty")
+        ignores_case = _CASE in given
+        seen = [value_key(old.value, ignores_case=ignores_case) for old, _ in pairs]
         if len(set(seen)) < len(seen):
-            self._fail(node, "`map` has one value twice")
+            self._fail(node, f"`{key}` has one value twice")
+        if key is Action.REDIRECT:
+            self._require_ends(node, pairs)
         return tuple(pairs)
+
+    def _require_ends(self, node: yaml.Node, pairs: Sequence[tuple[Literal, Literal]]) -> None:
+        """Notes redirects that lead to a document that is redirected itself: in a circle, or by a detour."""
+        ways = {source_id(old.value): source_id(new.value) for old, new in pairs}
+        for start, end in ways.items():
+            at, passed = end, {start}
+            while at in ways and at not in passed:
+                passed.add(at)
+                at = ways[at]
+            if at in passed:
+                self._fail(
+                    node, "it leads in a circle: a document is redirected to itself in the end"
+                )
+            if len(passed) > 1:
+                self._fail(
+                    node, "it leads to a document that is redirected itself: name the last one"
+                )
+
+    def _identifier(self, node: yaml.Node) -> Literal:
+        """Returns an `_id`, given as the books have it, or as Extended JSON."""
+        value = self._plain(node)
+        if isinstance(value, str) and _OBJECT_ID.fullmatch(value):
+            return Literal.of(ObjectId(value))
+        if not isinstance(value, str):
+            return self._literal(node)
+        try:
+            return Literal.of(json_util.loads(value, json_options=_OPTIONS))
+        except (ValueError, TypeError, OverflowError, BSONError):
+            self._fail(node, _SOURCE_ID)
+
+    def _other(
+        self, given: Mapping[str, yaml.Node], action: Action | None, collection: str | None
+    ) -> str | None:
+        """Returns the other field that a rule names."""
+        if action not in (Action.COPY, Action.MOVE, Action.SEND_TO):
+            return None
+        node = given[action]
+        name = self._text(node, action)
+        if name == _KEY or not name or "\0" in name:
+            self._fail(node, f"`{action}` names another field of the document, and not `_id`")
+        if collection is None:
+            return name
+        of = given.get("field")
+        if of is not None and self._text(of, "field") == name:
+            self._fail(node, f"`{action}` names another field than `field`")
+        if action is Action.SEND_TO and name not in fields(ENTITIES[collection]):
+            hint = _hint(name, sorted(fields(ENTITIES[collection]) - {_KEY}))
+            self._fail(node, f"the model knows no field {name!r} of {collection}{hint}")
+        if action is not Action.SEND_TO and name in relation_arrays(collection):
+            self._fail(node, f"{name} holds a relation: both sides of it are read already")
+        return name
+
+    def _number(self, given: Mapping[str, yaml.Node]) -> NumberFormat | None:
+        if "number" not in given:
+            return None
+        node = given["number"]
+        found = self._mapping(node, _FORMAT)
+        if not found:
+            self._fail(node, f"`number` is empty; it takes {', '.join(_FORMAT)}")
+        marks = [self._mark(found[name], name) if name in found else "" for name in _FORMAT[:2]]
+        if marks[0] and marks[0] == marks[1]:
+            self._fail(node, "`thousands` and `decimal` are the same")
+        if "empty" in found and self._text(found["empty"], "empty") != "missing":
+            self._fail(found["empty"], "`empty` can only be `missing`: else leave it out")
+        return NumberFormat(marks[0], marks[1], "empty" in found)
+
+    def _mark(self, node: yaml.Node, name: str) -> str:
+        text = self._text(node, name)
+        if len(text) != 1 or text.isalnum() or text in "+-":
+            self._fail(node, f"`{name}` is one character that is no letter, digit or sign")
+        return text
+
+    def _until(self, given: Mapping[str, yaml.Node]) -> str:
+        if "defer" not in given:
+            return ""
+        text = self._text(given["defer"], "defer").strip()
+        if not text:
+            self._fail(
+                given["defer"], "`defer` says in words which later step the document waits for"
+            )
+        return text
 
     def _value(self, given: Mapping[str, yaml.Node]) -> Literal | None:
         if "set" not in given:
@@ -367,9 +519,73 @@ class _Parsing:
             self._fail(where, f"nothing is there to {rule.action} where the value is missing")
         if rule.action is Action.MAP and match.values is not None:
             self._fail(where, "`map` names its values itself: leave out `values`")
+        if rule.action in _IDS_ALONE and match != Match(ids=match.ids):
+            self._fail(
+                where, f"`{rule.action}` says itself what it is for: `match` takes `ids` alone"
+            )
+        if rule.action is Action.REDIRECT and match != Match():
+            self._fail(where, "`redirect` says itself what it is for: leave out `match`")
+        if rule.elements and rule.action in _IDS_ALONE:
+            self._fail(given["elements"], f"`elements` is not for `{rule.action}`")
+        if rule.ignores_case and rule.action is not Action.MAP:
+            self._fail(given[_CASE], f"`{_CASE}` is for `map`")
+        self._require_fitting(where, given, rule)
         self._require_meant(node, given, rule)
-        if rule.field is None and (match.values or match.types or match.is_missing):
+        if rule.field is None and match != Match(is_any=match.is_any, ids=match.ids):
             self._fail(where, "without `field`, `match` takes `any` or `ids` only")
+
+    def _require_fitting(
+        self, where: yaml.Node, given: Mapping[str, yaml.Node], rule: Remediation
+    ) -> None:
+        """Notes a rule whose field is not of the kind that it is for."""
+        name, collection, match = rule.field, rule.collection, rule.match
+        if name is None:
+            return
+        refers, (table, source) = references_of(collection).get(name), place_of(rule)
+        if rule.number is not None and source.rule not in (Rule.INTEGER, Rule.BIGINT):
+            self._fail(
+                given["number"], f"`number` is for a field of numbers; {name} is {source.rule}"
+            )
+        if rule.action in (Action.COPY, Action.MOVE):
+            self._require_same_kind(given[rule.action], rule, source)
+        if rule.action is Action.SEND_TO:
+            to = references_of(collection).get(str(rule.other))
+            if refers is None or to is None or {_ONE_ID} != {_kind(refers), _kind(to)}:
+                self._fail(
+                    given["send_to"],
+                    f"`send_to` is from a field of one id to another; {name} "
+                    f"and {rule.other} are not both such",
+                )
+            if refers.collection == to.collection:
+                self._fail(
+                    given["send_to"], f"{name} and {rule.other} refer to the same collection"
+                )
+        if not (match.is_orphaned or match.of):
+            return
+        if refers is None:
+            self._fail(where, f"`orphaned` and `of` are for fields of ids; {name} is {source.rule}")
+        if refers.is_array and not rule.elements:
+            self._fail(where, f"{name} is an array of ids: say `elements: true`")
+        known = referenced_tables(table)
+        if match.of is not None and (match.of not in known or match.of == refers.collection):
+            others = ", ".join(sorted(set(known) - {refers.collection})) or "no other"
+            self._fail(
+                where,
+                f"`of` takes a collection that another field of {collection} refers to: {others}",
+            )
+
+    def _require_same_kind(self, node: yaml.Node, rule: Remediation, source: Source) -> None:
+        """Notes a copy from a field that the model knows as another kind."""
+        others = {each.field: each for each in sources(ENTITIES[rule.collection]).values()}
+        other = others.get(str(rule.other))
+        kinds = {Rule.BIGINT: Rule.INTEGER, Rule.REFERENCE: Rule.REFERENCE_ARRAY}
+        if other is None:
+            return
+        of, to = (kinds.get(each, each) for each in (other.rule, source.rule))
+        if of is not to and to is not Rule.TEXT:
+            self._fail(node, f"{rule.other} is {other.rule}, and {rule.field} is {source.rule}")
+        if other.references != source.references:
+            self._fail(node, f"{rule.other} and {rule.field} do not refer to the same collection")
 
     def _require_meant(
         self, node: yaml.Node, given: Mapping[str, yaml.Node], rule: Remediation
@@ -393,15 +609,24 @@ class _Parsing:
 
     def _require_undecided(self, node: yaml.Node, rule: Remediation) -> None:
         """Notes a rule that would never apply, since an earlier one decides the same value."""
+        if rule.action is Action.REDIRECT:
+            self._require_one_way(node, rule)
         if rule.match.ids is not None or rule.field is None:
             return
-        is_accepting = rule.action is Action.ACCEPT
-        place = (rule.collection, rule.field, rule.elements, is_accepting)
+        stage: object = rule.action in JUDGING
+        if rule.action in (Action.COPY, Action.MOVE):
+            stage = Action.COPY, rule.other
+        elif rule.action is Action.SEND_TO:
+            stage = Action.SEND_TO, rule.other
+        place = (rule.collection, rule.field, rule.elements, stage)
         keys = [literal for literal, _ in rule.replacements] or list(rule.match.values or ())
         wanted: list[object] = [value_key(each.value) for each in keys] or [
             *(rule.match.types or ()),
             *(["missing"] if rule.match.is_missing else []),
             *(["any"] if rule.match.is_any else []),
+            *(["orphaned"] if rule.match.is_orphaned else []),
+            *(["of " + rule.match.of] if rule.match.of else []),
+            *(["itself"] if rule.match == Match() else []),
         ]
         for each in wanted:
             earlier = self._decided.setdefault((*place, each), rule.name)
@@ -410,6 +635,24 @@ class _Parsing:
                     node.start_mark.line, f"rule {earlier} decides the same before {rule.name}"
                 )
                 return
+
+    def _require_one_way(self, node: yaml.Node, rule: Remediation) -> None:
+        """Notes a redirect that another rule contradicts or leads on."""
+        for old, new in rule.replacements:
+            start, end = (
+                (rule.collection, source_id(old.value)),
+                (rule.collection, source_id(new.value)),
+            )
+            earlier = self._redirected.setdefault(start, rule.name)
+            self._ends.setdefault(end, rule.name)
+            onward = self._redirected.get(end, rule.name), self._ends.get(start, rule.name)
+            for other in (earlier, *onward):
+                if other != rule.name:
+                    self._note(
+                        node.start_mark.line,
+                        f"rule {other} redirects the same document, or to one that {rule.name} redirects",
+                    )
+                    return
 
     # What a node holds
 
@@ -530,6 +773,13 @@ class _Parsing:
     def _fail(self, node: yaml.Node, what: str) -> NoReturn:
         self._note(node.start_mark.line, what)
         raise _MistakeError
+
+
+_ONE_ID = "one id"
+
+
+def _kind(refers: Refers) -> str:
+    return "many" if refers.is_array else "text" if refers.is_text else _ONE_ID
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from psycopg import ServerCursor, sql
 
 from migration_assets.conversion.values import LOSSLESS, RULES, Loaded
 from migration_assets.identity import from_canonical
+from migration_assets.loading.identities import COUNTED_AS, counted_of
 from migration_assets.loading.loaded import ids_for
 from migration_assets.model import Source
 from migration_assets.remediation.rules import Action, Remediation, Remediations, place_of
@@ -17,12 +19,18 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 
 _COUNTS = """
-    SELECT rule, count(*) FROM (
-        SELECT rule FROM {remediations}
-        UNION ALL SELECT accepted_by FROM {issues} WHERE accepted_by IS NOT NULL
-        UNION ALL SELECT accepted_by FROM {rejected} WHERE accepted_by IS NOT NULL
-    ) applied GROUP BY 1
+    SELECT rule, field, count(*), count(*) FILTER (WHERE is_lost) FROM (
+        SELECT rule, field, EXISTS (
+            SELECT FROM {rejected} d WHERE d.target_table = r.target_table
+            AND d.collection = r.collection AND d.source_id = r.source_id) AS is_lost
+        FROM {remediations} r
+        UNION ALL SELECT accepted_by, field, false FROM {issues} WHERE accepted_by IS NOT NULL
+        UNION ALL SELECT regexp_split_to_table(accepted_by, ', '), field, false
+        FROM {rejected} WHERE accepted_by IS NOT NULL
+    ) applied GROUP BY 1, 2
 """
+_TWO_LINES = frozenset({Action.MOVE, Action.SEND_TO})
+"""What goes from one field to another has a line for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,11 @@ class Applied:
         collection: Its collection.
         field: Its field; empty where it accepts whatever a document loses.
         action: What it does.
-        count: Values that it changed in documents that were loaded, or losses that it accepts.
+        count: Values that it changed, or losses that it accepts or defers.
+        rejected: How many of the values that it changed are of documents that were rejected nevertheless.
         fine: How many of the values that it changed would not have been lost.
+        until: What the documents wait for that it defers.
+        other: The collection that the documents count as.
     """
 
     rule: str
@@ -43,18 +54,31 @@ class Applied:
     field: str
     action: Action
     count: int
+    rejected: int = 0
     fine: int = 0
+    until: str = ""
+    other: str = ""
 
     def said(self) -> str:
         """Returns that in words."""
         where = f"{self.collection}.{self.field}" if self.field else self.collection
+        if self.action is Action.COUNTS_AS:
+            noun = "document" if self.count == 1 else "documents"
+            return f"counted {self.count:,} {noun} of {where} as those of {self.other} by rule {self.rule}"
         if not self.count:
             return f"rule {self.rule} matched nothing in {where}"
         if self.action is Action.ACCEPT:
             noun = "loss" if self.count == 1 else "losses"
             return f"accepted {self.count:,} {noun} of {where} by rule {self.rule}"
+        if self.action is Action.DEFER:
+            noun = "document" if self.count == 1 else "documents"
+            return (
+                f"deferred {self.count:,} {noun} of {where} by rule {self.rule}, until {self.until}"
+            )
         noun = "value" if self.count == 1 else "values"
         said = f"remediated {self.count:,} {noun} of {where} by rule {self.rule} ({self.action})"
+        if self.rejected:
+            said += f"; {self.rejected:,} of them in documents that are rejected nevertheless"
         return f"{said}; {self.fine:,} of them would not have been lost" if self.fine else said
 
 
@@ -65,20 +89,43 @@ def applied(connection: Connection, remediations: Remediations) -> list[Applied]
         issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
         rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
     )
-    counts: dict[str, int] = {}
-    if remediations.rules:
-        counts = dict(connection.execute(query).fetchall())
-    return [
-        Applied(
-            rule.name,
-            rule.collection,
-            rule.field or "",
-            rule.action,
-            counts.get(rule.name, 0),
-            _fine(connection, rule) if rule.changes_fine_values else 0,
-        )
-        for rule in remediations.rules
+    counted: dict[str, dict[str | None, tuple[int, int]]] = {}
+    for rule, name, *numbers in connection.execute(query) if remediations.rules else ():
+        counted.setdefault(rule, {})[name] = tuple(numbers)
+    return [_applied(connection, rule, counted.get(rule.name, {})) for rule in remediations.rules]
+
+
+def _applied(
+    connection: Connection, rule: Remediation, by_field: Mapping[str | None, tuple[int, int]]
+) -> Applied:
+    if rule.action is Action.COUNTS_AS:
+        by_field = {None: (_counted(connection, rule), 0)}
+    numbers = [
+        each
+        for name, each in by_field.items()
+        if rule.action not in _TWO_LINES or name == rule.field
     ]
+    return Applied(
+        rule.name,
+        rule.collection,
+        rule.field or "",
+        rule.action,
+        count=sum(count for count, _ in numbers),
+        rejected=sum(rejected for _, rejected in numbers),
+        fine=_fine(connection, rule) if rule.changes_fine_values else 0,
+        until=rule.until,
+        other=rule.other or "",
+    )
+
+
+def _counted(connection: Connection, rule: Remediation) -> int:
+    """Returns how many documents of a collection count as those of another, by the map."""
+    query = sql.SQL(
+        "SELECT coalesce(sum(count), 0)::bigint FROM {} "
+        "WHERE target_table = %s AND collection = %s AND kind = %s AND reason = %s"
+    ).format(sql.Identifier(SCHEMA, bookkeeping.conversions.name))
+    given = [bookkeeping.uuid_map.name, rule.other, COUNTED_AS, counted_of(rule.collection)]
+    return next((int(count) for (count,) in connection.execute(query, given)), 0)
 
 
 def _fine(connection: Connection, rule: Remediation) -> int:

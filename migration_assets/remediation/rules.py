@@ -6,6 +6,7 @@ import enum
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import bson
@@ -48,8 +49,26 @@ class Action(enum.StrEnum):
     """It becomes a given value."""
     DROP = "drop"
     """It is treated as missing; an element leaves its array."""
+    NUMBER = "number"
+    """A text is read as a number, by a format."""
+    COPY = "copy"
+    """A missing value is taken from another field."""
+    MOVE = "move"
+    """The same, and the other field is no longer there."""
+    SEND_TO = "send_to"
+    """An id of another collection goes to another field, where nothing is there yet."""
+    REDIRECT = "redirect"
+    """Ids of one document become those of another, in whatever refers to its collection."""
+    COUNTS_AS = "counts_as"
+    """The documents of a collection that the model does not know count as those of another."""
     ACCEPT = "accept"
     """Nothing changes, but its loss no longer stands against a GO."""
+    DEFER = "defer"
+    """A rejected document waits for a later step, and does not stand against a GO."""
+
+
+JUDGING = frozenset({Action.ACCEPT, Action.DEFER})
+"""Actions that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a rule looks for; of the first four one at most is given.
+    """What a rule looks for; of all but ``ids`` one at most is given.
 
     Attributes:
         values: Values; numbers are the same where they are equal, whatever their type, all else where it
@@ -84,6 +103,8 @@ class Match:
         types: BSON types.
         is_missing: Missing or null.
         is_any: Anything but missing or null.
+        is_orphaned: An id that would be lost since no document that was loaded has it.
+        of: An id that a document of this collection has which was loaded, and none of the field's own.
         ids: Documents, by source id; of all documents where None.
     """
 
@@ -91,7 +112,24 @@ class Match:
     types: tuple[str, ...] | None = None
     is_missing: bool = False
     is_any: bool = False
+    is_orphaned: bool = False
+    of: str | None = None
     ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFormat:
+    """How numbers are written in texts; blanks around them do not count.
+
+    Attributes:
+        thousands: What stands between groups of three digits; empty for nothing.
+        decimal: What stands before the fraction; empty for nothing.
+        empty_is_missing: A text without anything but blanks is treated as missing.
+    """
+
+    thousands: str = ""
+    decimal: str = ""
+    empty_is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +138,19 @@ class Remediation:
 
     Attributes:
         name: Its name, unique in the file; it stands in the books beside all that it did.
-        collection: The collection.
-        field: The field; None for an acceptance of whatever a document loses.
+        collection: The collection; for ``REDIRECT`` the one that is referred to. The model knows all but
+            that of ``COUNTS_AS``.
+        field: The field; None for whatever a document loses, and for ``REDIRECT``.
         match: What it looks for.
         action: What it does.
         elements: It looks at the elements of an array (a lone value is one), not at the array.
-        replacements: For ``MAP``, what becomes what.
+        replacements: For ``MAP`` what becomes what, for ``REDIRECT`` which `_id` becomes which.
         value: For ``SET``, the value.
+        other: The field that ``COPY`` and ``MOVE`` take it from, or that ``SEND_TO`` sends it to; for
+            ``COUNTS_AS`` the collection that it counts as.
+        number: For ``NUMBER``, the format.
+        ignores_case: For ``MAP``, texts are the same in capitals or not.
+        until: For ``DEFER``, the step that the document waits for, in words.
         changes_fine_values: It is meant to change values that would not be lost, too.
     """
 
@@ -118,6 +162,10 @@ class Remediation:
     elements: bool = False
     replacements: tuple[tuple[Literal, Literal], ...] = ()
     value: Literal | None = None
+    other: str | None = None
+    number: NumberFormat | None = None
+    ignores_case: bool = False
+    until: str = ""
     changes_fine_values: bool = False
 
 
@@ -138,12 +186,30 @@ class Remediations:
         if not self.rules:
             return ()
         concerned = fields_of(table)
+        return tuple(rule for rule in self.rules if _concerns(rule, table, concerned))
+
+    @property
+    def counted_as(self) -> Mapping[str, tuple[str, ...]]:
+        """The collections that count as one, by the name of that one."""
+        found: dict[str, tuple[str, ...]] = {}
+        for rule in self.rules:
+            if rule.action is Action.COUNTS_AS and rule.other is not None:
+                found[rule.other] = (*found.get(rule.other, ()), rule.collection)
+        return found
+
+    def of_array(self, table: sa.Table, collection: str, array: str) -> tuple[Remediation, ...]:
+        """Returns the rules that concern one array of a relation."""
         return tuple(
             rule
-            for rule in self.rules
-            if rule.collection in concerned
-            and (rule.field is None or rule.field in concerned[rule.collection])
+            for rule in self.of(table)
+            if rule.action is Action.REDIRECT
+            or (rule.collection == collection and rule.field in (None, array))
         )
+
+    def fields_to_read(self, table: sa.Table, collection: str, array: str) -> tuple[str, ...]:
+        """Returns the fields that the pairs of one array of a relation come from, the array first."""
+        others = (rule.other for rule in self.of_array(table, collection, array))
+        return tuple(dict.fromkeys([array, *filter(None, others)]))
 
     def digest(self, table: sa.Table) -> str:
         """Returns a digest of the rules that concern a table, an empty text where there is none."""
@@ -154,6 +220,23 @@ class Remediations:
 
 
 NO_REMEDIATIONS = Remediations()
+
+
+def _concerns(rule: Remediation, table: sa.Table, concerned: Mapping[str, frozenset[str]]) -> bool:
+    if rule.action is Action.REDIRECT:
+        return any(
+            refers.collection == rule.collection and name in names
+            for collection, names in concerned.items()
+            for name, refers in references_of(collection).items()
+        )
+    if rule.action is Action.COUNTS_AS:
+        return rule.other in concerned
+    if rule.collection not in concerned:
+        return False
+    # What moves is no longer in the document, whatever table it moves to.
+    is_taken = rule.action is Action.MOVE and rule.collection == table.name
+    names = concerned[rule.collection]
+    return is_taken or rule.field is None or rule.field in names or rule.other in names
 
 
 def fields_of(table: sa.Table) -> dict[str, frozenset[str]]:
@@ -209,8 +292,49 @@ def place_of(rule: Remediation) -> tuple[sa.Table, Source]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Refers:
+    """What the ids in a field point to.
+
+    Attributes:
+        collection: The collection.
+        is_array: The field holds many of them.
+        is_text: They are kept as text, and point to any document, loaded or not.
+    """
+
+    collection: str
+    is_array: bool
+    is_text: bool
+
+
+_TEXTS = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})
+
+
+@cache
+def references_of(collection: str) -> Mapping[str, Refers]:
+    """Returns the fields of a collection that hold ids, the arrays of relations included."""
+    found = {
+        each.field: Refers(each.references, each.rule in ARRAYS, each.rule in _TEXTS)
+        for each in sources(ENTITIES[collection]).values()
+        if each.references is not None
+    }
+    for relation in map(junction_of, JUNCTIONS.values()):
+        assert relation is not None
+        for holder, array, other in relation.arrays():
+            if holder.collection == collection:
+                found[array] = Refers(other.collection, is_array=True, is_text=False)
+    return found
+
+
+@cache
+def relation_arrays(collection: str) -> frozenset[str]:
+    """Returns the arrays of a collection that become pairs of junction tables."""
+    return frozenset().union(
+        *(fields_of(table).get(collection, frozenset()) for table in JUNCTIONS.values())
+    )
+
+
 def arrays_of(collection: str) -> frozenset[str]:
     """Returns the fields of a collection that are arrays, those of relations included."""
     own = {each.field for each in sources(ENTITIES[collection]).values() if each.rule in ARRAYS}
-    relations = (fields_of(table).get(collection, frozenset()) for table in JUNCTIONS.values())
-    return frozenset(own.union(*relations))
+    return relation_arrays(collection) | own

@@ -274,7 +274,7 @@ class _Step:
         current = self._current(chunk)
         pending: list[Operation] = []
         for operation in chunk:
-            state, what = state_of(operation, current.get(canonical(operation.identifier)))
+            state, what = state_of(operation, current.get(source_id(operation.identifier)))
             if state is State.DONE:
                 self.applied.done[kind_of(operation)] += 1
             elif state is State.CONFLICT:
@@ -290,7 +290,7 @@ class _Step:
         """Returns the documents of operations as they are now, by their `_id` in canonical form."""
         ids = [each.identifier for each in chunk]
         found = self.database[self.name].find({"_id": {"$in": ids}})
-        return {canonical(each["_id"]): each for each in found}
+        return {source_id(each["_id"]): each for each in found}
 
     def _written(self, pending: Sequence[Operation], current: Mapping[str, Document]) -> set[int]:
         """Writes operations on documents as they were judged; returns which of them were not written."""

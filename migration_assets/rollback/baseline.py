@@ -199,7 +199,7 @@ class _Stage:
     def _rows(
         self, table: sa.Table, loaded: Loaded, fingerprint: Fingerprint
     ) -> Iterator[pl.DataFrame]:
-        remedies = Remedies(self.remediations.of(table))
+        remedies = Remedies(self.remediations.of(table), table.name, loaded)
         converter = BatchConverter(table, loaded, remedies=remedies)
         with prefetched(raw_batches(self.source[table.name])) as batches:
             for batch in batches:
@@ -209,9 +209,12 @@ class _Stage:
 
     def _pairs(self, table: sa.Table, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:
         for holder, array, other in relation.arrays():
-            remedies = remedies_of(self.remediations, table, holder, array)
+            remedies = remedies_of(self.remediations, table, holder, array, loaded)
             converter = PairConverter(relation, holder, array, other, loaded, remedies)
-            reading = raw_batches(self.source[holder.collection], projection={array: 1})
+            fields = dict.fromkeys(
+                self.remediations.fields_to_read(table, holder.collection, array), 1
+            )
+            reading = raw_batches(self.source[holder.collection], projection=fields)
             with prefetched(reading) as batches:
                 for batch in batches:
                     _, pairs, _ = converter.convert(batch.data)

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from migration_assets.conversion.values import resolve
 from migration_assets.errors import TargetError
-from migration_assets.identity import canonical, from_canonical
+from migration_assets.identity import canonical, from_canonical, source_id
 from migration_assets.loading.load import silent
 from migration_assets.loading.pairs import remedies_of
 from migration_assets.model import (
@@ -195,7 +195,7 @@ class _Export:
         ids = self.identifiers.of(table.name, uuids)
         documents = self._documents(table.name, ids.values())
         for each in uuids:
-            before = documents[canonical(ids[each])]
+            before = documents[source_id(ids[each])]
             self._write(table.name, each, Delete(ids[each], before))
 
     def _changed(self, table: sa.Table) -> Iterator[list[_Row]]:
@@ -210,7 +210,7 @@ class _Export:
         documents = self._documents(table.name, own.values(), touched)
         for row in rows:
             fields = self._fields(table, row, row.changed, known, ids)
-            before = documents[canonical(own[row.id])]
+            before = documents[source_id(own[row.id])]
             self._write(table.name, row.id, _update(own[row.id], before, fields))
 
     def _inserted(self, table: sa.Table, rows: Sequence[_Row]) -> None:
@@ -232,10 +232,10 @@ class _Export:
 
     def _there(self, collection: str, own: Mapping[uuid.UUID, Any]) -> Mapping[uuid.UUID, Document]:
         found = {
-            canonical(each["_id"]): each
+            source_id(each["_id"]): each
             for each in self.source[collection].find({"_id": {"$in": list(own.values())}})
         }
-        return {row: found[key] for row, each in own.items() if (key := canonical(each)) in found}
+        return {row: found[key] for row, each in own.items() if (key := source_id(each)) in found}
 
     def _fields(
         self, table: sa.Table, row: _Row, names: Iterable[str], known: Known, ids: Known
@@ -304,7 +304,7 @@ class _Export:
         ids = self.identifiers.of(other.collection, elements)
         documents = self._documents(holder.collection, own.values(), [array])
         for row, came, went in chunk:
-            document = documents[canonical(own[row])]
+            document = documents[source_id(own[row])]
             held = document.get(array, _ABSENT)
             read_as = {each.original: each for each in remedies.apply(document)[1]}
             gone = _forms(held, other.collection, went or (), read_as)
@@ -330,7 +330,7 @@ class _Export:
     def _documents(
         self, collection: str, ids: Iterable[Any], fields: Iterable[str] | None = None
     ) -> Mapping[str, Document]:
-        """Returns documents of the source by canonical `_id`.
+        """Returns documents of the source by source id.
 
         Raises:
             RefusedError: One is gone from the source.
@@ -338,8 +338,8 @@ class _Export:
         wanted = list(ids)
         projection = None if fields is None else dict.fromkeys(fields, 1)
         found = self.source[collection].find({"_id": {"$in": wanted}}, projection)
-        documents = {canonical(each["_id"]): each for each in found}
-        if not documents.keys() >= {canonical(each) for each in wanted}:
+        documents = {source_id(each["_id"]): each for each in found}
+        if not documents.keys() >= {source_id(each) for each in wanted}:
             raise RefusedError(
                 f"{collection} is being written to",
                 where="source",

@@ -458,7 +458,7 @@ FAULTS: tuple[FaultRow, ...] = (
     FaultRow(Fault.INTEGER, (*_REFERENCE, *_REFERENCE_TEXT), lambda hand: hand.number, _lost),
     FaultRow(Fault.BOOLEAN, _REFERENCE, lambda _hand: False, _lost),
     FaultRow(Fault.DOCUMENT, _REFERENCE, lambda hand: {"$id": hand.stranger()}, _lost),
-    FaultRow(Fault.ARRAY, _REFERENCE, lambda hand: [hand.stranger()], _lost),
+    FaultRow(Fault.ARRAY, _REFERENCE, lambda hand: [hand.stranger()], _coerced),
     FaultRow(Fault.TO_REJECTED, _REFERENCE, lambda hand: hand.rejected(), _lost),
     *(FaultRow(Fault.TO_ODD_ID, _REFERENCE, _to_odd_id(fault), _accepted) for fault in ODD_IDS),
     FaultRow(Fault.OBJECT_ID, _REFERENCE_TEXT, lambda hand: hand.stranger(), _accepted),

@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 from pymongo.cursor import RawBatchCursor
 
 from migration_assets.source.connection import Document
+from migration_assets.source.united import UnitedCollection
 
 _BEGINNING = re.compile(
     rb".{4}\x03cursor\x00.{4}(?:\x12id\x00.{8}\x02ns\x00.{4}[^\x00]*\x00)?\x04(first|next)Batch\x00",
@@ -41,6 +42,8 @@ def raw_replies(collection: Collection[Document], **options: Any) -> RawBatchCur
         collection: The collection.
         options: As ``Collection.find_raw_batches`` takes them.
     """
+    if isinstance(collection, UnitedCollection):
+        return collection.raw_batches(**options)
     return _RawReplies(collection, **options)
 
 

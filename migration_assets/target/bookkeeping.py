@@ -33,10 +33,13 @@ rejected_documents = sa.Table(
     sa.Column("target_table", sa.Text(), nullable=False, index=True),
     sa.Column("collection", sa.Text(), nullable=False),
     sa.Column("source_id", sa.Text(), nullable=False),
-    sa.Column("field", sa.Text(), comment="NULL where the document as a whole cannot be read"),
+    sa.Column(
+        "field", sa.Text(), comment="all that are wrong; NULL where the document cannot be read"
+    ),
     sa.Column("reason", sa.Text(), nullable=False),
     sa.Column("document", sa.Text(), nullable=False, comment="canonical Extended JSON"),
-    sa.Column("accepted_by", sa.Text(), comment="the remediation that accepts it"),
+    sa.Column("accepted_by", sa.Text(), comment="the remediations that accept or defer it"),
+    sa.Column("deferred_until", sa.Text(), comment="the later step that it waits for"),
     comment="Documents that did not become a row, whole.",
 )
 

@@ -18,6 +18,7 @@ from migration_assets.remediation.rules import Remediations
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import at_moment
+from migration_assets.source.united import united
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import is_held, open_held
 from migration_assets.validation.checks import Layers, run_checks, together
@@ -110,7 +111,8 @@ def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:
 def checked_alone(task: CheckTask) -> list[Evidence]:
     """Runs checks over connections of its own, which are kept for the next ones."""
     kept_source, kept_target = _kept(task.source_url, task.target_url, task.run_id)
-    with kept_source.use() as source, kept_target.use() as connection:
+    with kept_source.use() as plain, kept_target.use() as connection:
+        source = united(plain, task.remediations.counted_as)
         return run_checks(
             source if task.moment is None else at_moment(source, task.moment),
             connection,

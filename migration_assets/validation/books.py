@@ -21,7 +21,11 @@ from migration_assets.target.connection import Connection
 from migration_assets.uuid_set import UuidSet
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What
-from migration_assets.validation.reference import Judgement, Line, namespace
+from migration_assets.validation.identities import namespace
+from migration_assets.validation.reference import (
+    Judgement,
+    Line,
+)
 
 REJECTED = "rejected"
 UNMAPPED = "unmapped"
@@ -46,7 +50,13 @@ class _Book(NamedTuple):
 _BOOKS: Final[Mapping[str, _Book]] = {
     "issues": _Book("field", "kind", "element", "original", "accepted_by", "reason"),
     "rejected_documents": _Book(
-        "field", "'rejected'", "NULL::int", "document", "accepted_by", "reason"
+        "field",
+        "'rejected'",
+        "NULL::int",
+        "document",
+        # As ``reference.acceptance_text`` writes it.
+        "nullif(concat_ws(' until ', accepted_by, deferred_until), '')",
+        "reason",
     ),
     "unmapped_fields": _Book("NULL", "'unmapped'", "NULL::int", "fields", "NULL", "NULL"),
     # As ``remedied.entry_text`` writes it.
@@ -73,7 +83,7 @@ class Entry(NamedTuple):
         kind: Kind of a lossy conversion, ``REJECTED``, ``UNMAPPED`` or ``REMEDIATED``.
         element: Position in an array, from 0.
         text: What was kept, as canonical Extended JSON; None where it is long.
-        accepted_by: The remediation that accepts the loss.
+        accepted_by: The remediation that accepts the loss, and the step that a deferred document waits for.
         reason: Why, in words.
         book: The table of ``migration`` that it stands in.
         place: Where it stands there.
@@ -220,19 +230,12 @@ class Books:
         )
 
 
-def expected_lines(judgement: Judgement, entries: Entries) -> list[Line]:
-    """Returns what must stand in the books of a document.
-
-    A rejected document stands under one of the fields that keep it from being loaded, whichever.
-    """
+def expected_lines(judgement: Judgement) -> list[Line]:
+    """Returns what must stand in the books of a document."""
     lines: list[Line] = list(judgement.lines)
     if judgement.rejections:
-        reasons = dict(judgement.rejections)
-        found = [each.field for each in entries if each.kind == REJECTED and each.field in reasons]
-        name = (found or [*reasons])[0]
-        accepted_by = judgement.accepted.get(name)
-        reason = None if name is None else reasons[name]
-        lines.append(Line(name, REJECTED, None, judgement.document, accepted_by, reason))
+        name, reason = judgement.rejection()
+        lines.append(Line(name, REJECTED, None, judgement.document, judgement.accepted_by, reason))
     if judgement.unmapped is not None:
         lines.append(Line(None, UNMAPPED, None, judgement.unmapped))
     return lines

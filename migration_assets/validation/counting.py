@@ -19,6 +19,7 @@ from psycopg import ServerCursor, sql
 
 from migration_assets.model import Rule, junction_of, sources
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.united import collections_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -71,9 +72,13 @@ def count_source(
         for index, name in enumerate(names)
     }
     pipeline: list[dict[str, Any]] = [{"$group": {"_id": None, "n": {"$sum": 1}, **each}}]
-    line = next(iter(database[collection].aggregate(pipeline)), None) or Counter()
+    found = Counter[str]()
+    # Each by itself, so that what unites them is held against it.
+    for part in collections_of(database, collection).values():
+        for line in part.aggregate(pipeline):
+            found.update({key: count for key, count in line.items() if key != "_id"})
     return SourceCounts(
-        documents=line["n"], fields={name: line[f"f{index}"] for index, name in enumerate(names)}
+        documents=found["n"], fields={name: found[f"f{index}"] for index, name in enumerate(names)}
     )
 
 
@@ -219,9 +224,15 @@ def _add_remediated(
     found: Recorded,
 ) -> None:
     query = sql.SQL(
-        "SELECT collection, field, element IS NOT NULL, original, replacement, count(*) FROM {} "
-        "WHERE target_table = {} GROUP BY 1, 2, 3, 4, 5"
-    ).format(_book(bookkeeping.remediations), sql.Literal(table))
+        # Of rejected documents, whatever the source has is accounted for.
+        "SELECT collection, field, element IS NOT NULL, original, replacement, count(*) FROM {} r "
+        "WHERE target_table = {table} AND NOT EXISTS (SELECT FROM {} d WHERE d.target_table = {table} "
+        "AND d.collection = r.collection AND d.source_id = r.source_id) GROUP BY 1, 2, 3, 4, 5"
+    ).format(
+        _book(bookkeeping.remediations),
+        _book(bookkeeping.rejected_documents),
+        table=sql.Literal(table),
+    )
     for collection, name, is_element, *texts, count in connection.execute(query):
         measure = measured.get((collection, name))
         if measure is None:

@@ -46,6 +46,7 @@ from migration_assets.validation.counting import count_source
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import means_same
 from migration_assets.validation.findings import Comparison, Fault, What, totals_of
+from migration_assets.validation.identities import object_id_of
 from migration_assets.validation.json_cells import parsed_cell
 from migration_assets.validation.known_ids import has_hex_texts, known_references, locked
 from migration_assets.validation.plain_rows import Equal, PlainRows, selected, usual_kinds
@@ -61,7 +62,12 @@ from migration_assets.validation.reading import (
     pending,
     table_name,
 )
-from migration_assets.validation.reference import ORPHANED, Judge, Judgement, Line, object_id_of
+from migration_assets.validation.reference import (
+    ORPHANED,
+    Judge,
+    Judgement,
+    Line,
+)
 from migration_assets.validation.reference_faults import REFERENCE_RULES, TEXT_RULES
 from migration_assets.validation.remedied import JudgedRules
 
@@ -122,8 +128,7 @@ def compare_documents(
         odd = counting.submit(odd_types, source, table.name, usual)
         with phases.phase("compare"):
             drawn = drawn_numbers(source, table.name, sample_size, seed)
-            rules = JudgedRules(remediations.of(table))
-            comparison = _Pass(source, connection, table, drawn, rules, usual)
+            comparison = _Pass(source, connection, table, drawn, remediations, usual)
             for step in ahead(comparison.steps(batches(source, table.name))):
                 comparison.add(step)
             comparison.finish()
@@ -180,11 +185,11 @@ class _Pass:
         connection: Connection,
         table: sa.Table,
         drawn: Sequence[int],
-        rules: JudgedRules,
+        remediations: Remediations,
         usual: Mapping[str, AbstractSet[str]],
     ) -> None:
         self._source, self._connection, self._table = source, connection, table
-        self._drawn, self._rules = drawn, rules
+        self._drawn = drawn
         given = sources(table)
         names = [name for name in selected(table) if given[name].rule is not Rule.KEY]
         self._columns = {name: given[name].rule for name in names}
@@ -208,7 +213,8 @@ class _Pass:
             else _never
             for name in self._referring
         }
-        self._judge = Judge(table, self._known.ids, rules)
+        self._rules = JudgedRules(remediations.of(table), table.name, self._known.ids)
+        self._judge = Judge(table, self._known.ids, self._rules)
         # Who has a unique value depends on the documents before: that is not for plain rows to know.
         self._plain = (
             None
@@ -317,9 +323,13 @@ class _Pass:
 
     def _ask(self, documents: Iterable[bytes]) -> None:
         """Asks for all that documents refer to, which judging them once tells."""
-        if self._known:
+        if not self._known:
+            return
+        given = list(documents) if self._rules.ask_for_ids else documents
+        # What a rule makes of a value hangs on the first answer, and refers to something else.
+        for _ in range(2 if self._rules.ask_for_ids else 1):
             asking = Judge(self._table, self._known.ids, self._rules)
-            for document in documents:
+            for document in given:
                 asking.judge(document)
             self._known.ask()
 
@@ -334,7 +344,7 @@ class _Pass:
         self._count_odd_types(document)
         judgement = self._judge.judge(document)
         mine = entries.pop(judgement.source_id, [])
-        lines = expected_lines(judgement, mine)
+        lines = expected_lines(judgement)
         missing, unfounded = unmatched(lines, mine, self._text)
         identifier = _text_of(judgement.id)
         add_missing(self.result.values, missing, judgement.source_id, identifier, self._text)

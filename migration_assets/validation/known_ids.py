@@ -19,7 +19,7 @@ from migration_assets.model import documents_referred_to, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
-from migration_assets.validation.reference import Ids
+from migration_assets.validation.identities import Ids
 
 _ROWS: Final = (
     "SELECT uuid_send(t.id) FROM {table} t WHERE t.id = ANY(%s) AND NOT EXISTS "

@@ -50,6 +50,14 @@ from migration_assets.validation.findings import (
     failing_rows,
     sides_agree,
 )
+from migration_assets.validation.identities import (
+    identifier_of,
+    object_id_of,
+    uuid_of,
+)
+from migration_assets.validation.identities import (
+    source_id_of as source_id_in,
+)
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes, PlainPairs
 from migration_assets.validation.reading import Identities, batches, document_ids
@@ -58,11 +66,8 @@ from migration_assets.validation.reference import (
     ORPHANED,
     ArrayJudgement,
     Line,
-    identifier_of,
     is_null,
     judge_array,
-    object_id_of,
-    uuid_of,
 )
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
@@ -144,8 +149,10 @@ class _Array:
         self.stale: set[bytes] = set()
         """Documents with an element on record as orphaned that leads to a row."""
         self._source, self._result, self._other = source, result, other.collection
-        self._rules = rules_for(remediations, table, holder.collection, name)
         self._known = known_references(locked(connection, threading.Lock()), table)
+        ids = self._known.ids
+        self._rules = rules_for(remediations, table, holder.collection, name, ids)
+        self._read = remediations.fields_to_read(table, holder.collection, name)
         self._connection, self._table = connection, table.name
         self._plain = PlainPairs(name, self.is_left)
 
@@ -166,7 +173,7 @@ class _Array:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
         found = [_pairs([])]
         books = Books(self._connection, self._table, self.holder.collection, self.name)
-        for documents in batches(self._source, self.holder.collection, fields=[self.name]):
+        for documents in batches(self._source, self.holder.collection, fields=self._read):
             found += self._of_batch(documents, books)
 
         @cache
@@ -192,10 +199,12 @@ class _Array:
         self._result.references += len(plain.pairs)
         yield plain.pairs
         rest = documents.chosen(np.flatnonzero(~plain.are_plain))
-        for document in rest:
-            source_id, _ = self._identity(document)
-            self._judgement(document, source_id, is_loaded=True)  # notes all that it refers to
-        self._known.ask()
+        # What a rule makes of an element hangs on the first answer, and refers to something else.
+        for _ in range(2 if self._rules.ask_for_ids else 1):
+            for document in rest:
+                source_id, _ = self._identity(document)
+                self._judgement(document, source_id, is_loaded=True)  # notes all that it refers to
+            self._known.ask()
         judged = [pair for document in rest for pair in self._judged(document, entries, books.text)]
         yield _pairs(dict.fromkeys(judged))
         self._known.forget()
@@ -205,7 +214,7 @@ class _Array:
         identifier = identifier_of(document)
         key = uuid_of(self.holder.collection, identifier)
         _ = key in self._known.rows[self.holder.collection]
-        return reference.source_id_of(identifier), key
+        return source_id_in(identifier), key
 
     def _judged(
         self, document: bytes, entries: dict[str, Entries], text: Callable[[Entry], str]
@@ -249,7 +258,8 @@ class _Array:
             fields = bson.read_whole(document)
         except bson.UnreadableError:
             whole = canonical((bson.BINARY, (0, document)))
-            accepted_by = self._rules.accepted_by(source_id, None, None)
+            accepted = self._rules.document_accepted_by(source_id, [(None, None)])
+            accepted_by = reference.acceptance_text(*accepted)
             return ArrayJudgement(lines=(Line(None, REJECTED, None, whole, accepted_by),)), None
         remedied, changes = self._rules.remedied(fields, source_id)
         value = dict(remedied).get(self.name)

@@ -35,12 +35,14 @@ from migration_assets.validation.bson_places import (
     at_each_byte,
     object_ids_in,
 )
+from migration_assets.validation.identities import (
+    object_id_uuid,
+)
 from migration_assets.validation.json_cells import means
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.reference import (
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,
-    object_id_uuid,
 )
 from migration_assets.validation.same_bytes import are_same
 

@@ -28,8 +28,8 @@ from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import binary_copy
 from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import OBJECT_ID, TYPE_NAMES
+from migration_assets.validation.identities import identifier_of, source_id_of, uuid_of
 from migration_assets.validation.plain_rows import object_id_uuids
-from migration_assets.validation.reference import identifier_of, source_id_of, uuid_of
 
 DOCUMENTS_PER_BATCH = 2_000
 IDS_PER_PAGE = 50_000

@@ -27,6 +27,8 @@ SHORTENED: Final = "shortened to milliseconds"
 NO_LABEL: Final = "not a label of the enum"
 NUL_REPLACED: Final = "U+0000 became U+FFFD"
 ZERO_REPLACED: Final = "-0.0 became 0.0"
+SIGN_DROPPED: Final = "-0.0 became 0"
+DIGITS_REWRITTEN: Final = "digits became a number that is written otherwise"
 
 _ALTERED, _ORPHANED = "altered", "orphaned"
 _NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
@@ -81,6 +83,8 @@ def of_loss(source: Source, kind: str, value: Value) -> str:
             return NUL_REPLACED if _has_nul(relaxed(value)) else ZERO_REPLACED
         case Rule.TEXT | Rule.TEXT_ARRAY if is_text:
             return too_long(source, value) or NUL_REPLACED
+        case Rule.INTEGER | Rule.BIGINT if kind == _ALTERED:
+            return DIGITS_REWRITTEN if is_text else SIGN_DROPPED
         case Rule.INTEGER | Rule.BIGINT if is_whole(value) or (is_text and is_digits(value[1])):
             return f"out of range of {source.rule}"
         case Rule.TIMESTAMP if is_text:

@@ -21,11 +21,9 @@ Where the design leaves room:
 from __future__ import annotations
 
 import math
-import re
 import uuid
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -41,8 +39,16 @@ from migration_assets.validation.extended_json import (
     relaxed,
     storable,
 )
+from migration_assets.validation.identities import (
+    Ids,
+    identifier_of,
+    only_id,
+    resolved,
+    source_id_of,
+    uuid_of,
+)
 from migration_assets.validation.remedied import NO_RULES, REMEDIATED, JudgedRules
-from migration_assets.validation.scalars import digits, from_iso_8601, integral
+from migration_assets.validation.scalars import digits, from_iso_8601, integral, is_negative_zero
 
 ASYMMETRIC = "asymmetric"
 COERCED = "coerced"
@@ -63,21 +69,6 @@ LAST_TIMESTAMP = 9_224_318_015_999_999
 _NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
 _TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
 _RANGES = {Rule.INTEGER: 2**31, Rule.BIGINT: 2**63}
-_OBJECT_ID_HEX = re.compile(r"[0-9a-fA-F]{24}")
-_FIRST_BYTES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """What references may point to, as UUIDs of 16 bytes.
-
-    Attributes:
-        rows: By table, the ids of its rows, without those whose document is gone.
-        documents: By collection, the ids of all its documents.
-    """
-
-    rows: Mapping[str, Container[bytes]] = field(default_factory=dict)
-    documents: Mapping[str, Container[bytes]] = field(default_factory=dict)
 
 
 class Line(NamedTuple):
@@ -118,7 +109,8 @@ class Judgement:
         conversions: (field, kind) of each lossless one.
         unmapped: The fields that the model does not know, canonical Extended JSON; None without any.
         document: The whole as it must stand in the books, where rejected.
-        accepted: The remediation that accepts a rejection, by its field.
+        besides: (field, reason) of what a rejected document would lose, too.
+        accepted_by: What accepts or defers a rejection, as ``acceptance_text`` writes it.
     """
 
     id: bytes
@@ -129,7 +121,21 @@ class Judgement:
     conversions: tuple[tuple[str, str], ...] = ()
     unmapped: str | None = None
     document: str = ""
-    accepted: Mapping[str | None, str | None] = field(default_factory=dict)
+    besides: tuple[tuple[str, str], ...] = ()
+    accepted_by: str | None = None
+
+    def rejection(self) -> tuple[str | None, str | None]:
+        """Returns field and reason as they must stand in the books; no reason where it cannot be read."""
+        name, reason = self.rejections[0]
+        if name is None:
+            return None, None
+        if len(self.rejections) > 1:
+            name = ", ".join(dict.fromkeys(str(each) for each, _ in self.rejections))
+            reason = "; ".join(f"{each}: {why}" for each, why in self.rejections)
+        if self.besides:
+            said = "; ".join(f"{each}: {why}" for each, why in dict.fromkeys(self.besides))
+            reason = f"{reason} (besides, {said})"
+        return name, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,9 @@ class Judge:
                 source_id,
                 rejections=((None, str(error)),),
                 document=whole,
-                accepted={None: self._rules.accepted_by(source_id, None, None)},
+                accepted_by=acceptance_text(
+                    *self._rules.document_accepted_by(source_id, [(None, None)])
+                ),
             )
         return self._readable(key, source_id, given, identifier)
 
@@ -189,29 +197,30 @@ class Judge:
             notes += [(source.field, note) for note in found]
             if refusal is not None:
                 rejections.append((source.field, refusal))
-        if not rejections:
-            rejections += self._repeats(key, row)
+        rejections += self._repeats(key, row, is_rejected=bool(rejections))
+        done = [Line(each.field, REMEDIATED, each.element, each.text()) for each in changes]
         if rejections:
+            wrong = [(name, values.get(str(name))) for name, _ in rejections]
             return Judgement(
                 key,
                 source_id,
                 rejections=tuple(rejections),
+                lines=tuple(done),
                 document=canonical_document(given),
-                accepted={
-                    name: self._rules.accepted_by(source_id, name, values.get(str(name)))
-                    for name, _ in rejections
-                },
+                besides=tuple(
+                    (name, reasons.of_loss(self._of_fields[name], note.kind, note.original))
+                    for name, note in notes
+                    if note.kind not in LOSSLESS
+                ),
+                accepted_by=acceptance_text(*self._rules.document_accepted_by(source_id, wrong)),
             )
-        unknown = [(name, value) for name, value in given if name not in self._known]
+        unknown = [(name, value) for name, value in remedied if name not in self._known]
         return Judgement(
             key,
             source_id,
             row,
             lines=(
-                *(
-                    Line(change.field, REMEDIATED, change.element, change.text())
-                    for change in changes
-                ),
+                *done,
                 *(
                     self._line(source_id, name, values[name], note)
                     for name, note in notes
@@ -245,13 +254,25 @@ class Judge:
             return result, [], None
         return result, [Note(NULLED if kind == _UNFIT else kind, None, value)], None
 
-    def _repeats(self, key: bytes, row: Mapping[str, Any]) -> list[tuple[str | None, str]]:
-        """Returns the unique columns whose value an earlier document has (section 5)."""
-        return [
-            (column, reasons.NOT_UNIQUE)
-            for column, owners in self._owners.items()
-            if row[column] is not None and owners.setdefault(row[column], key) != key
-        ]
+    def _repeats(
+        self, key: bytes, row: Mapping[str, Any], *, is_rejected: bool
+    ) -> list[tuple[str | None, str]]:
+        """Returns the unique columns whose value an earlier document has that became a row (section 5)."""
+        found: list[tuple[str | None, str]] = []
+        for column, owners in self._owners.items():
+            if row[column] is None:
+                continue
+            owner = owners.get(row[column], key)
+            if owner != key:
+                found.append((column, reasons.NOT_UNIQUE))
+            elif not is_rejected:
+                owners[row[column]] = key
+        return found
+
+
+def acceptance_text(rules: str | None, step: str | None) -> str | None:
+    """Returns what accepts or defers a rejected document as one text, as ``books`` reads it."""
+    return f"{rules} until {step}" if step else rules
 
 
 def judge_array(
@@ -288,70 +309,6 @@ def judge_array(
     return ArrayJudgement(tuple(found), tuple(lines), tuple(conversions))
 
 
-def identifier_of(document: bytes) -> Value:
-    """Returns the `_id` of a document; its bytes where it has no Extended JSON.
-
-    What it would be read as, with text that is not UTF-8 replaced, might be another document's too.
-    """
-    try:
-        spans = {name: (kind, start, end) for kind, name, start, end in bson.spans(document)}
-        kind, start, end = spans[b"_id"]
-    except (UnreadableError, KeyError):
-        return bson.BINARY, (0, document[:_FIRST_BYTES])
-    try:
-        value = bson.read_value(kind, document, start)
-    except UnreadableError:
-        return bson.BINARY, (0, document[start:end])
-    return (bson.BINARY, (0, document[start:end])) if bson.flaw_within(value) else value
-
-
-def uuid_of(collection: str, identifier: Value) -> bytes:
-    """Returns the UUID of a document, 16 bytes (section 4)."""
-    kind, data = identifier
-    if kind == bson.OBJECT_ID:
-        return object_id_uuid(data)
-    return uuid.uuid5(namespace(collection), canonical(identifier)).bytes
-
-
-def object_id_uuid(object_id: bytes) -> bytes:
-    """Returns the UUIDv7 of an ObjectId, both as bytes (section 4)."""
-    milliseconds = int.from_bytes(object_id[:4], "big") * 1000
-    rest = int.from_bytes(object_id[4:], "big")
-    random_a, random_b = rest >> 52, (rest & (1 << 52) - 1) << 10
-    number = milliseconds << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b
-    return number.to_bytes(16, "big")
-
-
-def object_id_of(identifier: bytes) -> bytes | None:
-    """Returns the ObjectId that a UUID was made from, None where it was made from none."""
-    number = int.from_bytes(identifier, "big")
-    seconds = (number >> 80) // 1000
-    rest = (number >> 64 & 0xFFF) << 52 | number >> 10 & (1 << 52) - 1
-    if seconds >= 1 << 32:
-        return None
-    object_id = seconds.to_bytes(4, "big") + rest.to_bytes(8, "big")
-    return object_id if object_id_uuid(object_id) == identifier else None
-
-
-def source_id_of(identifier: Value) -> str:
-    """Returns an `_id` as the books write it (section 4)."""
-    kind, data = identifier
-    return data.hex() if kind == bson.OBJECT_ID else canonical(identifier)
-
-
-def resolved(value: Value, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
-    """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
-    found = uuid_of(collection, value)
-    if found in ids:
-        return found, False
-    kind, data = value
-    if kind in _TEXTUAL and _OBJECT_ID_HEX.fullmatch(data):
-        found = object_id_uuid(bytes.fromhex(data))
-        if found in ids:
-            return found, True
-    return None, False
-
-
 def is_null(value: Value | None) -> bool:
     """Tells whether a field is missing or null."""
     return value is None or value[0] in _NULLISH
@@ -367,12 +324,6 @@ def iso_8601(milliseconds: int) -> str:
 Result = tuple[Any, str | None]
 """A converted value, None where there is none, and what happened to it."""
 _Rule = Callable[[Value, Source, Ids], Result]
-
-
-@lru_cache(maxsize=256)
-def namespace(collection: str) -> uuid.UUID:
-    """Returns the namespace of the UUIDs of a collection whose `_id` is no ObjectId (section 4)."""
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
 
 
 def _missing(source: Source, identifier: Value) -> tuple[Any, list[Note], str | None]:
@@ -446,7 +397,10 @@ def _integer(value: Value, source: Source, ids: Ids) -> Result:
     limit = _RANGES[source.rule]
     if number is None or not -limit <= number < limit:
         return None, _UNFIT
-    return number, None if kind in (bson.INT32, bson.INT64) else COERCED
+    if kind in (bson.INT32, bson.INT64):
+        return number, None
+    is_altered = str(number) != data if kind in _TEXTUAL else is_negative_zero(value)
+    return number, ALTERED if is_altered else COERCED
 
 
 def _boolean(value: Value, source: Source, ids: Ids) -> Result:
@@ -497,9 +451,10 @@ def _reference(value: Value, source: Source, ids: Ids) -> Result:
     if _is_empty_text(value):
         return None, COERCED
     collection = str(source.references)
-    found, is_from_text = resolved(value, collection, ids.rows[collection])
+    one = only_id(value)
+    found, is_from_text = resolved(one or value, collection, ids.rows[collection])
     if found is not None:
-        return found, COERCED if is_from_text else None
+        return found, COERCED if is_from_text or one else None
     return None, ORPHANED
 
 

@@ -20,8 +20,12 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import SAMPLE_SIZE
 from migration_assets.validation.findings import Comparison, Fault, What
+from migration_assets.validation.identities import (
+    namespace,
+    object_id_of,
+    object_id_uuid,
+)
 from migration_assets.validation.reading import table_name
-from migration_assets.validation.reference import namespace, object_id_of, object_id_uuid
 from migration_assets.validation.reference_faults import ARRAY_RULES, REFERENCE_RULES, TEXT_RULES
 
 _FETCHED = 10_000

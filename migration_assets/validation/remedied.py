@@ -1,27 +1,50 @@
 """Remediations as the judge applies them: the parsed rules are the loader's, this code is not (section 9).
 
-A value is decided by the first rule of its field that matches. Rules for the elements of an array apply
-where no rule decides the array; a position is one in the source's own array.
+What is missing is taken from other fields, ids are redirected, ids of other collections go to their field,
+values are changed, and ids that came so are redirected, too. A value is changed by the first rule of its
+field that matches. Rules for the elements of an array apply where no rule decides the array.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from migration_assets.remediation.rules import Action, Literal, Remediation, Remediations
+from migration_assets.remediation.rules import (
+    JUDGING,
+    Action,
+    Literal,
+    NumberFormat,
+    Refers,
+    Remediation,
+    Remediations,
+    references_of,
+    relation_arrays,
+)
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import Fields, Value
 from migration_assets.validation.extended_json import canonical
+from migration_assets.validation.identities import (
+    Ids,
+    is_object_id_text,
+    object_id_uuid,
+    only_id,
+    resolved,
+    uuid_of,
+)
 
 REMEDIATED = "remediated"
 
 _ABSENT = object()
 _NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
 _NUMBERS = frozenset({bson.INT32, bson.INT64, bson.DOUBLE})
+_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
+_EMPTY = Ids()
 _SAME_TYPES = {
     bson.SYMBOL: "string",
     bson.DB_POINTER: "object",
@@ -37,80 +60,124 @@ class Change(NamedTuple):
         rule: Name of the rule.
         field: The field.
         element: Position of the element; None for the whole value.
-        original: What the source has; None where it has nothing.
-        literal: What it becomes; None where it is dropped.
+        original: What was there; None where there was nothing.
+        replacement: What it becomes; None where it is dropped.
     """
 
     rule: str
     field: str
     element: int | None
     original: Value | None
-    literal: Literal | None
+    replacement: Value | None
 
     def text(self) -> str:
         """Returns what must stand in the books: rule, original and replacement."""
-        original = None if self.original is None else canonical(self.original)
-        replacement = None if self.literal is None else canonical(read(self.literal))
-        return entry_text(self.rule, original, replacement)
+        sides = (self.original, self.replacement)
+        return entry_text(self.rule, *(None if side is None else canonical(side) for side in sides))
+
+
+Values = dict[str, Value]
+_Decide = Callable[[Value], "tuple[str, Value | None] | None"]
+"""Returns the rule that changes an element, and what it becomes; None where it stays."""
 
 
 class JudgedRules:
-    """The rules for one collection, or for one array of it."""
+    """The rules for one collection, or for one array of a relation."""
 
-    def __init__(self, rules: Iterable[Remediation] = ()) -> None:
-        listed = list(rules)
-        self._changing = [rule for rule in listed if rule.action is not Action.ACCEPT]
-        self._accepting = [rule for rule in listed if rule.action is Action.ACCEPT]
-        self._fields = list(dict.fromkeys(str(rule.field) for rule in self._changing))
-        self._encoded = {name.encode(): name for name in self._fields}
+    def __init__(
+        self,
+        rules: Iterable[Remediation] = (),
+        collection: str = "",
+        ids: Ids = _EMPTY,
+        *,
+        array: str | None = None,
+    ) -> None:
+        """Takes the rules, and what they may ask for.
+
+        Args:
+            rules: The rules, in the order of the file.
+            collection: The collection; empty where no rule asks what its fields refer to.
+            ids: What references may point to.
+            array: The array of a relation, where nothing else is loaded; else such arrays are left to
+                the tables of their relations.
+        """
+        self.ask_for_ids: bool
+        """Whether what a rule does hangs on what an id leads to."""
+        listed = [rule for rule in rules if rule.action is not Action.COUNTS_AS]
+        self._ids = ids
+        self._array = array
+        self._elsewhere = relation_arrays(collection) if collection else frozenset()
+        refers = references_of(collection) if collection else {}
+        self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
+        self._judging = [rule for rule in listed if rule.action in JUDGING]
+        redirecting = [rule for rule in listed if rule.action is Action.REDIRECT]
+        self._ways: dict[str, dict[bytes, tuple[str, Value | None]]] = {}
+        for rule in redirecting:
+            ways = self._ways.setdefault(rule.collection, {})
+            for old, new in rule.replacements:
+                ways.setdefault(uuid_of(rule.collection, read(old)), (rule.name, read(new)))
+        self._filling = [rule for rule in listed if rule.action in (Action.COPY, Action.MOVE)]
+        self._sending = [rule for rule in listed if rule.action is Action.SEND_TO]
+        special = {*self._filling, *self._sending, *redirecting, *self._judging}
+        self._changing = [rule for rule in listed if rule not in special]
+        names = [
+            *(rule.field for rule in listed if rule.action not in JUDGING),
+            *(rule.other for rule in listed),
+            *(name for name, each in self._refers.items() if each.collection in self._ways),
+        ]
+        self.ask_for_ids = bool(self._sending) or any(
+            rule.match.is_orphaned or rule.match.of for rule in listed
+        )
+        self._asking = {
+            str(rule.field)
+            for rule in (*self._changing, *self._sending)
+            if rule in self._sending or rule.match.is_orphaned or rule.match.of
+        }
+        self._names = list(dict.fromkeys(filter(None, names)))
+        self._encoded = {name.encode(): name for name in self._names}
 
     @property
     def changes(self) -> bool:
         """Whether a rule changes values."""
-        return bool(self._changing)
+        return bool(self._names)
 
     @property
     def fields(self) -> Sequence[str]:
-        """The fields that rules change."""
-        return self._fields
+        """The fields that rules change or look at."""
+        return self._names
 
     def touch(self, document: bytes, object_id: bytes) -> bool:
         """Tells whether a rule changes a document, reading nothing but the fields that rules are for.
+
+        Where a rule asks what an id leads to, it may be said of a document that stays as it is.
 
         Args:
             document: The document as BSON; one that is not readable may be said to be changed.
             object_id: Its `_id`.
         """
-        if not self._changing:
+        if not self._names:
             return False
-        values: dict[str, Value] = {}
+        values: Values = {}
         try:
             for kind, name, start, _ in bson.spans(document):
                 if name in self._encoded:
                     values[self._encoded[name]] = bson.read_value(kind, document, start)
         except bson.UnreadableError:
             return True
-        source_id = object_id.hex()
-        return any(self._changes(name, values.get(name), source_id) for name in self._fields)
+        if any(_is_there(values.get(name)) for name in self._asking):
+            return True
+        return bool(self._applied(values, object_id.hex()))
 
     def remedied(self, given: Fields, source_id: str) -> tuple[Fields, list[Change]]:
-        """Returns the fields of a document as they are to be converted, and what was changed."""
-        values = dict(given)
-        changes = [
-            change
-            for name in self._fields
-            for change in self._changes(name, values.get(name), source_id)
-        ]
-        if not changes:
+        """Returns the fields of a document as they are to be converted, and what was changed.
+
+        What was changed in the arrays of relations is told where these are loaded, and nothing else there.
+        """
+        if not self._names:
             return given, []
-        for name in {change.field for change in changes}:
-            mine = [change for change in changes if change.field == name]
-            replaced = _replaced(values.get(name), mine)
-            if replaced is None:
-                del values[name]
-            else:
-                values[name] = replaced
-        return list(values.items()), changes
+        values = dict(given)
+        changes = self._applied(values, source_id)
+        return (list(values.items()) if changes else given), changes
 
     def accepted_by(
         self, source_id: str, name: str | None, value: Value | None, element: object = _ABSENT
@@ -123,44 +190,164 @@ class JudgedRules:
             value: The value of the field, as it was converted.
             element: The element of it that was lost, where not all of it was.
         """
-        for rule in self._accepting:
-            if rule.field is None:
-                if _is_of(rule, source_id):
-                    return rule.name
-            elif rule.field == name:
-                if rule.elements and element is _ABSENT:
-                    continue
-                looked_at: Any = element if rule.elements else value
-                if _matches(rule, looked_at, source_id):
-                    return rule.name
+        for rule in self._judging:
+            if rule.action is Action.ACCEPT and self._judges(rule, source_id, name, value, element):
+                return rule.name
         return None
 
-    def _changes(self, name: str, value: Value | None, source_id: str) -> list[Change]:
+    def document_accepted_by(
+        self, source_id: str, lost: Sequence[tuple[str | None, Value | None]]
+    ) -> tuple[str | None, str | None]:
+        """Returns the rules that take a rejected document from what stands against a GO.
+
+        Args:
+            source_id: The document.
+            lost: The fields that keep it from being loaded, and their values.
+
+        Returns:
+            Their names, and the step that it waits for; None where a field is left, and for no step.
+        """
+        names: list[str] = []
+        steps: list[str] = []
+        for name, value in lost:
+            judging = (each for each in self._judging if self._judges(each, source_id, name, value))
+            rule = next(judging, None)
+            if rule is None:
+                return None, None
+            names += [] if rule.name in names else [rule.name]
+            steps += [] if rule.until in ("", *steps) else [rule.until]
+        return ", ".join(names), "; ".join(steps) or None
+
+    def _judges(
+        self,
+        rule: Remediation,
+        source_id: str,
+        name: str | None,
+        value: Value | None,
+        element: object = _ABSENT,
+    ) -> bool:
+        if rule.field is None:
+            return _is_of(rule, source_id)
+        if rule.field != name or (rule.elements and element is _ABSENT):
+            return False
+        looked_at: Any = element if rule.elements else value
+        return self._matches(rule, name, looked_at, source_id)
+
+    def _is_told(self, name: str) -> bool:
+        return name == self._array if self._array is not None else name not in self._elsewhere
+
+    def _applied(self, values: Values, source_id: str) -> list[Change]:
+        """Applies all rules to the values of a document; returns what was changed, as far as it is told."""
+        changes: list[Change] = []
+        for rule in self._filling:
+            self._fill(rule, values, source_id, changes)
+        self._redirect(values, changes)
+        for rule in self._sending:
+            self._send(rule, values, source_id, changes)
+        for name in dict.fromkeys(str(rule.field) for rule in self._changing):
+            self._change(name, values, source_id, changes)
+        self._redirect(values, changes)
+        return [change for change in changes if self._is_told(change.field)]
+
+    def _fill(
+        self, rule: Remediation, values: Values, source_id: str, changes: list[Change]
+    ) -> None:
+        name, other = str(rule.field), str(rule.other)
+        value = values.get(other)
+        if not _is_there(value) or _is_there(values.get(name)) or not _is_of(rule, source_id):
+            return
+        _replace(values, changes, Change(rule.name, name, None, values.get(name), value))
+        if rule.action is Action.MOVE:
+            _replace(values, changes, Change(rule.name, other, None, value, None))
+
+    def _send(
+        self, rule: Remediation, values: Values, source_id: str, changes: list[Change]
+    ) -> None:
+        name, other = str(rule.field), str(rule.other)
+        value = values.get(name)
+        is_meant = self._is_of_another(name, value, self._refers[other].collection)
+        if is_meant and not _is_there(values.get(other)) and _is_of(rule, source_id):
+            _replace(values, changes, Change(rule.name, other, None, values.get(other), value))
+            _replace(values, changes, Change(rule.name, name, None, value, None))
+
+    def _redirect(self, values: Values, changes: list[Change]) -> None:
+        for name, refers in self._refers.items():
+            value = values.get(name)
+            if refers.collection not in self._ways or value is None or not _is_there(value):
+                continue
+            if refers.is_array:
+                _change_elements(values, name, changes, partial(self._way, refers))
+            elif (found := self._way(refers, _one_of(refers, value))) is not None:
+                _replace(values, changes, Change(found[0], name, None, value, found[1]))
+
+    def _way(self, refers: Refers, value: Value) -> tuple[str, Value | None] | None:
+        """Returns the rule that redirects an id, and where it leads."""
+        ways, own = self._ways[refers.collection], uuid_of(refers.collection, value)
+        if own in ways:
+            return ways[own]
+        if not is_object_id_text(value) or own in self._known(refers):
+            return None
+        return ways.get(object_id_uuid(bytes.fromhex(value[1])))
+
+    def _change(self, name: str, values: Values, source_id: str, changes: list[Change]) -> None:
         mine = [rule for rule in self._changing if rule.field == name]
+        value = values.get(name)
         for rule in mine:
-            if not rule.elements and _matches(rule, value, source_id):
-                return [Change(rule.name, name, None, value, _outcome(rule, value))]
-        if value is None or value[0] in _NULLISH:
-            return []
-        found = []
-        for position, element in enumerate(_elements(value)):
+            if not rule.elements and self._matches(rule, name, value, source_id):
+                outcome = _outcome(rule, value)
+                _replace(values, changes, Change(rule.name, name, None, value, outcome))
+                return
+
+        def decide(element: Value) -> tuple[str, Value | None] | None:
             for rule in mine:
-                if rule.elements and _matches(rule, element, source_id):
-                    outcome = _outcome(rule, element)
-                    found.append(Change(rule.name, name, position, element, outcome))
-                    break
-        return found
+                if rule.elements and self._matches(rule, name, element, source_id):
+                    return rule.name, _outcome(rule, element)
+            return None
+
+        if value is not None and _is_there(value):
+            _change_elements(values, name, changes, decide)
+
+    def _matches(self, rule: Remediation, name: str, value: Value | None, source_id: str) -> bool:
+        if rule.match.is_orphaned and not self._is_orphaned(name, value):
+            return False
+        if rule.match.of is not None and not self._is_of_another(name, value, rule.match.of):
+            return False
+        return _matches(rule, value, source_id)
+
+    def _is_orphaned(self, name: str, value: Value | None) -> bool:
+        if value is None or not _is_there(value):
+            return False
+        refers = self._refers[name]
+        one = _one_of(refers, value)
+        is_empty = one[0] in _TEXTUAL and not one[1]
+        is_known = resolved(one, refers.collection, self._known(refers))[0] is not None
+        return _is_there(one) and not is_empty and not is_known
+
+    def _is_of_another(self, name: str, value: Value | None, collection: str) -> bool:
+        """Tells whether a value is the id of a row of another collection, and of none of its own."""
+        return (
+            self._is_orphaned(name, value)
+            and value is not None
+            and resolved(
+                _one_of(self._refers[name], value), collection, self._ids.rows[collection]
+            )[0]
+            is not None
+        )
+
+    def _known(self, refers: Refers) -> Any:
+        known = self._ids.documents if refers.is_text else self._ids.rows
+        return known.get(refers.collection, frozenset())
 
 
 NO_RULES = JudgedRules()
 
 
 def rules_for(
-    remediations: Remediations, table: sa.Table, collection: str, array: str
+    remediations: Remediations, table: sa.Table, collection: str, array: str, ids: Ids = _EMPTY
 ) -> JudgedRules:
     """Returns the rules for one array of a relation."""
-    concerned = (rule for rule in remediations.of(table) if rule.collection == collection)
-    return JudgedRules(rule for rule in concerned if rule.field is None or rule.field == array)
+    rules = remediations.of_array(table, collection, array)
+    return JudgedRules(rules, collection, ids, array=array)
 
 
 def read(literal: Literal) -> Value:
@@ -174,40 +361,90 @@ def entry_text(rule: str, original: str | None, replacement: str | None) -> str:
     return f"[{json.dumps(rule)},{','.join(f'[{side}]' for side in sides)}]"
 
 
-def _elements(value: Value) -> list[Value]:
-    return list(value[1]) if value[0] == bson.ARRAY else [value]
+def _replace(values: Values, changes: list[Change], change: Change) -> None:
+    """Puts a whole value in its place."""
+    changes.append(change)
+    if change.replacement is not None:
+        values[change.field] = change.replacement
+    else:
+        values.pop(change.field, None)
 
 
-def _replaced(value: Value | None, changes: list[Change]) -> Value | None:
-    """Returns what a value becomes; None where nothing is left of it."""
-    if changes[0].element is None:
-        return None if changes[0].literal is None else read(changes[0].literal)
-    assert value is not None
-    by_position = {change.element: change.literal for change in changes}
+def _change_elements(values: Values, name: str, changes: list[Change], decide: _Decide) -> None:
+    value = values[name]
+    is_lone = value[0] != bson.ARRAY
     kept: list[Value] = []
-    for position, element in enumerate(_elements(value)):
-        if position not in by_position:
+    before = len(changes)
+    for position, element in enumerate([value] if is_lone else value[1]):
+        decided = decide(element)
+        if decided is None:
             kept.append(element)
-        elif (literal := by_position[position]) is not None:
-            kept.append(read(literal))
-    if value[0] == bson.ARRAY:
-        return bson.ARRAY, kept
-    return kept[0] if kept else None
+            continue
+        changes.append(Change(decided[0], name, position, element, decided[1]))
+        kept += [] if decided[1] is None else [decided[1]]
+    if len(changes) == before:
+        return
+    if not is_lone:
+        values[name] = bson.ARRAY, kept
+    elif kept:
+        values[name] = kept[0]
+    else:
+        del values[name]
 
 
-def _outcome(rule: Remediation, value: Value | None) -> Literal | None:
+def _one_of(refers: Refers, value: Value) -> Value:
+    """Returns the one id of a list where one id is expected (section 5)."""
+    one = None if refers.is_array or refers.is_text else only_id(value)
+    return value if one is None else one
+
+
+def _outcome(rule: Remediation, value: Value | None) -> Value | None:
+    if rule.number is not None:
+        return _number(value, rule.number)
     if rule.action is not Action.MAP:
-        return rule.value
+        return None if rule.value is None else read(rule.value)
     assert value is not None
-    return next(new for old, new in rule.replacements if _is_same(read(old), value))
+    return next(read(new) for old, new in rule.replacements if _is_mapped(rule, old, value))
+
+
+def _number(value: Value | None, given: NumberFormat) -> Value | None:
+    """Returns the number that a text stands for; None where it is as good as missing."""
+    found = _number_in(value, given)
+    if not found:
+        return None
+    number = int(found[1] + re.sub("[^0-9]", "", found[2]))
+    return (bson.INT32 if -(2**31) <= number < 2**31 else bson.INT64), number
+
+
+def _number_in(value: Value | None, given: NumberFormat) -> Mapping[int, str] | None:
+    """Returns sign and digits of a text that fits a format: nothing for a missing one, None for others."""
+    if value is None or value[0] not in _TEXTUAL:
+        return None
+    text = value[1].strip()
+    if not text:
+        return {} if given.empty_is_missing else None
+    groups = rf"[0-9]{{1,3}}(?:{re.escape(given.thousands)}[0-9]{{3}})+|" if given.thousands else ""
+    fraction = rf"(?:{re.escape(given.decimal)}0+)?" if given.decimal else ""
+    found = re.fullmatch(rf"(-?)({groups}[0-9]+){fraction}", text)
+    if found is None or re.fullmatch("-?[0-9]+", value[1]):
+        return None
+    digits = re.sub("[^0-9]", "", found[2]).lstrip("0")
+    is_small = len(digits) < 20 and int(digits or 0) < 2**63
+    return {1: found[1], 2: found[2]} if is_small else None
 
 
 def _matches(rule: Remediation, value: Value | None, source_id: str) -> bool:
+    """Tells whether a rule is for a value, as far as the value alone tells."""
     match = rule.match
-    is_there = value is not None and value[0] not in _NULLISH
-    wanted = [old for old, _ in rule.replacements] if rule.action is Action.MAP else match.values
-    if wanted is not None and not (
-        value is not None and is_there and any(_is_same(read(each), value) for each in wanted)
+    is_there = _is_there(value)
+    if rule.action is Action.MAP and not (
+        value is not None
+        and is_there
+        and any(_is_mapped(rule, old, value) for old, _ in rule.replacements)
+    ):
+        return False
+    if match.values is not None and not (
+        value is not None and is_there and any(_is_same(read(one), value) for one in match.values)
     ):
         return False
     if match.types is not None and not (
@@ -217,6 +454,8 @@ def _matches(rule: Remediation, value: Value | None, source_id: str) -> bool:
     is_dropped_whole = rule.action is Action.DROP and not rule.elements
     if (match.is_missing and is_there) or ((match.is_any or is_dropped_whole) and not is_there):
         return False
+    if rule.number is not None and _number_in(value, rule.number) is None:
+        return False
     return _is_of(rule, source_id)
 
 
@@ -224,8 +463,19 @@ def _is_of(rule: Remediation, source_id: str) -> bool:
     return rule.match.ids is None or source_id in rule.match.ids
 
 
+def _is_there(value: Value | None) -> bool:
+    return value is not None and value[0] not in _NULLISH
+
+
 def _type(value: Value) -> str:
     return _SAME_TYPES.get(value[0]) or bson.TYPE_NAMES[value[0]]
+
+
+def _is_mapped(rule: Remediation, old: Literal, value: Value) -> bool:
+    wanted = read(old)
+    if rule.ignores_case and wanted[0] in _TEXTUAL and value[0] in _TEXTUAL:
+        return bool(wanted[1].casefold() == value[1].casefold())
+    return _is_same(wanted, value)
 
 
 def _is_same(left: Value, right: Value) -> bool:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import Value
 
-_DIGITS = re.compile(r"-?[0-9]+")
+_DIGITS = re.compile(r"[+-]?[0-9]+")
 _LONGEST_INTEGER = 20
 _ISO_8601 = re.compile(
     r"(?P<year>[0-9]{4}|[+-][0-9]{6})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
@@ -20,7 +20,7 @@ _ISO_8601 = re.compile(
 
 
 def is_digits(text: str) -> bool:
-    """Tells whether a text is digits with an optional minus."""
+    """Tells whether a text is digits with an optional sign."""
     return _DIGITS.fullmatch(text) is not None
 
 
@@ -39,11 +39,16 @@ def is_whole(value: Value) -> bool:
 
 
 def digits(text: str) -> int | None:
-    """Returns digits with an optional minus as a number, None where there are too many of them."""
-    significant = text.lstrip("-0")
+    """Returns digits with an optional sign as a number, None where there are too many of them."""
+    significant = text.lstrip("+-0")
     if not is_digits(text) or len(significant) > _LONGEST_INTEGER:
         return None
     return int(significant or 0) * (-1 if text.startswith("-") else 1)
+
+
+def is_negative_zero(value: Value) -> bool:
+    """Tells whether a number is the zero that integers do not have."""
+    return integral(value) == 0 and str(value[1]).startswith("-")
 
 
 def integral(value: Value) -> int | None:

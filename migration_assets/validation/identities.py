@@ -1,0 +1,122 @@
+"""Identity as the judge has it, without the loader's code: ids of documents, and what references lead to."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.bson_reader import UnreadableError, Value
+from migration_assets.validation.extended_json import canonical
+from migration_assets.validation.scalars import integral
+
+_NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
+_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
+_OBJECT_ID_HEX = re.compile(r"[0-9a-fA-F]{24}")
+_FIRST_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What references may point to, as UUIDs of 16 bytes.
+
+    Attributes:
+        rows: By table, the ids of its rows, without those whose document is gone.
+        documents: By collection, the ids of all its documents.
+    """
+
+    rows: Mapping[str, Container[bytes]] = field(default_factory=dict)
+    documents: Mapping[str, Container[bytes]] = field(default_factory=dict)
+
+
+def identifier_of(document: bytes) -> Value:
+    """Returns the `_id` of a document; its bytes where it has no Extended JSON.
+
+    What it would be read as, with text that is not UTF-8 replaced, might be another document's too.
+    """
+    try:
+        spans = {name: (kind, start, end) for kind, name, start, end in bson.spans(document)}
+        kind, start, end = spans[b"_id"]
+    except (UnreadableError, KeyError):
+        return bson.BINARY, (0, document[:_FIRST_BYTES])
+    try:
+        value = bson.read_value(kind, document, start)
+    except UnreadableError:
+        return bson.BINARY, (0, document[start:end])
+    return (bson.BINARY, (0, document[start:end])) if bson.flaw_within(value) else value
+
+
+def uuid_of(collection: str, identifier: Value) -> bytes:
+    """Returns the UUID of a document, 16 bytes (section 4)."""
+    kind, data = identifier
+    if kind == bson.OBJECT_ID:
+        return object_id_uuid(data)
+    return uuid.uuid5(namespace(collection), source_id_of(identifier)).bytes
+
+
+def object_id_uuid(object_id: bytes) -> bytes:
+    """Returns the UUIDv7 of an ObjectId, both as bytes (section 4)."""
+    milliseconds = int.from_bytes(object_id[:4], "big") * 1000
+    rest = int.from_bytes(object_id[4:], "big")
+    random_a, random_b = rest >> 52, (rest & (1 << 52) - 1) << 10
+    number = milliseconds << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b
+    return number.to_bytes(16, "big")
+
+
+def object_id_of(identifier: bytes) -> bytes | None:
+    """Returns the ObjectId that a UUID was made from, None where it was made from none."""
+    number = int.from_bytes(identifier, "big")
+    seconds = (number >> 80) // 1000
+    rest = (number >> 64 & 0xFFF) << 52 | number >> 10 & (1 << 52) - 1
+    if seconds >= 1 << 32:
+        return None
+    object_id = seconds.to_bytes(4, "big") + rest.to_bytes(8, "big")
+    return object_id if object_id_uuid(object_id) == identifier else None
+
+
+def source_id_of(identifier: Value) -> str:
+    """Returns an `_id` as the books write it; integral numbers of all types alike (section 4)."""
+    kind, data = identifier
+    if kind == bson.OBJECT_ID:
+        return str(data.hex())
+    number = integral(identifier)
+    if number is not None and -(2**31) <= number < 2**31:
+        return canonical((bson.INT32, number))
+    if number is not None and -(2**63) <= number < 2**63:
+        return canonical((bson.INT64, number))
+    return canonical(identifier)
+
+
+def resolved(value: Value, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
+    """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
+    found = uuid_of(collection, value)
+    if found in ids:
+        return found, False
+    if is_object_id_text(value):
+        found = object_id_uuid(bytes.fromhex(value[1]))
+        if found in ids:
+            return found, True
+    return None, False
+
+
+def is_object_id_text(value: Value) -> bool:
+    """Tells whether a value is a text of 24 hex digits, which can stand for an ObjectId."""
+    return value[0] in _TEXTUAL and _OBJECT_ID_HEX.fullmatch(value[1]) is not None
+
+
+def only_id(value: Value) -> Value | None:
+    """Returns the id in a list of exactly one, None for anything else."""
+    if value[0] != bson.ARRAY or len(value[1]) != 1:
+        return None
+    element: Value = value[1][0]
+    is_empty = element[0] in _TEXTUAL and not element[1]
+    return None if is_empty or element[0] in _NULLISH else element
+
+
+@lru_cache(maxsize=256)
+def namespace(collection: str) -> uuid.UUID:
+    """Returns the namespace of the UUIDs of a collection whose `_id` is no ObjectId (section 4)."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
