@@ -287,7 +287,7 @@ class _Step:
                 self.applied.pending[kind_of(operation)] += 1
 
     def _current(self, chunk: Sequence[Operation]) -> Mapping[str, Document]:
-        """Returns the documents of operations as they are now, by their `_id` in canonical form."""
+        """Returns the documents of operations as they are now, by their source id."""
         ids = [each.identifier for each in chunk]
         found = self.database[self.name].find({"_id": {"$in": ids}})
         return {source_id(each["_id"]): each for each in found}
@@ -297,7 +297,7 @@ class _Step:
         owners: list[int] = []
         writes: list[_Write] = []
         for number, operation in enumerate(pending):
-            for each in _writes(operation, current.get(canonical(operation.identifier))):
+            for each in _writes(operation, current.get(source_id(operation.identifier))):
                 owners.append(number)
                 writes.append(each)
         collection = self.database.get_collection(self.name, write_concern=_DURABLE)
@@ -325,7 +325,7 @@ class _Step:
         current = self._current(pending)
         missed: set[int] = set()
         for number, operation in enumerate(pending):
-            state, what = state_of(operation, current.get(canonical(operation.identifier)))
+            state, what = state_of(operation, current.get(source_id(operation.identifier)))
             if number not in refused and state is not State.DONE:
                 self._conflict(operation, what or "written to by somebody else just now")
                 missed.add(number)
