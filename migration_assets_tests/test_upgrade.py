@@ -271,7 +271,10 @@ def test_preflight_names_counts_by_what_becomes_of_them(
 
 
 def test_nothing_is_lost_by_the_upgrade_and_each_file_runs_once(target: Target) -> None:
-    assert target.run(BASELINE) == ["baseline: 0_init is marked as applied"]
+    assert target.run(BASELINE) == [
+        "nobody has signed a GO: this is a rehearsal, or too early",
+        "baseline: 0_init is marked as applied",
+    ]
     assert target.run(BASELINE) == ["the baseline is there already: nothing to do"]
     said = target.run(BEFORE)
     assert said[-1] == "ready for `prisma migrate deploy` of release 0.21.2"

@@ -18,8 +18,9 @@ DECLARE
     recorded record;
     other text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public."tasksComments"'))
-       OR to_regnamespace('migration') IS NULL THEN
+    IF to_regclass('public."tasksComments"') IS NULL OR NOT EXISTS (
+        SELECT FROM pg_class WHERE relname = 'uuid_map' AND relnamespace = to_regnamespace('migration')
+    ) THEN
         RAISE EXCEPTION 'this database was not migrated by migration-assets: nothing was changed'
             USING HINT = 'Give the URL of the migrated target.';
     END IF;
@@ -58,6 +59,11 @@ BEGIN
     IF other IS NOT NULL AND other <> '0_init' THEN
         RAISE EXCEPTION '% is recorded, and no 0_init before it: nothing was changed', other
             USING HINT = 'This is not a target that was just migrated.';
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM migration.sign_offs WHERE verdict = 'GO' AND approver IS NOT NULL AND withdrawn_at IS NULL
+    ) THEN
+        RAISE WARNING 'nobody has signed a GO: this is a rehearsal, or too early';
     END IF;
     INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name, logs)
     VALUES (gen_random_uuid()::text, checksum_of_0_init, now(), '0_init', '');

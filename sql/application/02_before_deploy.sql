@@ -22,8 +22,9 @@ DECLARE
     older text;
     wrong text := '';
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public."tasksComments"'))
-       OR to_regnamespace('migration') IS NULL THEN
+    IF to_regclass('public."tasksComments"') IS NULL OR NOT EXISTS (
+        SELECT FROM pg_class WHERE relname = 'uuid_map' AND relnamespace = to_regnamespace('migration')
+    ) THEN
         RAISE EXCEPTION 'this database was not migrated by migration-assets: nothing was changed'
             USING HINT = 'Give the URL of the migrated target.';
     END IF;
