@@ -322,7 +322,7 @@ def restore_dump(
     """Restores a dump of mongodump, without MongoDB's tools. Exit code: 0, or 2 where it cannot."""
     from migration_assets.commands import restoring  # noqa: PLC0415
 
-    with _errors():
+    with _errors(), interrupts.raising():  # what is half restored is removed
         restoring.restore_dump(_console, dump, database=database, url=into)
 
 

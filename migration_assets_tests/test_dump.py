@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -311,6 +314,22 @@ def test_a_url_that_cannot_be_used_is_said_without_its_password(url: str, tmp_pa
 
 def test_the_checksum_is_that_of_the_archives() -> None:
     assert crc64(b"123456789") == 0x995DC9BBDF1939FA  # as catalogues of checksums have it
+
+
+def test_what_was_restored_is_removed_where_it_is_interrupted(
+    source_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batches(documents: Iterator[tuple[str, bytes]]) -> Iterator[dict[str, list[bytes]]]:
+        name, document = next(documents)
+        yield {name: [document]}
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)  # which the signal ends
+
+    monkeypatch.setattr(writing, "_batches", batches)
+    code, _, error = restore(write_directory(tmp_path, GOOD), "--into", source_url)
+    assert code == 2
+    assert error.strip().endswith("interrupted. What was restored is removed: start again")
+    assert there(source_url) == {}
 
 
 def test_what_cannot_be_removed_is_named(

@@ -78,8 +78,12 @@ def restore(
                     into[name].insert_many(map(RawBSONDocument, documents))
             say(f"restored {counted(restored.documents.total(), 'document')}")
         _verify(into, restored, where)
-    except BaseException:
+    except BaseException as error:
         _remove(into, restored, where)
+        if isinstance(error, KeyboardInterrupt):
+            raise MigrationError(
+                "interrupted", where=where, next_step="What was restored is removed: start again"
+            ) from None
         raise
     return restored
 
