@@ -48,6 +48,9 @@ CHANGES: dict[LiteralString, list[str]] = {
     'DROP TABLE "Invoices"; CREATE TABLE "Invoices" (id uuid, number text, status text)': [
         "table Invoices is gone"
     ],
+    'CREATE SCHEMA legacy; CREATE TABLE legacy."Invoices" AS TABLE "Invoices"; DROP TABLE "Invoices"': [
+        "table Invoices is gone"
+    ],
     'ALTER TABLE "modulStatus" RENAME TO "moduleStatus"': [
         "table modulStatus is public.moduleStatus now"
     ],

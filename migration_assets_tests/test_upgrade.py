@@ -21,6 +21,8 @@ from migration_assets.model import TABLES
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.findings import Area, Level
 from migration_assets.preflight.upgrade import upgrade
+from migration_assets.rollback.files import operations, read_manifest
+from migration_assets.rollback.operations import Update
 from migration_assets.sign_off.recorded import read_recorded
 from migration_assets.sign_off.verdict import judged
 from migration_assets.source.connection import SourceDatabase, open_source
@@ -29,6 +31,7 @@ from migration_assets.target.schema import build_constraints
 from migration_assets.upgrade import CONSEQUENCES, RELEASE, in_source, in_target
 from migration_assets_tests.loaded_sample import database_copy, load_everything
 from migration_assets_tests.pages import DOCS, Shell, do_page
+from migration_assets_tests.test_rollback import Site
 
 ROOT = Path(__file__).parents[1]
 BASELINE, BEFORE, AFTER = (
@@ -518,3 +521,22 @@ def test_a_load_after_the_preparation_makes_it_be_done_anew(target: Target) -> N
         "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'legacy\\_%'"
     )
     assert target.rows(f'SELECT count(*) FROM "{kept}"."Users" WHERE is_admin') == [(1,)]
+
+
+def test_what_users_wrote_after_the_upgrade_is_exported(
+    migrated: Urls, target: Target, tmp_path: Path
+) -> None:
+    target.run(BASELINE, BEFORE, DEPLOY, AFTER)
+    target.run("UPDATE \"crm_Leads\" SET company = 'written' WHERE \"lastName\" = 'a'")
+    name = target.connection.info.dbname
+    site = Site(migrated.mongodb_url, f"{migrated.postgres_url.rpartition('/')[0]}/{name}")
+    assert site.run("export-gained", tmp_path / "export").exit_code == 1  # new columns are used
+    manifest = read_manifest(tmp_path / "export")
+    (lead,) = operations(tmp_path / "export", manifest.collections["crm_Leads"])
+    assert isinstance(lead, Update)
+    assert lead.set == {"company": "written"}
+    assert "column crm_Leads.lead_source is gone" in manifest.changes
+    dry = site.run("rollback", "--dry-run", "--discard-gained")
+    assert dry.exit_code == 0, dry.output
+    assert "public.Invoices was not created here, and stays" in dry.output
+    assert "table legacy." not in dry.output.partition("would go")[2]  # copies, which are not ours

@@ -24,7 +24,9 @@ _COLUMNS = """
     SELECT n.nspname::text, c.relname::text, a.attnum, a.attname::text,
            format_type(a.atttypid, a.atttypmod), a.attnotnull,
            EXISTS (SELECT FROM pg_type t WHERE t.oid = a.atttypid AND t.typtype = 'e'),
-           pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> ''
+           pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',
+           EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
+                   AND a.attnum = ANY(i.indkey))
     FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -47,6 +49,7 @@ class StandingColumn:
         is_enum: Its type is an enum.
         default: What it holds where nothing is given, as SQL; None for nothing.
         is_derived: PostgreSQL computes it from others.
+        is_key: It is of the primary key.
     """
 
     name: str
@@ -56,6 +59,7 @@ class StandingColumn:
     is_enum: bool
     default: str | None
     is_derived: bool
+    is_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,9 @@ def changes_since(connection: Connection) -> list[str]:
 def _standing(table: sa.Table, found: Mapping[tuple[str, str], list[StandingColumn]]) -> Standing:
     for schema, name in _places(table, found):
         columns = found[schema, name]
-        if _is_it(table, columns):
+        # A copy that somebody made (CREATE TABLE ... AS) has no key, and is somebody's.
+        is_own = (schema, name) == (PUBLIC, table.name) or any(each.is_key for each in columns)
+        if is_own and _is_it(table, columns):
             known = _columns(table, columns)
             taken = {each.place for each in known.values()}
             added = tuple(each for each in columns if each.place not in taken)
