@@ -1011,6 +1011,29 @@ def test_unique_values_may_change_hands(source: SourceDatabase, constrained: Con
     assert changed == [(uid(1),), (uid(2),)]
 
 
+def test_a_unique_value_may_be_the_id_of_another_row(
+    source: SourceDatabase, constrained: Connection
+) -> None:
+    """A row whose value changed had its own id for a moment, which another row had for good."""
+    ids = [str(uid(n)) for n in range(1, 5)]
+    source["Users"].insert_many([user(n, email=f"e{n}") for n in range(1, 5)])
+    source["Boards"].insert_one(board(9, 4))
+    load(source, constrained, "Users", "Boards")
+    for emails in (ids[1:] + ids[:1], ids, ids[2:] + ids[:2], [ids[0], ids[1], "x", ids[2]]):
+        for number, email in enumerate(emails, start=1):
+            source["Users"].update_one({"_id": oid(number)}, {"$set": {"email": f"{number}"}})
+            source["Users"].update_one({"_id": oid(number)}, {"$set": {"email": email}})
+        load(source, constrained, "Users")
+        assert [email for _, email in rows(constrained, "Users", "id", "email")] == emails
+    # One that waits for its last reference has the value that another document takes over.
+    source["Users"].delete_one({"_id": oid(4)})
+    source["Users"].update_one({"_id": oid(3)}, {"$set": {"email": ids[2]}})
+    source["Users"].update_one({"_id": oid(1)}, {"$set": {"email": ids[3]}})
+    assert load(source, constrained, "Users").merged.pending == 1
+    found: dict[Any, Any] = dict(rows(constrained, "Users", "id", "email"))
+    assert [found[uid(n)] for n in (1, 2, 3)] == [ids[3], ids[1], ids[2]]
+
+
 # --- Documents that are gone and still referred to -------------------------------------------------
 
 

@@ -40,6 +40,10 @@ _KEY_TO_TAKE_OFF = """
 """
 
 
+_NOBODYS = sql.SQL("gen_random_uuid()::text")
+"""A unique value for the time being. The id of a row would not do: it may be another row's value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """What a merge did to a table, in rows."""
@@ -205,9 +209,10 @@ def _delete_gone(connection: Connection, target: sa.Table, to_look_at: bytes | N
         # A document that is there may have the value of one that is gone.
         _execute(
             connection,
-            "UPDATE {target} t SET {column} = t.id::text FROM referred r "
-            "WHERE t.id = r.id AND t.{column} <> t.id::text",
+            "UPDATE {target} t SET {column} = {nobodys} FROM referred r "
+            "WHERE t.id = r.id AND t.{column} IN (SELECT s.{column} FROM {staged} s)",
             column=sql.Identifier(name),
+            nobodys=_NOBODYS,
             **names,
         )
     kept = count_rows(connection, sql.Identifier("referred"))
@@ -262,12 +267,12 @@ def _update(connection: Connection, target: sa.Table) -> int:
     }
     for name in unique_columns(target):
         # Two rows may have swapped their values: no order of updates keeps them unique, so each
-        # value that changes first becomes the row's own id.
+        # value that changes first becomes one that nobody has.
         connection.execute(
             sql.SQL(
-                "UPDATE {target} t SET {column} = t.id::text FROM {staged} s "
-                "WHERE {same} AND t.{column} <> s.{column}"
-            ).format(column=sql.Identifier(name), **names)
+                "UPDATE {target} t SET {column} = {nobodys} FROM {staged} s "
+                "WHERE {same} AND t.{column} IS DISTINCT FROM s.{column}"
+            ).format(column=sql.Identifier(name), nobodys=_NOBODYS, **names)
         )
     return _execute(
         connection,
