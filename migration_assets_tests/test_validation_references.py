@@ -165,6 +165,8 @@ def shown(evidence: Evidence) -> set[tuple[Any, ...]]:
 def assert_red(evidence: Evidence, *lines: tuple[str | None, str, Fault]) -> None:
     """The check is red, the data is not sound, and the lines are all that it shows."""
     assert shown(evidence) == set(lines)
+    said = [*evidence.counts, *(line["what"] for line in evidence.sample)]
+    assert set(map(type, said)) == {str}  # what Dagster can keep, and no enum
     assert not evidence.passed
     assert not evidence.is_sound
     assert evidence.severity is Severity.ERROR

@@ -256,6 +256,8 @@ def test_a_changed_value_is_found(loaded: Loaded, table: str, field: str, statem
     assert (found.passed, found.is_sound, found.failures > 0) == (False, False, True)
     (difference,) = found.sample
     assert set(difference) == EVIDENCE_KEYS
+    said = [each for each in difference.values() if each is not None]
+    assert set(map(type, said)) == {str}  # what Dagster can keep, and no enum
     assert (difference["id"], difference["field"]) == (identifier, field)
     assert difference["what"] == What.DIFFERS
     assert difference["expected"] != difference["actual"]

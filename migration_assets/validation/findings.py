@@ -77,7 +77,7 @@ class Finding:
     source_id: str | None
     id: str | None
     field: str | None
-    what: What | Fault
+    what: str
     expected: str | None = None
     actual: str | None = None
 
@@ -114,16 +114,17 @@ class Findings:
         actual: bytes | None = None,
     ) -> None:
         """Counts a finding, and keeps its keys while there are few."""
+        kind = what.value  # evidence goes where a text is known and an enum is not
         with self._adding:  # whoever reads ahead finds lines of the books that no document has
-            self.kinds[what] += 1
-            self.keys.add(what, source_id, identifier, name)
+            self.kinds[kind] += 1
+            self.keys.add(kind, source_id, identifier, name)
             if len(self.sample) < SAMPLE_SIZE:
                 masked = self._masked(expected), self._masked(actual)
-                self.sample.append(Finding(source_id, identifier, name, what, *masked))
+                self.sample.append(Finding(source_id, identifier, name, kind, *masked))
 
     def totals(self, kinds: type[What] | type[Fault]) -> list[Total]:
         """Returns how many there are of each kind, where there must be none."""
-        return [Total(kind, 0, self.kinds[kind]) for kind in kinds]
+        return [Total(kind.value, 0, self.kinds[kind.value]) for kind in kinds]
 
     def _masked(self, value: bytes | None) -> str | None:
         if value is None:
