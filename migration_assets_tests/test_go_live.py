@@ -13,6 +13,7 @@ from psycopg import sql
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
+from migration_assets.assets.sign_off import SignOffConfig
 from migration_assets.cli import app
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, MigrationError, TargetError
@@ -218,6 +219,16 @@ def test_withdrawal_on_the_command_line_is_on_record(
     row = live.execute("SELECT withdrawn_by, withdrawal_reason FROM migration.sign_offs").fetchone()
     assert row == ("Bob", "back to MongoDB")
     assert call("--withdraw", "Bob", "--reason", "again")[0] == 2
+
+
+def test_withdrawal_in_the_launchpad(live: Connection) -> None:
+    assert not SignOffConfig(approver="Ann Example").is_withdrawing
+    config = SignOffConfig(withdraw="Bob", withdrawal_reason="back to MongoDB")
+    assert config.is_withdrawing
+    with pytest.raises(MigrationError, match="withdrawn and signed at once"):
+        SignOffConfig(withdraw="Bob", approver="Ann Example").withdraw_go(live)
+    config.withdraw_go(live)
+    assert standing_go(live) is None
 
 
 def test_run_after_go_live_is_refused_and_touches_nothing(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
 import re
 import stat
 import uuid
@@ -24,7 +23,7 @@ from migration_assets.cli import app
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult, Tally, depends_on
-from migration_assets.loading.merging import Merged
+from migration_assets.loading.merging import Merged, delete_pending
 from migration_assets.model import ENTITIES, TABLES, referenced_tables
 from migration_assets.preflight.duration import Estimate, Rehearsal
 from migration_assets.sample.values import SECRET_PREFIX
@@ -68,6 +67,7 @@ from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.key_digest import rows_text
 from migration_assets.validation.looking import DOCUMENTATION, statements
 from migration_assets_tests.browsing import keep
+from migration_assets_tests.loaded_sample import database_copy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -640,6 +640,24 @@ def variables(
         yield connection
 
 
+@pytest.fixture(scope="module")
+def prints(small_migration: Urls) -> Mapping[str, str]:
+    """The fingerprints of the small source."""
+    with open_source(small_migration.mongodb_url) as source:
+        return fingerprints(source, ENTITIES)
+
+
+@pytest.fixture(scope="module")
+def checked(servers: Urls, small_migration: Urls) -> Iterator[Connection]:
+    """A migrated target, all of whose checks have passed; what is done to it is rolled back."""
+    with (
+        database_copy(servers, small_migration.postgres_url) as url,
+        open_target(url) as connection,
+    ):
+        pass_all(connection)
+        yield connection
+
+
 def test_sql_beside_every_check_runs(variables: Connection) -> None:
     for layer in Layer:
         for statement in statements("crm_Accounts", layer).split(";"):
@@ -654,10 +672,9 @@ def call(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.stdout + result.stderr
 
 
-def test_books_say_which_rows_a_finding_is_about(variables: Connection) -> None:
-    with open_source(os.environ[SOURCE_VARIABLE]) as source:
-        prints = fingerprints(source, ENTITIES)
-
+def test_books_say_which_rows_a_finding_is_about(
+    variables: Connection, prints: Mapping[str, str]
+) -> None:
     def rows() -> str:
         pass_all(variables)
         (found,) = judged(read_recorded(variables), prints).findings
@@ -680,6 +697,68 @@ def test_books_say_which_rows_a_finding_is_about(variables: Connection) -> None:
     assert rows() == seen
     variables.execute("UPDATE migration.issues SET original = '2' WHERE source_id = 'a'")
     assert rows() != seen  # another bad value of the same field is another loss
+
+
+TOUCHES = {
+    "rows deleted": ('DELETE FROM "BoardWatchers"', "BoardWatchers:target:touched"),
+    "a value changed": ('UPDATE "Boards" SET icon = icon', "Boards:target:touched"),
+    "a column without NOT NULL": (
+        'ALTER TABLE "Boards" ALTER title DROP NOT NULL',
+        "Boards:target:touched",
+    ),
+    "no primary key": (
+        'ALTER TABLE "BoardWatchers" DROP CONSTRAINT "BoardWatchers_pkey"',
+        "BoardWatchers:target:touched",
+    ),
+    "a line of the books": (
+        "INSERT INTO migration.conversions VALUES ('Boards', 'Boards', 'title', 'coerced', 'why', 1)",
+        "Boards:target:touched",
+    ),
+    "the map": (
+        "DELETE FROM migration.uuid_map WHERE collection = 'Boards'",
+        "uuid_map:target:touched",
+    ),
+    "a document that was kept": (
+        "INSERT INTO migration.unmapped_fields VALUES ('uuid_map', 'legacy', '1', '{}')",
+        "uuid_map:target:touched",
+    ),
+    "an index": (
+        'DROP INDEX "Boards_user_idx"',
+        "constraints:constraints:missing:Boards_user_idx",
+    ),
+    "a foreign key": (
+        'ALTER TABLE "Boards" DROP CONSTRAINT "Boards_user_fkey"',
+        "constraints:constraints:missing:Boards_user_fkey",
+    ),
+    "an older program": (
+        "UPDATE migration.loads SET program = 'older' WHERE target_table = 'Boards'",
+        "Boards:load:stale",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "finding"), TOUCHES.values(), ids=TOUCHES.keys())
+def test_what_somebody_touches_after_the_checks_is_no_go(
+    checked: Connection, prints: Mapping[str, str], statement: str, finding: str
+) -> None:
+    with checked.transaction(force_rollback=True):
+        checked.execute(statement.encode())
+        made = judged(read_recorded(checked), prints)
+    assert [each.id for each in made.findings] == [finding]
+
+
+def test_rows_that_waited_for_their_deletion_are_no_touch_of_somebody_else(
+    checked: Connection, prints: Mapping[str, str]
+) -> None:
+    with checked.transaction(force_rollback=True):
+        checked.execute(
+            "INSERT INTO migration.pending_deletes "
+            "SELECT 'tasksComments', id FROM \"tasksComments\" LIMIT 1"
+        )
+        pass_all(checked)
+        assert judged(read_recorded(checked), prints).word == "GO"
+        assert delete_pending(checked) == 1
+        assert judged(read_recorded(checked), prints).word == "GO"
 
 
 def files_of_reports(directory: Path, words: Sequence[str], *, never: Sequence[str]) -> list[Path]:

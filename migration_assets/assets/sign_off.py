@@ -1,7 +1,6 @@
 """The sign-off: who approves and what is waived come from the launchpad, the rest from both databases."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -17,6 +16,7 @@ from migration_assets.model import TABLES
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.signing import REPORTS_VARIABLE, Signed, sign
 from migration_assets.sign_off.waivers import Approval, Decision, parsed
+from migration_assets.target.connection import Connection
 from migration_assets.target.ownership import withdraw
 
 VERDICT = "verdict"
@@ -64,6 +64,25 @@ class SignOffConfig(dg.Config):
         default="",
         description=f"Directory for the report; empty: {REPORTS_VARIABLE}, else `reports` here.",
     )
+
+    @property
+    def is_withdrawing(self) -> bool:
+        """Whether the signed GO is withdrawn."""
+        return bool(self.withdraw or self.withdrawal_reason)
+
+    def withdraw_go(self, connection: Connection) -> None:
+        """Withdraws the signed GO that stands.
+
+        Raises:
+            MigrationError: Name or reason is missing, somebody signs too, or no signed GO stands.
+        """
+        if self.approver:
+            raise MigrationError(
+                "it cannot be withdrawn and signed at once",
+                where="sign-off",
+                next_step="Withdraw first; sign in another run, when the checks are green again",
+            )
+        withdraw(connection, self.withdraw, self.withdrawal_reason)
 
     def approval(self) -> Approval:
         """Returns it as the sign-off takes it.
@@ -124,8 +143,9 @@ def sign_off(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]:
     """Evaluates every expected check and the source's fingerprints, and writes the report."""
     approval, rules = config.approval(), remediations.load()
-    if config.withdraw or config.withdrawal_reason:
-        retried(context, partial(_withdraw, target, config))
+    if config.is_withdrawing:
+        with target.open() as connection:
+            config.withdraw_go(connection)
 
     def signed_off() -> Signed:
         with source.open(rules) as database, target.open() as connection:
@@ -153,17 +173,6 @@ def sign_off(
             metadata=metadata,
             allow_retries=False,
         )
-
-
-def _withdraw(target: TargetPostgres, config: SignOffConfig) -> None:
-    if config.approver:
-        raise MigrationError(
-            "somebody signs what somebody withdraws",
-            where="sign-off",
-            next_step="Withdraw first; sign in another run, when the checks are green again",
-        )
-    with target.open() as connection:
-        withdraw(connection, config.withdraw, config.withdrawal_reason)
 
 
 def sign_off_metadata(signed: Signed) -> describe.Metadata:

@@ -17,7 +17,7 @@ from migration_assets.sign_off.waivers import Waiver, kept
 from migration_assets.source.origin import Origin
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, uuid_map
 from migration_assets.target.catalog import differing_constraints, missing_constraints
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.ddl import search_indexes
 from migration_assets.target.marks import books_mark, is_as_recorded, rows_mark
 from migration_assets.upgrade import Consequence, in_target
@@ -268,8 +268,7 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         return connection.execute(found).fetchall()
 
     additions = search_indexes()
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with at_one_moment(connection, read_only=True):
         loads = {name: Load(*rest) for name, *rest in rows(_LOADS)}
         results = {(name, check): Result(*rest) for name, check, *rest in rows(_RESULTS)}
         marks = {

@@ -12,7 +12,7 @@ from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, read_recorded
+from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, Result, read_recorded
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
 from migration_assets.source.origin import Origin, others
 from migration_assets.target.bookkeeping import uuid_map
@@ -342,8 +342,14 @@ def _check_findings(
             check=layer.value,
             kind=state,
             count=result.evidence.get("failures", 0),
-            rows=result.evidence.get("rows", ""),
+            rows=_rows_of(result),
         )
+
+
+def _rows_of(result: Result) -> str:
+    """Returns which rows failed, and as what: of keys alone, another wrong value would be the same."""
+    rows = result.evidence.get("rows", "")
+    return rows_of(rows, str(result.rows_mark), str(result.books_mark)) if rows else ""
 
 
 def check_state(name: str, layer: Layer, recorded: Recorded) -> str:

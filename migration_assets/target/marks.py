@@ -32,8 +32,10 @@ _ROWS = """(
 
 _RELATION = """(
     SELECT format('%s %s', {name}::regclass::oid, {filenode})
-        || coalesce(string_agg(format(',%s %I %s %s %s', a.attnum, a.attname, a.atttypid,
-                                      a.atttypmod, a.attisdropped), '' ORDER BY a.attnum), '')
+        || coalesce(string_agg(format(',%s %I %s %s %s %s', a.attnum, a.attname, a.atttypid, a.atttypmod,
+                                      a.attisdropped, a.attnotnull), '' ORDER BY a.attnum), '')
+        || coalesce((SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k
+                     WHERE k.conrelid = {name}::regclass AND k.contype = 'p'), '')
     FROM pg_attribute a WHERE a.attrelid = {name}::regclass AND a.attnum > 0)"""
 
 _SERVER = """
