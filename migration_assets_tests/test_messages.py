@@ -217,6 +217,7 @@ def test_weekdays_are_worked_out() -> None:
         ("window_end", "2026-11-07T07:00+00:00"),  # the start
         ("time_zone", "Middle/Earth"),
         ("rollback_minutes", "half an hour"),
+        *(("rollback_minutes", each) for each in ("inf", "-Infinity", "nan", "1e999")),
         ("priority", "P0"),
         ("issues", "the list is slow"),
         ("issues", "[{description: slow, impact: all, status: open}]"),

@@ -367,6 +367,8 @@ def test_explain_shows_what_became_of_a_document(settings: Dirty) -> None:
     assert "no row of Users has this id (accepted by rule accept-Boards)" in said
     assert "in BoardWatchers" in said
     assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", '"own"')
+    for given in ("own", '"own"', "'own'", "'\"own\"'"):
+        assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", given)
     rejected = next(line for line in settings.booked if line[3] == "rejected")
     said = explained(rejected[0], rejected[1])
     assert f"none in {rejected[0]}" in said or f"by rule {rejected[0]}-" in said
@@ -416,7 +418,7 @@ def test_explain_and_run_name_what_is_wrong(tmp_path: Path) -> None:
         explain(Console(), "users", str(USER))
     with pytest.raises(MigrationError, match="neither the source nor the UUID map has it"):
         explain(Console(), "Users", str(uuid.UUID(int=0).hex[:24]))
-    with pytest.raises(MigrationError, match="is not a source id"):
+    with pytest.raises(MigrationError, match="neither the source nor the UUID map has it"):
         explain(Console(), "Users", "nobody")
     file = tmp_path / "wrong.yaml"
     file.write_text("version: 1\nrules:\n  - {name: a, collection: Userz}\n", encoding="utf-8")

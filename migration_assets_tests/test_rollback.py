@@ -761,7 +761,7 @@ def test_new_object_id_is_a_function_of_table_and_uuid() -> None:
         ObjectId(),
         "507f1f77bcf86cd799439011",
         7,
-        Int64(7),
+        Int64(2**40),
         "legacy:1",
         {"a": 1},
         Binary(b"x" * 16, 4),

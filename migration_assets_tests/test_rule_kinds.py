@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any
 
 import pytest
 from bson import Decimal128, Int64, ObjectId, json_util
+from rich.console import Console
 
+from migration_assets.commands.explaining import MASK, explain
 from migration_assets.commands.losses import open_losses
-from migration_assets.errors import SourceError
+from migration_assets.errors import MigrationError, SourceError
 from migration_assets.identity import canonical, document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
@@ -25,6 +29,7 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.united import UnitedDatabase, united
 from migration_assets.target.connection import Connection
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.unknown_collections import unkept
@@ -460,3 +465,48 @@ def test_numbers_that_mongodb_holds_equal_are_one_id(migrate: Migrate) -> None:
         ("__v", "-0.0 became 0", '{"$numberDouble":"-0.0"}', 1),
         ("__v", "digits became a number that is written otherwise", '"007"', 4),
     ]
+
+
+def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_others(
+    migrate: Migrate, source_url: str, tables_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = {**USER_DOCUMENT, "_id": 7.0, "is_admin": "perhaps", "password": "geheim", "name": 5}
+    comment = {"_id": "legacy:1", "__v": 0, "comment": "c", "task": USER, "user": "7"}
+    rules = """
+- {name: later, collection: tasksComments, match: any, defer: a later step}
+"""
+    given = {
+        "Users": [user],
+        "tasksComments": [comment],
+        "Translation": [{"_id": "cz", "text": "geheim"}, {"_id": 5, "text": "x"}],
+    }
+    migrate(given, rules, "Users", "Tasks", "tasksComments")
+    monkeypatch.setenv(SOURCE_VARIABLE, source_url)
+    monkeypatch.setenv(TARGET_VARIABLE, tables_url)
+
+    def explained(collection: str, *ids: str) -> str:
+        said = []
+        for each in ids:
+            out = io.StringIO()
+            assert explain(Console(file=out, width=200), collection, each) == 0
+            said.append(out.getvalue())
+        assert len(set(said)) == 1
+        return said[0]
+
+    found = explained("Users", "7", "7.0", '{"$numberInt":"7"}', '{"$numberLong":"7"}')
+    assert "rejected     from Users for is_admin: string fits no rule" in found
+    assert "is_admin   perhaps → NULL (string fits no rule)" in found
+    assert re.search(r"name +5 → 5|name +5\n", found)
+    assert "userStatus ACTIVE" in found
+    assert MASK in found
+    assert "geheim" not in found
+    found = explained("tasksComments", "legacy:1", '"legacy:1"', "'legacy:1'")
+    assert "(deferred by rule later, until a later step)" in found
+    assert "no row of Tasks has this id" in found
+    found = explained("Translation", "cz", '"cz"')
+    assert "kept         whole in migration.unmapped_fields: _id, text" in found
+    assert "geheim" not in found
+    explained("Translation", "5", '{"$numberInt":"5"}')
+    for collection, name in (("Translation", "en"), ("users", "7"), ("Users", "nobody")):
+        with pytest.raises(MigrationError):
+            explain(Console(), collection, name)

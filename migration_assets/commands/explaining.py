@@ -6,21 +6,31 @@ import enum
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+import bson
+import polars as pl
+from bson import ObjectId
 from bson.errors import BSONError
 from psycopg import sql
 from rich.console import Console
 
 from migration_assets.commands.running import require_schema
+from migration_assets.conversion.columns import convert_column
 from migration_assets.conversion.extended_json import relaxed
+from migration_assets.conversion.values import is_object_id_text
 from migration_assets.errors import MigrationError
 from migration_assets.identity import document_uuid, from_canonical, source_id
 from migration_assets.loading.ledger import loaded_with_other
+from migration_assets.loading.loaded import ids_for
 from migration_assets.loading.staging import identifier
-from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, junction_of, sources
+from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, Rule, fields, junction_of, sources
+from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.parsing import load_remediations
-from migration_assets.source.connection import Document, SourceDatabase
+from migration_assets.remediation.rules import Remediations
+from migration_assets.source.connection import CODEC, Document, SourceDatabase
+from migration_assets.source.fields import FieldFinder
 from migration_assets.source.united import open_united
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
@@ -45,17 +55,20 @@ def explain(console: Console, collection: str, given: str) -> Exit:
     Args:
         console: Where it goes.
         collection: Its collection.
-        given: Its `_id` as the books have it: 24 hex digits, or canonical Extended JSON.
+        given: Its `_id` as the books have it: 24 hex digits, or canonical Extended JSON; a text may go
+            without its quotes.
 
     Raises:
         MigrationError: There is no such collection or document, or a database is out of reach.
     """
-    _require_known(collection)
-    own = _own_id(given)
     opened = open_united(source_url(), load_remediations().counted_as)
     with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
-        lines = list(_lines(source, connection, collection, own))
+        if collection in ENTITIES:
+            own = _own_id(source, connection, collection, given)
+            lines = list(_lines(source, connection, collection, own))
+        else:
+            lines = list(_kept_lines(connection, collection, given))
     _print(console, lines)
     return Exit.FOUND
 
@@ -99,20 +112,67 @@ def _print(console: Console, lines: Iterable[tuple[str, str]]) -> None:
         console.print(f"[bold]{name:<12}[/] {escape(said)}", soft_wrap=True)
 
 
-def _own_id(given: str) -> Any:
+def _candidates(given: str) -> list[Any]:
+    """Returns what an `_id` may be that was given as text: as the books have it first, then a bare text."""
+    text = given[1:-1] if len(given) > 1 and given[0] == given[-1] == "'" else given
+    found: list[Any] = [ObjectId(text.lower())] if is_object_id_text(text) else []
+    with suppress(BSONError, ValueError, TypeError):
+        found.append(from_canonical(text))
+    return [*found, text]
+
+
+def _own_id(source: SourceDatabase, connection: Connection, collection: str, given: str) -> Any:
+    """Returns the `_id` of a document that the source or the map has.
+
+    Raises:
+        MigrationError: Neither has it.
+    """
+    for own in _candidates(given):
+        has_row = _rows(connection, _MAPPED, _MAP, collection, source_id(own))
+        if has_row or next(iter(_found(source, collection, own)), None) is not None:
+            return own
+    raise MigrationError(
+        "neither the source nor the UUID map has it",
+        where=f"document {given[:_SHOWN]} of {collection}",
+        next_step="Check the id, and that the collection is the one it is of: 24 hex digits, or what stands "
+        "as source_id in the books",
+    )
+
+
+def _found(source: SourceDatabase, collection: str, own: Any) -> Iterator[Document]:
+    """Yields the `_id` of a document where it is there, without reading the rest."""
+    yield from source[collection].aggregate(
+        [{"$match": {"_id": {"$eq": own}}}, {"$project": {"_id": 1}}]
+    )
+
+
+def _kept_lines(connection: Connection, collection: str, given: str) -> Iterator[tuple[str, str]]:
+    """Yields what there is to say of a document of a collection that the model does not know."""
+    for own in _candidates(given):
+        name = source_id(own)
+        for (kept,) in _book(connection, _UNMAPPED, collection, name):
+            yield "document", f"{name} of {collection}, which the model does not know"
+            yield "kept", f"whole in migration.unmapped_fields: {', '.join(json.loads(kept))}"
+            return
+        for _, _, reason, _, _, _ in _book(connection, _REJECTED, collection, name):
+            yield "document", f"{name} of {collection}, which the model does not know"
+            yield "kept", f"as its bytes in migration.rejected_documents: {reason}"
+            return
+    raise MigrationError(
+        "the model knows no such collection, and the books keep no such document of it",
+        where=f"document {given[:_SHOWN]} of collection {collection}",
+        next_step="Give a collection of the model, such as Users, in the application's own case, or one "
+        "whose documents are kept in migration.unmapped_fields, and an id as the books have it",
+    )
+
+
+def _document(source: SourceDatabase, collection: str, own: Any) -> tuple[bool, Document | None]:
+    """Tells whether a document is in the source, and returns it where it can be read."""
     try:
-        return from_canonical(json.dumps({"$oid": given}))
-    except (BSONError, ValueError, TypeError):
-        pass
-    try:
-        return from_canonical(given)
-    except (BSONError, ValueError, TypeError):
-        raise MigrationError(
-            "is not a source id",
-            where=f"document {given[:_SHOWN]}",
-            next_step="Give 24 hex digits, or what stands as source_id in the books; an `_id` that is a "
-            "text is '\"text\"', with its quotes",
-        ) from None
+        document = source[collection].find_one({"_id": {"$eq": own}})
+    except BSONError:
+        return True, None
+    return document is not None, document
 
 
 def _lines(
@@ -120,34 +180,35 @@ def _lines(
 ) -> Iterator[tuple[str, str]]:
     """Yields (what it is about, what there is to say)."""
     name, key = source_id(own), document_uuid(collection, own)
-    document = source[collection].find_one({"_id": own})
-    is_there = document is not None
-    mapped = _rows(connection, _MAPPED, {"uuid_map": bookkeeping.uuid_map}, collection, name)
-    if not is_there and not mapped:
-        raise MigrationError(
-            "neither the source nor the UUID map has it",
-            where=f"document {name[:_SHOWN]} of {collection}",
-            next_step="Check the id, and that the collection is the one it is of",
-        )
+    is_there, document = _document(source, collection, own)
+    mapped = _rows(connection, _MAPPED, _MAP, collection, name)
     yield "document", f"{name} of {collection}"
-    yield "source", "is there" if is_there else "is not there any more"
+    is_unreadable = is_there and document is None
+    there = "is there, and cannot be read whole" if is_unreadable else "is there"
+    yield "source", there if is_there else "is not there any more"
     yield "UUID", f"{key}" + ("" if mapped else ", not in the map yet: materialize the UUID map")
-    stale = loaded_with_other(connection, load_remediations())
+    rules = load_remediations()
+    stale = loaded_with_other(connection, rules)
     if collection in stale:
         yield "rules", f"{collection} was loaded with other remediations: materialize it again"
     for rule, field, element, is_set in _book(connection, _REMEDIATED, collection, name):
         done = "replaced" if is_set else "dropped"
         yield "remediated", f"{_place(field, element)} {done} by rule {rule}"
     yield from _row(connection, collection, key, document or {})
-    for table, field, reason, accepted_by in _book(connection, _REJECTED, collection, name):
-        whole = field or "the whole document"
-        yield "rejected", f"from {table} for {whole}: {reason}{_accepted(accepted_by)}"
+    for table, field, reason, accepted_by, until, whole in _book(
+        connection, _REJECTED, collection, name
+    ):
+        said = f"from {table} for {field or 'the whole document'}: {reason}"
+        waits = f" (deferred by rule {accepted_by}, until {until})"
+        yield "rejected", said + (waits if until else _accepted(accepted_by))
+        if field is not None and table == collection:
+            yield from _rejected_values(connection, rules, collection, document, whole)
     for field, element, kind, reason, accepted_by in _book(connection, _ISSUES, collection, name):
         yield kind, f"{_place(field, element)}: {reason}{_accepted(accepted_by)}"
-    for (fields,) in _book(connection, _UNMAPPED, collection, name):
+    for (kept,) in _book(connection, _UNMAPPED, collection, name):
         yield (
             "unknown",
-            f"fields that the model does not know, kept: {', '.join(json.loads(fields))}",
+            f"fields that the model does not know, kept: {', '.join(json.loads(kept))}",
         )
     for table in JUNCTIONS.values():
         relation = junction_of(table)
@@ -181,6 +242,45 @@ def _row(
         yield f"  {column}", MASK if origin.secret else _side_by_side(was, value)
 
 
+def _rejected_values(
+    connection: Connection,
+    rules: Remediations,
+    collection: str,
+    document: Document | None,
+    kept: str,
+) -> Iterator[tuple[str, str]]:
+    """Yields each field of a rejected document, and what its column would take, or why it takes nothing."""
+    table = ENTITIES[collection]
+    given = from_canonical(kept) if document is None else document
+    loaded = ids_for(connection, table)
+    remedied, _ = Remedies(rules.of(table), collection, loaded).apply(given)
+    encoded = bson.encode(remedied, codec_options=CODEC)
+    batch = FieldFinder(fields(table)).find(encoded)
+    for column, origin in sources(table).items():
+        if origin.rule is Rule.KEY:
+            continue
+        made = convert_column(
+            column, origin, batch.fields[origin.field], batch.fields["_id"], loaded
+        )
+        was, became = given.get(origin.field), made.series[0]
+        reasons = [reason for _, reason in made.rejections]
+        if was is None and became is None and not reasons:
+            continue
+        shown = MASK if origin.secret else _side_by_side(was, _text_of(became))
+        yield f"  {column}", f"{shown} ({'; '.join(reasons)})" if reasons else shown
+
+
+def _text_of(value: Any) -> str | None:
+    """Returns a converted value as a person reads it."""
+    if isinstance(value, bytes):
+        return str(uuid.UUID(bytes=value))
+    if isinstance(value, pl.Series | list):
+        return "{" + ",".join(str(_text_of(each)) for each in value) + "}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
 def _side_by_side(was: Any, value: str | None) -> str:
     before = "nothing" if was is None else was if isinstance(was, str) else relaxed(was)
     after = "NULL" if value is None else value
@@ -200,13 +300,14 @@ def _accepted(rule: str | None) -> str:
     return "" if rule is None else f" (accepted by rule {rule})"
 
 
+_MAP = {"uuid_map": bookkeeping.uuid_map}
 _MAPPED = "SELECT id FROM {uuid_map} WHERE collection = %s AND source_id = %s"
 _REMEDIATED = """
     SELECT rule, field, element, replacement IS NOT NULL FROM {remediations}
     WHERE collection = %s AND source_id = %s ORDER BY field, element
 """
 _REJECTED = """
-    SELECT target_table, field, reason, accepted_by FROM {rejected_documents}
+    SELECT target_table, field, reason, accepted_by, deferred_until, document FROM {rejected_documents}
     WHERE collection = %s AND source_id = %s ORDER BY 1, 2
 """
 _ISSUES = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -200,6 +201,8 @@ def _number(name: str, text: str) -> str:
         number = float(text)
     except ValueError:
         raise _refused(name, Kind.NUMBER) from None
+    if not math.isfinite(number):
+        raise _refused(name, Kind.NUMBER)
     return f"{number:,.10g}" if number != int(number) else f"{int(number):,}"
 
 
