@@ -312,7 +312,7 @@ def restore_dump(
     database: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which one, where the dump holds several.")
     ] = None,
-    into: Annotated[
+    to: Annotated[
         str | None,
         typer.Option(
             metavar="URL", help="An empty MongoDB database; the EMBEDDED source where not given."
@@ -323,7 +323,7 @@ def restore_dump(
     from migration_assets.commands import restoring  # noqa: PLC0415
 
     with _errors(), interrupts.raising():  # what is half restored is removed
-        restoring.restore_dump(_console, dump, database=database, url=into)
+        restoring.restore_dump(_console, dump, database=database, url=to)
 
 
 @app.command()

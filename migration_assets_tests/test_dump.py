@@ -110,7 +110,7 @@ def test_every_form_is_restored_byte_for_byte(
 ) -> None:
     monkeypatch.setattr(writing, "_BATCH_DOCUMENTS", 3)
     dump = FORMS[form](tmp_path)
-    code, said, _ = restore(dump, "--into", source_url)
+    code, said, _ = restore(dump, "--to", source_url)
     assert code == 0
     assert there(source_url) == RESTORED
     assert f"{len(RESTORED)} collections" in said
@@ -138,7 +138,7 @@ def test_what_is_no_collection_is_named(source_url: str, tmp_path: Path) -> None
     dump = write_directory(tmp_path, COLLECTIONS[:1])
     for name in ("oplog.bson", "prelude.json", "nextcrm/notes.txt"):
         (dump / name).write_bytes(b"")
-    code, said, _ = restore(dump, "--into", source_url)
+    code, said, _ = restore(dump, "--to", source_url)
     assert code == 0
     assert "oplog.bson" in said
     assert "notes.txt" in said
@@ -149,7 +149,7 @@ def test_a_database_that_holds_something_is_left_alone(source_url: str, tmp_path
     with MongoClient[Any](source_url) as client:
         client.get_default_database()["theirs"].insert_one({"_id": 1})
     before = there(source_url)
-    code, _, error = restore(write_archive(tmp_path / "a", COLLECTIONS), "--into", source_url)
+    code, _, error = restore(write_archive(tmp_path / "a", COLLECTIONS), "--to", source_url)
     assert code == 2
     assert "it is not empty: 1 collection, theirs among them" in error
     assert f"{source_url}_rehearsal; nothing was changed" in error
@@ -162,10 +162,10 @@ def test_one_of_several_databases_must_be_named(
 ) -> None:
     both = [Dumped("a", USERS), Dumped("b", USERS, database="other")]
     for dump in (write_directory(tmp_path / "d", both), write_archive(tmp_path / "a", both)):
-        code, _, error = restore(dump, "--into", source_url, *arguments)
+        code, _, error = restore(dump, "--to", source_url, *arguments)
         assert (code, there(source_url)) == (2, {})
         assert "the databases nextcrm, other. Name one with --database" in error
-    assert restore(dump, "--into", source_url, "--database", "other")[0] == 0
+    assert restore(dump, "--to", source_url, "--database", "other")[0] == 0
     assert set(there(source_url)) == {"b"}
 
 
@@ -287,7 +287,7 @@ def test_a_damaged_dump_gets_one_line_and_leaves_nothing(
     damage: str, source_url: str, tmp_path: Path
 ) -> None:
     made, expected = DAMAGES[damage]
-    code, said, error = restore(made(tmp_path), "--into", source_url)
+    code, said, error = restore(made(tmp_path), "--to", source_url)
     assert code == 2, said
     (line,) = error.strip().splitlines()
     assert line.startswith("error: ")
@@ -299,14 +299,14 @@ def test_what_cannot_be_read_is_named(source_url: str, tmp_path: Path) -> None:
     """Rights stop nobody who is root, so a directory stands where a file should."""
     dump = without(tmp_path, "Users.bson")
     (dump / "nextcrm" / "Users.bson").mkdir()
-    code, _, error = restore(dump, "--into", source_url)
+    code, _, error = restore(dump, "--to", source_url)
     assert code == 2
     assert "Users.bson: it cannot be read: Is a directory" in error
 
 
 @pytest.mark.parametrize("url", ["mongodb://127.0.0.1:9/", "nonsense", "mongodb://u:secret@/x"])
 def test_a_url_that_cannot_be_used_is_said_without_its_password(url: str, tmp_path: Path) -> None:
-    code, said, error = restore(write_directory(tmp_path, GOOD), "--into", url)
+    code, said, error = restore(write_directory(tmp_path, GOOD), "--to", url)
     assert code == 2
     assert len(error.strip().splitlines()) == 1
     assert "secret" not in said + error
@@ -326,7 +326,7 @@ def test_what_was_restored_is_removed_where_it_is_interrupted(
         time.sleep(5)  # which the signal ends
 
     monkeypatch.setattr(writing, "_batches", batches)
-    code, _, error = restore(write_directory(tmp_path, GOOD), "--into", source_url)
+    code, _, error = restore(write_directory(tmp_path, GOOD), "--to", source_url)
     assert code == 2
     assert error.strip().endswith("interrupted. What was restored is removed: start again")
     assert there(source_url) == {}

@@ -49,7 +49,7 @@ def restore_dump(
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise MigrationError(
                 f"the URL cannot be used: {without_urls(str(error))}",
-                where="--into",
+                where="--to",
                 next_step="Give mongodb://user:password@host:port/name-of-an-empty-database",
             ) from None
         with client, console.status("restoring") as status:
@@ -61,7 +61,7 @@ def restore_dump(
         f"Restored database [bold]{escape(chosen)}[/] into {escape(where)}", soft_wrap=True
     )
     shown = target if url is None else where
-    note = "" if shown == target else " (with the user and password that you gave to --into)"
+    note = "" if shown == target else " (with the user and password that you gave to --to)"
     console.print(
         f"To migrate it:\nexport {SOURCE_VARIABLE}='{escape(shown)}'{note}\nmigration-assets run",
         soft_wrap=True,

@@ -61,7 +61,7 @@ def restore(
         raise MigrationError(
             f"it is not empty: {counted(len(there), 'collection')}, {min(there)} among them",
             where=where,
-            next_step="Name a database that there is not yet, such as --into "
+            next_step="Name a database that there is not yet, such as --to "
             f"{_beside(into)}; nothing was changed",
         )
     restored = Restored()
