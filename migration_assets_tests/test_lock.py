@@ -52,6 +52,7 @@ COMMANDS = (
     ["validate"],
     ["validate", "--approver", "Ada"],
     ["sign-off", "--approver", "Ada"],
+    ["sign-off", "--withdraw", "Ada", "--reason", "why"],
     ["export-gained", "gained"],
     ["rollback", "--dry-run", "--discard-gained"],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from migration_assets.sign_off.waivers import (
     read_waivers,
 )
 from migration_assets.target.connection import open_target
+from migration_assets.target.lock import held_for_run
 from migration_assets.target.ownership import withdraw, withdrawal_of
 from migration_assets.text import escape
 from migration_assets.urls import target_url
@@ -145,9 +147,9 @@ def withdraw_go(console: Console, name: str, reason: str) -> Exit:
     """Withdraws the signed GO that stands, so that loads are not refused any more.
 
     Raises:
-        MigrationError: Name or reason is missing, or no signed GO stands.
+        MigrationError: Name or reason is missing, no signed GO stands, or a run holds the target.
     """
-    with open_target(target_url()) as connection:
+    with held_for_run(target_url(), str(uuid.uuid4())) as hold, hold.open() as connection:
         require_schema(connection)
         signed = withdraw(connection, name, reason)
     console.print(
