@@ -8,14 +8,16 @@ that in turn is judged by the checks, which share no conversion with the loader.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -25,13 +27,16 @@ from psycopg import sql
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from migration_assets import interrupts
 from migration_assets.embedded import EmbeddedServers, Urls, create_database, fresh_database
 from migration_assets.model import TABLES
 from migration_assets.sample import generate
+from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import create_schema
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Layer
 from migration_assets_tests import victim
@@ -62,6 +67,8 @@ class Figures:
         retried: Attempts after a lost connection.
         compared: How often all rows and books were held against those of an undisturbed load.
         losses: How often they differed.
+        false_gos: How often every check was green although they did, and how often a command said GO of a
+            target that was damaged.
     """
 
     kind: str
@@ -71,6 +78,7 @@ class Figures:
     retried: int = 0
     compared: int = 0
     losses: int = 0
+    false_gos: int = 0
 
     def take(self, said: str) -> None:
         """Counts what a load said."""
@@ -107,10 +115,11 @@ class Ground:
         """Holds a target against an undisturbed load."""
         figures.compared += 1
         is_same = contents(target_url) == self.content
-        if not is_same or (
-            self.is_judging and unsound(source_url or self.urls.mongodb_url, target_url)
-        ):
-            figures.losses += 1
+        if is_same and not self.is_judging:
+            return
+        red = unsound(source_url or self.urls.mongodb_url, target_url)
+        figures.losses += not is_same or bool(red)
+        figures.false_gos += not is_same and not red
 
 
 @contextmanager
@@ -132,7 +141,8 @@ def prepared(directory: Path, *, scale: float, is_judging: bool = False) -> Iter
             started = time.monotonic()
             assert victim.FINISHED in process.end(), process.said
             seconds = time.monotonic() - started
-        assert unsound(urls.mongodb_url, target_url) == []
+        red = unsound(urls.mongodb_url, target_url)
+        assert not red, red
         yield Ground(servers, urls, contents(target_url), seconds, is_judging)
 
 
@@ -175,23 +185,37 @@ def loading(
     *,
     documents_per_batch: int = 10,
     attempts: int = 8,
-    is_holding: bool = False,
 ) -> Iterator[Loading]:
     """Starts a process that loads; it is running when this returns, and gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
-    process = FORKS.Process(
-        target=victim.main,
-        args=(source_url, target_url, directory / "said"),
-        kwargs={
-            "documents_per_batch": documents_per_batch,
-            "attempts": attempts,
-            "is_holding": is_holding,
-        },
-    )
-    process.start()
-    made = Loading(process, directory / "said")
-    try:
+    given = {"documents_per_batch": documents_per_batch, "attempts": attempts}
+    with _beside(victim.main, source_url, target_url, given=given) as made:
         until(lambda: victim.READY in made.said or not made.is_running)
+        yield made
+
+
+@contextmanager
+def command(urls: Urls, *arguments: str) -> Iterator[Loading]:
+    """Starts a command of the program; its process is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="migration-assets-") as reports:
+        variables = {
+            SOURCE_VARIABLE: urls.mongodb_url,
+            TARGET_VARIABLE: urls.postgres_url,
+            REPORTS_VARIABLE: reports,
+        }
+        with _beside(victim.command, arguments, given={"variables": variables}) as made:
+            yield made
+
+
+@contextmanager
+def _beside(
+    target: Callable[..., None], *arguments: object, given: Mapping[str, object]
+) -> Iterator[Loading]:
+    directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
+    said = directory / "said"
+    process = FORKS.Process(target=target, args=(*arguments, said), kwargs=given)
+    process.start()
+    made = Loading(process, said)
+    try:
         yield made
     finally:
         made.kill()
@@ -293,10 +317,6 @@ _WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND wait_event_type = 'Lock' AND query LIKE %s"
 )
-_HOLDING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-    "AND application_name LIKE 'migration-assets run %%' AND %s"
-)
 
 
 def _count(target_url: str, query: LiteralString, *values: object) -> int:
@@ -339,6 +359,7 @@ def connections_cut(ground: Ground, chance: random.Random, times: int) -> Figure
         while figures.faults < times:
             with ground.target() as target_url:
                 with loading(ground.urls.mongodb_url, target_url) as process:
+                    until(lambda: victim.HOLDING in process.said)
                     for _ in range(2):
                         time.sleep(chance.uniform(0.05, ground.seconds / 2))
                         with open_target(target_url) as connection:
@@ -358,19 +379,191 @@ def two_runners(ground: Ground, times: int) -> Figures:
     """Starts a second run while one is under way: it is refused at once and says who holds the target."""
     figures = Figures("two runs at once: the second is refused and says who holds the target")
     for _ in range(times):
-        with ground.target() as target_url:
-            with loading(ground.urls.mongodb_url, target_url, is_holding=True) as first:
-                until(lambda: _count(target_url, _HOLDING, True) > 0)
-                with loading(ground.urls.mongodb_url, target_url, is_holding=True) as second:
+        with ground.target() as target_url, open_target(target_url) as holder:
+            create_schema(holder)
+            table, _ = _BLOCKED_AT["the merge"]
+            holder.execute(
+                "BEGIN"
+            )  # what the first run waits for, so that it is there for long enough
+            holder.execute(f"LOCK TABLE {table} IN SHARE MODE")
+            with loading(ground.urls.mongodb_url, target_url) as first:
+                until(lambda: victim.HOLDING in first.said)
+                with loading(ground.urls.mongodb_url, target_url) as second:
                     said = second.end()
-                assert first.is_running, "the first run has ended: make the sample larger"
                 assert second.code == 2
                 assert "another run is under way (migration-assets run " in said
                 assert "process " in said
                 figures.faults += 1
+                holder.execute("ROLLBACK")
                 assert victim.FINISHED in first.end(), first.said
             ground.compare(target_url, figures)
     return figures
+
+
+_CUT = (
+    "SELECT count(pg_terminate_backend(pid)) FROM (SELECT DISTINCT pid FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database = "
+    "(SELECT oid FROM pg_database WHERE datname = current_database())) AS holding"
+)
+
+
+def locks_cut(ground: Ground, chance: random.Random, times: int) -> Figures:
+    """Cuts the connections that hold the target for a run, and starts a second run at once.
+
+    One of the two goes on, and the other says so; who was refused is started again in the end.
+    """
+    figures = Figures("the lock of a run cut, and a second run started at once")
+    for _ in range(times):
+        with ground.target() as target_url:
+            with loading(ground.urls.mongodb_url, target_url) as first:
+                until(lambda: victim.HOLDING in first.said or not first.is_running)
+                time.sleep(chance.uniform(0, ground.seconds / 2))
+                figures.faults += _count(target_url, _CUT) > 0
+                with loading(ground.urls.mongodb_url, target_url) as second:
+                    ended = [(each.end(), each.code) for each in (second, first)]
+            for said, code in ended:
+                figures.take(said)
+                assert code == (0 if victim.FINISHED in said else 2), said
+                assert code == 0 or "another run is under way (migration-assets run" in said, said
+            assert 0 in [code for _, code in ended], ended
+            with loading(ground.urls.mongodb_url, target_url) as again:
+                assert victim.FINISHED in again.end(), again.said
+            ground.compare(target_url, figures)
+    return figures
+
+
+HOSTILE: Mapping[str, str] = {
+    "statement_timeout": "20ms",
+    "idle_in_transaction_session_timeout": "20ms",
+    "idle_session_timeout": "20ms",
+    "lock_timeout": "1ms",
+    "datestyle": "German, DMY",
+    "intervalstyle": "sql_standard",
+    "bytea_output": "escape",
+    "extra_float_digits": "-5",
+    "timezone": "Asia/Kathmandu",
+    "search_path": "nowhere",
+    "row_security": "on",
+    "default_transaction_isolation": "serializable",
+}
+"""Settings of a database that a strict or careless administrator may have made."""
+
+
+def hostile_settings(ground: Ground, chance: random.Random, times: int) -> Figures:
+    """Loads into a database with some settings against it, by a process that is killed once."""
+    figures = Figures("settings of the database against the load, and the process killed")
+    for _ in range(times):
+        with ground.target() as target_url:
+            with open_target(target_url) as connection:
+                name = sql.Identifier(connection.info.dbname)
+                for setting in chance.sample(sorted(HOSTILE), 6):
+                    value = sql.SQL(HOSTILE[setting]) if "," in HOSTILE[setting] else None
+                    connection.execute(
+                        sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                            name, sql.Identifier(setting), value or sql.Literal(HOSTILE[setting])
+                        )
+                    )
+                    figures.faults += 1
+            with loading(ground.urls.mongodb_url, target_url) as process:
+                time.sleep(chance.uniform(0, ground.seconds))
+                process.kill()
+                figures.take(process.said)
+            with loading(ground.urls.mongodb_url, target_url, attempts=1) as process:
+                assert victim.FINISHED in process.end(), process.said
+                figures.take(process.said)
+            ground.compare(target_url, figures)
+    return figures
+
+
+@contextmanager
+def signed(ground: Ground) -> Iterator[Urls]:
+    """Lends a clean source, and a target that has a signed GO of it."""
+    with fresh_database(ground.urls, prefix="signed") as urls:
+        client: MongoClient[Document] = MongoClient(urls.mongodb_url)
+        with client:
+            generate(client.get_default_database(), scale=0.01)
+        with command(urls, "run", "--approver", "Soak") as process:
+            process.end()
+            assert process.code == 0, process.said
+        yield urls
+
+
+_COMMANDS = (
+    ("run", "--select", "Boards"),
+    ("validate",),
+    ("validate", "--approver", "Soak"),
+    ("sign-off", "--approver", "Soak"),
+)
+
+
+def second_commands(ground: Ground, chance: random.Random, times: int) -> Figures:
+    """Starts commands at once into a target with a signed GO that was damaged since, and cuts locks.
+
+    None may say GO: whoever does its work finds the damage, all others say who holds the target.
+    """
+    figures = Figures("commands at once into a damaged target whose last verdict is GO, locks cut")
+    with signed(ground) as urls:
+        with open_target(urls.postgres_url) as connection:
+            connection.execute('DELETE FROM "tasksComments"')
+        for _ in range(times):
+            chosen = chance.sample(_COMMANDS, 3)
+            with ExitStack() as stack:
+                running = [stack.enter_context(command(urls, *each)) for each in chosen]
+                time.sleep(chance.uniform(0, 2))
+                figures.faults += len(chosen) + (_count(urls.postgres_url, _CUT) > 0)
+                for process in running:
+                    said = process.end()
+                    figures.take(said)
+                    figures.false_gos += process.code == 0 or "\nGO after" in said
+                    assert process.code in (0, 1, 2), said
+                    assert process.code != 2 or "error: " in said.splitlines()[-1], said
+    return figures
+
+
+def interrupted(ground: Ground, chance: random.Random, times: int) -> Figures:
+    """Sends a command that checks all tables Ctrl-C or `kill` at random moments, then lets it through."""
+    figures = Figures("Ctrl-C or `kill` at a random moment of `run`, then the same command again")
+    with signed(ground) as urls:
+        before = contents(urls.postgres_url)
+        started = time.monotonic()
+        with command(urls, "run", "--select", "Boards,Sections,Tasks") as process:
+            process.end()
+        seconds = time.monotonic() - started
+        for _ in range(times):
+            with command(urls, "run", "--select", "Boards,Sections,Tasks") as process:
+                until(process.file.exists)
+                time.sleep(chance.uniform(0, seconds))
+                for number in chance.choice(
+                    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT,) * 2]
+                ):
+                    with suppress(ProcessLookupError):  # it was through before
+                        os.killpg(process.process.pid or 0, number)
+                said = process.end()
+                figures.faults += process.code == 2
+                assert process.code in (0, 1, 2), said
+                assert process.code != 2 or said.endswith(f"error: {interrupts.SAID}\n"), said
+                until(lambda: not is_anybody_of(process.process.pid or 0))
+            until(lambda: _count(urls.postgres_url, _LEFT) == 0)
+        with command(urls, "run", "--select", "Boards,Sections,Tasks") as process:
+            said = process.end()
+        figures.compared += 1
+        figures.losses += contents(urls.postgres_url) != before or process.code != 0
+    return figures
+
+
+_LEFT = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
+
+
+def is_anybody_of(group: int) -> bool:
+    """Tells whether a process of a group is still there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def another_plan(ground: Ground, chance: random.Random, times: int) -> Figures:

@@ -25,6 +25,7 @@ def assert_nothing_is_lost(figures: Figures) -> None:
     assert figures.faults > 0
     assert figures.compared > 0
     assert figures.losses == 0
+    assert figures.false_gos == 0
 
 
 @pytest.mark.timeout(600)
@@ -76,6 +77,16 @@ def test_a_statement_ends_soon_after_the_process_that_was_killed(ground: Ground)
 
 def test_a_second_run_is_refused_and_the_first_is_not_disturbed(ground: Ground) -> None:
     assert_nothing_is_lost(faults.two_runners(ground, 1))
+
+
+def test_a_run_whose_lock_is_cut_goes_on_or_ends_and_a_second_one_says_which(
+    ground: Ground,
+) -> None:
+    assert_nothing_is_lost(faults.locks_cut(ground, random.Random(5), 1))
+
+
+def test_settings_of_the_database_lose_nothing(ground: Ground) -> None:
+    assert_nothing_is_lost(faults.hostile_settings(ground, random.Random(6), 1))
 
 
 def test_the_ledger_of_another_model_is_not_gone_on_with(ground: Ground) -> None:

@@ -1,4 +1,4 @@
-"""Loads some tables in a process of its own, to be killed in the middle of it by ``faults``."""
+"""Loads some tables, or runs a command, in a process of its own, to be disturbed in it by ``faults``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import sys
 import traceback
 import uuid
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from migration_assets import interrupts
 from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.merging import delete_pending
@@ -18,8 +18,7 @@ from migration_assets.model import TABLES
 from migration_assets.retrying import ATTEMPTS_VARIABLE, with_retries
 from migration_assets.source.connection import open_source
 from migration_assets.source.reading import BATCH_VARIABLE
-from migration_assets.target.connection import open_target
-from migration_assets.target.lock import held_for_run
+from migration_assets.target.lock import Hold, held_for_run
 from migration_assets.target.schema import build_constraints, create_schema
 
 LOADED = (
@@ -34,6 +33,7 @@ LOADED = (
 """Enough to meet every kind of load, few enough to be killed often."""
 
 READY = "ready"
+HOLDING = "holding"
 FINISHED = "finished"
 
 
@@ -44,7 +44,6 @@ def main(
     *,
     documents_per_batch: int,
     attempts: int,
-    is_holding: bool,
 ) -> None:
     """Does what a run does, from the schema to the constraints, without Dagster.
 
@@ -54,7 +53,6 @@ def main(
         said: The file that it writes to what it says.
         documents_per_batch: Documents between two commits.
         attempts: Attempts where the reason of a failure passes.
-        is_holding: Hold the target against every other run, as a run does.
     """
     os.environ[BATCH_VARIABLE] = str(documents_per_batch)
     os.environ[ATTEMPTS_VARIABLE] = str(attempts)
@@ -65,9 +63,9 @@ def main(
 
         say(READY)
         try:
-            holding = held_for_run(target_url, uuid.uuid4().hex) if is_holding else nullcontext()
-            with holding:
-                _load(source_url, target_url, say)
+            with held_for_run(target_url, str(uuid.uuid4())) as hold:
+                say(HOLDING)
+                _load(source_url, hold, say)
         except MigrationError as error:
             say(f"error: {error}")
             sys.exit(2)
@@ -77,9 +75,23 @@ def main(
         say(FINISHED)
 
 
-def _load(source_url: str, target_url: str, say: Callable[[str], None]) -> None:
+def command(arguments: Sequence[str], said: Path, variables: Mapping[str, str]) -> None:
+    """Runs a command as the program does, with all that it prints in a file, in a session of its own."""
+    os.setsid()
+    interrupts.end_at_once()
+    os.environ |= variables
+    with said.open("a", buffering=1) as lines:
+        os.dup2(lines.fileno(), 1)
+        os.dup2(lines.fileno(), 2)
+        sys.stdout = sys.stderr = lines
+        from migration_assets.cli import app
+
+        app(list(arguments))
+
+
+def _load(source_url: str, hold: Hold, say: Callable[[str], None]) -> None:
     def identities() -> None:
-        with open_source(source_url) as source, open_target(target_url) as connection:
+        with open_source(source_url) as source, hold.open() as connection:
             create_schema(connection)
             load_identities(source, connection, say=say)
 
@@ -87,13 +99,13 @@ def _load(source_url: str, target_url: str, say: Callable[[str], None]) -> None:
     for table in (TABLES[name] for name in LOADED):
 
         def one() -> None:
-            with open_source(source_url) as source, open_target(target_url) as connection:
+            with open_source(source_url) as source, hold.open() as connection:
                 load_table(source, connection, table, say=say)  # noqa: B023 - called at once
 
         with_retries(one, say=say)
 
     def constraints() -> None:
-        with open_target(target_url) as connection:
+        with hold.open() as connection:
             with connection.transaction():
                 delete_pending(connection)
             build_constraints(connection)
