@@ -15,9 +15,9 @@ from migration_assets.model import TABLES
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.findings import Level
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.catalog import WAYS_OUT, obstacles
+from migration_assets.target.catalog import WAYS_OUT, additions, obstacles
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.target.schema import create_schema
+from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets_tests.test_loading import account, count, oid, user
 
 FUNCTION = (
@@ -201,6 +201,24 @@ def test_a_view_that_needs_the_primary_key_keeps_it(
     load_identities(source, target)
     load_table(source, target, TABLES["Users"])
     assert count(target, "public", "mine") == 1
+
+
+ADDED: dict[str, LiteralString] = {
+    "mine of Users": "ALTER TABLE \"Users\" ADD CONSTRAINT mine CHECK (email <> '')",
+    "more of Users": 'CREATE UNIQUE INDEX more ON "Users" (name)',
+    "other of Boards": 'ALTER TABLE "Boards" ADD CONSTRAINT other FOREIGN KEY (id) REFERENCES "Users"',
+    "theirs_u_fkey, from theirs to Users": 'CREATE TABLE theirs (u uuid REFERENCES "Users")',
+}
+
+
+def test_constraints_that_the_model_does_not_have_are_told(schema: Connection) -> None:
+    build_constraints(schema)
+    assert list(on_target.constraints(schema)) == []
+    for statement in ADDED.values():
+        schema.execute(statement)
+    assert additions(schema) == list(ADDED)
+    (told,) = on_target.constraints(schema)
+    assert told.level is Level.WARNING
 
 
 def test_a_trigger_that_came_later_stops_the_load_of_its_table(

@@ -195,6 +195,21 @@ def test_libpqs_own_parameters_are_kept() -> None:
     assert found["application_name"] == "migration-assets"
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgres://u:p?w#x@h/d?sslmode=prefer", {"password": "p?w#x", "sslmode": "prefer"}),
+        ("postgresql+psycopg2://u@[::1]:7/d", {"host": "::1", "port": "7"}),
+        ("postgresql:///d?host=/tmp", {"host": "/tmp", "dbname": "d"}),
+        ("postgresql://u@%2Ftmp/d?ssl=true", {"host": "/tmp", "sslmode": "require"}),
+        ("postgresql://h/d?ssl=false&uselibpqcompat=true&user=u", {"user": "u", "host": "h"}),
+    ],
+)
+def test_urls_are_read_as_libpq_reads_them(url: str, expected: dict[str, str]) -> None:
+    assert expected.items() <= parameters(url).items()
+    assert not parameters(url).keys() & {"ssl", "uselibpqcompat"}
+
+
 def test_of_several_hosts_the_primary_is_taken() -> None:
     found = parameters("postgresql://u:p@a:1,b:2/d?load_balance_hosts=random")
     assert (found["host"], found["target_session_attrs"]) == ("a,b", "primary")

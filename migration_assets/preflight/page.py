@@ -106,6 +106,7 @@ def _examine_target(connection: Connection, known: _Known, found: list[Finding])
         (Area.TARGET_ACCESS, partial(on_target.rights, connection)),
         (Area.TARGET, partial(on_target.extensions, connection)),
         (Area.CONTENT, partial(on_target.content, connection)),
+        (Area.CONTENT, partial(on_target.constraints, connection)),
         (Area.CONTENT, partial(on_target.locks, connection)),
         (Area.SPACE, partial(on_target.space, connection, known.held)),
         (Area.DURATION, partial(duration, connection, known.held, known.snapshots)),

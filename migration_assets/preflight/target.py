@@ -20,7 +20,7 @@ from migration_assets.preflight.findings import (
 )
 from migration_assets.preflight.space import DF_VARIABLE, free_bytes
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
-from migration_assets.target.catalog import differences
+from migration_assets.target.catalog import additions, differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection, lock_holders
 from migration_assets.target.occupants import is_ours, require_own_target
 from migration_assets.target.schema import (
@@ -253,6 +253,17 @@ def content(connection: Connection) -> Iterator[Finding]:
         yield ok(
             Area.CONTENT,
             "the database was migrated to before; the run brings it up to date with the source",
+        )
+
+
+def constraints(connection: Connection) -> Iterator[Finding]:
+    """Yields what somebody has added to the tables that may refuse a row."""
+    added = additions(connection)
+    if added:
+        yield warning(
+            Area.CONTENT,
+            f"{counted(len(added), 'constraint')} that the model lacks may refuse a row: {listed(added)}",
+            "Drop them until the sign-off where a rehearsal fails on one",
         )
 
 

@@ -95,6 +95,22 @@ _OBSTACLES = """
     ORDER BY 1, 2
 """
 
+_ADDITIONS = """
+    WITH ours AS (SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+                  AND c.relkind = 'r' AND c.relname = ANY(%(tables)s))
+    SELECT format('%%s of %%s', conname, relname) FROM pg_constraint JOIN ours ON ours.oid = conrelid
+    WHERE contype IN ('c', 'x', 'f') AND conname <> ALL(%(names)s)
+    UNION
+    SELECT format('%%s of %%s', c.relname, ours.relname) FROM pg_index JOIN ours ON ours.oid = indrelid
+    JOIN pg_class c ON c.oid = indexrelid
+    WHERE indisunique AND NOT indisprimary AND c.relname <> ALL(%(names)s)
+    UNION
+    SELECT format('%%s, from %%s to %%s', conname, conrelid::regclass, relname)
+    FROM pg_constraint JOIN ours ON ours.oid = confrelid
+    WHERE contype = 'f' AND conrelid NOT IN (SELECT oid FROM ours)
+    ORDER BY 1
+"""
+
 _PRIMARY_KEYS = """
     SELECT c.relname, ARRAY(SELECT attname::text FROM unnest(k.conkey) WITH ORDINALITY u (attnum, place)
                             JOIN pg_attribute USING (attnum) WHERE attrelid = c.oid ORDER BY place)
@@ -242,6 +258,12 @@ def obstacles(connection: Connection, tables: Iterable[str] = TABLES) -> list[Ob
             what = f"{name} has {', '.join(key) or 'nothing'} as its primary key, not {', '.join(expected)}"
             found.append(Obstacle(what, WAYS_OUT["key"]))
     return found
+
+
+def additions(connection: Connection) -> list[str]:
+    """Returns the constraints and unique indexes that the model does not have: they may refuse a row."""
+    names = {"tables": list(TABLES), "names": list(ddl.constraints())}
+    return [name for (name,) in connection.execute(_ADDITIONS, names)]
 
 
 def _words(column: tuple[str, bool] | None) -> str:

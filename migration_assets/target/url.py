@@ -23,6 +23,8 @@ from migration_assets.urls import TARGET_VARIABLE, redacted, without_urls
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 _READABLE = re.compile(_DRIVER.pattern + r"(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
 """A URL in which it is clear where the password ends, so that it can be shown without it."""
+_AUTHORITY = re.compile(r"(postgresql://(?:[^/@]*@)?)(.*)", re.DOTALL)
+"""The user and password, which may hold a question mark, and the rest."""
 
 APPLICATION_NAME = "migration-assets"
 
@@ -45,8 +47,12 @@ _IGNORED: Mapping[str, str] = {
     "statement_cache_size": "Prisma's client",
     "single_use_connections": "Prisma's client",
     "supa": "Supabase",
+    "uselibpqcompat": "node-postgres",
+    "application_name": "ours tells who holds the target",
 }
-"""What the URL of the application may have besides, and whose it is."""
+"""What the URL of the application may have besides, and whose it is, or why not."""
+
+_PRISMAS = frozenset(name for name, whose in _IGNORED.items() if whose.startswith("Prisma"))
 
 _TRUE = frozenset({"true", "1", "on", "yes"})
 
@@ -85,11 +91,14 @@ def understood(url: str, *, timeout: float) -> TargetUrl:
         )
     shown = redacted(url)
     refuse = partial(_refused, shown)
-    address, _, query = _DRIVER.sub("postgresql://", url).partition("?")
+    split = _AUTHORITY.fullmatch(_DRIVER.sub("postgresql://", url))
+    assert split is not None
+    account, place = split.groups()
+    address, _, query = place.partition("?")
     given = dict(_parameters(query, refuse))
     notes = tuple(_notes(given, refuse))
     try:
-        found = {k: str(v) for k, v in conninfo_to_dict(address).items()} | given
+        found = {k: str(v) for k, v in conninfo_to_dict(account + address).items()} | given
         make_conninfo("", **found)
     except psycopg.Error as error:
         raise refuse(without_urls(str(error))) from None
@@ -148,7 +157,9 @@ def _notes(given: dict[str, str], refuse: Refuse) -> Iterator[str]:
             "Take the certificate and the key out of it with `openssl pkcs12`, and name them as sslcert "
             "and sslkey",
         )
-    is_prismas = bool(given.keys() & {*_IGNORED, "schema", "pgbouncer", "sslaccept"})
+    is_prismas = bool(given.keys() & {*_PRISMAS, "schema", "pgbouncer", "sslaccept"})
+    if given.pop("ssl", "").lower() in _TRUE:  # as libpq reads it in a URL
+        given.setdefault("sslmode", "require")
     given.pop("schema", None)
     if given.pop("pgbouncer", "").lower() in _TRUE:
         yield (
