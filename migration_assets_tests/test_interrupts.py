@@ -8,13 +8,16 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from migration_assets import interrupts
 from migration_assets.assets.keys import CONSTRAINTS
@@ -25,6 +28,7 @@ from migration_assets.embedded import Urls
 from migration_assets.loading.staging import Staging
 from migration_assets.second_process import SecondProcess
 from migration_assets.target import schema
+from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.faults import FORKS
@@ -171,3 +175,28 @@ def test_command_ends_at_once_in_one_line_and_leaves_nothing_running(
         until(lambda: not connection.execute(query, [connection.info.backend_pid]).fetchall())
     with held_for_run(target, "the next run"):
         pass
+
+
+def test_who_terminates_a_run_in_the_ui_does_not_wait_for_an_index(
+    target: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), []
+
+    def built(connection: Connection, *_: object) -> None:
+        begun.set()
+        try:
+            connection.execute("SELECT pg_sleep(60)")
+        except psycopg.errors.QueryCanceled:
+            ended.append(connection)
+            raise
+
+    def terminated(_: object) -> None:
+        assert begun.wait(SECONDS)
+        until(lambda: target.info.transaction_status is TransactionStatus.ACTIVE)
+        raise dg.DagsterExecutionInterruptedError
+
+    monkeypatch.setattr(schema, "_build_indexes", built)
+    monkeypatch.setattr("concurrent.futures.Future.result", terminated)
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        schema._at_once([target], deque(), [])
+    assert ended == [target]

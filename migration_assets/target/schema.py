@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from typing import LiteralString
 
@@ -184,7 +183,7 @@ def build_constraints(connection: Connection) -> Built:
     added = [name for name in missing if name in foreign_keys]
     if works or added:
         with _workers(connection) as workers:
-            _at_once(*[partial(_build_indexes, each, works, left_out) for each in workers])
+            _at_once(workers, works, left_out)
         _add_foreign_keys(connection, added)
     built = [name for name in missing if name not in left_out]
     return Built(
@@ -206,11 +205,23 @@ def _workers(connection: Connection) -> Iterator[Sequence[Connection]]:
         yield [connection, other]
 
 
-def _at_once(*works: Callable[[], None]) -> None:
-    """Does things at the same time; raises the first error at the end."""
-    with ThreadPoolExecutor(max_workers=len(works)) as threads:
-        for each in [threads.submit(work) for work in works]:
-            each.result()
+def _at_once(workers: Sequence[Connection], works: deque[_Work], left_out: list[str]) -> None:
+    """Builds indexes with several connections at the same time; raises the first error at the end.
+
+    Whoever interrupts it, as Dagster does where a run is terminated, need not wait for an index.
+    """
+    with ThreadPoolExecutor(max_workers=len(workers)) as threads:
+        begun = [threads.submit(_build_indexes, each, works, left_out) for each in workers]
+        try:
+            for each in begun:
+                each.result()
+        except Exception:
+            raise
+        except BaseException:
+            works.clear()
+            for connection in workers:
+                connection.cancel_safe()
+            raise
 
 
 def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[str]) -> None:
