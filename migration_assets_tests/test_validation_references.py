@@ -474,7 +474,7 @@ FAULTY: Mapping[str, Sequence[Document]] = {
             "updatedBy": SECRET_WORD,
             "watchers": [ANN, SECRET_WORD, None, {"no": 1}],
         },
-        {"_id": SECOND, "name": "b", "createdBy": [ANN], "updatedBy": 5, "watchers": [ANN]},
+        {"_id": SECOND, "name": "b", "createdBy": [ANN, ANN], "updatedBy": 5, "watchers": [ANN]},
     ],
     "Boards": [
         {"_id": BOARD, "description": "d", "title": "t", "user": REJECTED, "sharedWith": [ANN]},

@@ -11,25 +11,23 @@ import random
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import sqlalchemy as sa
-from psycopg import sql
 from pymongo.read_concern import ReadConcern
 
 from migration_assets.model import Rule, sources, unique_columns
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target import bookkeeping
-from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, count_rows
 from migration_assets.uuid_set import UuidSet
-from migration_assets.validation import binary_copy, reference_faults
+from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.books import (
     REJECTED,
@@ -45,7 +43,13 @@ from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.counting import count_source
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.extended_json import means_same
-from migration_assets.validation.findings import Comparison, Fault, What, totals_of
+from migration_assets.validation.findings import (
+    AGREEMENT,
+    Comparison,
+    What,
+    failing_rows,
+    totals_of,
+)
 from migration_assets.validation.identities import object_id_of
 from migration_assets.validation.json_cells import parsed_cell
 from migration_assets.validation.known_ids import has_hex_texts, known_references, locked
@@ -62,42 +66,15 @@ from migration_assets.validation.reading import (
     pending,
     table_name,
 )
-from migration_assets.validation.reference import (
-    ORPHANED,
-    Judge,
-    Judgement,
-    Line,
-)
-from migration_assets.validation.reference_faults import REFERENCE_RULES, TEXT_RULES
+from migration_assets.validation.reference import Judge, Judgement
+from migration_assets.validation.reference_faults import DocumentReferences
 from migration_assets.validation.remedied import JudgedRules
 
 _MAP = "uuid_map"
 _ROWS_AT_ONCE = 2_000
-
-_TYPES: Mapping[Rule, str] = {
-    Rule.KEY: "uuid",
-    Rule.TEXT: "text",
-    Rule.INTEGER: "integer",
-    Rule.BIGINT: "bigint",
-    Rule.BOOLEAN: "boolean",
-    Rule.TIMESTAMP: "timestamp",
-    Rule.JSON: "jsonb",
-    Rule.TEXT_ARRAY: "text[]",
-    Rule.REFERENCE: "uuid",
-    Rule.REFERENCE_ARRAY: "uuid[]",
-    Rule.REFERENCE_TEXT: "text",
-    Rule.REFERENCE_TEXT_ARRAY: "text[]",
-}
-"""What a column is read as, so that a wrong type with the right values is for the layer ``types`` to find.
-
-A timestamp is read without its precision: a digit beyond the millisecond must show.
-"""
-
-
-_JOINS = "SET LOCAL enable_nestloop = off"
-"""PostgreSQL takes a range of UUIDs for one row where its statistics have them all in one bucket, a hundredth
-of the table. It would then go through the range of the one table for each row in that of the other.
-"""
+_BATCHES_JUDGED = 50
+"""Batches whose rows the schema judges at once: to call it takes some milliseconds."""
+_FIELDS = {"expected": pl.Int64, "actual": pl.Int64}
 
 
 def compare_documents(
@@ -122,7 +99,6 @@ def compare_documents(
         remediations: What must have been corrected or accepted on the way.
     """
     usual = usual_types(table)
-    connection.execute(_JOINS)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(count_source, source, table.name, {})
         odd = counting.submit(odd_types, source, table.name, usual)
@@ -194,25 +170,14 @@ class _Pass:
         names = [name for name in selected(table) if given[name].rule is not Rule.KEY]
         self._columns = {name: given[name].rule for name in names}
         self._fields = {name: given[name].field for name in names}
-        self._referring = {
-            name: number for number, name in enumerate(names) if given[name].rule in REFERENCE_RULES
-        }
-        self._text_fields = {
-            self._fields[name] for name in self._referring if given[name].rule in TEXT_RULES
-        }
-        self.result = Comparison(has_references=bool(self._referring))
+        self.result = Comparison()
         self.odd_types: Counter[tuple[str, str]] = Counter()
         self._usual = {name.encode(): (name, types) for name, types in usual.items()}
         # One thread reads ahead, the other looks things up: whoever holds it uses the connection.
         self._using = threading.Lock()
         query = locked(connection, self._using)
         self._known = known_references(query, table)
-        self._are_absent = {
-            name: self._known.rows[str(given[name].references)].is_absent
-            if given[name].rule not in TEXT_RULES
-            else _never
-            for name in self._referring
-        }
+        self._references = DocumentReferences(names, given, self._known, self.result)
         self._rules = JudgedRules(remediations.of(table), table.name, self._known.ids)
         self._judge = Judge(table, self._known.ids, self._rules)
         # Who has a unique value depends on the documents before: that is not for plain rows to know.
@@ -221,8 +186,9 @@ class _Pass:
             if unique_columns(table)
             else PlainRows(table, self._known.documents, cache(partial(has_hex_texts, query)))
         )
-        self._rows = RowsInStep(connection, self._rows_query())
+        self._rows = RowsInStep(connection, table, self._columns)
         self._found_rows = 0
+        self._to_judge: list[pl.DataFrame] = []
         self._has_pending = pending(connection, table.name)
         self._books = Books(connection, table.name, table.name)
 
@@ -252,25 +218,30 @@ class _Pass:
         self._ask(documents[number] for number in np.flatnonzero(~plain.mask).tolist())
         first = self.result.documents + 1
         are_drawn = np.isin(np.arange(first, first + len(documents)), self._drawn)
+        expected, actual = (np.full(len(documents), len(self._columns)) for _ in range(2))
         for number in np.flatnonzero(~plain.mask | are_drawn).tolist():
-            compared = equal = len(self._columns)
             if not plain.mask[number]:
-                compared, equal = self._examine(documents[number], matched[number], entries)
+                compared = self._examine(documents[number], matched[number], entries)
+                expected[number], actual[number] = compared
             if are_drawn[number]:
                 name = identities.object_ids[number]
                 self.result.sampled.append(
                     {
                         "source_id": name.hex() if name else identities.others[number],
                         "id": _text_of(identities.keys[number]),
-                        "fields_compared": compared,
-                        "fields_equal": equal,
+                        "fields_compared": int(expected[number]),
+                        "fields_equal": int(actual[number]),
                     }
                 )
         self._known.forget()
+        self._to_judge.append(pl.DataFrame({"expected": expected, "actual": actual}))
+        if len(self._to_judge) >= _BATCHES_JUDGED:
+            self._judge_rows()
         self.result.documents += len(documents)
 
     def finish(self) -> None:
         """Compares what belongs to no document."""
+        self._judge_rows()
 
         @cache
         def known() -> UuidSet:
@@ -288,6 +259,16 @@ class _Pass:
             strangers = [key for key, own in zip(divided(ids), are_known, strict=True) if not own]
             for start in range(0, len(strangers), _ROWS_AT_ONCE):
                 self._add_strangers(strangers[start : start + _ROWS_AT_ONCE])
+
+    def _judge_rows(self) -> None:
+        """Lets the schema judge all rows, equal or not: how many fields must be equal, and how many are.
+
+        The values themselves are compared as the bytes that both servers sent, a column of a batch at a time;
+        to make frames of both sides first would decode every value of them.
+        """
+        frame = pl.concat([pl.DataFrame(schema=_FIELDS), *self._to_judge])
+        self.result.unequal += len(failing_rows(AGREEMENT, frame))
+        self._to_judge.clear()
 
     def _equal(
         self,
@@ -361,14 +342,13 @@ class _Pass:
             self._add_rejected(document, judgement, row, is_recorded=is_recorded)
             return 0, 0
         self.result.rows += 1
-        self.result.references += sum(
-            line.kind == ORPHANED and line.field not in self._text_fields
-            for line in judgement.lines
-        )
         if row is None:
-            return self._add_missing_row(judgement)
+            whole = repr(judgement.row).encode()
+            self._differ(What.MISSING_IN_TARGET, judgement.id, expected=whole, judged=judgement)
+            self._references.lose(judgement)
+            return len(judgement.row), 0
         _, source_id, *cells = binary_copy.cells(row)
-        self._compare_references(judgement, cells, missing, unfounded)
+        self._references.compare(judgement, cells, missing, unfounded)
         return self._compare_row(judgement, source_id, cells)
 
     def _compare_row(
@@ -387,70 +367,29 @@ class _Pass:
             self._differ(What.DIFFERS, judgement.id, name, expected, actual, judged=judgement)
         return len(judgement.row), equal
 
-    def _compare_references(
-        self,
-        judgement: Judgement,
-        cells: Sequence[bytes | None],
-        missing: Collection[tuple[Line, Entry | None]],
-        unfounded: Collection[Entry],
-    ) -> None:
-        for column, number in self._referring.items():
-            rule, name = self._columns[column], self._fields[column]
-            expected = reference_faults.expected_references(judgement.row[column])
-            self.result.references += sum(map(bool, expected))
-            books = reference_faults.Recorded.of(name, rule, judgement.lines, missing, unfounded)
-            held = reference_faults.actual_references(rule, cells[number])
-            is_absent = self._are_absent[column]
-            for fault in reference_faults.faults(rule, expected, held, books, is_absent):
-                self._add_fault(fault, name, judgement.id, judgement.source_id)
-
-    def _add_missing_row(self, judgement: Judgement) -> tuple[int, int]:
-        whole = repr(judgement.row).encode()
-        self._differ(What.MISSING_IN_TARGET, judgement.id, expected=whole, judged=judgement)
-        for column in self._referring:
-            for expected in reference_faults.expected_references(judgement.row[column]):
-                self.result.references += bool(expected)
-                if expected:
-                    name = self._fields[column]
-                    self._add_fault(Fault.LOST, name, judgement.id, judgement.source_id)
-        return len(judgement.row), 0
-
     def _add_rejected(
         self, document: bytes, judgement: Judgement, row: bytes | None, *, is_recorded: bool
     ) -> None:
         """Compares a document that must not have become a row."""
-        fields = [self._fields[column] for column in self._referring]
-        for name, count in reference_faults.count_in(document, fields):
-            self.result.references += count
-            for _ in range(0 if is_recorded or row else count):
-                self._add_fault(Fault.LOST, name, judgement.id, judgement.source_id)
+        is_there = row is not None
+        self._references.reject(document, judgement, is_lost=not (is_recorded or is_there))
         if row is not None and not self._waits(judgement.id):
             self._differ(What.MISSING_IN_SOURCE, judgement.id, actual=row, judged=judgement)
-            self._add_invented(judgement.id, judgement.source_id, binary_copy.cells(row)[2:])
+            cells = binary_copy.cells(row)[2:]
+            self._references.invent(judgement.id, judgement.source_id, cells)
 
     def _add_strangers(self, keys: Sequence[bytes]) -> None:
         """Takes in rows that no document stands for."""
         for key in keys:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
-        if self._referring:
+        if self._references:
             for key, row in self._rows.of(keys).items():
                 _, mapped, *cells = binary_copy.cells(row)
                 name = _source_id_of(key) or (mapped.decode() if mapped else None)
-                self._add_invented(key, name, cells)
-
-    def _add_invented(
-        self, key: bytes, source_id: str | None, cells: Sequence[bytes | None]
-    ) -> None:
-        for column, number in self._referring.items():
-            held = reference_faults.actual_references(self._columns[column], cells[number])
-            for _ in filter(None, held):
-                self._add_fault(Fault.INVENTED, self._fields[column], key, source_id)
+                self._references.invent(key, name, cells)
 
     def _add_unfounded(self, entry: Entry) -> None:
         add_unfounded(self.result.values, entry)
-
-    def _add_fault(self, fault: Fault, name: str, key: bytes, source_id: str | None) -> None:
-        self.result.faults.add(fault, source_id=source_id, identifier=_text_of(key), name=name)
 
     def _waits(self, key: bytes) -> bool:
         """Tells whether a row only waits for its deletion."""
@@ -492,37 +431,6 @@ class _Pass:
         except bson.UnreadableError:
             # The document is rejected as unreadable; the server's count shows what was not seen.
             return
-
-    def _rows_query(self) -> Callable[[sql.Composed, int], sql.Composed]:
-        """Returns the query for rows: the id, the source id that the UUID map gives it, the values.
-
-        Both tables are read by the same condition: to look up one entry of the map for each row takes
-        five times as long.
-        """
-        values = sql.SQL("").join(
-            sql.SQL(", t.{}{}").format(
-                sql.Identifier(name), sql.SQL(f"::{_TYPES[rule]}" if rule in _TYPES else "")
-            )
-            for name, rule in self._columns.items()
-        )
-        return lambda chosen, most: sql.SQL(
-            "SELECT t.id, m.source_id{values} FROM "
-            "(SELECT * FROM {table} WHERE {chosen} LIMIT {most}) t LEFT JOIN "
-            "(SELECT id, source_id FROM {map} WHERE collection = {collection} AND {chosen}) m USING (id)"
-        ).format(
-            values=values,
-            table=table_name(self._table),
-            chosen=chosen,
-            most=sql.Literal(most),
-            map=sql.Identifier(SCHEMA, bookkeeping.uuid_map.name),
-            collection=sql.Literal(self._table.name),
-        )
-
-
-def _never(identifier: bytes) -> bool:
-    """Tells of a reference held as text that it is not looked for among the rows."""
-    del identifier
-    return False
 
 
 def _source_id_of(key: bytes) -> str | None:

@@ -148,6 +148,7 @@ class Comparison:
     Attributes:
         documents: Documents judged, or arrays for a junction table.
         rows: Rows, or pairs, that must be there.
+        unequal: Rows, or pairs, of which the sides do not agree, by the schema.
         pairs: Pairs that are there, for a junction table.
         references: References that the source has.
         asymmetric: Pairs of the table that only one of its two arrays has.
@@ -166,6 +167,7 @@ class Comparison:
 
     documents: int = 0
     rows: int = 0
+    unequal: int = 0
     pairs: int = 0
     references: int = 0
     asymmetric: int = 0
@@ -242,6 +244,11 @@ _TOTAL_TYPES: Mapping[str, Any] = {
     "expected": pl.Int64,
     "actual": pl.Int64,
 }
+
+AGREEMENT = pa.DataFrameSchema(
+    checks=[pa.Check(sides_agree, name="both sides agree")],
+)
+"""The verdict on all rows, or pairs, of both sides: how much of each must be there, and how much is."""
 
 TOTALS = pa.DataFrameSchema(
     {name: pa.Column(dtype, nullable=name != "name") for name, dtype in _TOTAL_TYPES.items()},

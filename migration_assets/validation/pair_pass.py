@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandera.polars as pa
 import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
@@ -43,12 +42,12 @@ from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.findings import (
+    AGREEMENT,
     Comparison,
     Fault,
     Total,
     What,
     failing_rows,
-    sides_agree,
 )
 from migration_assets.validation.identities import (
     identifier_of,
@@ -77,11 +76,6 @@ COMPARED_AT_ONCE = 25_000
 """Pairs that are compared at once: to hold one takes 32 bytes, to compare it some 700."""
 _FIELDS = 2
 """Columns of a pair."""
-
-PAIRS = pa.DataFrameSchema(
-    checks=[pa.Check(sides_agree, name="a pair of the arrays is once in the table")]
-)
-"""The verdict on all pairs of both sides: how often one must be there, and how often it is."""
 
 
 def compare_pairs(
@@ -345,7 +339,8 @@ def _both(sides: Iterable[pl.DataFrame], actual: pl.DataFrame) -> pl.DataFrame:
 def _compare(
     result: Comparison, both: pl.DataFrame, arrays: Sequence[_Array], relation: Junction
 ) -> None:
-    wrong = both[failing_rows(PAIRS, both.select("expected", "actual"))].sort("pair")
+    wrong = both[failing_rows(AGREEMENT, both.select("expected", "actual"))].sort("pair")
+    result.unequal += wrong.height
     for line in wrong.iter_rows(named=True):
         pair, side = line["pair"], line["side"]
         if line["actual"] is None:

@@ -5,17 +5,19 @@ The words of the check ``references``; what must be is the judge's. Here belongs
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration_assets.model import Rule
+from migration_assets.model import Rule, Source
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.binary_copy import elements
 from migration_assets.validation.books import Entry
-from migration_assets.validation.findings import Fault
-from migration_assets.validation.reference import ALTERED, NULLED, ORPHANED, Line
+from migration_assets.validation.findings import Comparison, Fault
+from migration_assets.validation.known_ids import KnownReferences
+from migration_assets.validation.reference import ALTERED, NULLED, ORPHANED, Judgement, Line
 
 REFERENCE_RULES = frozenset(
     {Rule.REFERENCE, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}
@@ -137,3 +139,91 @@ def count_in(document: bytes, fields: Collection[str]) -> Iterator[tuple[str, in
                 )
     except bson.UnreadableError:
         return  # what comes after is not to be divided into fields
+
+
+class DocumentReferences:
+    """The references of the documents of a collection, held against those of their rows."""
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        given: Mapping[str, Source],
+        known: KnownReferences,
+        result: Comparison,
+    ) -> None:
+        """Takes the columns in the order of the cells of a row, and where they come from."""
+        self._columns = {
+            name: (number, given[name].field, given[name].rule)
+            for number, name in enumerate(columns)
+            if given[name].rule in REFERENCE_RULES
+        }
+        self._of_rows = {
+            name: known.rows[str(given[name].references)]
+            for name, (_, _, rule) in self._columns.items()
+            if rule not in TEXT_RULES
+        }
+        self._result = result
+        result.has_references = bool(self)
+
+    def __bool__(self) -> bool:
+        """Whether there are columns that hold references."""
+        return bool(self._columns)
+
+    def compare(
+        self,
+        judgement: Judgement,
+        cells: Sequence[bytes | None],
+        missing: Collection[tuple[Line, Entry | None]],
+        unfounded: Collection[Entry],
+    ) -> None:
+        """Compares a document with the cells of its row and its lines in the books."""
+        for column, (number, name, rule) in self._columns.items():
+            expected = expected_references(judgement.row[column])
+            self._count(judgement, name, rule, expected)
+            books = Recorded.of(name, rule, judgement.lines, missing, unfounded)
+            held = actual_references(rule, cells[number])
+            known = self._of_rows.get(column)
+            is_absent = _never if known is None else known.is_absent
+            for fault in faults(rule, expected, held, books, is_absent):
+                self._add(fault, name, judgement.id, judgement.source_id)
+
+    def lose(self, judgement: Judgement) -> None:
+        """Takes in a document whose row is missing."""
+        for column, (_, name, rule) in self._columns.items():
+            expected = expected_references(judgement.row[column])
+            self._count(judgement, name, rule, expected)
+            for _ in filter(None, expected):
+                self._add(Fault.LOST, name, judgement.id, judgement.source_id)
+
+    def reject(self, document: bytes, judgement: Judgement, *, is_lost: bool) -> None:
+        """Takes in a document that must not become a row, lost where that is not on record."""
+        for name, count in count_in(document, {name for _, name, _ in self._columns.values()}):
+            self._result.references += count
+            for _ in range(count if is_lost else 0):
+                self._add(Fault.LOST, name, judgement.id, judgement.source_id)
+
+    def invent(self, key: bytes, source_id: str | None, cells: Sequence[bytes | None]) -> None:
+        """Takes in a row that stands for no document."""
+        for number, name, rule in self._columns.values():
+            for _ in filter(None, actual_references(rule, cells[number])):
+                self._add(Fault.INVENTED, name, key, source_id)
+
+    def _count(
+        self, judgement: Judgement, name: str, rule: Rule, expected: Sequence[bytes]
+    ) -> None:
+        self._result.references += sum(map(bool, expected))
+        if rule not in TEXT_RULES:  # those held as text are kept as they are
+            lines = judgement.lines
+            self._result.references += sum(
+                line.kind == ORPHANED and line.field == name for line in lines
+            )
+
+    def _add(self, fault: Fault, name: str, key: bytes, source_id: str | None) -> None:
+        identifier = str(uuid.UUID(bytes=key))
+        self._result.faults.add(fault, source_id=source_id, identifier=identifier, name=name)
+
+
+def _never(identifier: bytes) -> bool:
+    """Tells of a reference held as text that it is not looked for among the rows."""
+    del identifier
+    return False

@@ -25,7 +25,14 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation.books import REJECTED
 from migration_assets.validation.comparison import SAMPLED, compare
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
-from migration_assets.validation.findings import TOTALS, Comparison, What, failing, totals_frame
+from migration_assets.validation.findings import (
+    TOTALS,
+    Comparison,
+    Total,
+    What,
+    failing,
+    totals_frame,
+)
 from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.reference import ALTERED, NULLED
 
@@ -77,7 +84,8 @@ def check_values(
 def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:
     """Returns what a comparison says of values."""
     with phases.phase("verdict"):
-        kinds = failing(TOTALS, totals_frame(found.values.totals(What)))
+        unequal = Total("rows that do not agree", 0, found.unequal)
+        kinds = failing(TOTALS, totals_frame([*found.values.totals(What), unequal]))
         verdict = _Verdict(found, kinds, failing(TOTALS, totals_frame(found.totals)))
     return Evidence(
         table=table.name,
