@@ -22,6 +22,9 @@ from migration_assets.identity import canonical, document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
+from migration_assets.preflight.contents import contents
+from migration_assets.preflight.findings import Level
+from migration_assets.preflight.source import collections
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.remediation.reporting import applied
 from migration_assets.remediation.rules import Remediations
@@ -321,6 +324,8 @@ def test_references_to_a_doubled_user_go_to_the_first(migrate: Migrate) -> None:
     assert made.query('SELECT "user" FROM "TodoList"') == [(own,)]
     assert made.query("SELECT count(*) FROM migration.issues") == [(0,)]
     assert made.counts() == {"same-person": 6, "doubled": 1}
+    redirected, _ = applied(made.target, made.rules)
+    assert redirected.said() == "redirected 6 references to Users by rule same-person"
     assert open_losses(made.target) == []
 
 
@@ -419,6 +424,12 @@ def test_documents_of_a_misspelt_collection_count_as_those_of_the_right_one(
     made.source["crm_campaigns"].insert_one({"_id": 2, "name": "again"})
     with pytest.raises(SourceError, match=r"1 `_id`s stand in both, such as {.*2"):
         made.load(["crm_campaigns"])
+    found = [
+        each
+        for each in collections(made.source, contents(made.source))
+        if "counts as it" in each.what
+    ]
+    assert [each.level for each in found] == [Level.ERROR]
 
 
 def test_a_collection_that_counts_as_another_concerns_its_table() -> None:

@@ -61,7 +61,11 @@ def explain(console: Console, collection: str, given: str) -> Exit:
     Raises:
         MigrationError: There is no such collection or document, or a database is out of reach.
     """
-    opened = open_united(source_url(), load_remediations().counted_as)
+    counted_as = load_remediations().counted_as
+    collection = next(
+        (one for one, others in counted_as.items() if collection in others), collection
+    )
+    opened = open_united(source_url(), counted_as)
     with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
         if collection in ENTITIES:

@@ -36,6 +36,7 @@ from migration_assets.source.connection import (
 )
 from migration_assets.source.refusals import OLDEST_MAJOR
 from migration_assets.source.snapshots import SNAPSHOT_VARIABLE
+from migration_assets.source.united import doubled
 
 NEWEST_MAJOR = 8
 """The newest MongoDB that the project is made for (section 11)."""
@@ -223,6 +224,12 @@ def collections(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator
             "the application needs them",
         )
     yield from _other_types(source)
+    for name, count, some in doubled(source):
+        yield error(
+            Area.COLLECTIONS,
+            f"{counted(count, '`_id`')} of {name} stand in one that counts as it, too: {listed(some)}",
+            "Look which of the two documents is right; take out the rule `counts_as`, or correct the source",
+        )
 
 
 def _other_types(source: SourceDatabase) -> Iterator[Finding]:

@@ -70,6 +70,9 @@ class Applied:
         if self.action is Action.ACCEPT:
             noun = "loss" if self.count == 1 else "losses"
             return f"accepted {self.count:,} {noun} of {where} by rule {self.rule}"
+        if self.action is Action.REDIRECT:
+            noun = "reference" if self.count == 1 else "references"
+            return f"redirected {self.count:,} {noun} to {where} by rule {self.rule}"
         if self.action is Action.DEFER:
             noun = "document" if self.count == 1 else "documents"
             return (
