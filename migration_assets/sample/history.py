@@ -516,9 +516,20 @@ SHAPES: tuple[Shape, ...] = (
         first=80,
     ),
     Shape(OldShape.NO_ADDRESS, "Users", {"email": None}, count=1, first=410),
-    Shape(OldShape.EMPTY_ADDRESS, "Users", {"email": ""}, count=1, first=420),
-    Shape(OldShape.EMPTY_ADDRESS, "Users", {"email": " "}, count=1, first=430),
-    Shape(OldShape.CAPITAL_ADDRESS, "Users", {"email": "John.Doe@example.org"}, count=1, first=5),
+    Shape(
+        OldShape.EMPTY_ADDRESS,
+        "Users",
+        {"email": lambda hand: " " * hand.turn},
+        count=2,
+        first=420,
+    ),
+    Shape(
+        OldShape.CAPITAL_ADDRESS,
+        "Users",
+        {"email": lambda hand: f"John.Doe{hand.turn or ''}@example.org"},
+        count=1,
+        first=5,
+    ),
     Shape(
         OldShape.CASE_ONLY,
         "Users",
