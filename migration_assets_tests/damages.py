@@ -541,6 +541,21 @@ and demands that all is as it was.
 """
 
 _TAIL = """\
+## What the sign-off sees besides
+
+Each of these is a NO-GO (`test_sign_off.py`, `test_origin.py`, `test_go_live.py`):
+
+| what happens | the finding says |
+|---|---|
+| rows, NOT NULL, a primary key or lines of the books are changed after the checks | touched since |
+| the UUID map, or what it keeps of unknown collections, is changed | the map was touched |
+| an index or a foreign key is dropped or replaced after it was built | its name |
+| a load during or after the check; a document that an id names is gone since | older than the data |
+| the program, its model or a library was replaced after the load | loaded by another version |
+| a collection that had documents is gone, or has none | what it had at its last load |
+| no collection is one that was loaded before: a wrong URL, or a restored dump | filled from another source |
+| after a signed GO, a load of a table that was written to | the load is refused, with who signed |
+
 ## What no check sees
 
 A line above without a mark is such a gap, unless it says that the sign-off finds it: nobody compares the

@@ -62,8 +62,8 @@ def test_page_on_signing_off_is_done(shell: Shell, migrated: Connection) -> None
 
 
 def example(language: str, start: str) -> list[str]:
-    """Returns a block of the page on remediations, by the start of one of its lines."""
-    (found,) = [
+    """Returns the first block of the page on remediations that has a line with a start."""
+    found, *_ = [
         each.lines
         for each in blocks(REMEDIATIONS)
         if each.language == language and any(line.startswith(start) for line in each.lines)
