@@ -62,7 +62,7 @@ from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets.validation.checks import record, run_check, state_of
+from migration_assets.validation.checks import record, run_check, run_checks, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.key_digest import rows_text
 from migration_assets.validation.looking import DOCUMENTATION, statements
@@ -745,6 +745,37 @@ def test_what_somebody_touches_after_the_checks_is_no_go(
         checked.execute(statement.encode())
         made = judged(read_recorded(checked), prints)
     assert [each.id for each in made.findings] == [finding]
+
+
+@pytest.mark.parametrize("loaded", ["gpt_models", "uuid_map"])
+def test_check_of_older_data_that_ends_later_is_stale(
+    servers: Urls, small_migration: Urls, prints: Mapping[str, str], loaded: str
+) -> None:
+    """The check is bound to what it has seen: a load that ends while it runs is not in it."""
+    checked_table = "gpt_models" if loaded == "gpt_models" else "TodoList"
+    anew = sql.SQL(
+        "INSERT INTO migration.loads SELECT (jsonb_populate_record(l, jsonb_build_object('id', i, "
+        "'version', i, 'finished_at', clock_timestamp()))).* FROM migration.loads l, gen_random_uuid() i "
+        "WHERE target_table = {}"
+    ).format(sql.Literal(loaded))
+
+    def check(*_: object) -> list[Evidence]:
+        with open_target(url) as other:
+            other.execute(anew)
+        return [
+            Evidence(checked_table, Layer.TYPES, passed=True, severity=Severity.ERROR, summary="")
+        ]
+
+    with (
+        database_copy(servers, small_migration.postgres_url) as url,
+        open_target(url) as connection,
+        open_source(small_migration.mongodb_url) as source,
+    ):
+        run_checks(
+            source, connection, TABLES[checked_table], (Layer.TYPES,), checks={Layer.TYPES: check}
+        )
+        made = judged(read_recorded(connection), prints)
+    assert f"{checked_table}:types:stale" in {each.id for each in made.findings}
 
 
 def test_rows_that_waited_for_their_deletion_are_no_touch_of_somebody_else(
