@@ -176,14 +176,17 @@ class BatchConverter:
             lost = [(name, batch.fields[name].value(row)) for name, _ in wrong]
             accepted = self.remedies.accepts_document(identifiers.value(row), lost)
             books.rejected.append(_rejected(given.document(row), wrong, losses[row], accepted))
+        noted: tuple[int, str] | None = None
         for row, name, found in findings:
             if row in rejections:
                 continue
             if found.kind in LOSSLESS:  # which may be every row: nothing is decoded for it
                 books.count(name, found)
                 continue
-            value = batch.fields[name].value(row)
-            books.note(identifiers.value(row), name, found, value, self.remedies)
+            if noted != (row, name):  # once for the elements of an array, which may be 100,000
+                noted = row, name
+                identifier_, value = identifiers.value(row), batch.fields[name].value(row)
+            books.note(identifier_, name, found, value, self.remedies)
         for _, done in remedied:
             books.remediations += done
         books.unmapped += [(of, unknown) for row, of, unknown in unmapped if row not in rejections]
