@@ -113,6 +113,17 @@ def test_scale_one_has_the_proportions_of_a_real_database() -> None:
     assert pairs == {"watching_boardsIDs": 114, "watching_accountsIDs": 29}
 
 
+def test_addresses_are_doubled_where_the_ledger_says_so_at_any_size(
+    mongo_database: Database[Any],
+) -> None:
+    ledger = generate_history(mongo_database, scale=2)
+    emails = [user["email"] for user in mongo_database["Users"].find({"email": {"$ne": None}})]
+    doubled = [address for address, count in Counter(emails).items() if count > 1]
+    assert sorted(doubled) == ["twice.0@example.org", "twice.1@example.org"]
+    assert ledger.kinds()["Users", OldShape.DOUBLED_USER] == 4
+    assert ledger.kinds()["tasksComments", OldShape.CRM_COMMENT] == 2 * COUNTS["tasksComments"]
+
+
 def test_same_seed_and_scale_give_the_same_bytes(mongo_database: Database[Any]) -> None:
     hashes, ledgers = [], []
     for _ in range(2):
