@@ -1,6 +1,7 @@
 """Four layers of validation (section 9), none of which shares the loader's decoding or conversions.
 
-``row_count``, ``values``, ``references`` and ``types`` each return the :class:`Evidence` of one table; a
-pandera schema gives the verdict. ``reference`` is the plain per-document reading of section 5 that
-``values`` judges by.
+``checks`` runs them. ``row_count`` and ``types`` read for themselves; ``values`` and ``references`` are views
+of one ``comparison``: a pass over a collection (``entity_pass``) or over the arrays of a relation
+(``pair_pass``), whose ``findings`` a pandera schema judges. ``reference`` is the plain reading of section 5
+that documents are judged by, one by one; ``plain_rows`` and ``plain_pairs`` prove what needs no judging.
 """
