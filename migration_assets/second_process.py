@@ -100,7 +100,12 @@ class SecondProcess:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare)
-            self._id = self._pool.submit(os.getpid)
+            # Ctrl-C reaches it too: what is blocked here is so there, until it ignores it.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self._id = self._pool.submit(os.getpid)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         return self._pool.submit(work, *given, **named)
 
     def _end(self) -> None:
