@@ -277,7 +277,7 @@ def _losses(
 ) -> Mapping[int, list[tuple[str, str]]]:
     """Returns what rejected documents would lose besides, once each, by row: (field, reason)."""
     found: dict[int, dict[tuple[str, str], None]] = defaultdict(dict)
-    for row, name, each in findings:
+    for row, name, each in findings if rejections else ():  # which may be of every row
         if row in rejections and each.kind not in LOSSLESS:
             found[row][name, each.reason] = None
     return defaultdict(list, {row: [*lost] for row, lost in found.items()})
