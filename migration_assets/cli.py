@@ -130,12 +130,27 @@ def run(
 
 
 @app.command()
-def preflight() -> None:
+def preflight(remediations: _Remediations = None) -> None:
     """Looks at both databases before a run, and says what to do. Exit code: 0, or 2 on an error."""
     from migration_assets.commands.preflight import preflight as examine_both  # noqa: PLC0415
 
     with _errors():
+        _use(remediations)
         raise typer.Exit(examine_both(_console))
+
+
+@app.command()
+def propose(
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="The draft; it must not be there yet.")
+    ] = Path("remediations.draft.yaml"),
+    remediations: _Remediations = None,
+) -> None:
+    """Drafts the rules that the source needs, for you to keep. Exit code: 0, or 2 where it cannot."""
+    from migration_assets.commands.proposing import propose as draft_rules  # noqa: PLC0415
+
+    with _errors():
+        draft_rules(_console, output, remediations=remediations)
 
 
 @app.command("estimate")

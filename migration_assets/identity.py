@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bson import Decimal128, ObjectId, json_util
+from bson import DatetimeConversion, Decimal128, ObjectId, json_util
 
 OBJECT_ID_BYTES = 12
 UUID_BYTES = 16
 
 _CANONICAL = json_util.CANONICAL_JSON_OPTIONS
+_READ = _CANONICAL.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+"""A date beyond Python's calendar stays a number."""
+
 _VERSION_7 = 0x70
 _VARIANT = 0x80
 _MILLISECONDS = 1000
@@ -30,7 +33,7 @@ def canonical(value: Any) -> str:
 
 def from_canonical(text: str) -> Any:
     """Returns the BSON value that a text in canonical Extended JSON stands for."""
-    return json_util.loads(text, json_options=_CANONICAL)
+    return json_util.loads(text, json_options=_READ)
 
 
 def source_id(identifier: Any) -> str:

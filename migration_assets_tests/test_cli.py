@@ -23,13 +23,14 @@ from typer.testing import CliRunner
 
 from migration_assets.cli import app
 from migration_assets.commands import running
-from migration_assets.commands.losses import LOSSES, Loss, losses_table
+from migration_assets.commands.decisions import print_decisions
 from migration_assets.commands.running import ConsoleProgress
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.model import TABLES
 from migration_assets.retrying import ATTEMPTS_VARIABLE
 from migration_assets.sample import generate
 from migration_assets.sample.values import SECRET_PREFIX
+from migration_assets.sign_off.findings import Finding
 from migration_assets.source.connection import open_source
 from migration_assets.target.ddl import files
 from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE, redacted
@@ -491,37 +492,34 @@ def test_faulty_demo_lists_what_was_lost_and_is_go_by_the_command_that_it_names(
         faulty = call("demo", "--scale", "0.01", "--dirty", "0.0001")
         assert (faulty.code, faulty.error) == (NO_GO, "")
         assert re.search(r"^NO-GO after", faulty.out, flags=re.MULTILINE)
-        listed = re.findall(
-            r"^ (\S+) .* (rejected|nulled|orphaned|altered) +([\d,]+)  \S", faulty.out, re.MULTILINE
-        )
-        assert {what for _, what, _ in listed} >= {"rejected", "nulled", "orphaned"}
-        assert "more lines: migration.issues and" in faulty.out
+        decisions = re.search(r"^(\d+) decisions left until GO", faulty.out, re.MULTILINE)
+        assert decisions is not None
+        numbered = re.findall(r"^ +(\d+) \d", faulty.out, re.MULTILINE)
+        assert len(numbered) == min(int(decisions[1]), 20)
+        rules = re.findall(r"^ +- (\{name: .*\})$", faulty.out, re.MULTILINE)
+        assert len(rules) >= len(numbered)
         assert re.search(
             r"^! \d+ checks only warned: nothing is lost there", faulty.out, re.MULTILINE
         )
-        # Losses are listed by field, and not a second time as checks that failed.
+        # Losses are listed by cause, and not a second time as checks that failed.
         assert re.findall(r"^✗ .*", faulty.out, re.MULTILINE) == []
         (named,) = re.findall(r"^\S+ (run --remediations \S+)$", faulty.out, re.MULTILINE)
         corrected = call(*named.split())
     assert (corrected.code, corrected.error) == (GO, "")
     assert re.search(r"^✓ remediated [\d,]+ values? of \S+ by rule", corrected.out, re.MULTILINE)
     assert re.search(r"^✓ accepted [\d,]+ losses of \S+ by rule", corrected.out, re.MULTILINE)
-    assert not re.search(r"(nulled|orphaned|altered) +[\d,]+  ", corrected.out)
+    assert "decisions left" not in corrected.out
     assert SECRET_PREFIX not in faulty.all + corrected.all
 
 
-def test_losses_are_readable_on_a_narrow_terminal() -> None:
-    longest = [
-        Loss("crm_Opportunities_Sales_Stages", "partner_business_country_code", kind, 1_234_567)
-        for kind in sorted(LOSSES)
-    ]
+def test_decisions_are_readable_on_a_narrow_terminal() -> None:
+    rule = "- {name: x, collection: crm_Opportunities_Sales_Stages, match: any, accept: true}"
+    findings = [Finding("Boards", "9 values lost", "Decide", rule=rule)] * 22
     said = io.StringIO()
-    Console(file=said, width=80).print(losses_table(longest, shown=3))
-    assert "…" not in said.getvalue()
-    for loss in longest[:3]:
-        assert re.search(rf"{loss.kind} +1,234,567  \w", said.getvalue())
-    assert "and 1,234,567 in 1 more lines" in said.getvalue()
-    assert "docs/remediations.md" in said.getvalue()
+    print_decisions(Console(file=said, width=80), findings)
+    assert said.getvalue().startswith("22 decisions left until GO")
+    assert said.getvalue().count(f"    {rule}\n") == 20
+    assert "and 2 more: the report has all of them" in said.getvalue()
 
 
 def processes_naming(directory: Path) -> list[str]:

@@ -55,7 +55,7 @@ def test_sources_that_share_with_one_that_shares_are_the_same() -> None:
 
 
 def findings(source: SourceDatabase, target: Connection) -> dict[str, Finding]:
-    made = verdict(target, fingerprints(source, ENTITIES), origin=origin_of(source))
+    made = verdict(target, source, fingerprints(source, ENTITIES), origin=origin_of(source))
     return {each.id: each for each in made.findings if each.check == SOURCE}
 
 

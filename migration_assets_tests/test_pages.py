@@ -10,7 +10,8 @@ import pytest
 from bson import ObjectId
 from rich.console import Console
 
-from migration_assets.commands.losses import losses_table, open_losses
+from migration_assets.causes.books import open_losses
+from migration_assets.commands.decisions import print_decisions
 from migration_assets.embedded import Urls
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
@@ -18,6 +19,7 @@ from migration_assets.model import TABLES
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.remediation.reporting import applied
 from migration_assets.sample import generate
+from migration_assets.sign_off.verdict import is_loss, verdict
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.checks import record, state_of
@@ -88,13 +90,14 @@ def test_example_of_the_page_on_remediations_is_as_it_is(
     for table in TABLES.values():
         load_table(source, target, table)
     console = Console(width=110, file=io.StringIO())
-    console.print(losses_table(open_losses(target), shown=20))
+    findings = verdict(target, source, {}).findings
+    print_decisions(console, [each for each in findings if is_loss(each.check, each.kind)])
     assert isinstance(console.file, io.StringIO)
     said = " ".join(console.file.getvalue().split())
-    for line in example("text", " collection"):
+    for line in example("text", "3 decisions"):
         assert " ".join(line.split()) in said, line
 
-    rules = parse_remediations("\n".join(example("yaml", "version: 1")))
+    rules = parse_remediations("\n".join(example("yaml", "  - name: model-status-spelling")))
     for name in ("crm_Leads", "gpt_models", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name], remediations=rules)
     assert open_losses(target) == []

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from rich.console import Console
 from typer.testing import CliRunner
 
+from migration_assets.causes.books import open_losses
 from migration_assets.cli import app
 from migration_assets.commands.explaining import MASK, explain, show_sample
-from migration_assets.commands.losses import open_losses
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import MigrationError
 from migration_assets.identity import canonical, document_uuid, from_canonical
@@ -191,12 +191,12 @@ def test_no_go_without_the_file_and_go_with_it(dirty: Dirty) -> None:
     for table in TABLES:
         assert red(dirty, table) == set(), table
     now = fingerprints(dirty.source, ENTITIES)
-    made = verdict(dirty.connection, now, remediations=dirty.rules)
+    made = verdict(dirty.connection, dirty.source, now, remediations=dirty.rules)
     assert made.findings == []
     said = {each.what for each in made.information if each.check == "remediations"}
     assert "rule own-unused matched nothing in Tasks.title" in said
     assert any(each.startswith("accepted ") for each in said)
-    other = verdict(dirty.connection, now, remediations=NO_REMEDIATIONS).findings
+    other = verdict(dirty.connection, dirty.source, now, remediations=NO_REMEDIATIONS).findings
     assert {each.table for each in other} == set(TABLES)
     assert {each.what for each in other} == {"was loaded with other remediations"}
     assert open_losses(dirty.connection) == []

@@ -15,8 +15,8 @@ import pytest
 from bson import Decimal128, Int64, ObjectId, json_util
 from rich.console import Console
 
+from migration_assets.causes.books import open_losses
 from migration_assets.commands.explaining import MASK, explain
-from migration_assets.commands.losses import open_losses
 from migration_assets.errors import MigrationError, SourceError
 from migration_assets.identity import canonical, document_uuid
 from migration_assets.loading.identities import load_identities
@@ -250,7 +250,9 @@ def test_a_comment_on_a_crm_task_waits_for_a_later_step_and_another_does_not(
         ]
     )
     losses = open_losses(made.target)
-    assert [tuple(each) for each in losses] == [("tasksComments", "task", "rejected", 1)]
+    assert [(loss.collection, loss.field, loss.kind, loss.count) for loss in losses] == [
+        ("tasksComments", "task", "rejected", 1)
+    ]
     (done,) = applied(made.target, made.rules)
     assert done.said() == (
         "deferred 1 document of tasksComments.task by rule later, until the application has made task "

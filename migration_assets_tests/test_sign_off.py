@@ -19,6 +19,9 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from migration_assets.assets.sign_off import SignOffConfig, run_config
+from migration_assets.causes.losses import Loss
+from migration_assets.causes.proposals import Confidence, Proposal
+from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.cli import app
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
@@ -58,7 +61,7 @@ from migration_assets.sign_off.waivers import (
     parsed,
     read_waivers,
 )
-from migration_assets.source.connection import open_source
+from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
@@ -129,7 +132,9 @@ def recorded(
     found |= results or {}
     kept = {key: result for key, result in found.items() if result is not None}
     marks = dict.fromkeys(TABLES, MARKS)
-    return replace(Recorded(loads=loads, results=kept, losses=losses, marks=marks), **changes)
+    causes = [caused_by(line) for line in losses]
+    record = Recorded(loads=loads, results=kept, losses=losses, causes=causes, marks=marks)
+    return replace(record, **changes)
 
 
 def lost(count: int, keys: int = KEYS) -> Recorded:
@@ -137,8 +142,20 @@ def lost(count: int, keys: int = KEYS) -> Recorded:
     red = result_of(
         "Tasks", Layer.VALUES, passed=False, failures=count, summary=f"on record: {count} nulled"
     )
-    line = Line("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count, keys)
-    return recorded(losses=[line], results={("Tasks", "values"): red})
+    line = Line("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count)
+    return recorded(
+        losses=[line], causes=[caused_by(line, keys)], results={("Tasks", "values"): red}
+    )
+
+
+def caused_by(line: Line, keys: int = KEYS) -> tuple[Cause, Proposal]:
+    """The cause of what is lost in a line, with a rule that resolves it."""
+    loss = Loss(
+        line.table, line.collection, line.field, line.kind, line.reason, line.count, keys=keys
+    )
+    (cause,) = causes_of([loss], {})
+    rule = {"name": "x", "collection": line.collection, "field": line.field, "drop": True}
+    return cause, Proposal([rule], Confidence.CHOICE, "map the values")
 
 
 def waiver(**changes: Any) -> Waiver:
@@ -249,7 +266,7 @@ FINDINGS: dict[str, tuple[Recorded, Mapping[str, str], set[str]]] = {
             losses=[Line("DocumentsToTasks", "Documents", "tasksIDs", "orphaned", "no row", 1, 1)]
         ),
         PRINTS,
-        {"DocumentsToTasks:references:orphaned:Documents.tasksIDs"},
+        {"Documents:references:orphaned:tasksIDs"},
     ),
     "a document that cannot be read": (
         recorded(losses=[Line("Tasks", "Tasks", "", "rejected", "not valid BSON", 1, 1)]),
@@ -284,7 +301,9 @@ def test_red_check_that_losses_explain_only_in_part_stands_beside_them() -> None
     assert {each.id for each in judged(record, PRINTS).findings} == {LIKES, "Tasks:values:failed"}
 
 
-def test_names_of_unknown_fields_are_bounded_and_counted_in_full(target: Connection) -> None:
+def test_names_of_unknown_fields_are_bounded_and_counted_in_full(
+    source: SourceDatabase, target: Connection
+) -> None:
     """Of 20,000 names a report was a megabyte."""
     for source_id, count in (("a", 300), ("b", 2)):
         fields = json.dumps({f"{number}-{'x' * 300}": 1 for number in range(count)})
@@ -293,7 +312,7 @@ def test_names_of_unknown_fields_are_bounded_and_counted_in_full(target: Connect
             "VALUES ('Tasks', 'Tasks', %s, %s)",
             [source_id, fields],
         )
-    (unmapped,) = read_recorded(target).unmapped
+    (unmapped,) = read_recorded(target, source).unmapped
     assert (unmapped.documents, unmapped.names, len(unmapped.fields)) == (2, 300, 100)
     assert list(unmapped.fields.values())[:3] == [2, 2, 1]
     assert {len(name) for name in unmapped.fields} == {200}
@@ -381,7 +400,8 @@ def test_day_of_the_first_sign_off_is_kept() -> None:
 
 def test_draft_has_what_was_seen_and_asks_for_name_and_reason(tmp_path: Path) -> None:
     file = tmp_path / "waivers.yaml"
-    record = replace(lost(3), losses=[*lost(3).losses, replace(lost(3).losses[0], field="__v")])
+    (line,) = lost(3).losses
+    record = replace(lost(3), causes=[*lost(3).causes, caused_by(replace(line, field="__v"))])
     made = made_report(record, judged(record, PRINTS, waiving(waiver(until=dt.date(2027, 1, 31)))))
     file.write_text(draft(made))
     with pytest.raises(MigrationError, match=r"waiver 1: name is missing.*reason is missing"):
@@ -425,9 +445,8 @@ def test_no_two_findings_have_one_id(one: Finding, other: Finding) -> None:
 def test_waiver_of_one_field_leaves_that_of_a_like_name() -> None:
     record = lost(3)
     lines = [replace(record.losses[0], field=name) for name in ("a:b", "a_b")]
-    made = judged(
-        replace(record, losses=lines), PRINTS, waiving(waiver(finding="Tasks:values:nulled:a_b"))
-    )
+    record = replace(record, causes=[caused_by(line) for line in lines])
+    made = judged(record, PRINTS, waiving(waiver(finding="Tasks:values:nulled:a_b")))
     assert [each.field for each in made.findings] == ["a:b"]
 
 
@@ -641,10 +660,16 @@ def variables(
 
 
 @pytest.fixture(scope="module")
-def prints(small_migration: Urls) -> Mapping[str, str]:
-    """The fingerprints of the small source."""
+def small_source(small_migration: Urls) -> Iterator[SourceDatabase]:
+    """The small source."""
     with open_source(small_migration.mongodb_url) as source:
-        return fingerprints(source, ENTITIES)
+        yield source
+
+
+@pytest.fixture(scope="module")
+def prints(small_source: SourceDatabase) -> Mapping[str, str]:
+    """The fingerprints of the small source."""
+    return fingerprints(small_source, ENTITIES)
 
 
 @pytest.fixture(scope="module")
@@ -673,11 +698,11 @@ def call(*arguments: str) -> tuple[int, str]:
 
 
 def test_books_say_which_rows_a_finding_is_about(
-    variables: Connection, prints: Mapping[str, str]
+    variables: Connection, small_source: SourceDatabase, prints: Mapping[str, str]
 ) -> None:
     def rows() -> str:
         pass_all(variables)
-        (found,) = judged(read_recorded(variables), prints).findings
+        (found,) = judged(read_recorded(variables, small_source), prints).findings
         assert (found.id, found.count) == (LIKES, 2)
         return found.rows
 
@@ -739,11 +764,15 @@ TOUCHES = {
 
 @pytest.mark.parametrize(("statement", "finding"), TOUCHES.values(), ids=TOUCHES.keys())
 def test_what_somebody_touches_after_the_checks_is_no_go(
-    checked: Connection, prints: Mapping[str, str], statement: str, finding: str
+    checked: Connection,
+    small_source: SourceDatabase,
+    prints: Mapping[str, str],
+    statement: str,
+    finding: str,
 ) -> None:
     with checked.transaction(force_rollback=True):
         checked.execute(statement.encode())
-        made = judged(read_recorded(checked), prints)
+        made = judged(read_recorded(checked, small_source), prints)
     assert [each.id for each in made.findings] == [finding]
 
 
@@ -774,12 +803,12 @@ def test_check_of_older_data_that_ends_later_is_stale(
         run_checks(
             source, connection, TABLES[checked_table], (Layer.TYPES,), checks={Layer.TYPES: check}
         )
-        made = judged(read_recorded(connection), prints)
+        made = judged(read_recorded(connection, source), prints)
     assert f"{checked_table}:types:stale" in {each.id for each in made.findings}
 
 
 def test_rows_that_waited_for_their_deletion_are_no_touch_of_somebody_else(
-    checked: Connection, prints: Mapping[str, str]
+    checked: Connection, small_source: SourceDatabase, prints: Mapping[str, str]
 ) -> None:
     with checked.transaction(force_rollback=True):
         checked.execute(
@@ -787,9 +816,9 @@ def test_rows_that_waited_for_their_deletion_are_no_touch_of_somebody_else(
             "SELECT 'tasksComments', id FROM \"tasksComments\" LIMIT 1"
         )
         pass_all(checked)
-        assert judged(read_recorded(checked), prints).word == "GO"
+        assert judged(read_recorded(checked, small_source), prints).word == "GO"
         assert delete_pending(checked) == 1
-        assert judged(read_recorded(checked), prints).word == "GO"
+        assert judged(read_recorded(checked, small_source), prints).word == "GO"
 
 
 def files_of_reports(directory: Path, words: Sequence[str], *, never: Sequence[str]) -> list[Path]:
@@ -911,8 +940,12 @@ def test_contrast_is_computed_right() -> None:
 
 def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
     record = lost(3)
-    other = Line("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2, KEYS)
-    record = replace(record, losses=[*record.losses, other])
+    other = Line("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2)
+    record = replace(
+        record,
+        losses=[*record.losses, other],
+        causes=[*record.causes, caused_by(other)],
+    )
     made = made_report(record, judged(record, PRINTS, waiving(waiver())))
     file = tmp_path / "report.html"
     file.write_text(page_of(made, digest(made)))

@@ -202,7 +202,7 @@ def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
             assert count == len(expected)
         assert connection.execute("SELECT count(*) FROM migration.issues").fetchone() == (0,)
         with open_source(url) as source:
-            found = verdict(connection, fingerprints(source, ENTITIES)).findings
+            found = verdict(connection, source, fingerprints(source, ENTITIES)).findings
     # What was written since is in neither, and stands against a GO.
     written = {each.table for each in found if "was written to after it was read" in each.what}
     assert written == {USERS, ACCOUNTS, WATCHERS}

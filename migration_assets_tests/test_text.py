@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 import migration_assets
 from migration_assets.cli import app
-from migration_assets.commands.losses import Loss, losses_table
+from migration_assets.commands.decisions import print_decisions
 from migration_assets.errors import MigrationError
+from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.page import markdown as summary
 from migration_assets.sign_off.page import page
 from migration_assets.sign_off.recorded import Unmapped
@@ -51,7 +52,7 @@ def test_terminal_gets_no_control_and_no_markup_of_a_name() -> None:
     out = io.StringIO()
     console = Console(file=out, width=400, force_terminal=True, highlight=False)
     console.print(f"{escape(EVIL)} {escape('[bold]x[/]')}", soft_wrap=True)
-    console.print(losses_table([Loss(EVIL, EVIL, "nulled", 1)], shown=1))
+    print_decisions(console, [Finding(EVIL, EVIL, EVIL, rule=f"- {{name: {EVIL}}}")])
     said = out.getvalue()
     assert "\x1b[2J" not in said
     assert not {"\x9b", "\u202e", "\u2028"} & set(said)

@@ -235,9 +235,12 @@ def test_source_and_target_are_counted_alike(migrated: Urls) -> None:
     assert COUNTS.keys() | NUMBERS.keys() == {
         (item.table, item.field, item.outcome.value) for item in CONSEQUENCES
     }
-    with open_target(migrated.postgres_url) as connection:
+    with (
+        open_source(migrated.mongodb_url) as source,
+        open_target(migrated.postgres_url) as connection,
+    ):
         found = list(in_target(connection, TABLES))
-        recorded = read_recorded(connection)
+        recorded = read_recorded(connection, source)
     in_rows = {(item.table, item.field, item.outcome.value): n for item, n in found}
     assert in_rows == {**COUNTS, ("crm_Opportunities", "close_date", "unreadable"): 1}
     information = [each for each in judged(recorded, {}).information if each.check == "upgrade"]

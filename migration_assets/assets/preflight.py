@@ -19,7 +19,8 @@ from migration_assets.target.url import notes_on
     kinds={"mongodb", "postgres"},
     owners=OWNERS,
     description="What to know before a migration starts: versions, privileges, encoding, time zone, space, "
-    "unknown collections and fields, duration, writes. It reads, and changes nothing.",
+    "unknown collections and fields, what would be lost and why, duration, writes. It reads, and changes "
+    "nothing.",
 )
 @guarded
 def preflight(
@@ -29,12 +30,13 @@ def preflight(
     remediations: RemediationFile,
 ) -> dg.MaterializeResult[None]:
     """Makes the page; fails where the migration would."""
-    opened = partial(source.open, remediations.load())
+    rules = remediations.load()
     page = examine(
-        opened,
+        partial(source.open, rules),
         target.open,
         at_one_moment=source.reads_snapshot,
         notes=notes_on(target.location),
+        rehearsed_with=rules,
     )
     metadata = page_metadata(page)
     if page.errors:

@@ -32,7 +32,7 @@ def preflight(console: Console) -> int:
     Raises:
         MigrationError: A URL is not known.
     """
-    page = _page()
+    page = _page(is_rehearsed=True)
     console.print(page_table(page.findings))
     verdict = "the migration would fail" if page.errors else "the migration can start"
     colour = "red" if page.errors else "green"
@@ -46,7 +46,7 @@ def require_preflight(console: Console) -> None:
     Raises:
         MigrationError: It found an error; each is printed before.
     """
-    page = _page()
+    page = _page(is_rehearsed=False)  # the run itself is about to tell
     if page.errors:
         console.print(page_table(page.errors))
         raise MigrationError(
@@ -71,10 +71,12 @@ def page_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _page() -> Page:
+def _page(*, is_rehearsed: bool) -> Page:
+    rules = load_remediations()
     return examine(
-        partial(open_united, source_url(), load_remediations().counted_as),
+        partial(open_united, source_url(), rules.counted_as),
         partial(open_target, target_url()),
         at_one_moment=snapshot_wanted(),
         notes=notes_on(target_url()),
+        rehearsed_with=rules if is_rehearsed else None,
     )

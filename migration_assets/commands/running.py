@@ -6,7 +6,7 @@ import enum
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from rich.console import Console
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
-from migration_assets.commands.losses import LOSSES, losses_table, open_losses
+from migration_assets.commands.decisions import print_decisions
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
@@ -32,8 +32,9 @@ from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.reporting import applied
+from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.signing import latest, reports_directory
-from migration_assets.sign_off.verdict import GO, WARNING, verdict
+from migration_assets.sign_off.verdict import GO, WARNING, is_loss, verdict
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
@@ -307,13 +308,9 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
     with opened as source, hold.open() as connection:
         console.print()
         console.print(summary_table(lines(connection)))
-        losses, done = open_losses(connection), applied(connection, rules)
+        done = applied(connection, rules)
         if outcome.page is not None and (made := latest(connection)) is not None:
-            said = [
-                _said(each["table"], each["what"], each["nextStep"])
-                for each in made["findings"]
-                if each["kind"] not in LOSSES
-            ]
+            findings = [_finding(each) for each in made["findings"]]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
             headline = made["verdict"]["headline"]
             waived = [(each["finding"], each["name"], each["whyVoid"]) for each in made["waivers"]]
@@ -321,38 +318,37 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
         else:
             taken = verdict(
                 connection,
+                source,
                 fingerprints(source, ENTITIES),
                 remediations=rules,
                 unkept=unkept(source, connection),
                 origin=origin_of(source),
             )
-            said = [
-                _said(each.table, each.what, each.next_step)
-                for each in taken.findings
-                if each.kind not in LOSSES
-            ]
+            findings = [*taken.findings]
             word, signature, headline = taken.word, "", taken.headline
             waived = [
                 (each.waiver.finding, each.waiver.name, each.why_void) for each in taken.waived
             ]
             warnings = [each.kind for each in taken.information].count(WARNING)
-    if losses and word != GO:
-        console.print(losses_table(losses, shown=SHOWN))
+    decisions = [each for each in findings if is_loss(each.check, each.kind)]
+    print_decisions(console, decisions)
     for each in done:
         mark = "[green]✓[/]" if each.count else "[yellow]![/]"
         console.print(f"{mark} {escape(each.said())}", soft_wrap=True)
-    for finding, name, why_void in waived:
-        console.print(_waived(finding, name, why_void), soft_wrap=True)
+    for waived_id, name, why_void in waived:
+        console.print(_waived(waived_id, name, why_void), soft_wrap=True)
     if warnings:
         console.print(
             f"[yellow]![/] {counted(warnings, 'check')} only warned: nothing is lost there, the report has "
             "what to read",
             soft_wrap=True,
         )
-    for line in said[:SHOWN]:
-        console.print(f"[red]✗[/] {line}")
-    if len(said) > SHOWN:
-        console.print(f"[red]✗[/] and {len(said) - SHOWN} more findings")
+    others = [each for each in findings if each not in decisions]
+    for finding in others[:SHOWN]:
+        said = escape(f"{finding.table}: {finding.what}. {finding.next_step}.")
+        console.print(f"[red]✗[/] {said}")
+    if len(others) > SHOWN:
+        console.print(f"[red]✗[/] and {len(others) - SHOWN} more findings")
     if outcome.page is not None:
         console.print(f"{escape(signature)}; report: {escape(outcome.page)}", soft_wrap=True)
     is_go = word == GO
@@ -369,8 +365,16 @@ def _waived(finding: str, name: str, why_void: str) -> str:
     return f"[yellow]![/] {escape(f'{finding} is waived by {name}')}"
 
 
-def _said(table: str, what: str, next_step: str) -> str:
-    return escape(f"{table}: {what}. {next_step}.")
+def _finding(recorded: Mapping[str, Any]) -> Finding:
+    """Returns a finding of a report, as far as it is printed."""
+    return Finding(
+        table=recorded["table"],
+        what=recorded["what"],
+        next_step=recorded["nextStep"],
+        check=recorded["check"],
+        kind=recorded["kind"],
+        rule=recorded["rule"],
+    )
 
 
 def run_job(

@@ -35,6 +35,7 @@ class Area(enum.StrEnum):
     COLLECTIONS = "collections"
     FIELDS = "fields"
     UPGRADE = "upgrade"
+    LOSSES = "losses"
     FREEZE = "write freeze"
     TARGET = "target server"
     TARGET_ACCESS = "target access"

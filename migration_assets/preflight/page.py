@@ -21,8 +21,10 @@ from migration_assets.preflight.findings import (
     unusable,
     where_permitted,
 )
+from migration_assets.preflight.losses import losses
 from migration_assets.preflight.source import Snapshots
 from migration_assets.preflight.upgrade import upgrade
+from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 
@@ -38,6 +40,7 @@ class _Known:
     """What the findings on the source tell those on the target."""
 
     at_one_moment: bool
+    rehearsed_with: Remediations | None = None
     held: dict[str, Content] = field(default_factory=dict)
     snapshots: Snapshots | None = None
 
@@ -49,6 +52,7 @@ def examine(
     at_one_moment: bool = False,
     observed_seconds: float = OBSERVED_SECONDS,
     notes: Sequence[str] = (),
+    rehearsed_with: Remediations | None = None,
 ) -> Page:
     """Returns the findings on both databases; one that cannot be used is itself a finding.
 
@@ -58,9 +62,11 @@ def examine(
         at_one_moment: The run is to read every collection as of one moment.
         observed_seconds: How long to watch for writes, at least, in seconds.
         notes: What of the target's URL does not hold for the migration.
+        rehearsed_with: The rules with which every document is converted, to tell what a run would lose;
+            nothing is converted where None.
     """
     found: list[Finding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
-    known = _Known(at_one_moment)
+    known = _Known(at_one_moment, rehearsed_with)
     try:
         with open_source() as source:
             _examine_source(source, known, found, observed_seconds)
@@ -90,6 +96,7 @@ def _examine_source(
         (Area.FIELDS, partial(on_source.unknown_fields, source, before)),
         (Area.FIELDS, partial(on_source.unreadable_dates, source, before)),
         (Area.UPGRADE, partial(upgrade, source, before)),
+        (Area.LOSSES, partial(losses, source, before, known.rehearsed_with)),
         (Area.FREEZE, partial(on_source.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
         found += where_permitted(area, work)

@@ -40,6 +40,7 @@ from migration_assets.remediation.rules import (
     arrays_of,
     fine_types,
     place_of,
+    refer_to,
     references_of,
     relation_arrays,
 )
@@ -54,6 +55,8 @@ _TOP = ("version", "rules")
 _FINE = "changes_fine_values"
 _CASE = "ignore_case"
 _RULE = ("name", "collection", "field", "elements", "match", "reason", _FINE, _CASE, *_ACTIONS)
+_REFERENCES = "references_to"
+_REFERRING = ("name", _REFERENCES, "match", "reason", "set", "drop", "accept")
 _WORDS = ("missing", "any", "orphaned")
 _MATCH = ("values", "type", "missing", "any", "orphaned", "of", "ids")
 _PAIR = ("from", "to")
@@ -168,6 +171,7 @@ class _Parsing:
     _decided: dict[tuple[object, ...], str] = field(default_factory=dict)
     _redirected: dict[tuple[str, str], str] = field(default_factory=dict)
     _counted: dict[str, str] = field(default_factory=dict)
+    _of_all: set[str] = field(default_factory=set)
     _ends: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def rules(self, text: str) -> list[Remediation]:
@@ -195,7 +199,7 @@ class _Parsing:
             top = self._mapping(root, _TOP)
             self._version(root, top)
             listed = self._required(root, top, "rules")
-            return [rule for node in self._sequence(listed) if (rule := self._rule(node))]
+            return [rule for node in self._sequence(listed) for rule in self._rules(node)]
         except _MistakeError:
             return []
 
@@ -203,6 +207,62 @@ class _Parsing:
         node = self._required(root, top, "version")
         if self._plain(node) != VERSION:
             self._fail(node, f"version must be {VERSION}")
+
+    def _rules(self, node: yaml.Node) -> Sequence[Remediation]:
+        """Returns the rules that an entry of the file stands for."""
+        is_of_all = isinstance(node, yaml.MappingNode) and any(
+            key.value == _REFERENCES for key, _ in node.value
+        )
+        if is_of_all:
+            return self._part(lambda: self._referring(node)) or ()
+        rule = self._rule(node)
+        return () if rule is None else (rule,)
+
+    def _referring(self, node: yaml.Node) -> Sequence[Remediation]:
+        """Returns a rule for each field that refers to a collection.
+
+        `set` is for the fields that cannot be empty, `drop` and `accept` for all others: nothing that has
+        to be decided is lost by the way.
+        """
+        given = self._mapping(node, _REFERRING)
+        name = self._name(node, given)
+        collection = self._known_collection(given[_REFERENCES], _REFERENCES)
+        action = self._action(node, given)
+        if self._match(node, given, action) != Match(is_orphaned=True):
+            self._fail(
+                given["match"], f"`{_REFERENCES}` is for ids that are orphaned: `match: orphaned`"
+            )
+        value = self._value(given)
+        for key in ("drop", "accept"):
+            self._only_true(given, key)
+        if "reason" in given:
+            self._text(given["reason"], "reason")
+        fields_concerned = [*refer_to(collection, required=action is Action.SET)]
+        if not fields_concerned:
+            kind = "that cannot be empty" if action is Action.SET else "that can be empty"
+            self._fail(given[_REFERENCES], f"no field {kind} refers to {collection}")
+        rules = [
+            Remediation(
+                name,
+                holder,
+                of,
+                Match(is_orphaned=True),
+                action,
+                elements=is_array,
+                value=value,
+                references_to=collection,
+            )
+            for holder, of, is_array in fields_concerned
+        ]
+        for rule in rules:
+            stage = rule.action in JUDGING
+            place = (rule.collection, rule.field, rule.elements, stage, "orphaned")
+            # One for a single field that stands before decides there; another for all would never apply.
+            earlier = self._decided.setdefault(place, name)
+            if earlier != name and earlier in self._of_all:
+                self._fail(node, f"rule {earlier} decides the same before {name}")
+        self._of_all.add(name)
+        return rules
 
     def _rule(self, node: yaml.Node) -> Remediation | None:
         before = len(self.mistakes)

@@ -47,6 +47,7 @@ class Applied:
         fine: How many of the values that it changed would not have been lost.
         until: What the documents wait for that it defers.
         other: The collection that the documents count as.
+        is_of_all: It is for all references to the collection.
     """
 
     rule: str
@@ -58,10 +59,13 @@ class Applied:
     fine: int = 0
     until: str = ""
     other: str = ""
+    is_of_all: bool = False
 
     def said(self) -> str:
         """Returns that in words."""
         where = f"{self.collection}.{self.field}" if self.field else self.collection
+        if self.is_of_all:
+            where = f"references to {self.collection}"
         if self.action is Action.COUNTS_AS:
             noun = "document" if self.count == 1 else "documents"
             return f"counted {self.count:,} {noun} of {where} as those of {self.other} by rule {self.rule}"
@@ -95,7 +99,9 @@ def applied(connection: Connection, remediations: Remediations) -> list[Applied]
     counted: dict[str, dict[str | None, tuple[int, int]]] = {}
     for rule, name, *numbers in connection.execute(query) if remediations.rules else ():
         counted.setdefault(rule, {})[name] = tuple(numbers)
-    return [_applied(connection, rule, counted.get(rule.name, {})) for rule in remediations.rules]
+    # What a file says of all references to a collection is one rule to whoever reads it.
+    by_name = {rule.name: rule for rule in remediations.rules}
+    return [_applied(connection, rule, counted.get(name, {})) for name, rule in by_name.items()]
 
 
 def _applied(
@@ -108,16 +114,18 @@ def _applied(
         for name, each in by_field.items()
         if rule.action not in _TWO_LINES or name == rule.field
     ]
+    is_of_all = bool(rule.references_to)
     return Applied(
         rule.name,
-        rule.collection,
-        rule.field or "",
+        rule.references_to or rule.collection,
+        "" if is_of_all else rule.field or "",
         rule.action,
         count=sum(count for count, _ in numbers),
         rejected=sum(rejected for _, rejected in numbers),
         fine=_fine(connection, rule) if rule.changes_fine_values else 0,
         until=rule.until,
         other=rule.other or "",
+        is_of_all=is_of_all,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import bson
 import sqlalchemy as sa
 
-from migration_assets.model import ENTITIES, JUNCTIONS, Rule, Source, junction_of, sources
+from migration_assets.model import ENTITIES, JUNCTIONS, Missing, Rule, Source, junction_of, sources
 from migration_assets.source.connection import CODEC
 
 ARRAYS = frozenset({Rule.TEXT_ARRAY, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY})
@@ -152,6 +152,8 @@ class Remediation:
         ignores_case: For ``MAP``, texts are the same in capitals or not.
         until: For ``DEFER``, the step that the document waits for, in words.
         changes_fine_values: It is meant to change values that would not be lost, too.
+        references_to: The collection, where the file says it of all references to one; each field that
+            refers to it has a rule of the same name then.
     """
 
     name: str
@@ -167,6 +169,7 @@ class Remediation:
     ignores_case: bool = False
     until: str = ""
     changes_fine_values: bool = False
+    references_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +308,21 @@ class Refers:
     collection: str
     is_array: bool
     is_text: bool
+
+
+def refer_to(collection: str, *, required: bool) -> Iterator[tuple[str, str, bool]]:
+    """Yields collection, field and whether it is an array, of the fields that refer to a collection.
+
+    Args:
+        collection: The collection that they refer to.
+        required: Those whose column cannot be empty, else all others.
+    """
+    for holder in ENTITIES:
+        for name, refers in references_of(holder).items():
+            columns = sources(ENTITIES[holder]).values()
+            missing = next((each.missing for each in columns if each.field == name), Missing.NULL)
+            if refers.collection == collection and (missing is Missing.REJECT) is required:
+                yield holder, name, refers.is_array
 
 
 _TEXTS = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})

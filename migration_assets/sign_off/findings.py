@@ -18,6 +18,7 @@ class Finding:
         collection: The collection whose field it is, where it is another than the table's own.
         field: The field, collection or constraint; empty where it is about the whole table.
         count: How many of them; 0 where nobody knows, as of a check that did not run.
+        rule: The remediation that would resolve it, as YAML has it; empty where none would.
         rows: Which they are, as a digest of their keys and originals; empty where nobody knows.
     """
 
@@ -30,6 +31,7 @@ class Finding:
     count: int = 0
     rows: str = ""
     collection: str = ""
+    rule: str = ""
 
     @property
     def about(self) -> str:

@@ -9,11 +9,16 @@ from typing import Any
 
 from psycopg import sql
 
+from migration_assets.causes.books import recorded_losses
+from migration_assets.causes.origins import known_from
+from migration_assets.causes.proposals import Proposal, proposal
+from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.remediation.reporting import Applied, applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.waivers import Waiver, kept
+from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.origin import Origin
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, uuid_map
 from migration_assets.target.catalog import differing_constraints, missing_constraints
@@ -95,7 +100,6 @@ class Line:
     reason: str
     count: int
     documents: int = 0
-    keys: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ class Recorded:
         loads: The latest load of each table, and of the UUID map.
         results: The latest result of each check, by table and check.
         losses: Rejected documents and lossy conversions that no remediation accepts.
+        causes: What lies behind them, each with the rules that would resolve it.
         conversions: Lossless conversions.
         unmapped: Fields and collections that the model does not know.
         missing: Indexes and foreign keys of the application's schema that are not there.
@@ -145,6 +150,7 @@ class Recorded:
     loads: Mapping[str, Load]
     results: Mapping[tuple[str, str], Result]
     losses: Sequence[Line] = ()
+    causes: Sequence[tuple[Cause, Proposal]] = ()
     conversions: Sequence[Line] = ()
     unmapped: Sequence[Unmapped] = ()
     missing: Sequence[str] = ()
@@ -193,29 +199,13 @@ _HAD_DOCUMENTS = """
 """
 
 _LOSSES = """
-    SELECT target_table, collection, coalesce(field, ''), {rejected}, reason, count(*), count(*),
-           {keys_of_documents}
+    SELECT target_table, collection, coalesce(field, ''), {rejected}, reason, count(*), count(*)
     FROM {rejected_documents} WHERE accepted_by IS NULL GROUP BY 1, 2, 3, 5
     UNION ALL
-    SELECT target_table, collection, field, kind, reason, count(*), count(DISTINCT source_id),
-           {keys_of_values}
+    SELECT target_table, collection, field, kind, reason, count(*), count(DISTINCT source_id)
     FROM {issues} WHERE accepted_by IS NULL GROUP BY 1, 2, 3, 4, 5
     ORDER BY 1, 2, 3, 4, 6 DESC, 5
 """
-
-_KEYS = """mod(sum(
-    ('x' || left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 15))::bit(60)::bigint
-), 4611686018427387904)::bigint"""
-_SUMS = {
-    "keys_of_documents": sql.SQL(_KEYS).format(
-        sql.SQL("json_build_array(source_id, document)::text")
-    ),
-    "keys_of_values": sql.SQL(_KEYS).format(
-        sql.SQL("json_build_array(source_id, element, original)::text")
-    ),
-}
-"""A key is the document, within it the element, and the original: another bad value is another loss. Table,
-collection, field and kind are the finding's."""
 
 _ALL_LOST = """
     SELECT (SELECT count(DISTINCT (collection, source_id)) FROM {rejected_documents}),
@@ -250,11 +240,16 @@ _UNMAPPED_NAMES = """
 _WAIVERS = "SELECT signed_at, waivers FROM {sign_offs} ORDER BY signed_at DESC LIMIT 1"
 
 
-def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDIATIONS) -> Recorded:
+def read_recorded(
+    connection: Connection,
+    source: SourceDatabase,
+    remediations: Remediations = NO_REMEDIATIONS,
+) -> Recorded:
     """Returns what the target has on record, as of one moment.
 
     Args:
         connection: A connection to the target, in autocommit mode.
+        source: The source database, where ids that lead nowhere are looked up.
         remediations: The rules as they are now.
     """
     names = {
@@ -263,7 +258,7 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
 
     def rows(query: str) -> list[tuple[Any, ...]]:
         found = sql.SQL(query).format(
-            **names, **_SUMS, rejected=sql.Literal(REJECTED), names_shown=sql.Literal(NAMES_SHOWN)
+            **names, rejected=sql.Literal(REJECTED), names_shown=sql.Literal(NAMES_SHOWN)
         )
         return connection.execute(found).fetchall()
 
@@ -277,6 +272,7 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
             if name in loads
         }
         losses = [Line(*row) for row in rows(_LOSSES)]
+        lost = recorded_losses(connection)
         conversions = [Line(*row) for row in rows(_CONVERSIONS)]
         fields: dict[str, dict[str, int]] = {}
         names_in_all: dict[str, int] = {}
@@ -302,10 +298,12 @@ def read_recorded(connection: Connection, remediations: Remediations = NO_REMEDI
         is_map_touched = uuid_map.name in loads and not is_as_recorded(connection, uuid_map)
         last = rows(_WAIVERS)
         upgrade = list(in_target(connection, loads))
+    causes = causes_of(lost, known_from(source, lost))
     return Recorded(
         loads=loads,
         results=results,
         losses=losses,
+        causes=[(cause, proposal(cause, source)) for cause in causes],
         conversions=conversions,
         unmapped=unmapped,
         differing=differing,

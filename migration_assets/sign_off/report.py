@@ -118,8 +118,8 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
         "findings": open_findings,
         "information": [_finding(each) for each in made.information],
         "waivers": [_waiver(each) for each in made.waived],
-        "losses": [_line(each, "keys") for each in recorded.losses],
-        "conversions": [_line(each, "documents", "keys") for each in recorded.conversions],
+        "losses": [_line(each) for each in recorded.losses],
+        "conversions": [_line(each, "documents") for each in recorded.conversions],
         "unmapped": [asdict(each) for each in recorded.unmapped],
         "timings": _timings(tables, recorded),
         "estimate": _estimate(around.estimate),
@@ -385,6 +385,7 @@ def _finding(found: Finding) -> Json:
         "rows": found.rows,
         "what": found.what,
         "nextStep": found.next_step,
+        "rule": found.rule,
         "documentation": DOCUMENTATION[Layer(found.check)] if is_check else DOCUMENT,
         "sql": statements(found.table, Layer(found.check)) if is_check else "",
     }

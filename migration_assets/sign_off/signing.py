@@ -98,7 +98,7 @@ def sign(
         MigrationError: A waiver matches no finding, or the report cannot be written.
     """
     where = reports_directory(directory)
-    recorded = read_recorded(connection, remediations)
+    recorded = read_recorded(connection, source, remediations)
     made = judged(
         recorded,
         fingerprints(source, ENTITIES),

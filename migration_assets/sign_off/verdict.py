@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from migration_assets.causes.books import KEYS_MODULUS
+from migration_assets.causes.proposals import Confidence
+from migration_assets.causes.tracing import GONE, REPEATED
+from migration_assets.causes.words import follows, what
 from migration_assets.loading.ledger import depends_on
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.preflight.findings import counted
@@ -14,6 +17,7 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, Result, read_recorded
 from migration_assets.sign_off.waivers import Approval, Decision, Waived, matched
+from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.origin import Origin, others
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
@@ -62,6 +66,11 @@ class Verdict:
         return not self.findings and self.approval.decision is not Decision.DECLINE
 
     @property
+    def decisions(self) -> int:
+        """How many causes of losses somebody has to decide on until GO."""
+        return sum(is_loss(finding.check, finding.kind) for finding in self.findings)
+
+    @property
     def word(self) -> str:
         """``GO`` or ``NO-GO``."""
         return GO if self.is_go else NO_GO
@@ -92,6 +101,7 @@ class Verdict:
 
 def verdict(
     connection: Connection,
+    source: SourceDatabase,
     fingerprints: Mapping[str, str],
     approval: Approval | None = None,
     remediations: Remediations = NO_REMEDIATIONS,
@@ -102,6 +112,7 @@ def verdict(
 
     Args:
         connection: A connection to the target.
+        source: The source database, where ids that lead nowhere are looked up.
         fingerprints: Of every collection of the source, as it is now.
         approval: Waivers, and who decides; nobody where None.
         remediations: The rules as they are now.
@@ -111,7 +122,7 @@ def verdict(
     Raises:
         MigrationError: A waiver matches no finding.
     """
-    recorded = read_recorded(connection, remediations)
+    recorded = read_recorded(connection, source, remediations)
     return judged(recorded, fingerprints, approval, unkept, origin)
 
 
@@ -141,6 +152,7 @@ def judged(
     found: list[Finding] = []
     for name in TABLES:
         found += _table_findings(name, recorded, fingerprints)
+    found += _cause_findings(recorded)
     if origin is not None:
         found += _source_findings(recorded, origin)
     found += _map_findings(recorded)
@@ -312,7 +324,6 @@ def _table_findings(
     for layer in Layer:
         of_layer = [each for each in losses if layer_of(each) is layer]
         yield from _check_findings(name, layer, recorded, explained=bool(of_layer))
-        yield from _loss_findings(name, layer, of_layer)
 
 
 def layer_of(line: Line) -> Layer:
@@ -376,35 +387,31 @@ def check_state(name: str, layer: Layer, recorded: Recorded) -> str:
     return "failed" if result.severity == Severity.ERROR else WARNING
 
 
-def _loss_findings(name: str, layer: Layer, losses: Iterable[Line]) -> Iterator[Finding]:
-    """Yields a finding for each collection, field and kind of what is on record as lost."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    keys: Counter[tuple[str, str, str]] = Counter()
-    for each in losses:
-        key = each.collection, each.field, each.kind
-        counts[key] += each.count
-        keys[key] += each.keys
-    for (collection, field_name, kind), count in counts.items():
-        holder = "" if collection == name else collection
-        about = ".".join(filter(None, (holder, field_name)))
-        if kind == REJECTED:
-            what = f"{count:,} {'document was' if count == 1 else 'documents were'} rejected"
-            what += f" for {about}" if field_name else ", which cannot be read"
-        else:
-            noun = "reference" if kind == ORPHANED else "value"
-            what = f"{count:,} {noun}{' of' if count == 1 else 's of'} {about} "
-            what += f"{'was' if count == 1 else 'were'} {kind}"
+def _cause_findings(recorded: Recorded) -> Iterator[Finding]:
+    """Yields a finding for each cause of what is on record as lost, with all that follows from it."""
+    for cause, proposed in recorded.causes:
+        following = follows(cause)
+        layer = Layer.REFERENCES if cause.root.kind in (GONE, ORPHANED) else Layer.VALUES
+        do = "Correct the source" if proposed.confidence is Confidence.CHOICE else "Keep the rule"
         yield Finding(
-            name,
-            what,
-            f"Correct it in the source or by a remediation and materialize postgres/{name}, or waive it",
+            cause.root.collection,
+            f"{what(cause)}{f'; what follows is {following}' if following else ''}",
+            f"{do} ({proposed.why}), materialize the tables again, or waive it",
             check=layer.value,
-            kind=kind,
-            collection=holder,
-            field=field_name,
-            count=count,
-            rows=rows_text(keys[collection, field_name, kind]),
+            kind=cause.root.kind,
+            field=cause.root.field or cause.root.known_from,
+            count=cause.count,
+            rows=rows_text(cause.keys % KEYS_MODULUS),
+            rule=proposed.text(),
         )
+
+
+def is_loss(check: str, kind: str) -> bool:
+    """Tells whether a finding is the cause of a loss on record: a decision that somebody has to take."""
+    return kind in _LOSSES and check in (Layer.VALUES, Layer.REFERENCES)
+
+
+_LOSSES = frozenset({REJECTED, "altered", "nulled", ORPHANED, GONE, REPEATED})
 
 
 def _information(recorded: Recorded) -> Iterator[Finding]:

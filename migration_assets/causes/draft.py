@@ -1,0 +1,151 @@
+"""A draft of the file of remediations, made from what a run would lose. Nothing of it applies by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from migration_assets.causes.names import nearest
+from migration_assets.causes.origins import known_from
+from migration_assets.causes.proposals import Confidence, Proposal, proposal, rule_text
+from migration_assets.causes.rehearsal import Rehearsal, rehearse
+from migration_assets.causes.tracing import Cause, causes_of
+from migration_assets.causes.words import follows, what
+from migration_assets.errors import RemediationError
+from migration_assets.model import ENTITIES, fields
+from migration_assets.preflight.findings import counted
+from migration_assets.remediation.parsing import parse_remediations
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.united import united
+
+SHIPPED = "nextcrm-history.yaml"
+EXAMPLES = 3
+"""Keys of documents that are named beside a rule."""
+
+_HEAD = "version: 1\nrules:\n"
+_BLOCK = re.compile(r"(?P<comment>(?:^  #.*\n)*)(?P<rule>^  - .*\n(?:^    .*\n)*)", re.MULTILINE)
+_NAME = re.compile(r"name: *(?P<name>[^,\s}]+)")
+
+
+@dataclass(slots=True)
+class Draft:
+    """A draft as it grows; what the parser would refuse stands in it as a comment.
+
+    Attributes:
+        text: What there is of it.
+        decisions: Causes for which a person has to choose something.
+    """
+
+    text: str = _HEAD
+    decisions: int = 0
+
+    def add(self, comment: Sequence[str], proposed: Proposal) -> None:
+        """Adds the rules of a proposal; one that leaves a choice as a comment."""
+        is_choice = proposed.confidence is Confidence.CHOICE
+        rules = "".join(f"  {rule_text(rule)}" for rule in proposed.rules)
+        why_not = "" if is_choice else _mistakes(self.text + rules)
+        said = [*comment, f"confidence: {proposed.confidence}; {proposed.why}"]
+        if why_not:
+            said.append(f"not taken over: {why_not}")
+        self.text += "\n" + "".join(f"  # {line}\n" for line in said)
+        self.text += (
+            re.sub("^  ", "  # ", rules, flags=re.MULTILINE) if is_choice or why_not else rules
+        )
+
+
+def shipped_text() -> str:
+    """Returns the file of rules that the project ships."""
+    return (files("migration_assets.remediation") / SHIPPED).read_text(encoding="utf-8")
+
+
+def draft(source: SourceDatabase, given: str = "") -> Draft:
+    """Returns a draft of the rules that a source needs.
+
+    Args:
+        source: The source database.
+        given: The text of the rules that there are already, which the draft begins with; where empty, those
+            that the project ships are tried, and the draft has the ones that something in the source needs.
+
+    Raises:
+        RemediationError: The given text has mistakes.
+    """
+    text = given or shipped_text()
+    rules = parse_remediations(text, file="given" if given else SHIPPED)
+    seen = united(source, rules.counted_as)
+    rehearsal = rehearse(seen, rules)
+    made = Draft(given.rstrip() + "\n" if given else _HEAD + "".join(_needed(text, rehearsal)))
+    for cause in causes_of(rehearsal.losses, known_from(seen, rehearsal.losses)):
+        proposed = proposal(cause, seen, with_values=True)
+        made.decisions += proposed.confidence is Confidence.CHOICE
+        made.add(_said(cause), proposed)
+    for comment, renamed in (*_renamed_fields(seen, rehearsal), *_renamed_collections(seen)):
+        made.add(comment, renamed)
+    return made
+
+
+def _needed(text: str, rehearsal: Rehearsal) -> Iterator[str]:
+    """Yields the rules of a text that were applied, with their comments and how often."""
+    for block in _BLOCK.finditer(text):
+        named = _NAME.search(block["rule"])
+        count = rehearsal.applied[named["name"]] if named else 0
+        if count:
+            yield f"\n{block['comment']}  # {counted(count, 'application')}\n{block['rule']}"
+
+
+def _said(cause: Cause) -> list[str]:
+    """Returns a cause in words, with keys of some of its documents."""
+    lines = [what(cause)]
+    if following := follows(cause):
+        lines.append(f"what follows is {following}")
+    keys = sorted(cause.missing_ids) or [" ".join(key) for key in sorted(cause.documents)]
+    if keys:
+        more = f" and {len(keys) - EXAMPLES:,} more" if len(keys) > EXAMPLES else ""
+        lines.append(f"such as {', '.join(keys[:EXAMPLES])}{more}")
+    return lines
+
+
+def _renamed_fields(
+    source: SourceDatabase, rehearsal: Rehearsal
+) -> Iterator[tuple[list[str], Proposal]]:
+    """Yields a rule for each unknown field that has a near name, where no document has both."""
+    for (collection, name), count in rehearsal.unknown_fields.most_common():
+        if collection not in ENTITIES:
+            continue
+        known = nearest(name, fields(ENTITIES[collection]) - {"_id"})
+        both = {name: {"$exists": True}, known or "": {"$exists": True, "$nin": [None, []]}}
+        if known is None or source[collection].find_one(both, {"_id": 1}) is not None:
+            continue
+        rule = {
+            "name": f"{collection}-{name}-as-{known}",
+            "collection": collection,
+            "field": known,
+            "move": name,
+        }
+        yield (
+            [f"{counted(count, 'document')} of {collection} have {name}, none of them has {known}"],
+            Proposal([rule], Confidence.MEDIUM, f"{name} may be an old name of {known}"),
+        )
+
+
+def _renamed_collections(source: SourceDatabase) -> Iterator[tuple[list[str], Proposal]]:
+    """Yields a form of a rule for each unknown collection that has a near name."""
+    for name in sorted(source.list_collection_names()):
+        known = None if name in ENTITIES else nearest(name, ENTITIES)
+        if known is None or name.startswith("system."):
+            continue
+        rule = {"name": f"{name}-as-{known}", "collection": name, "counts_as": known}
+        count = source[name].estimated_document_count()
+        yield (
+            [f"{counted(count, 'document')} of {name}, a collection that the model does not know"],
+            Proposal([rule], Confidence.CHOICE, f"it may be an old name of {known}; look at it"),
+        )
+
+
+def _mistakes(text: str) -> str:
+    try:
+        parse_remediations(text, file="draft")
+    except RemediationError as error:
+        return error.what
+    return ""

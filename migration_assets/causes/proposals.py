@@ -1,0 +1,297 @@
+"""The rules that would resolve a cause, as the file of remediations has them, for a person to keep or not."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from bson import ObjectId
+
+from migration_assets.causes.losses import ALTERED, EXAMPLES, REJECTED
+from migration_assets.causes.origins import TEXTS, document_named, first_with_value_of
+from migration_assets.causes.tracing import GONE, REPEATED, Cause
+from migration_assets.identity import from_canonical
+from migration_assets.model import ENTITIES, Rule, Source, sources
+from migration_assets.remediation.rules import references_of
+from migration_assets.source.connection import SourceDatabase
+
+CHOOSE = "CHOOSE"
+"""Stands in a rule where a person has to choose a value."""
+
+Yaml = Mapping[str, Any]
+
+_TRUE = frozenset({"active", "yes", "on", "1", "true", "public", "enabled"})
+_FALSE = frozenset({"inactive", "no", "off", "0", "false", "private", "disabled"})
+_NUMBER = re.compile(r"-?[0-9]{1,3}(?:(?P<thousands>[., '])[0-9]{3})*(?:(?P<decimal>[.,])[0-9]+)?")
+_DIGITS = re.compile(r"-?[0-9]+")
+_KNOWN_COLLECTION = re.compile(
+    r"documents of (?P<name>.+?)(?:, an unknown collection(?P<near> of a near name)?)?"
+)
+
+
+class Confidence(enum.StrEnum):
+    """How sure a proposal is."""
+
+    HIGH = "high"
+    """Every value has one meaning."""
+    MEDIUM = "medium"
+    """It keeps or loses what most would; read it."""
+    CHOICE = "a choice"
+    """A person has to choose; the rule is no more than its form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Rules that would resolve a cause.
+
+    Attributes:
+        rules: The rules, as YAML has them.
+        confidence: How sure it is.
+        why: What they do, in words.
+    """
+
+    rules: Sequence[Yaml]
+    confidence: Confidence
+    why: str
+
+    def text(self) -> str:
+        """Returns the rules as YAML, a line for each."""
+        return "".join(rule_text(rule) for rule in self.rules)
+
+
+def rule_text(rule: Yaml) -> str:
+    """Returns a rule as an entry of the file, in one line."""
+    line = yaml.safe_dump(
+        rule, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True
+    )
+    return f"- {line.strip()}\n"
+
+
+def proposal(cause: Cause, lookup: SourceDatabase, *, with_values: bool = False) -> Proposal:
+    """Returns the rules that would resolve a cause.
+
+    Args:
+        cause: The cause.
+        lookup: The source database, where documents are looked up.
+        with_values: The rules may hold values of documents: they go to a file that only its owner reads.
+    """
+    if cause.root.kind == GONE:
+        if cause.root.known_from == TEXTS and with_values and (named := _of_names(cause, lookup)):
+            return named
+        return _of_missing(cause)
+    if cause.root.kind == REPEATED:
+        return _of_repeated(cause, lookup)
+    source = _source(cause.root.collection, cause.root.field)
+    texts = _texts(cause.originals)
+    if source is not None and texts and source.rule in _OF_TEXTS:
+        proposed = _OF_TEXTS[source.rule](cause, source, texts)
+        if proposed is not None:
+            return proposed
+    accepted = _rule(cause, match="any", accept=True)
+    if cause.root.kind == ALTERED:
+        return Proposal([accepted], Confidence.MEDIUM, "accept the values as they were altered")
+    if cause.root.kind != REJECTED:
+        return Proposal([accepted], Confidence.CHOICE, "accept the loss, or map the values")
+    if source is not None and cause.originals == {"null"}:
+        rule = _rule(cause, match="missing", set=CHOOSE)
+        return Proposal([rule], Confidence.CHOICE, "choose what stands for a missing value")
+    if source is not None and cause.originals:
+        rule = _rule(cause, map=[{"from": CHOOSE, "to": CHOOSE}])
+        return Proposal([rule], Confidence.CHOICE, "choose what each value becomes")
+    return Proposal([accepted], Confidence.CHOICE, "accept that the documents are in no table")
+
+
+def _rule(cause: Cause, **action: Any) -> Yaml:
+    root = cause.root
+    name = "-".join(filter(None, [root.collection, root.field, root.kind]))
+    field = {"field": root.field} if root.field else {}
+    return {"name": name, "collection": root.collection, **field, **action}
+
+
+def _of_repeated(cause: Cause, lookup: SourceDatabase) -> Proposal:
+    """Returns rules for documents that are there twice: what refers to the later refers to the first."""
+    root = cause.root
+    later = sorted(name for collection, name in cause.documents if collection == root.collection)
+    firsts = {
+        name: first_with_value_of(lookup, root.collection, root.field, name) for name in later
+    }
+    ways = {name: first for name, first in firsts.items() if first not in (None, name)}
+    rules: list[Yaml] = []
+    if ways:
+        rules.append(
+            {"name": f"{root.collection}-doubled", "collection": root.collection, "redirect": ways}
+        )
+    rules.append(
+        {
+            "name": f"{root.collection}-doubled-later",
+            "collection": root.collection,
+            "match": {"ids": later},
+            "accept": True,
+        }
+    )
+    why = "what refers to the later document refers to the first; the later one is in no table"
+    return Proposal(rules, Confidence.MEDIUM, why)
+
+
+def _of_missing(cause: Cause) -> Proposal:
+    root = cause.root
+    known = _KNOWN_COLLECTION.fullmatch(root.known_from)
+    if known is not None and known["near"]:
+        rule = {
+            "name": f"{known['name']}-as-{root.collection}",
+            "collection": known["name"],
+            "counts_as": root.collection,
+        }
+        return Proposal([rule], Confidence.HIGH, f"count {known['name']} as {root.collection}")
+    if known is not None and known["name"] in ENTITIES:
+        return _of_another(cause, known["name"])
+    are_required = any(kind == REJECTED for *_, kind in cause.direct)
+    are_optional = any(kind != REJECTED for *_, kind in cause.direct)
+    rules: list[Yaml] = []
+    given = {"references_to": root.collection, "match": "orphaned"}
+    if are_required:
+        rules.append(
+            {"name": f"{root.collection}-instead-of-missing", **given, "set": {"$oid": CHOOSE}}
+        )
+    if are_optional:
+        rules.append({"name": f"{root.collection}-missing", **given, "accept": True})
+    why = (
+        f"choose the document of {root.collection} that takes over"
+        if are_required
+        else (f"accept that references to documents of {root.collection} which are gone stay empty")
+    )
+    return Proposal(rules, Confidence.CHOICE if are_required else Confidence.MEDIUM, why)
+
+
+def _of_names(cause: Cause, lookup: SourceDatabase) -> Proposal | None:
+    """Returns a rule that takes texts for the names of documents; none where no document has such a name."""
+    texts = [from_canonical(name) for name in cause.missing_ids]
+    ids = {text: document_named(lookup, cause.root.collection, text) for text in texts}
+    meant = {text: value for text, value in ids.items() if isinstance(value, ObjectId)}
+    if not meant:
+        return None
+    rules = [
+        {
+            "name": f"{collection}-{field}-by-name",
+            "collection": collection,
+            "field": field,
+            "map": {text: {"$oid": str(value)} for text, value in sorted(meant.items())},
+        }
+        for _, collection, field, _ in cause.direct
+    ]
+    return Proposal(
+        rules, Confidence.HIGH, f"the texts are names of documents of {cause.root.collection}"
+    )
+
+
+def _of_another(cause: Cause, other: str) -> Proposal:
+    """Returns what to do about ids of another collection: another field takes them, or they wait."""
+    rules: list[Yaml] = []
+    waits = False
+    for _, collection, field, kind in cause.direct:
+        fits = [
+            name
+            for name, refers in references_of(collection).items()
+            if refers.collection == other and not refers.is_array
+        ]
+        name = f"{collection}-{field}-of-{other}"
+        place = {"name": name, "collection": collection, "field": field}
+        if len(fits) == 1 and kind != REJECTED:
+            rules.append({**place, "send_to": fits[0]})
+        elif kind == REJECTED:
+            waits = True
+            rules.append(
+                {
+                    **place,
+                    "match": {"of": other},
+                    "defer": f"the application can keep {other} there",
+                }
+            )
+        else:
+            rules.append({**place, "match": {"of": other}, "accept": True})
+    why = (
+        "keep the documents until a later step can take them"
+        if waits
+        else f"send the ids to the field for {other}"
+    )
+    return Proposal(rules, Confidence.MEDIUM, why)
+
+
+def _labels(cause: Cause, source: Source, texts: Sequence[str]) -> Proposal | None:
+    by_fold = {label.casefold(): label for label in source.labels}
+    meant = {text: by_fold.get(text.strip().casefold()) for text in texts}
+    labels = sorted({label for label in meant.values() if label})
+    if not labels:
+        return None
+    rule = _rule(cause, ignore_case=True, map={label: label for label in labels})
+    if all(meant.values()):
+        return Proposal([rule], Confidence.HIGH, "the labels, in whatever case")
+    return Proposal(
+        [rule], Confidence.MEDIUM, "the labels, in whatever case; other values stay findings"
+    )
+
+
+def _booleans(cause: Cause, _: Source, texts: Sequence[str]) -> Proposal | None:
+    words = {text.strip().casefold() for text in texts}
+    if not words <= _TRUE | _FALSE:
+        return None
+    pairs = [
+        {"from": sorted(words & meaning), "to": value}
+        for meaning, value in ((_TRUE, True), (_FALSE, False))
+        if words & meaning
+    ]
+    return Proposal(
+        [_rule(cause, ignore_case=True, map=pairs)], Confidence.HIGH, "words for true and false"
+    )
+
+
+def _numbers(cause: Cause, _: Source, texts: Sequence[str]) -> Proposal | None:
+    thousands, decimals, is_empty = set(), set(), False
+    for text in texts:
+        bare = text.strip()
+        is_empty = is_empty or not bare
+        found = _NUMBER.fullmatch(bare)
+        if found is None:
+            if bare and not _DIGITS.fullmatch(bare):
+                return None
+            continue
+        thousands |= {found["thousands"]} - {None}
+        decimals |= {found["decimal"]} - {None}
+    # A lone group of three, 1.500, is read as thousands: the columns take whole numbers.
+    if len(thousands) > 1 or len(decimals) > 1 or thousands & decimals:
+        return None
+    number = {
+        **({"thousands": thousands.pop()} if thousands else {}),
+        **({"decimal": decimals.pop()} if decimals else {}),
+        **({"empty": "missing"} if is_empty else {}),
+    }
+    return (
+        Proposal([_rule(cause, number=number)], Confidence.MEDIUM, "numbers as they were typed")
+        if number
+        else None
+    )
+
+
+_OF_TEXTS: Mapping[Rule, Callable[[Cause, Source, Sequence[str]], Proposal | None]] = {
+    Rule.ENUM: _labels,
+    Rule.BOOLEAN: _booleans,
+    Rule.INTEGER: _numbers,
+    Rule.BIGINT: _numbers,
+}
+
+
+def _texts(originals: Iterable[str]) -> list[str]:
+    """Returns originals as texts where all of them are such, else nothing."""
+    given = [from_canonical(original) for original in originals]
+    if len(given) > EXAMPLES or not all(isinstance(value, str) for value in given):
+        return []
+    return given
+
+
+def _source(collection: str, field: str) -> Source | None:
+    known = sources(ENTITIES[collection]).values() if collection in ENTITIES else ()
+    return next((source for source in known if source.field == field), None)

@@ -1,0 +1,149 @@
+"""What a run would lose, before it: every document is converted in memory, and nothing is written.
+
+It takes as long as converting does, and holds the ids that references may point to, as a load does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+import sqlalchemy as sa
+
+from migration_assets.causes.books import HOLDER_REJECTED, is_secret, orphaned, rejected_for
+from migration_assets.causes.losses import LONGEST_EXAMPLE, ORPHANED, Loss
+from migration_assets.conversion.batches import BatchConverter, Books
+from migration_assets.conversion.values import Loaded
+from migration_assets.loading.identities import identities
+from migration_assets.loading.pairs import PairConversion
+from migration_assets.model import TABLES, documents_referred_to, junction_of, referenced_tables
+from migration_assets.remediation.applying import Remedies
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Action, Remediations
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.reading import raw_batches
+from migration_assets.source.united import collections_of
+from migration_assets.uuid_set import UuidSet
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What a run into an empty target would have on record.
+
+    Attributes:
+        losses: What would be lost.
+        applied: How often each rule would be applied, by its name.
+        unknown_fields: In how many documents that become rows a field is that the model does not know, by
+            collection and field.
+    """
+
+    losses: list[Loss] = field(default_factory=list)
+    applied: Counter[str] = field(default_factory=Counter)
+    unknown_fields: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, table: sa.Table, collection: str, books: Books) -> None:
+        """Takes in the books of a batch."""
+        self.losses += _losses(table, collection, books)
+        self.applied.update(each.rule for each in books.remediations)
+        accepted = [issue.accepted_by for issue in books.issues]
+        accepted += [rejected.accepted_by for rejected in books.rejected]
+        for names in filter(None, accepted):
+            self.applied.update(names.split(", "))
+        for _, fields in books.unmapped:
+            self.unknown_fields.update((collection, name) for name in json.loads(fields))
+
+
+def rehearse(source: SourceDatabase, remediations: Remediations = NO_REMEDIATIONS) -> Rehearsal:
+    """Returns what a run into an empty target would have on record.
+
+    Args:
+        source: The source database, with collections that count as others united.
+        remediations: What is corrected or accepted on the way.
+    """
+    rehearsal = Rehearsal()
+    for rule in remediations.rules:
+        if rule.action is Action.COUNTS_AS and rule.other is not None:
+            parts = collections_of(source, rule.other)
+            if rule.collection in parts:
+                rehearsal.applied[rule.name] += parts[rule.collection].count_documents({})
+    rows: dict[str, UuidSet] = {}
+    names = {name for table in TABLES.values() for name in documents_referred_to(table)}
+    documents = {name: _ids(_identities(source, name)) for name in names}
+    for name, table in TABLES.items():
+        loaded = Loaded(
+            rows={each: rows[each] for each in referenced_tables(table)},
+            documents={each: documents[each] for each in documents_referred_to(table)},
+        )
+        if junction_of(table) is not None:
+            for holder, books in _of_pairs(source, table, loaded, remediations):
+                rehearsal.add(table, holder, books)
+            continue
+        converter = BatchConverter(
+            table, loaded, {}, Remedies(remediations.of(table), name, loaded)
+        )
+        ids: list[pl.Series] = []
+        for batch in raw_batches(source[name]):
+            converted = converter.convert(batch.data)
+            ids.append(converted.rows["id"])
+            rehearsal.add(table, name, converted.books)
+        rows[name] = _ids(ids)
+    return rehearsal
+
+
+def _identities(source: SourceDatabase, collection: str) -> Iterator[pl.Series]:
+    for batch in raw_batches(source[collection], projection={"_id": 1}):
+        yield identities(collection, batch.data)["id"]
+
+
+def _ids(batches: Iterable[pl.Series]) -> UuidSet:
+    return UuidSet(b"".join(b"".join(ids.to_list()) for ids in batches))
+
+
+def _of_pairs(
+    source: SourceDatabase, table: sa.Table, loaded: Loaded, remediations: Remediations
+) -> Iterator[tuple[str, Books]]:
+    relation = junction_of(table)
+    assert relation is not None
+    for sides in relation.arrays():
+        holder, array, _ = sides
+        convert = PairConversion(table.name, sides, loaded, remediations)
+        fields = dict.fromkeys(remediations.fields_to_read(table, holder.collection, array), 1)
+        for batch in raw_batches(source[holder.collection], projection=fields):
+            yield holder.collection, convert(batch.data).books
+
+
+def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:
+    """Yields what the books of a batch have as lost, alike ones together."""
+    counted = Counter(
+        (
+            issue.field,
+            issue.kind,
+            issue.reason,
+            issue.original
+            if issue.kind == ORPHANED or len(issue.original) <= LONGEST_EXAMPLE
+            else "",
+            issue.source_id if issue.reason == HOLDER_REJECTED else None,
+        )
+        for issue in books.issues
+        if issue.accepted_by is None
+    )
+    for (name, kind, reason, original, holder), count in counted.items():
+        if kind == ORPHANED:
+            yield orphaned(table.name, collection, name, reason, original, holder, count)
+        else:
+            originals = (original,) if original and not is_secret(collection, name) else ()
+            yield Loss(table.name, collection, name, kind, reason, count, originals=originals)
+    if table.name != collection:
+        return  # what cannot be read is rejected with its own table, too
+    for each in books.rejected:
+        yield from rejected_for(
+            table.name,
+            collection,
+            each.source_id,
+            each.field or "",
+            each.reason,
+            each.document,
+            is_accepted=each.accepted_by is not None,
+        )
