@@ -18,9 +18,11 @@ from pymongo import MongoClient
 
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.embedded import Urls, fresh_database
+from migration_assets.loading.identities import load_identities
+from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES, Missing, Rule, sources
 from migration_assets.sample import generate
-from migration_assets.source.connection import CODEC, open_source
+from migration_assets.source.connection import CODEC, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Layer, Severity
@@ -209,3 +211,42 @@ def assert_arrived(target: Connection) -> None:
     for expression, (table, expected) in largest.items():
         found = target.execute(f'SELECT {expression} FROM "{table}"').fetchone()
         assert found == (expected,), expression
+
+
+LONG = "".join(chr(33 + number * 7919 % 90) for number in range(9_000))
+"""Longer than an entry of an index may be, and not to be compressed below it."""
+AWKWARD_IDS: list[Any] = ["", " ", LONG, {"a": LONG}, Binary(LONG.encode()), None, True, 7, "7"]
+
+
+def test_awkward_ids_are_referred_to_and_an_empty_text_refers_to_nothing(
+    source: SourceDatabase, target: Connection
+) -> None:
+    """Loader and checks agree: once the check of references called an empty text lost for good."""
+    user = {"account_name": "a", "is_account_admin": False, "is_admin": False, "name": "n"}
+    user |= {"userStatus": "ACTIVE", "created_on": DatetimeMS(0)}
+    users = [{"_id": each, "email": str(n), **user} for n, each in enumerate(AWKWARD_IDS)]
+    source["Users"].insert_many(users)
+    account = {"v": 0, "name": "n", "status": "Active"}
+    source["crm_Accounts"].insert_many(
+        {"_id": ObjectId(), **account, "assigned_to": each, "watchers": [each]}
+        for each in AWKWARD_IDS
+    )
+    todo = {"description": "d", "title": "t", "url": "u"}
+    source["TodoList"].insert_many(
+        {"_id": ObjectId(), **todo, "user": each} for each in ("", LONG, "7")
+    )
+    tables = [TABLES[name] for name in ("Users", "crm_Accounts", "TodoList", "AccountWatchers")]
+    load_identities(source, target)
+    for table in tables:
+        load_table(source, target, table)
+    for table in tables:
+        for layer in Layer:
+            evidence = run_check(source, target, table, layer)
+            is_fine = evidence.is_sound  # what is on record is no surprise
+            assert is_fine, (table.name, layer, evidence.summary)
+    query = sql.SQL("SELECT count(*) FROM {}")
+    counts = [target.execute(query.format(sql.Identifier(t.name))).fetchone() for t in tables]
+    referred = len(AWKWARD_IDS) - 2  # neither null nor an empty text
+    assert counts == [(len(users),), (len(AWKWARD_IDS),), (3,), (referred,)]
+    assigned = target.execute('SELECT count(assigned_to) FROM "crm_Accounts"').fetchone()
+    assert assigned == (referred,)
