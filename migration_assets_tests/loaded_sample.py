@@ -17,10 +17,13 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sample import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
+from migration_assets.validation.checks import run_checks, together
+from migration_assets.validation.evidence import Evidence, Layer
 
 _TASK = {"__v": 0, "position": 1, "priority": "low", "title": "own"}
 FAULTY: Mapping[str, list[dict[str, Any]]] = {
@@ -100,6 +103,20 @@ def load_everything(source: SourceDatabase, target: Connection) -> None:
     load_identities(source, target)
     for table in TABLES.values():
         load_table(source, target, table)
+
+
+def all_checks(
+    source: SourceDatabase,
+    target: Connection,
+    table: str,
+    remediations: Remediations = NO_REMEDIATIONS,
+) -> list[Evidence]:
+    """Runs the four checks of a table, those together that one comparison answers."""
+    return [
+        evidence
+        for layers in together(Layer)
+        for evidence in run_checks(source, target, TABLES[table], layers, remediations=remediations)
+    ]
 
 
 @contextmanager

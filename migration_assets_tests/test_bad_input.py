@@ -24,9 +24,8 @@ from migration_assets.model import ENTITIES, TABLES, Missing, Rule, sources
 from migration_assets.sample import generate
 from migration_assets.source.connection import CODEC, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.validation.checks import run_check
-from migration_assets.validation.evidence import Layer, Severity
-from migration_assets_tests.loaded_sample import load_everything
+from migration_assets.validation.evidence import Severity
+from migration_assets_tests.loaded_sample import all_checks, load_everything
 
 _INT32 = (1).to_bytes(4, "little")
 _TWICE = b"\x13\0\0\0\x10a\0" + _INT32 + b"\x10a\0" + _INT32 + b"\0"
@@ -173,8 +172,8 @@ def test_bad_input_is_a_row_or_on_record(servers: Urls) -> None:
             for name in sorted(
                 {collection for collection, _ in FIELDS.values()} | {"DocumentsToTasks"}
             ):
-                for layer in Layer:
-                    found = run_check(source, target, TABLES[name], layer)
+                for found in all_checks(source, target, name):
+                    layer = found.layer
                     assert found.is_sound, (name, layer, found.summary, found.sample[:3])
                     if layer in BLOCKING:
                         assert found.passed or found.severity is Severity.WARN, (
@@ -240,10 +239,9 @@ def test_awkward_ids_are_referred_to_and_an_empty_text_refers_to_nothing(
     for table in tables:
         load_table(source, target, table)
     for table in tables:
-        for layer in Layer:
-            evidence = run_check(source, target, table, layer)
+        for evidence in all_checks(source, target, table.name):
             is_fine = evidence.is_sound  # what is on record is no surprise
-            assert is_fine, (table.name, layer, evidence.summary)
+            assert is_fine, (table.name, evidence.layer, evidence.summary)
     query = sql.SQL("SELECT count(*) FROM {}")
     counts = [target.execute(query.format(sql.Identifier(t.name))).fetchone() for t in tables]
     referred = len(AWKWARD_IDS) - 2  # neither null nor an empty text

@@ -41,9 +41,9 @@ from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets.validation.checks import run_check
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets.validation.values import check_values
+from migration_assets_tests.loaded_sample import all_checks
 
 SCALE = 0.01
 ROW_COUNT, VALUES, REFERENCES, _ = Layer
@@ -131,10 +131,7 @@ class Dirty:
 
 def red(dirty: Dirty, table: str) -> set[Layer]:
     """Returns the checks of a table that fail as errors."""
-    found = [
-        run_check(dirty.source, dirty.connection, TABLES[table], layer, remediations=dirty.rules)
-        for layer in Layer
-    ]
+    found = all_checks(dirty.source, dirty.connection, table, dirty.rules)
     return {each.layer for each in found if not each.passed and each.severity is Severity.ERROR}
 
 

@@ -33,9 +33,8 @@ from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.united import UnitedDatabase, united
 from migration_assets.target.connection import Connection
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets.validation.checks import run_check
-from migration_assets.validation.evidence import Layer
 from migration_assets.validation.unknown_collections import unkept
+from migration_assets_tests.loaded_sample import all_checks
 
 Documents = Mapping[str, Iterable[Mapping[str, Any]]]
 
@@ -79,9 +78,9 @@ class Migrated:
     def unsound(self, *tables: str) -> dict[tuple[str, str], str]:
         """Returns the checks that disagree with what was loaded."""
         found = [
-            run_check(self.source, self.target, TABLES[table], layer, remediations=self.rules)
+            evidence
             for table in tables
-            for layer in Layer
+            for evidence in all_checks(self.source, self.target, table, self.rules)
         ]
         return {(each.table, each.layer): each.summary for each in found if not each.is_sound}
 
