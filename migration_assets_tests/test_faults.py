@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,10 +18,14 @@ from migration_assets_tests.faults import Figures, Ground
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """Servers of this module's own, since it kills them."""
-    with faults.prepared(tmp_path_factory.mktemp("faults"), scale=0.01) as made:
-        yield made
+def ground() -> Iterator[Ground]:
+    """Servers of this module's own, since it kills them; not in pytest's folder, as in ``conftest``."""
+    directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
+    try:
+        with faults.prepared(directory, scale=0.01) as made:
+            yield made
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def assert_nothing_is_lost(figures: Figures) -> None:
