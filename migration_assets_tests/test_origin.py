@@ -14,6 +14,7 @@ from migration_assets.sign_off.verdict import SOURCE, verdict
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.origin import Origin, origin_of, others
+from migration_assets.source.united import united
 from migration_assets.target.connection import Connection
 
 
@@ -106,3 +107,13 @@ def test_another_source_than_the_one_before_is_a_finding(
         assert back.id != found.id
     finally:
         source.client.drop_database(other)
+
+
+def test_collection_that_begins_to_count_as_another_is_not_gone(
+    source: SourceDatabase, target: Connection
+) -> None:
+    source["crm_campains"].insert_one({"name": "Fair"})
+    load_identities(source, target)
+    counted = united(source, {"crm_campaigns": ["crm_campains"]})
+    load_identities(counted, target)
+    assert findings(counted, target) == {}

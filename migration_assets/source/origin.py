@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.united import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def origin_of(source: SourceDatabase) -> Origin:
     Raises:
         SourceError: MongoDB is out of reach.
     """
-    found = source.list_collections(filter={"type": {"$ne": "view"}})
+    # A collection that begins to count as another is not gone.
+    found = whole(source).list_collections(filter={"type": {"$ne": "view"}})
     return Origin(
         database=source.name,
         hosts=sorted(f"{host}:{port}" for host, port in source.client.nodes),

@@ -26,6 +26,7 @@ class UnitedDatabase(Database[Document]):
 
     Attributes:
         others: The collections that count as one, by the name of that one.
+        whole: The database with each collection by itself.
     """
 
     def __init__(self, database: SourceDatabase, others: Mapping[str, Sequence[str]]) -> None:
@@ -38,6 +39,7 @@ class UnitedDatabase(Database[Document]):
             database.read_concern,
         )
         self.others = others
+        self.whole = database
 
     def __getitem__(self, name: str) -> Collection[Document]:
         others = self.others.get(name)
@@ -161,6 +163,11 @@ def open_united(url: str, others: Mapping[str, Sequence[str]]) -> Iterator[Sourc
     """
     with open_source(url) as source:
         yield united(source, others)
+
+
+def whole(source: SourceDatabase) -> SourceDatabase:
+    """Returns a database with each collection by itself, whether or not some count as others."""
+    return source.whole if isinstance(source, UnitedDatabase) else source
 
 
 def collections_of(source: SourceDatabase, name: str) -> Mapping[str, Collection[Document]]:
