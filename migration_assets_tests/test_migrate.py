@@ -26,6 +26,8 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
+from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES, referenced_tables, source_of
 from migration_assets.remediation.rules import Remediations
 from migration_assets.sample import generate
@@ -291,16 +293,14 @@ def test_write_to_the_source_is_no_go(migrated: Migration) -> None:
     assert migrated.sign_off()["verdict"] == "GO"
 
 
-_LOSING_ROWS = """
-    CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        IF NEW.id = (SELECT max(id::text)::uuid FROM migration_staging."Boards") THEN
-            RETURN NULL;
-        END IF;
-        RETURN NEW;
-    END $$;
-    CREATE TRIGGER lose BEFORE INSERT ON "Boards" FOR EACH ROW EXECUTE FUNCTION lose();
-"""
+def losing_a_board(
+    source: SourceDatabase, connection: Connection, table: sa.Table, **options: Any
+) -> LoadResult:
+    """Loads a table; somebody deletes a row of `Boards` as soon as it is there."""
+    result = load_table(source, connection, table, **options)
+    if table.name == "Boards":
+        connection.execute('DELETE FROM "Boards" WHERE id = (SELECT id FROM "Boards" LIMIT 1)')
+    return result
 
 
 @pytest.fixture
@@ -312,9 +312,9 @@ def empty(sample_url: str, tables_url: str) -> Migration:
 def test_reexecution_from_failure_builds_a_bad_table_again(
     empty: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row is lost on its way into the table, so the table's step fails, and is run again."""
+    """A row is lost before its check, so the table's step fails, and is run again."""
     whole = {"migration__constraints", "migration__sign_off"}
-    empty.execute(_LOSING_ROWS)
+    monkeypatch.setattr("migration_assets.assets.tables.load_table", losing_a_board)
     monkeypatch.setenv(SOURCE_VARIABLE, empty.source_url)
     monkeypatch.setenv(TARGET_VARIABLE, empty.target_url)
     repository = ReconstructableRepository.for_module("migration_assets.definitions", "defs")
@@ -332,7 +332,7 @@ def test_reexecution_from_failure_builds_a_bad_table_again(
         # What comes after the bad table waits; what does not is done.
         assert not {"postgres__Sections", *whole} & done
 
-    empty.execute('DROP TRIGGER lose ON "Boards"')
+    monkeypatch.setattr("migration_assets.assets.tables.load_table", load_table)
     again = dg.ReexecutionOptions.from_failure(first.run_id, empty.instance)
     with dg.execute_job(
         job, instance=empty.instance, run_config=QUIET, reexecution_options=again
@@ -434,17 +434,19 @@ rules:
   - {{name: accepted, collection: openAi_keys, field: api_key, match: {{any: true}}, accept: true}}
   - {{name: matched, collection: openAi_keys, field: api_key, match: {{values: [{matched}]}}, set: {new} 2}}
   - {{name: unused, collection: Users, field: password, map: {{{new} 3: {new} 4}}}}
-  - {{name: set, collection: Users, field: password, match: {{type: string}}, set: {new} 5}}
+  - name: set
+    collection: Users
+    field: password
+    match: {{type: string}}
+    set: {new} 5
+    changes_fine_values: true
 """
 
 
 _QUOTING_ROWS = """
-    CREATE FUNCTION quote_row() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        RAISE EXCEPTION 'new row for "openAi_keys" violates a rule: %', NEW USING DETAIL = NEW.api_key;
-    END $$;
-    CREATE TRIGGER quote_row BEFORE INSERT ON "openAi_keys" FOR EACH ROW EXECUTE FUNCTION quote_row();
+    ALTER TABLE "openAi_keys" ADD CONSTRAINT strict CHECK (api_key = '') NOT VALID
 """
+"""PostgreSQL's error on it has the whole row as its detail."""
 
 
 @pytest.fixture
@@ -503,7 +505,7 @@ def test_secrets_stand_in_the_books_only(
         migration.execute(_QUOTING_ROWS)
         failed = migration.run(assets=[table_key("openAi_keys")], quiet=False)
         (failure,) = [event for event in failed.all_events if event.is_step_failure]
-        assert "SQLSTATE P0001" in str(failure.step_failure_data.error)
+        assert "SQLSTATE 23514" in str(failure.step_failure_data.error)
         migration.run(assets=[SIGN_OFF], quiet=False)
 
         ((held,),) = migration.execute(
