@@ -724,6 +724,30 @@ def test_books_say_which_rows_a_finding_is_about(
     assert rows() != seen  # another bad value of the same field is another loss
 
 
+def test_a_waiver_of_a_cause_is_for_the_places_that_were_seen(
+    variables: Connection, small_source: SourceDatabase, prints: Mapping[str, str]
+) -> None:
+    def rows() -> str:
+        pass_all(variables)
+        (found,) = judged(read_recorded(variables, small_source), prints).findings
+        assert (found.id, found.count) == ("Users:references:gone", 1)
+        return found.rows
+
+    variables.execute(
+        "INSERT INTO migration.issues (target_table, collection, source_id, field, kind, reason, original) "
+        "VALUES ('Tasks', 'Tasks', 'a', 'user', 'orphaned', 'why', '\"' || repeat('a', 24) || '\"')"
+    )
+    seen = rows()
+    variables.execute("UPDATE migration.issues SET field = 'createdBy'")
+    assert rows() != seen
+    variables.execute(
+        "UPDATE migration.issues SET target_table = 'Boards', collection = 'Boards', field = 'user'"
+    )
+    assert rows() != seen
+    variables.execute("UPDATE migration.issues SET target_table = 'Tasks', collection = 'Tasks'")
+    assert rows() == seen
+
+
 TOUCHES = {
     "rows deleted": ('DELETE FROM "BoardWatchers"', "BoardWatchers:target:touched"),
     "a value changed": ('UPDATE "Boards" SET icon = icon', "Boards:target:touched"),

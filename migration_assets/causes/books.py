@@ -41,7 +41,10 @@ _DOCUMENTS = """
 """
 _KEY = "('x' || left(encode(sha256(convert_to({}::text, 'UTF8')), 'hex'), 15))::bit(60)::bigint"
 KEYS_MODULUS = 1 << 62
-"""What a waiver is bound to: the document, within it the element, and the original."""
+"""What a waiver is bound to: the table and place, the document, within it the element, and the original.
+
+A cause spans tables and fields: of the document alone, the same id lost in another field would be the same.
+"""
 
 _BESIDES = re.compile(r" \(besides, .*\)$", re.DOTALL)
 
@@ -212,7 +215,14 @@ def _query(text: str) -> sql.Composed:
     names = {
         table.name: sql.Identifier(SCHEMA, table.name) for table in BOOKKEEPING.tables.values()
     }
-    of_values = sql.SQL(_KEY).format(sql.SQL("json_build_array(source_id, element, original)"))
+    of_values = sql.SQL(_KEY).format(
+        sql.SQL(
+            "json_build_array(target_table, collection, field, kind, source_id, element, original)"
+        )
+    )
+    of_document = sql.SQL(_KEY).format(
+        sql.SQL("json_build_array(collection, field, source_id, document)")
+    )
     return sql.SQL(text).format(
         **names,
         map=sql.Literal("uuid_map"),
@@ -221,5 +231,5 @@ def _query(text: str) -> sql.Composed:
             "(array_agg(DISTINCT original) FILTER (WHERE length(original) <= {}))[:{}]"
         ).format(LONGEST_EXAMPLE, EXAMPLES + 1),
         keys_of_values=sql.SQL("mod(sum({}), {})::bigint").format(of_values, KEYS_MODULUS),
-        key_of_document=sql.SQL(_KEY).format(sql.SQL("json_build_array(source_id, document)")),
+        key_of_document=of_document,
     )
