@@ -5,6 +5,7 @@ Here belong the rule itself, for one value and for many at once, and its inverse
 
 from __future__ import annotations
 
+import json
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from bson import DatetimeConversion, Decimal128, ObjectId, json_util
+from bson.errors import BSONError
 
 OBJECT_ID_BYTES = 12
 UUID_BYTES = 16
@@ -32,8 +34,21 @@ def canonical(value: Any) -> str:
 
 
 def from_canonical(text: str) -> Any:
-    """Returns the BSON value that a text in canonical Extended JSON stands for."""
-    return json_util.loads(text, json_options=_READ)
+    """Returns the BSON value that a text in canonical Extended JSON stands for.
+
+    A document may have fields such as `$oid` that are not Extended JSON: it is read as it stands.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    return json.loads(text, object_hook=_read)
+
+
+def _read(parsed: dict[str, Any]) -> Any:
+    try:
+        return json_util.object_hook(parsed, _READ)
+    except (BSONError, ArithmeticError, LookupError, TypeError, ValueError):
+        return parsed
 
 
 def source_id(identifier: Any) -> str:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from migration_assets.conversion.columns import convert_keys
 from migration_assets.identity import (
+    canonical,
     document_uuid,
+    from_canonical,
     hex_uuids,
     object_id,
     object_id_uuids,
@@ -167,3 +169,22 @@ def test_mixed_keys() -> None:
 
 def test_source_id_of_an_object_id_is_its_hex() -> None:
     assert source_id(ObjectId("507F1F77BCF86CD799439011")) == "507f1f77bcf86cd799439011"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"$oid": "nope"},
+        {"$oid": ObjectId("a" * 24), "more": 1},
+        {"$date": "x"},
+        {"$numberLong": "zz"},
+        {"$numberDecimal": "abc"},
+        {"$binary": "x"},
+        {"$timestamp": {"t": -1, "i": 1}},
+        {"$code": 1},
+        {"$minKey": 2},
+    ],
+)
+def test_fields_that_look_like_extended_json_are_read_as_they_stand(odd: dict[str, Any]) -> None:
+    whole = {"_id": ObjectId("b" * 24), "odd": odd, "list": [odd], "plain": Int64(7)}
+    assert from_canonical(canonical(whole)) == whole

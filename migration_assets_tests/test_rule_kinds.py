@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bson import Decimal128, Int64, ObjectId, json_util
+from bson import DatetimeMS, Decimal128, Int64, ObjectId, json_util
 from rich.console import Console
 
 from migration_assets.causes.books import open_losses
@@ -483,6 +483,7 @@ def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_oth
     migrate: Migrate, source_url: str, tables_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = {**USER_DOCUMENT, "_id": 7.0, "is_admin": "perhaps", "password": "geheim", "name": 5}
+    user |= {"created_on": DatetimeMS(-62_167_219_200_001), "odd": {"$oid": "nope"}}
     comment = {"_id": "legacy:1", "__v": 0, "comment": "c", "task": USER, "user": "7"}
     rules = """
 - {name: later, collection: tasksComments, match: any, defer: a later step}
@@ -510,6 +511,7 @@ def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_oth
     assert "is_admin   perhaps → NULL (string fits no rule)" in found
     assert re.search(r"name +5 → 5|name +5\n", found)
     assert "userStatus ACTIVE" in found
+    assert "→ -0001-12-31 23:59:59.999" in found
     assert MASK in found
     assert "geheim" not in found
     found = explained("tasksComments", "legacy:1", '"legacy:1"', "'legacy:1'")

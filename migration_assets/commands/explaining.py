@@ -266,12 +266,17 @@ def _rejected_values(
         made = convert_column(
             column, origin, batch.fields[origin.field], batch.fields["_id"], loaded
         )
-        was, became = given.get(origin.field), made.series[0]
+        was, became = given.get(origin.field), _first(made.series)
         reasons = [reason for _, reason in made.rejections]
         if was is None and became is None and not reasons:
             continue
         shown = MASK if origin.secret else _side_by_side(was, _text_of(became))
         yield f"  {column}", f"{shown} ({'; '.join(reasons)})" if reasons else shown
+
+
+def _first(values: pl.Series) -> Any:
+    """Returns the first value of a series; a time as text, since Python's calendar is shorter."""
+    return (values.cast(pl.String) if values.dtype.is_temporal() else values)[0]
 
 
 def _text_of(value: Any) -> str | None:
