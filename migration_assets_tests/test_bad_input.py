@@ -214,7 +214,10 @@ def assert_arrived(target: Connection) -> None:
 
 LONG = "".join(chr(33 + number * 7919 % 90) for number in range(9_000))
 """Longer than an entry of an index may be, and not to be compressed below it."""
+AMONG_OBJECT_IDS = "early 258"
+"""Its UUID sorts before that of the last ObjectId, which stands in the same batch."""
 AWKWARD_IDS: list[Any] = ["", " ", LONG, {"a": LONG}, Binary(LONG.encode()), None, True, 7, "7"]
+AWKWARD_IDS += [AMONG_OBJECT_IDS, ObjectId("f" * 24)]
 
 
 def test_awkward_ids_are_referred_to_and_an_empty_text_refers_to_nothing(

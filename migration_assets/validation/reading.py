@@ -302,6 +302,9 @@ class RowsInStep:
             self._last = upto
             if len(rows) == most:
                 rows = self._of(own)
+        # An id of another type may stand within the range of the ObjectIds, and is asked for below.
+        apart = frozenset(others)
+        rows = [row for row in rows if binary_copy.key(row) not in apart] if apart else rows
         rows += self._of(others)
         found = {binary_copy.key(row): row for row in rows}
         if len(found) < len(rows):
