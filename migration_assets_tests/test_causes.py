@@ -12,7 +12,7 @@ from migration_assets.causes.books import open_losses, pointed_to, recorded_loss
 from migration_assets.causes.draft import draft
 from migration_assets.causes.losses import Loss
 from migration_assets.causes.origins import known_from
-from migration_assets.causes.proposals import Confidence, proposal
+from migration_assets.causes.proposals import Confidence, Proposal, proposal, proposals
 from migration_assets.causes.rehearsal import rehearse
 from migration_assets.causes.tracing import GONE, Root, causes_of
 from migration_assets.causes.words import what
@@ -163,6 +163,21 @@ def test_every_loss_has_a_cause_and_every_cause_a_rule_that_can_be_read(
         if proposed.confidence is not Confidence.CHOICE:
             rules = "version: 1\nrules:\n" + proposed.text()
             assert parse_remediations(rules, file=proposed.text()).rules
+
+
+def test_no_proposal_accepts_more_than_its_cause(mongo_database: SourceDatabase) -> None:
+    unreadable = Loss("Users", "Users", "", "rejected", "not valid BSON", source_id=USER)
+    altered = Loss("Users", "Users", "name", "altered", "U+0000 became U+FFFD")
+    nulled = Loss("Users", "Users", "name", "nulled", "array fits no rule")
+
+    def proposed(*losses: Loss) -> dict[str, Proposal]:
+        made = proposals(causes_of(losses, {}), mongo_database)
+        return {cause.root.kind: each for cause, each in made}
+
+    (rule,) = proposed(unreadable)["rejected"].rules
+    assert rule["match"] == {"ids": [USER]}  # else whatever another document loses is accepted
+    assert proposed(altered)["altered"].confidence is Confidence.MEDIUM
+    assert proposed(altered, nulled)["altered"].confidence is Confidence.CHOICE
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from migration_assets.causes.names import nearest
 from migration_assets.causes.origins import known_from
-from migration_assets.causes.proposals import Confidence, Proposal, proposal, rule_text
+from migration_assets.causes.proposals import Confidence, Proposal, proposals, rule_text
 from migration_assets.causes.rehearsal import Rehearsal, rehearse
 from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.causes.words import follows, what
@@ -76,8 +76,8 @@ def draft(source: SourceDatabase, given: str = "") -> Draft:
     seen = united(source, rules.counted_as)
     rehearsal = rehearse(seen, rules)
     made = Draft(given.rstrip() + "\n" if given else _HEAD + "".join(_needed(text, rehearsal)))
-    for cause in causes_of(rehearsal.losses, known_from(seen, rehearsal.losses)):
-        proposed = proposal(cause, seen, with_values=True)
+    causes = causes_of(rehearsal.losses, known_from(seen, rehearsal.losses))
+    for cause, proposed in proposals(causes, seen, with_values=True):
         made.decisions += proposed.confidence is Confidence.CHOICE
         made.add(_said(cause), proposed)
     for comment, renamed in (*_renamed_fields(seen, rehearsal), *_renamed_collections(seen)):

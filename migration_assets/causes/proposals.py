@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -71,6 +71,35 @@ def rule_text(rule: Yaml) -> str:
     return f"- {line.strip()}\n"
 
 
+def proposals(
+    causes: Sequence[Cause], lookup: SourceDatabase, *, with_values: bool = False
+) -> list[tuple[Cause, Proposal]]:
+    """Returns each cause with the rules that would resolve it.
+
+    To accept what is altered in a field is a choice where the field loses more: the rule would accept
+    that, too.
+
+    Args:
+        causes: All causes there are.
+        lookup: The source database, where documents are looked up.
+        with_values: As for :func:`proposal`.
+    """
+    lost = {
+        (collection, field)
+        for cause in causes
+        for _, collection, field, kind in cause.direct
+        if kind != ALTERED
+    }
+    found = []
+    for cause in causes:
+        proposed = proposal(cause, lookup, with_values=with_values)
+        if cause.root.kind == ALTERED and (cause.root.collection, cause.root.field) in lost:
+            why = "decide on the other losses of this field first: to accept it accepts them, too"
+            proposed = replace(proposed, confidence=Confidence.CHOICE, why=why)
+        found.append((cause, proposed))
+    return found
+
+
 def proposal(cause: Cause, lookup: SourceDatabase, *, with_values: bool = False) -> Proposal:
     """Returns the rules that would resolve a cause.
 
@@ -92,6 +121,10 @@ def proposal(cause: Cause, lookup: SourceDatabase, *, with_values: bool = False)
         if proposed is not None:
             return proposed
     accepted = _rule(cause, match="any", accept=True)
+    if not cause.root.field:
+        # Without a field, `any` would accept whatever any document of the collection loses.
+        unreadable = sorted(name for of, name in cause.documents if of == cause.root.collection)
+        accepted = _rule(cause, match={"ids": unreadable}, accept=True)
     if cause.root.kind == ALTERED:
         return Proposal([accepted], Confidence.MEDIUM, "accept the values as they were altered")
     if cause.root.kind != REJECTED:

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from migration_assets.causes.books import recorded_losses
 from migration_assets.causes.origins import known_from
-from migration_assets.causes.proposals import Proposal, proposal
+from migration_assets.causes.proposals import Proposal, proposals
 from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
 from migration_assets.model import ENTITIES, TABLES
@@ -303,7 +303,7 @@ def read_recorded(
         loads=loads,
         results=results,
         losses=losses,
-        causes=[(cause, proposal(cause, source)) for cause in causes],
+        causes=proposals(causes, source),
         conversions=conversions,
         unmapped=unmapped,
         differing=differing,
