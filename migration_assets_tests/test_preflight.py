@@ -15,6 +15,7 @@ from typing import Any, cast
 import dagster as dg
 import psycopg
 import pytest
+from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
@@ -48,6 +49,7 @@ from migration_assets.preflight.duration import (
 from migration_assets.preflight.findings import Area, Finding, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.preflight.source import Snapshots
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.occupants import require_own_target
@@ -71,11 +73,18 @@ def filled_url(source_url: str) -> str:
     return source_url
 
 
-def page(source: str, target: str, *, observed_seconds: float = 0.0) -> Page:
+def page(
+    source: str,
+    target: str,
+    *,
+    observed_seconds: float = 0.0,
+    rehearsed_with: Remediations | None = None,
+) -> Page:
     return examine(
         partial(open_source, source),
         partial(open_target, target),
         observed_seconds=observed_seconds,
+        rehearsed_with=rehearsed_with,
     )
 
 
@@ -93,7 +102,7 @@ def only(found: Iterator[Finding]) -> Finding:
 
 
 def test_page_of_a_clean_source_and_an_empty_target(filled_url: str, target_url: str) -> None:
-    found = page(filled_url, target_url)
+    found = page(filled_url, target_url, rehearsed_with=NO_REMEDIATIONS)
     assert found.errors == []
     assert {each.area for each in found.findings} == set(Area)
     assert [each.area for each in found.findings] == sorted(
@@ -662,3 +671,19 @@ def test_command_estimates_the_window(variables: None, target_url: str) -> None:
     assert "a whole run took 7 min for 290 documents" in result.stdout
     assert "x 1.2 (safety) = about" in result.stdout
     assert "plan a window of" in result.stdout
+
+
+def test_what_a_run_would_lose_is_told_by_cause(
+    mongo_database: SourceDatabase, source_url: str, target_url: str
+) -> None:
+    gone = ObjectId()
+    boards = [{"__v": 0, "title": "x", "description": "x", "user": gone} for _ in range(2)]
+    mongo_database["Boards"].insert_many(boards)
+    found = page(source_url, target_url, rehearsed_with=NO_REMEDIATIONS)
+    said = levels(found, Area.LOSSES)
+    assert [*said.values()] == [Level.WARNING, Level.WARNING]
+    first, cause = said
+    assert "NO-GO for 1 cause: 2 documents would be in no table" in first
+    assert cause == "1 document of Users is missing: 2 references to it"
+    # The run itself is about to tell, so nothing is rehearsed before it.
+    assert levels(page(source_url, target_url), Area.LOSSES) == {}
