@@ -64,4 +64,4 @@ def losses(
 
 def following(words: str) -> str:
     """Returns what follows from a cause, as a line under it."""
-    return f"what follows is {words}" if words else ""
+    return f"What follows is {words}" if words else "Nothing else follows from it"
