@@ -240,3 +240,35 @@ def test_a_draft_brings_a_real_history_to_few_decisions(mongo_database: SourceDa
     # All that is in no table: the comments that wait for a later step, and the later of two same users.
     rejected = Counter(loss.collection for loss in left if loss.kind == "rejected")
     assert rejected == {"tasksComments": 38, "Users": 1}
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "      "])
+def test_a_draft_goes_on_with_rules_as_they_are_written(
+    mongo_database: SourceDatabase, indent: str
+) -> None:
+    mongo_database["crm_campaigns"].insert_one({"name": "x", "statuss": "y"})
+    mongo_database["Userss\n- {name: forged, collection: Users, accept: true}"].insert_one({})
+    mongo_database["crm\ncampaigns"].insert_one({})
+    given = f"version: 1\nrules:\n{indent}- {{name: own, collection: Users, match: any, accept: true}}\n"
+    made = draft(mongo_database, given)
+    names = {rule.name for rule in parse_remediations(made.text).rules}
+    assert names == {"own", "crm_campaigns-statuss-as-status"}
+    assert (
+        '# - {"name": "crm_campaigns-as-crm_campaigns", "collection": "crm\\ncampaigns"'
+        in made.text
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "version: 1\nrules: []\n",
+        "{version: 1, rules: [{name: own, collection: Users, match: any, accept: true}]}",
+        "rules:\n- {name: own, collection: Users, match: any, accept: true}\nversion: 1\n",
+    ],
+)
+def test_a_draft_refuses_rules_that_it_cannot_go_on_with(
+    mongo_database: SourceDatabase, given: str
+) -> None:
+    with pytest.raises(RemediationError, match="no rule can be added to this file"):
+        draft(mongo_database, given)

@@ -521,6 +521,12 @@ def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_oth
     assert "kept         whole in migration.unmapped_fields: _id, text" in found
     assert "geheim" not in found
     explained("Translation", "5", '{"$numberInt":"5"}')
-    for collection, name in (("Translation", "en"), ("users", "7"), ("Users", "nobody")):
+    wrong = [("Translation", "en"), ("users", "7"), ("Users", "nobody"), ("Users", "9" * 30)]
+    wrong += [
+        ("Users", "\udcff"),
+        ("\udcff", "7"),
+        ("Users", '{"$numberLong":"99999999999999999999"}'),
+    ]
+    for collection, name in wrong:
         with pytest.raises(MigrationError):
             explain(Console(), collection, name)

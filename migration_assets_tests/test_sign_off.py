@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from psycopg import sql
+from rich.console import Console
 from typer.testing import CliRunner
 
 from migration_assets.assets.sign_off import SignOffConfig, run_config
@@ -23,6 +24,7 @@ from migration_assets.causes.losses import Loss
 from migration_assets.causes.proposals import Confidence, Proposal
 from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.cli import app
+from migration_assets.commands.signing import approval_of, withdraw_go
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult, Tally, depends_on
@@ -492,6 +494,13 @@ def test_approver_may_decline_and_must_have_a_name() -> None:
     for changes in ({"role": "DBA"}, {"decision": Decision.DECLINE}):
         with pytest.raises(MigrationError, match="without an approver"):
             Approval(**changes)
+
+
+def test_an_approver_whose_terminal_is_not_utf_8_is_one_line() -> None:
+    with pytest.raises(MigrationError, match="--approver: it is not UTF-8"):
+        approval_of(approver="J\udcfcrgen", role=None)
+    with pytest.raises(MigrationError, match="--reason: it is not UTF-8"):
+        withdraw_go(Console(), "Ann", "\udcfc")
 
 
 def test_waivers_are_read_from_a_file(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+import yaml
+
 from migration_assets.causes.names import nearest
 from migration_assets.causes.origins import known_from
-from migration_assets.causes.proposals import Confidence, Proposal, proposals, rule_text
+from migration_assets.causes.proposals import Confidence, Proposal, proposals, rule_name, rule_text
 from migration_assets.causes.rehearsal import Rehearsal, rehearse
 from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.causes.words import follows, what
@@ -19,6 +21,7 @@ from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.united import united
+from migration_assets.text import printable
 
 SHIPPED = "nextcrm-history.yaml"
 EXAMPLES = 3
@@ -36,22 +39,27 @@ class Draft:
     Attributes:
         text: What there is of it.
         decisions: Causes for which a person has to choose something.
+        indent: What stands before each rule.
     """
 
     text: str = _HEAD
     decisions: int = 0
+    indent: str = "  "
 
     def add(self, comment: Sequence[str], proposed: Proposal) -> None:
         """Adds the rules of a proposal; one that leaves a choice as a comment."""
         is_choice = proposed.confidence is Confidence.CHOICE
-        rules = "".join(f"  {rule_text(rule)}" for rule in proposed.rules)
+        rules = "".join(self.indent + rule_text(rule) for rule in proposed.rules)
         why_not = "" if is_choice else _mistakes(self.text + rules)
         said = [*comment, f"confidence: {proposed.confidence}; {proposed.why}"]
         if why_not:
             said.append(f"not taken over: {why_not}")
-        self.text += "\n" + "".join(f"  # {line}\n" for line in said)
+        # A name of the source may hold what ends a line, and would be a rule then.
+        self.text += "\n" + "".join(f"{self.indent}# {printable(line)}\n" for line in said)
         self.text += (
-            re.sub("^  ", "  # ", rules, flags=re.MULTILINE) if is_choice or why_not else rules
+            re.sub(f"^{self.indent}(?=-)", f"{self.indent}# ", rules, flags=re.MULTILINE)
+            if is_choice or why_not
+            else rules
         )
 
 
@@ -69,13 +77,15 @@ def draft(source: SourceDatabase, given: str = "") -> Draft:
             that the project ships are tried, and the draft has the ones that something in the source needs.
 
     Raises:
-        RemediationError: The given text has mistakes.
+        RemediationError: The given text has mistakes, or no rule can be added to it.
     """
+    indent = _indent(given) if given else "  "
     text = given or shipped_text()
     rules = parse_remediations(text, file="given" if given else SHIPPED)
     seen = united(source, rules.counted_as)
     rehearsal = rehearse(seen, rules)
-    made = Draft(given.rstrip() + "\n" if given else _HEAD + "".join(_needed(text, rehearsal)))
+    begun = given.rstrip() + "\n" if given else _HEAD + "".join(_needed(text, rehearsal))
+    made = Draft(begun, indent=indent)
     causes = causes_of(rehearsal.losses, known_from(seen, rehearsal.losses))
     for cause, proposed in proposals(causes, seen, with_values=True):
         made.decisions += proposed.confidence is Confidence.CHOICE
@@ -83,6 +93,30 @@ def draft(source: SourceDatabase, given: str = "") -> Draft:
     for comment, renamed in (*_renamed_fields(seen, rehearsal), *_renamed_collections(seen)):
         made.add(comment, renamed)
     return made
+
+
+def _indent(given: str) -> str:
+    """Returns what stands before each rule of a text, so that one can be added.
+
+    Raises:
+        RemediationError: The rules are not one a line, or not the last of the text.
+    """
+    try:
+        node = yaml.compose(given, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return ""  # the parser says it better
+    entries = node.value if isinstance(node, yaml.MappingNode) else []
+    rules = next((value for key, value in entries if key.value == "rules"), None)
+    if not isinstance(rules, yaml.SequenceNode):
+        return ""
+    if rules.flow_style or rules is not entries[-1][1]:
+        raise RemediationError(
+            "no rule can be added to this file",
+            where=f"remediations, line {rules.start_mark.line + 1}",
+            next_step="Let `rules:` be the last of it, with each rule on a line of its own after a dash; "
+            "without a rule, leave --remediations out",
+        )
+    return " " * int(rules.start_mark.column)
 
 
 def _needed(text: str, rehearsal: Rehearsal) -> Iterator[str]:
@@ -118,7 +152,7 @@ def _renamed_fields(
         if known is None or source[collection].find_one(both, {"_id": 1}) is not None:
             continue
         rule = {
-            "name": f"{collection}-{name}-as-{known}",
+            "name": rule_name(collection, name, "as", known),
             "collection": collection,
             "field": known,
             "move": name,
@@ -135,7 +169,7 @@ def _renamed_collections(source: SourceDatabase) -> Iterator[tuple[list[str], Pr
         known = None if name in ENTITIES else nearest(name, ENTITIES)
         if known is None or name.startswith("system."):
             continue
-        rule = {"name": f"{name}-as-{known}", "collection": name, "counts_as": known}
+        rule = {"name": rule_name(name, "as", known), "collection": name, "counts_as": known}
         count = source[name].estimated_document_count()
         yield (
             [f"{counted(count, 'document')} of {name}, a collection that the model does not know"],

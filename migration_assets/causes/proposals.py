@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from migration_assets.identity import from_canonical
 from migration_assets.model import ENTITIES, Rule, Source, sources
 from migration_assets.remediation.rules import references_of
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.text import printable
 
 CHOOSE = "CHOOSE"
 """Stands in a rule where a person has to choose a value."""
@@ -27,6 +29,8 @@ Yaml = Mapping[str, Any]
 _TRUE = frozenset({"active", "yes", "on", "1", "true", "public", "enabled"})
 _FALSE = frozenset({"inactive", "no", "off", "0", "false", "private", "disabled"})
 _NUMBER = re.compile(r"-?[0-9]{1,3}(?:(?P<thousands>[., '])[0-9]{3})*(?:(?P<decimal>[.,])[0-9]+)?")
+_NO_PART_OF_NAME = re.compile(r"[^A-Za-z0-9_.:-]")
+LONGEST_NAME = 100
 _DIGITS = re.compile(r"-?[0-9]+")
 _KNOWN_COLLECTION = re.compile(
     r"documents of (?P<name>.+?)(?:, an unknown collection(?P<near> of a near name)?)?"
@@ -68,7 +72,16 @@ def rule_text(rule: Yaml) -> str:
     line = yaml.safe_dump(
         rule, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True
     )
-    return f"- {line.strip()}\n"
+    line = line.strip()
+    if printable(line) != line:
+        # A name that holds the end of a line: YAML takes JSON, with its escapes.
+        line = printable(json.dumps(rule, ensure_ascii=False))
+    return f"- {line}\n"
+
+
+def rule_name(*parts: str) -> str:
+    """Returns a name that a rule can have, made of names that may hold anything."""
+    return _NO_PART_OF_NAME.sub("_", "-".join(filter(None, parts)))[:LONGEST_NAME]
 
 
 def proposals(
@@ -175,7 +188,7 @@ def _of_missing(cause: Cause) -> Proposal:
     known = _KNOWN_COLLECTION.fullmatch(root.known_from)
     if known is not None and known["near"]:
         rule = {
-            "name": f"{known['name']}-as-{root.collection}",
+            "name": rule_name(known["name"], "as", root.collection),
             "collection": known["name"],
             "counts_as": root.collection,
         }

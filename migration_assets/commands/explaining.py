@@ -122,7 +122,16 @@ def _candidates(given: str) -> list[Any]:
     found: list[Any] = [ObjectId(text.lower())] if is_object_id_text(text) else []
     with suppress(BSONError, ValueError, TypeError):
         found.append(from_canonical(text))
-    return [*found, text]
+    return [each for each in (*found, text) if _can_be_asked_for(each)]
+
+
+def _can_be_asked_for(own: Any) -> bool:
+    """Tells whether BSON can hold a value: no number beyond 64 bits, and no text that is not Unicode."""
+    try:
+        bson.encode({"_id": own}, codec_options=CODEC)
+    except (BSONError, OverflowError, UnicodeEncodeError, TypeError):
+        return False
+    return True
 
 
 def _own_id(source: SourceDatabase, connection: Connection, collection: str, given: str) -> Any:
@@ -152,7 +161,7 @@ def _found(source: SourceDatabase, collection: str, own: Any) -> Iterator[Docume
 
 def _kept_lines(connection: Connection, collection: str, given: str) -> Iterator[tuple[str, str]]:
     """Yields what there is to say of a document of a collection that the model does not know."""
-    for own in _candidates(given):
+    for own in _candidates(given) if _can_be_asked_for(collection) else ():
         name = source_id(own)
         for (kept,) in _book(connection, _UNMAPPED, collection, name):
             yield "document", f"{name} of {collection}, which the model does not know"

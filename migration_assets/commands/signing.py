@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +29,23 @@ from migration_assets.target.ownership import withdraw, withdrawal_of
 from migration_assets.text import escape
 from migration_assets.urls import target_url
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id from there"
+
+
+def require_unicode(**given: str | None) -> None:
+    """Refuses what a terminal that is not set to UTF-8 has passed on: no database takes it.
+
+    Raises:
+        MigrationError: A text is not Unicode.
+    """
+    for name, text in given.items():
+        if _SURROGATE.search(text or ""):
+            raise MigrationError(
+                "it is not UTF-8",
+                where=f"--{name}",
+                next_step="Set the terminal to UTF-8, or write it without accents",
+            )
 
 
 def approval_of(
@@ -42,8 +59,9 @@ def approval_of(
     """Returns what the options of a command say.
 
     Raises:
-        MigrationError: The file of waivers cannot be used, or an approver is missing.
+        MigrationError: The file of waivers cannot be used, an approver is missing, or a text is not UTF-8.
     """
+    require_unicode(approver=approver, role=role)
     return Approval(
         approver=(approver or "").strip(),
         role=(role or "").strip(),
@@ -68,6 +86,7 @@ def sign(
     Raises:
         MigrationError: A waiver is none, or it cannot start.
     """
+    require_unicode(waive="".join(waive))
     more = _waived(waive, approval.approver) if waive else []
     whole = replace(approval, waivers=(*approval.waivers, *more))
     return sign_off(console, approval=whole, reports=reports)
@@ -118,6 +137,7 @@ def draft_waivers(console: Console, approver: str, output: Path | None) -> None:
     Raises:
         MigrationError: Nothing was signed off yet, or the file cannot be written.
     """
+    require_unicode(approver=approver)
     with open_target(target_url()) as connection:
         require_schema(connection)
         made = latest(connection)
@@ -149,6 +169,7 @@ def withdraw_go(console: Console, name: str, reason: str) -> Exit:
     Raises:
         MigrationError: Name or reason is missing, no signed GO stands, or a run holds the target.
     """
+    require_unicode(withdraw=name, reason=reason)
     with held_for_run(target_url(), str(uuid.uuid4())) as hold, hold.open() as connection:
         require_schema(connection)
         signed = withdraw(connection, name, reason)
