@@ -16,12 +16,13 @@ import dagster as dg
 import psycopg
 import pytest
 import sqlalchemy as sa
+from bson import ObjectId
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, table_key
+from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, UUID_MAP, table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
@@ -538,3 +539,28 @@ def test_run_says_no_url_with_a_password(migrated: Migration) -> None:
     kept = [dg.serialize_value(entry) for entry in lost.instance.all_logs(result.run_id)]
     assert "that_is_not_there" in "".join(kept)
     assert password not in "".join(kept)
+
+
+def test_red_check_names_the_causes_with_the_rules_that_would_resolve_them(
+    mongo_database: SourceDatabase, source_url: str, tables_url: str
+) -> None:
+    gone = ObjectId()
+    board = {"__v": 0, "title": "a title", "description": "x", "user": gone}
+    mongo_database["Boards"].insert_one(board)
+    mongo_database["Sections"].insert_one({"__v": 0, "title": "y", "board": board["_id"]})
+    migration = Migration(source_url, tables_url)
+    done = migration.run(
+        assets=[UUID_MAP, *(table_key(name) for name in ("Users", "Boards", "Sections"))]
+    )
+    (red_check,) = [
+        event
+        for event in done.get_asset_check_evaluations()
+        if event.asset_key == table_key("Sections") and not event.passed
+    ]
+    causes = red_check.metadata["causes"]
+    assert isinstance(causes, dg.TableMetadataValue)
+    (line,) = causes.records
+    assert line.data["cause"] == "1 document of Users is missing: 1 reference to it"
+    assert line.data["what follows"] == "rejected: 1 Sections, 1 Boards"
+    assert "references_to: Users" in str(line.data["rule"])
+    assert "a title" not in str(red_check.metadata)

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.assets.keys import source_key, table_key
+from migration_assets.causes.recorded import Explained
+from migration_assets.causes.words import follows, what
 from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.model import junction_of, source_of
@@ -17,6 +19,9 @@ from migration_assets.remediation.rules import Remediation
 from migration_assets.text import code
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.looking import DOCUMENTATION, checks_path, quoted, statements
+
+CAUSES_SHOWN = 20
+"""Causes that a check names; the report has all of them."""
 
 Metadata = dict[str, Any]
 """What Dagster takes as metadata."""
@@ -108,13 +113,19 @@ def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Meta
     return counts
 
 
-def check_result(evidence: Evidence, key: dg.AssetKey, again: str = "") -> dg.AssetCheckResult:
+def check_result(
+    evidence: Evidence,
+    key: dg.AssetKey,
+    again: str = "",
+    causes: Sequence[Explained] = (),
+) -> dg.AssetCheckResult:
     """Returns evidence as the result of its asset check.
 
     Args:
         evidence: The evidence.
         key: The asset that was checked.
         again: What to press after a correction, where that is not plain.
+        causes: Of the losses on record that make it red.
     """
     metadata: Metadata = {str(name): count for name, count in evidence.counts.items()}
     metadata["failures"] = evidence.failures
@@ -122,6 +133,18 @@ def check_result(evidence: Evidence, key: dg.AssetKey, again: str = "") -> dg.As
         metadata["what to do"] = evidence.next_step
     if again and not evidence.passed and evidence.severity is Severity.ERROR:
         metadata["what to press"] = dg.MetadataValue.md(again)
+    if causes:
+        metadata["causes"] = dg.MetadataValue.table(
+            records=[
+                dg.TableRecord(
+                    {"cause": what(cause), "what follows": follows(cause), "rule": rules.text()}
+                )
+                for cause, rules in causes[:CAUSES_SHOWN]
+            ],
+            schema=dg.TableSchema(
+                [dg.TableColumn(name) for name in ("cause", "what follows", "rule")]
+            ),
+        )
     metadata |= looking_metadata(evidence.table, evidence.layer)
     if evidence.sample:
         columns = list(dict.fromkeys(name for line in evidence.sample for name in line))

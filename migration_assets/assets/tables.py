@@ -22,6 +22,7 @@ from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import is_last_attempt, retried
 from migration_assets.assets.second_process import SecondProcessResource
+from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
@@ -100,6 +101,14 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
             with source.open_for_run(rules) as database, target.open() as connection:
                 return run_checks(database, connection, table, layers, remediations=rules)
 
+        def causes(evidence: Evidence) -> list[Explained]:
+            """Returns the causes of losses where these, and nothing else, make a check red."""
+            if evidence.passed or evidence.layer in BLOCKING or not evidence.is_sound:
+                return []
+            with source.open_for_run(rules) as database, target.open() as connection:
+                found = recorded_causes(database, connection)
+            return [(cause, rule) for cause, rule in found if cause.concerns(table.name)]
+
         if key in context.selected_asset_keys:
             result = retried(context, loaded)
             progress.loaded(result)
@@ -116,7 +125,10 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                     progress.checked(evidence)
                     waiting.remove(evidence.layer)
                     yield describe.check_result(
-                        evidence, key, "" if evidence.layer in BLOCKING else LOADING_AGAIN
+                        evidence,
+                        key,
+                        "" if evidence.layer in BLOCKING else LOADING_AGAIN,
+                        retried(context, partial(causes, evidence)),
                     )
         except Exception as error:
             if is_last_attempt(context, error):

@@ -63,6 +63,10 @@ class Cause:
     originals: set[str] = field(default_factory=set, repr=False)
     keys: int = 0
 
+    def concerns(self, table: str) -> bool:
+        """Returns whether a table lacks anything for it."""
+        return any(lacking == table for lacking, *_ in (*self.direct, *self.consequences))
+
     @property
     def count(self) -> int:
         """How many losses are lost for it."""

@@ -9,10 +9,7 @@ from typing import Any
 
 from psycopg import sql
 
-from migration_assets.causes.books import recorded_losses
-from migration_assets.causes.origins import known_from
-from migration_assets.causes.proposals import Proposal, proposals
-from migration_assets.causes.tracing import Cause, causes_of
+from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
 from migration_assets.model import ENTITIES, TABLES
 from migration_assets.remediation.reporting import Applied, applied
@@ -150,7 +147,7 @@ class Recorded:
     loads: Mapping[str, Load]
     results: Mapping[tuple[str, str], Result]
     losses: Sequence[Line] = ()
-    causes: Sequence[tuple[Cause, Proposal]] = ()
+    causes: Sequence[Explained] = ()
     conversions: Sequence[Line] = ()
     unmapped: Sequence[Unmapped] = ()
     missing: Sequence[str] = ()
@@ -272,7 +269,7 @@ def read_recorded(
             if name in loads
         }
         losses = [Line(*row) for row in rows(_LOSSES)]
-        lost = recorded_losses(connection)
+        causes = recorded_causes(source, connection)
         conversions = [Line(*row) for row in rows(_CONVERSIONS)]
         fields: dict[str, dict[str, int]] = {}
         names_in_all: dict[str, int] = {}
@@ -298,12 +295,11 @@ def read_recorded(
         is_map_touched = uuid_map.name in loads and not is_as_recorded(connection, uuid_map)
         last = rows(_WAIVERS)
         upgrade = list(in_target(connection, loads))
-    causes = causes_of(lost, known_from(source, lost))
     return Recorded(
         loads=loads,
         results=results,
         losses=losses,
-        causes=proposals(causes, source),
+        causes=causes,
         conversions=conversions,
         unmapped=unmapped,
         differing=differing,
