@@ -272,3 +272,11 @@ def test_a_draft_refuses_rules_that_it_cannot_go_on_with(
 ) -> None:
     with pytest.raises(RemediationError, match="no rule can be added to this file"):
         draft(mongo_database, given)
+
+
+def test_a_draft_without_a_rule_to_keep_can_be_run_with(mongo_database: SourceDatabase) -> None:
+    mongo_database["user"].insert_one({})
+    made = draft(mongo_database)
+    assert "# - {name: user-as-Users" in made.text
+    assert parse_remediations(made.text).rules == ()
+    assert parse_remediations(draft(mongo_database, made.text).text).rules == ()

@@ -199,6 +199,8 @@ class _Parsing:
             top = self._mapping(root, _TOP)
             self._version(root, top)
             listed = self._required(root, top, "rules")
+            if listed.tag == f"{_TAG}null" and not listed.value:
+                return []  # a draft of which nobody has kept a rule
             return [rule for node in self._sequence(listed) for rule in self._rules(node)]
         except _MistakeError:
             return []
