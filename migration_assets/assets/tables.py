@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 
 import dagster as dg
 import sqlalchemy as sa
@@ -101,13 +101,16 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
             with source.open_for_run(rules) as database, target.open() as connection:
                 return run_checks(database, connection, table, layers, remediations=rules)
 
-        def causes(evidence: Evidence) -> list[Explained]:
-            """Returns the causes of losses where these, and nothing else, make a check red."""
-            if evidence.passed or evidence.layer in BLOCKING or not evidence.is_sound:
-                return []
+        @cache
+        def causes() -> list[Explained]:
             with source.open_for_run(rules) as database, target.open() as connection:
                 found = recorded_causes(database, connection)
             return [(cause, rule) for cause, rule in found if cause.concerns(table.name)]
+
+        def told(evidence: Evidence) -> list[Explained]:
+            """Returns the causes of losses where these, and nothing else, make a check red."""
+            is_red = not evidence.passed and evidence.layer not in BLOCKING
+            return retried(context, causes) if is_red and evidence.is_sound else []
 
         if key in context.selected_asset_keys:
             result = retried(context, loaded)
@@ -128,7 +131,7 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                         evidence,
                         key,
                         "" if evidence.layer in BLOCKING else LOADING_AGAIN,
-                        retried(context, partial(causes, evidence)),
+                        told(evidence),
                     )
         except Exception as error:
             if is_last_attempt(context, error):
