@@ -9,8 +9,8 @@ import pytest
 from bson import ObjectId
 
 from migration_assets.causes.books import open_losses, pointed_to, recorded_losses
-from migration_assets.causes.draft import draft
-from migration_assets.causes.losses import Loss
+from migration_assets.causes.draft import draft, shipped_text
+from migration_assets.causes.losses import REPEATED_VALUE, Loss
 from migration_assets.causes.origins import known_from
 from migration_assets.causes.proposals import Confidence, Proposal, proposal, proposals
 from migration_assets.causes.rehearsal import rehearse
@@ -233,6 +233,10 @@ def test_a_draft_brings_a_real_history_to_few_decisions(mongo_database: SourceDa
     made = draft(mongo_database)
     assert parse_remediations(made.text, file="draft").rules
     assert made.decisions <= OWN_DECISIONS.count("name: ")
+    shipped = parse_remediations(shipped_text())
+    (moved,) = {str(rule.other) for rule in shipped.rules if rule.name == "board-created"}
+    boards = mongo_database["Boards"].count_documents({moved: {"$ne": None}})
+    assert rehearse(mongo_database, shipped).applied["board-created"] == boards
     (admin,) = mongo_database["Users"].find({}, {"_id": 1}).sort("_id", 1).limit(1)
     kept = parse_remediations(made.text + OWN_DECISIONS % admin["_id"], file="kept")
     left = rehearse(united(mongo_database, kept.counted_as), kept).losses
@@ -240,6 +244,28 @@ def test_a_draft_brings_a_real_history_to_few_decisions(mongo_database: SourceDa
     # All that is in no table: the comments that wait for a later step, and the later of two same users.
     rejected = Counter(loss.collection for loss in left if loss.kind == "rejected")
     assert rejected == {"tasksComments": 38, "Users": 1}
+
+
+def test_a_doubled_document_without_a_known_first_stays_a_finding(
+    mongo_database: SourceDatabase,
+) -> None:
+    """A number and its text are one value of a column, and not of the source."""
+    emails = {"1" * 24: "a", "2" * 24: "a", "3" * 24: "5", "4" * 24: 5}
+    mongo_database["Users"].insert_many(
+        {"_id": ObjectId(own), "email": email} for own, email in emails.items()
+    )
+
+    def proposed(*later: str) -> Proposal:
+        losses = [
+            Loss("Users", "Users", "email", "rejected", REPEATED_VALUE, source_id=own)
+            for own in later
+        ]
+        return proposal(causes_of(losses, {})[0], mongo_database)
+
+    redirect, accept = proposed("2" * 24, "4" * 24).rules
+    assert redirect["redirect"] == {"2" * 24: "1" * 24}
+    assert accept["match"] == {"ids": ["2" * 24]}
+    assert proposed("4" * 24).confidence is Confidence.CHOICE
 
 
 @pytest.mark.parametrize("indent", ["", "  ", "      "])

@@ -166,20 +166,26 @@ def _of_repeated(cause: Cause, lookup: SourceDatabase) -> Proposal:
         name: first_with_value_of(lookup, root.collection, root.field, name) for name in later
     }
     ways = {name: first for name, first in firsts.items() if first not in (None, name)}
-    rules: list[Yaml] = []
-    if ways:
-        rules.append(
-            {"name": f"{root.collection}-doubled", "collection": root.collection, "redirect": ways}
+    name = f"{root.collection}-doubled"
+    accepted: Yaml = {
+        "name": f"{name}-later",
+        "collection": root.collection,
+        "match": {"ids": later},
+    }
+    if not ways:
+        return Proposal(
+            [{**accepted, "accept": True}],
+            Confidence.CHOICE,
+            "accept that the later documents are in no table",
         )
-    rules.append(
-        {
-            "name": f"{root.collection}-doubled-later",
-            "collection": root.collection,
-            "match": {"ids": later},
-            "accept": True,
-        }
-    )
+    rules: list[Yaml] = [
+        {"name": name, "collection": root.collection, "redirect": ways},
+        # What refers to a document of which the first is not known would be lost with it.
+        {**accepted, "match": {"ids": sorted(ways)}, "accept": True},
+    ]
     why = "what refers to the later document refers to the first; the later one is in no table"
+    if len(ways) < len(later):
+        why += f"; for {len(later) - len(ways)} the first is not known, they stay findings"
     return Proposal(rules, Confidence.MEDIUM, why)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -21,6 +21,7 @@ from migration_assets.loading.identities import identities
 from migration_assets.loading.pairs import PairConversion
 from migration_assets.model import TABLES, documents_referred_to, junction_of, referenced_tables
 from migration_assets.remediation.applying import Remedies
+from migration_assets.remediation.reporting import TWO_LINES
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Action, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
@@ -34,11 +35,14 @@ class Rehearsal:
 
     Attributes:
         losses: What would be lost.
+        moved_from: The fields of rules that move a value, by name of the rule: the books have a second line,
+            for the other field.
         applied: How often each rule would be applied, by its name.
         unknown_fields: In how many documents that become rows a field is that the model does not know, by
             collection and field.
     """
 
+    moved_from: Mapping[str, str | None] = field(default_factory=dict)
     losses: list[Loss] = field(default_factory=list)
     applied: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -46,7 +50,11 @@ class Rehearsal:
     def add(self, table: sa.Table, collection: str, books: Books) -> None:
         """Takes in the books of a batch."""
         self.losses += _losses(table, collection, books)
-        self.applied.update(each.rule for each in books.remediations)
+        self.applied.update(
+            each.rule
+            for each in books.remediations
+            if each.field == self.moved_from.get(each.rule, each.field)
+        )
         accepted = [issue.accepted_by for issue in books.issues]
         accepted += [rejected.accepted_by for rejected in books.rejected]
         for names in filter(None, accepted):
@@ -62,7 +70,8 @@ def rehearse(source: SourceDatabase, remediations: Remediations = NO_REMEDIATION
         source: The source database, with collections that count as others united.
         remediations: What is corrected or accepted on the way.
     """
-    rehearsal = Rehearsal()
+    moving = (rule for rule in remediations.rules if rule.action in TWO_LINES)
+    rehearsal = Rehearsal({rule.name: rule.field for rule in moving})
     for rule in remediations.rules:
         if rule.action is Action.COUNTS_AS and rule.other is not None:
             parts = collections_of(source, rule.other)

@@ -29,7 +29,7 @@ _COUNTS = """
         FROM {rejected} WHERE accepted_by IS NOT NULL
     ) applied GROUP BY 1, 2
 """
-_TWO_LINES = frozenset({Action.MOVE, Action.SEND_TO})
+TWO_LINES = frozenset({Action.MOVE, Action.SEND_TO})
 """What goes from one field to another has a line for each of them."""
 
 
@@ -112,7 +112,7 @@ def _applied(
     numbers = [
         each
         for name, each in by_field.items()
-        if rule.action not in _TWO_LINES or name == rule.field
+        if rule.action not in TWO_LINES or name == rule.field
     ]
     is_of_all = bool(rule.references_to)
     return Applied(
