@@ -46,9 +46,10 @@ def from_canonical(text: str) -> Any:
 
 def _read(parsed: dict[str, Any]) -> Any:
     try:
-        return json_util.object_hook(parsed, _READ)
+        value = json_util.object_hook(parsed, _READ)
     except (BSONError, ArithmeticError, LookupError, TypeError, ValueError):
         return parsed
+    return parsed if isinstance(value, int) and not _LEAST <= value <= _MOST else value
 
 
 def source_id(identifier: Any) -> str:

@@ -178,6 +178,8 @@ def test_source_id_of_an_object_id_is_its_hex() -> None:
         {"$oid": ObjectId("a" * 24), "more": 1},
         {"$date": "x"},
         {"$numberLong": "zz"},
+        {"$numberLong": "99999999999999999999"},
+        {"$date": {"$numberLong": "99999999999999999999"}},
         {"$numberDecimal": "abc"},
         {"$binary": "x"},
         {"$timestamp": {"t": -1, "i": 1}},
