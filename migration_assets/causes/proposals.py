@@ -204,13 +204,14 @@ def _of_missing(cause: Cause) -> Proposal:
     are_required = any(kind == REJECTED for *_, kind in cause.direct)
     are_optional = any(kind != REJECTED for *_, kind in cause.direct)
     rules: list[Yaml] = []
+    lacking = "texts" if root.known_from == TEXTS else "missing"
     given = {"references_to": root.collection, "match": "orphaned"}
     if are_required:
         rules.append(
-            {"name": f"{root.collection}-instead-of-missing", **given, "set": {"$oid": CHOOSE}}
+            {"name": f"{root.collection}-instead-of-{lacking}", **given, "set": {"$oid": CHOOSE}}
         )
     if are_optional:
-        rules.append({"name": f"{root.collection}-missing", **given, "accept": True})
+        rules.append({"name": f"{root.collection}-{lacking}", **given, "accept": True})
     why = (
         f"choose the document of {root.collection} that takes over"
         if are_required

@@ -402,7 +402,7 @@ def _cause_findings(recorded: Recorded) -> Iterator[Finding]:
             field=cause.root.field or cause.root.known_from,
             count=cause.count,
             rows=rows_text(cause.keys % KEYS_MODULUS),
-            rule=proposed.text(),
+            rule=f"# {proposed.confidence}: {proposed.why}\n{proposed.text()}",
         )
 
 
