@@ -13,6 +13,8 @@ from bson import ObjectId
 from psycopg import sql
 from pymongo import MongoClient
 
+from migration_assets.causes.books import recorded_losses
+from migration_assets.causes.losses import Loss
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
@@ -139,3 +141,8 @@ def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
         ):
             load_everything(source, connection)
             yield Loaded(source, connection)
+
+
+def open_losses(connection: Connection) -> list[Loss]:
+    """Returns the losses on record that nobody answers for."""
+    return [loss for loss in recorded_losses(connection) if not loss.is_accepted]

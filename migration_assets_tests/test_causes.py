@@ -8,21 +8,22 @@ from dataclasses import replace
 import pytest
 from bson import ObjectId
 
-from migration_assets.causes.books import open_losses, pointed_to, recorded_losses
+from migration_assets.causes.books import pointed_to, recorded_losses
 from migration_assets.causes.draft import draft, shipped_text
-from migration_assets.causes.losses import REPEATED_VALUE, Loss
+from migration_assets.causes.losses import Loss
 from migration_assets.causes.origins import known_from
 from migration_assets.causes.proposals import Confidence, Proposal, proposal, proposals
 from migration_assets.causes.rehearsal import rehearse
 from migration_assets.causes.tracing import GONE, Root, causes_of
 from migration_assets.causes.words import what
+from migration_assets.conversion.values import NOT_UNIQUE
 from migration_assets.errors import RemediationError
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.sample.history import generate_history
 from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.united import united
-from migration_assets_tests.loaded_sample import Loaded
+from migration_assets_tests.loaded_sample import Loaded, open_losses
 
 USER = "64b000000000000000000a01"
 BOARD = "64b000000000000000000b01"
@@ -257,8 +258,7 @@ def test_a_doubled_document_without_a_known_first_stays_a_finding(
 
     def proposed(*later: str) -> Proposal:
         losses = [
-            Loss("Users", "Users", "email", "rejected", REPEATED_VALUE, source_id=own)
-            for own in later
+            Loss("Users", "Users", "email", "rejected", NOT_UNIQUE, source_id=own) for own in later
         ]
         return proposal(causes_of(losses, {})[0], mongo_database)
 

@@ -10,7 +10,6 @@ import pytest
 from bson import ObjectId
 from rich.console import Console
 
-from migration_assets.causes.books import open_losses
 from migration_assets.commands.decisions import print_decisions
 from migration_assets.embedded import Urls
 from migration_assets.loading.identities import load_identities
@@ -24,6 +23,7 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.checks import record, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity
+from migration_assets_tests.loaded_sample import open_losses
 from migration_assets_tests.pages import DOCS, Shell, blocks, do_page
 
 REMEDIATIONS = DOCS / "remediations.md"

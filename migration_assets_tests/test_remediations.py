@@ -16,7 +16,6 @@ from pymongo import MongoClient
 from rich.console import Console
 from typer.testing import CliRunner
 
-from migration_assets.causes.books import open_losses
 from migration_assets.cli import app
 from migration_assets.commands.explaining import MASK, explain, show_sample
 from migration_assets.embedded import Urls, fresh_database
@@ -43,7 +42,7 @@ from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets.validation.values import check_values
-from migration_assets_tests.loaded_sample import all_checks
+from migration_assets_tests.loaded_sample import all_checks, open_losses
 
 SCALE = 0.01
 ROW_COUNT, VALUES, REFERENCES, _ = Layer

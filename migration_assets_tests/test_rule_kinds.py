@@ -15,7 +15,6 @@ import pytest
 from bson import DatetimeMS, Decimal128, Int64, ObjectId, json_util
 from rich.console import Console
 
-from migration_assets.causes.books import open_losses
 from migration_assets.commands.explaining import MASK, explain
 from migration_assets.errors import MigrationError, SourceError
 from migration_assets.identity import canonical, document_uuid
@@ -34,7 +33,7 @@ from migration_assets.source.united import UnitedDatabase, united
 from migration_assets.target.connection import Connection
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.unknown_collections import unkept
-from migration_assets_tests.loaded_sample import all_checks
+from migration_assets_tests.loaded_sample import all_checks, open_losses
 
 Documents = Mapping[str, Iterable[Mapping[str, Any]]]
 

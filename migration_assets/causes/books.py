@@ -16,13 +16,12 @@ from migration_assets.causes.losses import (
     REJECTED,
     Loss,
 )
+from migration_assets.conversion.values import HOLDER_REJECTED
 from migration_assets.identity import canonical, from_canonical, source_id
 from migration_assets.model import ENTITIES, sources
 from migration_assets.remediation.rules import references_of
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
-
-HOLDER_REJECTED = "the document that holds it was rejected"
 
 _VALUES = """
     SELECT target_table, collection, field, kind, reason, count(*), {keys_of_values}, {originals}
@@ -64,11 +63,6 @@ def recorded_losses(connection: Connection) -> list[Loss]:
             for row in cursor.execute(_query(_DOCUMENTS)):
                 losses += rejected_for(*row)
     return losses
-
-
-def open_losses(connection: Connection) -> list[Loss]:
-    """Returns the losses on record that nobody answers for."""
-    return [loss for loss in recorded_losses(connection) if not loss.is_accepted]
 
 
 def pointed_to(value: Any) -> str:

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 REJECTED = "rejected"
 ORPHANED = "orphaned"
 ALTERED = "altered"
-REPEATED_VALUE = "an earlier document has the same value, and it must be unique"
-"""The reason of a document whose unique value another one has (section 5)."""
-
 EXAMPLES = 50
 """Different originals that a loss keeps at most; with one more, nobody writes a rule for each."""
 LONGEST_EXAMPLE = 100

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import polars as pl
 import sqlalchemy as sa
 
-from migration_assets.causes.books import HOLDER_REJECTED, is_secret, orphaned, rejected_for
+from migration_assets.causes.books import is_secret, orphaned, rejected_for
 from migration_assets.causes.losses import LONGEST_EXAMPLE, ORPHANED, Loss
 from migration_assets.conversion.batches import BatchConverter, Books
-from migration_assets.conversion.values import Loaded
+from migration_assets.conversion.values import HOLDER_REJECTED, Loaded
 from migration_assets.loading.identities import identities
 from migration_assets.loading.pairs import PairConversion
 from migration_assets.model import TABLES, documents_referred_to, junction_of, referenced_tables

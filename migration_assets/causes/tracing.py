@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from migration_assets.causes.losses import EXAMPLES, REJECTED, REPEATED_VALUE, Loss
+from migration_assets.causes.losses import EXAMPLES, REJECTED, Loss
+from migration_assets.conversion.values import NOT_UNIQUE
 
 Document = tuple[str, str]
 """A document: its collection and its source id."""
@@ -116,7 +117,7 @@ def _roots(
 ) -> set[tuple[Root, bool]]:
     """Returns the roots of a loss, each with whether it is the loss's own."""
     if not loss.missing_id:
-        kind = REPEATED if loss.reason == REPEATED_VALUE else loss.kind
+        kind = REPEATED if loss.reason == NOT_UNIQUE else loss.kind
         return {(Root(loss.collection, loss.field, kind), True)}
     target = loss.points_to, loss.missing_id
     before = [] if target in passed else rejections.get(target, [])

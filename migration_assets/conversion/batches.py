@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from bson.errors import BSONError
 
 from migration_assets.conversion.columns import convert_column, convert_keys
-from migration_assets.conversion.values import LOSSLESS, Finding, Loaded
+from migration_assets.conversion.values import LOSSLESS, NOT_UNIQUE, Finding, Loaded
 from migration_assets.identity import canonical, source_id
 from migration_assets.model import Rule, fields, sources, unique_columns
 from migration_assets.remediation.applying import Acceptance, Remedied, Remedies
@@ -206,8 +206,7 @@ class BatchConverter:
                 if value is None:
                     continue
                 if value in taken:
-                    reason = "an earlier document has the same value, and it must be unique"
-                    rejections[row].append((name, reason))
+                    rejections[row].append((name, NOT_UNIQUE))
                 elif row not in rejections:
                     taken.add(value)
 

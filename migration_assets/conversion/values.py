@@ -116,6 +116,8 @@ class Loaded:
         return self.documents[collection].are_of_object_ids
 
 
+NOT_UNIQUE = "an earlier document has the same value, and it must be unique"
+HOLDER_REJECTED = "the document that holds it was rejected"
 NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
 ZERO_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0.0")
 DIGITS_ALTERED = Finding(Kind.ALTERED, "digits became a number that is written otherwise")

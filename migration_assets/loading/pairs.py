@@ -14,7 +14,14 @@ from psycopg import sql
 
 from migration_assets.arrow import Mask, of_width
 from migration_assets.conversion.batches import Books, of_readable, remedied_batch
-from migration_assets.conversion.values import Finding, Kind, Loaded, resolve, type_name
+from migration_assets.conversion.values import (
+    HOLDER_REJECTED,
+    Finding,
+    Kind,
+    Loaded,
+    resolve,
+    type_name,
+)
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.first_load import create_staged
@@ -256,8 +263,7 @@ class PairConverter:
             what = "null" if element is None else "empty string"
             return None, Finding(Kind.ALTERED, f"{what} element dropped", position, element)
         if not is_holder_loaded:
-            reason = "the document that holds it was rejected"
-            return None, Finding(Kind.ORPHANED, reason, position, element)
+            return None, Finding(Kind.ORPHANED, HOLDER_REJECTED, position, element)
         outcome = resolve(element, self.other.collection, self.loaded.rows[self.other.collection])
         if outcome is None:
             reason = f"no row of {self.other.collection} has this id"
