@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
@@ -24,6 +25,7 @@ from pymongo.message import _OpMsg
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
 from migration_assets.preflight import source as on_source
+from migration_assets.source import connection
 from migration_assets.source.connection import SourceClient, SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprint, fingerprints
 from migration_assets.source.reading import (
@@ -193,6 +195,21 @@ def test_options_without_effect_are_named(source_url: str, mongo_database: Sourc
         assert database.client.ignored == ("useNewUrlParser", "readPrefrence", "readPreference")
         (found,) = on_source.url_options(database)
     assert "useNewUrlParser, readPrefrence, readPreference" in found.what
+
+
+def test_what_else_the_process_warns_of_says_nothing_about_the_url(
+    source_url: str, mongo_database: SourceDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mongo_database["Users"].insert_one({})
+
+    class Warned(SourceClient):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            warnings.warn("a cursor was deleted while still open", ResourceWarning, stacklevel=1)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(connection, "SourceClient", Warned)
+    with open_source(source_url) as database:
+        assert isinstance(database.client, Warned)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import secrets
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -734,12 +735,12 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
             "INSERT INTO migration.rejected_documents VALUES ('Boards', 'Boards', %s, NULL, 'x', %s)",
             [source_id, long],
         )
-    of_boards = Books(loaded.connection, "Boards", "Boards")
     unfounded: list[Entry] = []
-    found = of_boards.of(ids[0], ids[:1], ids[1:], unfounded.append)
-    assert unfounded == []
-    assert [entry.text for entries in found.values() for entry in entries] == [None, None]
-    assert [of_boards.text(entry) for name in ids for entry in found[name]] == [long, long]
+    with closing(Books(loaded.connection, "Boards", "Boards")) as of_boards:
+        found = of_boards.of(ids[0], ids[:1], ids[1:], unfounded.append)
+        assert unfounded == []
+        assert [entry.text for entries in found.values() for entry in entries] == [None, None]
+        assert [of_boards.text(entry) for name in ids for entry in found[name]] == [long, long]
 
 
 def test_long_lines_of_the_books_are_compared_as_short_ones(

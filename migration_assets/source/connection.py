@@ -154,7 +154,10 @@ def _client(url: str, timeout: float) -> SourceClient:
             ``tls=yes`` would connect in the open.
     """
     with warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always")
+        # The driver's alone: what else the process warns of meanwhile, such as Python of something that
+        # was not closed, says nothing about the URL.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
         client = SourceClient(
             url,
             appname="migration-assets",

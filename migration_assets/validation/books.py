@@ -174,7 +174,7 @@ class Books:
         """
         while self._fill():
             yield self._ahead.pop()
-        self._cursor.close()
+        self.close()
         if not self._others:
             return
         ids = known()
@@ -185,6 +185,10 @@ class Books:
                 # The source id of such a document is what its UUID is the hash of (section 4).
                 if uuid.uuid5(namespace(self.collection), row[0]).bytes not in ids:
                     yield Entry._make(row)
+
+    def close(self) -> None:
+        """Ends reading, also where a comparison stops halfway."""
+        self._cursor.close()
 
     def text(self, entry: Entry) -> str:
         """Returns what a line has kept."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -105,9 +106,10 @@ def compare_documents(
         with phases.phase("compare"):
             drawn = drawn_numbers(source, table.name, sample_size, seed)
             comparison = _Pass(source, connection, table, drawn, remediations, usual)
-            for step in ahead(comparison.steps(batches(source, table.name))):
-                comparison.add(step)
-            comparison.finish()
+            with closing(comparison.books):
+                for step in ahead(comparison.steps(batches(source, table.name))):
+                    comparison.add(step)
+                comparison.finish()
         with phases.phase("types"):
             result = comparison.result
             result.totals += totals_of(
@@ -190,7 +192,7 @@ class _Pass:
         self._found_rows = 0
         self._to_judge: list[pl.DataFrame] = []
         self._has_pending = pending(connection, table.name)
-        self._books = Books(connection, table.name, table.name)
+        self.books = Books(connection, table.name, table.name)
 
     def steps(self, given: Iterable[Documents]) -> Iterator[_Step]:
         """Yields batches of documents with the rows and the books that belong to them."""
@@ -199,7 +201,7 @@ class _Pass:
             others = [identities.keys[number] for number in identities.others]
             with self._using:
                 rows = self._rows.next(identities.own(), others)
-                entries = self._books.of(
+                entries = self.books.of(
                     identities.last(),
                     identities.names(),
                     [*identities.others.values()],
@@ -247,7 +249,7 @@ class _Pass:
         def known() -> UuidSet:
             return document_ids(self._source, self._table.name)
 
-        for entry in self._books.rest(known):
+        for entry in self.books.rest(known):
             self._add_unfounded(entry)
         for key in self._rows.doubled:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
@@ -398,7 +400,7 @@ class _Pass:
 
     def _text(self, entry: Entry) -> str:
         with self._using:
-            return self._books.text(entry)
+            return self.books.text(entry)
 
     def _differ(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -166,16 +167,17 @@ class _Array:
     def pairs(self) -> PairBytes:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
         found = [_pairs([])]
-        books = Books(self._connection, self._table, self.holder.collection, self.name)
-        for documents in batches(self._source, self.holder.collection, fields=self._read):
-            found += self._of_batch(documents, books)
 
         @cache
         def known() -> UuidSet:
             return document_ids(self._source, self.holder.collection)
 
-        for entry in books.rest(known):
-            self._add_unfounded(entry)
+        books = Books(self._connection, self._table, self.holder.collection, self.name)
+        with closing(books):
+            for documents in batches(self._source, self.holder.collection, fields=self._read):
+                found += self._of_batch(documents, books)
+            for entry in books.rest(known):
+                self._add_unfounded(entry)
         return np.concatenate(found)
 
     def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:
