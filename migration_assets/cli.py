@@ -276,7 +276,7 @@ def demo(
     """Starts the embedded servers, makes a sample, migrates it, and says how to open the UI."""
     from migration_assets.commands.running import migrate  # noqa: PLC0415
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
-    from migration_assets.sample import sample_remediations  # noqa: PLC0415
+    from migration_assets.nextcrm.sample import sample_remediations  # noqa: PLC0415
 
     with _errors():
         for name in (SOURCE_VARIABLE, TARGET_VARIABLE):
@@ -630,7 +630,7 @@ def _refuse_both(*, history: bool, dirty: float) -> None:
 
 
 def _generate(url: str, *, scale: float, seed: int, dirty: float, history: bool) -> None:
-    from migration_assets.sample import generate, generate_history  # noqa: PLC0415
+    from migration_assets.nextcrm.sample import generate, generate_history  # noqa: PLC0415
 
     with MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()

@@ -11,7 +11,7 @@ from pymongo import MongoClient, UpdateOne
 from pymongo.database import Database
 
 from migration_assets.model import ENTITIES, JUNCTIONS, Junction, Rule, sources, unique_columns
-from migration_assets.sample import generate
+from migration_assets.nextcrm.sample import generate
 from migration_assets_bench.tasks import CHANGED, Done, Task
 
 EVERY = 100

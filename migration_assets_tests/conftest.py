@@ -20,7 +20,7 @@ import yaml
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
-from migration_assets.sample import generate
+from migration_assets.nextcrm.sample import generate
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target

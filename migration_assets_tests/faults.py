@@ -30,7 +30,7 @@ from pymongo.collection import Collection
 from migration_assets import interrupts
 from migration_assets.embedded import EmbeddedServers, Urls, create_database, fresh_database
 from migration_assets.model import TABLES
-from migration_assets.sample import generate
+from migration_assets.nextcrm.sample import generate
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target import bookkeeping

@@ -19,8 +19,8 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
+from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.sample import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema

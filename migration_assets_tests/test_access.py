@@ -32,11 +32,11 @@ from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES, Rule, source_of
-from migration_assets.model.search import SEARCH_INDEXES
 from migration_assets.monitoring.history import is_kept
+from migration_assets.nextcrm.sample import generate
+from migration_assets.nextcrm.search import SEARCH_INDEXES
 from migration_assets.preflight.findings import Area, Level, Page
 from migration_assets.preflight.page import examine
-from migration_assets.sample import generate
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.catalog import missing_constraints

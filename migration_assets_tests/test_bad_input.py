@@ -21,7 +21,7 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES, Missing, Rule, sources
-from migration_assets.sample import generate
+from migration_assets.nextcrm.sample import generate
 from migration_assets.source.connection import CODEC, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.evidence import Severity

@@ -28,8 +28,8 @@ from migration_assets.commands.running import _problem
 from migration_assets.definitions import build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.retrying import ATTEMPTS_VARIABLE
-from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.loaded_sample import database_copy

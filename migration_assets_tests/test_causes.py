@@ -18,9 +18,9 @@ from migration_assets.causes.tracing import GONE, Root, causes_of
 from migration_assets.causes.words import what
 from migration_assets.conversion.values import NOT_UNIQUE
 from migration_assets.errors import RemediationError
+from migration_assets.nextcrm.sample.history import generate_history
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.parsing import parse_remediations
-from migration_assets.sample.history import generate_history
-from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.united import united
 from migration_assets_tests.loaded_sample import Loaded, open_losses

@@ -27,9 +27,9 @@ from migration_assets.commands.decisions import print_decisions
 from migration_assets.commands.running import ConsoleProgress
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.model import TABLES
+from migration_assets.nextcrm.sample import generate
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.retrying import ATTEMPTS_VARIABLE
-from migration_assets.sample import generate
-from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.sign_off.findings import Finding
 from migration_assets.source.connection import open_source
 from migration_assets.target.ddl import files

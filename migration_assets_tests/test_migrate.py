@@ -30,9 +30,9 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, TABLES, referenced_tables, source_of
+from migration_assets.nextcrm.sample import generate
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.rules import Remediations
-from migration_assets.sample import generate
-from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping

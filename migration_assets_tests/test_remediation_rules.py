@@ -16,6 +16,7 @@ from migration_assets.conversion.values import Loaded
 from migration_assets.errors import RemediationError
 from migration_assets.identity import canonical, document_uuid, from_canonical, source_id
 from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
+from migration_assets.nextcrm.sample import sample_remediations
 from migration_assets.remediation.applying import Remedied, Remedies
 from migration_assets.remediation.parsing import load_remediations, parse_remediations
 from migration_assets.remediation.rules import (
@@ -28,7 +29,6 @@ from migration_assets.remediation.rules import (
     NumberFormat,
     Remediation,
 )
-from migration_assets.sample import sample_remediations
 from migration_assets.source.connection import CODEC
 from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader

@@ -32,6 +32,8 @@ from migration_assets.identity import canonical, document_uuid, object_id, sourc
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, Rule, source_of, sources
+from migration_assets.nextcrm.sample import generate
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.rollback.apply import State, state_of
 from migration_assets.rollback.files import MANIFEST, Manifest, operations, read_manifest
 from migration_assets.rollback.identifiers import candidate, hashed_object_id, identifier_of
@@ -46,8 +48,6 @@ from migration_assets.rollback.operations import (
     same,
 )
 from migration_assets.rollback.values import NotHeldError, bson_value
-from migration_assets.sample import generate
-from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints, create_schema

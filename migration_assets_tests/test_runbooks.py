@@ -25,7 +25,7 @@ from pymongo import MongoClient
 
 from migration_assets.embedded import Urls
 from migration_assets.model import TABLES
-from migration_assets.sample import generate
+from migration_assets.nextcrm.sample import generate
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints

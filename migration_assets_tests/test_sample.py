@@ -23,12 +23,12 @@ from migration_assets.model import (
     junction_of,
     sources,
 )
-from migration_assets.sample import Expectation, Fault, Ledger, generate
-from migration_assets.sample.documents import Collection
-from migration_assets.sample.faults import FAULTS, UNKNOWN_COLLECTION, extras, places
-from migration_assets.sample.population import EXTREME_IDS, Population
-from migration_assets.sample.relations import Relations
-from migration_assets.sample.values import AWKWARD, RARE, SECRET_PREFIX, is_optional
+from migration_assets.nextcrm.sample import Expectation, Fault, Ledger, generate
+from migration_assets.nextcrm.sample.documents import Collection
+from migration_assets.nextcrm.sample.faults import FAULTS, UNKNOWN_COLLECTION, extras, places
+from migration_assets.nextcrm.sample.population import EXTREME_IDS, Population
+from migration_assets.nextcrm.sample.relations import Relations
+from migration_assets.nextcrm.sample.values import AWKWARD, RARE, SECRET_PREFIX, is_optional
 
 TINY = 0.01
 
@@ -133,8 +133,8 @@ def test_another_seed_gives_other_documents(clean: Database[Any]) -> None:
 def test_a_collection_does_not_depend_on_what_was_made_before_it_or_on_the_process() -> None:
     program = (
         "import bson, hashlib\n"
-        "from migration_assets.sample.documents import Collection\n"
-        "from migration_assets.sample.population import Population\n"
+        "from migration_assets.nextcrm.sample.documents import Collection\n"
+        "from migration_assets.nextcrm.sample.population import Population\n"
         "made = Collection('Documents', Population(scale=0.02, seed=5)).documents()\n"
         "print(hashlib.sha256(b''.join(map(bson.encode, made))).hexdigest())\n"
     )

@@ -30,8 +30,8 @@ from migration_assets.errors import MigrationError
 from migration_assets.loading.ledger import LoadResult, Tally, depends_on
 from migration_assets.loading.merging import Merged, delete_pending
 from migration_assets.model import ENTITIES, TABLES, referenced_tables
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.preflight.duration import Estimate, Rehearsal
-from migration_assets.sample.values import SECRET_PREFIX
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.page import page as page_of

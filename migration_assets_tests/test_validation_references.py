@@ -17,7 +17,7 @@ from migration_assets.identity import document_uuid, source_id
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import TABLES
-from migration_assets.sample.generation import generate
+from migration_assets.nextcrm.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema

@@ -65,7 +65,7 @@ class Draft:
 
 def shipped_text() -> str:
     """Returns the file of rules that the project ships."""
-    return (files("migration_assets.remediation") / SHIPPED).read_text(encoding="utf-8")
+    return (files("migration_assets.nextcrm") / SHIPPED).read_text(encoding="utf-8")
 
 
 def draft(source: SourceDatabase, given: str = "") -> Draft:

@@ -44,10 +44,11 @@ def full_text(table: str, *columns: str) -> SearchIndex:
     def joined(text: str) -> str:
         return " || ' ' || ".join(f"coalesce({text.format(column)}, '')" for column in columns)
 
-    return _searched(table, joined(f'left("{{}}", {SEARCHED})'), joined('"{}"'))
+    return searched(table, joined(f'left("{{}}", {SEARCHED})'), joined('"{}"'))
 
 
-def _searched(table: str, bounded: str, unbounded: str) -> SearchIndex:
+def searched(table: str, bounded: str, unbounded: str) -> SearchIndex:
+    """Returns a full-text index in English over two expressions: as now, and as earlier versions had it."""
     definition = "USING gin (to_tsvector('english'::regconfig, {}))"
     return SearchIndex(
         f"{table}_search_idx", table, definition.format(bounded), definition.format(unbounded)
@@ -63,28 +64,3 @@ def array_containment(table: str, column: str) -> SearchIndex:
     """Returns an index for containment queries on an array of texts, by how each begins."""
     bounded = f'USING gin (("{column}"::character varying({CONTAINED})[]))'
     return SearchIndex(f"{table}_{column}_gin_idx", table, bounded, f'USING gin ("{column}")')
-
-
-SEARCH_INDEXES: tuple[SearchIndex, ...] = (
-    _searched("crm_Accounts", f'left("name", {SEARCHED})', '"name"'),
-    full_text("crm_Contacts", "first_name", "last_name"),
-    full_text("crm_Leads", "firstName", "lastName", "company"),
-    full_text("crm_Opportunities", "name", "description"),
-    full_text("Tasks", "title", "content"),
-    full_text("crm_Accounts_Tasks", "title", "content"),
-    full_text("Documents", "document_name", "description"),
-    full_text("Invoices", "invoice_number", "partner", "description"),
-    array_containment("crm_Contacts", "notes"),
-    containment("Tasks", "tags"),
-    containment("crm_Accounts_Tasks", "tags"),
-    containment("Documents", "tags"),
-    containment("Invoices", "invoice_items"),
-    SearchIndex(
-        "Users_active_idx",
-        "Users",
-        '("userStatus") WHERE "userStatus" = \'ACTIVE\'::"ActiveStatus"',
-    ),
-)
-
-EXTENSIONS: tuple[str, ...] = ("vector", "uuid-ossp")
-"""Created where the server has them; the application uses them later, the migration does not."""

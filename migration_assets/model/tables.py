@@ -1,7 +1,7 @@
 """Builders for the tables of the model, and questions about a table.
 
 An entity table holds the documents of the collection of the same name; a junction table holds the
-pairs of one relation. Both are plain :class:`sqlalchemy.Table` objects in :data:`METADATA`.
+pairs of one relation. Both are plain :class:`sqlalchemy.Table` objects in the model's ``MetaData``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.model.columns import Column, Rule, Source, source_of
-
-METADATA = sa.MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-    }
-)
 
 JUNCTIONS = "junctions"
 
@@ -63,15 +54,28 @@ class Junction:
                 yield holder, holder.array, other
 
 
-def entity(name: str, group: str, *items: Column | sa.Index) -> sa.Table:
+def new_metadata() -> sa.MetaData:
+    """Returns what the tables and enum types of one model are declared in, with Prisma's names of keys."""
+    return sa.MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "uq": "%(table_name)s_%(column_0_name)s_key",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        }
+    )
+
+
+def entity(name: str, metadata: sa.MetaData, group: str, *items: Column | sa.Index) -> sa.Table:
     """Returns the table for the collection of the same name.
 
     Args:
         name: Collection and table, in the application's own case.
+        metadata: What the model's tables are declared in.
         group: Domain: the group of its asset.
         items: Columns in the order of the schema, then further indexes.
     """
-    table = sa.Table(name, METADATA, *items, info={"group": group})
+    table = sa.Table(name, metadata, *items, info={"group": group})
     for index in table.indexes:
         _bound_texts(index)
     return table
@@ -93,7 +97,7 @@ def _bound_texts(index: sa.Index) -> None:
         column.info["source"] = replace(source, longest=bounded)
 
 
-def junction(name: str, *, left: Side, right: Side) -> sa.Table:
+def junction(name: str, metadata: sa.MetaData, *, left: Side, right: Side) -> sa.Table:
     """Returns a junction table: two foreign keys that together are the primary key."""
     columns: list[Column] = [
         sa.Column(
@@ -106,7 +110,7 @@ def junction(name: str, *, left: Side, right: Side) -> sa.Table:
         for side in (left, right)
     ]
     info = {"group": JUNCTIONS, "junction": Junction(left, right)}
-    return sa.Table(name, METADATA, *columns, info=info)
+    return sa.Table(name, metadata, *columns, info=info)
 
 
 def group_of(table: sa.Table) -> str:
@@ -129,7 +133,7 @@ def fields(table: sa.Table) -> frozenset[str]:
     """Returns every field of a collection that the model knows, arrays of relations included."""
     held = {
         side.array
-        for other in METADATA.tables.values()
+        for other in table.metadata.tables.values()
         if (relation := junction_of(other)) is not None
         for side in (relation.left, relation.right)
         if side.collection == table.name and side.array is not None

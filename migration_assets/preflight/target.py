@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from migration_assets.errors import TargetError
 from migration_assets.model import TABLES
-from migration_assets.model.search import EXTENSIONS
+from migration_assets.nextcrm.search import EXTENSIONS
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import (
     Area,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from migration_assets.model import ENUMS, TABLES
-from migration_assets.model.search import EXTENSIONS
+from migration_assets.nextcrm.search import EXTENSIONS
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, STAGING_SCHEMA, created_objects
 from migration_assets.target.connection import Connection
 from migration_assets.target.standing import PUBLIC, standing_tables

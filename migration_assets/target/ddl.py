@@ -14,7 +14,8 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DDLElement, SetTableComment
 
 from migration_assets.model import ENUMS, TABLES
-from migration_assets.model.search import EXTENSIONS, SEARCH_INDEXES, SearchIndex
+from migration_assets.model.search import SearchIndex
+from migration_assets.nextcrm.search import EXTENSIONS, SEARCH_INDEXES
 from migration_assets.target.bookkeeping import (
     BOOKKEEPING,
     BOOKS,

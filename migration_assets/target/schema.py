@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 
 from migration_assets.errors import TargetError
 from migration_assets.model import TABLES
-from migration_assets.model.search import EXTENSIONS
+from migration_assets.nextcrm.search import EXTENSIONS
 from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.catalog import (

@@ -14,8 +14,8 @@ from random import Random
 from bson import ObjectId
 
 from migration_assets.model import JUNCTIONS, Side, junction_of
-from migration_assets.sample.population import Ids, Population
-from migration_assets.sample.values import ABSENT
+from migration_assets.nextcrm.sample.population import Ids, Population
+from migration_assets.nextcrm.sample.values import ABSENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import Any
 from pymongo.database import Database
 
 from migration_assets.model import ENTITIES
-from migration_assets.sample.documents import Collection, Document
-from migration_assets.sample.faults import UNKNOWN_COLLECTION, extras, unknown_collection
-from migration_assets.sample.ledger import Entry, Ledger
-from migration_assets.sample.population import Population
+from migration_assets.nextcrm.sample.documents import Collection, Document
+from migration_assets.nextcrm.sample.faults import UNKNOWN_COLLECTION, extras, unknown_collection
+from migration_assets.nextcrm.sample.ledger import Entry, Ledger
+from migration_assets.nextcrm.sample.population import Population
 
 Progress = Callable[[str, int], None]
 """Is told the collection that is being written, and how many of its documents are."""

@@ -22,12 +22,12 @@ from pymongo.database import Database
 
 from migration_assets.identity import source_id
 from migration_assets.model import ENTITIES, JUNCTIONS, Missing, Rule, Source, junction_of, sources
-from migration_assets.sample import words
-from migration_assets.sample.documents import Document, described
-from migration_assets.sample.generation import Progress, refuse_documents, write
-from migration_assets.sample.ledger import Entry, Expectation, Ledger, OldShape
-from migration_assets.sample.population import Population
-from migration_assets.sample.values import ABSENT, Draw, pick, plain
+from migration_assets.nextcrm.sample import words
+from migration_assets.nextcrm.sample.documents import Document, described
+from migration_assets.nextcrm.sample.generation import Progress, refuse_documents, write
+from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Ledger, OldShape
+from migration_assets.nextcrm.sample.population import Population
+from migration_assets.nextcrm.sample.values import ABSENT, Draw, pick, plain
 
 COUNTS: Mapping[str, int] = MappingProxyType(
     {

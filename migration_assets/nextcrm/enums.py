@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model.tables import METADATA
+from migration_assets.nextcrm.metadata import METADATA
 
 ACTIVE_STATUS = pg.ENUM("ACTIVE", "INACTIVE", "PENDING", name="ActiveStatus", metadata=METADATA)
 DOCUMENT_SYSTEM_TYPE = pg.ENUM(

@@ -31,10 +31,10 @@ from migration_assets.model import (
     sources,
     unique_columns,
 )
-from migration_assets.sample.documents import Collection, Document
-from migration_assets.sample.ledger import Entry, Expectation, Fault
-from migration_assets.sample.population import BEGINNING, EPOCH, Population
-from migration_assets.sample.values import (
+from migration_assets.nextcrm.sample.documents import Collection, Document
+from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault
+from migration_assets.nextcrm.sample.population import BEGINNING, EPOCH, Population
+from migration_assets.nextcrm.sample.values import (
     ABSENT,
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,

@@ -30,8 +30,8 @@ from bson import (
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.model import ENTITIES, Missing, Rule, Source, sources, unique_columns
-from migration_assets.sample import words
-from migration_assets.sample.population import BEGINNING, EPOCH, LEAST, Population
+from migration_assets.nextcrm.sample import words
+from migration_assets.nextcrm.sample.population import BEGINNING, EPOCH, LEAST, Population
 
 Draw = Callable[[Random, int, datetime], object]
 """Makes a value from a source of random numbers, the document's number and when it was created."""

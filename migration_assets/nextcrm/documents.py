@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from migration_assets.model import enums
 from migration_assets.model.columns import (
     NOW,
     boolean,
@@ -22,11 +21,14 @@ from migration_assets.model.columns import (
     version,
 )
 from migration_assets.model.tables import entity
+from migration_assets.nextcrm import enums
+from migration_assets.nextcrm.metadata import METADATA
 
 GROUP = "documents"
 
 documents = entity(
     "Documents",
+    METADATA,
     GROUP,
     key(),
     version(required=False),
@@ -54,6 +56,7 @@ documents = entity(
 
 documents_types = entity(
     "Documents_Types",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -62,12 +65,14 @@ documents_types = entity(
 
 image_upload = entity(
     "ImageUpload",
+    METADATA,
     GROUP,
     key(),
 )
 
 invoice_states = entity(
     "invoice_States",
+    METADATA,
     GROUP,
     key(),
     text("name", required=True),
@@ -75,6 +80,7 @@ invoice_states = entity(
 
 invoices = entity(
     "Invoices",
+    METADATA,
     GROUP,
     key(),
     version(required=False),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from migration_assets.model import enums
 from migration_assets.model.columns import (
     NOW,
     bigint,
@@ -21,11 +20,14 @@ from migration_assets.model.columns import (
     version,
 )
 from migration_assets.model.tables import entity
+from migration_assets.nextcrm import enums
+from migration_assets.nextcrm.metadata import METADATA
 
 GROUP = "system"
 
 employees = entity(
     "Employees",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -38,6 +40,7 @@ employees = entity(
 
 gpt_models = entity(
     "gpt_models",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -49,6 +52,7 @@ gpt_models = entity(
 
 modul_status = entity(
     "modulStatus",
+    METADATA,
     GROUP,
     key(),
     text("name", required=True),
@@ -57,6 +61,7 @@ modul_status = entity(
 
 my_account = entity(
     "MyAccount",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -96,6 +101,7 @@ my_account = entity(
 
 open_ai_keys = entity(
     "openAi_keys",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -106,6 +112,7 @@ open_ai_keys = entity(
 
 second_brain_notions = entity(
     "secondBrain_notions",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -116,6 +123,7 @@ second_brain_notions = entity(
 
 system_modules_enabled = entity(
     "system_Modules_Enabled",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -126,6 +134,7 @@ system_modules_enabled = entity(
 
 system_services = entity(
     "systemServices",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -140,6 +149,7 @@ system_services = entity(
 
 users = entity(
     "Users",
+    METADATA,
     GROUP,
     key(),
     version(default=0),

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from bson import Int64, ObjectId
 
 from migration_assets.model import ENTITIES, Rule, Source, sources
-from migration_assets.sample import words
-from migration_assets.sample.population import LEAST, Population
-from migration_assets.sample.relations import Relations
-from migration_assets.sample.values import (
+from migration_assets.nextcrm.sample import words
+from migration_assets.nextcrm.sample.population import LEAST, Population
+from migration_assets.nextcrm.sample.relations import Relations
+from migration_assets.nextcrm.sample.values import (
     ABSENT,
     Draw,
     Field,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from migration_assets.model import enums
 from migration_assets.model.columns import (
     NOW,
     bigint,
@@ -23,11 +22,14 @@ from migration_assets.model.columns import (
     version,
 )
 from migration_assets.model.tables import entity
+from migration_assets.nextcrm import enums
+from migration_assets.nextcrm.metadata import METADATA
 
 GROUP = "projects"
 
 boards = entity(
     "Boards",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -49,6 +51,7 @@ boards = entity(
 
 sections = entity(
     "Sections",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -59,6 +62,7 @@ sections = entity(
 
 tasks = entity(
     "Tasks",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -82,6 +86,7 @@ tasks = entity(
 
 tasks_comments = entity(
     "tasksComments",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -94,6 +99,7 @@ tasks_comments = entity(
 
 todo_list = entity(
     "TodoList",
+    METADATA,
     GROUP,
     key(),
     text("createdAt", required=True, derived=True),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from migration_assets.model import enums
 from migration_assets.model.columns import (
     NOW,
     bigint,
@@ -23,11 +22,14 @@ from migration_assets.model.columns import (
     version,
 )
 from migration_assets.model.tables import entity
+from migration_assets.nextcrm import enums
+from migration_assets.nextcrm.metadata import METADATA
 
 GROUP = "crm"
 
 crm_accounts = entity(
     "crm_Accounts",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -64,6 +66,7 @@ crm_accounts = entity(
 
 crm_accounts_tasks = entity(
     "crm_Accounts_Tasks",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -85,6 +88,7 @@ crm_accounts_tasks = entity(
 
 crm_campaigns = entity(
     "crm_campaigns",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -95,6 +99,7 @@ crm_campaigns = entity(
 
 crm_contacts = entity(
     "crm_Contacts",
+    METADATA,
     GROUP,
     key(),
     version(default=0),
@@ -134,6 +139,7 @@ crm_contacts = entity(
 
 crm_contracts = entity(
     "crm_Contracts",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -158,6 +164,7 @@ crm_contracts = entity(
 
 crm_industry_type = entity(
     "crm_Industry_Type",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -166,6 +173,7 @@ crm_industry_type = entity(
 
 crm_leads = entity(
     "crm_Leads",
+    METADATA,
     GROUP,
     key(),
     version(default=0),
@@ -191,6 +199,7 @@ crm_leads = entity(
 
 crm_opportunities = entity(
     "crm_Opportunities",
+    METADATA,
     GROUP,
     key(),
     version(default=0),
@@ -221,6 +230,7 @@ crm_opportunities = entity(
 
 crm_opportunities_sales_stages = entity(
     "crm_Opportunities_Sales_Stages",
+    METADATA,
     GROUP,
     key(),
     version(),
@@ -231,6 +241,7 @@ crm_opportunities_sales_stages = entity(
 
 crm_opportunities_type = entity(
     "crm_Opportunities_Type",
+    METADATA,
     GROUP,
     key(),
     version(),

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from migration_assets.sample.generation import Progress, generate
-from migration_assets.sample.history import generate_history
-from migration_assets.sample.ledger import Entry, Expectation, Fault, Ledger, OldShape
+from migration_assets.nextcrm.sample.generation import Progress, generate
+from migration_assets.nextcrm.sample.history import generate_history
+from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault, Ledger, OldShape
 
 __all__ = [
     "Entry",

@@ -1,0 +1,128 @@
+"""A model: all that the migration knows of an application, as one object that is passed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from migration_assets.model.search import SearchIndex
+from migration_assets.model.tables import group_of, junction_of, referenced_tables
+
+_KEY = "model"
+
+
+class Model:
+    """The tables, enum types and indexes of an application, checked when it is made.
+
+    It knows its tables and each of them knows it (:func:`model_of`), so a function that is given a table
+    needs no model beside it. For another process it is pickled as the path that it is imported from.
+
+    Attributes:
+        name: What the application is called.
+        path: Where it is declared, as ``package.module:NAME``.
+        tables: Every table, by name, each after those that its uuids refer to.
+        entities: The tables that hold documents, by name, which is also the name of their collection.
+        junctions: The tables that hold the pairs of a relation.
+        enums: The enum types by name, those too that no column uses.
+        search_indexes: The indexes that are written out by hand.
+        extensions: Created where the server has them; the application uses them, the migration does not.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        metadata: sa.MetaData,
+        *,
+        path: str,
+        search_indexes: tuple[SearchIndex, ...] = (),
+        extensions: tuple[str, ...] = (),
+    ) -> None:
+        """Makes the model of all tables that were declared in a ``MetaData``.
+
+        Raises:
+            ValueError: The declarations contradict each other; the message says which, and how.
+        """
+        _check(metadata, search_indexes)
+        self.name = name
+        self.path = path
+        self.search_indexes = search_indexes
+        self.extensions = extensions
+        self.tables = _in_load_order(metadata.tables)
+        self.entities = _those(self.tables, junctions=False)
+        self.junctions = _those(self.tables, junctions=True)
+        enums = metadata.get_schema_objects(pg.ENUM)
+        self.enums = tuple(sorted(enums, key=lambda enum: str(enum.name)))
+        metadata.info[_KEY] = self
+
+    def __repr__(self) -> str:
+        return f"<the model {self.name} of {len(self.tables)} tables>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return model_at, (self.path,)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The domains of the tables, in load order."""
+        return tuple(dict.fromkeys(group_of(table) for table in self.tables.values()))
+
+
+def model_of(table: sa.Table) -> Model:
+    """Returns the model that a table belongs to."""
+    model: Model = table.metadata.info[_KEY]
+    return model
+
+
+def model_at(path: str) -> Model:
+    """Returns the model that is declared at a path.
+
+    Args:
+        path: ``package.module:NAME``.
+
+    Raises:
+        ValueError: There is no such path, or no model stands there.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        model = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"there is no model at {path!r}: {error}") from error
+    if not isinstance(model, Model):
+        raise ValueError(f"what stands at {path!r} is no model, but {type(model).__name__}")
+    return model
+
+
+def _those(tables: Mapping[str, sa.Table], *, junctions: bool) -> Mapping[str, sa.Table]:
+    return MappingProxyType(
+        {
+            name: table
+            for name, table in tables.items()
+            if (junction_of(table) is not None) is junctions
+        }
+    )
+
+
+def _check(metadata: sa.MetaData, search_indexes: tuple[SearchIndex, ...]) -> None:
+    for name, table in metadata.tables.items():
+        for other in referenced_tables(table):
+            if other not in metadata.tables:
+                raise ValueError(f"{name} refers to {other}, which is no table of the model")
+        relation = junction_of(table)
+        for side in (relation.left, relation.right) if relation else ():
+            if junction_of(metadata.tables[side.collection]) is not None:
+                raise ValueError(f"{name} joins {side.collection}, which holds no documents")
+    for index in search_indexes:
+        if index.table not in metadata.tables:
+            raise ValueError(f"{index.name} is on {index.table}, which is no table of the model")
+
+
+def _in_load_order(tables: Mapping[str, sa.Table]) -> Mapping[str, sa.Table]:
+    graph = {name: sorted(referenced_tables(tables[name])) for name in sorted(tables)}
+    return MappingProxyType(
+        {name: tables[name] for name in TopologicalSorter(graph).static_order()}
+    )
