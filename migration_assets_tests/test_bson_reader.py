@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ from migration_assets.errors import SourceError
 from migration_assets.identity import canonical
 from migration_assets.source.connection import CODEC
 from migration_assets.validation import bson_reader, extended_json
-from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import UnreadableError, read_document
+from migration_assets.validation.documents import Documents, Identities
+from migration_assets.validation.identities import identifier_of, source_id_of, uuid_of
 from migration_assets_tests.bson_strategies import (
     DECIMALS,
     DOCUMENTS,
@@ -152,15 +154,13 @@ def test_documents_are_cut_out_of_a_reply(given_documents: list[dict[str, Any]])
     documents = Documents.of(b"".join(raw))
     assert list(documents) == raw
     assert list(documents[1:-1]) == raw[1:-1]
-    numbers = list(range(0, len(raw), 2))
-    assert list(documents.chosen(numbers)) == raw[::2]
-    firsts = [next(bson_reader.spans(each), (0, b"", 0, 0)) for each in raw]
-    object_ids = [
-        each[start:end] if (kind, name) == (bson_reader.OBJECT_ID, b"_id") else None
-        for each, (kind, name, start, end) in zip(raw, firsts, strict=True)
-    ]
-    assert documents.object_ids() == object_ids
-    assert documents.chosen(numbers).object_ids() == object_ids[::2]
+    identities = Identities.of("Users", documents)
+    others = set(identities.others)
+    for number, each in enumerate(raw):
+        identifier = identifier_of(each)
+        assert identities.source_ids[number] == source_id_of(identifier)
+        assert identities.ids[number] == str(uuid.UUID(bytes=uuid_of("Users", identifier)))
+        assert (number in others) is (identifier[0] != bson_reader.OBJECT_ID)
 
 
 @given(DECIMALS)

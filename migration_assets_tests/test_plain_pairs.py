@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from migration_assets.identity import document_uuid
-from migration_assets.validation.bson_places import Documents
+from migration_assets.validation.documents import Documents
 from migration_assets.validation.identities import object_id_uuid
 from migration_assets.validation.plain_pairs import PlainPairs
 
@@ -88,7 +88,7 @@ def test_many_documents_have_the_pairs_of_each(
         pairs_of(document, is_left=is_left) if is_candidate else None
         for document, is_candidate in given
     ]
-    keys = [key_of(document) for document, _ in given]
+    keys = b"".join(key_of(document) for document, _ in given)
     found = PlainPairs("array", is_left).of(documents, keys, candidates)
     assert found.are_plain.tolist() == [each is not None for each in expected]
     assert found.pairs.tolist() == [pair for each in expected for pair in each or []]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import bson
+import polars as pl
 import pytest
 import sqlalchemy as sa
 from bson import Binary, Code, Decimal128, Int64, MinKey, ObjectId, Regex, Timestamp
@@ -23,15 +24,16 @@ from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import Loaded
 from migration_assets.identity import canonical, document_uuid, source_id
-from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of
+from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of, sources
 from migration_assets.model.columns import Column
 from migration_assets.source.connection import CODEC
 from migration_assets.source.reading import identifier
 from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import extended_json
-from migration_assets.validation.binary_copy import cell, cells, with_length
-from migration_assets.validation.bson_places import Documents
 from migration_assets.validation.bson_reader import spans
+from migration_assets.validation.comparison import compared
+from migration_assets.validation.documents import Documents, Identities
+from migration_assets.validation.expected import SOURCE_ID, ExpectedRows, usual_kinds
 from migration_assets.validation.extended_json import parsed
 from migration_assets.validation.identities import (
     Ids,
@@ -39,10 +41,7 @@ from migration_assets.validation.identities import (
     source_id_of,
     uuid_of,
 )
-from migration_assets.validation.json_cells import means, parsed_cell
-from migration_assets.validation.known_ids import KnownIds
-from migration_assets.validation.plain_rows import NO_OTHERS, PlainRows, selected, usual_kinds
-from migration_assets.validation.reference import (
+from migration_assets.validation.judge import (
     FIRST_TIMESTAMP,
     LAST_TIMESTAMP,
     Judge,
@@ -50,6 +49,8 @@ from migration_assets.validation.reference import (
     Line,
     judge_array,
 )
+from migration_assets.validation.known_ids import KnownIds
+from migration_assets.validation.postgres_text import uuid_text, value_text
 from migration_assets_tests.bson_strategies import (
     DATES,
     DECIMALS,
@@ -877,13 +878,15 @@ def together(*documents: bytes) -> Documents:
     return Documents.of(b"".join(documents))
 
 
+Row = dict[str, str | None]
+
+
 def equal(
     table: sa.Table,
     documents: list[bytes],
-    rows: list[bytes],
+    rows: list[Row],
     *,
     ids: Ids = IDS,
-    others: Mapping[int, str] = NO_OTHERS,
     has_hex_texts: bool = False,
 ) -> list[bool]:
     """Which documents are plain and have their row."""
@@ -892,24 +895,29 @@ def equal(
         return [(each.bytes,) for each in parameters[0] if each.bytes in ids.documents["Users"]]
 
     known = {"Users": KnownIds(query, sql.SQL("").format())}
-    plain = PlainRows(table, known, lambda _: has_hex_texts)
-    found: list[bool] = plain.equal(together(*documents), rows, others).mask.tolist()
+    given_documents = together(*documents)
+    identities = Identities.of(table.name, given_documents)
+    expected = ExpectedRows(table, known, lambda _: has_hex_texts).of(given_documents, identities)
+    json = [name for name, source in sources(table).items() if source.rule is Rule.JSON]
+    found = []
+    for number, row in enumerate(rows):
+        sides = expected.rows[number], pl.DataFrame([row], schema=expected.rows.schema)
+        lines = compared(*sides, "id", json)
+        agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series()
+        found.append(bool(agree.all()) and not expected.are_odd[number])
     return found
 
 
-def row_of(table: sa.Table, judgement: Judgement, document: bytes) -> bytes:
-    """The row that must be there for a judged document, as PostgreSQL sends it."""
-    names = selected(table)
+def row_of(table: sa.Table, judgement: Judgement, document: bytes) -> Row:
+    """The row that must be there for a judged document, as PostgreSQL writes it."""
     values = bson.decode(document, CODEC)
-    cells: list[bytes | None] = [judgement.id, judgement.source_id.encode()]
-    for name in names[1:]:
-        source = source_of(table.columns[name])
+    row: Row = {"id": uuid_text(judgement.id), SOURCE_ID: judgement.source_id}
+    for name, source in sources(table).items():
         if source.rule is Rule.JSON:
-            (text,) = relaxed_texts([values.get(source.field)])
-            cells.append(None if text is None else b"\x01" + text.encode())
-        else:
-            cells.append(cell(source.rule, judgement.row[name]))
-    return struct.pack(">h", len(cells)) + b"".join(map(with_length, cells))
+            (row[name],) = relaxed_texts([values.get(source.field)])
+        elif source.rule is not Rule.KEY:
+            row[name] = value_text(source.rule, judgement.row[name])
+    return row
 
 
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
@@ -930,26 +938,26 @@ def test_a_document_is_plain_only_where_nothing_happened(
     if judgement.rejections:
         return
     row = row_of(table, judgement, raw)
-    others = {} if isinstance(document["_id"], ObjectId) else {0: judgement.source_id}
-    (is_equal,) = equal(table, [raw], [row], others=others)
+    (is_equal,) = equal(table, [raw], [row])
     if judgement.lines or judgement.conversions or judgement.unmapped:
         assert not is_equal
     if is_equal:
         usual = usual_kinds(table)
         assert all(kind in usual[name.decode()] for kind, name, _, _ in spans(raw))
-    place = data.draw(st.integers(0, len(row) - 1))
-    damaged = row[:place] + bytes([data.draw(st.integers(0, 255))]) + row[place + 1 :]
-    shorter = row[:place] + row[place + 1 :]
-    longer = row[:place] + b"0" + row[place:]
-    for other in (damaged, shorter, longer):
-        if other != row and equal(table, [raw], [other], others=others) == [True]:
-            *same, mine = cells(row)
-            *rest, theirs = cells(other)
-            if others and same[0] != rest[0]:
-                continue  # a row is found by its key, so the key of such a document is not compared
+    column = data.draw(st.sampled_from(sorted(row)))
+    text = row[column] or ""
+    place = data.draw(st.integers(0, len(text)))
+    letter = data.draw(st.sampled_from('0 1x{}[]"\\,.-'))
+    for other in (
+        None,
+        text[:place] + letter + text[place + 1 :],
+        text[:place] + text[place + 1 :],
+        text[:place] + letter + text[place:],
+    ):
+        if other != row[column] and equal(table, [raw], [{**row, column: other}]) == [True]:
+            assert column == "value"
             assert rule is Rule.JSON  # of which many texts mean the same
-            assert same == rest
-            assert extended_json.means_same(parsed_cell(mine or b""), parsed_cell(theirs or b""))
+            assert extended_json.means_same(parsed(text), parsed(other or ""))
 
 
 CLEAN: dict[Rule, list[Any]] = {
@@ -1013,9 +1021,9 @@ def test_clean_values_of_every_rule_are_plain(rule: Rule) -> None:
     ],
 )
 def test_jsonb_that_means_something_else(value: Any, text: str) -> None:
-    raw = bson.encode({"v": value})
-    kind, start = raw[4], 7
-    assert not means(raw, kind, start, b"\x01" + text.encode())
+    table = table_with(column_of(Rule.JSON))
+    row: Row = {"id": str(document_uuid("Things", OWN)), SOURCE_ID: str(OWN), "value": text}
+    assert equal(table, [bson.encode({"_id": OWN, "value": value})], [row]) == [False]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12), st.booleans()), max_size=8))
@@ -1034,7 +1042,7 @@ def test_many_documents_are_held_against_their_rows_as_one_is(
         raw = bson.encode(account)
         row = row_of(table, Judge(table, ids).judge(raw), raw)
         documents.append(raw)
-        rows.append(row.replace(b"\x78", b"\x79", 1) if is_wrong else row)
+        rows.append({**row, "name": str(row["name"]).replace("x", "y", 1)} if is_wrong else row)
     found = equal(table, documents, rows)
     alone = [
         equal(table, [document], [row])[0] for document, row in zip(documents, rows, strict=True)
@@ -1043,33 +1051,32 @@ def test_many_documents_are_held_against_their_rows_as_one_is(
     assert found == [not wrong or not number for number, (_, _, wrong) in enumerate(given)]
 
 
-def test_of_values_with_the_same_bytes_each_is_held_against_its_own_cell() -> None:
+def test_of_values_with_the_same_bytes_each_is_held_against_its_own_text() -> None:
     table = table_with(column_of(Rule.JSON))
     one, smallest = Int64(1), 5e-324
     assert bson.encode({"": one})[6:] == bson.encode({"": smallest})[6:]
     documents, rows, expected = [], [], []
-    cases = [(one, b"1"), (one, b"2"), (smallest, b"1"), (one, b"1"), (smallest, b"5e-324")]
-    cases.append((Int64(2**40 + 1), b"1"))
+    cases = [(one, "1"), (one, "2"), (smallest, "1"), (one, "1"), (smallest, "5e-324")]
+    cases.append((Int64(2**40 + 1), "1"))
     for number, (value, text) in enumerate(cases):
         identifier = ObjectId(bytes([number]) * 12)
-        raw = bson.encode({"_id": identifier, "value": one})
-        row = row_of(table, Judge(table, IDS).judge(raw), raw)
-        *_, cell = cells(row)
-        assert cell == b"\x011"
-        rows.append(row.removesuffix(with_length(cell)) + with_length(b"\x01" + text))
+        key = str(document_uuid("Things", identifier))
+        row: Row = {"id": key, SOURCE_ID: str(identifier), "value": text}
+        rows.append(row)
         documents.append(bson.encode({"_id": identifier, "value": value}))
-        expected.append(str(value) == text.decode())
+        expected.append(str(value) == text)
     assert equal(table, documents, rows) == expected
     assert expected == [True, False, False, True, True, False]
 
 
 def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
-    """As an ObjectId it is one document's `_id`, as it stands another's: `reference` says which counts."""
+    """As an ObjectId it is one document's `_id`, as it stands another's: the judge says which counts."""
     table = table_with(column_of(Rule.REFERENCE_TEXT))
     raw = bson.encode({"_id": KNOWN, "value": HEX_ID})
     row = row_of(table, Judge(table, IDS).judge(raw), raw)
     of_object_id, of_text = document_uuid("Users", ObjectId(HEX_ID)), document_uuid("Users", HEX_ID)
-    row = row.replace(str(of_text).encode(), str(of_object_id).encode())
+    assert row["value"] == str(of_text)
+    row["value"] = str(of_object_id)
     ids = Ids({}, {"Users": uuids(ObjectId(HEX_ID))})
     for has_hex_texts in (False, True):
         is_plain = equal(table, [raw], [row], ids=ids, has_hex_texts=has_hex_texts)

@@ -21,11 +21,11 @@ from migration_assets.nextcrm.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
-from migration_assets.validation import pair_pass, reading
+from migration_assets.validation import documents, pair_pass
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.findings import Fault
-from migration_assets.validation.reading import snapshot
 from migration_assets.validation.references import check_references
+from migration_assets.validation.rows import snapshot
 
 Document = dict[str, Any]
 
@@ -215,7 +215,7 @@ def test_every_reference_of_the_source_is_counted(
 def test_where_a_batch_ends_makes_no_difference(
     pristine: SourceDatabase, connection: Connection, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "DOCUMENTS_PER_BATCH", batch)
+    monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", batch)
     monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", batch)
     for name in CHECKED:
         assert checked(pristine, connection, name).passed

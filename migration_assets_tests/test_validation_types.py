@@ -29,7 +29,7 @@ from migration_assets.identity import document_uuid
 from migration_assets.model import ENTITIES, TABLES, Rule, junction_of, sources
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
-from migration_assets.validation import types
+from migration_assets.validation import rows
 from migration_assets.validation.evidence import (
     SAMPLE_SIZE,
     Evidence,
@@ -113,7 +113,7 @@ def test_a_table_is_green_with_its_constraints_too(target: Connection) -> None:
 def test_chunks_make_no_difference(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, bytes_: int
 ) -> None:
-    monkeypatch.setattr(types, "BYTES_PER_CHUNK", bytes_)
+    monkeypatch.setattr(rows, "BYTES_PER_CHUNK", bytes_)
     for name in CHECKED:
         evidence = checked(connection, name)
         assert evidence.passed
@@ -130,7 +130,7 @@ def test_a_row_is_one_whatever_is_in_it(
             "INSERT INTO \"Users\" (id, __v, email, name, created_on) VALUES (%s, 0, %s, %s, '2024-01-01')",
             [document_uuid("Users", text), text, text],
         )
-    monkeypatch.setattr(types, "BYTES_PER_CHUNK", bytes_)
+    monkeypatch.setattr(rows, "BYTES_PER_CHUNK", bytes_)
     evidence = checked(connection, "Users")
     assert evidence.counts["rows"] == 2 + len(texts)
     assert evidence.passed, failed(evidence)

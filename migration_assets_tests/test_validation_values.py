@@ -6,12 +6,13 @@ import json
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 import bson
+import polars as pl
 import pytest
 from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
@@ -24,11 +25,11 @@ from migration_assets.model import TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
-from migration_assets.validation import binary_copy, books, entity_pass, pair_pass, reading
+from migration_assets.validation import books, documents, entity_pass, pair_pass, rows
 from migration_assets.validation.books import Books, Entry
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
-from migration_assets.validation.comparison import compare
+from migration_assets.validation.documents import batches, odd_types
 from migration_assets.validation.entity_pass import usual_types
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
@@ -40,7 +41,7 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
-from migration_assets.validation.reading import batches, odd_types
+from migration_assets.validation.table_pass import compare
 from migration_assets.validation.values import check_values
 from migration_assets_tests.loaded_sample import Loaded
 
@@ -146,13 +147,16 @@ def test_no_range_of_rows_is_read_once_for_each_of_them(
     """However few rows PostgreSQL takes a range for: in large tables it takes 2,000 for one."""
     plans: list[str] = []
 
-    def explained(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
+    def explained(
+        connection: Connection, query: sql.Composed, columns: Sequence[str]
+    ) -> Iterator[pl.DataFrame]:
+        del columns
         if "id <=" in query.as_string():
             plans.extend(map(str, connection.execute(sql.SQL("EXPLAIN {}").format(query))))
         return iter(())
 
-    monkeypatch.setattr(binary_copy, "rows", explained)
-    monkeypatch.setattr(reading, "DOCUMENTS_PER_BATCH", 2)
+    monkeypatch.setattr(rows, "frames", explained)
+    monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", 2)
     loaded.connection.execute('ANALYZE "Tasks", migration.uuid_map')
     assert checked(loaded, "Tasks").failures
     assert any("uuid_map" in line for line in plans)
@@ -435,14 +439,16 @@ def test_ids_are_packed_into_values_of_bounded_size(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = sql.SQL('SELECT id FROM "Tasks" UNION ALL SELECT NULL').format()
-    whole = binary_copy.ids(loaded.connection, query)
-    monkeypatch.setattr(binary_copy, "ROWS_PER_VALUE", 7)
-    assert Counter(whole[at : at + 16] for at in range(0, len(whole), 16)) == Counter(
-        found[at : at + 16]
-        for found in [binary_copy.ids(loaded.connection, query)]
-        for at in range(0, len(found), 16)
-    )
-    assert binary_copy.ids(loaded.connection, sql.SQL("SELECT NULL::uuid AS id").format()) == b""
+    part = sql.SQL("uuid_send(id)").format()
+
+    def read(query: sql.Composed) -> Counter[bytes]:
+        found = rows.packed(loaded.connection, query, part)
+        return Counter(found[at : at + 16] for at in range(0, len(found), 16))
+
+    whole = read(query)
+    monkeypatch.setattr(rows, "ROWS_PER_VALUE", 7)
+    assert read(query) == whole
+    assert not read(sql.SQL("SELECT NULL::uuid AS id").format())
 
 
 def test_a_wrong_identity_in_the_map_is_found(loaded: Loaded) -> None:
@@ -672,7 +678,7 @@ def test_an_array_that_cannot_be_read_is_kept(source: SourceDatabase, target: Co
 def test_batches_of_any_size_compare_the_same(
     faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("migration_assets.validation.reading.DOCUMENTS_PER_BATCH", 3)
+    monkeypatch.setattr("migration_assets.validation.documents.DOCUMENTS_PER_BATCH", 3)
     for table in ("Users", "ImageUpload", "Tasks", "DocumentsToTasks"):
         found = checked(faulty_sample, table)
         assert found.is_sound, found.sample
@@ -682,18 +688,20 @@ def test_batches_of_any_size_compare_the_same(
 def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of small batches: how many whole rows were read at once."""
     found: list[int] = []
-    read = binary_copy.rows
+    read = rows.frames
 
-    def counted(connection: Connection, query: sql.Composed) -> Iterator[bytes]:
-        rows = list(read(connection, query))
-        found.append(len(rows))
-        return iter(rows)
+    def counted(
+        connection: Connection, query: sql.Composed, columns: Sequence[str]
+    ) -> Iterator[pl.DataFrame]:
+        frames = list(read(connection, query, columns))
+        found.append(sum(frame.height for frame in frames))
+        return iter(frames)
 
-    monkeypatch.setattr(binary_copy, "rows", counted)
-    monkeypatch.setattr(reading, "DOCUMENTS_PER_BATCH", 2)
-    monkeypatch.setattr(reading, "_BESIDE", 3)
+    monkeypatch.setattr(rows, "frames", counted)
+    monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", 2)
+    monkeypatch.setattr(rows, "_BESIDE", 3)
     monkeypatch.setattr(entity_pass, "_ROWS_AT_ONCE", 5)
-    monkeypatch.setattr(reading, "IDS_PER_PAGE", 7)
+    monkeypatch.setattr(rows, "IDS_PER_PAGE", 7)
     return found
 
 
@@ -701,8 +709,8 @@ def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_rows_whose_documents_are_gone_are_read_so_many_at_once(
     loaded: Loaded, source: SourceDatabase, most_rows: list[int], kept: int
 ) -> None:
-    documents = list(loaded.source["Tasks"].find({"_id": {"$type": "objectId"}}, sort=[("_id", 1)]))
-    chosen = [documents[-1], documents[0]][:kept]
+    given = list(loaded.source["Tasks"].find({"_id": {"$type": "objectId"}}, sort=[("_id", 1)]))
+    chosen = [given[-1], given[0]][:kept]
     if chosen:
         source["Tasks"].insert_many(chosen)
     (rows,) = loaded.connection.execute('SELECT count(*) FROM "Tasks"').fetchone() or (0,)

@@ -18,14 +18,14 @@ from psycopg import ServerCursor, sql
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
-from migration_assets.uuid_set import UuidSet
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What
 from migration_assets.validation.identities import namespace
-from migration_assets.validation.reference import (
+from migration_assets.validation.judge import (
     Judgement,
     Line,
 )
+from migration_assets.validation.source_ids import SourceIds
 
 REJECTED = "rejected"
 UNMAPPED = "unmapped"
@@ -54,12 +54,12 @@ _BOOKS: Final[Mapping[str, _Book]] = {
         "'rejected'",
         "NULL::int",
         "document",
-        # As ``reference.acceptance_text`` writes it.
+        # As ``judge.acceptance_text`` writes it.
         "nullif(concat_ws(' until ', accepted_by, deferred_until), '')",
         "reason",
     ),
     "unmapped_fields": _Book("NULL", "'unmapped'", "NULL::int", "fields", "NULL", "NULL"),
-    # As ``remedied.entry_text`` writes it.
+    # As ``judged_remediations.entry_text`` writes it.
     "remediations": _Book(
         "field",
         "'remediated'",
@@ -166,7 +166,7 @@ class Books:
                 self._others -= 1
         return found
 
-    def rest(self, known: Callable[[], UuidSet]) -> Iterator[Entry]:
+    def rest(self, known: Callable[[], SourceIds]) -> Iterator[Entry]:
         """Yields all lines that nobody took, and ends reading; call it after the last batch.
 
         Args:
@@ -183,7 +183,8 @@ class Books:
             chosen = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
             for row in cursor.execute(self._query(chosen)):
                 # The source id of such a document is what its UUID is the hash of (section 4).
-                if uuid.uuid5(namespace(self.collection), row[0]).bytes not in ids:
+                key = uuid.uuid5(namespace(self.collection), row[0]).bytes
+                if not ids.have([key]).all():
                     yield Entry._make(row)
 
     def close(self) -> None:

@@ -23,10 +23,10 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import books_mark, rows_mark
 from migration_assets.urls import positive
-from migration_assets.validation.comparison import SAMPLED, compare
 from migration_assets.validation.evidence import Evidence, Layer, Phases, Severity
 from migration_assets.validation.references import references_evidence
 from migration_assets.validation.row_count import check_row_count
+from migration_assets.validation.table_pass import SAMPLED, compare
 from migration_assets.validation.types import check_types
 from migration_assets.validation.values import values_evidence
 

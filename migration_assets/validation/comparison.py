@@ -1,72 +1,90 @@
-"""A table held against its source in one pass, for the checks ``values`` and ``references`` together."""
+"""Two frames held against each other: what is expected, and what is there."""
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+import re
+from collections.abc import Collection
 
-from migration_assets.model import junction_of
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection
-from migration_assets.validation.books import (
-    accepted_lines,
-    recorded_conversions,
-    recorded_lines,
-)
-from migration_assets.validation.entity_pass import compare_documents
-from migration_assets.validation.evidence import Phases
-from migration_assets.validation.findings import Comparison, totals_of
-from migration_assets.validation.pair_pass import compare_pairs
-from migration_assets.validation.reading import snapshot
-from migration_assets.validation.reference_targets import find_targets, name_documents
+import orjson
+import pandera.polars as pa
+import polars as pl
 
-SAMPLED = 100
-"""Documents, or pairs, that are drawn and reported one by one, if nobody says otherwise."""
+from migration_assets.validation.extended_json import means_same, parsed
+
+IS_EXPECTED, IS_THERE = "is expected", "is there"
+_IS = "is"
+_MAY_BE_FRACTION = re.compile("[0-9][.eE][0-9+-]").search
 
 
-def compare(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    phases: Phases,
-    *,
-    sample_size: int = SAMPLED,
-    seed: int = 0,
-    remediations: Remediations = NO_REMEDIATIONS,
-) -> Comparison:
-    """Holds a table against its source, all rows, and against its books (section 9).
+def compared(
+    expected: pl.DataFrame, actual: pl.DataFrame, key: str, json: Collection[str] = ()
+) -> pl.DataFrame:
+    """Returns what two frames have in common: a line for each key that either side has.
 
     Args:
-        source: The source database.
-        connection: A connection to the target, in autocommit mode; only read.
-        table: An entity table or a junction table.
-        phases: Where the seconds are added.
-        sample_size: How many documents, or pairs, to draw and report one by one.
-        seed: Which ones are drawn: the same seed, the same ones.
-        remediations: What must have been corrected or accepted on the way.
+        expected: What must be there, no key twice.
+        actual: What is there, with the same columns, no key twice.
+        key: The column that both are known by.
+        json: Columns of JSON, which are the same where they mean the same.
 
-    Raises:
-        psycopg.Error: The target cannot be read as the model says.
-        PyMongoError: The source cannot be read.
+    Returns:
+        The key, in the order of what is expected and then of the rest; ``IS_EXPECTED`` and ``IS_THERE``; and
+        for each other column whether both sides are the same, NULL being the same as NULL alone.
     """
-    compare_rows = compare_documents if junction_of(table) is None else compare_pairs
-    with snapshot(connection):
-        result = compare_rows(
-            source,
-            connection,
-            table,
-            phases,
-            sample_size=sample_size,
-            seed=seed,
-            remediations=remediations,
-        )
-        with phases.phase("leading nowhere"):
-            find_targets(connection, table, result)
-        with phases.phase("books"):
-            result.recorded = recorded_lines(connection, table.name)
-            result.accepted = accepted_lines(connection, table.name)
-            conversions = recorded_conversions(connection, table.name)
-            result.totals += totals_of("lines", result.lines, result.recorded)
-            result.totals += totals_of("conversions", +result.conversions, conversions)
-            name_documents(connection, table, result)
-    return result
+    expected, actual = (
+        each.with_columns(pl.lit(value=True).alias(_IS)) for each in (expected, actual)
+    )
+    if not expected[key].equals(actual[key]):
+        rest = actual.select(key).join(expected, on=key, how="anti", maintain_order="left")
+        expected = pl.concat([expected, rest], how="diagonal")
+        actual = expected.select(key).join(actual, on=key, how="left", maintain_order="left")
+    columns = [name for name in expected.columns if name not in (key, _IS)]
+    return expected.select(
+        key,
+        pl.col(_IS).fill_null(value=False).alias(IS_EXPECTED),
+        actual[_IS].fill_null(value=False).alias(IS_THERE),
+        *(_same(expected[name], actual[name], is_json=name in json) for name in columns),
+    )
+
+
+def _same(expected: pl.Series, actual: pl.Series, *, is_json: bool) -> pl.Series:
+    """Tells where two columns are the same."""
+    same = expected.eq_missing(actual)
+    rest = (~same & expected.is_not_null() & actual.is_not_null()).arg_true() if is_json else ()
+    if not len(rest):
+        return same
+    # Tags and notes repeat: of the same two texts one pair is looked at.
+    found: dict[tuple[str, str], bool] = {}
+    for pair in zip(expected[rest].to_list(), actual[rest].to_list(), strict=True):
+        if pair not in found:
+            found[pair] = means_same_json(*pair)
+    means = [
+        found[pair] for pair in zip(expected[rest].to_list(), actual[rest].to_list(), strict=True)
+    ]
+    return same.scatter(rest, pl.Series(means, dtype=pl.Boolean))
+
+
+def means_same_json(left: str, right: str) -> bool:
+    """Tells whether two texts mean the same JSON: numbers by their value, with every digit of them."""
+    if left == right:
+        return True
+    try:
+        if not (_MAY_BE_FRACTION(left) or _MAY_BE_FRACTION(right)) and _sorted(left) == _sorted(
+            right
+        ):
+            return True
+        return means_same(parsed(left), parsed(right))
+    except ValueError:
+        return False
+
+
+def _sorted(text: str) -> bytes:
+    return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
+
+
+def _agree(data: pa.PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(pl.all_horizontal(pl.selectors.boolean()))
+
+
+AGREEMENT = pa.DataFrameSchema(checks=[pa.Check(_agree, name="both sides agree")])
+"""The verdict on all lines of two frames that were ``compared``; a missing side is a difference."""

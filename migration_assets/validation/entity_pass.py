@@ -1,8 +1,8 @@
 """One pass over a collection and its entity table: what is wrong with its values and with its references.
 
-A plain document whose row is the one that it must be costs one comparison of bytes. Every other one is
-judged by ``reference``, and held against its row field by field and against its lines in the books. A batch
-of documents and their rows are held at a time, and nothing that grows with the source.
+A plain document whose row is the one that it must be costs one comparison, made for all of a batch together.
+Every other one is judged by ``judge``, and held against its row in the same way and against its lines in the
+books. A batch of documents and their rows are held at a time, and nothing that grows with the source.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import random
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -27,8 +27,6 @@ from migration_assets.model import Rule, sources, unique_columns
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, count_rows
-from migration_assets.uuid_set import UuidSet
-from migration_assets.validation import binary_copy
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.books import (
     REJECTED,
@@ -40,42 +38,31 @@ from migration_assets.validation.books import (
     expected_lines,
     unmatched,
 )
-from migration_assets.validation.bson_places import Documents
+from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared
 from migration_assets.validation.counting import count_source
-from migration_assets.validation.evidence import Phases
-from migration_assets.validation.extended_json import means_same
-from migration_assets.validation.findings import (
-    AGREEMENT,
-    Comparison,
-    What,
-    failing_rows,
-    totals_of,
-)
-from migration_assets.validation.identities import object_id_of
-from migration_assets.validation.json_cells import parsed_cell
-from migration_assets.validation.known_ids import has_hex_texts, known_references, locked
-from migration_assets.validation.plain_rows import Equal, PlainRows, selected, usual_kinds
-from migration_assets.validation.reading import (
+from migration_assets.validation.documents import (
+    Documents,
     Identities,
-    RowsInStep,
+    Mask,
     ahead,
     batches,
-    divided,
-    document_ids,
-    ids_in_pages,
     odd_types,
-    pending,
-    table_name,
 )
-from migration_assets.validation.reference import Judge, Judgement
+from migration_assets.validation.evidence import Phases
+from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRows, usual_kinds
+from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
+from migration_assets.validation.identities import object_id_of
+from migration_assets.validation.judge import Judge, Judgement
+from migration_assets.validation.judged_remediations import JudgedRules
+from migration_assets.validation.known_ids import has_hex_texts, known_references, locked
+from migration_assets.validation.postgres_text import uuid_text, value_text
 from migration_assets.validation.reference_faults import DocumentReferences
-from migration_assets.validation.remedied import JudgedRules
+from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, table_name
+from migration_assets.validation.source_ids import SourceIds
 
-_MAP = "uuid_map"
 _ROWS_AT_ONCE = 2_000
 _BATCHES_JUDGED = 50
 """Batches whose rows the schema judges at once: to call it takes some milliseconds."""
-_FIELDS = {"expected": pl.Int64, "actual": pl.Int64}
 
 
 def compare_documents(
@@ -144,13 +131,13 @@ class _Step(NamedTuple):
     Attributes:
         documents: The documents.
         identities: Who they are.
-        rows: The rows by id.
+        rows: Their rows, and perhaps some more.
         entries: Lines in the books by source id.
     """
 
     documents: Documents
     identities: Identities
-    rows: dict[bytes, bytes]
+    rows: pl.DataFrame
     entries: dict[str, Entries]
 
 
@@ -167,28 +154,26 @@ class _Pass:
         usual: Mapping[str, AbstractSet[str]],
     ) -> None:
         self._source, self._connection, self._table = source, connection, table
-        self._drawn = drawn
-        given = sources(table)
-        names = [name for name in selected(table) if given[name].rule is not Rule.KEY]
-        self._columns = {name: given[name].rule for name in names}
-        self._fields = {name: given[name].field for name in names}
-        self.result = Comparison()
         self.odd_types: Counter[tuple[str, str]] = Counter()
         self._usual = {name.encode(): (name, types) for name, types in usual.items()}
+        self._drawn = drawn
+        given = sources(table)
+        self._rules_of = {n: each.rule for n, each in given.items() if each.rule is not Rule.KEY}
+        self._json = [name for name, rule in self._rules_of.items() if rule is Rule.JSON]
+        self._fields = {SOURCE_ID: SOURCE_ID} | {n: given[n].field for n in self._rules_of}
+        self.result = Comparison()
         # One thread reads ahead, the other looks things up: whoever holds it uses the connection.
         self._using = threading.Lock()
         query = locked(connection, self._using)
         self._known = known_references(query, table)
-        self._references = DocumentReferences(names, given, self._known, self.result)
+        self._references = DocumentReferences(given, self._known, self.result)
         self._rules = JudgedRules(remediations.of(table), table.name, self._known.ids)
         self._judge = Judge(table, self._known.ids, self._rules)
-        # Who has a unique value depends on the documents before: that is not for plain rows to know.
-        self._plain = (
-            None
-            if unique_columns(table)
-            else PlainRows(table, self._known.documents, cache(partial(has_hex_texts, query)))
-        )
-        self._rows = RowsInStep(connection, table, self._columns)
+        hex_texts = cache(partial(has_hex_texts, query))
+        self._expected = ExpectedRows(table, self._known.documents, hex_texts)
+        # Who has a unique value depends on the documents before.
+        self._is_for_judge = bool(unique_columns(table))
+        self._rows = RowsInStep(connection, table, self._rules_of)
         self._found_rows = 0
         self._to_judge: list[pl.DataFrame] = []
         self._has_pending = pending(connection, table.name)
@@ -198,13 +183,14 @@ class _Pass:
         """Yields batches of documents with the rows and the books that belong to them."""
         for documents in given:
             identities = Identities.of(self._table.name, documents)
-            others = [identities.keys[number] for number in identities.others]
             with self._using:
-                rows = self._rows.next(identities.own(), others)
+                rows = self._rows.next(
+                    identities.own(), identities.ids[identities.others].to_list()
+                )
                 entries = self.books.of(
                     identities.last(),
-                    identities.names(),
-                    [*identities.others.values()],
+                    identities.source_ids,
+                    identities.source_ids[identities.others].to_list(),
                     self._add_unfounded,
                 )
             yield _Step(documents, identities, rows, entries)
@@ -212,31 +198,45 @@ class _Pass:
     def add(self, step: _Step) -> None:
         """Compares the next documents."""
         documents, identities, rows, entries = step
-        matched = [rows.get(key) for key in identities.keys]
-        self._found_rows += len(matched) - matched.count(None)
-        plain = self._equal(documents, identities, matched, entries)
-        self.result.references += plain.references
-        self.result.rows += int(np.count_nonzero(plain.mask))
-        self._ask(documents[number] for number in np.flatnonzero(~plain.mask).tolist())
+        expected = self._expected.of(documents, identities)
+        lines = compared(expected.rows, rows, "id", self._json).head(len(documents))
+        self._found_rows += lines[IS_THERE].to_list().count(True)
+        are_plain = self._are_plain(step, expected, lines)
+        self.result.references += int(expected.references[are_plain].sum())
+        self.result.rows += int(np.count_nonzero(are_plain))
+        others = np.flatnonzero(~are_plain).tolist()
+        self._ask(documents[number] for number in others)
         first = self.result.documents + 1
-        are_drawn = np.isin(np.arange(first, first + len(documents)), self._drawn)
-        expected, actual = (np.full(len(documents), len(self._columns)) for _ in range(2))
-        for number in np.flatnonzero(~plain.mask | are_drawn).tolist():
-            if not plain.mask[number]:
-                compared = self._examine(documents[number], matched[number], entries)
-                expected[number], actual[number] = compared
-            if are_drawn[number]:
-                name = identities.object_ids[number]
-                self.result.sampled.append(
-                    {
-                        "source_id": name.hex() if name else identities.others[number],
-                        "id": _text_of(identities.keys[number]),
-                        "fields_compared": int(expected[number]),
-                        "fields_equal": int(actual[number]),
-                    }
-                )
+        equal = np.full(len(documents), len(self._rules_of))
+        rejected = np.zeros(len(documents), dtype=np.bool_)
+        if others:
+            wanted = expected.rows["id"][others].implode()
+            row_of = {
+                row["id"]: row
+                for row in rows.filter(pl.col("id").is_in(wanted)).iter_rows(named=True)
+            }
+            for number in others:
+                self._count_odd_types(documents[number])
+            judgements = [self._judge.judge(documents[number]) for number in others]
+            for number, judgement in zip(others, judgements, strict=True):
+                row = row_of.get(uuid_text(judgement.id))
+                rejected[number] = not self._examine(documents[number], judgement, row, entries)
+            kept = [each for each in judgements if not each.rejections]
+            judged = self._compare_judged(kept, [*row_of.values()])
+            equal[others] = 0
+            equal[[n for n in others if not rejected[n]]] = judged
+        lines = lines.filter(pl.Series(are_plain))
+        self._to_judge.append(lines.drop("id"))
+        for number in self._drawn_of(first, len(documents)):
+            self.result.sampled.append(
+                {
+                    "source_id": identities.source_ids[number],
+                    "id": identities.ids[number],
+                    "fields_compared": 0 if rejected[number] else len(self._rules_of),
+                    "fields_equal": int(equal[number]),
+                }
+            )
         self._known.forget()
-        self._to_judge.append(pl.DataFrame({"expected": expected, "actual": actual}))
         if len(self._to_judge) >= _BATCHES_JUDGED:
             self._judge_rows()
         self.result.documents += len(documents)
@@ -246,8 +246,8 @@ class _Pass:
         self._judge_rows()
 
         @cache
-        def known() -> UuidSet:
-            return document_ids(self._source, self._table.name)
+        def known() -> SourceIds:
+            return SourceIds(self._source, self._table.name)
 
         for entry in self.books.rest(known):
             self._add_unfounded(entry)
@@ -257,52 +257,37 @@ class _Pass:
         if rows == self._found_rows and not self._has_pending:
             return
         for ids in ids_in_pages(self._connection, self._table):
-            are_known = known().contain_each(ids).tolist()
-            strangers = [key for key, own in zip(divided(ids), are_known, strict=True) if not own]
+            have = known().have([each.bytes for each in ids]).tolist()
+            strangers = [str(each) for each, is_own in zip(ids, have, strict=True) if not is_own]
             for start in range(0, len(strangers), _ROWS_AT_ONCE):
                 self._add_strangers(strangers[start : start + _ROWS_AT_ONCE])
 
     def _judge_rows(self) -> None:
-        """Lets the schema judge all rows, equal or not: how many fields must be equal, and how many are.
+        """Lets the schema judge all lines of both sides, equal or not."""
+        if self._to_judge:
+            lines = pl.concat(self._to_judge)
+            self.result.unequal += len(failing_rows(AGREEMENT, lines))
+            self._to_judge.clear()
 
-        The values themselves are compared as the bytes that both servers sent, a column of a batch at a time;
-        to make frames of both sides first would decode every value of them.
-        """
-        frame = pl.concat([pl.DataFrame(schema=_FIELDS), *self._to_judge])
-        self.result.unequal += len(failing_rows(AGREEMENT, frame))
-        self._to_judge.clear()
-
-    def _equal(
-        self,
-        documents: Documents,
-        identities: Identities,
-        rows: list[bytes | None],
-        entries: Collection[str],
-    ) -> Equal:
-        """Tells which documents, neither remedied nor on record, are plain and have their row."""
-        are_equal = np.zeros(len(documents), dtype=np.bool_)
-        if self._plain is None:
-            return Equal(are_equal, 0)
-        candidates = {number: row for number, row in enumerate(rows) if row}
-        if entries:
-            names = identities.names()
-            candidates = {n: row for n, row in candidates.items() if names[n] not in entries}
+    def _are_plain(self, step: _Step, expected: Expected, lines: pl.DataFrame) -> Mask:
+        """Tells which documents, neither remedied nor on record, have just the row that is expected."""
+        if self._is_for_judge:
+            return np.zeros(len(step.documents), dtype=np.bool_)
+        agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series().to_numpy()
+        found: Mask = agree & ~expected.are_odd
+        if step.entries:
+            named = pl.Series([*step.entries], dtype=pl.String).implode()
+            found &= ~step.identities.source_ids.is_in(named).to_numpy()
         if self._rules.changes:
-            object_ids = identities.object_ids
-            candidates = {
-                number: row
-                for number, row in candidates.items()
-                if (name := object_ids[number]) and not self._rules.touch(documents[number], name)
-            }
-        chosen = list(candidates)
-        others = {
-            at: identities.others[number]
-            for at, number in enumerate(chosen if identities.others else ())
-            if number in identities.others
-        }
-        found = self._plain.equal(documents.chosen(chosen), [*candidates.values()], others)
-        are_equal[chosen] = found.mask
-        return Equal(are_equal, found.references)
+            found &= ~step.identities.are_others()
+            for number in np.flatnonzero(found).tolist():
+                source_id = step.identities.source_ids[number]
+                found[number] = not self._rules.touch(step.documents[number], source_id)
+        return found
+
+    def _drawn_of(self, first: int, count: int) -> list[int]:
+        """Returns which of so many documents are drawn, the first of which has a number."""
+        return sorted(n - first for n in self._drawn if first <= n < first + count)
 
     def _ask(self, documents: Iterable[bytes]) -> None:
         """Asks for all that documents refer to, which judging them once tells."""
@@ -317,19 +302,17 @@ class _Pass:
             self._known.ask()
 
     def _examine(
-        self, document: bytes, row: bytes | None, entries: dict[str, Entries]
-    ) -> tuple[int, int]:
-        """Judges a document by the reference, and compares it field by field and with the books.
-
-        Returns:
-            How many fields were compared, and how many are equal.
-        """
-        self._count_odd_types(document)
-        judgement = self._judge.judge(document)
+        self,
+        document: bytes,
+        judgement: Judgement,
+        row: Mapping[str, str | None] | None,
+        entries: dict[str, Entries],
+    ) -> bool:
+        """Holds a judged document against the books and its references; tells whether it must have a row."""
         mine = entries.pop(judgement.source_id, [])
         lines = expected_lines(judgement)
         missing, unfounded = unmatched(lines, mine, self._text)
-        identifier = _text_of(judgement.id)
+        identifier = uuid_text(judgement.id)
         add_missing(self.result.values, missing, judgement.source_id, identifier, self._text)
         for entry in unfounded:
             self._add_unfounded(entry)
@@ -341,59 +324,71 @@ class _Pass:
             is_recorded = not any(
                 line.kind == REJECTED and other is None for line, other in missing
             )
-            self._add_rejected(document, judgement, row, is_recorded=is_recorded)
-            return 0, 0
+            is_lost = not (is_recorded or row is not None)
+            self._references.reject(document, judgement, is_lost=is_lost)
+            if row is not None and not self._waits(identifier):
+                self._differ(What.MISSING_IN_SOURCE, identifier, actual=repr(row), judged=judgement)
+                self._references.invent(identifier, judgement.source_id, row)
+            return False
         self.result.rows += 1
         if row is None:
-            whole = repr(judgement.row).encode()
-            self._differ(What.MISSING_IN_TARGET, judgement.id, expected=whole, judged=judgement)
             self._references.lose(judgement)
-            return len(judgement.row), 0
-        _, source_id, *cells = binary_copy.cells(row)
-        self._references.compare(judgement, cells, missing, unfounded)
-        return self._compare_row(judgement, source_id, cells)
+        else:
+            self._references.compare(judgement, row, missing, unfounded)
+        return True
 
-    def _compare_row(
-        self, judgement: Judgement, source_id: bytes | None, cells: Sequence[bytes | None]
-    ) -> tuple[int, int]:
-        equal = 0
-        expected: bytes | None = judgement.source_id.encode()
-        if source_id != expected:
-            self._differ(What.DIFFERS, judgement.id, _MAP, expected, source_id, judged=judgement)
-        for (column, rule), cell in zip(self._columns.items(), cells, strict=True):
-            expected, actual = _sides(rule, judgement.row[column], cell)
-            if expected == actual:
-                equal += 1
+    def _compare_judged(
+        self, judgements: Sequence[Judgement], rows: Sequence[Mapping[str, str | None]]
+    ) -> list[int]:
+        """Holds documents that must have a row against it; returns how many fields of each are equal."""
+        expected = pl.DataFrame(
+            [
+                [
+                    uuid_text(judgement.id),
+                    judgement.source_id,
+                    *(value_text(rule, judgement.row[n]) for n, rule in self._rules_of.items()),
+                ]
+                for judgement in judgements
+            ],
+            schema=dict.fromkeys(self._rows.columns, pl.String),
+            orient="row",
+        )
+        actual = pl.DataFrame(rows, schema=expected.schema)
+        actual = actual.join(expected.select("id"), on="id", how="semi")
+        lines = compared(expected, actual, "id", self._json)
+        self._to_judge.append(lines.drop("id"))
+        row_of = {row["id"]: row for row in rows}
+        equal: list[int] = []
+        for judgement, line, wanted in zip(
+            judgements, lines.iter_rows(named=True), expected.iter_rows(named=True), strict=True
+        ):
+            held = row_of.get(line["id"])
+            if held is None:
+                self._differ(
+                    What.MISSING_IN_TARGET, line["id"], expected=repr(wanted), judged=judgement
+                )
+                equal.append(0)
                 continue
-            name = self._fields[column]
-            self._differ(What.DIFFERS, judgement.id, name, expected, actual, judged=judgement)
-        return len(judgement.row), equal
+            wrong = [name for name in self._fields if not line[name]]
+            for name in wrong:
+                sides = wanted[name], held[name]
+                self._differ(What.DIFFERS, line["id"], self._fields[name], *sides, judged=judgement)
+            equal.append(len(self._rules_of) - sum(name != SOURCE_ID for name in wrong))
+        return equal
 
-    def _add_rejected(
-        self, document: bytes, judgement: Judgement, row: bytes | None, *, is_recorded: bool
-    ) -> None:
-        """Compares a document that must not have become a row."""
-        is_there = row is not None
-        self._references.reject(document, judgement, is_lost=not (is_recorded or is_there))
-        if row is not None and not self._waits(judgement.id):
-            self._differ(What.MISSING_IN_SOURCE, judgement.id, actual=row, judged=judgement)
-            cells = binary_copy.cells(row)[2:]
-            self._references.invent(judgement.id, judgement.source_id, cells)
-
-    def _add_strangers(self, keys: Sequence[bytes]) -> None:
+    def _add_strangers(self, keys: Sequence[str]) -> None:
         """Takes in rows that no document stands for."""
         for key in keys:
             self._differ(What.MISSING_IN_SOURCE, key, actual=key)
         if self._references:
-            for key, row in self._rows.of(keys).items():
-                _, mapped, *cells = binary_copy.cells(row)
-                name = _source_id_of(key) or (mapped.decode() if mapped else None)
-                self._references.invent(key, name, cells)
+            for row in self._rows.of(keys).iter_rows(named=True):
+                name = _source_id_of(row["id"]) or row[SOURCE_ID]
+                self._references.invent(row["id"], name, row)
 
     def _add_unfounded(self, entry: Entry) -> None:
         add_unfounded(self.result.values, entry)
 
-    def _waits(self, key: bytes) -> bool:
+    def _waits(self, key: str) -> bool:
         """Tells whether a row only waits for its deletion."""
         with self._using:
             return self._has_pending and pending(self._connection, self._table.name, key)
@@ -405,20 +400,20 @@ class _Pass:
     def _differ(
         self,
         what: What,
-        key: bytes,
+        key: str,
         name: str | None = None,
-        expected: bytes | None = None,
-        actual: bytes | None = None,
+        expected: str | None = None,
+        actual: str | None = None,
         *,
         judged: Judgement | None = None,
     ) -> None:
         self.result.values.add(
             what,
             source_id=judged.source_id if judged else _source_id_of(key),
-            identifier=_text_of(key),
+            identifier=key,
             name=name,
-            expected=expected,
-            actual=actual,
+            expected=None if expected is None else expected.encode(),
+            actual=None if actual is None else actual.encode(),
         )
 
     def _count_odd_types(self, document: bytes) -> None:
@@ -435,20 +430,6 @@ class _Pass:
             return
 
 
-def _source_id_of(key: bytes) -> str | None:
-    object_id = object_id_of(key)
+def _source_id_of(key: str) -> str | None:
+    object_id = object_id_of(uuid.UUID(key).bytes)
     return object_id.hex() if object_id else None
-
-
-def _text_of(identifier: bytes) -> str:
-    return str(uuid.UUID(bytes=identifier))
-
-
-def _sides(rule: Rule, value: Any, cell: bytes | None) -> tuple[bytes | None, bytes | None]:
-    """Returns both sides of a column as bytes that are the same where the values are."""
-    if rule is not Rule.JSON or value is None or cell is None:
-        is_json = rule is Rule.JSON and value is not None
-        return repr(value).encode() if is_json else binary_copy.cell(rule, value), cell
-    actual = parsed_cell(cell)
-    expected = repr(value).encode()
-    return expected, expected if means_same(value, actual) else repr(actual).encode()

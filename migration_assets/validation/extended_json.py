@@ -75,6 +75,18 @@ def parsed(text: str) -> Any:
     return _DECODER.decode(text)
 
 
+def json_text(structure: Any) -> str:
+    """Returns such a structure as JSON."""
+    if isinstance(structure, str) and structure.startswith(_NUMBER):
+        return structure.removeprefix(_NUMBER)
+    if isinstance(structure, list):
+        return f"[{','.join(map(json_text, structure))}]"
+    if isinstance(structure, dict):
+        parts = (f"{json.dumps(name)}:{json_text(each)}" for name, each in structure.items())
+        return f"{{{','.join(parts)}}}"
+    return json.dumps(structure)
+
+
 def means_same(left: Any, right: Any) -> bool:
     """Tells whether two structures mean the same, however their numbers are written."""
     return bool(left == right or _normalized(left) == _normalized(right))

@@ -245,11 +245,6 @@ _TOTAL_TYPES: Mapping[str, Any] = {
     "actual": pl.Int64,
 }
 
-AGREEMENT = pa.DataFrameSchema(
-    checks=[pa.Check(sides_agree, name="both sides agree")],
-)
-"""The verdict on all rows, or pairs, of both sides: how much of each must be there, and how much is."""
-
 TOTALS = pa.DataFrameSchema(
     {name: pa.Column(dtype, nullable=name != "name") for name, dtype in _TOTAL_TYPES.items()},
     checks=[pa.Check(sides_agree, name="both sides are the same")],

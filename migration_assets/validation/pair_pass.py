@@ -25,10 +25,7 @@ from migration_assets.model import Junction, Side, junction_of
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.uuid_set import UuidSet
-from migration_assets.validation import binary_copy, reference
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.binary_copy import UUID_SIZE
 from migration_assets.validation.books import (
     REJECTED,
     Books,
@@ -38,12 +35,17 @@ from migration_assets.validation.books import (
     add_unfounded,
     unmatched,
 )
-from migration_assets.validation.bson_places import Documents, Numbers
 from migration_assets.validation.bson_reader import Value
+from migration_assets.validation.comparison import AGREEMENT, compared
+from migration_assets.validation.documents import (
+    Documents,
+    Identities,
+    Numbers,
+    batches,
+)
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.findings import (
-    AGREEMENT,
     Comparison,
     Fault,
     Total,
@@ -58,20 +60,23 @@ from migration_assets.validation.identities import (
 from migration_assets.validation.identities import (
     source_id_of as source_id_in,
 )
-from migration_assets.validation.known_ids import known_references, locked
-from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes, PlainPairs
-from migration_assets.validation.reading import Identities, batches, document_ids
-from migration_assets.validation.reference import (
+from migration_assets.validation.judge import (
     ASYMMETRIC,
     ORPHANED,
     ArrayJudgement,
     Line,
+    acceptance_text,
     is_null,
     judge_array,
 )
+from migration_assets.validation.judged_remediations import REMEDIATED, rules_for
+from migration_assets.validation.known_ids import known_references, locked
+from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes, PlainPairs
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
-from migration_assets.validation.remedied import REMEDIATED, rules_for
+from migration_assets.validation.rows import packed
+from migration_assets.validation.source_ids import SourceIds
+from migration_assets.validation.uuids import UUID_SIZE
 
 COMPARED_AT_ONCE = 25_000
 """Pairs that are compared at once: to hold one takes 32 bytes, to compare it some 700."""
@@ -112,12 +117,14 @@ def compare_pairs(
         rows = _actual(connection, table, relation)
         result.pairs = len(rows)
         drawn: list[pl.DataFrame] = []
-        for actual, *known in _parts([rows, *sides]):
-            both = _both(known, actual)
-            result.rows += both["expected"].count()
-            _compare(result, both, arrays, relation)
-            _count_asymmetric(result, both, arrays)
-            drawn.append(_drawn(both.drop_nulls("expected"), sample_size, seed))
+        for there, *of_arrays in _parts([rows, *sides]):
+            known = _known(of_arrays)
+            actual = there.group_by("pair").agg(times=pl.len())
+            _compare(result, known, actual, arrays, relation)
+            known = known.join(actual, on="pair", how="left")
+            result.rows += known.height
+            _count_asymmetric(result, known, arrays)
+            drawn.append(_drawn(known, sample_size, seed))
         result.sampled = _sampled(_drawn(pl.concat(drawn), sample_size, seed), arrays)
         result.totals.append(Total("pairs", result.rows, len(rows)))
     return result
@@ -169,8 +176,8 @@ class _Array:
         found = [_pairs([])]
 
         @cache
-        def known() -> UuidSet:
-            return document_ids(self._source, self.holder.collection)
+        def known() -> SourceIds:
+            return SourceIds(self._source, self.holder.collection)
 
         books = Books(self._connection, self._table, self.holder.collection, self.name)
         with closing(books):
@@ -182,19 +189,19 @@ class _Array:
 
     def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:
         identities = Identities.of(self.holder.collection, documents)
-        names, others = identities.names(), [*identities.others.values()]
+        names = identities.source_ids.to_list()
+        others = [names[number] for number in identities.others]
         entries = books.of(identities.last(), names, others, self._add_unfounded)
-        candidates = np.array([name not in entries for name in names], dtype=np.bool_)
+        are_plain = np.array([name not in entries for name in names], dtype=np.bool_)
         if self._rules.changes:
-            candidates &= [
-                object_id is not None and not self._rules.touch(document, object_id)
-                for document, object_id in zip(documents, identities.object_ids, strict=True)
-            ]
-        plain = self._plain.of(documents, identities.keys, candidates)
+            are_plain &= ~identities.are_others()
+            for number in np.flatnonzero(are_plain).tolist():
+                are_plain[number] = not self._rules.touch(documents[number], names[number])
+        plain = self._plain.of(documents, identities.keys, are_plain)
         self._result.documents += plain.arrays
         self._result.references += len(plain.pairs)
         yield plain.pairs
-        rest = documents.chosen(np.flatnonzero(~plain.are_plain))
+        rest = [documents[number] for number in np.flatnonzero(~plain.are_plain).tolist()]
         # What a rule makes of an element hangs on the first answer, and refers to something else.
         for _ in range(2 if self._rules.ask_for_ids else 1):
             for document in rest:
@@ -255,7 +262,7 @@ class _Array:
         except bson.UnreadableError:
             whole = canonical((bson.BINARY, (0, document)))
             accepted = self._rules.document_accepted_by(source_id, [(None, None)])
-            accepted_by = reference.acceptance_text(*accepted)
+            accepted_by = acceptance_text(*accepted)
             return ArrayJudgement(lines=(Line(None, REJECTED, None, whole, accepted_by),)), None
         remedied, changes = self._rules.remedied(fields, source_id)
         value = dict(remedied).get(self.name)
@@ -293,7 +300,7 @@ def _actual(connection: Connection, table: sa.Table, relation: Junction) -> Pair
     # A NULL cannot be, but if it is, it must show: it takes the place of an id that nobody has.
     pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
     nil = sql.Literal(uuid.UUID(int=0))
-    return _pairs([binary_copy.packed(connection, query, pair.format(nil=nil))])
+    return _pairs([packed(connection, query, pair.format(nil=nil))])
 
 
 def _parts(blocks: Sequence[PairBytes]) -> Iterator[list[pl.DataFrame]]:
@@ -326,26 +333,28 @@ def _frame(pairs: PairBytes, chosen: Numbers) -> pl.DataFrame:
     return of_width(pairs[chosen].tobytes(), PAIR_SIZE).to_frame("pair")
 
 
-def _both(sides: Iterable[pl.DataFrame], actual: pl.DataFrame) -> pl.DataFrame:
-    """Returns all pairs of both sides: the first array that has it, how many do, how often it is there."""
+def _known(sides: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Returns the pairs that arrays have: the first array that has one, and how many do."""
     frames = [pairs.with_columns(side=pl.lit(number)) for number, pairs in enumerate(sides)]
-    known = (
-        pl.concat(frames)
-        .group_by("pair")
-        .agg(pl.col("side").min(), arrays=pl.len(), expected=pl.lit(1, pl.UInt32))
-    )
-    held = actual.group_by("pair").agg(actual=pl.len())
-    return known.join(held, on="pair", how="full", coalesce=True)
+    return pl.concat(frames).group_by("pair").agg(pl.col("side").min(), arrays=pl.len())
 
 
 def _compare(
-    result: Comparison, both: pl.DataFrame, arrays: Sequence[_Array], relation: Junction
+    result: Comparison,
+    known: pl.DataFrame,
+    actual: pl.DataFrame,
+    arrays: Sequence[_Array],
+    relation: Junction,
 ) -> None:
-    wrong = both[failing_rows(AGREEMENT, both.select("expected", "actual"))].sort("pair")
+    """Holds the pairs that arrays have, each once, against those of the table."""
+    once = known.select("pair", times=pl.lit(1, pl.UInt32))
+    lines = compared(once, actual, "pair")
+    wrong = lines[failing_rows(AGREEMENT, lines.drop("pair"))].select("pair").sort("pair")
     result.unequal += wrong.height
-    for line in wrong.iter_rows(named=True):
+    held = wrong.join(known, on="pair", how="left").join(actual, on="pair", how="left")
+    for line in held.sort("pair").iter_rows(named=True):
         pair, side = line["pair"], line["side"]
-        if line["actual"] is None:
+        if line["times"] is None:
             having = arrays if line["arrays"] > 1 else [arrays[side]]
             result.values.add(
                 What.MISSING_IN_TARGET,
@@ -365,7 +374,7 @@ def _compare(
             continue
         object_id = object_id_of(pair[:UUID_SIZE])
         source_id = object_id.hex() if object_id else None
-        for _ in range(line["actual"] - (line["expected"] or 0)):
+        for _ in range(line["times"] - (side is not None)):
             result.values.add(
                 What.MISSING_IN_SOURCE,
                 source_id=source_id,
@@ -380,14 +389,14 @@ def _compare(
             )
 
 
-def _count_asymmetric(result: Comparison, both: pl.DataFrame, arrays: Sequence[_Array]) -> None:
+def _count_asymmetric(result: Comparison, known: pl.DataFrame, arrays: Sequence[_Array]) -> None:
     """Counts the pairs that only one of two arrays has, under that array (section 5)."""
     if len(arrays) == 1:
         return
-    alone = both.filter(pl.col("arrays") == 1)
+    alone = known.filter(pl.col("arrays") == 1)
     for side, count in alone["side"].value_counts().iter_rows():
         result.conversions[arrays[side].holder.collection, arrays[side].name, ASYMMETRIC] += count
-    there = alone.drop_nulls("actual")
+    there = alone.drop_nulls("times")
     result.asymmetric += there.height
     room = SAMPLE_SIZE - len(result.asymmetric_sample)
     for pair, side in there.select("pair", "side").head(room).iter_rows():
@@ -413,9 +422,9 @@ def _sampled(drawn: pl.DataFrame, arrays: Sequence[_Array]) -> list[Mapping[str,
             "source_id": arrays[side].source_id(pair),
             "id": _text_of(pair),
             "fields_compared": _FIELDS,
-            "fields_equal": _FIELDS if actual else 0,
+            "fields_equal": _FIELDS if times else 0,
         }
-        for pair, side, actual in drawn.select("pair", "side", "actual").iter_rows()
+        for pair, side, times in drawn.select("pair", "side", "times").iter_rows()
     ]
 
 

@@ -1,13 +1,12 @@
 """Pairs of documents of which the array holds nothing but ObjectIds, made of many at once.
 
 Nearly all documents are such. Every other one, such as one with an id that stands twice in its array, is left
-to ``reference``. Whether the ids lead to rows is not asked here: the pairs of those that do not are no pairs
+to the ``judge``. Whether the ids lead to rows is not asked here: the pairs of those that do not are no pairs
 of the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,19 +14,14 @@ import numpy.typing as npt
 
 from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.binary_copy import UUID_DTYPE, UUID_SIZE
-from migration_assets.validation.bson_places import (
-    MISSING,
-    Documents,
-    FieldPlaces,
-    Mask,
-    object_ids_in,
-)
-from migration_assets.validation.plain_rows import IDENTIFIERS, uuids_at
+from migration_assets.validation.documents import Documents, Mask, at_each_byte
+from migration_assets.validation.expected import IDENTIFIERS
+from migration_assets.validation.field_places import MISSING, FieldPlaces, object_ids_in
+from migration_assets.validation.uuids import OBJECT_ID_SIZE, UUID_SIZE, uuids_of
 
 PAIR_SIZE = 2 * UUID_SIZE
-PAIR_DTYPE = f"V{PAIR_SIZE}"
-"""What numpy takes for a pair as bytes."""
+PAIR_DTYPE, _UUID_DTYPE = f"V{PAIR_SIZE}", f"V{UUID_SIZE}"
+"""What numpy takes for a pair, and for a UUID, as bytes."""
 PairBytes = npt.NDArray[np.void]
 """Pairs as bytes."""
 
@@ -64,12 +58,12 @@ class PlainPairs:
         arrays = frozenset({bson.ARRAY, bson.NULL})
         self._finder = FieldPlaces({"_id": IDENTIFIERS, self.array: arrays})
 
-    def of(self, documents: Documents, keys: Sequence[bytes], candidates: Mask) -> Pairs:
+    def of(self, documents: Documents, keys: bytes, candidates: Mask) -> Pairs:
         """Returns the pairs of those documents that are plain.
 
         Args:
             documents: The documents, no two with one `_id`.
-            keys: Their UUIDs.
+            keys: Their UUIDs, 16 bytes each.
             candidates: Which of them may be plain.
         """
         found = self._finder.find(documents)
@@ -77,8 +71,9 @@ class PlainPairs:
         are_plain = candidates & found.are_whole & (found.fields["_id"].kinds != MISSING)
         rows = np.flatnonzero(are_plain & (arrays.kinds == bson.ARRAY))
         counts, places = object_ids_in(found.data, arrays, rows)
-        holders = np.frombuffer(b"".join(keys), dtype=UUID_DTYPE)[rows]
-        elements = uuids_at(found.data, places)
+        holders = np.frombuffer(keys, dtype=_UUID_DTYPE)[rows]
+        object_ids = at_each_byte(found.data, f"V{OBJECT_ID_SIZE}")[places].tobytes()
+        elements = np.frombuffer(uuids_of(object_ids), dtype=_UUID_DTYPE)
         holder = np.repeat(np.arange(len(rows)), np.maximum(counts, 0))
         sides = (holders[holder], elements) if self.is_left else (elements, holders[holder])
         pairs = np.stack(sides, axis=1).view(PAIR_DTYPE)[:, 0]

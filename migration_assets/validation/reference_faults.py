@@ -9,15 +9,16 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from migration_assets.model import Rule, Source
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.binary_copy import elements
 from migration_assets.validation.books import Entry
 from migration_assets.validation.findings import Comparison, Fault
-from migration_assets.validation.known_ids import KnownReferences
-from migration_assets.validation.reference import ALTERED, NULLED, ORPHANED, Judgement, Line
+from migration_assets.validation.judge import ALTERED, NULLED, ORPHANED, Judgement, Line
+from migration_assets.validation.known_ids import KnownIds, KnownReferences
+from migration_assets.validation.postgres_text import elements, uuid_text
 
 REFERENCE_RULES = frozenset(
     {Rule.REFERENCE, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}
@@ -27,6 +28,8 @@ TEXT_RULES = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})
 
 _NO_REFERENCES = frozenset({"null", '""'})
 """Originals that are no references: they are dropped, but nothing of them leads anywhere."""
+Row = Mapping[str, str | None]
+"""A row: each column as PostgreSQL writes it, None for NULL."""
 _EMPTY_TEXT = b"\x01\x00\x00\x00\x00"
 
 
@@ -72,10 +75,10 @@ def is_loss(line: Line) -> bool:
 
 def faults(
     rule: Rule,
-    expected: Sequence[bytes],
-    actual: Sequence[bytes | None],
+    expected: Sequence[str],
+    actual: Sequence[str | None],
     books: Recorded,
-    is_absent: Callable[[bytes], bool],
+    is_absent: Callable[[str], bool],
 ) -> Iterator[Fault]:
     """Yields what is wrong with the references of a document in one column.
 
@@ -87,9 +90,9 @@ def faults(
         is_absent: Tells of a UUID that nothing has it. That the row has what the source has, and it leads
             nowhere, is found by itself (``reference_targets``).
     """
-    wanted, held = Counter[bytes | None](expected), Counter(actual)
+    wanted, held = Counter[str | None](expected), Counter(actual)
     missing = [each for each in (wanted - held).elements() if each]
-    surplus = [each for each in (held - wanted).elements() if each != b""]
+    surplus = [each for each in (held - wanted).elements() if each != ""]
     dangling = [each for each in surplus if books.orphans and each and is_absent(each)]
     stale = min(books.stale, len(missing))
     lost = [Fault.STALE] * stale + [Fault.LOST] * (len(missing) - stale)
@@ -105,17 +108,17 @@ def faults(
         yield from lost or unrecorded
 
 
-def expected_references(value: Any) -> list[bytes]:
-    """Returns the references in a value of a judgement, as a cell holds them."""
+def expected_references(value: Any) -> list[str]:
+    """Returns the references in a value of a judgement, as PostgreSQL writes them."""
     values = value if isinstance(value, list) else [] if value is None else [value]
-    return [each if isinstance(each, bytes) else str(each).encode() for each in values]
+    return [uuid_text(each) if isinstance(each, bytes) else str(each) for each in values]
 
 
-def actual_references(rule: Rule, cell: bytes | None) -> list[bytes | None]:
-    """Returns the references in a cell."""
-    if cell is None:
+def actual_references(rule: Rule, text: str | None) -> list[str | None]:
+    """Returns the references in a column of a row, given as PostgreSQL writes it."""
+    if text is None:
         return []
-    return elements(cell) if rule in ARRAY_RULES else [cell]
+    return elements(text) if rule in ARRAY_RULES else [text]
 
 
 def count_in(document: bytes, fields: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -146,20 +149,19 @@ class DocumentReferences:
 
     def __init__(
         self,
-        columns: Sequence[str],
-        given: Mapping[str, Source],
+        columns: Mapping[str, Source],
         known: KnownReferences,
         result: Comparison,
     ) -> None:
-        """Takes the columns in the order of the cells of a row, and where they come from."""
+        """Takes the columns of the table, and where they come from."""
         self._columns = {
-            name: (number, given[name].field, given[name].rule)
-            for number, name in enumerate(columns)
-            if given[name].rule in REFERENCE_RULES
+            name: (source.field, source.rule)
+            for name, source in columns.items()
+            if source.rule in REFERENCE_RULES
         }
         self._of_rows = {
-            name: known.rows[str(given[name].references)]
-            for name, (_, _, rule) in self._columns.items()
+            name: known.rows[str(columns[name].references)]
+            for name, (_, rule) in self._columns.items()
             if rule not in TEXT_RULES
         }
         self._result = result
@@ -172,45 +174,43 @@ class DocumentReferences:
     def compare(
         self,
         judgement: Judgement,
-        cells: Sequence[bytes | None],
+        row: Row,
         missing: Collection[tuple[Line, Entry | None]],
         unfounded: Collection[Entry],
     ) -> None:
-        """Compares a document with the cells of its row and its lines in the books."""
-        for column, (number, name, rule) in self._columns.items():
+        """Compares a document with its row and its lines in the books."""
+        for column, (name, rule) in self._columns.items():
             expected = expected_references(judgement.row[column])
             self._count(judgement, name, rule, expected)
             books = Recorded.of(name, rule, judgement.lines, missing, unfounded)
-            held = actual_references(rule, cells[number])
+            held = actual_references(rule, row[column])
             known = self._of_rows.get(column)
-            is_absent = _never if known is None else known.is_absent
+            is_absent = _never if known is None else partial(_is_absent, known)
             for fault in faults(rule, expected, held, books, is_absent):
-                self._add(fault, name, judgement.id, judgement.source_id)
+                self._add(fault, name, uuid_text(judgement.id), judgement.source_id)
 
     def lose(self, judgement: Judgement) -> None:
         """Takes in a document whose row is missing."""
-        for column, (_, name, rule) in self._columns.items():
+        for column, (name, rule) in self._columns.items():
             expected = expected_references(judgement.row[column])
             self._count(judgement, name, rule, expected)
             for _ in filter(None, expected):
-                self._add(Fault.LOST, name, judgement.id, judgement.source_id)
+                self._add(Fault.LOST, name, uuid_text(judgement.id), judgement.source_id)
 
     def reject(self, document: bytes, judgement: Judgement, *, is_lost: bool) -> None:
         """Takes in a document that must not become a row, lost where that is not on record."""
-        for name, count in count_in(document, {name for _, name, _ in self._columns.values()}):
+        for name, count in count_in(document, {name for name, _ in self._columns.values()}):
             self._result.references += count
             for _ in range(count if is_lost else 0):
-                self._add(Fault.LOST, name, judgement.id, judgement.source_id)
+                self._add(Fault.LOST, name, uuid_text(judgement.id), judgement.source_id)
 
-    def invent(self, key: bytes, source_id: str | None, cells: Sequence[bytes | None]) -> None:
+    def invent(self, identifier: str, source_id: str | None, row: Row) -> None:
         """Takes in a row that stands for no document."""
-        for number, name, rule in self._columns.values():
-            for _ in filter(None, actual_references(rule, cells[number])):
-                self._add(Fault.INVENTED, name, key, source_id)
+        for column, (name, rule) in self._columns.items():
+            for _ in filter(None, actual_references(rule, row[column])):
+                self._add(Fault.INVENTED, name, identifier, source_id)
 
-    def _count(
-        self, judgement: Judgement, name: str, rule: Rule, expected: Sequence[bytes]
-    ) -> None:
+    def _count(self, judgement: Judgement, name: str, rule: Rule, expected: Sequence[str]) -> None:
         self._result.references += sum(map(bool, expected))
         if rule not in TEXT_RULES:  # those held as text are kept as they are
             lines = judgement.lines
@@ -218,12 +218,15 @@ class DocumentReferences:
                 line.kind == ORPHANED and line.field == name for line in lines
             )
 
-    def _add(self, fault: Fault, name: str, key: bytes, source_id: str | None) -> None:
-        identifier = str(uuid.UUID(bytes=key))
+    def _add(self, fault: Fault, name: str, identifier: str, source_id: str | None) -> None:
         self._result.faults.add(fault, source_id=source_id, identifier=identifier, name=name)
 
 
-def _never(identifier: bytes) -> bool:
+def _is_absent(known: KnownIds, identifier: str) -> bool:
+    return known.is_absent(uuid.UUID(identifier).bytes)
+
+
+def _never(identifier: str) -> bool:
     """Tells of a reference held as text that it is not looked for among the rows."""
     del identifier
     return False

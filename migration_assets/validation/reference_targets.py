@@ -25,8 +25,8 @@ from migration_assets.validation.identities import (
     object_id_of,
     object_id_uuid,
 )
-from migration_assets.validation.reading import table_name
 from migration_assets.validation.reference_faults import ARRAY_RULES, REFERENCE_RULES, TEXT_RULES
+from migration_assets.validation.rows import table_name
 
 _FETCHED = 10_000
 _OBJECT_ID_DIGITS = 24

@@ -18,7 +18,6 @@ from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation.comparison import compare
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
     TOTALS,
@@ -28,7 +27,8 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
-from migration_assets.validation.reference import ORPHANED
+from migration_assets.validation.judge import ORPHANED
+from migration_assets.validation.table_pass import compare
 
 _KEYS = ("source_id", "id", "field", "what")
 

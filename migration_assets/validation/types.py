@@ -7,7 +7,6 @@ altered is found by its definition and, where they do not fit, by its values.
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from migration_assets.validation.evidence import (
     failure_cases,
 )
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.reading import snapshot, table_name
+from migration_assets.validation.rows import frames, snapshot, table_name
 from migration_assets.validation.schemas import (
     CATALOG,
     CATALOG_TYPES,
@@ -37,9 +36,6 @@ from migration_assets.validation.schemas import (
     sound_schema,
     table_schema,
 )
-
-BYTES_PER_CHUNK = 16 * 2**20
-"""What is held of a table at a time."""
 
 _COLUMNS = """
     SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -143,40 +139,16 @@ def _frames(
     connection: Connection, table: sa.Table, columns: Sequence[str], phases: Phases
 ) -> Iterator[pl.DataFrame]:
     """Yields the rows of a table as text, chunk by chunk."""
-    chunks = _chunks(connection, table, columns)
-    while True:
-        with phases.phase("reading"):
-            chunk, rows = next(chunks, (None, 0))
-            if chunk is None:
-                return
-            frame = pl.read_csv(chunk, has_header=False, new_columns=columns, infer_schema=False)
-        if frame.height != rows:
-            raise ValueError(f"{rows} rows of {table.name} were read as {frame.height}")
-        yield frame
-
-
-def _chunks(
-    connection: Connection, table: sa.Table, columns: Sequence[str]
-) -> Iterator[tuple[bytes, int]]:
-    """Yields the rows of a table in CSV, so many bytes at a time, and how many rows they are.
-
-    PostgreSQL sends each row in a message of its own: that is what counts them, whatever is in them.
-    """
-    connection.execute("SET LOCAL datestyle = 'ISO'")
-    statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
+    query = sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)), table_name(table)
     )
-    # A row is copied at once: to hold the driver's buffers until the chunk is full takes twice the time.
-    chunk, rows, size = io.BytesIO(), 0, 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in copy:
-            rows += 1
-            size += chunk.write(row)
-            if size >= BYTES_PER_CHUNK:
-                yield chunk.getvalue(), rows
-                chunk, rows, size = io.BytesIO(), 0, 0
-    if rows:
-        yield chunk.getvalue(), rows
+    chunks = frames(connection, query, columns)
+    while True:
+        with phases.phase("reading"):
+            frame = next(chunks, None)
+        if frame is None:
+            return
+        yield frame
 
 
 def _evidence(table: sa.Table, findings: _Findings, phases: Phases) -> Evidence:

@@ -22,12 +22,12 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.documents import DOCUMENTS_PER_BATCH
 from migration_assets.validation.extended_json import canonical, canonical_document
 from migration_assets.validation.identities import (
     identifier_of,
     source_id_of,
 )
-from migration_assets.validation.reading import DOCUMENTS_PER_BATCH
 
 _KEPT = (
     "SELECT collection, source_id, fields FROM {unmapped} WHERE target_table = {map} UNION ALL "

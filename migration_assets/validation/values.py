@@ -23,7 +23,6 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.books import REJECTED
-from migration_assets.validation.comparison import SAMPLED, compare
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
     TOTALS,
@@ -33,8 +32,9 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
+from migration_assets.validation.judge import ALTERED, NULLED
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.reference import ALTERED, NULLED
+from migration_assets.validation.table_pass import SAMPLED, compare
 
 LOAD_AGAIN = (
     "Materialize the table again, then run this check; if it stays red, the loader and the judge read "

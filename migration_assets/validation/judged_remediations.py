@@ -146,14 +146,14 @@ class JudgedRules:
         """The fields that rules change or look at."""
         return self._names
 
-    def touch(self, document: bytes, object_id: bytes) -> bool:
+    def touch(self, document: bytes, source_id: str) -> bool:
         """Tells whether a rule changes a document, reading nothing but the fields that rules are for.
 
         Where a rule asks what an id leads to, it may be said of a document that stays as it is.
 
         Args:
             document: The document as BSON; one that is not readable may be said to be changed.
-            object_id: Its `_id`.
+            source_id: Its `_id`, as the books write it.
         """
         if not self._names:
             return False
@@ -166,7 +166,7 @@ class JudgedRules:
             return True
         if any(_is_there(values.get(name)) for name in self._asking):
             return True
-        return bool(self._applied(values, object_id.hex()))
+        return bool(self._applied(values, source_id))
 
     def remedied(self, given: Fields, source_id: str) -> tuple[Fields, list[Change]]:
         """Returns the fields of a document as they are to be converted, and what was changed.

@@ -2,7 +2,7 @@
 
 It shares with the loader the model of the tables and sets of UUIDs, and nothing else: BSON is read by
 ``bson_reader``, identities are computed here, a rule is a list of cases on the BSON type. Written to be
-compared with the design line by line; what makes it fast enough for all rows stands in ``plain_rows``.
+compared with the design line by line; what makes it fast enough for all rows stands in ``expected``.
 
 Where the design leaves room:
 
@@ -47,7 +47,7 @@ from migration_assets.validation.identities import (
     source_id_of,
     uuid_of,
 )
-from migration_assets.validation.remedied import NO_RULES, REMEDIATED, JudgedRules
+from migration_assets.validation.judged_remediations import NO_RULES, REMEDIATED, JudgedRules
 from migration_assets.validation.scalars import digits, from_iso_8601, integral, is_negative_zero
 
 ASYMMETRIC = "asymmetric"

@@ -8,29 +8,20 @@ https://bsonspec.org/spec.html.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from migration_assets.validation import bson_reader as bson
-
-Numbers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from migration_assets.validation.documents import PADDING, Documents, Mask, Numbers, at_each_byte
 
 _WIDEST = 16
 """Bytes of the widest value that is read at a place."""
-_PADDING = bytes(256)
-"""Stands after the last document, since names and values are looked for at its end, too."""
 MISSING = 0
 _LENGTH = 4
 """Bytes of the length that a document or an array begins with."""
-_OBJECT_ID_FIRST = b"\x07_id\x00"
-"""What a document has after its length where its `_id` is an ObjectId and comes first."""
-_OBJECT_ID_AT = _LENGTH + len(_OBJECT_ID_FIRST)
-"""Where that ObjectId begins."""
 _OBJECT_ID = 12
 """Bytes of an ObjectId."""
 _EMPTY_ARRAY = 5
@@ -70,51 +61,6 @@ _BYTES = _by_kind(_FIXED | _SIZED)
 _HAS_LENGTH = _by_kind(dict.fromkeys(_SIZED, 1)) == 1
 _LEAST = _by_kind({bson.STRING: 5, bson.DOCUMENT: 5, bson.ARRAY: 5, bson.BINARY: 5})
 _ENDS_WITH_ZERO = _by_kind(dict.fromkeys((bson.STRING, bson.DOCUMENT, bson.ARRAY), 1)) == 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Documents(Sequence[bytes]):
-    """Documents as they stand in a reply of the server; each is cut out only where it is asked for.
-
-    Attributes:
-        data: The documents, one after the other, and some bytes more.
-        starts: Where each begins.
-        ends: Where it ends.
-    """
-
-    data: bytes
-    starts: Numbers
-    ends: Numbers
-
-    @classmethod
-    def of(cls, reply: bytes) -> Documents:
-        """Returns the documents that stand one after the other in a reply."""
-        places = np.array([*bson.starts(reply), len(reply)], dtype=np.int64)
-        return cls(reply + _PADDING, places[:-1], places[1:])
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @overload
-    def __getitem__(self, number: int) -> bytes: ...
-    @overload
-    def __getitem__(self, number: slice) -> Documents: ...
-    def __getitem__(self, number: int | slice) -> bytes | Documents:
-        if isinstance(number, slice):
-            return Documents(self.data, self.starts[number], self.ends[number])
-        return self.data[self.starts[number] : self.ends[number]]
-
-    def chosen(self, numbers: Numbers | list[int]) -> Documents:
-        """Returns those with some numbers, in that order."""
-        return Documents(self.data, self.starts[numbers], self.ends[numbers])
-
-    def object_ids(self) -> list[bytes | None]:
-        """Returns the ObjectId that each document begins with, None where it begins with anything else."""
-        # An S compares as if padded with zeros, so the last byte is a zero where the others are the same.
-        heads = at_each_byte(self.data, f"S{len(_OBJECT_ID_FIRST)}")[self.starts + _LENGTH]
-        have_one = heads == _OBJECT_ID_FIRST[:-1]
-        found = at_each_byte(self.data, f"V{_OBJECT_ID}")[self.starts + _OBJECT_ID_AT].tolist()
-        return [each if has_one else None for each, has_one in zip(found, have_one, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +130,7 @@ class _Walk:
     def __init__(
         self, documents: Documents, allowed: Mapping[bytes, Mask], order: list[bytes]
     ) -> None:
-        assert max(map(len, allowed)) + _WIDEST <= len(_PADDING)
+        assert max(map(len, allowed)) + _WIDEST <= len(PADDING)
         self.data = documents.data
         self.bytes = np.frombuffer(self.data, dtype=np.uint8)
         self.allowed, self.order = allowed, order
@@ -246,13 +192,6 @@ class _Walk:
 def _nowhere(count: int) -> Places:
     starts, ends = (np.zeros(count, dtype=np.int64) for _ in range(2))
     return Places(np.zeros(count, dtype=np.uint8), starts, ends)
-
-
-def at_each_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:
-    """Returns data as values, one beginning at every byte."""
-    width = np.dtype(dtype).itemsize
-    count = max(len(data) - width + 1, 0)
-    return np.ndarray((count,), dtype=dtype, buffer=data, strides=(1,))
 
 
 def object_ids_in(data: bytes, places: Places, rows: Numbers) -> tuple[Numbers, Numbers]:

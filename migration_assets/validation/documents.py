@@ -1,0 +1,215 @@
+"""Documents of the source as the judge reads them, in `_id` order, each cut out where it is asked for.
+
+Nothing here is shared with the loader but the cursor (``source.replies``), so that what one of them does not
+see, the other does. Documents that the cursor lost are missed by MongoDB's own counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.replies import raw_replies
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.identities import identifier_of, source_id_of, uuid_of
+from migration_assets.validation.uuids import (
+    OBJECT_ID_SIZE,
+    UUID_SIZE,
+    hex_texts,
+    uuid_texts,
+    uuids_of,
+)
+
+DOCUMENTS_PER_BATCH = 2_000
+PADDING = bytes(256)
+"""Stands after the last document, since names and values are looked for at its end, too."""
+_LENGTH = 4
+"""Bytes of the length that a document begins with."""
+_OBJECT_ID_FIRST = b"\x07_id\x00"
+"""What a document has after its length where its `_id` is an ObjectId and comes first."""
+_ARRAY, _MISSING = "array", "missing"
+
+Item = TypeVar("Item")
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Documents(Sequence[bytes]):
+    """Documents as they stand in a reply of the server; each is cut out only where it is asked for.
+
+    Attributes:
+        data: The documents, one after the other, and some bytes more.
+        starts: Where each begins.
+        ends: Where it ends.
+    """
+
+    data: bytes
+    starts: Numbers
+    ends: Numbers
+
+    @classmethod
+    def of(cls, reply: bytes) -> Documents:
+        """Returns the documents that stand one after the other in a reply.
+
+        Raises:
+            SourceError: The reply does not consist of documents.
+        """
+        places = np.array([*bson.starts(reply), len(reply)], dtype=np.int64)
+        return cls(reply + PADDING, places[:-1], places[1:])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, number: int) -> bytes: ...
+    @overload
+    def __getitem__(self, number: slice) -> Documents: ...
+    def __getitem__(self, number: int | slice) -> bytes | Documents:
+        if isinstance(number, slice):
+            return Documents(self.data, self.starts[number], self.ends[number])
+        return self.data[self.starts[number] : self.ends[number]]
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Who documents are (section 4).
+
+    Attributes:
+        keys: The UUIDs, 16 bytes each.
+        ids: The same as text.
+        source_ids: The `_id` of each, as the books write it.
+        others: Numbers of those whose `_id` is no ObjectId.
+    """
+
+    keys: bytes
+    ids: pl.Series
+    source_ids: pl.Series
+    others: Sequence[int]
+
+    @classmethod
+    def of(cls, collection: str, documents: Documents) -> Identities:
+        """Returns who documents are."""
+        # An S compares as if padded with zeros, so the last byte is a zero where the others are the same.
+        heads = at_each_byte(documents.data, f"S{len(_OBJECT_ID_FIRST)}")
+        have_one = heads[documents.starts + _LENGTH] == _OBJECT_ID_FIRST[:-1]
+        places = documents.starts + _LENGTH + len(_OBJECT_ID_FIRST)
+        object_ids = at_each_byte(documents.data, f"V{OBJECT_ID_SIZE}")[places].tobytes()
+        keys, source_ids, others = uuids_of(object_ids), hex_texts(object_ids), list[int]()
+        unknown = np.flatnonzero(~have_one).tolist()
+        if unknown:  # or it does not stand first
+            each_key = [keys[at : at + UUID_SIZE] for at in range(0, len(keys), UUID_SIZE)]
+            each_name = source_ids.to_list()
+            for number in unknown:
+                identifier = identifier_of(documents[number])
+                each_key[number] = uuid_of(collection, identifier)
+                each_name[number] = source_id_of(identifier)
+                others += [] if identifier[0] == bson.OBJECT_ID else [number]
+            keys, source_ids = b"".join(each_key), pl.Series(each_name, dtype=pl.String)
+        return cls(keys, uuid_texts(keys), source_ids, others)
+
+    def own(self) -> list[str]:
+        """Returns the UUIDs of ObjectIds, in their order."""
+        return self._of_object_ids(self.ids).to_list()
+
+    def last(self) -> str | None:
+        """Returns the greatest ObjectId as 24 hex digits, None where there is none."""
+        own = self._of_object_ids(self.source_ids)
+        return own[-1] if len(own) else None
+
+    def are_others(self) -> Mask:
+        """Tells which documents have an `_id` that is no ObjectId."""
+        found = np.zeros(len(self.ids), dtype=np.bool_)
+        found[list(self.others)] = True
+        return found
+
+    def _of_object_ids(self, series: pl.Series) -> pl.Series:
+        return series.filter(pl.Series(~self.are_others())) if self.others else series
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yields items, the next of which a thread fetches while one is worked on; None ends them."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge") as reader:
+        waiting = reader.submit(next, iterator, None)
+        while (item := waiting.result()) is not None:
+            waiting = reader.submit(next, iterator, None)
+            yield item
+
+
+def batches(
+    database: SourceDatabase,
+    collection: str,
+    *,
+    fields: Sequence[str] | None = None,
+    chosen: Mapping[str, Any] | None = None,
+) -> Iterator[Documents]:
+    """Yields the documents of a collection in `_id` order.
+
+    Args:
+        database: The source.
+        collection: The collection; one that does not exist has no documents.
+        fields: The fields to read besides `_id`; all where None.
+        chosen: Which documents to read, as MongoDB has it; all where None.
+    """
+    cursor: Any = raw_replies(
+        database[collection],
+        filter=chosen,
+        projection=None if fields is None else {"_id": 1, **dict.fromkeys(fields, 1)},
+        sort=[("_id", 1)],
+        batch_size=DOCUMENTS_PER_BATCH,
+    )
+    with cursor:
+        for data in ahead(cursor):
+            if data:
+                yield Documents.of(data)
+
+
+def odd_types(
+    database: SourceDatabase, collection: str, usual: Mapping[str, AbstractSet[str]]
+) -> Mapping[tuple[str, str], int]:
+    """Returns how many values of other types than the usual ones the server counts, by field and type.
+
+    Nearly all documents have none, which the server sees in half the time that it takes to count all types.
+
+    Args:
+        database: The source.
+        collection: The collection.
+        usual: The usual BSON types of each field that is looked at.
+    """
+    names = sorted(usual)
+    has_odd = {"$or": [_is_odd(name, usual[name]) for name in names]}
+    each = {
+        f"f{number}": [{"$group": {"_id": {"$type": f"${name}"}, "n": {"$sum": 1}}}]
+        for number, name in enumerate(names)
+    }
+    (found,) = database[collection].aggregate([{"$match": has_odd}, {"$facet": each}])
+    return {
+        (name, line["_id"]): line["n"]
+        for number, name in enumerate(names)
+        for line in found[f"f{number}"]
+        if line["_id"] not in {*usual[name], _MISSING}
+    }
+
+
+def _is_odd(name: str, usual: AbstractSet[str]) -> dict[str, Any]:
+    """Returns the condition that a field has a value of another type."""
+    if _ARRAY in usual:
+        return {name: {"$exists": True, "$not": {"$type": sorted(usual)}}}
+    # An array is of the types of its elements, too, so it takes all the others to find one.
+    return {name: {"$type": sorted({*bson.TYPE_NAMES.values()} - usual)}}
+
+
+def at_each_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:
+    """Returns data as values, one beginning at every byte."""
+    width = np.dtype(dtype).itemsize
+    count = max(len(data) - width + 1, 0)
+    return np.ndarray((count,), dtype=dtype, buffer=data, strides=(1,))

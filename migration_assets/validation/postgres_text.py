@@ -1,0 +1,77 @@
+"""How PostgreSQL writes values as text, and how arrays are read from it.
+
+Formats: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO, and DateStyle ISO.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from migration_assets.model import Rule
+from migration_assets.validation.extended_json import json_text, moment
+
+_PLAIN_ELEMENT = re.compile(r'[^ \t\n\r\v\f"\\{},]+').fullmatch
+_ESCAPED = re.compile(r'(["\\])')
+_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},"]+)', re.DOTALL)
+_DIMENSIONS = re.compile(r"(?:\[-?[0-9]+:-?[0-9]+\])+=")
+
+
+def array_text(elements: Sequence[str]) -> str:
+    """Returns an array of one dimension, counted from 1, without NULLs."""
+    return f"{{{','.join(map(_element, elements))}}}"
+
+
+def elements(text: str) -> list[str | None]:
+    """Returns the elements of an array, whatever its dimensions; None for NULL."""
+    dimensions = _DIMENSIONS.match(text)
+    found: list[str | None] = []
+    for each in _ELEMENT.finditer(text, dimensions.end() if dimensions else 0):
+        if each[1] is not None:
+            found.append(re.sub(r"\\(.)", r"\1", each[1], flags=re.DOTALL))
+        else:
+            found.append(None if each[2] == "NULL" else each[2])
+    return found
+
+
+def uuid_text(identifier: bytes) -> str:
+    """Returns a UUID of 16 bytes."""
+    return str(uuid.UUID(bytes=identifier))
+
+
+def value_text(rule: Rule, value: Any) -> str | None:
+    """Returns a value as ``judge.Judgement.row`` has it, None for NULL."""
+    return None if value is None else _TEXTS[rule](value)
+
+
+def _element(text: str) -> str:
+    if _PLAIN_ELEMENT(text) and text.upper() != "NULL":
+        return text
+    return '"' + _ESCAPED.sub(r"\\\1", text) + '"'
+
+
+def timestamp_text(milliseconds: int) -> str:
+    """Returns a time in milliseconds since 1970."""
+    year, month, day, hour, minute, second, millisecond = moment(milliseconds)
+    fraction = f".{millisecond:03}".rstrip("0") if millisecond else ""
+    written = f"{year if year > 0 else 1 - year:04}-{month:02}-{day:02}"
+    era = "" if year > 0 else " BC"
+    return f"{written} {hour:02}:{minute:02}:{second:02}{fraction}{era}"
+
+
+_TEXTS: Mapping[Rule, Callable[[Any], str]] = {
+    Rule.TEXT: str,
+    Rule.INTEGER: str,
+    Rule.BIGINT: str,
+    Rule.BOOLEAN: lambda value: "t" if value else "f",
+    Rule.TIMESTAMP: timestamp_text,
+    Rule.ENUM: str,
+    Rule.JSON: json_text,
+    Rule.TEXT_ARRAY: array_text,
+    Rule.REFERENCE: uuid_text,
+    Rule.REFERENCE_ARRAY: lambda value: array_text(list(map(uuid_text, value))),
+    Rule.REFERENCE_TEXT: str,
+    Rule.REFERENCE_TEXT_ARRAY: array_text,
+}

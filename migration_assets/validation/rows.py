@@ -1,0 +1,246 @@
+"""The rows of a table as PostgreSQL writes them: frames of text, read over the connection of the check.
+
+A UUID, a time or an array has one text, so what is the same text is the same value; only JSON can be written
+in several ways (``comparison``). Formats: https://www.postgresql.org/docs/current/sql-copy.html.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import polars as pl
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.model import Rule
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import SCHEMA
+from migration_assets.target.connection import Connection, at_one_moment
+from migration_assets.validation.expected import SOURCE_ID
+
+IDS_PER_PAGE = 50_000
+ROWS_PER_VALUE = 1_000_000
+"""Rows whose packed bytes are one value: some hundredth of what one may hold."""
+BYTES_PER_CHUNK = 16 * 2**20
+"""What is held of a table that is read as a whole."""
+_BESIDE = 50
+"""Rows beside those of its documents that a batch may read, before it asks for these by their ids."""
+_SETTINGS = (
+    "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL datestyle = 'ISO'; "
+    "SET LOCAL enable_nestloop = off"
+)
+"""PostgreSQL takes a range of UUIDs for one row where its statistics have them all in one bucket, a hundredth
+of the table. It would then go through the range of the one table for each row in that of the other.
+"""
+_PENDING_DELETES = sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name)
+
+_TYPES: Mapping[Rule, str] = {
+    Rule.KEY: "uuid",
+    Rule.TEXT: "text",
+    Rule.INTEGER: "integer",
+    Rule.BIGINT: "bigint",
+    Rule.BOOLEAN: "boolean",
+    Rule.TIMESTAMP: "timestamp",
+    Rule.JSON: "jsonb",
+    Rule.TEXT_ARRAY: "text[]",
+    Rule.REFERENCE: "uuid",
+    Rule.REFERENCE_ARRAY: "uuid[]",
+    Rule.REFERENCE_TEXT: "text",
+    Rule.REFERENCE_TEXT_ARRAY: "text[]",
+}
+"""What a column is read as, so that a wrong type with the right values is for the layer ``types`` to find.
+
+A timestamp is read without its precision: a digit beyond the millisecond must show.
+"""
+
+
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """Reads within it see the target as it is now, and cannot change it.
+
+    Args:
+        connection: A connection in autocommit mode. In a transaction of its own already, that decides.
+    """
+    with at_one_moment(connection, read_only=True):
+        connection.execute(_SETTINGS)
+        yield
+
+
+def table_name(table: sa.Table) -> sql.Identifier:
+    """Returns a table's name for SQL, with its schema."""
+    return sql.Identifier(table.schema or "public", table.name)
+
+
+def frames(
+    connection: Connection, query: sql.Composed, columns: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """Yields what a query returns as text, so many bytes at a time; nothing where it returns nothing.
+
+    PostgreSQL sends each row in a message of its own: that is what counts them, whatever is in them.
+
+    Raises:
+        ValueError: They were not read as so many rows.
+    """
+    statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)
+    # A row is copied at once: to hold the driver's buffers until the chunk is full takes twice the time.
+    chunk, rows, size = io.BytesIO(), 0, 0
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in copy:
+            rows += 1
+            size += chunk.write(row)
+            if size >= BYTES_PER_CHUNK:
+                yield _frame(chunk, rows, columns)
+                chunk, rows, size = io.BytesIO(), 0, 0
+    if rows:
+        yield _frame(chunk, rows, columns)
+
+
+def _frame(chunk: io.BytesIO, rows: int, columns: Sequence[str]) -> pl.DataFrame:
+    found = pl.read_csv(chunk.getvalue(), has_header=False, new_columns=columns, infer_schema=False)
+    if found.height != rows:
+        raise ValueError(f"{rows} rows were read as {found.height}")
+    return found
+
+
+def pending(connection: Connection, table: str, identifier: str | None = None) -> bool:
+    """Tells whether a row of a table only waits for its deletion; any where no id is given."""
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE target_table = {} AND {})").format(
+        _PENDING_DELETES,
+        sql.Literal(table),
+        sql.SQL("TRUE") if identifier is None else sql.SQL("id = {}").format(_uuid(identifier)),
+    )
+    row = connection.execute(query).fetchone()
+    return bool(row and row[0])
+
+
+def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[list[uuid.UUID]]:
+    """Yields the ids of the rows that do not wait for their deletion, so many at once."""
+    last = uuid.UUID(int=0)
+    while True:
+        page = sql.SQL(
+            "SELECT t.id::uuid FROM {} t WHERE t.id > {} AND NOT EXISTS (SELECT FROM {} p "
+            "WHERE p.target_table = {} AND p.id = t.id) ORDER BY t.id LIMIT {}"
+        ).format(
+            table_name(table),
+            sql.Literal(last),
+            _PENDING_DELETES,
+            sql.Literal(table.name),
+            sql.Literal(IDS_PER_PAGE),
+        )
+        ids = [each for (each,) in connection.execute(page).fetchall()]
+        if not ids:
+            return
+        yield ids
+        last = ids[-1]
+
+
+def packed(connection: Connection, query: sql.Composed, expression: sql.Composed) -> bytes:
+    """Returns what an expression gives for each row of a query, in no order, sent as few values.
+
+    PostgreSQL holds at most 1 GB in one value, so there is one for each million rows.
+
+    Args:
+        connection: A connection to the target.
+        query: The rows.
+        expression: What to send of each, as ``bytea``; NULL is left out.
+    """
+    statement = sql.SQL(
+        "SELECT string_agg(part, ''::bytea) FROM "
+        "(SELECT {} AS part, (row_number() OVER () - 1) / {} AS number FROM ({}) q) p GROUP BY number"
+    ).format(expression, sql.Literal(ROWS_PER_VALUE), query)
+    with connection.cursor() as cursor:
+        found = cursor.stream(statement, binary=True)
+        return b"".join([part for (part,) in found if part is not None])
+
+
+@dataclass(slots=True)
+class RowsInStep:
+    """Rows read in step with documents in `_id` order.
+
+    ObjectIds and their UUIDs sort alike, so the rows of a batch of documents are a range of ids. Where far
+    more rows stand in it than the documents have, and for other ids, they are asked for by their ids.
+
+    Attributes:
+        connection: A connection to the target, within ``snapshot``.
+        table: The entity table.
+        rules: The columns to read besides the key, each with the rule of its field.
+        doubled: Ids of which a second row came.
+    """
+
+    connection: Connection
+    table: sa.Table
+    rules: Mapping[str, Rule]
+    doubled: list[str] = field(init=False, default_factory=list)
+    _last: str | None = field(init=False, default=None)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the frames: ``id``, the source id that the UUID map gives it, and the others."""
+        return ["id", SOURCE_ID, *self.rules]
+
+    def next(self, own: Sequence[str], others: Sequence[str]) -> pl.DataFrame:
+        """Returns the rows of a batch, no two with one id, and perhaps some more.
+
+        Args:
+            own: The UUIDs of its ObjectIds, in their order.
+            others: The UUIDs of its other ids.
+        """
+        found = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+        if own:
+            upto, most = own[-1], len(own) + _BESIDE
+            chosen = sql.SQL("id <= {}").format(_uuid(upto))
+            if self._last is not None:
+                chosen += sql.SQL(" AND id > {}").format(_uuid(self._last))
+            found = self._read(chosen, most)
+            self._last = upto
+            if found.height == most:
+                found = self.of(own)
+        if others:
+            # An id of another type may stand within the range of the ObjectIds, and is asked for here.
+            apart = pl.Series(others, dtype=pl.String).implode()
+            found = pl.concat([found.filter(~pl.col("id").is_in(apart)), self.of(others)])
+        is_first = found["id"].is_first_distinct()
+        if is_first.all():
+            return found
+        self.doubled += found.filter(~is_first)["id"].to_list()
+        return found.filter(is_first)
+
+    def of(self, ids: Sequence[str]) -> pl.DataFrame:
+        """Returns the rows that have some ids."""
+        listed = sql.SQL(", ").join(map(_uuid, ids))
+        return self._read(sql.SQL("id IN ({})").format(listed), 2 * len(ids))
+
+    def _read(self, chosen: sql.Composed, most: int) -> pl.DataFrame:
+        """Returns the rows, so many at most, whose ``id`` meets a condition.
+
+        Both tables are read by the same condition: to look up one entry of the map for each row takes
+        five times as long.
+        """
+        values = sql.SQL("").join(
+            sql.SQL(", t.{}{}").format(
+                sql.Identifier(name), sql.SQL(f"::{_TYPES[rule]}" if rule in _TYPES else "")
+            )
+            for name, rule in self.rules.items()
+        )
+        query = sql.SQL(
+            "SELECT t.id, m.source_id{values} FROM "
+            "(SELECT * FROM {table} WHERE {chosen} LIMIT {most}) t LEFT JOIN "
+            "(SELECT id, source_id FROM {map} WHERE collection = {collection} AND {chosen}) m USING (id)"
+        ).format(
+            values=values,
+            table=table_name(self.table),
+            chosen=chosen,
+            most=sql.Literal(most),
+            map=sql.Identifier(SCHEMA, bookkeeping.uuid_map.name),
+            collection=sql.Literal(self.table.name),
+        )
+        empty = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+        return pl.concat([empty, *frames(self.connection, query, self.columns)])
+
+
+def _uuid(identifier: str) -> sql.Literal:
+    return sql.Literal(uuid.UUID(identifier))

@@ -1,0 +1,73 @@
+"""A table held against its source in one pass, for the checks ``values`` and ``references`` together."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from migration_assets.loading.pipeline import without_cycle_detection
+from migration_assets.model import junction_of
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
+from migration_assets.validation.books import (
+    accepted_lines,
+    recorded_conversions,
+    recorded_lines,
+)
+from migration_assets.validation.entity_pass import compare_documents
+from migration_assets.validation.evidence import Phases
+from migration_assets.validation.findings import Comparison, totals_of
+from migration_assets.validation.pair_pass import compare_pairs
+from migration_assets.validation.reference_targets import find_targets, name_documents
+from migration_assets.validation.rows import snapshot
+
+SAMPLED = 100
+"""Documents, or pairs, that are drawn and reported one by one, if nobody says otherwise."""
+
+
+def compare(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    phases: Phases,
+    *,
+    sample_size: int = SAMPLED,
+    seed: int = 0,
+    remediations: Remediations = NO_REMEDIATIONS,
+) -> Comparison:
+    """Holds a table against its source, all rows, and against its books (section 9).
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, in autocommit mode; only read.
+        table: An entity table or a junction table.
+        phases: Where the seconds are added.
+        sample_size: How many documents, or pairs, to draw and report one by one.
+        seed: Which ones are drawn: the same seed, the same ones.
+        remediations: What must have been corrected or accepted on the way.
+
+    Raises:
+        psycopg.Error: The target cannot be read as the model says.
+        PyMongoError: The source cannot be read.
+    """
+    compare_rows = compare_documents if junction_of(table) is None else compare_pairs
+    with snapshot(connection), without_cycle_detection():
+        result = compare_rows(
+            source,
+            connection,
+            table,
+            phases,
+            sample_size=sample_size,
+            seed=seed,
+            remediations=remediations,
+        )
+        with phases.phase("leading nowhere"):
+            find_targets(connection, table, result)
+        with phases.phase("books"):
+            result.recorded = recorded_lines(connection, table.name)
+            result.accepted = accepted_lines(connection, table.name)
+            conversions = recorded_conversions(connection, table.name)
+            result.totals += totals_of("lines", result.lines, result.recorded)
+            result.totals += totals_of("conversions", +result.conversions, conversions)
+            name_documents(connection, table, result)
+    return result
