@@ -14,6 +14,7 @@ from typing import Any
 import bson
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
@@ -29,8 +30,7 @@ from migration_assets.validation import books, documents, entity_pass, pair_pass
 from migration_assets.validation.books import Books, Entry
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
-from migration_assets.validation.documents import batches, odd_types
-from migration_assets.validation.entity_pass import usual_types
+from migration_assets.validation.documents import batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
     TOTALS,
@@ -41,6 +41,7 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
+from migration_assets.validation.odd_types import odd_types, usual_types
 from migration_assets.validation.table_pass import compare
 from migration_assets.validation.values import check_values
 from migration_assets_tests.loaded_sample import Loaded
@@ -148,9 +149,9 @@ def test_no_range_of_rows_is_read_once_for_each_of_them(
     plans: list[str] = []
 
     def explained(
-        connection: Connection, query: sql.Composed, columns: Sequence[str]
+        connection: Connection, table: sa.Table, query: sql.Composed, columns: Sequence[str]
     ) -> Iterator[pl.DataFrame]:
-        del columns
+        del table, columns
         if "id <=" in query.as_string():
             plans.extend(map(str, connection.execute(sql.SQL("EXPLAIN {}").format(query))))
         return iter(())
@@ -691,9 +692,9 @@ def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read = rows.frames
 
     def counted(
-        connection: Connection, query: sql.Composed, columns: Sequence[str]
+        connection: Connection, table: sa.Table, query: sql.Composed, columns: Sequence[str]
     ) -> Iterator[pl.DataFrame]:
-        frames = list(read(connection, query, columns))
+        frames = list(read(connection, table, query, columns))
         found.append(sum(frame.height for frame in frames))
         return iter(frames)
 

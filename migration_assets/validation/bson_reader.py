@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final
-
-from migration_assets.errors import SourceError
 
 DOUBLE: Final = 0x01
 STRING: Final = 0x02
@@ -77,7 +74,6 @@ Fields = list[tuple[str, Value]]
 _OBJECT_ID_SIZE = 12
 _REGEX_OPTIONS = frozenset("ilmsux")
 _OLD_BINARY = 2
-_LENGTH = 4
 _OVERHEAD = 5
 """Bytes of an empty document: its length and its end."""
 
@@ -145,33 +141,6 @@ def spans(document: bytes) -> Iterator[tuple[int, bytes, int, int]]:
             position = end
     except (struct.error, ValueError, IndexError, KeyError) as error:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
-
-
-def starts(data: bytes) -> list[int]:
-    """Returns where the documents begin that stand in a reply of the server one after the other.
-
-    Raises:
-        SourceError: A length is not that of a document.
-    """
-    found, position, end = [], 0, len(data)
-    while position < end:
-        found.append(position)
-        size = int.from_bytes(data[position : position + _LENGTH], "little", signed=True)
-        if not _OVERHEAD <= size <= end - position:
-            raise SourceError(
-                f"document {len(found)} of a reply has a length of {size} bytes, and "
-                f"{end - position} are left of the reply",
-                where="MongoDB",
-                next_step="Repeat the check; if it stays so, let mongod validate the collection",
-            )
-        position += size
-    return found
-
-
-def split(data: bytes) -> list[bytes]:
-    """Returns the documents that stand in a reply of the server one after the other."""
-    places = [*starts(data), len(data)]
-    return [data[start:end] for start, end in pairwise(places)]
 
 
 def read_whole(document: bytes) -> Fields:

@@ -7,15 +7,16 @@ see, the other does. Documents that the cursor lost are missed by MongoDB's own 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from migration_assets.errors import SourceError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.replies import raw_replies
 from migration_assets.validation import bson_reader as bson
@@ -33,9 +34,10 @@ PADDING = bytes(256)
 """Stands after the last document, since names and values are looked for at its end, too."""
 _LENGTH = 4
 """Bytes of the length that a document begins with."""
+_LEAST = 5
+"""Bytes of an empty document: its length and its end."""
 _OBJECT_ID_FIRST = b"\x07_id\x00"
 """What a document has after its length where its `_id` is an ObjectId and comes first."""
-_ARRAY, _MISSING = "array", "missing"
 
 Item = TypeVar("Item")
 Numbers = npt.NDArray[np.int64]
@@ -63,7 +65,7 @@ class Documents(Sequence[bytes]):
         Raises:
             SourceError: The reply does not consist of documents.
         """
-        places = np.array([*bson.starts(reply), len(reply)], dtype=np.int64)
+        places = np.array([*starts(reply), len(reply)], dtype=np.int64)
         return cls(reply + PADDING, places[:-1], places[1:])
 
     def __len__(self) -> int:
@@ -173,43 +175,35 @@ def batches(
                 yield Documents.of(data)
 
 
-def odd_types(
-    database: SourceDatabase, collection: str, usual: Mapping[str, AbstractSet[str]]
-) -> Mapping[tuple[str, str], int]:
-    """Returns how many values of other types than the usual ones the server counts, by field and type.
-
-    Nearly all documents have none, which the server sees in half the time that it takes to count all types.
-
-    Args:
-        database: The source.
-        collection: The collection.
-        usual: The usual BSON types of each field that is looked at.
-    """
-    names = sorted(usual)
-    has_odd = {"$or": [_is_odd(name, usual[name]) for name in names]}
-    each = {
-        f"f{number}": [{"$group": {"_id": {"$type": f"${name}"}, "n": {"$sum": 1}}}]
-        for number, name in enumerate(names)
-    }
-    (found,) = database[collection].aggregate([{"$match": has_odd}, {"$facet": each}])
-    return {
-        (name, line["_id"]): line["n"]
-        for number, name in enumerate(names)
-        for line in found[f"f{number}"]
-        if line["_id"] not in {*usual[name], _MISSING}
-    }
-
-
-def _is_odd(name: str, usual: AbstractSet[str]) -> dict[str, Any]:
-    """Returns the condition that a field has a value of another type."""
-    if _ARRAY in usual:
-        return {name: {"$exists": True, "$not": {"$type": sorted(usual)}}}
-    # An array is of the types of its elements, too, so it takes all the others to find one.
-    return {name: {"$type": sorted({*bson.TYPE_NAMES.values()} - usual)}}
-
-
 def at_each_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:
     """Returns data as values, one beginning at every byte."""
     width = np.dtype(dtype).itemsize
     count = max(len(data) - width + 1, 0)
     return np.ndarray((count,), dtype=dtype, buffer=data, strides=(1,))
+
+
+def starts(data: bytes) -> list[int]:
+    """Returns where the documents begin that stand in a reply of the server one after the other.
+
+    Raises:
+        SourceError: A length is not that of a document.
+    """
+    found, position, end = [], 0, len(data)
+    while position < end:
+        found.append(position)
+        size = int.from_bytes(data[position : position + _LENGTH], "little", signed=True)
+        if not _LEAST <= size <= end - position:
+            raise SourceError(
+                f"document {len(found)} of a reply has a length of {size} bytes, and "
+                f"{end - position} are left of the reply",
+                where="MongoDB",
+                next_step="Repeat the check; if it stays so, let mongod validate the collection",
+            )
+        position += size
+    return found
+
+
+def split(data: bytes) -> list[bytes]:
+    """Returns the documents that stand in a reply of the server one after the other."""
+    places = [*starts(data), len(data)]
+    return [data[start:end] for start, end in pairwise(places)]

@@ -27,7 +27,6 @@ from migration_assets.model import Rule, sources, unique_columns
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, count_rows
-from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.books import (
     REJECTED,
     Books,
@@ -46,15 +45,15 @@ from migration_assets.validation.documents import (
     Mask,
     ahead,
     batches,
-    odd_types,
 )
 from migration_assets.validation.evidence import Phases
-from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRows, usual_kinds
+from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRows
 from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
 from migration_assets.validation.identities import object_id_of
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import has_hex_texts, known_references, locked
+from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
 from migration_assets.validation.postgres_text import uuid_text, value_text
 from migration_assets.validation.reference_faults import DocumentReferences
 from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, table_name
@@ -108,14 +107,6 @@ def compare_documents(
     return result
 
 
-def usual_types(table: sa.Table) -> Mapping[str, AbstractSet[str]]:
-    """Returns the BSON types that the fields of plain documents have, by MongoDB's names."""
-    return {
-        name: {bson.TYPE_NAMES[kind] for kind in kinds}
-        for name, kinds in usual_kinds(table).items()
-    }
-
-
 def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> list[int]:
     """Draws the numbers of documents, in `_id` order, that are reported one by one."""
     # An estimate is of the present, also where the documents are read as of a moment.
@@ -155,7 +146,7 @@ class _Pass:
     ) -> None:
         self._source, self._connection, self._table = source, connection, table
         self.odd_types: Counter[tuple[str, str]] = Counter()
-        self._usual = {name.encode(): (name, types) for name, types in usual.items()}
+        self._usual = usual
         self._drawn = drawn
         given = sources(table)
         self._rules_of = {n: each.rule for n, each in given.items() if each.rule is not Rule.KEY}
@@ -216,7 +207,7 @@ class _Pass:
                 for row in rows.filter(pl.col("id").is_in(wanted)).iter_rows(named=True)
             }
             for number in others:
-                self._count_odd_types(documents[number])
+                self.odd_types.update(odd_types_in(documents[number], self._usual))
             judgements = [self._judge.judge(documents[number]) for number in others]
             for number, judgement in zip(others, judgements, strict=True):
                 row = row_of.get(uuid_text(judgement.id))
@@ -415,19 +406,6 @@ class _Pass:
             expected=None if expected is None else expected.encode(),
             actual=None if actual is None else actual.encode(),
         )
-
-    def _count_odd_types(self, document: bytes) -> None:
-        seen: set[bytes] = set()  # the server counts the first of two fields with one name
-        try:
-            for kind, name, _, _ in bson.spans(document):
-                if name in self._usual and name not in seen:
-                    known, usual = self._usual[name]
-                    if bson.TYPE_NAMES[kind] not in usual:
-                        self.odd_types[known, bson.TYPE_NAMES[kind]] += 1
-                seen.add(name)
-        except bson.UnreadableError:
-            # The document is rejected as unreadable; the server's count shows what was not seen.
-            return
 
 
 def _source_id_of(key: str) -> str | None:

@@ -76,9 +76,9 @@ def table_name(table: sa.Table) -> sql.Identifier:
 
 
 def frames(
-    connection: Connection, query: sql.Composed, columns: Sequence[str]
+    connection: Connection, table: sa.Table, query: sql.Composed, columns: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
-    """Yields what a query returns as text, so many bytes at a time; nothing where it returns nothing.
+    """Yields what a query of a table returns as text, so many bytes at a time; nothing where it returns nothing.
 
     PostgreSQL sends each row in a message of its own: that is what counts them, whatever is in them.
 
@@ -93,16 +93,16 @@ def frames(
             rows += 1
             size += chunk.write(row)
             if size >= BYTES_PER_CHUNK:
-                yield _frame(chunk, rows, columns)
+                yield _frame(table, chunk, rows, columns)
                 chunk, rows, size = io.BytesIO(), 0, 0
     if rows:
-        yield _frame(chunk, rows, columns)
+        yield _frame(table, chunk, rows, columns)
 
 
-def _frame(chunk: io.BytesIO, rows: int, columns: Sequence[str]) -> pl.DataFrame:
+def _frame(table: sa.Table, chunk: io.BytesIO, rows: int, columns: Sequence[str]) -> pl.DataFrame:
     found = pl.read_csv(chunk.getvalue(), has_header=False, new_columns=columns, infer_schema=False)
     if found.height != rows:
-        raise ValueError(f"{rows} rows were read as {found.height}")
+        raise ValueError(f"{rows} rows of {table.name} were read as {found.height}")
     return found
 
 
@@ -239,7 +239,7 @@ class RowsInStep:
             collection=sql.Literal(self.table.name),
         )
         empty = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
-        return pl.concat([empty, *frames(self.connection, query, self.columns)])
+        return pl.concat([empty, *frames(self.connection, self.table, query, self.columns)])
 
 
 def _uuid(identifier: str) -> sql.Literal:

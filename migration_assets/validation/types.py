@@ -142,7 +142,7 @@ def _frames(
     query = sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)), table_name(table)
     )
-    chunks = frames(connection, query, columns)
+    chunks = frames(connection, table, query, columns)
     while True:
         with phases.phase("reading"):
             frame = next(chunks, None)

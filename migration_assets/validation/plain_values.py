@@ -1,0 +1,260 @@
+"""The values of one field of many documents as PostgreSQL must write them, all of them together.
+
+A value that takes a closer look makes its document odd. What is nested is decoded by the driver, and proven
+to be all that there is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+import bson as driver
+import numpy as np
+import orjson
+import polars as pl
+from bson import ObjectId
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+
+from migration_assets.arrow import slices
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.documents import (
+    Mask,
+    Numbers,
+    at_each_byte,
+)
+from migration_assets.validation.extended_json import json_text, relaxed, storable
+from migration_assets.validation.field_places import (
+    Places,
+)
+from migration_assets.validation.judge import FIRST_TIMESTAMP, LAST_TIMESTAMP
+from migration_assets.validation.postgres_text import timestamp_text
+from migration_assets.validation.uuids import OBJECT_ID_SIZE, uuid_texts, uuids_of
+
+Made = TypeVar("Made")
+
+CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
+    document_class=dict,
+    tz_aware=False,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    datetime_conversion=DatetimeConversion.DATETIME_MS,
+)
+_FIRST_PLAIN_TIME, _LAST_PLAIN_TIME = -62_135_596_800_000, 253_402_300_799_999
+"""The years 1 to 9999 in milliseconds since 1970: a time beyond them is written in another way."""
+_LENGTH = 4
+"""Bytes of the length that a text or a document begins with."""
+_ARRAY_BEGINS = 6
+"""Where the array begins in a document whose only field has an empty name."""
+_JSON_OPTIONS = (
+    orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+)
+
+
+_BOOLEANS = ["f", "t"]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of a field that are there.
+
+    Attributes:
+        data: The documents.
+        places: Where the values of all documents stand in it.
+        at: Numbers of the documents whose values they are.
+        are_odd: Which of all documents are odd; a value that takes a closer look makes its document so.
+        references: How many references each document has.
+    """
+
+    data: bytes
+    places: Places
+    at: Numbers
+    are_odd: Mask
+    references: Numbers
+
+    @property
+    def starts(self) -> Numbers:
+        """Where the values begin."""
+        return self.places.starts[self.at]
+
+    def leave(self, numbers: Mask | int) -> None:
+        """Leaves documents out, given among those of ``at``."""
+        self.are_odd[self.at[numbers]] = True
+
+    def count(self, references: list[int] | int) -> None:
+        """Counts references."""
+        self.references[self.at] += references
+
+    def texts(self, longest: int | None) -> pl.Series:
+        """Returns texts; one that is not UTF-8 is null."""
+        starts, ends = self.starts + _LENGTH, self.places.ends[self.at] - 1
+        parts = slices(self.data, starts, ends)
+        try:
+            found = parts.cast(pl.String)
+        except pl.exceptions.ComputeError:  # polars does not say which of them
+            found = pl.Series(list(map(_text_of, parts.to_list())), dtype=pl.String)
+            self.leave(found.is_null().to_numpy())
+        if longest is not None:
+            self.leave(ends - starts > longest)
+        return found
+
+    def integers(self) -> pl.Series:
+        """Returns integers of either size."""
+        short, long = (at_each_byte(self.data, dtype)[self.starts] for dtype in ("<i4", "<i8"))
+        are_short = self.places.kinds[self.at] == bson.INT32
+        return pl.Series(np.where(are_short, short, long)).cast(pl.String)
+
+    def booleans(self) -> pl.Series:
+        """Returns booleans."""
+        values = at_each_byte(self.data, "u1")[self.starts]
+        self.leave(values > 1)
+        return pl.Series(_BOOLEANS).gather(np.minimum(values, 1))
+
+    def times(self) -> pl.Series:
+        """Returns times."""
+        values = at_each_byte(self.data, "<i8")[self.starts]
+        are_plain = (values >= _FIRST_PLAIN_TIME) & (values <= _LAST_PLAIN_TIME)
+        written = pl.col("time").cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%d %H:%M:%S%.3f")
+        trimmed = written.str.strip_chars_end("0").str.strip_chars_end(".")
+        found = pl.DataFrame({"time": np.where(are_plain, values, 0)}).select(trimmed).to_series()
+        others = np.flatnonzero(~are_plain)
+        if not others.size:
+            return found
+        are_known = (values >= FIRST_TIMESTAMP) & (values <= LAST_TIMESTAMP)
+        self.leave(~are_known)
+        times = np.where(are_known, values, 0)[others].tolist()
+        return found.scatter(others, pl.Series(list(map(timestamp_text, times))))
+
+    def ids(self) -> pl.Series:
+        """Returns UUIDs of ObjectIds."""
+        self.count(1)
+        object_ids = at_each_byte(self.data, f"V{OBJECT_ID_SIZE}")[self.starts]
+        return uuid_texts(uuids_of(object_ids.tobytes()))
+
+    def json(self) -> pl.Series:
+        """Returns relaxed Extended JSON; null where a value takes a closer look."""
+        texts = self._decoded(_json_text, _exact_json_text)
+        return pl.Series(texts, dtype=pl.String)
+
+    def arrays(self, kind: type) -> list[list[Any]]:
+        """Returns arrays of one type, an empty one where a value is anything else."""
+
+        def of_kind(value: list[Any]) -> list[Any]:
+            if not all(type(each) is kind for each in value):
+                raise TypeError
+            return value
+
+        return [each or [] for each in self._decoded(of_kind)]
+
+    def arrays_of_ids(self) -> pl.Series:
+        """Returns arrays of UUIDs of ObjectIds."""
+        arrays = self.arrays(ObjectId)
+        self.count(list(map(len, arrays)))
+        joined = b"".join([each.binary for each in chain.from_iterable(arrays)])
+        texts = iter(uuid_texts(uuids_of(joined)).to_list())
+        found = [f"{{{','.join(islice(texts, len(array)))}}}" for array in arrays]
+        return pl.Series(found, dtype=pl.String)
+
+    def _decoded(
+        self,
+        made: Callable[[Any], Made],
+        otherwise: Callable[[int, bytes], Made | None] = lambda _kind, _data: None,
+    ) -> list[Made | None]:
+        """Returns what is made of values that the driver decodes, None where a closer look is due.
+
+        Tags and notes repeat: of values that are the same bytes one is decoded.
+
+        Args:
+            made: Makes it of a value; TypeError or ValueError where it cannot.
+            otherwise: Makes it of a value that the driver does not read, given as its type and its bytes.
+        """
+        ends, kinds = self.places.ends[self.at].tolist(), self.places.kinds[self.at].tolist()
+        each = zip(kinds, self.starts.tolist(), ends, strict=True)
+        elements = [b"%c\0%b" % (kind, self.data[start:end]) for kind, start, end in each]
+        found: dict[bytes, Made | None] = dict.fromkeys(elements)
+        for element, values in zip(found, decoded([*found]), strict=True):
+            with suppress(TypeError, ValueError):
+                found[element] = made(values[""]) if values else None
+            if found[element] is None:
+                found[element] = otherwise(element[0], element[2:])
+        for number, element in enumerate(elements):
+            if found[element] is None:
+                self.leave(number)
+        return [found[element] for element in elements]
+
+
+def decoded(elements: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Decodes elements of BSON by the driver, and proves that it hides nothing: encoded, they are the same.
+
+    Returns:
+        A document for each element; an empty one where the driver does not read all of it.
+    """
+    documents = [
+        b"%b%b\0" % ((len(each) + _LENGTH + 1).to_bytes(_LENGTH, "little"), each)
+        for each in elements
+    ]
+    with suppress(Exception):  # of bytes that are not sound, the driver raises what it likes
+        found = driver.decode_all(b"".join(documents), CODEC)
+        whole = driver.encode({"": found}, codec_options=CODEC)
+        held = driver._array_of_documents_to_buffer(memoryview(whole)[_ARRAY_BEGINS:-1])
+        if held == b"".join(documents):
+            return found
+    if len(elements) == 1:
+        return [{}]
+    half = len(elements) // 2
+    return decoded(elements[:half]) + decoded(elements[half:]) if elements else []
+
+
+def _text_of(utf_8: bytes) -> str | None:
+    try:
+        return str(utf_8, "utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _json_text(value: Any) -> str:
+    """Returns relaxed Extended JSON of a value; TypeError or ValueError where that takes a closer look."""
+    text = orjson.dumps(value, default=_extended, option=_JSON_OPTIONS)
+    is_plain = b"\\u0000" not in text and b"-0.0" not in text  # which jsonb does not hold
+    # NaN and the infinities are written as null, too.
+    if not is_plain or (b"null" in text and not _is_finite(value)):
+        raise ValueError
+    return str(text, "utf-8")
+
+
+def _exact_json_text(kind: int, data: bytes) -> str | None:
+    """Returns the same of a value as ``bson_reader`` reads it, None where jsonb cannot hold it as it is."""
+    try:
+        value = bson.read_value(kind, data, 0)
+        structure = relaxed(value)
+    except bson.UnreadableError:
+        return None
+    is_sound = bson.flaw_within(value) is None and storable(structure) == structure
+    return json_text(structure) if is_sound else None
+
+
+def _extended(value: Any) -> Any:
+    kind = type(value)
+    if kind is ObjectId:
+        return {"$oid": str(value)}
+    if kind is DatetimeMS:
+        return relaxed((bson.DATE, int(value)))
+    if kind is Int64:
+        return int(value)
+    raise TypeError(kind.__name__)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return type(value) is not float or math.isfinite(value)
