@@ -78,7 +78,7 @@ def table_name(table: sa.Table) -> sql.Identifier:
 def frames(
     connection: Connection, table: sa.Table, query: sql.Composed, columns: Sequence[str]
 ) -> Iterator[pl.DataFrame]:
-    """Yields what a query of a table returns as text, so many bytes at a time; nothing where it returns nothing.
+    """Yields what a query of a table returns as text, so many bytes at a time.
 
     PostgreSQL sends each row in a message of its own: that is what counts them, whatever is in them.
 
