@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from migration_assets import __version__, interrupts
+from migration_assets.application import chosen_model
 from migration_assets.errors import MigrationError
 from migration_assets.text import escape
 from migration_assets.urls import (
@@ -381,7 +382,8 @@ def summary() -> None:
 
     with _errors(), open_target(target_url()) as connection:
         require_schema(connection)
-        _console.print(summary_table(lines(connection)))
+        model = chosen_model()
+        _console.print(summary_table(model, lines(model, connection)))
 
 
 @app.command()
@@ -418,8 +420,10 @@ def sql(
     from migration_assets.monitoring import queries  # noqa: PLC0415
     from migration_assets.target import ddl  # noqa: PLC0415
 
+    with _errors():
+        model = chosen_model()
     watching = directory / "monitoring"
-    for where, written in ((directory, ddl.files()), (watching, queries.files())):
+    for where, written in ((directory, ddl.files(model)), (watching, queries.files())):
         where.mkdir(parents=True, exist_ok=True)
         for name, text in written.items():
             (where / name).write_text(text, encoding="utf-8")
@@ -433,8 +437,10 @@ def docs(
     """Writes the pages of reference that are derived from the code."""
     from migration_assets.reference import files  # noqa: PLC0415
 
+    with _errors():
+        model = chosen_model()
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
+    for name, text in files(model).items():
         (directory / name).write_text(text, encoding="utf-8")
         _console.print(directory / name)
 

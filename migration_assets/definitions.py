@@ -6,9 +6,10 @@ import warnings
 
 import dagster as dg
 
+from migration_assets.application import chosen_model
 from migration_assets.assets import monitoring
 from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
-from migration_assets.assets.preflight import preflight
+from migration_assets.assets.preflight import preflight_asset
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import (
     RemediationFile,
@@ -20,6 +21,7 @@ from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
+from migration_assets.model import Model
 
 MIGRATE = "migrate"
 VALIDATE = "validate"
@@ -29,6 +31,7 @@ PREFLIGHT_JOB = "preflight"
 
 def build_defs(
     *,
+    model: Model | None = None,
     source: SourceMongo | None = None,
     target: TargetPostgres | None = None,
     remediations: RemediationFile | None = None,
@@ -38,21 +41,23 @@ def build_defs(
     """Returns fresh definitions.
 
     Args:
+        model: The application that is migrated; the one that ``MIGRATION_MODEL`` names where None.
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
         remediations: The file of rules instead of the configured one, for tests.
         second_process: When a second process helps, for tests.
         progress: Who is told how a run goes on; nobody where None.
     """
+    model = model or chosen_model()
     with warnings.catch_warnings():
         # Source assets in a job, and one step for all of them, are in beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.Definitions(
             assets=[
-                preflight,
-                source_assets(),
-                *whole_assets(),
-                *table_assets(),
+                preflight_asset(model),
+                source_assets(model),
+                *whole_assets(model),
+                *table_assets(model),
                 monitoring.monitoring_assets(),
             ],
             jobs=[

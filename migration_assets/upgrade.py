@@ -1,324 +1,35 @@
-"""What the schema migrations of today's application make of a migrated database, counted beforehand.
-
-``CONSEQUENCES`` is the list, written for release ``RELEASE`` of NextCRM: the preflight counts it in the
-source, the sign-off in the target, and ``sql/application/`` deals with it (docs/runbooks/upgrade.md). An
-application with a model of its own has none of it.
-"""
+"""Counting what the upgrade that follows a migration does not leave as it is, in source and target."""
 
 from __future__ import annotations
 
-import enum
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from psycopg import sql
 
-from migration_assets.model import ENTITIES, Rule, sources
+from migration_assets.model import Model
+from migration_assets.model.upgrade import Consequence, Expression
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 
-RELEASE = "0.21.2"
-RUNBOOK = "docs/runbooks/upgrade.md"
 
-FIRST_YEAR, LAST_YEAR = 100, 9999
-"""The years that the application's driver reads as they are."""
-
-Expression = Mapping[str, Any]
-"""A condition as an expression of MongoDB's aggregation."""
+def release_of(model: Model) -> str:
+    """Returns application and release that the upgrade goes to; the application alone where there is none."""
+    return f"{model.name} {model.upgrade.release}" if model.upgrade else model.name
 
 
-class Outcome(enum.StrEnum):
-    """What becomes of it."""
-
-    REFUSED = "refused"
-    """A schema migration fails."""
-    DROPPED = "dropped"
-    """It is gone, unless it was put aside."""
-    CHANGED = "changed"
-    """It is there, as something else."""
-    UNREADABLE = "unreadable"
-    """The application cannot read it, or the user cannot sign in."""
+def consequences(model: Model) -> Sequence[Consequence]:
+    """Returns what the upgrade of an application does not leave as it is; nothing where there is none."""
+    return () if model.upgrade is None else model.upgrade.consequences
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
-    """Something in a table that the upgrade does not leave as it is.
-
-    Attributes:
-        outcome: What becomes of it.
-        table: The table, and the collection.
-        fields: The fields that it hangs on; it is about the first, or about the rows where there is none.
-        what: What it is, to stand before a count.
-        condition: Which rows have it, in SQL.
-        in_source: Which documents have it; a list of stages where it takes more than one document.
-        next_step: What to do about it.
-    """
-
-    outcome: Outcome
-    table: str
-    fields: tuple[str, ...]
-    what: str
-    condition: str
-    in_source: Expression | Sequence[Expression] | None
-    next_step: str
-
-    @property
-    def field(self) -> str:
-        """The field that it is about; empty where it is about the rows."""
-        return self.fields[0] if self.fields else ""
-
-
-_BEFORE = "sql/application/02_before_deploy.sql"
-_AFTER = "sql/application/03_after_deploy.sql"
-
-
-def _text(field: str) -> Expression:
-    """Returns a field where it is a text, else null: other types are not what functions of texts take."""
-    return {"$cond": [{"$eq": [{"$type": f"${field}"}, "string"]}, f"${field}", None]}
-
-
-def _text_outside(field: str, *known: str) -> Expression:
-    is_text = {"$ne": [_text(field), None]}
-    return {"$and": [is_text, {"$not": [{"$in": [{"$toLower": _text(field)}, list(known)]}]}]}
-
-
-def _matches(field: str, pattern: str) -> Expression:
-    return {"$regexMatch": {"input": _text(field), "regex": pattern}}
-
-
-def _beyond(*fields: str, limit: int) -> Expression:
-    numbers = [{"$cond": [{"$isNumber": f"${name}"}, f"${name}", 0]} for name in fields]
-    return {
-        "$or": [
-            {"$or": [{"$gte": [number, limit]}, {"$lte": [number, -limit]}]} for number in numbers
-        ]
-    }
-
-
-def _refused(table: str, field: str, what: str, *known: str) -> Consequence:
-    """Returns that texts outside a list are refused."""
-    listed = ", ".join(f"'{name}'" for name in known)
-    return Consequence(
-        Outcome.REFUSED,
-        table,
-        (field,),
-        what,
-        f'lower("{field}") NOT IN ({listed})',
-        _text_outside(field, *known),
-        f"{_BEFORE} adds them to the new list (empty ones become NULL); correct misspelt ones before",
-    )
-
-
-def _dropped(table: str, what: str, next_step: str) -> Consequence:
-    """Returns that a table is dropped."""
-    return Consequence(Outcome.DROPPED, table, (), what, "true", {"$literal": True}, next_step)
-
-
-def _two_creators(table: str, what: str) -> Consequence:
-    return Consequence(
-        Outcome.DROPPED,
-        table,
-        ("created_by", "createdBy"),
-        what,
-        'created_by <> "createdBy"',
-        {
-            "$and": [
-                {"$eq": [{"$type": "$created_by"}, "objectId"]},
-                {"$eq": [{"$type": "$createdBy"}, "objectId"]},
-                {"$ne": ["$created_by", "$createdBy"]},
-            ]
-        },
-        f'`createdBy` stays; {_BEFORE} keeps the other in legacy."{table}"',
-    )
-
-
-_OUT = "NOT BETWEEN -2147483648 AND 2147483647"
-_BY_HAND = "Correct the numbers in the application or by a rule: the schema migration fails on them"
-_SPELLINGS = (
-    {"$match": {"email": {"$type": "string"}}},
-    {"$group": {"_id": {"$toLower": "$email"}, "spellings": {"$addToSet": "$email"}}},
-    {"$match": {"spellings.1": {"$exists": True}}},
-    {"$group": {"_id": None, "count": {"$sum": {"$size": "$spellings"}}}},
-)
-
-CONSEQUENCES: tuple[Consequence, ...] = (
-    _refused(
-        "crm_Contacts",
-        "type",
-        "contacts of a type other than Customer, Partner, Vendor, Prospect",
-        *("customer", "partner", "vendor", "prospect"),
-    ),
-    _refused(
-        "crm_Leads",
-        "status",
-        "leads with a status other than New, Contacted, Qualified, Lost",
-        *("new", "contacted", "qualified", "lost"),
-    ),
-    _refused("crm_Leads", "type", "leads of a type other than Demo", "demo"),
-    Consequence(
-        Outcome.REFUSED,
-        "crm_Opportunities",
-        ("budget", "expected_revenue"),
-        "opportunities with a budget or expected revenue of 10^16 or more",
-        "abs(budget::numeric) >= 1e16 OR abs(expected_revenue::numeric) >= 1e16",
-        _beyond("budget", "expected_revenue", limit=10**16),
-        _BY_HAND,
-    ),
-    Consequence(
-        Outcome.REFUSED,
-        "crm_Opportunities_Sales_Stages",
-        ("order", "probability"),
-        "sales stages with an order or probability beyond 32 bits",
-        f'"order" {_OUT} OR probability {_OUT}',
-        _beyond("order", "probability", limit=2**31),
-        _BY_HAND,
-    ),
-    Consequence(
-        Outcome.REFUSED,
-        "crm_Opportunities_Type",
-        ("order",),
-        "opportunity types with an order beyond 32 bits",
-        f'"order" {_OUT}',
-        _beyond("order", limit=2**31),
-        _BY_HAND,
-    ),
-    _dropped(
-        "Invoices",
-        "invoices (a new module takes the name of their table)",
-        f'{_BEFORE} keeps them, with the links to documents, in legacy."Invoices"',
-    ),
-    Consequence(
-        Outcome.DROPPED,
-        "Users",
-        ("is_admin",),
-        "administrators",
-        "is_admin",
-        {"$eq": ["$is_admin", True]},
-        f"{_BEFORE} keeps them, {_AFTER} makes them administrators again",
-    ),
-    Consequence(
-        Outcome.DROPPED,
-        "crm_Leads",
-        ("lead_source",),
-        "lead sources",
-        "btrim(lead_source) <> ''",
-        _matches("lead_source", r"\S"),
-        f"{_BEFORE} keeps them and fills the new list, {_AFTER} brings them back",
-    ),
-    Consequence(
-        Outcome.DROPPED,
-        "crm_Opportunities",
-        ("currency",),
-        "currencies that are no code of three letters (they become NULL)",
-        "btrim(currency) !~* '^[a-z]{3}$' AND left(btrim(currency), 3) NOT IN ('EUR', 'USD', 'CZK')",
-        {
-            "$and": [
-                _matches("currency", ""),
-                {"$not": [_matches("currency", r"^\s*([A-Za-z]{3}\s*$|EUR|USD|CZK)")]},
-            ]
-        },
-        'Correct them by a `map` rule before; the texts stay in legacy."crm_Opportunities"',
-    ),
-    _dropped(
-        "openAi_keys",
-        "API keys of OpenAI",
-        'Their users enter them again (they are encrypted then); legacy."openAi_keys" has them',
-    ),
-    _dropped(
-        "system_Modules_Enabled",
-        "settings of modules",
-        'The application has no such setting any more; legacy."system_Modules_Enabled" has them',
-    ),
-    _dropped("gpt_models", "GPT models", "Nothing uses them any more; legacy.gpt_models has them"),
-    _dropped(
-        "modulStatus", "module states", 'Nothing uses them any more; legacy."modulStatus" has them'
-    ),
-    _two_creators("crm_Contacts", "contacts with two creators that differ"),
-    _two_creators("crm_Opportunities", "opportunities with two creators that differ"),
-    Consequence(
-        Outcome.CHANGED,
-        "crm_Opportunities",
-        ("currency",),
-        "opportunities in a currency other than EUR, USD, CZK",
-        "btrim(currency) ~* '^[a-z]{3}$' AND upper(btrim(currency)) NOT IN ('EUR', 'USD', 'CZK')",
-        {
-            "$and": [
-                _matches("currency", r"^\s*[A-Za-z]{3}\s*$"),
-                {"$not": [_matches("currency", r"(?i)^\s*(EUR|USD|CZK)\s*$")]},
-            ]
-        },
-        f"{_BEFORE} adds them to the currencies: without it they become NULL",
-    ),
-    Consequence(
-        Outcome.CHANGED,
-        "Users",
-        ("email",),
-        "addresses with capital letters (they become lower case)",
-        "email <> lower(email)",
-        _matches("email", "[A-Z]"),
-        f"{_BEFORE} does it: the application looks an address up in lower case alone",
-    ),
-    Consequence(
-        Outcome.CHANGED,
-        "crm_Accounts",
-        ("status",),
-        "accounts with the status DELETED (they are hidden as deleted)",
-        "status = 'DELETED'",
-        {"$eq": ["$status", "DELETED"]},
-        "Give those that are to be seen another status before",
-    ),
-    Consequence(
-        Outcome.CHANGED,
-        "crm_campaigns",
-        ("status",),
-        "campaigns with the status deleted (they are hidden as deleted)",
-        "status = 'deleted'",
-        {"$eq": ["$status", "deleted"]},
-        "Give those that are to be seen another status before",
-    ),
-    Consequence(
-        Outcome.UNREADABLE,
-        "Users",
-        ("email",),
-        "users whose address another one has, apart from case (one of the two cannot sign in)",
-        'lower(email) IN (SELECT lower(email) FROM "Users" GROUP BY 1 HAVING count(*) > 1)',
-        _SPELLINGS,
-        "Make one user of the two by a `redirect` rule, or correct an address",
-    ),
-    Consequence(
-        Outcome.UNREADABLE,
-        "Documents",
-        ("document_system_type",),
-        "documents labelled INVOICE, which the application does not know any more",
-        "document_system_type = 'INVOICE'",
-        {"$eq": ["$document_system_type", "INVOICE"]},
-        f"{_BEFORE} labels them OTHER: with one INVOICE left, every list of documents fails",
-    ),
-)
-
-
-def _dates() -> Iterator[Consequence]:
-    """Yields each column of times; the preflight counts the source's by itself."""
-    for name, table in ENTITIES.items():
-        for column, source in sources(table).items():
-            if source.rule is Rule.TIMESTAMP:
-                yield Consequence(
-                    Outcome.UNREADABLE,
-                    name,
-                    (column,),
-                    f"times before year {FIRST_YEAR} or after {LAST_YEAR}",
-                    f"\"{column}\" < timestamp '0100-01-01' OR \"{column}\" >= timestamp '10000-01-01'",
-                    None,
-                    "Correct them in the source or by a rule: pages that show one of them fail",
-                )
-
-
-def in_target(connection: Connection, tables: Collection[str]) -> Iterator[tuple[Consequence, int]]:
+def in_target(
+    model: Model, connection: Connection, tables: Collection[str]
+) -> Iterator[tuple[Consequence, int]]:
     """Yields what the target has, with the number of rows.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target.
         tables: Names of the tables that are loaded.
     """
@@ -330,7 +41,7 @@ def in_target(connection: Connection, tables: Collection[str]) -> Iterator[tuple
         )
     }
     by_table: dict[str, list[Consequence]] = defaultdict(list)
-    for item in (*CONSEQUENCES, *_dates()):
+    for item in consequences(model):
         if item.table in tables and all((item.table, name) in columns for name in item.fields):
             by_table[item.table].append(item)
     for table, items in by_table.items():
@@ -345,11 +56,12 @@ def in_target(connection: Connection, tables: Collection[str]) -> Iterator[tuple
 
 
 def in_source(
-    source: SourceDatabase, collection: str, milliseconds: int
+    model: Model, source: SourceDatabase, collection: str, milliseconds: int
 ) -> Iterator[tuple[Consequence, int]]:
     """Yields what a collection of the source has, with the number of documents.
 
     Args:
+        model: The application's tables.
         source: The source.
         collection: The collection.
         milliseconds: How long the server may take for each of at most two passes.
@@ -357,7 +69,7 @@ def in_source(
     Raises:
         OperationFailure: The server refuses, or it took too long.
     """
-    items = [item for item in CONSEQUENCES if item.table == collection]
+    items = [item for item in consequences(model) if item.table == collection]
     single = [item for item in items if isinstance(item.in_source, Mapping)]
     if single:
         sums = {

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 import sqlalchemy as sa
 
 from migration_assets.loading.pipeline import Stopwatch
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
@@ -54,7 +54,7 @@ def failed_checks(
 
     def submit(layers: Layers) -> Future[list[Evidence]]:
         where = task.source, task.target, RUN_ID
-        given = CheckTask(*where, None, table.name, layers, NO_REMEDIATIONS)
+        given = CheckTask(*where, None, NEXTCRM, table.name, layers, NO_REMEDIATIONS)
         return second.submit(checked_alone, given)
 
     is_shared = is_worth(second, connection, table.name)

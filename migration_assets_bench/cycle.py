@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 
 from migration_assets.loading.pipeline import Stopwatch
-from migration_assets.model import ENTITIES
+from migration_assets.nextcrm import ENTITIES, NEXTCRM
 from migration_assets.second_process import SecondProcess
 from migration_assets.sign_off.signing import sign
 from migration_assets.source.connection import open_source
@@ -45,7 +45,7 @@ def without_dagster(task: Task) -> Done:
         results = load_tables(source, connection, second, watch, check)
         add_constraints(connection, watch)
         with watch.stage("sign-off"), TemporaryDirectory() as reports:
-            made = sign(source, connection, directory=Path(reports)).verdict
+            made = sign(NEXTCRM, source, connection, directory=Path(reports)).verdict
     seconds = time.perf_counter() - started
     if not made.is_go:
         failed.append("sign-off")
@@ -77,8 +77,8 @@ def with_dagster(task: Task) -> Done:
     from migration_assets.definitions import MIGRATE  # noqa: PLC0415
 
     imported = time.perf_counter()
-    with held_databases() as hold:
-        outcome = run_job(MIGRATE, Console(file=io.StringIO()), hold)
+    with held_databases(NEXTCRM) as hold:
+        outcome = run_job(NEXTCRM, MIGRATE, Console(file=io.StringIO()), hold)
     ended = time.perf_counter()
     return Done(
         ended - started,

@@ -16,7 +16,7 @@ from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.loading.pipeline import Stopwatch
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets_bench.ours import load
@@ -53,7 +53,7 @@ def empty_tables(task: Task) -> Done:
     """Creates the tables without any key or index. It is not part of the floor."""
     started = time.perf_counter()
     with open_target(task.target) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
         for name, table in TABLES.items():
             connection.execute(
                 sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
@@ -77,7 +77,7 @@ def measure(task: Task) -> Done:
             for name, table in TABLES.items():
                 _add_key(connection, name, [column.name for column in table.primary_key])
         with watch.stage("constraints"):
-            build_constraints(connection)
+            build_constraints(NEXTCRM, connection)
     return Done(time.perf_counter() - started, stages=dict(watch.seconds))
 
 

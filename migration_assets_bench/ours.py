@@ -12,7 +12,7 @@ from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
@@ -49,9 +49,9 @@ def load_tables(
         after: Is called with each table once it is loaded.
     """
     with watch.stage("schema"):
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
     with watch.stage("identities"):
-        results = [load_identities(source, connection, second=second)]
+        results = [load_identities(NEXTCRM, source, connection, second=second)]
     for table in TABLES.values():
         with watch.stage("tables"):
             results.append(load_table(source, connection, table, second=second))
@@ -63,8 +63,8 @@ def add_constraints(connection: Connection, watch: Stopwatch) -> None:
     """Completes what was loaded, as the asset of the constraints does."""
     with watch.stage("constraints"):
         with connection.transaction():
-            delete_pending(connection)
-        build_constraints(connection)
+            delete_pending(NEXTCRM, connection)
+        build_constraints(NEXTCRM, connection)
 
 
 def stages(watch: Stopwatch, results: Sequence[LoadResult]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.validation.evidence import Layer
 from migration_assets_bench.peers import Peer, PeerEnvironment
 from migration_assets_bench.process import ProcessFailedError, Usage, run_task

@@ -10,7 +10,8 @@ from bson import ObjectId
 from pymongo import MongoClient, UpdateOne
 from pymongo.database import Database
 
-from migration_assets.model import ENTITIES, JUNCTIONS, Junction, Rule, sources, unique_columns
+from migration_assets.model import Junction, Rule, sources, unique_columns
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 from migration_assets.nextcrm.sample import generate
 from migration_assets_bench.tasks import CHANGED, Done, Task
 

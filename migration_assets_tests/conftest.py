@@ -20,6 +20,7 @@ import yaml
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
+from migration_assets.nextcrm import NEXTCRM
 from migration_assets.nextcrm.sample import generate
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import Document, SourceDatabase, open_source
@@ -150,7 +151,7 @@ def empty_tables(servers: Urls) -> Iterator[str]:
     """The URL of a PostgreSQL database that has the schema and no row. Nobody changes it."""
     with database_copy(servers) as url:
         with open_target(url) as connection:
-            create_schema(connection)
+            create_schema(NEXTCRM, connection)
         yield url
 
 
@@ -190,7 +191,7 @@ def small_migration(servers: Urls) -> Iterator[Urls]:
             generate(client.get_default_database(), scale=0.01)
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
             load_everything(source, target)
-            build_constraints(target)
+            build_constraints(NEXTCRM, target)
         yield urls
 
 

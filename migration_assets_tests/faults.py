@@ -29,7 +29,7 @@ from pymongo.collection import Collection
 
 from migration_assets import interrupts
 from migration_assets.embedded import EmbeddedServers, Urls, create_database, fresh_database
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import CODEC, Document, open_source
@@ -292,7 +292,7 @@ def postgres_killed(ground: Ground, moment: str, times: int) -> Figures:
     table, query = _BLOCKED_AT[moment]
     for _ in range(times):
         with ground.target() as target_url, open_target(target_url) as holder:
-            create_schema(holder)
+            create_schema(NEXTCRM, holder)
             with loading(ground.urls.mongodb_url, target_url) as process:
                 until(lambda: _count(target_url, _BATCHES) > 2)
                 # A lock that the load waits for, so that the moment is not left to chance.
@@ -326,7 +326,7 @@ def _count(target_url: str, query: LiteralString, *values: object) -> int:
 def _half_way(ground: Ground, chance: random.Random, target_url: str) -> Iterator[Loading]:
     """Yields a process that loads into an empty target and has committed some batches."""
     with open_target(target_url) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
     with loading(ground.urls.mongodb_url, target_url) as process:
         committed = chance.randrange(1, 40)
         until(lambda: _count(target_url, _BATCHES) >= committed)
@@ -377,7 +377,7 @@ def two_runners(ground: Ground, times: int) -> Figures:
     figures = Figures("two runs at once: the second is refused and says who holds the target")
     for _ in range(times):
         with ground.target() as target_url, open_target(target_url) as holder:
-            create_schema(holder)
+            create_schema(NEXTCRM, holder)
             table, _ = _BLOCKED_AT["the merge"]
             holder.execute(
                 "BEGIN"
@@ -655,7 +655,7 @@ def disk_full(ground: Ground, *, step: int = 2_000_000) -> Figures:
         target_url = ground.urls.postgres_url.rpartition("/")[0] + f"/{name}"
         try:
             with open_target(target_url) as connection:
-                create_schema(connection)
+                create_schema(NEXTCRM, connection)
                 connection.execute("CHECKPOINT")
             disk.leave(step)
             while True:

@@ -18,7 +18,7 @@ from migration_assets.causes.losses import Loss
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase, open_source
@@ -101,8 +101,8 @@ def database_copy(urls: Urls, template: str = "template1") -> Iterator[str]:
 
 def load_everything(source: SourceDatabase, target: Connection) -> None:
     """Makes the schema and loads the map and all tables, without checks and constraints."""
-    create_schema(target)
-    load_identities(source, target)
+    create_schema(NEXTCRM, target)
+    load_identities(NEXTCRM, source, target)
     for table in TABLES.values():
         load_table(source, target, table)
 
@@ -145,4 +145,4 @@ def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
 
 def open_losses(connection: Connection) -> list[Loss]:
     """Returns the losses on record that nobody answers for."""
-    return [loss for loss in recorded_losses(connection) if not loss.is_accepted]
+    return [loss for loss in recorded_losses(NEXTCRM, connection) if not loss.is_accepted]

@@ -31,8 +31,9 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, TABLES, Rule, source_of
+from migration_assets.model import Rule, source_of
 from migration_assets.monitoring.history import is_kept
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.search import SEARCH_INDEXES
 from migration_assets.preflight.findings import Area, Level, Page
@@ -197,7 +198,9 @@ def roles(servers: Urls) -> Iterator[Roles]:
 
 
 def page(source: str, target: str) -> Page:
-    return examine(partial(open_source, source), partial(open_target, target), observed_seconds=0.0)
+    return examine(
+        NEXTCRM, partial(open_source, source), partial(open_target, target), observed_seconds=0.0
+    )
 
 
 def levels(found: Page, area: Area) -> dict[str, Level]:
@@ -234,12 +237,12 @@ def loaded(guarded: Guarded, roles: Roles) -> dict[str, int]:
         open_target(roles.url("migration")) as target,
     ):
         before = fingerprints(source, ENTITIES)
-        create_schema(target)
-        load_identities(source, target)
+        create_schema(NEXTCRM, target)
+        load_identities(NEXTCRM, source, target)
         for name, table in TABLES.items():
             rows[name] = load_table(source, target, table).rows
-        build_constraints(target)
-        assert missing_constraints(target) == []
+        build_constraints(NEXTCRM, target)
+        assert missing_constraints(NEXTCRM, target) == []
         assert fingerprints(source, ENTITIES) == before
     return rows
 

@@ -20,7 +20,8 @@ from migration_assets.assets.tables import BLOCKING
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, TABLES, Missing, Rule, sources
+from migration_assets.model import Missing, Rule, sources
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.source.connection import CODEC, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
@@ -238,7 +239,7 @@ def test_awkward_ids_are_referred_to_and_an_empty_text_refers_to_nothing(
         {"_id": ObjectId(), **todo, "user": each} for each in ("", LONG, "7")
     )
     tables = [TABLES[name] for name in ("Users", "crm_Accounts", "TodoList", "AccountWatchers")]
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     for table in tables:
         load_table(source, target, table)
     for table in tables:

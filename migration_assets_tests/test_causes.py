@@ -18,6 +18,7 @@ from migration_assets.causes.tracing import GONE, Root, causes_of
 from migration_assets.causes.words import what
 from migration_assets.conversion.values import NOT_UNIQUE
 from migration_assets.errors import RemediationError
+from migration_assets.nextcrm import NEXTCRM
 from migration_assets.nextcrm.sample.history import generate_history
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.parsing import parse_remediations
@@ -141,14 +142,17 @@ def _counted(losses: list[Loss]) -> Counter[Loss]:
 
 
 def test_a_rehearsal_loses_what_a_run_loses(faulty_sample: Loaded) -> None:
-    rehearsed = rehearse(faulty_sample.source).losses
-    recorded = recorded_losses(faulty_sample.connection)
+    rehearsed = rehearse(NEXTCRM, faulty_sample.source).losses
+    recorded = recorded_losses(NEXTCRM, faulty_sample.connection)
     assert _counted(rehearsed) == _counted(recorded)
     assert {loss.kind for loss in recorded} == {"rejected", "nulled", "altered", "orphaned"}
 
 
 def test_nothing_secret_is_kept_for_a_rule(faulty_sample: Loaded) -> None:
-    losses = [*rehearse(faulty_sample.source).losses, *recorded_losses(faulty_sample.connection)]
+    losses = [
+        *rehearse(NEXTCRM, faulty_sample.source).losses,
+        *recorded_losses(NEXTCRM, faulty_sample.connection),
+    ]
     assert SECRET_PREFIX not in repr([loss.originals for loss in losses])
 
 
@@ -156,14 +160,14 @@ def test_every_loss_has_a_cause_and_every_cause_a_rule_that_can_be_read(
     faulty_sample: Loaded,
 ) -> None:
     losses = open_losses(faulty_sample.connection)
-    causes = causes_of(losses, known_from(faulty_sample.source, losses))
+    causes = causes_of(losses, known_from(NEXTCRM, faulty_sample.source, losses))
     assert sum(cause.count for cause in causes) >= sum(loss.count for loss in losses)
     for cause in causes:
         assert what(cause)
-        proposed = proposal(cause, faulty_sample.source, with_values=True)
+        proposed = proposal(NEXTCRM, cause, faulty_sample.source, with_values=True)
         if proposed.confidence is not Confidence.CHOICE:
             rules = "version: 1\nrules:\n" + proposed.text()
-            assert parse_remediations(rules, file=proposed.text()).rules
+            assert parse_remediations(NEXTCRM, rules, file=proposed.text()).rules
 
 
 def test_no_proposal_accepts_more_than_its_cause(mongo_database: SourceDatabase) -> None:
@@ -172,7 +176,7 @@ def test_no_proposal_accepts_more_than_its_cause(mongo_database: SourceDatabase)
     nulled = Loss("Users", "Users", "name", "nulled", "array fits no rule")
 
     def proposed(*losses: Loss) -> dict[str, Proposal]:
-        made = proposals(causes_of(losses, {}), mongo_database)
+        made = proposals(NEXTCRM, causes_of(losses, {}), mongo_database)
         return {cause.root.kind: each for cause, each in made}
 
     (rule,) = proposed(unreadable)["rejected"].rules
@@ -196,7 +200,7 @@ def test_one_rule_is_for_all_references_to_a_collection(
     action: str, fields: set[tuple[str, str]], others: set[tuple[str, str]]
 ) -> None:
     text = f"version: 1\nrules:\n- {{name: x, references_to: Users, match: orphaned, {action}}}"
-    rules = parse_remediations(text).rules
+    rules = parse_remediations(NEXTCRM, text).rules
     concerned = {(rule.collection, rule.field) for rule in rules}
     assert fields <= concerned
     assert not others & concerned
@@ -215,7 +219,7 @@ def test_one_rule_is_for_all_references_to_a_collection(
 def test_a_rule_for_all_references_says_what_is_wrong_with_it(rule: str, said: str) -> None:
     text = f"version: 1\nrules:\n- {{name: x, references_to: Users, {rule}}}"
     with pytest.raises(RemediationError, match=said):
-        parse_remediations(text)
+        parse_remediations(NEXTCRM, text)
 
 
 OWN_DECISIONS = """
@@ -231,16 +235,16 @@ OWN_DECISIONS = """
 
 def test_a_draft_brings_a_real_history_to_few_decisions(mongo_database: SourceDatabase) -> None:
     generate_history(mongo_database, scale=1)
-    made = draft(mongo_database)
-    assert parse_remediations(made.text, file="draft").rules
+    made = draft(NEXTCRM, mongo_database)
+    assert parse_remediations(NEXTCRM, made.text, file="draft").rules
     assert made.decisions <= OWN_DECISIONS.count("name: ")
-    shipped = parse_remediations(shipped_text())
+    shipped = parse_remediations(NEXTCRM, shipped_text(NEXTCRM))
     (moved,) = {str(rule.other) for rule in shipped.rules if rule.name == "board-created"}
     boards = mongo_database["Boards"].count_documents({moved: {"$ne": None}})
-    assert rehearse(mongo_database, shipped).applied["board-created"] == boards
+    assert rehearse(NEXTCRM, mongo_database, shipped).applied["board-created"] == boards
     (admin,) = mongo_database["Users"].find({}, {"_id": 1}).sort("_id", 1).limit(1)
-    kept = parse_remediations(made.text + OWN_DECISIONS % admin["_id"], file="kept")
-    left = rehearse(united(mongo_database, kept.counted_as), kept).losses
+    kept = parse_remediations(NEXTCRM, made.text + OWN_DECISIONS % admin["_id"], file="kept")
+    left = rehearse(NEXTCRM, united(mongo_database, kept.counted_as), kept).losses
     assert [loss for loss in left if not loss.is_accepted] == []
     # All that is in no table: the comments that wait for a later step, and the later of two same users.
     rejected = Counter(loss.collection for loss in left if loss.kind == "rejected")
@@ -260,7 +264,7 @@ def test_a_doubled_document_without_a_known_first_stays_a_finding(
         losses = [
             Loss("Users", "Users", "email", "rejected", NOT_UNIQUE, source_id=own) for own in later
         ]
-        return proposal(causes_of(losses, {})[0], mongo_database)
+        return proposal(NEXTCRM, causes_of(losses, {})[0], mongo_database)
 
     redirect, accept = proposed("2" * 24, "4" * 24).rules
     assert redirect["redirect"] == {"2" * 24: "1" * 24}
@@ -276,8 +280,8 @@ def test_a_draft_goes_on_with_rules_as_they_are_written(
     mongo_database["Userss\n- {name: forged, collection: Users, accept: true}"].insert_one({})
     mongo_database["crm\ncampaigns"].insert_one({})
     given = f"version: 1\nrules:\n{indent}- {{name: own, collection: Users, match: any, accept: true}}\n"
-    made = draft(mongo_database, given)
-    names = {rule.name for rule in parse_remediations(made.text).rules}
+    made = draft(NEXTCRM, mongo_database, given)
+    names = {rule.name for rule in parse_remediations(NEXTCRM, made.text).rules}
     assert names == {"own", "crm_campaigns-statuss-as-status"}
     assert (
         '# - {"name": "crm_campaigns-as-crm_campaigns", "collection": "crm\\ncampaigns"'
@@ -297,12 +301,12 @@ def test_a_draft_refuses_rules_that_it_cannot_go_on_with(
     mongo_database: SourceDatabase, given: str
 ) -> None:
     with pytest.raises(RemediationError, match="no rule can be added to this file"):
-        draft(mongo_database, given)
+        draft(NEXTCRM, mongo_database, given)
 
 
 def test_a_draft_without_a_rule_to_keep_can_be_run_with(mongo_database: SourceDatabase) -> None:
     mongo_database["user"].insert_one({})
-    made = draft(mongo_database)
+    made = draft(NEXTCRM, mongo_database)
     assert "# - {name: user-as-Users" in made.text
-    assert parse_remediations(made.text).rules == ()
-    assert parse_remediations(draft(mongo_database, made.text).text).rules == ()
+    assert parse_remediations(NEXTCRM, made.text).rules == ()
+    assert parse_remediations(NEXTCRM, draft(NEXTCRM, mongo_database, made.text).text).rules == ()

@@ -10,7 +10,8 @@ import pytest
 
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES, referenced_tables
+from migration_assets.model import referenced_tables
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.validation.checks import run_checks, together
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.unknown_collections import unkept
@@ -71,14 +72,14 @@ def test_a_damage_turns_its_checks_red_until_the_table_is_materialized(
     expected = {(damage.table, layer) for layer in damage.red}
     expected |= {(name, layer) for name, layers in damage.dependents.items() for layer in layers}
     assert red == expected
-    assert bool(unkept(loaded.source, loaded.connection)) is damage.is_no_go
+    assert bool(unkept(NEXTCRM, loaded.source, loaded.connection)) is damage.is_no_go
     if damage.restored_by:
         loaded.connection.execute(damage.restored_by.encode())
     if damage.materialize == UUID_MAP:
-        load_identities(loaded.source, loaded.connection)
+        load_identities(NEXTCRM, loaded.source, loaded.connection)
     else:
         load_table(loaded.source, loaded.connection, TABLES[damage.table])
-    assert unkept(loaded.source, loaded.connection) == {}
+    assert unkept(NEXTCRM, loaded.source, loaded.connection) == {}
     after = verdicts(loaded, tables)
     assert after == {check: before[check] for check in after}
 

@@ -18,7 +18,8 @@ from psycopg import sql
 
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import TargetError
-from migration_assets.model import ENTITIES, TABLES, source_of
+from migration_assets.model import source_of
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.preflight.findings import Level
 from migration_assets.preflight.target import content
 from migration_assets.rollback.removal import nothing_to_prove, remove
@@ -210,7 +211,7 @@ def empty(shared_empty: Connection) -> Iterator[Connection]:
 
 
 def test_files_are_what_the_model_makes() -> None:
-    assert {file.name: file.read_text() for file in FILES} == dict(ddl.files())
+    assert {file.name: file.read_text() for file in FILES} == dict(ddl.files(NEXTCRM))
 
 
 def test_files_in_order_make_the_contract_twice_too(target_url: str) -> None:
@@ -221,8 +222,8 @@ def test_files_in_order_make_the_contract_twice_too(target_url: str) -> None:
         apply_files_but_foreign_keys(connection)
         assert schema_of(connection) == before
     with open_target(target_url) as connection:
-        assert missing_constraints(connection) == []
-        create_schema(connection)
+        assert missing_constraints(NEXTCRM, connection) == []
+        create_schema(NEXTCRM, connection)
         assert schema_of(connection) == before
 
 
@@ -235,26 +236,26 @@ def apply_files_but_foreign_keys(connection: psycopg.Connection[Any]) -> None:
 
 def test_schema_and_constraints_make_the_same(target_url: str) -> None:
     with open_target(target_url) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
         tables = catalog(connection)["tables"]
         assert all(not table["foreign_keys"] and not table["indexes"] for table in tables.values())
-        built = build_constraints(connection)
+        built = build_constraints(NEXTCRM, connection)
         assert (len(built.indexes), len(built.foreign_keys)) == (121 + 14, 52)
         assert_is_the_contract(connection)
-        assert differing_constraints(connection) == {}
+        assert differing_constraints(NEXTCRM, connection) == {}
         made = schema_of(connection)
-        create_schema(connection)
-        again = build_constraints(connection)
+        create_schema(NEXTCRM, connection)
+        again = build_constraints(NEXTCRM, connection)
         assert (again.indexes, again.foreign_keys) == ((), ())
         assert schema_of(connection) == made
 
 
 def test_a_build_that_was_cut_off_goes_on(schema: Connection) -> None:
-    build_constraints(schema)
+    build_constraints(NEXTCRM, schema)
     schema.execute('DROP INDEX "Boards_user_idx"')
     schema.execute('ALTER TABLE "Boards" DROP CONSTRAINT "Boards_user_fkey"')
-    assert missing_constraints(schema) == ["Boards_user_idx", "Boards_user_fkey"]
-    built = build_constraints(schema)
+    assert missing_constraints(NEXTCRM, schema) == ["Boards_user_idx", "Boards_user_fkey"]
+    built = build_constraints(NEXTCRM, schema)
     assert (built.indexes, built.foreign_keys) == (("Boards_user_idx",), ("Boards_user_fkey",))
     assert_is_the_contract(schema)
 
@@ -277,20 +278,20 @@ OTHERS = {
 def test_others_of_the_same_name_are_found_and_named(schema: Connection) -> None:
     for statement in OTHERS.values():
         schema.execute(statement)
-    found = differing_constraints(schema)
+    found = differing_constraints(NEXTCRM, schema)
     assert set(found) == set(OTHERS)
     assert "(title)" in found["Boards_user_idx"]
     assert found["Tasks_user_fkey"].endswith("NOT VALID")
     with pytest.raises(TargetError, match=r"6 indexes or foreign keys differ from the model"):
-        build_constraints(schema)
+        build_constraints(NEXTCRM, schema)
     for name in OTHERS:
         if name.endswith("_fkey"):
             table = name.partition("_")[0]
             schema.execute(f'ALTER TABLE "{table}" DROP CONSTRAINT "{name}"')
         else:
             schema.execute(f'DROP INDEX "{name}"')
-    build_constraints(schema)
-    assert differing_constraints(schema) == {}
+    build_constraints(NEXTCRM, schema)
+    assert differing_constraints(NEXTCRM, schema) == {}
     assert_is_the_contract(schema)
 
 
@@ -298,9 +299,9 @@ def test_an_empty_schema_made_ahead_is_taken(target_url: str) -> None:
     with open_target(target_url) as connection:
         connection.execute("CREATE SCHEMA migration")
         connection.execute("COMMENT ON SCHEMA migration IS 'for the migration'")
-        create_schema(connection)
-        assert differences(connection) == []
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
+        assert differences(NEXTCRM, connection) == []
+        create_schema(NEXTCRM, connection)
 
 
 def test_bookkeeping_of_another_version_can_be_rolled_back_and_made_anew(
@@ -308,18 +309,18 @@ def test_bookkeeping_of_another_version_can_be_rolled_back_and_made_anew(
 ) -> None:
     target.execute(f"COMMENT ON SCHEMA migration IS '{ddl.BOOKKEEPING_MARK}0'")
     with pytest.raises(TargetError, match="`migration-assets rollback`, then"):
-        create_schema(target)
-    refused = next(content(target))
+        create_schema(NEXTCRM, target)
+    refused = next(content(NEXTCRM, target))
     assert refused.level is Level.ERROR
     assert "another version" in refused.what
-    remove(target, nothing_to_prove, dry_run=False)
-    create_schema(target)
-    assert differences(target) == []
+    remove(NEXTCRM, target, nothing_to_prove, dry_run=False)
+    create_schema(NEXTCRM, target)
+    assert differences(NEXTCRM, target) == []
 
 
 def test_statistics_are_gathered(schema: Connection) -> None:
     schema.execute('INSERT INTO "ImageUpload" SELECT gen_random_uuid() FROM generate_series(1, 5)')
-    build_constraints(schema)
+    build_constraints(NEXTCRM, schema)
     query = "SELECT reltuples FROM pg_class WHERE oid = '\"ImageUpload\"'::regclass"
     assert schema.execute(query).fetchone() == (5,)
 
@@ -331,10 +332,10 @@ def test_an_invalid_index_counts_as_missing_and_is_built_anew(target: Connection
     )
     with pytest.raises(psycopg.errors.UniqueViolation):
         target.execute('CREATE UNIQUE INDEX CONCURRENTLY "Users_email_key" ON "Users" (email)')
-    assert "Users_email_key" in missing_constraints(target)
+    assert "Users_email_key" in missing_constraints(NEXTCRM, target)
     target.execute('DELETE FROM "Users"')
-    assert "Users_email_key" in build_constraints(target).indexes
-    assert missing_constraints(target) == []
+    assert "Users_email_key" in build_constraints(NEXTCRM, target).indexes
+    assert missing_constraints(NEXTCRM, target) == []
     assert_is_the_contract(target)
 
 
@@ -375,7 +376,7 @@ QUERIES = {
 
 
 def test_queries_use_the_search_indexes(schema: Connection) -> None:
-    build_constraints(schema)
+    build_constraints(NEXTCRM, schema)
     schema.execute("SET LOCAL enable_seqscan = off")
     # It would serve the same query as the partial index does.
     schema.execute('DROP INDEX "Users_userStatus_idx"')
@@ -403,14 +404,14 @@ def test_a_target_with_tables_of_others_is_refused(
     before = schema_of(empty)
     for refused in (require_own_target, create_schema):
         with pytest.raises(TargetError, match="not made by this project") as raised:
-            refused(empty)
+            refused(NEXTCRM, empty)
         assert name in str(raised.value)
     assert schema_of(empty) == before
 
 
 def test_views_of_extensions_are_nobodys(empty: Connection) -> None:
     empty.execute("CREATE EXTENSION pg_stat_statements")
-    create_schema(empty)
+    create_schema(NEXTCRM, empty)
 
 
 @pytest.mark.parametrize("state", ["0A000", "58P01", "42501", "XX000"])
@@ -423,13 +424,13 @@ def test_an_extension_that_cannot_be_created_stops_nothing(empty: Connection, st
         "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') "
         "EXECUTE FUNCTION refuse()"
     )
-    assert create_schema(empty) == ("vector", "uuid-ossp")
-    assert differences(empty) == []
+    assert create_schema(NEXTCRM, empty) == ("vector", "uuid-ossp")
+    assert differences(NEXTCRM, empty) == []
 
 
 def test_ours_may_have_tables_of_others_beside_it(schema: Connection) -> None:
     schema.execute("CREATE TABLE theirs (a int)")
-    create_schema(schema)
+    create_schema(NEXTCRM, schema)
 
 
 DRIFTED: list[tuple[LiteralString, str]] = [
@@ -465,12 +466,12 @@ DRIFTED: list[tuple[LiteralString, str]] = [
 def test_a_drifted_column_is_reported(
     schema: Connection, statement: LiteralString, said: str
 ) -> None:
-    assert differences(schema) == []
+    assert differences(NEXTCRM, schema) == []
     schema.execute(statement)
-    assert differences(schema) == [said]
+    assert differences(NEXTCRM, schema) == [said]
     before = schema_of(schema)
     with pytest.raises(TargetError, match=re.escape(said)):
-        create_schema(schema)
+        create_schema(NEXTCRM, schema)
     assert schema_of(schema) == before
 
 
@@ -478,20 +479,20 @@ def test_a_refused_drift_leaves_what_was_missing_as_it_was(schema: Connection) -
     schema.execute('DROP TABLE "ImageUpload"; ALTER TABLE "Boards" ALTER icon SET NOT NULL')
     before = schema_of(schema)
     with pytest.raises(TargetError, match=r"Boards\.icon"):
-        create_schema(schema)
+        create_schema(NEXTCRM, schema)
     assert schema_of(schema) == before
 
 
 def test_additions_as_earlier_versions_built_them_are_built_anew(schema: Connection) -> None:
-    build_constraints(schema)
-    former = ddl.unbounded_search_indexes()
+    build_constraints(NEXTCRM, schema)
+    former = ddl.unbounded_search_indexes(NEXTCRM)
     assert len(former) == 9
     for name, statement in former.items():
         schema.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
         schema.execute(statement.encode())
-    assert set(differing_constraints(schema)) == set(former)
-    assert set(build_constraints(schema).indexes) == set(former)
-    assert differing_constraints(schema) == {}
+    assert set(differing_constraints(NEXTCRM, schema)) == set(former)
+    assert set(build_constraints(NEXTCRM, schema).indexes) == set(former)
+    assert differing_constraints(NEXTCRM, schema) == {}
 
 
 def test_all_but_an_index_that_a_value_is_too_long_for_is_built(target: Connection) -> None:
@@ -500,9 +501,9 @@ def test_all_but_an_index_that_a_value_is_too_long_for_is_built(target: Connecti
         'INSERT INTO "crm_Accounts" (id, __v, name, status) VALUES (gen_random_uuid(), 0, %s, %s)',
         ["x", secrets.token_urlsafe(3_000)],
     )
-    built = build_constraints(target)
+    built = build_constraints(NEXTCRM, target)
     assert built.left_out == ("crm_Accounts_status_idx",)
-    assert missing_constraints(target) == ["crm_Accounts_status_idx"]
+    assert missing_constraints(NEXTCRM, target) == ["crm_Accounts_status_idx"]
 
 
 BOUNDED = [
@@ -514,8 +515,8 @@ BOUNDED = [
 
 
 def test_what_a_rule_lets_through_fits_every_index_of_the_application(schema: Connection) -> None:
-    build_constraints(schema)
-    for key, owner in ddl.tables_of_foreign_keys().items():
+    build_constraints(NEXTCRM, schema)
+    for key, owner in ddl.tables_of_foreign_keys(NEXTCRM).items():
         drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
         schema.execute(drop.format(sql.Identifier(owner), sql.Identifier(key)))
     of_text = {
@@ -561,16 +562,16 @@ def test_statistics_are_gathered_where_rows_have_changed(target: Connection) -> 
     added = """INSERT INTO "crm_Industry_Type" (id, __v, name)
         SELECT gen_random_uuid(), 0, number::text FROM generate_series(1, %s) number"""
     target.execute(added, [100])
-    assert set(build_constraints(target).analyzed) == set(TABLES)
-    assert build_constraints(target).analyzed == ()
+    assert set(build_constraints(NEXTCRM, target).analyzed) == set(TABLES)
+    assert build_constraints(NEXTCRM, target).analyzed == ()
     target.execute(added, [5])
-    assert build_constraints(target).analyzed == ()
+    assert build_constraints(NEXTCRM, target).analyzed == ()
     target.execute("""UPDATE "crm_Industry_Type" SET name = 'x' || name WHERE name < '2'""")
-    assert build_constraints(target).analyzed == ("crm_Industry_Type",)
+    assert build_constraints(NEXTCRM, target).analyzed == ("crm_Industry_Type",)
     target.execute("SELECT pg_stat_reset()")
-    assert set(build_constraints(target).analyzed) == set(TABLES)
+    assert set(build_constraints(NEXTCRM, target).analyzed) == set(TABLES)
 
 
 def test_statistics_within_a_transaction_are_gathered_anew(schema: Connection) -> None:
-    build_constraints(schema)
-    assert set(build_constraints(schema).analyzed) == set(TABLES)
+    build_constraints(NEXTCRM, schema)
+    assert set(build_constraints(NEXTCRM, schema).analyzed) == set(TABLES)

@@ -18,7 +18,8 @@ from migration_assets.conversion.values import Loaded
 from migration_assets.errors import SourceError
 from migration_assets.identity import document_uuid
 from migration_assets.loading.digests import DigestedBatch
-from migration_assets.model import TABLES, referenced_tables
+from migration_assets.model import referenced_tables
+from migration_assets.nextcrm import TABLES
 from migration_assets.source.connection import CODEC
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Batch, Field, FieldFinder, UnreadableError

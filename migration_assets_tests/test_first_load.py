@@ -11,7 +11,7 @@ from migration_assets.loading.first_load import become, create_staged
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target, sibling
 from migration_assets_tests.test_loading import account, count, oid, user
@@ -41,7 +41,7 @@ def users(source: SourceDatabase) -> SourceDatabase:
 
 
 def load(source: SourceDatabase, target: Connection) -> dict[str, LoadResult]:
-    loaded = {"uuid_map": load_identities(source, target)}
+    loaded = {"uuid_map": load_identities(NEXTCRM, source, target)}
     for name in ("Users", "crm_Accounts", "AccountWatchers"):
         loaded[name] = load_table(source, target, TABLES[name])
     return loaded

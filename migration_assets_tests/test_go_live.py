@@ -19,7 +19,7 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, MigrationError, TargetError
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.sign_off.signing import REPORTS_VARIABLE
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, at_one_moment, open_target
@@ -136,7 +136,7 @@ def test_rows_that_wait_for_deletion_are_the_applications_too(live: Connection) 
             "SELECT 'invoice_States', id FROM \"invoice_States\" LIMIT 1"
         )
     with pytest.raises(LoadError, match="invoice_States"), at_one_moment(live):
-        delete_pending(live)
+        delete_pending(NEXTCRM, live)
 
 
 def test_deletion_that_would_take_rows_of_the_applications_own_tables_is_refused(
@@ -166,18 +166,18 @@ def test_deletion_that_would_take_rows_of_the_applications_own_tables_is_refused
 def test_what_the_application_dropped_is_not_created_again(live: Connection) -> None:
     live.execute('DROP TABLE "openAi_keys"')
     with pytest.raises(TargetError, match=r"table public\.openAi_keys is not there any more"):
-        create_schema(live)
+        create_schema(NEXTCRM, live)
     assert live.execute("SELECT to_regclass('\"openAi_keys\"')").fetchone() == (None,)
     live.execute('ALTER TABLE "Boards" DROP CONSTRAINT "Boards_user_fkey"')
     with pytest.raises(TargetError, match=r"Boards_user_fkey.* is not there any more"):
-        build_constraints(live)
+        build_constraints(NEXTCRM, live)
 
 
 def test_addition_of_ours_that_the_application_dropped_stays_away(live: Connection) -> None:
     live.execute('DROP INDEX "crm_Contacts_notes_gin_idx"')
-    assert build_constraints(live).indexes == ()
+    assert build_constraints(NEXTCRM, live).indexes == ()
     withdraw(live, "Bob", "why")
-    assert build_constraints(live).indexes == ("crm_Contacts_notes_gin_idx",)
+    assert build_constraints(NEXTCRM, live).indexes == ("crm_Contacts_notes_gin_idx",)
 
 
 def test_only_a_withdrawal_ends_what_a_signed_go_protects(target: Connection) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql as pg
 from migration_assets.assets.describe import column_schema
 from migration_assets.assets.keys import table_key
 from migration_assets.definitions import build_defs
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.evidence import Layer
 

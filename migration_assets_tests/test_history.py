@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from migration_assets.embedded import Urls, fresh_database
-from migration_assets.model import ENTITIES
+from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample import Expectation, Ledger, OldShape, generate_history
 from migration_assets.nextcrm.sample.history import COUNTS, OTHERS, SHAPES, History
 from migration_assets.source.connection import open_source

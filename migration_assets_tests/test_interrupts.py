@@ -26,6 +26,7 @@ from migration_assets.commands import running
 from migration_assets.commands.running import ConsoleProgress
 from migration_assets.embedded import Urls
 from migration_assets.loading.staging import Staging
+from migration_assets.nextcrm import NEXTCRM
 from migration_assets.second_process import SecondProcess
 from migration_assets.target import schema
 from migration_assets.target.connection import Connection
@@ -78,11 +79,11 @@ def in_an_index() -> None:
     setattr(running, "table_key", lambda _: CONSTRAINTS)  # noqa: B010
     done = schema._build_indexes
 
-    def built(connection: Any, *given: Any) -> None:
+    def built(model: Any, connection: Any, *given: Any) -> None:
         threading.Timer(0.2, hit).start()
         threading.Timer(0.21, hit).start()
         connection.execute("SELECT pg_sleep(60)")
-        done(connection, *given)
+        done(model, connection, *given)
 
     schema._build_indexes = built  # type: ignore[assignment]
 
@@ -184,7 +185,7 @@ def test_who_terminates_a_run_in_the_ui_does_not_wait_for_an_index(
 ) -> None:
     begun, ended = threading.Event(), []
 
-    def built(connection: Connection, *_: object) -> None:
+    def built(_: object, connection: Connection, *__: object) -> None:
         begun.set()
         try:
             connection.execute("SELECT pg_sleep(60)")
@@ -200,5 +201,5 @@ def test_who_terminates_a_run_in_the_ui_does_not_wait_for_an_index(
     monkeypatch.setattr(schema, "_build_indexes", built)
     monkeypatch.setattr("concurrent.futures.Future.result", terminated)
     with pytest.raises(dg.DagsterExecutionInterruptedError):
-        schema._at_once([target], deque(), [])
+        schema._at_once(NEXTCRM, [target], deque(), [])
     assert ended == [target]

@@ -27,7 +27,7 @@ from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import Merged, delete_pending
 from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.reading import BATCH_VARIABLE, raw_batches
@@ -60,15 +60,15 @@ def source(opened: SourceDatabase) -> SourceDatabase:
 @pytest.fixture(scope="module")
 def shared_bare(servers: Urls) -> Iterator[Connection]:
     with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
         yield connection
 
 
 @pytest.fixture(scope="module")
 def shared_constrained(servers: Urls) -> Iterator[Connection]:
     with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
-        create_schema(connection)
-        build_constraints(connection)
+        create_schema(NEXTCRM, connection)
+        build_constraints(NEXTCRM, connection)
         yield connection
 
 
@@ -170,7 +170,7 @@ def load(source: SourceDatabase, target: Connection, *names: str) -> LoadResult:
     """Loads tables and returns the result of the last; the books of each must balance."""
     for name in names:
         if name == "uuid_map":
-            result = load_identities(source, target)
+            result = load_identities(NEXTCRM, source, target)
         else:
             result = load_table(source, target, TABLES[name])
         assert result.table == name
@@ -284,7 +284,7 @@ def pending(target: Connection) -> list[Row]:
 
 def delete_all_pending(target: Connection) -> int:
     with target.transaction():
-        return delete_pending(target)
+        return delete_pending(NEXTCRM, target)
 
 
 # --- The first load ------------------------------------------------------------------------------
@@ -547,7 +547,7 @@ def test_an_unknown_collection_is_kept_whole(source: SourceDatabase, bare: Conne
     source["systemic"].insert_one({"_id": 2})
     source["Users"].insert_one(user(1))
     result = load(source, bare, "uuid_map")
-    assert unkept(source, bare) == {}
+    assert unkept(NEXTCRM, source, bare) == {}
     assert (result.documents, result.rows, result.unmapped) == (1, 1, 3)
     assert unmapped(bare, "uuid_map") == [
         ("legacy", str(oid(1)), canonical(documents[1])),
@@ -557,7 +557,7 @@ def test_an_unknown_collection_is_kept_whole(source: SourceDatabase, bare: Conne
     source["legacy"].drop()
     source["systemic"].update_one({"_id": 2}, {"$set": {"a": 1}})
     source["since"].insert_one({})
-    assert unkept(source, bare) == {"legacy": (0, 2), "since": (1, 0), "systemic": (1, 1)}
+    assert unkept(NEXTCRM, source, bare) == {"legacy": (0, 2), "since": (1, 0), "systemic": (1, 1)}
     load(source, bare, "uuid_map")
     assert len(unmapped(bare, "uuid_map")) == 2
 
@@ -570,9 +570,9 @@ def test_a_document_of_an_unknown_collection_that_cannot_be_read_is_kept_as_its_
     kept = book(bare, "SELECT collection, source_id FROM migration.rejected_documents")
     assert kept == [("legacy", '{"$numberInt":"1"}')]
     assert len(unmapped(bare, "uuid_map")) == 1
-    assert unkept(source, bare) == {}
+    assert unkept(NEXTCRM, source, bare) == {}
     bare.execute("UPDATE migration.rejected_documents SET document = '{}'")
-    assert unkept(source, bare) == {"legacy": (2, 2)}
+    assert unkept(NEXTCRM, source, bare) == {"legacy": (2, 2)}
 
 
 def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Connection) -> None:
@@ -581,7 +581,7 @@ def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Conn
     source.command("insert", "measured", documents=[{"at": datetime(2024, 1, 2)}])
     source.command("create", "seen", viewOn="measured", pipeline=[])
     load(source, bare, "uuid_map")
-    assert unkept(source, bare) == {}
+    assert unkept(NEXTCRM, source, bare) == {}
     source["measured"].drop()
     kept = unmapped(bare, "uuid_map")
     assert [(collection, identifier) for collection, identifier, _ in kept] == [

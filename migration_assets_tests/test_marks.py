@@ -7,7 +7,7 @@ from typing import LiteralString
 import pytest
 
 from migration_assets.embedded import Urls
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import TABLES
 from migration_assets.target import marks
 from migration_assets.target.connection import open_target
 from migration_assets.target.marks import books_mark, current_transaction, rows_mark

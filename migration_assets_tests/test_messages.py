@@ -20,7 +20,7 @@ from migration_assets.messages.fields import FIELDS
 from migration_assets.messages.filling import VARIABLE, fill, read_pairs, read_values
 from migration_assets.messages.record import Load, Record, progress, read_record, results
 from migration_assets.messages.templates import template, templates
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.target.connection import open_target
 from migration_assets.urls import TARGET_VARIABLE
 from migration_assets.validation.evidence import Layer
@@ -63,6 +63,7 @@ def _record(**changed: Any) -> Record:
         for number, name in enumerate(TABLES)
     ]
     usual: dict[str, Any] = {
+        "model": NEXTCRM,
         "loads": tuple(loads),
         "documents": 10 * len(ENTITIES),
         "rejected": 0,
@@ -333,7 +334,7 @@ def _sign(connection: psycopg.Connection[Any], when: dt.datetime, verdict: str) 
 
 def test_record_is_read_from_the_target(small_copy: str, target_url: str) -> None:
     with open_target(target_url) as connection:
-        assert read_record(connection, since=None) is None
+        assert read_record(NEXTCRM, connection, since=None) is None
     now = dt.datetime.now(tz=dt.UTC)
     with open_target(small_copy) as connection:
         _check(connection, now)
@@ -343,8 +344,8 @@ def test_record_is_read_from_the_target(small_copy: str, target_url: str) -> Non
             connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # type: ignore[index]
             for name in ENTITIES
         )
-        record = read_record(connection, since=now - 60 * MINUTE)
-        later = read_record(connection, since=now + MINUTE)
+        record = read_record(NEXTCRM, connection, since=now - 60 * MINUTE)
+        later = read_record(NEXTCRM, connection, since=now + MINUTE)
     assert record is not None
     assert later is not None
     assert record.tables == set(TABLES)

@@ -29,7 +29,8 @@ from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, TABLES, referenced_tables, source_of
+from migration_assets.model import referenced_tables, source_of
+from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.rules import Remediations

@@ -13,10 +13,6 @@ import yaml
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.model import (
-    ENTITIES,
-    ENUMS,
-    JUNCTIONS,
-    TABLES,
     Junction,
     Missing,
     Rule,
@@ -36,6 +32,7 @@ from migration_assets.model.columns import (
     reference_text,
     reference_text_array,
 )
+from migration_assets.nextcrm import ENTITIES, ENUMS, JUNCTIONS, TABLES
 
 CONTRACT = Path(__file__).parent / "contract"
 

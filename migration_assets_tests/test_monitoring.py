@@ -32,7 +32,6 @@ from migration_assets.cli import app
 from migration_assets.commands import monitoring as commands
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import MigrationError
-from migration_assets.model import TABLES
 from migration_assets.monitoring import (
     alerts,
     application,
@@ -50,6 +49,7 @@ from migration_assets.monitoring.health import check_health
 from migration_assets.monitoring.kpis import BY_NAME, KPIS, RULES, Reading, Status, evaluate, worst
 from migration_assets.monitoring.redaction import without_literals
 from migration_assets.monitoring.samples import Sample, take_sample
+from migration_assets.nextcrm import TABLES
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import DAGSTER_VARIABLE, TARGET_VARIABLE
 

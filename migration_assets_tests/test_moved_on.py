@@ -13,6 +13,7 @@ from typer.testing import Result
 from migration_assets.commands.running import require_standing
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
+from migration_assets.nextcrm import NEXTCRM
 from migration_assets.rollback.files import operations, read_manifest
 from migration_assets.rollback.operations import Insert, Update
 from migration_assets.target.connection import Connection
@@ -61,34 +62,34 @@ CHANGES: dict[LiteralString, list[str]] = {
 @pytest.mark.parametrize("statement", CHANGES)
 def test_every_change_is_said(schema: Connection, statement: LiteralString) -> None:
     # What refers to it stands in no one's way.
-    assert changes_since(schema) == []
+    assert changes_since(NEXTCRM, schema) == []
     schema.execute(statement)
-    assert changes_since(schema) == CHANGES[statement]
+    assert changes_since(NEXTCRM, schema) == CHANGES[statement]
 
 
 def test_checks_are_refused_where_they_cannot_run(schema: Connection) -> None:
     schema.execute(
         'ALTER TABLE "Boards" ADD extra text; ALTER TABLE "tasksComments" ALTER task DROP NOT NULL'
     )
-    require_standing(schema)
+    require_standing(NEXTCRM, schema)
     schema.execute("DROP TABLE gpt_models")
-    require_standing(schema, creates_tables=True)  # as a run does
+    require_standing(NEXTCRM, schema, creates_tables=True)  # as a run does
     schema.execute('ALTER TABLE "Boards" DROP icon')
     with pytest.raises(MigrationError, match=r"Boards\.icon is gone") as raised:
-        require_standing(schema)
+        require_standing(NEXTCRM, schema)
     assert "table gpt_models is gone" in str(raised.value)
     assert "export-gained" in raised.value.next_step
 
 
 def test_what_is_ours_is_known_wherever_it_is(schema: Connection) -> None:
-    before = recorded_objects(schema)
+    before = recorded_objects(NEXTCRM, schema)
     schema.execute(
         'CREATE SCHEMA legacy; ALTER TABLE "Invoices" SET SCHEMA legacy; '
         'CREATE TABLE "Invoices" (id uuid, number text, status text); DROP TABLE gpt_models'
     )
     gone = {DatabaseObject("table", "public", name) for name in ("Invoices", "gpt_models")}
     moved = {DatabaseObject("table", "legacy", "Invoices")}
-    assert recorded_objects(schema) == before - gone | moved
+    assert recorded_objects(NEXTCRM, schema) == before - gone | moved
 
 
 UPGRADE = """

@@ -8,7 +8,7 @@ import pytest
 
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.verdict import SOURCE, verdict
 from migration_assets.source.connection import SourceDatabase
@@ -56,7 +56,9 @@ def test_sources_that_share_with_one_that_shares_are_the_same() -> None:
 
 
 def findings(source: SourceDatabase, target: Connection) -> dict[str, Finding]:
-    made = verdict(target, source, fingerprints(source, ENTITIES), origin=origin_of(source))
+    made = verdict(
+        NEXTCRM, target, source, fingerprints(source, ENTITIES), origin=origin_of(source)
+    )
     return {each.id: each for each in made.findings if each.check == SOURCE}
 
 
@@ -68,7 +70,7 @@ def test_collection_that_is_gone_is_a_finding_however_often_it_is_loaded(
     source["legacy_Notes"].insert_one({"note": 1})
 
     def loaded() -> dict[str, Finding]:
-        load_identities(source, target)
+        load_identities(NEXTCRM, source, target)
         load_table(source, target, TABLES["crm_Industry_Type"])
         return findings(source, target)
 
@@ -113,7 +115,7 @@ def test_collection_that_begins_to_count_as_another_is_not_gone(
     source: SourceDatabase, target: Connection
 ) -> None:
     source["crm_campains"].insert_one({"name": "Fair"})
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     counted = united(source, {"crm_campaigns": ["crm_campains"]})
-    load_identities(counted, target)
+    load_identities(NEXTCRM, counted, target)
     assert findings(counted, target) == {}

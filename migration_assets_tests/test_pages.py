@@ -14,7 +14,7 @@ from migration_assets.commands.decisions import print_decisions
 from migration_assets.embedded import Urls
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.remediation.reporting import applied
@@ -86,19 +86,21 @@ def test_example_of_the_page_on_remediations_is_as_it_is(
         assert len(ids) == count
         mongo_database[collection].update_many({"_id": {"$in": ids}}, change)
 
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     for table in TABLES.values():
         load_table(source, target, table)
     console = Console(width=110, file=io.StringIO())
-    findings = verdict(target, source, {}).findings
+    findings = verdict(NEXTCRM, target, source, {}).findings
     print_decisions(console, [each for each in findings if is_loss(each.check, each.kind)])
     assert isinstance(console.file, io.StringIO)
     said = " ".join(console.file.getvalue().split())
     for line in example("text", "3 decisions"):
         assert " ".join(line.split()) in said, line
 
-    rules = parse_remediations("\n".join(example("yaml", "  - name: model-status-spelling")))
+    rules = parse_remediations(
+        NEXTCRM, "\n".join(example("yaml", "  - name: model-status-spelling"))
+    )
     for name in ("crm_Leads", "gpt_models", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name], remediations=rules)
     assert open_losses(target) == []
-    assert [f"✓ {each.said()}" for each in applied(target, rules)] == example("text", "✓")
+    assert [f"✓ {each.said()}" for each in applied(NEXTCRM, target, rules)] == example("text", "✓")

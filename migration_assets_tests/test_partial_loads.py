@@ -21,7 +21,7 @@ from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import Merged
 from migration_assets.loading.staging import StagedBatch, Staging
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches

@@ -31,7 +31,7 @@ from migration_assets.commands.preflight import require_preflight
 from migration_assets.definitions import MIGRATE, PREFLIGHT_JOB, build_defs
 from migration_assets.embedded import EmbeddedServers, Urls
 from migration_assets.errors import MigrationError, TargetError
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.preflight import source as on_source
 from migration_assets.preflight import space
 from migration_assets.preflight import target as on_target
@@ -81,6 +81,7 @@ def page(
     rehearsed_with: Remediations | None = None,
 ) -> Page:
     return examine(
+        NEXTCRM,
         partial(open_source, source),
         partial(open_target, target),
         observed_seconds=observed_seconds,
@@ -263,7 +264,7 @@ def test_a_server_that_answers_in_its_own_way_is_examined_all_the_same(
         with open_source(small_migration.mongodb_url) as database:
             yield cast("SourceDatabase", Answering(database, answers))
 
-    found = examine(opened, partial(open_target, ""), observed_seconds=0.0)
+    found = examine(NEXTCRM, opened, partial(open_target, ""), observed_seconds=0.0)
     assert [each.area for each in found.errors] == [Area.TARGET]
     assert said in "\n".join(each.what for each in found.findings)
     assert VALUE not in str(found)
@@ -324,7 +325,7 @@ def test_sample_is_bounded_in_documents_and_bytes() -> None:
 
 def test_sample_of_a_large_collection_says_that_it_is_one(mongo_database: SourceDatabase) -> None:
     mongo_database["Users"].insert_many({"email": str(each)} for each in range(1100))
-    found = only(on_source.unknown_fields(mongo_database, contents(mongo_database)))
+    found = only(on_source.unknown_fields(NEXTCRM, mongo_database, contents(mongo_database)))
     assert found.what == "the model knows every field in a sample of 1,000 of 1,100 documents"
 
 
@@ -370,7 +371,7 @@ def test_replica_set_can_be_read_at_one_point_in_time(
             client.get_default_database()["Users"].insert_one({})
             client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=77)
         with open_source(url) as source:
-            possible = on_source.snapshots(source)
+            possible = on_source.snapshots(NEXTCRM, source)
     finally:
         servers.stop_mongod()
     assert possible == Snapshots(are_possible=True, history=77.0, is_known=True)
@@ -383,7 +384,7 @@ def test_replica_set_can_be_read_at_one_point_in_time(
 
 
 def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -> None:
-    assert on_source.snapshots(mongo_database) is None
+    assert on_source.snapshots(NEXTCRM, mongo_database) is None
     found = only(on_source.freeze(None))
     assert found.level is Level.WARNING
     assert "writes must be frozen" in found.what
@@ -434,13 +435,13 @@ def test_a_name_that_is_not_utf_8_is_one_line(odd_database: str) -> None:
         pytest.raises(TargetError, match=r"22021.*ENCODING 'UTF8'"),
         open_target(odd_database) as connection,
     ):
-        require_own_target(connection)
+        require_own_target(NEXTCRM, connection)
 
 
 def test_migrated_target_is_ours_unless_its_tables_were_changed(target: Connection) -> None:
-    assert only(on_target.content(target)).level is Level.OK
+    assert only(on_target.content(NEXTCRM, target)).level is Level.OK
     target.execute('ALTER TABLE "Users" DROP COLUMN email')
-    refused = only(on_target.content(target))
+    refused = only(on_target.content(NEXTCRM, target))
     assert refused.level is Level.ERROR
     assert "Users.email is missing" in refused.what
 
@@ -533,16 +534,16 @@ def record_run(connection: Connection, started: dt.datetime, seconds: float, ins
 
 def test_duration_is_that_of_the_last_rehearsal_that_filled_the_tables(target: Connection) -> None:
     held = {name: Content(documents=20, size=200) for name in ENTITIES}
-    assert "no rehearsal" in only(duration(target, held, None)).what
+    assert "no rehearsal" in only(duration(NEXTCRM, target, held, None)).what
     day = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
     record_run(target, day, seconds=400, inserted=10)
     record_run(target, day + dt.timedelta(days=1), seconds=300, inserted=10)
     record_run(target, day + dt.timedelta(days=2), seconds=60, inserted=0)  # changes nothing
-    measured = rehearsal(target)
+    measured = rehearsal(NEXTCRM, target)
     assert measured is not None
     assert (measured.seconds, measured.documents, measured.size) == (300, 290, 2900)
     assert measured.is_whole
-    found = only(duration(target, held, None))
+    found = only(duration(NEXTCRM, target, held, None))
     assert found.what.startswith("about 15 min: a whole run took 5 min for 290 documents, ")
 
 
@@ -552,13 +553,13 @@ def test_estimate_of_each_table_is_by_its_own_rate(target: Connection) -> None:
     record_load(target, "Users", day + dt.timedelta(days=1), documents=10, size=100, seconds=0.1)
     held = {name: Content(documents=20, size=200) for name in ENTITIES}
     held["Boards"] = Content(documents=50, size=500)
-    found = {each.table: each for each in table_estimates(target, held)}
+    found = {each.table: each for each in table_estimates(NEXTCRM, target, held)}
     assert found.keys() == TABLES.keys()
     assert (found["Users"].rate, found["Users"].seconds) == (10, 2)  # the slowest load counts
     assert (found["Boards"].expected, found["Boards"].seconds) == (50, 5)
     # A junction table grows with the documents that hold its arrays.
     assert (found["BoardWatchers"].expected, found["BoardWatchers"].seconds) == (50, 5)
-    assert [each.seconds for each in table_estimates(target, held)][:2] == [5, 5]
+    assert [each.seconds for each in table_estimates(NEXTCRM, target, held)][:2] == [5, 5]
 
 
 def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connection) -> None:
@@ -566,13 +567,15 @@ def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connec
     record_load(target, "Users", started, documents=10, size=1000, seconds=100)
     record_load(target, "Users", started, documents=10, size=1000, seconds=5)  # changed nothing
     held = {"Users": Content(documents=30, size=3000)}
-    about, short = duration(target, held, Snapshots(are_possible=True, history=300))
+    about, short = duration(NEXTCRM, target, held, Snapshots(are_possible=True, history=300))
     assert about.what.startswith(
         "about 8 min: the loads alone, without checks and constraints, took"
     )
     assert short.area is Area.FREEZE
     assert "less than the run may take (8 min)" in short.what
-    assert len(list(duration(target, held, Snapshots(are_possible=True, history=9000)))) == 1
+    assert (
+        len(list(duration(NEXTCRM, target, held, Snapshots(are_possible=True, history=9000)))) == 1
+    )
 
 
 # --- Command and job ----------------------------------------------------------------------------
@@ -609,14 +612,14 @@ def test_command_prints_the_page_and_says_whether_to_start(
 @pytest.mark.usefixtures("variables")
 def test_run_starts_with_one_line_or_stops_at_an_error(target_url: str) -> None:
     console = Console(record=True, width=200, quiet=False)
-    require_preflight(console)
+    require_preflight(NEXTCRM, console)
     said = console.export_text(clear=True)
     assert said.startswith("preflight: ")
     assert said.count("\n") == 1
     with psycopg.connect(target_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE somebodys (id int)")
     with pytest.raises(MigrationError, match=r"found 1 error \(target content\)"):
-        require_preflight(console)
+        require_preflight(NEXTCRM, console)
     assert "Give an empty database" in console.export_text()
 
 
@@ -664,7 +667,7 @@ def test_command_estimates_the_window(variables: None, target_url: str) -> None:
     assert result.exit_code == 2
     assert "nothing was migrated to it yet" in result.stderr
     with open_target(target_url) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
         record_run(connection, dt.datetime(2026, 5, 1, tzinfo=dt.UTC), seconds=400, inserted=10)
     result = CliRunner().invoke(app, ["estimate", "--optimised"])
     assert result.exit_code == 0, result.stderr

@@ -11,7 +11,7 @@ import pytest
 from migration_assets.errors import TargetError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENUMS, TABLES
+from migration_assets.nextcrm import ENUMS, NEXTCRM, TABLES
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.findings import Level
 from migration_assets.rollback import removal
@@ -34,8 +34,12 @@ def empty(target_url: str) -> Iterator[Connection]:
 
 def prepare(connection: Connection) -> None:
     """What `prisma migrate deploy` of the first release leaves behind."""
-    prismas = {**ddl.unique_indexes(), **ddl.secondary_indexes(), **ddl.foreign_keys()}
-    for statement in (*ddl.enums(), *ddl.tables(), *prismas.values()):
+    prismas = {
+        **ddl.unique_indexes(NEXTCRM),
+        **ddl.secondary_indexes(NEXTCRM),
+        **ddl.foreign_keys(NEXTCRM),
+    }
+    for statement in (*ddl.enums(NEXTCRM), *ddl.tables(NEXTCRM), *prismas.values()):
         connection.execute(statement)
     connection.execute(f"CREATE TABLE {PRISMAS_OWN} (id text PRIMARY KEY, migration_name text)")
     connection.execute(f"INSERT INTO {PRISMAS_OWN} VALUES ('1', '0_init')")
@@ -55,32 +59,34 @@ def test_a_prepared_target_is_filled_and_a_rollback_leaves_it_as_it_was(
 ) -> None:
     prepare(empty)
     before = relations(empty)
-    (said,) = on_target.content(empty)
+    (said,) = on_target.content(NEXTCRM, empty)
     assert said.level is Level.OK
     assert f"{len(TABLES)} tables of the application stand ready" in said.what
-    create_schema(empty)
+    create_schema(NEXTCRM, empty)
     assert not {
-        each for each in recorded_objects(empty) if each.name in TABLES and each.kind == TABLE
+        each
+        for each in recorded_objects(NEXTCRM, empty)
+        if each.name in TABLES and each.kind == TABLE
     }
     source["Users"].insert_many([user(1), user(2)])
     source["crm_Accounts"].insert_one(account(9, watchers=[oid(1)]))
-    load_identities(source, empty)
+    load_identities(NEXTCRM, source, empty)
     for name in ("Users", "crm_Accounts", "AccountWatchers", "ImageUpload"):
         load_table(source, empty, TABLES[name])
-    build_constraints(empty)
+    build_constraints(NEXTCRM, empty)
     assert count(empty, "public", "Users") == 2
-    (said,) = on_target.content(empty)
+    (said,) = on_target.content(NEXTCRM, empty)
     assert "was migrated to before" in said.what
 
-    stays = removal.left_behind(empty)
+    stays = removal.left_behind(NEXTCRM, empty)
     assert DatabaseObject(TABLE, "public", "Users") in stays
     assert len([each for each in stays if each.kind == TYPE]) == len(ENUMS)
-    gone = removal.remove(empty, removal.nothing_to_prove, dry_run=False)
+    gone = removal.remove(NEXTCRM, empty, removal.nothing_to_prove, dry_run=False)
     assert {str(each.object): each.rows for each in gone}["rows public.Users"] == 2
     assert relations(empty) == before
     assert [count(empty, "public", name) for name in TABLES] == [0] * len(TABLES)
     assert count(empty, "public", PRISMAS_OWN) == 1
-    assert require_own_target(empty) == list(TABLES)  # it can be filled once more
+    assert require_own_target(NEXTCRM, empty) == list(TABLES)  # it can be filled once more
 
 
 OTHERS: dict[str, tuple[LiteralString, str]] = {
@@ -105,18 +111,18 @@ def test_a_prepared_target_that_is_not_as_in_the_model_is_refused(
     empty.execute(statement)
     for refused in (require_own_target, create_schema):
         with pytest.raises(TargetError, match="nothing was touched") as raised:
-            refused(empty)
+            refused(NEXTCRM, empty)
         assert said in raised.value.what
-    (found,) = on_target.content(empty)
+    (found,) = on_target.content(NEXTCRM, empty)
     assert found.level is Level.ERROR
 
 
 def test_a_key_of_somebodys_on_a_prepared_table_stops_a_rollback(empty: Connection) -> None:
     prepare(empty)
-    create_schema(empty)
+    create_schema(NEXTCRM, empty)
     empty.execute('CREATE TABLE mine (a uuid REFERENCES "Users")')
     with pytest.raises(RefusedError, match="mine"):
-        removal.remove(empty, removal.nothing_to_prove, dry_run=False)
+        removal.remove(NEXTCRM, empty, removal.nothing_to_prove, dry_run=False)
 
 
 PROVIDERS_SCHEMAS = """
@@ -131,9 +137,9 @@ def test_what_a_provider_keeps_does_not_make_a_target_foreign(empty: Connection)
         empty.execute(f"CREATE SCHEMA {name}; CREATE TABLE {name}.theirs (a int)")
         empty.execute(f"INSERT INTO {name}.theirs VALUES (1)")
     empty.execute("CREATE TYPE auth.\"Language\" AS ENUM ('xx')")
-    assert require_own_target(empty) == []
-    create_schema(empty)
-    removal.remove(empty, removal.nothing_to_prove, dry_run=False)
+    assert require_own_target(NEXTCRM, empty) == []
+    create_schema(NEXTCRM, empty)
+    removal.remove(NEXTCRM, empty, removal.nothing_to_prove, dry_run=False)
     assert all(count(empty, name, "theirs") == 1 for name in PROVIDERS_SCHEMAS)
 
 
@@ -148,9 +154,9 @@ def test_a_schema_of_another_role_is_nobody_elses_business(target_url: str) -> N
         found = urlsplit(target_url)
         url = found._replace(netloc=f"some_owner:p@{found.hostname}:{found.port}").geturl()
         with open_target(url) as connection:
-            assert require_own_target(connection) == []
+            assert require_own_target(NEXTCRM, connection) == []
             connection.execute("CREATE TABLE own.t (a int)")
             with pytest.raises(TargetError, match=r"own\.t among them"):
-                require_own_target(connection)
+                require_own_target(NEXTCRM, connection)
         for role in ("some_provider", "some_owner"):
             admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")

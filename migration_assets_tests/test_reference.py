@@ -24,8 +24,9 @@ from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.values import Loaded
 from migration_assets.identity import canonical, document_uuid, source_id
-from migration_assets.model import ENTITIES, ENUMS, Rule, Source, columns, source_of, sources
+from migration_assets.model import Rule, Source, columns, source_of, sources
 from migration_assets.model.columns import Column
+from migration_assets.nextcrm import ENTITIES, ENUMS
 from migration_assets.source.connection import CODEC
 from migration_assets.source.reading import identifier
 from migration_assets.uuid_set import UuidSet

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from migration_assets.conversion.values import Loaded
 from migration_assets.errors import RemediationError
 from migration_assets.identity import canonical, document_uuid, from_canonical, source_id
-from migration_assets.model import ENTITIES, JUNCTIONS, TABLES
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import sample_remediations
 from migration_assets.remediation.applying import Remedied, Remedies
 from migration_assets.remediation.parsing import load_remediations, parse_remediations
@@ -49,7 +49,7 @@ RULE = """
 def mistakes(rules: str, *, top: str = "version: 1\nrules:") -> dict[int, str]:
     """Returns what is wrong, by line."""
     with pytest.raises(RemediationError) as caught:
-        parse_remediations(f"{top}{rules}", file="here.yaml")
+        parse_remediations(NEXTCRM, f"{top}{rules}", file="here.yaml")
     assert caught.value.where == "remediations here.yaml"
     found: dict[int, str] = {}
     for each in caught.value.what.split("; line "):
@@ -271,14 +271,20 @@ def test_what_yaml_could_read_as_something_else_is_quoted_in_every_place(place: 
 
 def test_a_number_in_its_own_form_and_a_text_in_quotes_are_taken() -> None:
     fine = "map: {500: 1, -5: 1, 1.5: 1, 0.25: 1, '500.000': 5, 1.000.000: 1, 64e90000000000000000d007: 1}"
-    (rule,) = parse_remediations("version: 1\nrules:" + RULE.format(name="a", rest=fine)).rules
+    (rule,) = parse_remediations(
+        NEXTCRM, "version: 1\nrules:" + RULE.format(name="a", rest=fine)
+    ).rules
     values = [old.value for old, _ in rule.replacements]
     assert values == [500, -5, 1.5, 0.25, "500.000", "1.000.000", "64e90000000000000000d007"]
     ids = "match: {ids: [64e900000000000000000907, '7']}\n    set: [x]"
-    (rule,) = parse_remediations("version: 1\nrules:" + RULE.format(name="a", rest=ids)).rules
+    (rule,) = parse_remediations(
+        NEXTCRM, "version: 1\nrules:" + RULE.format(name="a", rest=ids)
+    ).rules
     assert rule.match.ids == ("64e900000000000000000907", '{"$numberInt":"7"}')
     meant = "match: any\n    set: [x]\n    changes_fine_values: true"
-    (rule,) = parse_remediations("version: 1\nrules:" + RULE.format(name="a", rest=meant)).rules
+    (rule,) = parse_remediations(
+        NEXTCRM, "version: 1\nrules:" + RULE.format(name="a", rest=meant)
+    ).rules
     assert rule.match.is_any
 
 
@@ -296,7 +302,7 @@ def test_a_rule_that_an_earlier_one_leaves_nothing_is_a_mistake() -> None:
     again = RULE.format(name="again", rest="match: {values: [a]}\n    drop: true")
     assert "rule first decides the same before again" in mistakes(first + again).values()
     accepting = RULE.format(name="again", rest="match: {values: [a]}\n    accept: true")
-    assert len(parse_remediations(f"version: 1\nrules:{first}{accepting}").rules) == 2
+    assert len(parse_remediations(NEXTCRM, f"version: 1\nrules:{first}{accepting}").rules) == 2
 
 
 @pytest.mark.parametrize(
@@ -315,11 +321,11 @@ def test_a_file_that_cannot_be_read_is_an_error_and_none_is_no_rules(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MIGRATION_REMEDIATIONS", raising=False)
-    assert load_remediations() is NO_REMEDIATIONS
+    assert load_remediations(NEXTCRM) is NO_REMEDIATIONS
     assert all(NO_REMEDIATIONS.digest(table) == "" for table in TABLES.values())
     monkeypatch.setenv("MIGRATION_REMEDIATIONS", str(tmp_path / "missing.yaml"))
     with pytest.raises(RemediationError, match="cannot be read"):
-        load_remediations()
+        load_remediations(NEXTCRM)
 
 
 def test_a_rule_concerns_the_table_that_its_field_becomes() -> None:
@@ -329,7 +335,7 @@ def test_a_rule_concerns_the_table_that_its_field_becomes() -> None:
         "- {name: b, collection: Documents, field: tasksIDs, match: missing, set: [x]}\n"
         "- {name: c, collection: Tasks, match: {any: true}, accept: true}\n"
     )
-    rules = parse_remediations(text)
+    rules = parse_remediations(NEXTCRM, text)
     concerned = {
         name: [rule.name for rule in rules.of(table)]
         for name, table in TABLES.items()
@@ -337,14 +343,14 @@ def test_a_rule_concerns_the_table_that_its_field_becomes() -> None:
     }
     assert concerned == {"Documents": ["a"], "Tasks": ["c"], "DocumentsToTasks": ["b", "c"]}
     # A reason, a comment or a rule for another table changes nothing here.
-    other = parse_remediations(text.replace("map: {x: y}", "map: {x: z}, reason: r"))
+    other = parse_remediations(NEXTCRM, text.replace("map: {x: y}", "map: {x: z}, reason: r"))
     tasks, documents = JUNCTIONS["DocumentsToTasks"], ENTITIES["Documents"]
     assert other.digest(tasks) == rules.digest(tasks) != ""
     assert other.digest(documents) != rules.digest(documents)
 
 
 def test_the_file_that_comes_with_the_sample_is_valid() -> None:
-    rules = load_remediations(str(sample_remediations())).rules
+    rules = load_remediations(NEXTCRM, str(sample_remediations())).rules
     assert {rule.action for rule in rules} == {Action.MAP, Action.SET, Action.DROP, Action.ACCEPT}
     assert {rule.collection for rule in rules if rule.action is Action.ACCEPT} == set(ENTITIES)
 
@@ -449,8 +455,8 @@ def test_the_judge_applies_rules_as_the_loader_does(
 ) -> None:
     raw = bson.encode({"_id": OWN, **document}, codec_options=CODEC)
     decoded = bson.decode(raw, CODEC)
-    made, done = Remedies(given_rules, "crm_Contacts", Loaded(ROWS, {})).apply(decoded)
-    judge = JudgedRules(given_rules, "crm_Contacts", Ids(ROWS, {}))
+    made, done = Remedies(given_rules, ENTITIES["crm_Contacts"], Loaded(ROWS, {})).apply(decoded)
+    judge = JudgedRules(given_rules, ENTITIES["crm_Contacts"], Ids(ROWS, {}))
     expected, changes = judge.remedied(bson_reader.read_document(raw), str(OWN))
     assert judge.touch(raw, str(OWN)) or not changes
     if not judge.ask_for_ids:
@@ -477,8 +483,8 @@ def test_the_judge_accepts_what_the_loader_does(
         return bson_reader.read_document(bson.encode({"v": each}, codec_options=CODEC))[0][1]
 
     whole, one = (bson.decode(Literal.of(each).bson, CODEC)["v"] for each in (value, element))
-    loader = Remedies(given_rules, "crm_Contacts", Loaded(ROWS, {}))
-    judge = JudgedRules(given_rules, "crm_Contacts", Ids(ROWS, {}))
+    loader = Remedies(given_rules, ENTITIES["crm_Contacts"], Loaded(ROWS, {}))
+    judge = JudgedRules(given_rules, ENTITIES["crm_Contacts"], Ids(ROWS, {}))
     name = source_id(OWN)
     assert loader.accepts(OWN, "tags", whole) == judge.accepted_by(name, "tags", read(value))
     assert loader.accepts(OWN, "tags", whole, element=one) == judge.accepted_by(
@@ -492,5 +498,5 @@ def test_the_judge_accepts_what_the_loader_does(
 def test_the_examples_of_the_documentation_are_valid() -> None:
     text = (DOCS / "remediations.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(version: 1\n.*?)```", text, re.DOTALL)
-    rules = [rule for example in examples for rule in parse_remediations(example).rules]
+    rules = [rule for example in examples for rule in parse_remediations(NEXTCRM, example).rules]
     assert {rule.action for rule in rules} == set(Action)

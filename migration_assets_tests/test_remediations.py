@@ -24,7 +24,7 @@ from migration_assets.identity import canonical, document_uuid, from_canonical
 from migration_assets.loading import ledger
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import Expectation, Ledger, generate, sample_remediations
 from migration_assets.nextcrm.sample.population import Population
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
@@ -144,7 +144,7 @@ def rules_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dirty(servers: Urls, rules_file: Path) -> Iterator[Dirty]:
-    rules = parse_remediations(rules_file.read_text(encoding="utf-8"))
+    rules = parse_remediations(NEXTCRM, rules_file.read_text(encoding="utf-8"))
     with fresh_database(servers) as urls:
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
             database = client.get_default_database()
@@ -152,14 +152,14 @@ def dirty(servers: Urls, rules_file: Path) -> Iterator[Dirty]:
             for name, documents in OWN.items():
                 database[name].insert_many(documents)
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as connection:
-            create_schema(connection)
-            load_identities(source, connection)
+            create_schema(NEXTCRM, connection)
+            load_identities(NEXTCRM, source, connection)
             for table in TABLES.values():
                 load_table(source, connection, table)
             booked = frozenset(tuple(row) for row in connection.execute(BOOKED))
             for table in TABLES.values():
                 load_table(source, connection, table, remediations=rules)
-            build_constraints(connection)
+            build_constraints(NEXTCRM, connection)
             yield Dirty(urls, source, connection, written, rules, booked)
 
 
@@ -187,12 +187,14 @@ def test_no_go_without_the_file_and_go_with_it(dirty: Dirty) -> None:
     for table in TABLES:
         assert red(dirty, table) == set(), table
     now = fingerprints(dirty.source, ENTITIES)
-    made = verdict(dirty.connection, dirty.source, now, remediations=dirty.rules)
+    made = verdict(NEXTCRM, dirty.connection, dirty.source, now, remediations=dirty.rules)
     assert made.findings == []
     said = {each.what for each in made.information if each.check == "remediations"}
     assert "rule own-unused matched nothing in Tasks.title" in said
     assert any(each.startswith("accepted ") for each in said)
-    other = verdict(dirty.connection, dirty.source, now, remediations=NO_REMEDIATIONS).findings
+    other = verdict(
+        NEXTCRM, dirty.connection, dirty.source, now, remediations=NO_REMEDIATIONS
+    ).findings
     assert {each.table for each in other} == set(TABLES)
     assert {each.what for each in other} == {"was loaded with other remediations"}
     assert open_losses(dirty.connection) == []
@@ -216,7 +218,7 @@ def test_each_application_is_on_record_with_the_original(dirty: Dirty) -> None:
     assert held is not None
     assert original == (canonical(held["watchers"]) if "watchers" in held else None)
     assert from_canonical(replacement) == [USER, OTHER_USER]
-    counts = {each.rule: each.count for each in applied(dirty.connection, dirty.rules)}
+    counts = {each.rule: each.count for each in applied(NEXTCRM, dirty.connection, dirty.rules)}
     assert counts["own-unused"] == 0
     assert counts["own-watchers"] == 1
     assert counts["Boards-watchers-number"] >= 1
@@ -321,12 +323,14 @@ def test_a_load_that_was_cut_off_starts_again_where_the_rules_changed(damaged: D
 
 def test_a_rollback_gives_back_what_the_source_has(dirty: Dirty, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="loaded with other remediations"):
-        export_gained(dirty.source, dirty.connection, tmp_path / "refused")
+        export_gained(NEXTCRM, dirty.source, dirty.connection, tmp_path / "refused")
     pair = [key("Boards", OWN["Boards"][0]["_id"]), key("Users", OTHER_USER)]
     where = '"BoardWatchers" WHERE board_id = %s AND user_id = %s'
     assert dirty.connection.execute(f"DELETE FROM {where}", pair).rowcount == 1
     try:
-        export_gained(dirty.source, dirty.connection, tmp_path / "export", remediations=dirty.rules)
+        export_gained(
+            NEXTCRM, dirty.source, dirty.connection, tmp_path / "export", remediations=dirty.rules
+        )
     finally:
         dirty.connection.execute(
             'INSERT INTO "BoardWatchers" (board_id, user_id) VALUES (%s, %s)', pair

@@ -31,7 +31,8 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import canonical, document_uuid, object_id, source_id
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, Rule, source_of, sources
+from migration_assets.model import Rule, source_of, sources
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.rollback.apply import State, state_of
@@ -63,7 +64,7 @@ def migrate(source_url: str, target_url: str) -> None:
     """Migrates everything, without the checks."""
     with open_source(source_url) as source, open_target(target_url) as target:
         load_everything(source, target)
-        build_constraints(target)
+        build_constraints(NEXTCRM, target)
 
 
 @contextmanager
@@ -678,8 +679,8 @@ def test_rollback_of_an_unfinished_migration(servers: Urls, source_url: str) -> 
         site = Site(source_url, url)
         before = site.execute(CATALOG)
         with open_source(source_url) as source, open_target(url) as target:
-            create_schema(target)
-            load_identities(source, target)
+            create_schema(NEXTCRM, target)
+            load_identities(NEXTCRM, source, target)
             load_table(source, target, TABLES["Users"])
             target.execute('CREATE UNLOGGED TABLE migration_staging."Boards" (id uuid)')
         result = site.run("rollback", "--yes-remove", site.target_name)

@@ -20,7 +20,7 @@ from migration_assets.errors import MigrationError, SourceError
 from migration_assets.identity import canonical, document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.findings import Level
 from migration_assets.preflight.source import collections
@@ -66,7 +66,7 @@ class Migrated:
 
     def load(self, tables: Iterable[str]) -> None:
         """Loads tables with the rules, after the map."""
-        load_identities(self.source, self.target)
+        load_identities(NEXTCRM, self.source, self.target)
         for name in tables:
             load_table(self.source, self.target, TABLES[name], remediations=self.rules)
 
@@ -85,7 +85,7 @@ class Migrated:
 
     def counts(self) -> dict[str, int]:
         """Returns how often each rule was applied."""
-        return {each.rule: each.count for each in applied(self.target, self.rules)}
+        return {each.rule: each.count for each in applied(NEXTCRM, self.target, self.rules)}
 
 
 Migrate = Callable[..., Migrated]
@@ -98,7 +98,7 @@ def migrate(source: SourceDatabase, target: Connection) -> Migrate:
     def migrated(documents: Documents, rules: str, *tables: str) -> Migrated:
         for name, written in documents.items():
             source[name].insert_many([dict(each) for each in written])
-        parsed = parse_remediations(f"version: 1\nrules:\n{rules}")
+        parsed = parse_remediations(NEXTCRM, f"version: 1\nrules:\n{rules}")
         made = Migrated(united(source, parsed.counted_as), target, parsed)
         made.load(tables)
         assert made.unsound(*tables) == {}
@@ -141,7 +141,7 @@ def test_values_that_were_fine_and_were_changed_are_counted(migrate: Migrate) ->
         "Users",
         "crm_Leads",
     )
-    (done,) = applied(made.target, made.rules)
+    (done,) = applied(NEXTCRM, made.target, made.rules)
     assert (done.count, done.fine) == (2, 1)
     assert done.said().endswith("by rule all (drop); 1 of them would not have been lost")
 
@@ -251,7 +251,7 @@ def test_a_comment_on_a_crm_task_waits_for_a_later_step_and_another_does_not(
     assert [(loss.collection, loss.field, loss.kind, loss.count) for loss in losses] == [
         ("tasksComments", "task", "rejected", 1)
     ]
-    (done,) = applied(made.target, made.rules)
+    (done,) = applied(NEXTCRM, made.target, made.rules)
     assert done.said() == (
         "deferred 1 document of tasksComments.task by rule later, until the application has made task "
         "nullable (20260411120000)"
@@ -324,7 +324,7 @@ def test_references_to_a_doubled_user_go_to_the_first(migrate: Migrate) -> None:
     assert made.query('SELECT "user" FROM "TodoList"') == [(own,)]
     assert made.query("SELECT count(*) FROM migration.issues") == [(0,)]
     assert made.counts() == {"same-person": 6, "doubled": 1}
-    redirected, _ = applied(made.target, made.rules)
+    redirected, _ = applied(NEXTCRM, made.target, made.rules)
     assert redirected.said() == "redirected 6 references to Users by rule same-person"
     assert open_losses(made.target) == []
 
@@ -406,10 +406,10 @@ def test_documents_of_a_misspelt_collection_count_as_those_of_the_right_one(
         made.query('SELECT id::text FROM "crm_campaigns"')
     )
     assert made.query("SELECT * FROM migration.unmapped_fields") == []
-    assert unkept(made.source, made.target) == {}
+    assert unkept(NEXTCRM, made.source, made.target) == {}
     assert made.counts() == {"misspelt": 4, "active": 3}
     assert "counted 4 documents of crm_campains as those of crm_campaigns" in (
-        applied(made.target, made.rules)[0].said()
+        applied(NEXTCRM, made.target, made.rules)[0].said()
     )
     # A write to either collection is a change of the one that both are.
     before = fingerprints(made.source, ["crm_campaigns"])
@@ -426,14 +426,14 @@ def test_documents_of_a_misspelt_collection_count_as_those_of_the_right_one(
         made.load(["crm_campaigns"])
     found = [
         each
-        for each in collections(made.source, contents(made.source))
+        for each in collections(NEXTCRM, made.source, contents(made.source))
         if "counts as it" in each.what
     ]
     assert [each.level for each in found] == [Level.ERROR]
 
 
 def test_a_collection_that_counts_as_another_concerns_its_table() -> None:
-    rules = parse_remediations(f"version: 1\nrules:\n{CAMPAIGNS}")
+    rules = parse_remediations(NEXTCRM, f"version: 1\nrules:\n{CAMPAIGNS}")
     concerned = {name for name, table in TABLES.items() if rules.digest(table)}
     assert concerned == {"crm_campaigns"}
 

@@ -24,7 +24,7 @@ from psycopg import sql
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
@@ -89,7 +89,7 @@ def filled_a_week_before(urls: Urls) -> None:
     """Loads the target as a run days before the window does; then users write two comments."""
     with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
         load_everything(source, target)
-        build_constraints(target)
+        build_constraints(NEXTCRM, target)
     with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
         comments = client.get_default_database()["tasksComments"]
         first = comments.find_one(sort=[("_id", 1)])

@@ -14,15 +14,8 @@ from bson import CodecOptions, DatetimeConversion, ObjectId
 from pymongo.database import Database
 
 from migration_assets.identity import source_id
-from migration_assets.model import (
-    ENTITIES,
-    JUNCTIONS,
-    Rule,
-    Source,
-    fields,
-    junction_of,
-    sources,
-)
+from migration_assets.model import Rule, Source, fields, junction_of, sources
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 from migration_assets.nextcrm.sample import Expectation, Fault, Ledger, generate
 from migration_assets.nextcrm.sample.documents import Collection
 from migration_assets.nextcrm.sample.faults import FAULTS, UNKNOWN_COLLECTION, extras, places

@@ -28,7 +28,8 @@ from migration_assets.loading.identities import load_identities
 from migration_assets.loading.pipeline import BEGUN, prefetched, shared_out, written_behind
 from migration_assets.loading.staging import Staging
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES, referenced_tables
+from migration_assets.model import referenced_tables
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
@@ -53,7 +54,7 @@ def children() -> list[int]:
 
 def values_of(process: SecondProcess, source_url: str, target_url: str) -> Future[list[Evidence]]:
     where = source_url, target_url, RUN_ID
-    task = CheckTask(*where, None, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
+    task = CheckTask(*where, None, NEXTCRM, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
     return process.submit(checked_alone, task)
 
 
@@ -165,7 +166,7 @@ LOADED = with_those_referred_to("crm_Contacts", "Tasks", "DocumentsToContacts")
 
 
 def load_all(source: SourceDatabase, target: Connection, second: SecondProcess) -> None:
-    load_identities(source, target, second=second)
+    load_identities(NEXTCRM, source, target, second=second)
     for table in LOADED:
         load_table(source, target, table, second=second)
 
@@ -208,7 +209,7 @@ def test_both_give_memory_back_after_a_large_load(
 ) -> None:
     noted = tmp_path / "noted"
     noted.touch()
-    load_identities(faulty_sample.source, target)
+    load_identities(NEXTCRM, faulty_sample.source, target)
     monkeypatch.setenv(NOTED, str(noted))
     monkeypatch.setattr("migration_assets.loading.load.LARGE", size)
     monkeypatch.setattr("migration_assets.loading.load.give_back_freed_memory", note_process)
@@ -280,7 +281,7 @@ def test_a_load_that_was_cut_off_goes_on_in_two_processes(
         if next(written) == 4:
             raise KilledError
 
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     for table in LOADED:
         if table.name != name:
             load_table(source, target, table, second=second)

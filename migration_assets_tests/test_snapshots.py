@@ -27,7 +27,7 @@ from migration_assets.definitions import MIGRATE, build_defs
 from migration_assets.embedded import EmbeddedServers, _package
 from migration_assets.errors import MigrationError, SourceError
 from migration_assets.loading.identities import load_identities
-from migration_assets.model import ENTITIES
+from migration_assets.nextcrm import ENTITIES, NEXTCRM
 from migration_assets.preflight.contents import contents
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import Document, SourceDatabase, is_current, open_source
@@ -202,7 +202,7 @@ def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
             assert count == len(expected)
         assert connection.execute("SELECT count(*) FROM migration.issues").fetchone() == (0,)
         with open_source(url) as source:
-            found = verdict(connection, source, fingerprints(source, ENTITIES)).findings
+            found = verdict(NEXTCRM, connection, source, fingerprints(source, ENTITIES)).findings
     # What was written since is in neither, and stands against a GO.
     written = {each.table for each in found if "was written to after it was read" in each.what}
     assert written == {USERS, ACCOUNTS, WATCHERS}
@@ -224,13 +224,13 @@ def test_an_unknown_time_series_is_kept_as_of_the_moment(
         source=SourceMongo(url=url, snapshot=True), target=TargetPostgres(url=target_url)
     )
     with open_source(url) as source, open_target(target_url) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
         moment = current_moment(source)
         measure(3)
         replica_set["legacy"].insert_one({"_id": 2})
-        load_identities(at_moment(source, moment), connection)
-        assert unkept(at_moment(source, moment), connection) == {}
-        assert unkept(source, connection) == {"legacy": (2, 1), "measured": (3, 2)}
+        load_identities(NEXTCRM, at_moment(source, moment), connection)
+        assert unkept(NEXTCRM, at_moment(source, moment), connection) == {}
+        assert unkept(NEXTCRM, source, connection) == {"legacy": (2, 1), "measured": (3, 2)}
     result = definitions.resolve_job_def(MIGRATE).execute_in_process(
         instance=dg.DagsterInstance.ephemeral(),
         asset_selection=[UUID_MAP],
@@ -238,7 +238,7 @@ def test_an_unknown_time_series_is_kept_as_of_the_moment(
     )
     assert result.success
     with open_source(url) as source, open_target(target_url) as connection:
-        assert unkept(source, connection) == {}
+        assert unkept(NEXTCRM, source, connection) == {}
     replica_set.drop_collection("measured")
     replica_set.drop_collection("legacy")
 

@@ -11,7 +11,7 @@ import pytest
 from migration_assets.errors import TargetError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.findings import Level
 from migration_assets.source.connection import SourceDatabase
@@ -93,13 +93,15 @@ def test_what_would_change_rows_is_named_before_anything_is_written(
     schema: Connection, request: pytest.FixtureRequest, kind: str, statement: LiteralString
 ) -> None:
     named = request.node.callspec.id
-    assert obstacles(schema) == []
+    assert obstacles(schema, TABLES.values()) == []
     schema.execute(statement)
-    assert [(each.what, each.way_out) for each in obstacles(schema)] == [(named, WAYS_OUT[kind])]
+    assert [(each.what, each.way_out) for each in obstacles(schema, TABLES.values())] == [
+        (named, WAYS_OUT[kind])
+    ]
     with pytest.raises(TargetError) as raised:
-        create_schema(schema)
+        create_schema(NEXTCRM, schema)
     assert named in raised.value.what
-    (refused,) = on_target.content(schema)
+    (refused,) = on_target.content(NEXTCRM, schema)
     assert refused.level is Level.ERROR
     assert named in refused.what
 
@@ -125,7 +127,7 @@ HARMLESS: dict[str, LiteralString] = {
 @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS)
 def test_what_changes_no_row_stops_nothing(schema: Connection, statement: LiteralString) -> None:
     schema.execute(statement)
-    create_schema(schema)
+    create_schema(NEXTCRM, schema)
 
 
 def test_security_and_owners_are_those_of_the_role(tables_url: str) -> None:
@@ -137,13 +139,13 @@ def test_security_and_owners_are_those_of_the_role(tables_url: str) -> None:
         found = urlsplit(tables_url)
         url = found._replace(netloc=f"plain_owner:p@{found.hostname}:{found.port}").geturl()
         with open_target(url) as connection:
-            assert [each.what for each in obstacles(connection, ["Boards"])][:1] == [
+            assert [each.what for each in obstacles(connection, [TABLES["Boards"]])][:1] == [
                 "Boards belongs to the role postgres"
             ]
-            assert "Users" not in str(obstacles(connection, ["Users"]))
+            assert "Users" not in str(obstacles(connection, [TABLES["Users"]]))
             admin.execute('ALTER TABLE "Users" FORCE ROW LEVEL SECURITY')
             assert "Users has row-level security for this role" in str(
-                obstacles(connection, ["Users"])
+                obstacles(connection, [TABLES["Users"]])
             )
         admin.execute("DROP OWNED BY plain_owner CASCADE; DROP ROLE plain_owner")
 
@@ -172,8 +174,8 @@ def test_columns_in_another_order_are_filled_by_name(
         ),
     ):
         target.execute(statement)
-    create_schema(target)
-    load_identities(source, target)
+    create_schema(NEXTCRM, target)
+    load_identities(NEXTCRM, source, target)
     names = ("Users", "crm_Accounts", "AccountWatchers")
     for _ in range(2):
         for name in names:
@@ -198,7 +200,7 @@ def test_a_view_that_needs_the_primary_key_keeps_it(
     )
     target.execute('CREATE VIEW mine AS SELECT id, email FROM "Users" GROUP BY id')
     source["Users"].insert_one(user(1))
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["Users"])
     assert count(target, "public", "mine") == 1
 
@@ -212,12 +214,12 @@ ADDED: dict[str, LiteralString] = {
 
 
 def test_constraints_that_the_model_does_not_have_are_told(schema: Connection) -> None:
-    build_constraints(schema)
-    assert list(on_target.constraints(schema)) == []
+    build_constraints(NEXTCRM, schema)
+    assert list(on_target.constraints(NEXTCRM, schema)) == []
     for statement in ADDED.values():
         schema.execute(statement)
-    assert additions(schema) == list(ADDED)
-    (told,) = on_target.constraints(schema)
+    assert additions(NEXTCRM, schema) == list(ADDED)
+    (told,) = on_target.constraints(NEXTCRM, schema)
     assert told.level is Level.WARNING
 
 
@@ -225,7 +227,7 @@ def test_a_trigger_that_came_later_stops_the_load_of_its_table(
     source: SourceDatabase, target: Connection
 ) -> None:
     source["Users"].insert_one(user(1))
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     target.execute(STRANGE["Users has the trigger mine"][1])
     with pytest.raises(TargetError, match="Users has the trigger mine"):
         load_table(source, target, TABLES["Users"])

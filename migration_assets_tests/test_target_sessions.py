@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from migration_assets.embedded import Urls
 from migration_assets.errors import TargetError
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.findings import Level
 from migration_assets.source.connection import open_source
@@ -102,7 +102,7 @@ def test_settings_of_the_database_change_nothing_that_arrives(
     with open_source(small_migration.mongodb_url) as source, open_target(hostile_url) as target:
         time.sleep(0.1)  # longer than each of its timeouts
         load_everything(source, target)
-        build_constraints(target)
+        build_constraints(NEXTCRM, target)
     assert contents(hostile_url) == contents(small_migration.postgres_url)
 
 

@@ -17,10 +17,11 @@ from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
+from migration_assets.nextcrm.upgrade import CONSEQUENCES, RELEASE
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.findings import Area, Level
-from migration_assets.preflight.upgrade import upgrade
+from migration_assets.preflight.upgrade import findings as upgrade
 from migration_assets.rollback.files import operations, read_manifest
 from migration_assets.rollback.operations import Update
 from migration_assets.sign_off.recorded import read_recorded
@@ -28,7 +29,7 @@ from migration_assets.sign_off.verdict import judged
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints
-from migration_assets.upgrade import CONSEQUENCES, RELEASE, in_source, in_target
+from migration_assets.upgrade import in_source, in_target
 from migration_assets_tests.loaded_sample import database_copy, load_everything
 from migration_assets_tests.pages import DOCS, Shell, do_page
 from migration_assets_tests.test_rollback import Site
@@ -173,7 +174,7 @@ def migrated(servers: Urls) -> Iterator[Urls]:
                 client.get_default_database()[name].insert_many(documents)
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
             load_everything(source, target)
-            build_constraints(target)
+            build_constraints(NEXTCRM, target)
         yield urls
 
 
@@ -229,7 +230,7 @@ def test_source_and_target_are_counted_alike(migrated: Urls) -> None:
         counted = {
             (item.table, item.field, item.outcome.value): count
             for name in DOCUMENTS
-            for item, count in in_source(source, name, 10_000)
+            for item, count in in_source(NEXTCRM, source, name, 10_000)
         }
     assert counted == COUNTS
     assert COUNTS.keys() | NUMBERS.keys() == {
@@ -239,8 +240,8 @@ def test_source_and_target_are_counted_alike(migrated: Urls) -> None:
         open_source(migrated.mongodb_url) as source,
         open_target(migrated.postgres_url) as connection,
     ):
-        found = list(in_target(connection, TABLES))
-        recorded = read_recorded(connection, source)
+        found = list(in_target(NEXTCRM, connection, TABLES))
+        recorded = read_recorded(NEXTCRM, connection, source)
     in_rows = {(item.table, item.field, item.outcome.value): n for item, n in found}
     assert in_rows == {**COUNTS, ("crm_Opportunities", "close_date", "unreadable"): 1}
     information = [each for each in judged(recorded, {}).information if each.check == "upgrade"]
@@ -254,7 +255,7 @@ def test_numbers_out_of_range_are_counted(mongo_database: SourceDatabase) -> Non
     counted = {
         (item.table, item.field, item.outcome.value): count
         for name in TOO_LARGE
-        for item, count in in_source(mongo_database, name, 10_000)
+        for item, count in in_source(NEXTCRM, mongo_database, name, 10_000)
     }
     assert counted == NUMBERS
 
@@ -263,7 +264,7 @@ def test_preflight_names_counts_by_what_becomes_of_them(
     migrated: Urls, mongo_database: SourceDatabase
 ) -> None:
     with open_source(migrated.mongodb_url) as source:
-        page = list(upgrade(source, contents(source)))
+        page = list(upgrade(NEXTCRM, source, contents(source)))
     assert {each.area for each in page} == {Area.UPGRADE}
     assert [each.level for each in page] == [Level.WARNING] * 4
     refused, dropped, changed, unreadable = (each.what for each in page)
@@ -272,7 +273,7 @@ def test_preflight_names_counts_by_what_becomes_of_them(
     assert "capital letters (they become lower case): 2" in changed
     assert "INVOICE" in unreadable
     assert all("docs/runbooks/upgrade.md" in each.next_step for each in page)
-    (nothing,) = upgrade(mongo_database, contents(mongo_database))
+    (nothing,) = upgrade(NEXTCRM, mongo_database, contents(mongo_database))
     assert nothing.level is Level.OK
 
 

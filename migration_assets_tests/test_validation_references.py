@@ -16,7 +16,7 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid, source_id
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
@@ -111,8 +111,8 @@ def key(collection: str, identifier: Any) -> str:
 
 
 def loaded(source: SourceDatabase, connection: Connection, names: Collection[str]) -> None:
-    create_schema(connection)
-    load_identities(source, connection)
+    create_schema(NEXTCRM, connection)
+    load_identities(NEXTCRM, source, connection)
     for name, table in TABLES.items():
         if name in names:
             load_table(source, connection, table)

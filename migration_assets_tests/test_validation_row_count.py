@@ -22,7 +22,7 @@ from bson.raw_bson import RawBSONDocument
 
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.counting import Measure, count_source
@@ -98,7 +98,7 @@ def test_what_arrived_without_loss_but_not_as_it_was_is_a_warning(
             {"name": "x", "__v": 0, "forgotten": 1},
         ]
     )
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, table)
     found = check_row_count(source, target, table)
     assert (found.passed, found.is_sound, found.severity) == (False, True, Severity.WARN)
@@ -279,7 +279,7 @@ def test_what_changed_in_the_source_since_unbalances(
     table = TABLES["systemServices"]
     services = source[table.name]
     services.insert_many([{"_id": number, "name": "a", "__v": 0} for number in range(3)])
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, table)
     assert check_row_count(source, target, table).passed
     services.delete_one({"_id": 0})
@@ -302,7 +302,7 @@ def test_documents_that_cannot_be_read_are_counted_as_the_server_counts_them(
     contacts = source["crm_Contacts"]
     contacts.insert_one(RawBSONDocument(whole.replace(b"\xc3\xa9", b"\xe9\xe9")))
     contacts.insert_one({"last_name": "x", "tags": "lone"})
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["crm_Contacts"])
     found = check_row_count(source, target, TABLES["crm_Contacts"])
     assert (found.is_sound, found.counts["rejected"]) == (True, 1)
@@ -311,7 +311,7 @@ def test_documents_that_cannot_be_read_are_counted_as_the_server_counts_them(
 def test_arrays_that_cannot_be_read_are_counted(source: SourceDatabase, target: Connection) -> None:
     whole = bson.encode({"_id": ObjectId(), "watchers": ["caf\u00e9", None], "title": "x"})
     source["Boards"].insert_one(RawBSONDocument(whole.replace(b"\xc3\xa9", b"\xe9\xe9")))
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     for name in ("Users", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name])
         found = check_row_count(source, target, TABLES[name])

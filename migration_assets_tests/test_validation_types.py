@@ -26,7 +26,8 @@ from migration_assets.conversion.values import (
 )
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
-from migration_assets.model import ENTITIES, TABLES, Rule, junction_of, sources
+from migration_assets.model import Rule, junction_of, sources
+from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.validation import rows
@@ -72,7 +73,7 @@ CHECKED = ("Users", "crm_Accounts_Tasks", "Boards", "crm_Contacts", "DocumentsTo
 @pytest.fixture(scope="module")
 def whole(servers: Urls) -> Iterator[Connection]:
     with fresh_database(servers) as urls, open_target(urls.postgres_url) as connection:
-        create_schema(connection)
+        create_schema(NEXTCRM, connection)
         connection.execute(ROWS.encode())
         yield connection
 
@@ -105,7 +106,7 @@ def test_a_table_as_modelled_is_green(connection: Connection, table: str) -> Non
 
 
 def test_a_table_is_green_with_its_constraints_too(target: Connection) -> None:
-    build_constraints(target)
+    build_constraints(NEXTCRM, target)
     assert all(checked(target, name).passed for name in TABLES)
 
 

@@ -22,7 +22,7 @@ from psycopg import sql
 from migration_assets.identity import document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
@@ -536,7 +536,7 @@ def test_the_servers_count_of_documents_guards_the_cursor(
     source: SourceDatabase, target: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source["invoice_States"].insert_many([{"name": name} for name in ("a", "b", "c")])
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["invoice_States"])
     monkeypatch.setattr(
         "migration_assets.validation.entity_pass.batches",
@@ -588,7 +588,7 @@ def test_the_server_counts_odd_types_as_the_judge_does(
         )
     source["Documents"].insert_many(documents)
     assert odd_types(source, "Documents", usual) == expected
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["Documents"])
     found = check_values(source, target, TABLES["Documents"])
     assert not [each for each in found.sample if "BSON type" in str(each.get("name"))]
@@ -609,7 +609,7 @@ def test_what_changed_in_the_source_since_is_found(
     states = source["invoice_States"].with_options(codec_options=CODEC)
     states.insert_many([{"_id": changed, "name": "a"}, {"_id": gone, "name": "b"}])
     states.insert_many([{"_id": number, "name": "c"} for number in range(5)])
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["invoice_States"])
     assert check_values(source, target, TABLES["invoice_States"]).passed
     states.update_one({"_id": changed}, {"$set": {"name": "A"}})
@@ -666,7 +666,7 @@ ARRAY_OF_TEXT = ARRAY_OF_BYTES.replace(b"\xe9", b"e")
 def test_an_array_that_cannot_be_read_is_kept(source: SourceDatabase, target: Connection) -> None:
     source["Boards"].insert_one(board(ARRAY_OF_BYTES))
     source["Boards"].insert_one(board(ARRAY_OF_TEXT))
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     for name in ("Users", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name])
         found = check_values(source, target, TABLES[name])
@@ -730,7 +730,7 @@ def test_rows_of_other_ids_are_read_with_their_documents(
 ) -> None:
     ids = [*map(str, range(20)), *range(20), ObjectId(), *({"no": n} for n in range(5))]
     source["ImageUpload"].insert_many([{"_id": each} for each in ids])
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["ImageUpload"])
     found = check_values(source, target, TABLES["ImageUpload"])
     assert (found.passed, found.counts["rows"], max(most_rows)) == (True, 46, 2)
@@ -774,7 +774,7 @@ def test_extremes_arrive(source: SourceDatabase, target: Connection) -> None:
     }
     table = TABLES["crm_Contracts"]
     source["crm_Contracts"].insert_many([contract, {**contract, "_id": ObjectId("0" * 24)}])
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     load_table(source, target, table)
     assert check_values(source, target, table).passed
     target.execute(
@@ -792,7 +792,7 @@ def test_what_no_index_takes_is_a_finding_and_all_is_built(
     first, second, third = (ObjectId(f"{number:024x}") for number in (1, 2, 3))
     source["Users"].insert_many([{"_id": first, "email": too_long}, {"_id": second, "email": "b"}])
     source["crm_Accounts"].insert_one({"_id": third, "name": "a", "status": too_long})
-    load_identities(source, target)
+    load_identities(NEXTCRM, source, target)
     for name in ("Users", "crm_Accounts"):
         load_table(source, target, TABLES[name])
         assert check_values(source, target, TABLES[name]).is_sound
@@ -802,7 +802,7 @@ def test_what_no_index_takes_is_a_finding_and_all_is_built(
         ((source_id, field, reason),) = target.execute(query).fetchall()
         assert (source_id, field) == (str(identifier), name)
         assert reason.startswith("2,800 bytes, too long for an index of the application")
-    assert build_constraints(target).left_out == ()
+    assert build_constraints(NEXTCRM, target).left_out == ()
 
 
 def test_the_schemas_find_a_missing_side() -> None:

@@ -14,7 +14,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES
+from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.retrying import ATTEMPTS_VARIABLE, with_retries
 from migration_assets.source.connection import open_source
 from migration_assets.source.reading import BATCH_VARIABLE
@@ -92,8 +92,8 @@ def command(arguments: Sequence[str], said: Path, variables: Mapping[str, str]) 
 def _load(source_url: str, hold: Hold, say: Callable[[str], None]) -> None:
     def identities() -> None:
         with open_source(source_url) as source, hold.open() as connection:
-            create_schema(connection)
-            load_identities(source, connection, say=say)
+            create_schema(NEXTCRM, connection)
+            load_identities(NEXTCRM, source, connection, say=say)
 
     with_retries(identities, say=say)
     for table in (TABLES[name] for name in LOADED):
@@ -107,7 +107,7 @@ def _load(source_url: str, hold: Hold, say: Callable[[str], None]) -> None:
     def constraints() -> None:
         with hold.open() as connection:
             with connection.transaction():
-                delete_pending(connection)
-            build_constraints(connection)
+                delete_pending(NEXTCRM, connection)
+            build_constraints(NEXTCRM, connection)
 
     with_retries(constraints, say=say)

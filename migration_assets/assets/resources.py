@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from migration_assets.assets.boundary import guarded
 from migration_assets.kept import Kept
+from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase, is_current, open_source
@@ -170,13 +171,13 @@ class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]
         "else no rules. Materialize the tables that it concerns again after a change.",
     )
 
-    def load(self) -> Remediations:
-        """Returns the rules as the file has them now.
+    def load(self, model: Model) -> Remediations:
+        """Returns the rules for an application as the file has them now.
 
         Raises:
             RemediationError: It has mistakes; the message names them with their lines.
         """
-        return load_remediations(self.path)
+        return load_remediations(model, self.path)
 
 
 class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]

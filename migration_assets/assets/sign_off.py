@@ -12,7 +12,7 @@ from migration_assets.assets.keys import CONSTRAINTS, OWNERS, SIGN_OFF, table_ke
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
 from migration_assets.errors import MigrationError
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.sign_off.page import markdown
 from migration_assets.sign_off.signing import REPORTS_VARIABLE, Signed, sign
 from migration_assets.sign_off.waivers import Approval, Decision, parsed
@@ -113,66 +113,77 @@ def run_config(approval: Approval, reports: str = "") -> dict[str, Any]:
     return {"ops": {OP: {"config": config}}}
 
 
-@dg.asset(
-    key=SIGN_OFF,
-    deps=[CONSTRAINTS, *[table_key(name) for name in TABLES]],
-    group_name="migration",
-    kinds={"report"},
-    owners=OWNERS,
-    description="GO only when every check of every table has a fresh passing result or is waived by name, "
-    "and nobody wrote to the source since it was read. To sign, shift-click Materialize: approver, role, "
-    "decision and waivers are the configuration of the run. From a signed GO on the target is the "
-    "application's: a table that was written to is not loaded until the GO is withdrawn. "
-    "More in docs/sign-off.md.",
-    op_tags={"dagster/priority": "-100"},
-    check_specs=[
-        dg.AssetCheckSpec(
-            VERDICT,
-            asset=SIGN_OFF,
-            description="GO. Red: the findings say what to do, table by table; see docs/sign-off.md.",
-        )
-    ],
-)
-@guarded
-def sign_off(
-    context: dg.AssetExecutionContext,
-    config: SignOffConfig,
-    source: SourceMongo,
-    target: TargetPostgres,
-    remediations: RemediationFile,
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]:
-    """Evaluates every expected check and the source's fingerprints, and writes the report."""
-    approval, rules = config.approval(), remediations.load()
-    if config.is_withdrawing:
-        with target.open() as connection:
-            config.withdraw_go(connection)
+def sign_off_asset(model: Model) -> dg.AssetsDefinition:
+    """Returns the asset of the sign-off."""
 
-    def signed_off() -> Signed:
-        with source.open(rules) as database, target.open() as connection:
-            return sign(
-                database, connection, approval, directory=config.reports, remediations=rules
+    @dg.asset(
+        key=SIGN_OFF,
+        deps=[CONSTRAINTS, *[table_key(name) for name in model.tables]],
+        group_name="migration",
+        kinds={"report"},
+        owners=OWNERS,
+        description="GO only when every check of every table has a fresh passing result or is waived by "
+        "name, and nobody wrote to the source since it was read. To sign, shift-click Materialize: approver, "
+        "role, decision and waivers are the configuration of the run. From a signed GO on the target is the "
+        "application's: a table that was written to is not loaded until the GO is withdrawn. "
+        "More in docs/sign-off.md.",
+        op_tags={"dagster/priority": "-100"},
+        check_specs=[
+            dg.AssetCheckSpec(
+                VERDICT,
+                asset=SIGN_OFF,
+                description="GO. Red: the findings say what to do, table by table; see docs/sign-off.md.",
+            )
+        ],
+    )
+    @guarded
+    def sign_off(
+        context: dg.AssetExecutionContext,
+        config: SignOffConfig,
+        source: SourceMongo,
+        target: TargetPostgres,
+        remediations: RemediationFile,
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]:
+        """Evaluates every expected check and the source's fingerprints, and writes the report."""
+        approval, rules = config.approval(), remediations.load(model)
+        if config.is_withdrawing:
+            with target.open() as connection:
+                config.withdraw_go(connection)
+
+        def signed_off() -> Signed:
+            with source.open(rules) as database, target.open() as connection:
+                return sign(
+                    model,
+                    database,
+                    connection,
+                    approval,
+                    directory=config.reports,
+                    remediations=rules,
+                )
+
+        signed = retried(context, signed_off)
+        made = signed.verdict
+        metadata = sign_off_metadata(signed)
+        if made.is_go:  # before its check, which would else stand beside the sign-off before
+            yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
+        yield dg.AssetCheckResult(
+            asset_key=SIGN_OFF,
+            check_name=VERDICT,
+            passed=made.is_go,
+            description=f"{made.headline}, {made.signature}",
+            metadata=metadata,
+        )
+        if not made.is_go:
+            yield dg.AssetObservation(SIGN_OFF, metadata=metadata)
+            raise dg.Failure(
+                f"NO-GO: {len(made.findings)} findings. Correct them, materialize their tables, then this: "
+                "to re-execute from failure takes the verdict anew, and loads no table whose step did "
+                "not fail",
+                metadata=metadata,
+                allow_retries=False,
             )
 
-    signed = retried(context, signed_off)
-    made = signed.verdict
-    metadata = sign_off_metadata(signed)
-    if made.is_go:  # before its check, which would else stand beside the sign-off before
-        yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
-    yield dg.AssetCheckResult(
-        asset_key=SIGN_OFF,
-        check_name=VERDICT,
-        passed=made.is_go,
-        description=f"{made.headline}, {made.signature}",
-        metadata=metadata,
-    )
-    if not made.is_go:
-        yield dg.AssetObservation(SIGN_OFF, metadata=metadata)
-        raise dg.Failure(
-            f"NO-GO: {len(made.findings)} findings. Correct them, materialize their tables, then this: to "
-            "re-execute from failure takes the verdict anew, and loads no table whose step did not fail",
-            metadata=metadata,
-            allow_retries=False,
-        )
+    return sign_off
 
 
 def sign_off_metadata(signed: Signed) -> describe.Metadata:

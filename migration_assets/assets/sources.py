@@ -8,25 +8,27 @@ from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, source_key
 from migration_assets.assets.resources import RemediationFile, SourceMongo
 from migration_assets.assets.retries import retried
-from migration_assets.model import ENTITIES
+from migration_assets.model import Model
 from migration_assets.source.fingerprints import fingerprint
 from migration_assets.source.reading import Fingerprint
 
 
-def source_assets() -> dg.AssetsDefinition:
+def source_assets(model: Model) -> dg.AssetsDefinition:
     """Returns the source assets: one step observes any of them."""
 
     @dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
         name="mongodb",
-        specs=[_spec(collection) for collection in ENTITIES],
+        specs=[_spec(collection) for collection in model.entities],
         can_subset=True,
     )
     @guarded
     def observe(
         context: dg.AssetExecutionContext, source: SourceMongo, remediations: RemediationFile
     ) -> Iterator[object]:
-        rules = remediations.load()
-        wanted = [name for name in ENTITIES if source_key(name) in context.selected_asset_keys]
+        rules = remediations.load(model)
+        wanted = [
+            name for name in model.entities if source_key(name) in context.selected_asset_keys
+        ]
 
         def observed() -> dict[str, Fingerprint]:
             with source.open_for_run(rules) as database:

@@ -25,7 +25,7 @@ from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.tables import load_table
-from migration_assets.model import TABLES, group_of, junction_of, referenced_tables
+from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
 from migration_assets.source.snapshots import moment_of
 from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
@@ -43,19 +43,25 @@ LOADING_AGAIN = (
 """What is told of the other checks, whose failure lets the step go on."""
 
 
-def table_assets() -> list[dg.AssetsDefinition]:
+def table_assets(model: Model) -> list[dg.AssetsDefinition]:
     """Returns the assets of all tables, each after those that it refers to."""
-    return [table_asset(table) for table in TABLES.values()]
+    return [table_asset(*tables) for tables in model.circles]
 
 
-def table_asset(table: sa.Table) -> dg.AssetsDefinition:
-    """Returns the asset of a table with its four checks."""
-    key = table_key(table.name)
+def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
+    """Returns the asset of a table with its four checks; those of a circle of tables are one step.
+
+    A table that refers to one that is loaded after it is loaded again when that one is there, which settles
+    these references; all are checked after that.
+    """
+    model = model_of(tables[0])
 
     @dg.multi_asset(
-        name=f"postgres__{table.name}",
-        specs=[_spec(table)],
-        check_specs=[_check_spec(key, layer) for layer in Layer],
+        name="__".join(["postgres", *[table.name for table in tables]]),
+        specs=[_spec(table) for table in tables],
+        check_specs=[
+            _check_spec(table_key(table.name), layer) for table in tables for layer in Layer
+        ],
         can_subset=True,
     )
     @guarded
@@ -67,11 +73,10 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
         second_process: SecondProcessResource,
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        wanted = {check.name for check in context.selected_asset_check_keys}
-        progress.started(table.name)
-        rules = remediations.load()
+        progress.started(tables[0].name)
+        rules = remediations.load(model)
 
-        def loaded() -> LoadResult:
+        def loaded(table: sa.Table) -> LoadResult:
             with source.open_for_run(rules) as database, target.open() as connection:
                 return load_table(
                     database,
@@ -82,19 +87,19 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                     second=second_process.process,
                 )
 
-        def shared(layers: list[Layer]) -> SharedChecks:
+        def shared(table: sa.Table, layers: list[Layer]) -> SharedChecks:
             with source.open_for_run(rules) as database, target.open() as connection:
                 moment = moment_of(database)
                 is_shared = is_worth(second_process.process, connection, table.name)
 
             def submit(layers: Layers) -> Future[list[Evidence]]:
                 where = source.location, target.location, target.run_id
-                task = CheckTask(*where, moment, table.name, layers, rules)
+                task = CheckTask(*where, moment, model, table.name, layers, rules)
                 return second_process.process.submit(checked_alone, task)
 
             return SharedChecks(layers, submit if is_shared else None)
 
-        def checked(layers: Layers) -> list[Evidence]:
+        def checked(table: sa.Table, checks: SharedChecks, layers: Layers) -> list[Evidence]:
             if layers in checks.given:
                 with suppress(BrokenProcessPool):  # then they are run here
                     return checks.given.pop(layers).result()
@@ -102,43 +107,59 @@ def table_asset(table: sa.Table) -> dg.AssetsDefinition:
                 return run_checks(database, connection, table, layers, remediations=rules)
 
         @cache
-        def causes() -> list[Explained]:
+        def causes(table: str) -> list[Explained]:
             with source.open_for_run(rules) as database, target.open() as connection:
-                found = recorded_causes(database, connection)
-            return [(cause, rule) for cause, rule in found if cause.concerns(table.name)]
+                found = recorded_causes(model, database, connection)
+            return [(cause, rule) for cause, rule in found if cause.concerns(table)]
 
-        def told(evidence: Evidence) -> list[Explained]:
+        def told(table: sa.Table, evidence: Evidence) -> list[Explained]:
             """Returns the causes of losses where these, and nothing else, make a check red."""
             is_red = not evidence.passed and evidence.layer not in BLOCKING
-            return retried(context, causes) if is_red and evidence.is_sound else []
+            is_loss = is_red and evidence.is_sound
+            return retried(context, partial(causes, table.name)) if is_loss else []
 
-        if key in context.selected_asset_keys:
-            result = retried(context, loaded)
-            progress.loaded(result)
-            yield dg.MaterializeResult(
-                asset_key=key,
-                metadata=describe.load_metadata(result, rules.of(table)),
-                data_version=dg.DataVersion(result.version),
-            )
-        waiting = [layer for layer in Layer if layer in wanted]
-        try:
-            checks = retried(context, partial(shared, [*waiting]))
-            for layers in checks:
-                for evidence in retried(context, partial(checked, layers)):
-                    progress.checked(evidence)
-                    waiting.remove(evidence.layer)
-                    yield describe.check_result(
-                        evidence,
-                        key,
-                        "" if evidence.layer in BLOCKING else LOADING_AGAIN,
-                        told(evidence),
-                    )
-        except Exception as error:
-            if is_last_attempt(context, error):
-                # Else they were grey beside what was loaded, and nothing would say why.
-                for layer in waiting:
-                    yield describe.check_not_run(key, layer, error)
-            raise
+        def checks_of(table: sa.Table) -> Iterator[dg.AssetCheckResult]:
+            key = table_key(table.name)
+            wanted = {
+                check.name for check in context.selected_asset_check_keys if check.asset_key == key
+            }
+            waiting = [layer for layer in Layer if layer in wanted]
+            try:
+                checks = retried(context, partial(shared, table, [*waiting]))
+                for layers in checks:
+                    for evidence in retried(context, partial(checked, table, checks, layers)):
+                        progress.checked(evidence)
+                        waiting.remove(evidence.layer)
+                        yield describe.check_result(
+                            evidence,
+                            key,
+                            "" if evidence.layer in BLOCKING else LOADING_AGAIN,
+                            told(table, evidence),
+                        )
+            except Exception as error:
+                if is_last_attempt(context, error):
+                    # Else they were grey beside what was loaded, and nothing would say why.
+                    for layer in waiting:
+                        yield describe.check_not_run(key, layer, error)
+                raise
+
+        keys = context.selected_asset_keys
+        selected = [table for table in tables if table_key(table.name) in keys]
+        again = [table for table in selected[:-1] if model.is_loaded_twice(table)]
+        results = {
+            table.name: retried(context, partial(loaded, table)) for table in (*selected, *again)
+        }
+        for table in tables:
+            if table is not tables[0]:
+                progress.started(table.name)
+            if (result := results.get(table.name)) is not None:
+                progress.loaded(result)
+                yield dg.MaterializeResult(
+                    asset_key=table_key(table.name),
+                    metadata=describe.load_metadata(result, rules.of(table)),
+                    data_version=dg.DataVersion(result.version),
+                )
+            yield from checks_of(table)
 
     return build
 
@@ -156,7 +177,7 @@ def _spec(table: sa.Table) -> dg.AssetSpec:
             TARGET_SCHEMA,
             UUID_MAP,
             *[source_key(collection) for collection in collections],
-            *[table_key(name) for name in referenced_tables(table)],
+            *[table_key(name) for name in sorted(model_of(table).before(table))],
         ],
         description=describe.description(table),
         group_name=group_of(table),

@@ -18,7 +18,7 @@ from migration_assets.causes.losses import (
 )
 from migration_assets.conversion.values import HOLDER_REJECTED
 from migration_assets.identity import canonical, from_canonical, source_id
-from migration_assets.model import ENTITIES, sources
+from migration_assets.model import Model, sources
 from migration_assets.remediation.rules import references_of
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
@@ -48,20 +48,21 @@ A cause spans tables and fields: of the document alone, the same id lost in anot
 _BESIDES = re.compile(r" \(besides, .*\)$", re.DOTALL)
 
 
-def recorded_losses(connection: Connection) -> list[Loss]:
+def recorded_losses(model: Model, connection: Connection) -> list[Loss]:
     """Returns the losses on record, as of one moment; those that a rule accepts only as links to a cause.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target, in autocommit mode; only read.
     """
     with at_one_moment(connection, read_only=True):
-        losses = [_value(*row) for row in connection.execute(_query(_VALUES))]
-        losses += [orphaned(*row) for row in connection.execute(_query(_REFERENCES))]
+        losses = [_value(model, *row) for row in connection.execute(_query(_VALUES))]
+        losses += [orphaned(model, *row) for row in connection.execute(_query(_REFERENCES))]
         # A document can have 16 MB: they are fetched a few at a time.
         with ServerCursor(connection, "rejected") as cursor:
             cursor.itersize = 20
             for row in cursor.execute(_query(_DOCUMENTS)):
-                losses += rejected_for(*row)
+                losses += rejected_for(model, *row)
     return losses
 
 
@@ -83,6 +84,7 @@ def pointed_to(value: Any) -> str:
 
 
 def _value(
+    model: Model,
     table: str,
     collection: str,
     field: str,
@@ -100,17 +102,18 @@ def _value(
         reason,
         count,
         keys=keys,
-        originals=() if is_secret(collection, field) else tuple(originals or ()),
+        originals=() if is_secret(model, collection, field) else tuple(originals or ()),
     )
 
 
-def is_secret(collection: str, field: str) -> bool:
+def is_secret(model: Model, collection: str, field: str) -> bool:
     """Returns whether the values of a field must never be shown outside the bookkeeping."""
-    known = sources(ENTITIES[collection]).values() if collection in ENTITIES else ()
+    known = sources(model.entities[collection]).values() if collection in model.entities else ()
     return any(source.secret and source.field == field for source in known)
 
 
 def orphaned(
+    model: Model,
     table: str,
     collection: str,
     field: str,
@@ -123,6 +126,7 @@ def orphaned(
     """Returns references that were lost, as the books have them.
 
     Args:
+        model: The application's tables.
         table: The table that lacks them.
         collection: The collection that holds them.
         field: Their field.
@@ -135,7 +139,10 @@ def orphaned(
     if holder is not None:
         points_to, missing = collection, holder
     else:
-        points_to, missing = references_of(collection)[field].collection, _named(original)
+        points_to, missing = (
+            references_of(model.entities[collection])[field].collection,
+            _named(original),
+        )
     return Loss(
         table,
         collection,
@@ -150,6 +157,7 @@ def orphaned(
 
 
 def rejected_for(
+    model: Model,
     table: str,
     collection: str,
     identifier: str,
@@ -166,10 +174,10 @@ def rejected_for(
     for name, why in _reasons(names, reason):
         points_to, missing = "", ""
         originals: tuple[str, ...] = ()
-        refers = references_of(collection).get(name)
+        refers = references_of(model.entities[collection]).get(name)
         if refers is not None and why.endswith("has this id"):
             points_to, missing = refers.collection, pointed_to(content.get(name))
-        elif not is_secret(collection, name):
+        elif not is_secret(model, collection, name):
             original = canonical(content.get(name))
             originals = (original,) if len(original) <= LONGEST_EXAMPLE else ()
         yield Loss(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import yaml
 
@@ -16,14 +15,13 @@ from migration_assets.causes.rehearsal import Rehearsal, rehearse
 from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.causes.words import follows, what
 from migration_assets.errors import RemediationError
-from migration_assets.model import ENTITIES, fields
+from migration_assets.model import Model, fields
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.united import united
 from migration_assets.text import printable
 
-SHIPPED = "nextcrm-history.yaml"
 EXAMPLES = 3
 """Keys of documents that are named beside a rule."""
 
@@ -37,11 +35,13 @@ class Draft:
     """A draft as it grows; what the parser would refuse stands in it as a comment.
 
     Attributes:
+        model: The application's tables.
         text: What there is of it.
         decisions: Causes for which a person has to choose something.
         indent: What stands before each rule.
     """
 
+    model: Model
     text: str = _HEAD
     decisions: int = 0
     indent: str = "  "
@@ -50,7 +50,7 @@ class Draft:
         """Adds the rules of a proposal; one that leaves a choice as a comment."""
         is_choice = proposed.confidence is Confidence.CHOICE
         rules = "".join(self.indent + rule_text(rule) for rule in proposed.rules)
-        why_not = "" if is_choice else _mistakes(self.text + rules)
+        why_not = "" if is_choice else _mistakes(self.model, self.text + rules)
         said = [*comment, f"confidence: {proposed.confidence}; {proposed.why}"]
         if why_not:
             said.append(f"not taken over: {why_not}")
@@ -63,15 +63,17 @@ class Draft:
         )
 
 
-def shipped_text() -> str:
-    """Returns the file of rules that the project ships."""
-    return (files("migration_assets.nextcrm") / SHIPPED).read_text(encoding="utf-8")
+def shipped_text(model: Model) -> str:
+    """Returns the file of rules that the project ships for an application; a file of none without any."""
+    shipped = model.shipped_rules
+    return _HEAD if shipped is None else shipped.read_text(encoding="utf-8")
 
 
-def draft(source: SourceDatabase, given: str = "") -> Draft:
+def draft(model: Model, source: SourceDatabase, given: str = "") -> Draft:
     """Returns a draft of the rules that a source needs.
 
     Args:
+        model: The application's tables.
         source: The source database.
         given: The text of the rules that there are already, which the draft begins with; where empty, those
             that the project ships are tried, and the draft has the ones that something in the source needs.
@@ -80,17 +82,20 @@ def draft(source: SourceDatabase, given: str = "") -> Draft:
         RemediationError: The given text has mistakes, or no rule can be added to it.
     """
     indent = _indent(given) if given else "  "
-    text = given or shipped_text()
-    rules = parse_remediations(text, file="given" if given else SHIPPED)
+    text = given or shipped_text(model)
+    rules = parse_remediations(model, text, file="given" if given else "shipped")
     seen = united(source, rules.counted_as)
-    rehearsal = rehearse(seen, rules)
+    rehearsal = rehearse(model, seen, rules)
     begun = given.rstrip() + "\n" if given else _HEAD + "".join(_needed(text, rehearsal))
-    made = Draft(begun, indent=indent)
-    causes = causes_of(rehearsal.losses, known_from(seen, rehearsal.losses))
-    for cause, proposed in proposals(causes, seen, with_values=True):
+    made = Draft(model, begun, indent=indent)
+    causes = causes_of(rehearsal.losses, known_from(model, seen, rehearsal.losses))
+    for cause, proposed in proposals(model, causes, seen, with_values=True):
         made.decisions += proposed.confidence is Confidence.CHOICE
         made.add(_said(cause), proposed)
-    for comment, renamed in (*_renamed_fields(seen, rehearsal), *_renamed_collections(seen)):
+    for comment, renamed in (
+        *_renamed_fields(model, seen, rehearsal),
+        *_renamed_collections(model, seen),
+    ):
         made.add(comment, renamed)
     return made
 
@@ -141,13 +146,13 @@ def _said(cause: Cause) -> list[str]:
 
 
 def _renamed_fields(
-    source: SourceDatabase, rehearsal: Rehearsal
+    model: Model, source: SourceDatabase, rehearsal: Rehearsal
 ) -> Iterator[tuple[list[str], Proposal]]:
     """Yields a rule for each unknown field that has a near name, where no document has both."""
     for (collection, name), count in rehearsal.unknown_fields.most_common():
-        if collection not in ENTITIES:
+        if collection not in model.entities:
             continue
-        known = nearest(name, fields(ENTITIES[collection]) - {"_id"})
+        known = nearest(name, fields(model.entities[collection]) - {"_id"})
         both = {name: {"$exists": True}, known or "": {"$exists": True, "$nin": [None, []]}}
         if known is None or source[collection].find_one(both, {"_id": 1}) is not None:
             continue
@@ -163,10 +168,12 @@ def _renamed_fields(
         )
 
 
-def _renamed_collections(source: SourceDatabase) -> Iterator[tuple[list[str], Proposal]]:
+def _renamed_collections(
+    model: Model, source: SourceDatabase
+) -> Iterator[tuple[list[str], Proposal]]:
     """Yields a form of a rule for each unknown collection that has a near name."""
     for name in sorted(source.list_collection_names()):
-        known = None if name in ENTITIES else nearest(name, ENTITIES)
+        known = None if name in model.entities else nearest(name, model.entities)
         if known is None or name.startswith("system."):
             continue
         rule = {"name": rule_name(name, "as", known), "collection": name, "counts_as": known}
@@ -177,9 +184,9 @@ def _renamed_collections(source: SourceDatabase) -> Iterator[tuple[list[str], Pr
         )
 
 
-def _mistakes(text: str) -> str:
+def _mistakes(model: Model, text: str) -> str:
     try:
-        parse_remediations(text, file="draft")
+        parse_remediations(model, text, file="draft")
     except RemediationError as error:
         return error.what
     return ""

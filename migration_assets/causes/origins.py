@@ -12,17 +12,20 @@ from migration_assets.causes.losses import Loss
 from migration_assets.causes.names import NEAR, likeness
 from migration_assets.causes.tracing import Document
 from migration_assets.identity import from_canonical, source_id
-from migration_assets.model import ENTITIES
+from migration_assets.model import Model
 from migration_assets.source.connection import SourceDatabase
 
 IDS_AT_ONCE = 10_000
 TEXTS = "texts that are no ids"
 
 
-def known_from(source: SourceDatabase, losses: Iterable[Loss]) -> Mapping[Document, str]:
+def known_from(
+    model: Model, source: SourceDatabase, losses: Iterable[Loss]
+) -> Mapping[Document, str]:
     """Returns where the ids that lost references name are known from, in words.
 
     Args:
+        model: The application's tables.
         source: The source database.
         losses: What was lost.
     """
@@ -44,7 +47,7 @@ def known_from(source: SourceDatabase, losses: Iterable[Loss]) -> Mapping[Docume
         for other in names:
             if other != collection:
                 for identifier in _held(source, other, ids):
-                    found[collection, identifier] = where_known(collection, other)
+                    found[collection, identifier] = where_known(model, collection, other)
     return found
 
 
@@ -77,9 +80,9 @@ def first_with_value_of(
     return next((source_id(document["_id"]) for document in first), None)
 
 
-def where_known(collection: str, other: str) -> str:
+def where_known(model: Model, collection: str, other: str) -> str:
     """Returns in words that ids which a collection lacks are those of another one."""
-    if other in ENTITIES:
+    if other in model.entities:
         return f"documents of {other}"
     near = " of a near name" if likeness(other, collection) >= NEAR else ""
     return f"documents of {other}, an unknown collection{near}"

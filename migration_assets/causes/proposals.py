@@ -16,7 +16,7 @@ from migration_assets.causes.losses import ALTERED, EXAMPLES, REJECTED
 from migration_assets.causes.origins import TEXTS, document_named, first_with_value_of
 from migration_assets.causes.tracing import GONE, REPEATED, Cause
 from migration_assets.identity import from_canonical
-from migration_assets.model import ENTITIES, Rule, Source, sources
+from migration_assets.model import Model, Rule, Source, sources
 from migration_assets.remediation.rules import references_of
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import printable
@@ -85,7 +85,7 @@ def rule_name(*parts: str) -> str:
 
 
 def proposals(
-    causes: Sequence[Cause], lookup: SourceDatabase, *, with_values: bool = False
+    model: Model, causes: Sequence[Cause], lookup: SourceDatabase, *, with_values: bool = False
 ) -> list[tuple[Cause, Proposal]]:
     """Returns each cause with the rules that would resolve it.
 
@@ -93,6 +93,7 @@ def proposals(
     that, too.
 
     Args:
+        model: The application's tables.
         causes: All causes there are.
         lookup: The source database, where documents are looked up.
         with_values: As for :func:`proposal`.
@@ -105,7 +106,7 @@ def proposals(
     }
     found = []
     for cause in causes:
-        proposed = proposal(cause, lookup, with_values=with_values)
+        proposed = proposal(model, cause, lookup, with_values=with_values)
         if cause.root.kind == ALTERED and (cause.root.collection, cause.root.field) in lost:
             why = "decide on the other losses of this field first: to accept it accepts them, too"
             proposed = replace(proposed, confidence=Confidence.CHOICE, why=why)
@@ -113,10 +114,13 @@ def proposals(
     return found
 
 
-def proposal(cause: Cause, lookup: SourceDatabase, *, with_values: bool = False) -> Proposal:
+def proposal(
+    model: Model, cause: Cause, lookup: SourceDatabase, *, with_values: bool = False
+) -> Proposal:
     """Returns the rules that would resolve a cause.
 
     Args:
+        model: The application's tables.
         cause: The cause.
         lookup: The source database, where documents are looked up.
         with_values: The rules may hold values of documents: they go to a file that only its owner reads.
@@ -124,10 +128,10 @@ def proposal(cause: Cause, lookup: SourceDatabase, *, with_values: bool = False)
     if cause.root.kind == GONE:
         if cause.root.known_from == TEXTS and with_values and (named := _of_names(cause, lookup)):
             return named
-        return _of_missing(cause)
+        return _of_missing(model, cause)
     if cause.root.kind == REPEATED:
         return _of_repeated(cause, lookup)
-    source = _source(cause.root.collection, cause.root.field)
+    source = _source(model, cause.root.collection, cause.root.field)
     texts = _texts(cause.originals)
     if source is not None and texts and source.rule in _OF_TEXTS:
         proposed = _OF_TEXTS[source.rule](cause, source, texts)
@@ -189,7 +193,7 @@ def _of_repeated(cause: Cause, lookup: SourceDatabase) -> Proposal:
     return Proposal(rules, Confidence.MEDIUM, why)
 
 
-def _of_missing(cause: Cause) -> Proposal:
+def _of_missing(model: Model, cause: Cause) -> Proposal:
     root = cause.root
     known = _KNOWN_COLLECTION.fullmatch(root.known_from)
     if known is not None and known["near"]:
@@ -199,8 +203,8 @@ def _of_missing(cause: Cause) -> Proposal:
             "counts_as": root.collection,
         }
         return Proposal([rule], Confidence.HIGH, f"count {known['name']} as {root.collection}")
-    if known is not None and known["name"] in ENTITIES:
-        return _of_another(cause, known["name"])
+    if known is not None and known["name"] in model.entities:
+        return _of_another(model, cause, known["name"])
     are_required = any(kind == REJECTED for *_, kind in cause.direct)
     are_optional = any(kind != REJECTED for *_, kind in cause.direct)
     rules: list[Yaml] = []
@@ -241,14 +245,14 @@ def _of_names(cause: Cause, lookup: SourceDatabase) -> Proposal | None:
     )
 
 
-def _of_another(cause: Cause, other: str) -> Proposal:
+def _of_another(model: Model, cause: Cause, other: str) -> Proposal:
     """Returns what to do about ids of another collection: another field takes them, or they wait."""
     rules: list[Yaml] = []
     waits = False
     for _, collection, field, kind in cause.direct:
         fits = [
             name
-            for name, refers in references_of(collection).items()
+            for name, refers in references_of(model.entities[collection]).items()
             if refers.collection == other and not refers.is_array
         ]
         name = f"{collection}-{field}-of-{other}"
@@ -345,6 +349,6 @@ def _texts(originals: Iterable[str]) -> list[str]:
     return given
 
 
-def _source(collection: str, field: str) -> Source | None:
-    known = sources(ENTITIES[collection]).values() if collection in ENTITIES else ()
+def _source(model: Model, collection: str, field: str) -> Source | None:
+    known = sources(model.entities[collection]).values() if collection in model.entities else ()
     return next((source for source in known if source.field == field), None)

@@ -19,7 +19,13 @@ from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.values import HOLDER_REJECTED, Loaded
 from migration_assets.loading.identities import identities
 from migration_assets.loading.pairs import PairConversion
-from migration_assets.model import TABLES, documents_referred_to, junction_of, referenced_tables
+from migration_assets.model import (
+    Model,
+    documents_referred_to,
+    junction_of,
+    model_of,
+    referenced_tables,
+)
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.reporting import TWO_LINES
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Action, Remediations
@@ -63,10 +69,13 @@ class Rehearsal:
             self.unknown_fields.update((collection, name) for name in json.loads(fields))
 
 
-def rehearse(source: SourceDatabase, remediations: Remediations = NO_REMEDIATIONS) -> Rehearsal:
+def rehearse(
+    model: Model, source: SourceDatabase, remediations: Remediations = NO_REMEDIATIONS
+) -> Rehearsal:
     """Returns what a run into an empty target would have on record.
 
     Args:
+        model: The application's tables.
         source: The source database, with collections that count as others united.
         remediations: What is corrected or accepted on the way.
     """
@@ -78,9 +87,9 @@ def rehearse(source: SourceDatabase, remediations: Remediations = NO_REMEDIATION
             if rule.collection in parts:
                 rehearsal.applied[rule.name] += parts[rule.collection].count_documents({})
     rows: dict[str, UuidSet] = {}
-    names = {name for table in TABLES.values() for name in documents_referred_to(table)}
+    names = {name for table in model.tables.values() for name in documents_referred_to(table)}
     documents = {name: _ids(_identities(source, name)) for name in names}
-    for name, table in TABLES.items():
+    for name, table in model.tables.items():
         loaded = Loaded(
             rows={each: rows[each] for each in referenced_tables(table)},
             documents={each: documents[each] for each in documents_referred_to(table)},
@@ -90,7 +99,7 @@ def rehearse(source: SourceDatabase, remediations: Remediations = NO_REMEDIATION
                 rehearsal.add(table, holder, books)
             continue
         converter = BatchConverter(
-            table, loaded, {}, Remedies(remediations.of(table), name, loaded)
+            table, loaded, {}, Remedies(remediations.of(table), table, loaded)
         )
         ids: list[pl.Series] = []
         for batch in raw_batches(source[name]):
@@ -117,7 +126,7 @@ def _of_pairs(
     assert relation is not None
     for sides in relation.arrays():
         holder, array, _ = sides
-        convert = PairConversion(table.name, sides, loaded, remediations)
+        convert = PairConversion(model_of(table), table.name, sides, loaded, remediations)
         fields = dict.fromkeys(remediations.fields_to_read(table, holder.collection, array), 1)
         for batch in raw_batches(source[holder.collection], projection=fields):
             yield holder.collection, convert(batch.data).books
@@ -140,14 +149,19 @@ def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:
     )
     for (name, kind, reason, original, holder), count in counted.items():
         if kind == ORPHANED:
-            yield orphaned(table.name, collection, name, reason, original, holder, count)
+            yield orphaned(
+                model_of(table), table.name, collection, name, reason, original, holder, count
+            )
         else:
-            originals = (original,) if original and not is_secret(collection, name) else ()
+            originals = (
+                (original,) if original and not is_secret(model_of(table), collection, name) else ()
+            )
             yield Loss(table.name, collection, name, kind, reason, count, originals=originals)
     if table.name != collection:
         return  # what cannot be read is rejected with its own table, too
     for each in books.rejected:
         yield from rejected_for(
+            model_of(table),
             table.name,
             collection,
             each.source_id,

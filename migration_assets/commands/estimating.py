@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from migration_assets.application import chosen_model
 from migration_assets.commands.running import require_schema
 from migration_assets.errors import MigrationError
 from migration_assets.preflight.contents import contents
@@ -38,11 +39,12 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
     Raises:
         MigrationError: Nothing was measured yet, or a database is out of reach.
     """
+    model = chosen_model()
     with open_source(source_url()) as source, open_target(target_url()) as connection:
         require_schema(connection)
         held = contents(source)
-        measured = rehearsal(connection)
-        tables = table_estimates(connection, held)
+        measured = rehearsal(model, connection)
+        tables = table_estimates(model, connection, held)
         where = f"database {connection.info.dbname}"
     if measured is None:
         raise MigrationError(
@@ -51,7 +53,7 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
             next_step="Rehearse with `migration-assets run`, then ask again",
         )
     factor = OPTIMISED_FACTOR if is_optimised else SAFETY_FACTOR
-    found = estimate(measured, held, factor=factor)
+    found = estimate(model, measured, held, factor=factor)
     console.print(_table(tables))
     what = (
         "a whole run" if measured.is_whole else "the loads alone, without checks and constraints,"

@@ -16,6 +16,7 @@ from bson.errors import BSONError
 from psycopg import sql
 from rich.console import Console
 
+from migration_assets.application import chosen_model
 from migration_assets.commands.running import require_schema
 from migration_assets.conversion.columns import convert_column
 from migration_assets.conversion.extended_json import relaxed
@@ -25,7 +26,13 @@ from migration_assets.identity import document_uuid, from_canonical, source_id
 from migration_assets.loading.ledger import loaded_with_other
 from migration_assets.loading.loaded import ids_for
 from migration_assets.loading.staging import identifier
-from migration_assets.model import ENTITIES, JUNCTIONS, TABLES, Rule, fields, junction_of, sources
+from migration_assets.model import (
+    Model,
+    Rule,
+    fields,
+    junction_of,
+    sources,
+)
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import Remediations
@@ -61,16 +68,17 @@ def explain(console: Console, collection: str, given: str) -> Exit:
     Raises:
         MigrationError: There is no such collection or document, or a database is out of reach.
     """
-    counted_as = load_remediations().counted_as
+    model = chosen_model()
+    counted_as = load_remediations(model).counted_as
     collection = next(
         (one for one, others in counted_as.items() if collection in others), collection
     )
     opened = open_united(source_url(), counted_as)
     with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
-        if collection in ENTITIES:
+        if collection in model.entities:
             own = _own_id(source, connection, collection, given)
-            lines = list(_lines(source, connection, collection, own))
+            lines = list(_lines(model, source, connection, collection, own))
         else:
             lines = list(_kept_lines(connection, collection, given))
     _print(console, lines)
@@ -89,21 +97,24 @@ def show_sample(console: Console, collection: str, *, size: int, seed: int) -> E
     Raises:
         MigrationError: There is no such collection, or a database is out of reach.
     """
-    _require_known(collection)
-    opened = open_united(source_url(), load_remediations().counted_as)
+    model = chosen_model()
+    _require_known(model, collection)
+    opened = open_united(source_url(), load_remediations(model).counted_as)
     with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
         drawn = drawn_numbers(source, collection, size, seed)
         documents = source[collection].aggregate([{"$project": {"_id": 1}}, {"$sort": {"_id": 1}}])
         for number, document in enumerate(documents, start=1):
             if number in drawn:
-                _print(console, list(_lines(source, connection, collection, document["_id"])))
+                _print(
+                    console, list(_lines(model, source, connection, collection, document["_id"]))
+                )
                 console.print()
     return Exit.FOUND
 
 
-def _require_known(collection: str) -> None:
-    if collection not in ENTITIES:
+def _require_known(model: Model, collection: str) -> None:
+    if collection not in model.entities:
         raise MigrationError(
             "the model knows no such collection",
             where=f"collection {collection}",
@@ -189,7 +200,7 @@ def _document(source: SourceDatabase, collection: str, own: Any) -> tuple[bool, 
 
 
 def _lines(
-    source: SourceDatabase, connection: Connection, collection: str, own: Any
+    model: Model, source: SourceDatabase, connection: Connection, collection: str, own: Any
 ) -> Iterator[tuple[str, str]]:
     """Yields (what it is about, what there is to say)."""
     name, key = source_id(own), document_uuid(collection, own)
@@ -200,14 +211,14 @@ def _lines(
     there = "is there, and cannot be read whole" if is_unreadable else "is there"
     yield "source", there if is_there else "is not there any more"
     yield "UUID", f"{key}" + ("" if mapped else ", not in the map yet: materialize the UUID map")
-    rules = load_remediations()
-    stale = loaded_with_other(connection, rules)
+    rules = load_remediations(model)
+    stale = loaded_with_other(model, connection, rules)
     if collection in stale:
         yield "rules", f"{collection} was loaded with other remediations: materialize it again"
     for rule, field, element, is_set in _book(connection, _REMEDIATED, collection, name):
         done = "replaced" if is_set else "dropped"
         yield "remediated", f"{_place(field, element)} {done} by rule {rule}"
-    yield from _row(connection, collection, key, document or {})
+    yield from _row(model, connection, collection, key, document or {})
     for table, field, reason, accepted_by, until, whole in _book(
         connection, _REJECTED, collection, name
     ):
@@ -215,7 +226,7 @@ def _lines(
         waits = f" (deferred by rule {accepted_by}, until {until})"
         yield "rejected", said + (waits if until else _accepted(accepted_by))
         if field is not None and table == collection:
-            yield from _rejected_values(connection, rules, collection, document, whole)
+            yield from _rejected_values(model, connection, rules, collection, document, whole)
     for field, element, kind, reason, accepted_by in _book(connection, _ISSUES, collection, name):
         yield kind, f"{_place(field, element)}: {reason}{_accepted(accepted_by)}"
     for (kept,) in _book(connection, _UNMAPPED, collection, name):
@@ -223,25 +234,27 @@ def _lines(
             "unknown",
             f"fields that the model does not know, kept: {', '.join(json.loads(kept))}",
         )
-    for table in JUNCTIONS.values():
+    for table in model.junctions.values():
         relation = junction_of(table)
         assert relation is not None
         for side in (relation.left, relation.right):
             if side.collection == collection:
-                count = _pairs(connection, table.name, side.column, key)
+                count = _pairs(model, connection, table.name, side.column, key)
                 yield "pairs", f"{count:,} in {table.name}"
 
 
 def _row(
-    connection: Connection, collection: str, key: uuid.UUID, document: Document
+    model: Model, connection: Connection, collection: str, key: uuid.UUID, document: Document
 ) -> Iterator[tuple[str, str]]:
     """Yields each column with the value of its field, and what it became where that is another text."""
-    given = sources(ENTITIES[collection])
+    given = sources(model.entities[collection])
     chosen = sql.SQL(", ").join(
         sql.SQL("{}::text").format(sql.Identifier(column)) for column in given
     )
     found = connection.execute(
-        sql.SQL("SELECT {} FROM {} WHERE id = %s").format(chosen, identifier(TABLES[collection])),
+        sql.SQL("SELECT {} FROM {} WHERE id = %s").format(
+            chosen, identifier(model.tables[collection])
+        ),
         [key],
     ).fetchone()
     if found is None:
@@ -256,6 +269,7 @@ def _row(
 
 
 def _rejected_values(
+    model: Model,
     connection: Connection,
     rules: Remediations,
     collection: str,
@@ -263,10 +277,10 @@ def _rejected_values(
     kept: str,
 ) -> Iterator[tuple[str, str]]:
     """Yields each field of a rejected document, and what its column would take, or why it takes nothing."""
-    table = ENTITIES[collection]
+    table = model.entities[collection]
     given = from_canonical(kept) if document is None else document
     loaded = ids_for(connection, table)
-    remedied, _ = Remedies(rules.of(table), collection, loaded).apply(given)
+    remedied, _ = Remedies(rules.of(table), table, loaded).apply(given)
     encoded = bson.encode(remedied, codec_options=CODEC)
     batch = FieldFinder(fields(table)).find(encoded)
     for column, origin in sources(table).items():
@@ -348,10 +362,10 @@ def _rows(
     return connection.execute(sql.SQL(query).format(**names), values).fetchall()
 
 
-def _pairs(connection: Connection, table: str, column: str, key: uuid.UUID) -> int:
+def _pairs(model: Model, connection: Connection, table: str, column: str, key: uuid.UUID) -> int:
     found = connection.execute(
         sql.SQL("SELECT count(*) FROM {} WHERE {} = %s").format(
-            identifier(TABLES[table]), sql.Identifier(column)
+            identifier(model.tables[table]), sql.Identifier(column)
         ),
         [key],
     ).fetchone()

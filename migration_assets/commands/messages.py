@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -11,10 +12,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from migration_assets.application import chosen_model
 from migration_assets.messages.fields import FIELDS
 from migration_assets.messages.filling import VARIABLE, fill, read_pairs, read_values
 from migration_assets.messages.record import Record, read_record
 from migration_assets.messages.templates import template, templates
+from migration_assets.model import Model
 from migration_assets.target.connection import open_target
 from migration_assets.urls import target_url, variable
 
@@ -50,11 +53,12 @@ def write_message(
     Raises:
         MigrationError: A placeholder would be empty, or something that was given cannot be used.
     """
+    model = chosen_model()
     chosen = template(name)
     configured = variable(VARIABLE)
     path = values or (None if configured is None else Path(configured))
     given = {**({} if path is None else read_values(path)), **read_pairs(pairs)}
-    message = fill(chosen, given, now=dt.datetime.now(tz=dt.UTC), read_record=_read)
+    message = fill(chosen, given, now=dt.datetime.now(tz=dt.UTC), read_record=partial(_read, model))
     if output is None:
         typer.echo(message.text)
     else:
@@ -63,6 +67,6 @@ def write_message(
         console.print(f"[yellow]note:[/] {hint}")
 
 
-def _read(since: dt.datetime | None) -> Record | None:
+def _read(model: Model, since: dt.datetime | None) -> Record | None:
     with open_target(target_url()) as connection:
-        return read_record(connection, since=since)
+        return read_record(model, connection, since=since)

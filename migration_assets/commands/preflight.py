@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from migration_assets.application import chosen_model
 from migration_assets.errors import MigrationError
+from migration_assets.model import Model
 from migration_assets.preflight.findings import Finding, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.remediation.parsing import load_remediations
@@ -32,7 +34,8 @@ def preflight(console: Console) -> int:
     Raises:
         MigrationError: A URL is not known.
     """
-    page = _page(is_rehearsed=True)
+    model = chosen_model()
+    page = _page(model, is_rehearsed=True)
     console.print(page_table(page.findings))
     verdict = "the migration would fail" if page.errors else "the migration can start"
     colour = "red" if page.errors else "green"
@@ -40,13 +43,13 @@ def preflight(console: Console) -> int:
     return EXIT_CODES[not page.errors]
 
 
-def require_preflight(console: Console) -> None:
+def require_preflight(model: Model, console: Console) -> None:
     """Says in one line what the preflight warns of, before a run.
 
     Raises:
         MigrationError: It found an error; each is printed before.
     """
-    page = _page(is_rehearsed=False)  # the run itself is about to tell
+    page = _page(model, is_rehearsed=False)  # the run itself is about to tell
     if page.errors:
         console.print(page_table(page.errors))
         raise MigrationError(
@@ -71,9 +74,10 @@ def page_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _page(*, is_rehearsed: bool) -> Page:
-    rules = load_remediations()
+def _page(model: Model, *, is_rehearsed: bool) -> Page:
+    rules = load_remediations(model)
     return examine(
+        model,
         partial(open_united, source_url(), rules.counted_as),
         partial(open_target, target_url()),
         at_one_moment=snapshot_wanted(),

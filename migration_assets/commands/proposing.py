@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from migration_assets.application import chosen_model
 from migration_assets.causes.draft import draft
 from migration_assets.errors import MigrationError, RemediationError
 from migration_assets.preflight.findings import counted
@@ -29,9 +30,10 @@ def propose(console: Console, output: Path, *, remediations: Path | None) -> Non
         MigrationError: The source cannot be used, or the file cannot be written.
         RemediationError: The rules that there are have mistakes.
     """
+    model = chosen_model()
     given = "" if remediations is None else _text(remediations)
     with open_source(source_url()) as source:
-        made = draft(source, given)
+        made = draft(model, source, given)
     try:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

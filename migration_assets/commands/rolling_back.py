@@ -16,7 +16,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from migration_assets.application import chosen_model
 from migration_assets.errors import MigrationError
+from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.rollback import apply, export, removal
 from migration_assets.rollback.apply import SHOWN, Applied
@@ -50,8 +52,9 @@ def export_gained(console: Console, directory: Path) -> Exit:
     Raises:
         MigrationError: It cannot run: a database is out of reach, or the directory cannot be used.
     """
+    model = chosen_model()
     url = target_url()
-    remediations = load_remediations()
+    remediations = load_remediations(model)
     try:
         with (
             open_united(source_url(), remediations.counted_as) as source,
@@ -60,7 +63,7 @@ def export_gained(console: Console, directory: Path) -> Exit:
             console.status("exporting") as status,
         ):
             manifest = export.export_gained(
-                source, connection, directory, say=status.update, remediations=remediations
+                model, source, connection, directory, say=status.update, remediations=remediations
             )
     except RefusedError as error:
         return _refused(console, error)
@@ -153,6 +156,7 @@ def roll_back(
     Raises:
         MigrationError: It cannot run: a database is out of reach, or nothing was migrated to it.
     """
+    model = chosen_model()
     url = target_url()
     if exported is not None and discard_gained:
         raise MigrationError(
@@ -164,14 +168,14 @@ def roll_back(
         with held_for_run(url, str(uuid.uuid4())) as hold, hold.open() as connection:
             name = connection.info.dbname
             require_migrated(connection)
-            _print_changes(console, changes_since(connection))
+            _print_changes(console, changes_since(model, connection))
             if not dry_run:
-                _print_removed(console, removal.planned(connection), "would go")
+                _print_removed(console, removal.planned(model, connection), "would go")
                 _confirm(confirmed, ask, name, "lose all this")
-            with _proof(console, exported, discard_gained=discard_gained) as proof:
-                removed = removal.remove(connection, proof, dry_run=dry_run)
+            with _proof(model, console, exported, discard_gained=discard_gained) as proof:
+                removed = removal.remove(model, connection, proof, dry_run=dry_run)
             _print_removed(console, removed, "would go" if dry_run else "gone")
-            _print_left(console, connection, dry_run=dry_run)
+            _print_left(model, console, connection, dry_run=dry_run)
     except RefusedError as error:
         return _refused(console, error)
     if dry_run:
@@ -180,17 +184,19 @@ def roll_back(
 
 
 @contextmanager
-def _proof(console: Console, exported: Path | None, *, discard_gained: bool) -> Iterator[Proof]:
+def _proof(
+    model: Model, console: Console, exported: Path | None, *, discard_gained: bool
+) -> Iterator[Proof]:
     """Lends the proof that nothing is lost which the options ask for."""
     if discard_gained:
         yield removal.nothing_to_prove
     elif exported is not None:
-        yield removal.all_exported(read_manifest(exported))
+        yield removal.all_exported(model, read_manifest(exported))
     else:
-        rules = load_remediations()
+        rules = load_remediations(model)
         opened = open_united(source_url(), rules.counted_as)
         with opened as source, console.status("comparing") as status:
-            yield removal.nothing_gained(source, status.update, rules)
+            yield removal.nothing_gained(model, source, status.update, rules)
 
 
 def _confirm(confirmed: str | None, ask: Ask, database: str, what: str) -> None:
@@ -277,9 +283,9 @@ def _print_removed(console: Console, removed: list[Removed], title: str) -> None
     console.print(table)
 
 
-def _print_left(console: Console, connection: Connection, *, dry_run: bool) -> None:
+def _print_left(model: Model, console: Console, connection: Connection, *, dry_run: bool) -> None:
     if dry_run:
-        for each in removal.left_behind(connection):
+        for each in removal.left_behind(model, connection):
             console.print(f"[yellow]![/] {escape(str(each))} was not created here, and stays")
 
 

@@ -18,6 +18,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
+from migration_assets.application import chosen_model
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
@@ -28,7 +29,7 @@ from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import MigrationError, UnexpectedError
 from migration_assets.interrupts import on_interrupt
 from migration_assets.loading.ledger import LoadResult
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import Model
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.reporting import applied
@@ -92,7 +93,7 @@ class ConsoleProgress(Progress):
     """
 
     console: Console
-    total: int = len(TABLES)
+    total: int
     _done: int = 0
     _is_line_open: bool = False
 
@@ -162,23 +163,28 @@ def migrate(
         MigrationError: It cannot start: a server, a URL, a name or the file of remediations is wrong, or
             another run holds the target.
     """
-    load_remediations()
-    with held_databases(needs_schema=tables is not None) as hold:
+    model = chosen_model()
+    load_remediations(model)
+    with held_databases(model, needs_schema=tables is not None) as hold:
         for name in tables or ():
-            if name not in TABLES:
+            if name not in model.tables:
                 raise MigrationError(
                     f"there is no table {name!r}",
                     where="--select",
                     next_step="Give names of tables with commas between, such as "
-                    f"{next(iter(TABLES))}",
+                    f"{next(iter(model.tables))}",
                 )
         reports_directory(reports)
-        require_preflight(console)
+        require_preflight(model, console)
         if tables is None:
-            outcome = run_job(MIGRATE, console, hold, approval=approval, reports=reports)
-            return _report(console, outcome, hold)
-        outcome = run_job(MIGRATE, console, hold, assets=[table_key(name) for name in tables])
-        return _report(console, _signed(console, outcome, hold, approval, reports), hold)
+            outcome = run_job(model, MIGRATE, console, hold, approval=approval, reports=reports)
+            return _report(model, console, outcome, hold)
+        outcome = run_job(
+            model, MIGRATE, console, hold, assets=[table_key(name) for name in tables]
+        )
+        return _report(
+            model, console, _signed(model, console, outcome, hold, approval, reports), hold
+        )
 
 
 def validate(console: Console, *, approval: Approval | None = None, reports: str = "") -> Exit:
@@ -193,12 +199,15 @@ def validate(console: Console, *, approval: Approval | None = None, reports: str
         MigrationError: It cannot start: a server, a URL or the file of remediations is wrong, nothing was
             migrated yet, or another run holds the target.
     """
-    load_remediations()
-    with held_databases(needs_schema=True) as hold:
+    model = chosen_model()
+    load_remediations(model)
+    with held_databases(model, needs_schema=True) as hold:
         if approval:
             reports_directory(reports)
-        outcome = run_job(VALIDATE, console, hold)
-        return _report(console, _signed(console, outcome, hold, approval, reports), hold)
+        outcome = run_job(model, VALIDATE, console, hold)
+        return _report(
+            model, console, _signed(model, console, outcome, hold, approval, reports), hold
+        )
 
 
 def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit:
@@ -207,30 +216,41 @@ def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit
     Raises:
         MigrationError: It cannot start, or a waiver matches no finding.
     """
-    with held_databases(needs_schema=True) as hold:
+    model = chosen_model()
+    with held_databases(model, needs_schema=True) as hold:
         reports_directory(reports)
         only = [SIGN_OFF]
-        outcome = run_job(MIGRATE, console, hold, assets=only, approval=approval, reports=reports)
-        return _report(console, outcome, hold)
+        outcome = run_job(
+            model, MIGRATE, console, hold, assets=only, approval=approval, reports=reports
+        )
+        return _report(model, console, outcome, hold)
 
 
 def _signed(
-    console: Console, outcome: Outcome, hold: Hold, approval: Approval | None, reports: str
+    model: Model,
+    console: Console,
+    outcome: Outcome,
+    hold: Hold,
+    approval: Approval | None,
+    reports: str,
 ) -> Outcome:
     """Lets the sign-off follow on a run that has none, where somebody signs."""
     if not approval or outcome.problem is not None:
         return outcome
-    signed = run_job(MIGRATE, console, hold, assets=[SIGN_OFF], approval=approval, reports=reports)
+    signed = run_job(
+        model, MIGRATE, console, hold, assets=[SIGN_OFF], approval=approval, reports=reports
+    )
     return replace(signed, seconds=outcome.seconds + signed.seconds)
 
 
 @contextmanager
-def held_databases(*, needs_schema: bool = False) -> Iterator[Hold]:
+def held_databases(model: Model, *, needs_schema: bool = False) -> Iterator[Hold]:
     """Opens both databases once, so that what is wrong with them is said before anything starts.
 
     The target is held from here to the verdict, which so is that of what was done here.
 
     Args:
+        model: The application's tables.
         needs_schema: The target must have been migrated to before.
 
     Raises:
@@ -240,11 +260,11 @@ def held_databases(*, needs_schema: bool = False) -> Iterator[Hold]:
         pass
     with held_for_run(target_url(), str(uuid.uuid4())) as hold:
         with hold.open() as connection:
-            require_own_target(connection)
+            require_own_target(model, connection)
             if needs_schema:
                 require_schema(connection)
             if is_migrated(connection):
-                require_standing(connection, creates_tables=not needs_schema)
+                require_standing(model, connection, creates_tables=not needs_schema)
         yield hold
 
 
@@ -268,10 +288,11 @@ def require_schema(connection: Connection) -> None:
         )
 
 
-def require_standing(connection: Connection, *, creates_tables: bool = False) -> None:
+def require_standing(model: Model, connection: Connection, *, creates_tables: bool = False) -> None:
     """Refuses a target whose tables are not as they were migrated any more.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target.
         creates_tables: A table that is gone is created again, unless a signed GO forbids that.
 
@@ -280,7 +301,7 @@ def require_standing(connection: Connection, *, creates_tables: bool = False) ->
     """
     lost = [
         said
-        for each in standing_tables(connection).values()
+        for each in standing_tables(model, connection).values()
         if each.is_there or not creates_tables
         for said in each.losses()
     ]
@@ -295,7 +316,7 @@ def require_standing(connection: Connection, *, creates_tables: bool = False) ->
         )
 
 
-def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
+def _report(model: Model, console: Console, outcome: Outcome, hold: Hold) -> Exit:
     """Prints the results with the verdict: that of the run's sign-off, else one taken now.
 
     Raises:
@@ -303,12 +324,12 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
     """
     if outcome.problem is not None:
         raise RunError(outcome.problem)
-    rules = load_remediations()
+    rules = load_remediations(model)
     opened = open_united(source_url(), rules.counted_as)
     with opened as source, hold.open() as connection:
         console.print()
-        console.print(summary_table(lines(connection)))
-        done = applied(connection, rules)
+        console.print(summary_table(model, lines(model, connection)))
+        done = applied(model, connection, rules)
         if outcome.page is not None and (made := latest(connection)) is not None:
             findings = [_finding(each) for each in made["findings"]]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
@@ -317,11 +338,12 @@ def _report(console: Console, outcome: Outcome, hold: Hold) -> Exit:
             warnings = [each["kind"] for each in made["information"]].count(WARNING)
         else:
             taken = verdict(
+                model,
                 connection,
                 source,
-                fingerprints(source, ENTITIES),
+                fingerprints(source, model.entities),
                 remediations=rules,
-                unkept=unkept(source, connection),
+                unkept=unkept(model, source, connection),
                 origin=origin_of(source),
             )
             findings = [*taken.findings]
@@ -378,6 +400,7 @@ def _finding(recorded: Mapping[str, Any]) -> Finding:
 
 
 def run_job(
+    model: Model,
     name: str,
     console: Console,
     hold: Hold,
@@ -389,6 +412,7 @@ def run_job(
     """Runs a job in this process.
 
     Args:
+        model: The application's tables.
         name: Name of the job.
         console: Where the progress goes.
         hold: The hold on the target, which the job joins.
@@ -397,8 +421,8 @@ def run_job(
         reports: Directory of its report.
     """
     started = time.perf_counter()
-    progress = ConsoleProgress(console, total=len(TABLES) if assets is None else len(assets))
-    job = build_defs(progress=progress).resolve_job_def(name)
+    progress = ConsoleProgress(console, total=len(model.tables) if assets is None else len(assets))
+    job = build_defs(model=model, progress=progress).resolve_job_def(name)
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if approval or reports:
         config |= run_config(approval or Approval(), reports)

@@ -13,7 +13,7 @@ from psycopg import sql
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -52,7 +52,7 @@ class Line:
     checks: Mapping[str, str]
 
 
-def lines(connection: Connection) -> list[Line]:
+def lines(model: Model, connection: Connection) -> list[Line]:
     """Returns a line for each table that was loaded, in the order of loading."""
     query = sql.SQL(_LINES).format(
         loads=sql.Identifier(SCHEMA, bookkeeping.loads.name),
@@ -61,10 +61,10 @@ def lines(connection: Connection) -> list[Line]:
     found = {
         table: Line(table, stats, checks) for table, stats, checks in connection.execute(query)
     }
-    return [found[name] for name in TABLES if name in found]
+    return [found[name] for name in model.tables if name in found]
 
 
-def summary_table(found: list[Line]) -> Table:
+def summary_table(model: Model, found: list[Line]) -> Table:
     """Returns the lines as a table for the terminal."""
     legend = ", ".join(f"{number} {layer}" for number, layer in enumerate(Layer, start=1))
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=f"checks: {legend}")
@@ -97,7 +97,7 @@ def summary_table(found: list[Line]) -> Table:
         )
     table.add_section()
     table.add_row(
-        f"{len(found)} of {len(TABLES)} tables",
+        f"{len(found)} of {len(model.tables)} tables",
         f"{totals['source']:,}",
         f"{totals['rows']:,}",
         f"{totals['rejected']:,}",

@@ -18,7 +18,7 @@ from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
 from migration_assets.loading.parts import Conversion, Conversions, Converted, Part
 from migration_assets.loading.staging import Staging
-from migration_assets.model import TABLES, unique_columns
+from migration_assets.model import Model, model_of, unique_columns
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediation, Remediations
 from migration_assets.second_process import SecondProcess
@@ -64,10 +64,10 @@ def load_documents(
         if is_ordered:
             # What an earlier attempt has staged holds its unique values against later documents.
             taken = {name: set(staging.column(name)) for name in unique_columns(table)}
-            remedies = Remedies(rules, table.name, loaded)
+            remedies = Remedies(rules, table, loaded)
             return OrderedConversion(BatchConverter(table, loaded, taken, remedies))
         known = digests.known(connection, staging.base) if staging.base else Known(b"")
-        return DocumentConversion(table.name, loaded, rules, known)
+        return DocumentConversion(model_of(table), table.name, loaded, rules, known)
 
     def conversions(staging: Staging) -> Conversions:
         found = conversion(staging)
@@ -91,13 +91,14 @@ class DocumentConversion:
     """Converts the documents of a collection that are not those of the last load. It can be pickled."""
 
     def __init__(
-        self, table: str, loaded: Loaded, rules: Sequence[Remediation], known: Known
+        self, model: Model, name: str, loaded: Loaded, rules: Sequence[Remediation], known: Known
     ) -> None:
-        """Takes the name of the table, the ids to refer to, the rules, and what need not be converted."""
-        self._given = (table, loaded, rules, known)
+        """Takes model and name of the table, ids to refer to, rules, and what need not be converted."""
+        self._given = (model, name, loaded, rules, known)
+        table = model.tables[name]
         self._known = known
         remedies = Remedies(rules, table, loaded)
-        self._converter = BatchConverter(TABLES[table], loaded, remedies=remedies)
+        self._converter = BatchConverter(table, loaded, remedies=remedies)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
         """Leaves the converter to be made anew."""

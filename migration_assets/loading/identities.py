@@ -24,7 +24,7 @@ from migration_assets.identity import (
 from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.load import load, silent
 from migration_assets.loading.parts import Conversion, Converted, Part, ready
-from migration_assets.model import ENTITIES
+from migration_assets.model import Model
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
@@ -46,7 +46,7 @@ _TIME_SERIES = "timeseries"
 COUNTED_AS = "counted_as"
 
 
-def unknown_collections(source: SourceDatabase) -> Mapping[str, str]:
+def unknown_collections(model: Model, source: SourceDatabase) -> Mapping[str, str]:
     """Returns the type of each collection that the model does not know, MongoDB's own apart.
 
     Time series are among them, views are not: they hold no documents of their own.
@@ -54,11 +54,12 @@ def unknown_collections(source: SourceDatabase) -> Mapping[str, str]:
     return {
         name: kind
         for name, kind in collection_types(source).items()
-        if name not in ENTITIES and kind != "view"
+        if name not in model.entities and kind != "view"
     }
 
 
 def load_identities(
+    model: Model,
     source: SourceDatabase,
     connection: Connection,
     *,
@@ -68,6 +69,7 @@ def load_identities(
     """Brings ``migration.uuid_map`` to the state of the source.
 
     Args:
+        model: The application's tables.
         source: The source database.
         connection: A connection to the target, in autocommit mode.
         say: Is told what an operator wants to know.
@@ -80,7 +82,7 @@ def load_identities(
     """
 
     def parts() -> Iterator[Part]:
-        for name in sorted(ENTITIES, key=str.casefold):
+        for name in sorted(model.entities, key=str.casefold):
             size = 0
             for stands_in, collection in collections_of(source, name).items():
                 counted = None if stands_in == name else stands_in
@@ -89,7 +91,7 @@ def load_identities(
                     if second is not None and second.is_worth(size // ID_ALONE):
                         second.start(ready)
                     yield Part(name, batch.data, counted=counted)
-        for name, kind in unknown_collections(source).items():
+        for name, kind in unknown_collections(model, source).items():
             for batch in raw_batches(source[name], by_identifier=kind != _TIME_SERIES):
                 yield Part(name, batch.data)
 
@@ -98,7 +100,7 @@ def load_identities(
         connection,
         uuid_map,
         parts,
-        lambda _: _conversion,
+        lambda _: partial(_conversion, model),
         fingerprints=lambda _: {},
         origin=origin_of(source),
         moment=moment_read(source),
@@ -106,8 +108,8 @@ def load_identities(
     )
 
 
-def _conversion(part: Part) -> Conversion:
-    if part.collection in ENTITIES:
+def _conversion(model: Model, part: Part) -> Conversion:
+    if part.collection in model.entities:
         return partial(_known, part.collection, part.counted)
     return partial(_unknown, part.collection)
 

@@ -19,7 +19,7 @@ from migration_assets.errors import LoadError
 from migration_assets.loading.merging import Merged
 from migration_assets.loading.program import program_version
 from migration_assets.loading.staging import Staging, identifier
-from migration_assets.model import TABLES, documents_referred_to, referenced_tables
+from migration_assets.model import Model, documents_referred_to, model_of, referenced_tables
 from migration_assets.model.versions import model_version
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.origin import Origin
@@ -419,7 +419,7 @@ def _digest_of(
 ) -> str:
     """Returns a digest of a table's model, and of the loads that last let other tables grow or shrink."""
     said = [table.name]
-    if table.name in TABLES:
+    if table.metadata is not bookkeeping.BOOKKEEPING:
         said.append(model_version(table))
     query = sql.SQL(
         "SELECT DISTINCT ON (target_table) target_table, id::text FROM {}, "
@@ -444,9 +444,9 @@ def _has_only_object_ids(connection: Connection, collection: str) -> bool:
 
 def depends_on(table: sa.Table) -> list[sa.Table]:
     """Returns the tables whose ids decide what becomes of a table's references."""
-    if table.name not in TABLES:
+    if table.metadata is bookkeeping.BOOKKEEPING:
         return []
-    referred = [TABLES[name] for name in referenced_tables(table)]
+    referred = [model_of(table).tables[name] for name in referenced_tables(table)]
     return [*referred, bookkeeping.uuid_map] if documents_referred_to(table) else referred
 
 
@@ -481,7 +481,9 @@ def loaded_by_other(connection: Connection) -> list[str]:
     return [name for name in programs if programs[name] != program_version()]
 
 
-def loaded_with_other(connection: Connection, remediations: Remediations) -> list[str]:
+def loaded_with_other(
+    model: Model, connection: Connection, remediations: Remediations
+) -> list[str]:
     """Returns the tables whose latest load was made with other rules than the given ones."""
     query = sql.SQL(
         "SELECT DISTINCT ON (target_table) target_table, remediations FROM {} "
@@ -491,6 +493,6 @@ def loaded_with_other(connection: Connection, remediations: Remediations) -> lis
         digests: dict[str, str] = dict(connection.execute(query).fetchall())
     return [
         name
-        for name, table in TABLES.items()
+        for name, table in model.tables.items()
         if name in digests and digests[name] != remediations.digest(table)
     ]

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from migration_assets.conversion.values import Loaded
 from migration_assets.loading.staging import identifier
-from migration_assets.model import TABLES, documents_referred_to, referenced_tables
+from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.uuid_set import UuidSet
@@ -22,7 +22,10 @@ _IDS = """
 def ids_for(connection: Connection, table: sa.Table) -> Loaded:
     """Returns the ids that the references of a table may point to."""
     return Loaded(
-        rows={name: _loaded_ids(connection, TABLES[name]) for name in referenced_tables(table)},
+        rows={
+            name: _loaded_ids(connection, model_of(table).tables[name])
+            for name in referenced_tables(table)
+        },
         documents={name: document_ids(connection, name) for name in documents_referred_to(table)},
     )
 

@@ -20,7 +20,14 @@ from migration_assets.errors import LoadError
 from migration_assets.identity import hex_uuids
 from migration_assets.loading.first_load import become
 from migration_assets.loading.staging import BOOKS, books_table, identifier, rows_table
-from migration_assets.model import TABLES, Rule, junction_of, sources, unique_columns
+from migration_assets.model import (
+    Model,
+    Rule,
+    junction_of,
+    model_of,
+    sources,
+    unique_columns,
+)
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, count_rows
 from migration_assets.target.marks import mark_anew, rows_mark
@@ -93,7 +100,7 @@ def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = N
     return merged
 
 
-def delete_pending(connection: Connection) -> int:
+def delete_pending(model: Model, connection: Connection) -> int:
     """Deletes the rows that were kept for references to them, referring tables first.
 
     The caller holds the transaction, which sees one moment.
@@ -110,8 +117,8 @@ def delete_pending(connection: Connection) -> int:
         identifier(bookkeeping.pending_deletes)
     )
     names = {name for (name,) in connection.execute(waiting)}
-    for name in reversed(list(TABLES)):
-        target = TABLES[name]
+    for name in reversed(list(model.tables)):
+        target = model.tables[name]
         if name not in names or junction_of(target) is not None:
             continue
         require_ours(connection, target)
@@ -229,7 +236,9 @@ def _list_keys(connection: Connection, keys: bytes) -> None:
 
 def _references_to(target: sa.Table) -> Iterator[tuple[sa.Table, str, sql.Composed]]:
     """Yields (table, column, query of the gone ids that it refers to) for each reference."""
-    for table in TABLES.values():
+    if target.metadata is bookkeeping.BOOKKEEPING:
+        return
+    for table in model_of(target).tables.values():
         for column, is_array in _referring_columns(table, target.name):
             value = sql.SQL("unnest(r.{})" if is_array else "r.{}").format(sql.Identifier(column))
             query = sql.SQL("SELECT g.id FROM gone g WHERE g.id IN (SELECT {} FROM {} r)").format(

@@ -36,7 +36,7 @@ from migration_assets.loading.staging import (
     rows_table,
     sides_table,
 )
-from migration_assets.model import TABLES, Junction, Side, junction_of
+from migration_assets.model import Junction, Model, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.second_process import SecondProcess
@@ -92,7 +92,9 @@ def load_pairs(
     def conversions(staging: Staging) -> Conversions:
         loaded = ids_for(staging.connection, table)
         found: dict[tuple[str, str | None], Conversion] = {
-            (sides[0].collection, sides[1]): PairConversion(table.name, sides, loaded, remediations)
+            (sides[0].collection, sides[1]): PairConversion(
+                model_of(table), table.name, sides, loaded, remediations
+            )
             for sides in relation.arrays()
         }
         return lambda part: found[part.collection, part.array]
@@ -117,17 +119,19 @@ class PairConversion:
 
     def __init__(
         self,
-        table: str,
+        model: Model,
+        name: str,
         sides: tuple[Side, str, Side],
         loaded: Loaded,
         remediations: Remediations,
     ) -> None:
-        """Takes the name of the table, the sides and the array, the ids of both, and the rules."""
-        self._given = (table, sides, loaded, remediations)
-        relation = junction_of(TABLES[table])
+        """Takes model and name of the table, the sides and the array, the ids of both, and the rules."""
+        self._given = (model, name, sides, loaded, remediations)
+        table = model.tables[name]
+        relation = junction_of(table)
         assert relation is not None
         holder, array, _ = sides
-        remedies = remedies_of(remediations, TABLES[table], holder, array, loaded)
+        remedies = remedies_of(remediations, table, holder, array, loaded)
         self._converter = PairConverter(relation, *sides, loaded, remedies)
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
@@ -148,7 +152,8 @@ def remedies_of(
 ) -> Remedies:
     """Returns the rules that concern one array of a relation."""
     rules = remediations.of_array(table, holder.collection, array)
-    return Remedies(rules, holder.collection, loaded, array=array)
+    entity = model_of(table).entities[holder.collection]
+    return Remedies(rules, entity, loaded, array=array)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from migration_assets.loading.digests import Record
 from migration_assets.loading.ledger import Tally
 from migration_assets.loading.pipeline import Stopwatch, shared_out, without_cycle_detection
 from migration_assets.loading.staging import Lines, staged_batch
-from migration_assets.model import TABLES
+from migration_assets.model import Model, model_of
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.reading import identifier, split
 
@@ -189,7 +189,13 @@ class Converter:
         try:
             if item.conversion is not self._held:
                 self._held, self._key = item.conversion, uuid.uuid4()
-                held = _Held(self._key, self.table.name, item.part.collection, item.conversion)
+                held = _Held(
+                    self._key,
+                    model_of(self.table),
+                    self.table.name,
+                    item.part.collection,
+                    item.conversion,
+                )
                 self.second.submit(hold, held).result()
             made = self.second.submit(encoded, self._key, item.part.data).result()
         except _LOST:
@@ -204,6 +210,7 @@ class _Held:
     """What the second process is told: how it is to convert what comes next."""
 
     key: uuid.UUID
+    model: Model
     table: str
     collection: str
     conversion: Conversion
@@ -235,7 +242,7 @@ def encoded(key: uuid.UUID, data: bytes) -> Made:
         with watch.stage("convert"):
             converted = converted_by(_held.conversion, _held.collection, data)
         with watch.stage("encode"):
-            table = TABLES[_held.table]
+            table = _held.model.tables[_held.table]
             lines = staged_batch(table, _held.collection, converted.rows, converted.books)
     return Made(
         Tally.of(converted.documents, converted.books),

@@ -136,7 +136,7 @@ class Staging:
         """
         if self.batches:
             return
-        require_plain_tables(self.connection, [self.target.name])
+        require_plain_tables(self.connection, [self.target])
         with self.connection.transaction():
             self.drop()
             if junction_of(self.target) is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import Model
 from migration_assets.monitoring import history
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
@@ -56,6 +56,7 @@ class Record:
     """What is known of a migration.
 
     Attributes:
+        model: The application.
         loads: Its loads, in the order in which they started.
         documents: Documents of the source, by the UUID map.
         rejected: Documents that did not become a row.
@@ -68,6 +69,7 @@ class Record:
         uptime: Measured availability in percent, None where it was not measured.
     """
 
+    model: Model
     loads: tuple[Load, ...]
     documents: int
     rejected: int
@@ -82,26 +84,37 @@ class Record:
     @property
     def tables(self) -> set[str]:
         """The tables that are loaded."""
-        return {each.table for each in self.loads if each.finished_at and each.table in TABLES}
+        return {
+            each.table
+            for each in self.loads
+            if each.finished_at and each.table in self.model.tables
+        }
 
     @property
     def done(self) -> int:
         """Documents of the source that were read; the elements of junction tables are not meant."""
-        return sum(each.documents for each in self._latest().values() if each.table in ENTITIES)
+        return sum(
+            each.documents for each in self._latest().values() if each.table in self.model.entities
+        )
 
     @property
     def moved(self) -> int:
         """Documents that became a row."""
-        return sum(each.rows for each in self._latest().values() if each.table in ENTITIES)
+        return sum(
+            each.rows for each in self._latest().values() if each.table in self.model.entities
+        )
 
     def _latest(self) -> dict[str, Load]:
         return {each.table: each for each in self.loads}
 
 
-def read_record(connection: Connection, *, since: dt.datetime | None) -> Record | None:
+def read_record(
+    model: Model, connection: Connection, *, since: dt.datetime | None
+) -> Record | None:
     """Returns what is known of the migration, None where the target has no record.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target.
         since: Start of the window: what is older, such as a rehearsal, does not count.
     """
@@ -119,19 +132,22 @@ def read_record(connection: Connection, *, since: dt.datetime | None) -> Record 
         sql.SQL(_CHECKS).format(
             results=names["check_results"],
             error=sql.Literal(Severity.ERROR.value),
-            tables=sql.Literal(list(TABLES)),
+            tables=sql.Literal(list(model.tables)),
             since=sql.Literal(since),
         )
     ).fetchone() or (0, 0)
     return Record(
+        model=model,
         loads=tuple(load for load in (Load(*row) for row in found) if load.started_at >= since),
-        documents=_count(connection, names["uuid_map"], "collection", list(ENTITIES)),
-        rejected=_count(connection, names["rejected_documents"], "target_table", list(TABLES)),
-        issues=_count(connection, names["issues"], "target_table", list(TABLES)),
-        unmapped=_count(connection, names["unmapped_fields"], "target_table", list(TABLES)),
+        documents=_count(connection, names["uuid_map"], "collection", list(model.entities)),
+        rejected=_count(
+            connection, names["rejected_documents"], "target_table", list(model.tables)
+        ),
+        issues=_count(connection, names["issues"], "target_table", list(model.tables)),
+        unmapped=_count(connection, names["unmapped_fields"], "target_table", list(model.tables)),
         passed=passed,
         failed=failed,
-        has_constraints=not missing_constraints(connection),
+        has_constraints=not missing_constraints(model, connection),
         verdict=_verdict(connection, names["sign_offs"], since),
         uptime=_uptime(connection),
     )
@@ -154,7 +170,7 @@ def progress(record: Record, now: dt.datetime) -> dict[str, str | dt.datetime]:
         "records_total": str(total),
         "records_per_second": str(round(rate)),
         "tables_done": str(len(record.tables)),
-        "tables_total": str(len(TABLES)),
+        "tables_total": str(len(record.model.tables)),
         "current_step": _step(record, running),
         "progress_findings": _findings(record),
     }
@@ -166,10 +182,10 @@ def progress(record: Record, now: dt.datetime) -> dict[str, str | dt.datetime]:
 def results(record: Record) -> dict[str, str | dt.datetime]:
     """Returns what a migration came to, as values of placeholders."""
     values: dict[str, str | dt.datetime] = {}
-    if record.tables >= set(TABLES):
+    if record.tables >= set(record.model.tables):
         values["record_total"] = str(record.moved)
         values["known_items"] = _known_items(record)
-    expected = len(TABLES) * len(Layer)
+    expected = len(record.model.tables) * len(Layer)
     if record.verdict is not None and record.passed:
         said = f"{record.passed:,} of {expected:,} checks passed, verdict {record.verdict}"
         values["validation_result"] = said
@@ -179,12 +195,13 @@ def results(record: Record) -> dict[str, str | dt.datetime]:
 
 
 def _step(record: Record, running: list[Load]) -> str:
+    tables = list(record.model.tables)
     if running:
         name = running[-1].table
-        place = list(TABLES).index(name) + 1 if name in TABLES else None
-        return "mapping the ids" if place is None else f"loading table {place} of {len(TABLES)}"
-    if len(record.tables) < len(TABLES):
-        return f"{len(record.tables)} of {len(TABLES)} tables are loaded and checked"
+        place = tables.index(name) + 1 if name in tables else None
+        return "mapping the ids" if place is None else f"loading table {place} of {len(tables)}"
+    if len(record.tables) < len(tables):
+        return f"{len(record.tables)} of {len(tables)} tables are loaded and checked"
     if not record.has_constraints:
         return "building indexes and foreign keys"
     if record.verdict is None:

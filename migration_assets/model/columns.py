@@ -2,15 +2,14 @@
 
 A column is a plain :class:`sqlalchemy.Column`; what SQLAlchemy has no word for (the MongoDB field, the
 conversion rule, the collection that an id points to) is a :class:`Source` in ``Column.info``.
-Here belongs how a column is declared. Which columns there are stands in ``crm``, ``projects``,
-``documents``, ``system`` and ``junctions``; how a value is converted stands in
-``migration_assets.conversion``.
+Here belongs how a column is declared. Which columns there are stands in the package of the application, such
+as ``migration_assets.nextcrm``; how a value is converted stands in ``migration_assets.conversion``.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from typing import Any
 
@@ -144,6 +143,12 @@ def _server_default(default: str | int | bool | None) -> str | sa.TextClause | N
     return sa.text(str(default).lower())
 
 
+def from_field(field: str, column: Column) -> Column:
+    """Returns a column whose MongoDB field has another name: ``from_field("desc", text("description"))``."""
+    column.info["source"] = replace(source_of(column), field=field)
+    return column
+
+
 def key() -> Column:
     """Returns ``id uuid``, the primary key, made from ``_id`` (section 4)."""
     source = Source(field="_id", rule=Rule.KEY, missing=Missing.REJECT)
@@ -213,8 +218,8 @@ def timestamp(
 ) -> Column:
     """Returns a ``timestamp(3)`` column, UTC, milliseconds.
 
-    Every NOT NULL timestamp of NextCRM is a creation or modification time, so a missing one is the
-    time of the ObjectId.
+    A NOT NULL timestamp is taken for a creation or modification time: a missing one is the time of the
+    ObjectId.
     """
     return _column(
         name,

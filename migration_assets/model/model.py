@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from graphlib import TopologicalSorter
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.model.search import SearchIndex
-from migration_assets.model.tables import group_of, junction_of, referenced_tables
+from migration_assets.model.tables import (
+    circles,
+    group_of,
+    in_load_order,
+    junction_of,
+    referenced_tables,
+    tables_before,
+)
+from migration_assets.model.upgrade import Upgrade
 
 _KEY = "model"
 
@@ -26,11 +34,15 @@ class Model:
     Attributes:
         name: What the application is called.
         path: Where it is declared, as ``package.module:NAME``.
-        tables: Every table, by name, each after those that its uuids refer to.
+        tables: Every table, by name, in load order: each after those that its uuids refer to, as far as
+            they do not refer to each other in a circle.
+        circles: The same tables, those together that refer to each other in a circle, else each alone.
         entities: The tables that hold documents, by name, which is also the name of their collection.
         junctions: The tables that hold the pairs of a relation.
         enums: The enum types by name, those too that no column uses.
         search_indexes: The indexes that are written out by hand.
+        upgrade: The release that the application goes on to afterwards; None where there is none.
+        shipped_rules: Rules for what older versions of the application left, as YAML; None without any.
         extensions: Created where the server has them; the application uses them, the migration does not.
     """
 
@@ -42,6 +54,8 @@ class Model:
         path: str,
         search_indexes: tuple[SearchIndex, ...] = (),
         extensions: tuple[str, ...] = (),
+        upgrade: Upgrade | None = None,
+        shipped_rules: Path | None = None,
     ) -> None:
         """Makes the model of all tables that were declared in a ``MetaData``.
 
@@ -53,11 +67,15 @@ class Model:
         self.path = path
         self.search_indexes = search_indexes
         self.extensions = extensions
-        self.tables = _in_load_order(metadata.tables)
+        self.upgrade = upgrade
+        self.shipped_rules = shipped_rules
+        self.tables = in_load_order(metadata.tables)
         self.entities = _those(self.tables, junctions=False)
         self.junctions = _those(self.tables, junctions=True)
         enums = metadata.get_schema_objects(pg.ENUM)
         self.enums = tuple(sorted(enums, key=lambda enum: str(enum.name)))
+        self._before = tables_before(self.tables)
+        self.circles = tuple(circles(self.tables))
         metadata.info[_KEY] = self
 
     def __repr__(self) -> str:
@@ -65,6 +83,14 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return model_at, (self.path,)
+
+    def before(self, table: sa.Table) -> frozenset[str]:
+        """Returns the tables that are loaded before a table, since it refers to them."""
+        return self._before[table.name]
+
+    def is_loaded_twice(self, table: sa.Table) -> bool:
+        """Tells whether a table refers to one that is loaded after it: what leads there is settled then."""
+        return bool(set(referenced_tables(table)) - {table.name} - self.before(table))
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -119,10 +145,3 @@ def _check(metadata: sa.MetaData, search_indexes: tuple[SearchIndex, ...]) -> No
     for index in search_indexes:
         if index.table not in metadata.tables:
             raise ValueError(f"{index.name} is on {index.table}, which is no table of the model")
-
-
-def _in_load_order(tables: Mapping[str, sa.Table]) -> Mapping[str, sa.Table]:
-    graph = {name: sorted(referenced_tables(tables[name])) for name in sorted(tables)}
-    return MappingProxyType(
-        {name: tables[name] for name in TopologicalSorter(graph).static_order()}
-    )

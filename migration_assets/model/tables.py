@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from types import MappingProxyType
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model.columns import Column, Rule, Source, source_of
+from migration_assets.model.columns import Column, Missing, Rule, Source, source_of
 
 JUNCTIONS = "junctions"
 
@@ -142,7 +145,7 @@ def fields(table: sa.Table) -> frozenset[str]:
 
 
 def referenced_tables(table: sa.Table) -> tuple[str, ...]:
-    """Returns the tables whose rows must be loaded before this one's: those its uuids point to."""
+    """Returns the tables that its uuids point to, itself where they do."""
     relation = junction_of(table)
     if relation is not None:
         return tuple(dict.fromkeys([relation.left.collection, relation.right.collection]))
@@ -166,11 +169,87 @@ def documents_referred_to(table: sa.Table) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
-def unique_columns(table: sa.Table) -> tuple[str, ...]:
-    """Returns the columns that must be unique on their own, the primary key apart."""
+def unique_keys(table: sa.Table) -> tuple[tuple[str, ...], ...]:
+    """Returns the columns of each unique index: together they must be unique, the primary key apart."""
     return tuple(
-        column.name
+        tuple(column.name for column in index.columns)
         for index in sorted(table.indexes, key=lambda index: str(index.name))
         if index.unique
-        for column in index.columns
     )
+
+
+def unique_columns(table: sa.Table) -> tuple[str, ...]:
+    """Returns the columns that must be unique on their own, the primary key apart."""
+    return tuple(key[0] for key in unique_keys(table) if len(key) == 1)
+
+
+def required_tables(table: sa.Table) -> frozenset[str]:
+    """Returns the tables without whose rows there can be none of this one: uuids that cannot be NULL."""
+    if junction_of(table) is not None:
+        return frozenset(referenced_tables(table))
+    return frozenset(
+        source.references
+        for source in sources(table).values()
+        if source.rule is Rule.REFERENCE
+        and source.missing is Missing.REJECT
+        and source.references is not None
+    )
+
+
+def tables_before(tables: Mapping[str, sa.Table]) -> Mapping[str, frozenset[str]]:
+    """Returns the tables that are loaded before each: those that it refers to, as far as none of them waits.
+
+    Where tables refer to each other in a circle, references that may be NULL are left out until there is no
+    circle left: they are settled when the other table is loaded.
+
+    Raises:
+        ValueError: Tables of a circle require each other: none of them could have a first row.
+    """
+    before = {name: set(referenced_tables(tables[name])) - {name} for name in sorted(tables)}
+    while True:
+        try:
+            TopologicalSorter({name: sorted(before[name]) for name in before}).prepare()
+        except CycleError as error:
+            circle: list[str] = error.args[1]  # each stands before the next
+            optional = sorted(
+                (after, first)
+                for first, after in pairwise(circle)
+                if first not in required_tables(tables[after])
+            )
+            if not optional:
+                raise ValueError(f"{', '.join(sorted(set(circle)))} require each other") from None
+            after, first = optional[0]
+            before[after].remove(first)
+        else:
+            return {name: frozenset(before[name]) for name in before}
+
+
+def in_load_order(tables: Mapping[str, sa.Table]) -> Mapping[str, sa.Table]:
+    """Returns tables by name, each after those that it waits for."""
+    graph = {name: sorted(before) for name, before in tables_before(tables).items()}
+    return MappingProxyType(
+        {name: tables[name] for name in TopologicalSorter(graph).static_order()}
+    )
+
+
+def circles(tables: Mapping[str, sa.Table]) -> Iterator[tuple[sa.Table, ...]]:
+    """Yields tables that refer to each other in a circle together, every other table alone.
+
+    Args:
+        tables: The tables by name, in load order.
+    """
+    reached = {name: set(referenced_tables(tables[name])) for name in tables}
+    for through in tables:
+        for name in tables:
+            if through in reached[name]:
+                reached[name] |= reached[through]
+    done: set[str] = set()
+    for name in tables:
+        if name not in done:
+            circle = [
+                other
+                for other in tables
+                if other == name or (other in reached[name] and name in reached[other])
+            ]
+            done.update(circle)
+            yield tuple(tables[other] for other in circle)

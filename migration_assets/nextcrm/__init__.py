@@ -8,13 +8,20 @@ application left. Another application has a package like this one (README, "A mo
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from migration_assets.model import Model
 from migration_assets.nextcrm import crm, documents, enums, junctions, projects, system
 from migration_assets.nextcrm.metadata import METADATA
 from migration_assets.nextcrm.search import EXTENSIONS, SEARCH_INDEXES
+from migration_assets.nextcrm.upgrade import upgrade
 
 __all__ = [
+    "ENTITIES",
+    "ENUMS",
+    "JUNCTIONS",
     "NEXTCRM",
+    "TABLES",
     "crm",
     "documents",
     "enums",
@@ -29,4 +36,11 @@ NEXTCRM = Model(
     path="migration_assets.nextcrm:NEXTCRM",
     search_indexes=SEARCH_INDEXES,
     extensions=EXTENSIONS,
+    upgrade=upgrade(),
+    shipped_rules=Path(__file__).with_name("nextcrm-history.yaml"),
 )
+
+TABLES = NEXTCRM.tables
+ENTITIES = NEXTCRM.entities
+JUNCTIONS = NEXTCRM.junctions
+ENUMS = NEXTCRM.enums

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from migration_assets.loading.staging import identifier
-from migration_assets.model import ENTITIES, TABLES, junction_of
+from migration_assets.model import Model, junction_of
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, megabytes, ok, warning
 from migration_assets.preflight.source import Snapshots
@@ -90,7 +90,7 @@ class Rehearsal:
     is_whole: bool
 
 
-def rehearsal(connection: Connection) -> Rehearsal | None:
+def rehearsal(model: Model, connection: Connection) -> Rehearsal | None:
     """Returns what an earlier run into this target took, None where there was none.
 
     The latest whole run that filled the tables counts; else the latest whole run; else the loads.
@@ -101,9 +101,9 @@ def rehearsal(connection: Connection) -> Rehearsal | None:
         "loads": identifier(bookkeeping.loads),
         "sign_offs": identifier(bookkeeping.sign_offs),
         "uuid_map": sql.Literal(bookkeeping.uuid_map.name),
-        "entities": sql.Literal(list(ENTITIES)),
-        "tables": sql.Literal(list(TABLES)),
-        "count": sql.Literal(len(TABLES)),
+        "entities": sql.Literal(list(model.entities)),
+        "tables": sql.Literal(list(model.tables)),
+        "count": sql.Literal(len(model.tables)),
     }
     runs = connection.execute(sql.SQL(_WHOLE).format(**names)).fetchall()
     if runs:
@@ -148,16 +148,17 @@ class Estimate:
 
 
 def estimate(
-    measured: Rehearsal, held: Mapping[str, Content], *, factor: float = SAFETY_FACTOR
+    model: Model, measured: Rehearsal, held: Mapping[str, Content], *, factor: float = SAFETY_FACTOR
 ) -> Estimate:
     """Returns how long a run will take for what the source holds now.
 
     Args:
+        model: The application's tables.
         measured: What a rehearsal took.
         held: What each collection holds; those that the model does not know do not count.
         factor: The safety factor.
     """
-    ours = [each for name, each in held.items() if name in ENTITIES]
+    ours = [each for name, each in held.items() if name in model.entities]
     documents, size = sum(each.documents for each in ours), sum(each.size for each in ours)
     return Estimate(measured, documents, size, factor)
 
@@ -184,10 +185,13 @@ class TableEstimate:
         return self.expected / self.rate if self.rate else 0.0
 
 
-def table_estimates(connection: Connection, held: Mapping[str, Content]) -> list[TableEstimate]:
+def table_estimates(
+    model: Model, connection: Connection, held: Mapping[str, Content]
+) -> list[TableEstimate]:
     """Returns how long the load of each table will take, by what it took before; the longest first.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target of the rehearsal.
         held: What each collection of the source holds now.
     """
@@ -195,13 +199,13 @@ def table_estimates(connection: Connection, held: Mapping[str, Content]) -> list
         name: (documents, seconds)
         for name, documents, seconds in connection.execute(
             sql.SQL(_TABLES).format(
-                loads=identifier(bookkeeping.loads), tables=sql.Literal(list(TABLES))
+                loads=identifier(bookkeeping.loads), tables=sql.Literal(list(model.tables))
             )
         )
     }
     estimates = []
     for name, (measured, seconds) in found.items():
-        relation = junction_of(TABLES[name])
+        relation = junction_of(model.tables[name])
         collection = name if relation is None else relation.left.collection
         now = held[collection].documents if collection in held else 0
         then = found.get(collection, (0, 0.0))[0]
@@ -212,10 +216,10 @@ def table_estimates(connection: Connection, held: Mapping[str, Content]) -> list
 
 
 def duration(
-    connection: Connection, held: Mapping[str, Content], possible: Snapshots | None
+    model: Model, connection: Connection, held: Mapping[str, Content], possible: Snapshots | None
 ) -> Iterator[Finding]:
     """Yields how long the migration will take, and whether a snapshot is kept for so long."""
-    measured = rehearsal(connection)
+    measured = rehearsal(model, connection)
     if measured is None:
         yield warning(
             Area.DURATION,
@@ -223,7 +227,7 @@ def duration(
             "Run the migration days before; the final run is a small difference then",
         )
         return
-    found = estimate(measured, held)
+    found = estimate(model, measured, held)
     seconds = found.seconds
     what = (
         "a whole run" if measured.is_whole else "the loads alone, without checks and constraints,"

@@ -9,6 +9,7 @@ from migration_assets.causes.origins import known_from
 from migration_assets.causes.rehearsal import rehearse
 from migration_assets.causes.tracing import causes_of
 from migration_assets.causes.words import follows, what
+from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, counted, ok, warning
 from migration_assets.remediation.rules import Remediations
@@ -22,11 +23,15 @@ SHOWN = 20
 
 
 def losses(
-    source: SourceDatabase, held: Mapping[str, Content], remediations: Remediations | None
+    model: Model,
+    source: SourceDatabase,
+    held: Mapping[str, Content],
+    remediations: Remediations | None,
 ) -> Iterator[Finding]:
     """Yields what would stand against a GO, since every document is converted in memory.
 
     Args:
+        model: The application's tables.
         source: The source database, with collections that count as others united.
         held: What each collection holds.
         remediations: The rules as they are now; nothing is converted where None.
@@ -41,8 +46,8 @@ def losses(
             "`migration-assets propose` rehearses any number of them",
         )
         return
-    rehearsal = rehearse(source, remediations)
-    causes = causes_of(rehearsal.losses, known_from(source, rehearsal.losses))
+    rehearsal = rehearse(model, source, remediations)
+    causes = causes_of(rehearsal.losses, known_from(model, source, rehearsal.losses))
     if not causes:
         yield ok(Area.LOSSES, "every document would arrive, and every value of it")
         return

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from migration_assets.errors import MigrationError
+from migration_assets.model import Model
 from migration_assets.preflight import source as on_source
 from migration_assets.preflight import target as on_target
+from migration_assets.preflight import upgrade
 from migration_assets.preflight.contents import Content, contents
 from migration_assets.preflight.duration import duration
 from migration_assets.preflight.findings import (
@@ -23,7 +25,6 @@ from migration_assets.preflight.findings import (
 )
 from migration_assets.preflight.losses import losses
 from migration_assets.preflight.source import Snapshots
-from migration_assets.preflight.upgrade import upgrade
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
@@ -46,6 +47,7 @@ class _Known:
 
 
 def examine(
+    model: Model,
     open_source: OpenSource,
     open_target: OpenTarget,
     *,
@@ -57,6 +59,7 @@ def examine(
     """Returns the findings on both databases; one that cannot be used is itself a finding.
 
     Args:
+        model: The application's tables.
         open_source: Opens the source.
         open_target: Opens the target.
         at_one_moment: The run is to read every collection as of one moment.
@@ -69,12 +72,12 @@ def examine(
     known = _Known(at_one_moment, rehearsed_with)
     try:
         with open_source() as source:
-            _examine_source(source, known, found, observed_seconds)
+            _examine_source(model, source, known, found, observed_seconds)
     except MigrationError as cause:
         found.append(unusable(Area.SOURCE, cause))
     try:
         with open_target() as connection:
-            _examine_target(connection, known, found)
+            _examine_target(model, connection, known, found)
     except MigrationError as cause:
         found.append(unusable(Area.TARGET, cause))
     order = list(Area)
@@ -82,21 +85,25 @@ def examine(
 
 
 def _examine_source(
-    source: SourceDatabase, known: _Known, found: list[Finding], observed_seconds: float
+    model: Model,
+    source: SourceDatabase,
+    known: _Known,
+    found: list[Finding],
+    observed_seconds: float,
 ) -> None:
     started = time.monotonic()
     before = known.held = contents(source)
-    known.snapshots = on_source.snapshots(source)
+    known.snapshots = on_source.snapshots(model, source)
     for area, work in (
         (Area.SOURCE, partial(on_source.version, source)),
         (Area.SOURCE, partial(on_source.url_options, source)),
-        (Area.SOURCE_ACCESS, partial(on_source.reading, source)),
+        (Area.SOURCE_ACCESS, partial(on_source.reading, model, source)),
         (Area.SOURCE_ACCESS, partial(on_source.writing, source)),
-        (Area.COLLECTIONS, partial(on_source.collections, source, before)),
-        (Area.FIELDS, partial(on_source.unknown_fields, source, before)),
-        (Area.FIELDS, partial(on_source.unreadable_dates, source, before)),
-        (Area.UPGRADE, partial(upgrade, source, before)),
-        (Area.LOSSES, partial(losses, source, before, known.rehearsed_with)),
+        (Area.COLLECTIONS, partial(on_source.collections, model, source, before)),
+        (Area.FIELDS, partial(on_source.unknown_fields, model, source, before)),
+        (Area.FIELDS, partial(on_source.unreadable_dates, model, source, before)),
+        (Area.UPGRADE, partial(upgrade.findings, model, source, before)),
+        (Area.LOSSES, partial(losses, model, source, before, known.rehearsed_with)),
         (Area.FREEZE, partial(on_source.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
         found += where_permitted(area, work)
@@ -105,17 +112,19 @@ def _examine_source(
     found += on_source.writes(before, after, time.monotonic() - started)
 
 
-def _examine_target(connection: Connection, known: _Known, found: list[Finding]) -> None:
+def _examine_target(
+    model: Model, connection: Connection, known: _Known, found: list[Finding]
+) -> None:
     for area, work in (
         (Area.TARGET, partial(on_target.version, connection)),
         (Area.TARGET, partial(on_target.settings, connection)),
         (Area.TARGET, partial(on_target.time_zone, connection)),
-        (Area.TARGET_ACCESS, partial(on_target.rights, connection)),
-        (Area.TARGET, partial(on_target.extensions, connection)),
-        (Area.CONTENT, partial(on_target.content, connection)),
-        (Area.CONTENT, partial(on_target.constraints, connection)),
+        (Area.TARGET_ACCESS, partial(on_target.rights, model, connection)),
+        (Area.TARGET, partial(on_target.extensions, model, connection)),
+        (Area.CONTENT, partial(on_target.content, model, connection)),
+        (Area.CONTENT, partial(on_target.constraints, model, connection)),
         (Area.CONTENT, partial(on_target.locks, connection)),
         (Area.SPACE, partial(on_target.space, connection, known.held)),
-        (Area.DURATION, partial(duration, connection, known.held, known.snapshots)),
+        (Area.DURATION, partial(duration, model, connection, known.held, known.snapshots)),
     ):
         found += where_permitted(area, work)

@@ -14,7 +14,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 from pymongo.errors import ConfigurationError, OperationFailure
 
-from migration_assets.model import ENTITIES, Rule, fields, sources
+from migration_assets.model import Model, Rule, fields, sources
 from migration_assets.preflight.contents import Content, written_between
 from migration_assets.preflight.findings import (
     Area,
@@ -109,7 +109,7 @@ def url_options(source: SourceDatabase) -> Iterator[Finding]:
         )
 
 
-def reading(source: SourceDatabase) -> Iterator[Finding]:
+def reading(model: Model, source: SourceDatabase) -> Iterator[Finding]:
     """Yields whether every collection can be listed and read, by reading one `_id` of each."""
     if not may_list_all(source):
         yield warning(
@@ -118,7 +118,7 @@ def reading(source: SourceDatabase) -> Iterator[Finding]:
             "not reported",
             "Give the user the role `read` on the whole database (sql/roles/mongodb.js)",
         )
-    names = sorted({*collection_types(source), *ENTITIES})
+    names = sorted({*collection_types(source), *model.entities})
     refused = [name for name in names if not _is_readable(source, name)]
     if refused:
         yield error(
@@ -190,21 +190,24 @@ def writing_actions(privileges: Iterable[Mapping[str, Any]], database: str) -> f
     return frozenset(found & WRITING)
 
 
-def collections(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+def collections(
+    model: Model, source: SourceDatabase, held: Mapping[str, Content]
+) -> Iterator[Finding]:
     """Yields what there is, what is missing, and what the model does not know."""
     documents = sum(each.documents for each in held.values())
     size = sum(each.size for each in held.values())
-    missing = [name for name in ENTITIES if name not in held]
-    if len(missing) == len(ENTITIES):
+    missing = [name for name in model.entities if name not in held]
+    if len(missing) == len(model.entities):
         yield error(
             Area.COLLECTIONS,
-            f"the database {source.name} has none of the {len(ENTITIES)} collections of the model",
+            f"the database {source.name} has none of the {len(model.entities)} collections of the model",
             "Check the name of the database at the end of the URL",
         )
         return
     yield ok(
         Area.COLLECTIONS,
-        f"{len(ENTITIES) - len(missing)} of {len(ENTITIES)} collections; {counted(documents, 'document')}, "
+        f"{len(model.entities) - len(missing)} of {len(model.entities)} collections; "
+        f"{counted(documents, 'document')}, "
         f"{megabytes(size)}, in all",
     )
     if missing:
@@ -214,7 +217,7 @@ def collections(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator
             "Their tables stay empty: right where the application never used them, else check the "
             "database and the URL",
         )
-    unknown = [f"{name} ({held[name].documents:,})" for name in held if name not in ENTITIES]
+    unknown = [f"{name} ({held[name].documents:,})" for name in held if name not in model.entities]
     if unknown:
         yield warning(
             Area.COLLECTIONS,
@@ -223,7 +226,7 @@ def collections(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator
             "Their documents are kept whole in migration.unmapped_fields; add them to the model where "
             "the application needs them",
         )
-    yield from _other_types(source)
+    yield from _other_types(model, source)
     for name, count, some in doubled(source):
         yield error(
             Area.COLLECTIONS,
@@ -232,11 +235,11 @@ def collections(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator
         )
 
 
-def _other_types(source: SourceDatabase) -> Iterator[Finding]:
+def _other_types(model: Model, source: SourceDatabase) -> Iterator[Finding]:
     types = collection_types(source)
     views = [name for name, type_ in types.items() if type_ == "view"]
     series = [name for name, type_ in types.items() if type_ == "timeseries"]
-    of_model = [name for name in (*views, *series) if name in ENTITIES]
+    of_model = [name for name in (*views, *series) if name in model.entities]
     if of_model:
         yield error(
             Area.COLLECTIONS,
@@ -256,10 +259,12 @@ def _other_types(source: SourceDatabase) -> Iterator[Finding]:
         )
 
 
-def unknown_fields(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+def unknown_fields(
+    model: Model, source: SourceDatabase, held: Mapping[str, Content]
+) -> Iterator[Finding]:
     """Yields the fields that the model does not know, as far as a sample of each collection shows them."""
     sampled, unsampled, found = 0, [], False
-    for name, table in ENTITIES.items():
+    for name, table in model.entities.items():
         if name not in held:
             continue
         try:
@@ -274,7 +279,7 @@ def unknown_fields(source: SourceDatabase, held: Mapping[str, Content]) -> Itera
             names = [f"{each} ({seen[each]:,})" for each in unknown]
             yield _unknown(name, names, _sample(documents, held[name].documents))
     if not found:
-        every = sum(held[name].documents for name in ENTITIES if name in held)
+        every = sum(held[name].documents for name in model.entities if name in held)
         yield ok(Area.FIELDS, f"the model knows every field in {_sample(sampled, every)}")
     if unsampled:
         yield warning(
@@ -332,7 +337,9 @@ def sample_size(held: Content) -> int:
     return max(1, min(SAMPLED_DOCUMENTS, SAMPLED_BYTES // average))
 
 
-def unreadable_dates(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+def unreadable_dates(
+    model: Model, source: SourceDatabase, held: Mapping[str, Content]
+) -> Iterator[Finding]:
     """Yields how many dates the application's own driver would not read, by field.
 
     It makes no valid date of those beyond year 9999, and another one of those before year 100.
@@ -340,7 +347,7 @@ def unreadable_dates(source: SourceDatabase, held: Mapping[str, Content]) -> Ite
     found: list[str] = []
     ends = time.monotonic() + SAMPLE_MILLISECONDS / 1000
     unsearched = []
-    for name, table in ENTITIES.items():
+    for name, table in model.entities.items():
         if name not in held or not held[name].documents:
             continue
         left = int((ends - time.monotonic()) * 1000)
@@ -404,7 +411,7 @@ class Snapshots:
     is_known: bool = False
 
 
-def snapshots(source: SourceDatabase) -> Snapshots | None:
+def snapshots(model: Model, source: SourceDatabase) -> Snapshots | None:
     """Returns what the server can do for reads at one point in time; None on a standalone server."""
     try:
         hello = source.command("hello")
@@ -416,7 +423,7 @@ def snapshots(source: SourceDatabase) -> Snapshots | None:
     found = partial(Snapshots, history=setting or DEFAULT_HISTORY, is_known=setting is not None)
     try:
         with source.client.start_session(snapshot=True) as session:
-            source[next(iter(ENTITIES))].find_one({}, {"_id": 1}, session=session)
+            source[next(iter(model.entities))].find_one({}, {"_id": 1}, session=session)
     except (OperationFailure, ConfigurationError):
         return found(are_possible=False)
     except BSONError:  # it was read, though it is not UTF-8

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from migration_assets.errors import TargetError
-from migration_assets.model import TABLES
-from migration_assets.nextcrm.search import EXTENSIONS
+from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import (
     Area,
@@ -152,7 +151,7 @@ def time_zone(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def rights(connection: Connection) -> Iterator[Finding]:
+def rights(model: Model, connection: Connection) -> Iterator[Finding]:
     """Yields whether the role may create what the migration creates, and owns what there is of it."""
     row = connection.execute(_RIGHTS).fetchone()
     assert row is not None
@@ -171,7 +170,8 @@ def rights(connection: Connection) -> Iterator[Finding]:
         yield error(Area.TARGET_ACCESS, f"the role lacks {', '.join(lacking)}", next_step)
     ours = (SCHEMA, STAGING_SCHEMA)
     not_owned = [
-        name for (name,) in connection.execute(_NOT_OWNED, [*ours, list(TABLES), *ours]).fetchall()
+        name
+        for (name,) in connection.execute(_NOT_OWNED, [*ours, list(model.tables), *ours]).fetchall()
     ]
     if not_owned:
         yield error(
@@ -198,16 +198,18 @@ def _schemas_exist(connection: Connection) -> bool:
     return found == (2,)
 
 
-def extensions(connection: Connection) -> Iterator[Finding]:
+def extensions(model: Model, connection: Connection) -> Iterator[Finding]:
     """Yields the extensions that will be missing: the application uses them later."""
     row = connection.execute(_RIGHTS).fetchone()
     assert row is not None
     is_superuser, may_create, *_ = row
     available = {
         name: is_installed or is_superuser or (may_create and is_trusted)
-        for name, is_installed, is_trusted in connection.execute(_EXTENSIONS, [list(EXTENSIONS)])
+        for name, is_installed, is_trusted in connection.execute(
+            _EXTENSIONS, [list(model.extensions)]
+        )
     }
-    unavailable = [name for name in EXTENSIONS if name not in available]
+    unavailable = [name for name in model.extensions if name not in available]
     forbidden = [name for name, can in available.items() if not can]
     if unavailable:
         yield warning(
@@ -222,15 +224,15 @@ def extensions(connection: Connection) -> Iterator[Finding]:
             "Have a superuser create them (sql/roles/postgres.sql); the migration goes on without them",
         )
     if not unavailable and not forbidden:
-        yield ok(Area.TARGET, f"extensions {', '.join(EXTENSIONS)}")
+        yield ok(Area.TARGET, f"extensions {', '.join(model.extensions)}")
 
 
-def content(connection: Connection) -> Iterator[Finding]:
+def content(model: Model, connection: Connection) -> Iterator[Finding]:
     """Yields whether the database is empty, or ours and as the model has it."""
     try:
-        prepared = require_own_target(connection)
+        prepared = require_own_target(model, connection)
         require_own_version(connection)
-        require_plain_tables(connection)
+        require_plain_tables(connection, model.tables.values())
     except TargetError as refusal:
         yield error(Area.CONTENT, refusal.what, refusal.next_step)
         return
@@ -242,7 +244,7 @@ def content(connection: Connection) -> Iterator[Finding]:
             else "the database is empty",
         )
         return
-    found = differences(connection)
+    found = differences(model, connection)
     if found:
         yield error(
             Area.CONTENT,
@@ -256,9 +258,9 @@ def content(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def constraints(connection: Connection) -> Iterator[Finding]:
+def constraints(model: Model, connection: Connection) -> Iterator[Finding]:
     """Yields what somebody has added to the tables that may refuse a row."""
-    added = additions(connection)
+    added = additions(model, connection)
     if added:
         yield warning(
             Area.CONTENT,

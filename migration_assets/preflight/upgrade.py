@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 
 from pymongo.errors import OperationFailure
 
+from migration_assets.model import Model
+from migration_assets.model.upgrade import Outcome
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, listed, ok, warning
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.upgrade import CONSEQUENCES, RELEASE, RUNBOOK, Outcome, in_source
+from migration_assets.upgrade import in_source, release_of
 
 MILLISECONDS = 10_000
 """How long the server may take for all of it."""
@@ -33,19 +35,24 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
 }
 
 
-def upgrade(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Finding]:
+def findings(
+    model: Model, source: SourceDatabase, held: Mapping[str, Content]
+) -> Iterator[Finding]:
     """Yields what today's application would refuse, drop, change or not be able to read, with counts."""
+    if (upgrade := model.upgrade) is None:
+        return
+    release = release_of(model)
     found: dict[Outcome, list[str]] = defaultdict(list)
     unsearched = []
     ends = time.monotonic() + MILLISECONDS / 1000
-    for name in dict.fromkeys(item.table for item in CONSEQUENCES):
+    for name in dict.fromkeys(item.table for item in upgrade.consequences if item.in_source):
         if name not in held or not held[name].documents:
             continue
         left = int((ends - time.monotonic()) * 1000)
         try:
             if left <= 0:
                 raise OperationFailure("too late")
-            counts = list(in_source(source, name, left))
+            counts = list(in_source(model, source, name, left))
         except OperationFailure:
             unsearched.append(name)
             continue
@@ -55,15 +62,15 @@ def upgrade(source: SourceDatabase, held: Mapping[str, Content]) -> Iterator[Fin
         if found[outcome]:
             yield warning(
                 Area.UPGRADE,
-                f"NextCRM {RELEASE}: {words} {'; '.join(found[outcome])}",
-                f"{next_step} ({RUNBOOK})",
+                f"{release}: {words} {'; '.join(found[outcome])}",
+                f"{next_step} ({upgrade.runbook})",
             )
     if unsearched:
         yield warning(
             Area.UPGRADE,
-            f"not searched for what NextCRM {RELEASE} makes of it: {listed(unsearched)}: refused, or not "
+            f"not searched for what {release} makes of it: {listed(unsearched)}: refused, or not "
             f"within {MILLISECONDS // 1000} s",
-            f"Look in the report of the sign-off, or at a quiet hour ({RUNBOOK})",
+            f"Look in the report of the sign-off, or at a quiet hour ({upgrade.runbook})",
         )
     elif not any(found.values()):
-        yield ok(Area.UPGRADE, f"NextCRM {RELEASE} takes all of it as it is")
+        yield ok(Area.UPGRADE, f"{release} takes all of it as it is")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from migration_assets.application import MODEL_VARIABLE
 from migration_assets.embedded import DIRECTORY_VARIABLE
 from migration_assets.messages import filling
 from migration_assets.monitoring import alerts, application, readings
@@ -37,6 +38,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "in memory for the command line; the embedded server for the UI",
     ),
     "DAGSTER_HOME": ("the directory of `dagster.yaml`", "the working directory, for the UI"),
+    MODEL_VARIABLE: (
+        "the application's model, as `package.module:NAME` "
+        "([another application](../how-to.md#fork-it-for-another-application))",
+        "NextCRM's",
+    ),
     REMEDIATIONS_VARIABLE: ("a file of [rules](../remediations.md)", "no rules"),
     REPORTS_VARIABLE: ("where the reports of sign-offs go", "`reports`"),
     ATTEMPTS_VARIABLE: ("attempts when a connection is lost", "6"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.model.columns import Column, Missing, Source, source_of
 from migration_assets.model.tables import Junction, group_of, junction_of
 
@@ -20,11 +20,11 @@ columns. The last column says what stands for a value that is missing or null.
 """
 
 
-def tables_page() -> str:
+def tables_page(model: Model) -> str:
     """Returns the page: each table in the order of the model, each column with its source."""
-    columns = sum(len(table.columns) for table in TABLES.values())
-    parts = [_HEAD.format(tables=len(TABLES), columns=columns)]
-    parts += ["\n".join(_table(table)) + "\n" for table in TABLES.values()]
+    columns = sum(len(table.columns) for table in model.tables.values())
+    parts = [_HEAD.format(tables=len(model.tables), columns=columns)]
+    parts += ["\n".join(_table(table)) + "\n" for table in model.tables.values()]
     return "\n".join(parts)
 
 

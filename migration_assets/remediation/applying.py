@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import sqlalchemy as sa
 from bson import ObjectId
 
 from migration_assets.conversion.values import (
@@ -180,7 +181,7 @@ class Remedies:
     def __init__(
         self,
         rules: Iterable[Remediation] = (),
-        collection: str = "",
+        entity: sa.Table | None = None,
         loaded: Loaded | None = None,
         *,
         array: str | None = None,
@@ -189,15 +190,15 @@ class Remedies:
 
         Args:
             rules: The rules, in the order of the file.
-            collection: The collection; empty where no rule asks what its fields refer to.
+            entity: The table of the collection; None where no rule asks what its fields refer to.
             loaded: The ids that references may point to.
             array: The array of a relation, where nothing else is loaded; else such arrays are left to
                 the tables of their relations.
         """
         self._loaded = loaded
         self._array = array
-        self._elsewhere = relation_arrays(collection) if collection else frozenset()
-        refers = references_of(collection) if collection else {}
+        self._elsewhere = relation_arrays(entity) if entity is not None else frozenset()
+        refers = references_of(entity) if entity is not None else {}
         self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
         self._filling: list[_Compiled] = []
         self._sending: list[_Compiled] = []

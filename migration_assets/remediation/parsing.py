@@ -22,7 +22,7 @@ from bson.errors import BSONError
 
 from migration_assets.errors import RemediationError
 from migration_assets.identity import source_id
-from migration_assets.model import ENTITIES, Rule, Source, fields, referenced_tables, sources
+from migration_assets.model import Model, Rule, Source, fields, referenced_tables, sources
 from migration_assets.remediation.applying import value_key
 from migration_assets.remediation.rules import (
     JUDGING,
@@ -103,10 +103,11 @@ _OPTIONS = json_util.JSONOptions(
 )
 
 
-def load_remediations(path: str | None = None) -> Remediations:
+def load_remediations(model: Model, path: str | None = None) -> Remediations:
     """Returns the rules of a file, of the one that ``MIGRATION_REMEDIATIONS`` names where none is given.
 
     Args:
+        model: The application's tables.
         path: The file; an empty text is none.
 
     Raises:
@@ -123,26 +124,27 @@ def load_remediations(path: str | None = None) -> Remediations:
             where=f"remediations {chosen}",
             next_step=f"Check the path, and that it is UTF-8; unset {REMEDIATIONS_VARIABLE} for no rules",
         ) from None
-    return _parsed(text, chosen)
+    return _parsed(model, text, chosen)
 
 
 @lru_cache(maxsize=1)
-def _parsed(text: str, file: str) -> Remediations:
+def _parsed(model: Model, text: str, file: str) -> Remediations:
     """Parses once what each step of a run loads: YAML takes 45 ms for 250 lines."""
-    return parse_remediations(text, file=file)
+    return parse_remediations(model, text, file=file)
 
 
-def parse_remediations(text: str, *, file: str = "remediations") -> Remediations:
+def parse_remediations(model: Model, text: str, *, file: str = "remediations") -> Remediations:
     """Returns the rules of a text in YAML.
 
     Args:
+        model: The application's tables.
         text: The text.
         file: What it is called in errors.
 
     Raises:
         RemediationError: It has mistakes; all of them are named, each with its line.
     """
-    parsing = _Parsing()
+    parsing = _Parsing(model)
     rules = parsing.rules(text)
     if parsing.mistakes:
         said = "; ".join(f"line {line}: {what}" for line, what in sorted(parsing.mistakes))
@@ -163,9 +165,11 @@ class _Parsing:
     """Parses one text.
 
     Attributes:
+        model: The application's tables.
         mistakes: (line, what is wrong) of what was found so far.
     """
 
+    model: Model
     mistakes: list[tuple[int, str]] = field(default_factory=list)
     _names: dict[str, int] = field(default_factory=dict)
     _decided: dict[tuple[object, ...], str] = field(default_factory=dict)
@@ -239,7 +243,7 @@ class _Parsing:
             self._only_true(given, key)
         if "reason" in given:
             self._text(given["reason"], "reason")
-        fields_concerned = [*refer_to(collection, required=action is Action.SET)]
+        fields_concerned = [*refer_to(self.model, collection, required=action is Action.SET)]
         if not fields_concerned:
             kind = "that cannot be empty" if action is Action.SET else "that can be empty"
             self._fail(given[_REFERENCES], f"no field {kind} refers to {collection}")
@@ -322,7 +326,7 @@ class _Parsing:
                 )
         found = self._required(node, given, "collection")
         collection = self._text(found, "collection")
-        if collection in ENTITIES:
+        if collection in self.model.entities:
             self._fail(
                 found, f"the model knows {collection}: only other collections can count as one"
             )
@@ -349,8 +353,10 @@ class _Parsing:
 
     def _known_collection(self, node: yaml.Node, key: str) -> str:
         name = self._text(node, key)
-        if name not in ENTITIES:
-            self._fail(node, f"there is no collection {name!r}{_hint(name, list(ENTITIES))}")
+        if name not in self.model.entities:
+            self._fail(
+                node, f"there is no collection {name!r}{_hint(name, list(self.model.entities))}"
+            )
         return name
 
     def _field(
@@ -368,7 +374,7 @@ class _Parsing:
             return None
         found = self._required(node, given, "field")
         name = self._text(found, "field")
-        known = fields(ENTITIES[collection]) - {_KEY}
+        known = fields(self.model.entities[collection]) - {_KEY}
         if name == _KEY:
             self._fail(found, "`_id` cannot be remediated: identities are made of it")
         if name not in known:
@@ -390,7 +396,11 @@ class _Parsing:
             return False
         node = given["elements"]
         wanted = self._boolean(node, "elements")
-        if wanted and collection is not None and (of is None or of not in arrays_of(collection)):
+        if (
+            wanted
+            and collection is not None
+            and (of is None or of not in arrays_of(self.model.entities[collection]))
+        ):
             self._fail(node, "`elements` is for a field that is an array of texts or ids")
         return wanted
 
@@ -522,10 +532,12 @@ class _Parsing:
         of = given.get("field")
         if of is not None and self._text(of, "field") == name:
             self._fail(node, f"`{action}` names another field than `field`")
-        if action is Action.SEND_TO and name not in fields(ENTITIES[collection]):
-            hint = _hint(name, sorted(fields(ENTITIES[collection]) - {_KEY}))
+        if action is Action.SEND_TO and name not in fields(self.model.entities[collection]):
+            hint = _hint(name, sorted(fields(self.model.entities[collection]) - {_KEY}))
             self._fail(node, f"the model knows no field {name!r} of {collection}{hint}")
-        if action is not Action.SEND_TO and name in relation_arrays(collection):
+        if action is not Action.SEND_TO and name in relation_arrays(
+            self.model.entities[collection]
+        ):
             self._fail(node, f"{name} holds a relation: both sides of it are read already")
         return name
 
@@ -603,7 +615,10 @@ class _Parsing:
         name, collection, match = rule.field, rule.collection, rule.match
         if name is None:
             return
-        refers, (table, source) = references_of(collection).get(name), place_of(rule)
+        refers, (table, source) = (
+            references_of(self.model.entities[collection]).get(name),
+            place_of(self.model, rule),
+        )
         if rule.number is not None and source.rule not in (Rule.INTEGER, Rule.BIGINT):
             self._fail(
                 given["number"], f"`number` is for a field of numbers; {name} is {source.rule}"
@@ -611,7 +626,7 @@ class _Parsing:
         if rule.action in (Action.COPY, Action.MOVE):
             self._require_same_kind(given[rule.action], rule, source)
         if rule.action is Action.SEND_TO:
-            to = references_of(collection).get(str(rule.other))
+            to = references_of(self.model.entities[collection]).get(str(rule.other))
             if refers is None or to is None or {_ONE_ID} != {_kind(refers), _kind(to)}:
                 self._fail(
                     given["send_to"],
@@ -638,7 +653,9 @@ class _Parsing:
 
     def _require_same_kind(self, node: yaml.Node, rule: Remediation, source: Source) -> None:
         """Notes a copy from a field that the model knows as another kind."""
-        others = {each.field: each for each in sources(ENTITIES[rule.collection]).values()}
+        others = {
+            each.field: each for each in sources(self.model.entities[rule.collection]).values()
+        }
         other = others.get(str(rule.other))
         kinds = {Rule.BIGINT: Rule.INTEGER, Rule.REFERENCE: Rule.REFERENCE_ARRAY}
         if other is None:
@@ -656,7 +673,10 @@ class _Parsing:
         is_wide = (
             rule.action in (Action.SET, Action.DROP)
             and rule.match.ids is None
-            and (rule.match.is_any or bool(fine_types(rule) & set(rule.match.types or ())))
+            and (
+                rule.match.is_any
+                or bool(fine_types(self.model, rule) & set(rule.match.types or ()))
+            )
         )
         if is_wide and not rule.changes_fine_values:
             self._fail(

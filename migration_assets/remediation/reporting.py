@@ -12,7 +12,7 @@ from migration_assets.conversion.values import LOSSLESS, RULES, Loaded
 from migration_assets.identity import from_canonical
 from migration_assets.loading.identities import COUNTED_AS, counted_of
 from migration_assets.loading.loaded import ids_for
-from migration_assets.model import Source
+from migration_assets.model import Model, Source
 from migration_assets.remediation.rules import Action, Remediation, Remediations, place_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
@@ -89,7 +89,7 @@ class Applied:
         return f"{said}; {self.fine:,} of them would not have been lost" if self.fine else said
 
 
-def applied(connection: Connection, remediations: Remediations) -> list[Applied]:
+def applied(model: Model, connection: Connection, remediations: Remediations) -> list[Applied]:
     """Returns what each rule of a file did, in the order of the file; those that did nothing too."""
     query = sql.SQL(_COUNTS).format(
         remediations=sql.Identifier(SCHEMA, bookkeeping.remediations.name),
@@ -101,11 +101,16 @@ def applied(connection: Connection, remediations: Remediations) -> list[Applied]
         counted.setdefault(rule, {})[name] = tuple(numbers)
     # What a file says of all references to a collection is one rule to whoever reads it.
     by_name = {rule.name: rule for rule in remediations.rules}
-    return [_applied(connection, rule, counted.get(name, {})) for name, rule in by_name.items()]
+    return [
+        _applied(model, connection, rule, counted.get(name, {})) for name, rule in by_name.items()
+    ]
 
 
 def _applied(
-    connection: Connection, rule: Remediation, by_field: Mapping[str | None, tuple[int, int]]
+    model: Model,
+    connection: Connection,
+    rule: Remediation,
+    by_field: Mapping[str | None, tuple[int, int]],
 ) -> Applied:
     if rule.action is Action.COUNTS_AS:
         by_field = {None: (_counted(connection, rule), 0)}
@@ -122,7 +127,7 @@ def _applied(
         rule.action,
         count=sum(count for count, _ in numbers),
         rejected=sum(rejected for _, rejected in numbers),
-        fine=_fine(connection, rule) if rule.changes_fine_values else 0,
+        fine=_fine(model, connection, rule) if rule.changes_fine_values else 0,
         until=rule.until,
         other=rule.other or "",
         is_of_all=is_of_all,
@@ -139,9 +144,9 @@ def _counted(connection: Connection, rule: Remediation) -> int:
     return next((int(count) for (count,) in connection.execute(query, given)), 0)
 
 
-def _fine(connection: Connection, rule: Remediation) -> int:
+def _fine(model: Model, connection: Connection, rule: Remediation) -> int:
     """Returns how many values that a rule changed would have arrived without loss."""
-    table, source = place_of(rule)
+    table, source = place_of(model, rule)
     loaded = ids_for(connection, table)
     query = sql.SQL(
         "SELECT original, element IS NOT NULL FROM {} WHERE rule = %s AND original IS NOT NULL"

@@ -12,7 +12,15 @@ from typing import Any
 import bson
 import sqlalchemy as sa
 
-from migration_assets.model import ENTITIES, JUNCTIONS, Missing, Rule, Source, junction_of, sources
+from migration_assets.model import (
+    Missing,
+    Model,
+    Rule,
+    Source,
+    junction_of,
+    model_of,
+    sources,
+)
 from migration_assets.source.connection import CODEC
 
 ARRAYS = frozenset({Rule.TEXT_ARRAY, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY})
@@ -230,7 +238,7 @@ def _concerns(rule: Remediation, table: sa.Table, concerned: Mapping[str, frozen
         return any(
             refers.collection == rule.collection and name in names
             for collection, names in concerned.items()
-            for name, refers in references_of(collection).items()
+            for name, refers in references_of(model_of(table).entities[collection]).items()
         )
     if rule.action is Action.COUNTS_AS:
         return rule.other in concerned
@@ -270,25 +278,25 @@ _FINE_TYPES: Mapping[Rule, tuple[str, ...]] = {
 }
 
 
-def fine_types(rule: Remediation) -> frozenset[str]:
+def fine_types(model: Model, rule: Remediation) -> frozenset[str]:
     """Returns the BSON types that the field of a rule takes as they are (section 5), as far as it looks."""
     if rule.field is None:
         return frozenset()
-    kind = place_of(rule)[1].rule
+    kind = place_of(model, rule)[1].rule
     if kind in ARRAYS and not rule.elements:
         return frozenset({"array"})
     return frozenset(_FINE_TYPES[kind])
 
 
-def place_of(rule: Remediation) -> tuple[sa.Table, Source]:
+def place_of(model: Model, rule: Remediation) -> tuple[sa.Table, Source]:
     """Returns the table that the field of a rule becomes, and how: an array of a relation, as references."""
-    entity = ENTITIES[rule.collection]
+    entity = model.entities[rule.collection]
     for source in sources(entity).values():
         if source.field == rule.field:
             return entity, source
     return next(
         (table, Source(array, Rule.REFERENCE_ARRAY, references=other.collection))
-        for table, relation in ((table, junction_of(table)) for table in JUNCTIONS.values())
+        for table, relation in ((table, junction_of(table)) for table in model.junctions.values())
         if relation is not None
         for holder, array, other in relation.arrays()
         if (holder.collection, array) == (rule.collection, rule.field)
@@ -310,16 +318,17 @@ class Refers:
     is_text: bool
 
 
-def refer_to(collection: str, *, required: bool) -> Iterator[tuple[str, str, bool]]:
+def refer_to(model: Model, collection: str, *, required: bool) -> Iterator[tuple[str, str, bool]]:
     """Yields collection, field and whether it is an array, of the fields that refer to a collection.
 
     Args:
+        model: The application's tables.
         collection: The collection that they refer to.
         required: Those whose column cannot be empty, else all others.
     """
-    for holder in ENTITIES:
-        for name, refers in references_of(holder).items():
-            columns = sources(ENTITIES[holder]).values()
+    for holder in model.entities:
+        for name, refers in references_of(model.entities[holder]).items():
+            columns = sources(model.entities[holder]).values()
             missing = next((each.missing for each in columns if each.field == name), Missing.NULL)
             if refers.collection == collection and (missing is Missing.REJECT) is required:
                 yield holder, name, refers.is_array
@@ -329,30 +338,33 @@ _TEXTS = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})
 
 
 @cache
-def references_of(collection: str) -> Mapping[str, Refers]:
+def references_of(entity: sa.Table) -> Mapping[str, Refers]:
     """Returns the fields of a collection that hold ids, the arrays of relations included."""
     found = {
         each.field: Refers(each.references, each.rule in ARRAYS, each.rule in _TEXTS)
-        for each in sources(ENTITIES[collection]).values()
+        for each in sources(entity).values()
         if each.references is not None
     }
-    for relation in map(junction_of, JUNCTIONS.values()):
+    for relation in map(junction_of, model_of(entity).junctions.values()):
         assert relation is not None
         for holder, array, other in relation.arrays():
-            if holder.collection == collection:
+            if holder.collection == entity.name:
                 found[array] = Refers(other.collection, is_array=True, is_text=False)
     return found
 
 
 @cache
-def relation_arrays(collection: str) -> frozenset[str]:
+def relation_arrays(entity: sa.Table) -> frozenset[str]:
     """Returns the arrays of a collection that become pairs of junction tables."""
     return frozenset().union(
-        *(fields_of(table).get(collection, frozenset()) for table in JUNCTIONS.values())
+        *(
+            fields_of(table).get(entity.name, frozenset())
+            for table in model_of(entity).junctions.values()
+        )
     )
 
 
-def arrays_of(collection: str) -> frozenset[str]:
+def arrays_of(entity: sa.Table) -> frozenset[str]:
     """Returns the fields of a collection that are arrays, those of relations included."""
-    own = {each.field for each in sources(ENTITIES[collection]).values() if each.rule in ARRAYS}
-    return relation_arrays(collection) | own
+    own = {each.field for each in sources(entity).values() if each.rule in ARRAYS}
+    return relation_arrays(entity) | own

@@ -24,10 +24,11 @@ from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
 from migration_assets.loading.staging import identifier
 from migration_assets.model import (
-    TABLES,
     Junction,
+    Model,
     documents_referred_to,
     junction_of,
+    model_of,
     referenced_tables,
 )
 from migration_assets.remediation.applying import Remedies
@@ -53,6 +54,7 @@ def current_rows(table: sa.Table) -> sql.Identifier:
 
 
 def stage_baseline(
+    model: Model,
     source: SourceDatabase,
     connection: Connection,
     *,
@@ -64,6 +66,7 @@ def stage_baseline(
     A table that was never loaded completely has no rows in its baseline.
 
     Args:
+        model: The application's tables.
         source: The source, as it was migrated.
         connection: A connection to the target within a transaction.
         say: Is told which table is read.
@@ -76,11 +79,11 @@ def stage_baseline(
         TargetError: PostgreSQL is out of reach.
     """
     plans = _latest_plans(connection)
-    _require_current(connection, plans)
-    _require_same_remediations(connection, remediations)
-    stage = _Stage(source, connection, remediations, standing_tables(connection))
+    _require_current(model, connection, plans)
+    _require_same_remediations(model, connection, remediations)
+    stage = _Stage(source, connection, remediations, standing_tables(model, connection))
     with without_cycle_detection():
-        for name, table in TABLES.items():
+        for name, table in model.tables.items():
             stage.create(table)
             if name in plans:
                 say(f"reading what {name} was loaded from")
@@ -95,9 +98,9 @@ def stage_baseline(
         )
 
 
-def drop_baseline(connection: Connection) -> None:
+def drop_baseline(model: Model, connection: Connection) -> None:
     """Drops the temporary tables and views, which hold on to the target's tables."""
-    for table in TABLES.values():
+    for table in model.tables.values():
         connection.execute(sql.SQL("DROP VIEW {}").format(current_rows(table)))
         connection.execute(sql.SQL("DROP TABLE {}").format(baseline_table(table)))
 
@@ -111,10 +114,10 @@ def _latest_plans(connection: Connection) -> dict[str, str]:
     return dict(connection.execute(query).fetchall())
 
 
-def _require_current(connection: Connection, plans: dict[str, str]) -> None:
+def _require_current(model: Model, connection: Connection, plans: dict[str, str]) -> None:
     stale = [
         name
-        for name, table in TABLES.items()
+        for name, table in model.tables.items()
         if name in plans and plan_of(connection, table) != plans[name]
     ]
     if stale:
@@ -127,8 +130,10 @@ def _require_current(connection: Connection, plans: dict[str, str]) -> None:
         )
 
 
-def _require_same_remediations(connection: Connection, remediations: Remediations) -> None:
-    other = loaded_with_other(connection, remediations)
+def _require_same_remediations(
+    model: Model, connection: Connection, remediations: Remediations
+) -> None:
+    other = loaded_with_other(model, connection, remediations)
     if other:
         raise RefusedError(
             f"loaded with other remediations: {', '.join(other)}",
@@ -199,7 +204,7 @@ class _Stage:
     def _rows(
         self, table: sa.Table, loaded: Loaded, fingerprint: Fingerprint
     ) -> Iterator[pl.DataFrame]:
-        remedies = Remedies(self.remediations.of(table), table.name, loaded)
+        remedies = Remedies(self.remediations.of(table), table, loaded)
         converter = BatchConverter(table, loaded, remedies=remedies)
         with prefetched(raw_batches(self.source[table.name])) as batches:
             for batch in batches:
@@ -224,7 +229,9 @@ class _Stage:
         """Returns the ids that references could point to when the table was loaded."""
         query = sql.SQL("SELECT id FROM {}")
         rows = {
-            name: read_ids(self.connection, query.format(baseline_table(TABLES[name])))
+            name: read_ids(
+                self.connection, query.format(baseline_table(model_of(table).tables[name]))
+            )
             for name in referenced_tables(table)
         }
         documents = {

@@ -24,12 +24,11 @@ from migration_assets.identity import canonical, from_canonical, source_id
 from migration_assets.loading.load import silent
 from migration_assets.loading.pairs import remedies_of
 from migration_assets.model import (
-    ENTITIES,
-    JUNCTIONS,
-    TABLES,
     Junction,
+    Model,
     Side,
     junction_of,
+    model_of,
     source_of,
     sources,
 )
@@ -88,6 +87,7 @@ def require_migrated(connection: Connection) -> None:
 
 
 def export_gained(
+    model: Model,
     source: SourceDatabase,
     connection: Connection,
     directory: Path,
@@ -98,6 +98,7 @@ def export_gained(
     """Writes what the target gained since the migration.
 
     Args:
+        model: The application's tables.
         source: The source as it was migrated; it is only read.
         connection: A connection to the target, in autocommit mode.
         directory: Where the files go; created, and empty where it exists.
@@ -111,16 +112,16 @@ def export_gained(
     require_migrated(connection)
     with ExportFiles(directory) as files, connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        stage_baseline(source, connection, say=say, remediations=remediations)
+        stage_baseline(model, source, connection, say=say, remediations=remediations)
         identifiers = Identifiers(connection)
         identifiers.create()
-        for table in ENTITIES.values():
+        for table in model.entities.values():
             identifiers.name_new(table)
         export = _Export(source, connection, files, identifiers, remediations)
-        for table in ENTITIES.values():
+        for table in model.entities.values():
             say(f"comparing {table.name}")
             export.rows(table)
-        for table in JUNCTIONS.values():
+        for table in model.junctions.values():
             say(f"comparing {table.name}")
             export.pairs(table)
         for collection, row, source_id in identifiers.mapping():
@@ -129,22 +130,22 @@ def export_gained(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             source=source.name,
             target=connection.info.dbname,
-            tables=table_fingerprints(connection),
-            unknown_columns=unknown_columns(connection),
-            unknown_tables=_other_tables(connection),
-            changes=tuple(changes_since(connection)),
+            tables=table_fingerprints(model, connection),
+            unknown_columns=unknown_columns(model, connection),
+            unknown_tables=_other_tables(model, connection),
+            changes=tuple(changes_since(model, connection)),
         )
-        drop_baseline(connection)
+        drop_baseline(model, connection)
     return manifest
 
 
-def table_fingerprints(connection: Connection) -> Mapping[str, Fingerprint]:
+def table_fingerprints(model: Model, connection: Connection) -> Mapping[str, Fingerprint]:
     """Returns what each table that is there holds now, columns that the application added included."""
     query = (
         "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {} t"
     )
     found = {}
-    for name, standing in standing_tables(connection).items():
+    for name, standing in standing_tables(model, connection).items():
         if not standing.is_there:
             continue
         row = connection.execute(sql.SQL(query).format(standing.identifier)).fetchone()
@@ -153,8 +154,8 @@ def table_fingerprints(connection: Connection) -> Mapping[str, Fingerprint]:
     return found
 
 
-def _other_tables(connection: Connection) -> tuple[str, ...]:
-    standing = standing_tables(connection).values()
+def _other_tables(model: Model, connection: Connection) -> tuple[str, ...]:
+    standing = standing_tables(model, connection).values()
     own = {f"{each.schema}.{each.name}" for each in standing if each.is_there}
     found = connection.execute(_OTHER_TABLES, [[SCHEMA, STAGING_SCHEMA]])
     return tuple(name for (name,) in found if name not in own)
@@ -269,7 +270,7 @@ class _Export:
     ) -> Mapping[uuid.UUID, dict[str, list[Any]]]:
         """Returns the arrays of relations of created documents, empty ones too, by field."""
         arrays: dict[uuid.UUID, dict[str, list[Any]]] = {each: {} for each in uuids}
-        for junction, relation in _relations():
+        for junction, relation in _relations(model_of(table)):
             for holder, array, other in relation.arrays():
                 if holder.collection != table.name:
                     continue
@@ -363,8 +364,8 @@ class _Row:
     values: Mapping[str, Any]
 
 
-def _relations() -> Iterator[tuple[sa.Table, Junction]]:
-    for table in JUNCTIONS.values():
+def _relations(model: Model) -> Iterator[tuple[sa.Table, Junction]]:
+    for table in model.junctions.values():
         relation = junction_of(table)
         assert relation is not None
         yield table, relation
@@ -395,7 +396,7 @@ def _pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
         other=sql.Identifier(other.column),
         inserted=inserted_rows(table),
         deleted=deleted_rows(table),
-        holders=current_rows(TABLES[holder.collection]),
+        holders=current_rows(model_of(table).tables[holder.collection]),
         new=new_ids(),
         collection=sql.Literal(holder.collection),
     )

@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.loading.staging import identifier
-from migration_assets.model import TABLES, junction_of
+from migration_assets.model import Model, junction_of
 from migration_assets.rollback.baseline import baseline_table, current_rows
 from migration_assets.rollback.comparable import unheld_rows
 from migration_assets.target import bookkeeping
@@ -82,19 +82,19 @@ def value_columns(table: sa.Table) -> list[sa.Column[object]]:
     return [column for column in table.columns if not column.primary_key]
 
 
-def gained(connection: Connection) -> Mapping[str, Gained]:
+def gained(model: Model, connection: Connection) -> Mapping[str, Gained]:
     """Returns what each table gained, by table; the baseline is staged."""
-    return {name: _gained(connection, table) for name, table in TABLES.items()}
+    return {name: _gained(connection, table) for name, table in model.tables.items()}
 
 
-def unknown_columns(connection: Connection) -> Mapping[str, int]:
+def unknown_columns(model: Model, connection: Connection) -> Mapping[str, int]:
     """Returns the columns that hold what the model has no room for, with how many rows use each.
 
     The application has added them to our tables, or given them another type.
     """
     return {
         f"{name}.{column}": _count(connection, rows)
-        for name, standing in standing_tables(connection).items()
+        for name, standing in standing_tables(model, connection).items()
         for column, rows in unheld_rows(standing)
     }
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from migration_assets.loading.load import silent
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.baseline import drop_baseline, stage_baseline
 from migration_assets.rollback.export import require_migrated, table_fingerprints
@@ -57,10 +57,11 @@ class Removed:
     rows: int | None
 
 
-def remove(connection: Connection, proof: Proof, *, dry_run: bool) -> list[Removed]:
+def remove(model: Model, connection: Connection, proof: Proof, *, dry_run: bool) -> list[Removed]:
     """Drops what this project created.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target, in autocommit mode.
         proof: Is called once no other session can write to the tables any more.
         dry_run: Everything is done and then undone: the result is what would be.
@@ -74,35 +75,36 @@ def remove(connection: Connection, proof: Proof, *, dry_run: bool) -> list[Remov
     """
     require_migrated(connection)
     with connection.transaction(force_rollback=dry_run):
-        going = _created(connection)
+        going = _created(model, connection)
         _hold(connection, [each for each in going if each.kind in (TABLE, ROWS)])
         proof(connection)
         removed = [Removed(each, _rows(connection, each)) for each in going]
-        _drop(connection, going)
+        _drop(model, connection, going)
     return removed
 
 
-def planned(connection: Connection) -> list[Removed]:
+def planned(model: Model, connection: Connection) -> list[Removed]:
     """Returns what would be dropped, in order, without holding anything.
 
     Raises:
         TargetError: The target was not made by this project, or is out of reach.
     """
     require_migrated(connection)
-    return [Removed(each, _rows(connection, each)) for each in _created(connection)]
+    return [Removed(each, _rows(connection, each)) for each in _created(model, connection)]
 
 
-def left_behind(connection: Connection) -> list[DatabaseObject]:
+def left_behind(model: Model, connection: Connection) -> list[DatabaseObject]:
     """Returns what is named as ours but stays, since this project did not create it."""
     named = {
         each
         for each in present_objects(connection)
-        if each.kind in (TABLE, TYPE, SCHEMA_KIND) and is_named_as_ours(each)
+        if each.kind in (TABLE, TYPE, SCHEMA_KIND) and is_named_as_ours(model, each)
     }
-    return sorted(named - set(_created(connection)))
+    return sorted(named - set(_created(model, connection)))
 
 
 def nothing_gained(
+    model: Model,
     source: SourceDatabase,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
@@ -111,7 +113,7 @@ def nothing_gained(
 
     def proof(connection: Connection) -> None:
         try:
-            stage_baseline(source, connection, say=say, remediations=remediations)
+            stage_baseline(model, source, connection, say=say, remediations=remediations)
         except RefusedError as error:
             raise RefusedError(
                 f"it cannot be told whether the application has written rows: {error.what}",
@@ -119,16 +121,16 @@ def nothing_gained(
                 next_step=f"{error.next_step}. Or name an export with --exported, or give the rows "
                 "up with --discard-gained",
             ) from None
-        found = {name: each for name, each in gained(connection).items() if each}
-        columns = {name: rows for name, rows in unknown_columns(connection).items() if rows}
-        drop_baseline(connection)
+        found = {name: each for name, each in gained(model, connection).items() if each}
+        columns = {name: rows for name, rows in unknown_columns(model, connection).items() if rows}
+        drop_baseline(model, connection)
         _refuse_gains(connection, [f"{name} ({each.total})" for name, each in found.items()])
         _refuse_gains(connection, [f"{name} ({rows})" for name, rows in columns.items()])
 
     return proof
 
 
-def all_exported(manifest: Manifest) -> Proof:
+def all_exported(model: Model, manifest: Manifest) -> Proof:
     """Returns the proof that every table holds what it held when an export was made."""
 
     def proof(connection: Connection) -> None:
@@ -144,7 +146,7 @@ def all_exported(manifest: Manifest) -> Proof:
                 where=f"database {connection.info.dbname}",
                 next_step="Save them by hand, then give them up here with --discard-gained",
             )
-        now = table_fingerprints(connection)
+        now = table_fingerprints(model, connection)
         changed = [name for name, each in now.items() if each != manifest.tables.get(name)]
         if changed:
             raise RefusedError(
@@ -171,20 +173,20 @@ def _refuse_gains(connection: Connection, found: list[str]) -> None:
         )
 
 
-def _created(connection: Connection) -> list[DatabaseObject]:
+def _created(model: Model, connection: Connection) -> list[DatabaseObject]:
     """Returns what goes, in the order in which it is dropped."""
     staging = {
         each
         for each in present_objects(connection)
-        if each.kind == TABLE and each.schema == STAGING_SCHEMA and _is_staging(each.name)
+        if each.kind == TABLE and each.schema == STAGING_SCHEMA and _is_staging(model, each.name)
     }
-    found = recorded_objects(connection) | staging
+    found = recorded_objects(model, connection) | staging
     return sorted(found, key=lambda each: (_ORDER.index(each.kind), each))
 
 
-def _is_staging(name: str) -> bool:
+def _is_staging(model: Model, name: str) -> bool:
     """Tells whether a load makes a staging table of this name as it goes."""
-    return name.removesuffix(".sides") in {*TABLES, "uuid_map"}
+    return name.removesuffix(".sides") in {*model.tables, "uuid_map"}
 
 
 def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
@@ -207,7 +209,7 @@ def _rows(connection: Connection, found: DatabaseObject) -> int | None:
     return count_rows(connection, found.identifier)
 
 
-def _drop(connection: Connection, going: list[DatabaseObject]) -> None:
+def _drop(model: Model, connection: Connection, going: list[DatabaseObject]) -> None:
     statements = {
         ROWS: "TRUNCATE {}",
         TABLE: "DROP TABLE {} RESTRICT",
@@ -222,7 +224,7 @@ def _drop(connection: Connection, going: list[DatabaseObject]) -> None:
             continue
         statement = sql.SQL(statements[kind]).format(sql.SQL(", ").join(names))
         if kind == ROWS:
-            ours = [sql.Identifier("public", name) for name in search_indexes()]
+            ours = [sql.Identifier("public", name) for name in search_indexes(model)]
             statement += sql.SQL("; DROP INDEX IF EXISTS {}").format(sql.SQL(", ").join(ours))
         try:
             connection.execute(statement)

@@ -11,7 +11,8 @@ from psycopg import sql
 
 from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import Model
+from migration_assets.model.upgrade import Consequence
 from migration_assets.remediation.reporting import Applied, applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.waivers import Waiver, kept
@@ -22,7 +23,7 @@ from migration_assets.target.catalog import differing_constraints, missing_const
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.ddl import search_indexes
 from migration_assets.target.marks import books_mark, is_as_recorded, rows_mark
-from migration_assets.upgrade import Consequence, in_target
+from migration_assets.upgrade import in_target
 
 REJECTED = "rejected"
 
@@ -121,6 +122,7 @@ class Recorded:
     """All of the record that a sign-off reads.
 
     Attributes:
+        model: The application.
         loads: The latest load of each table, and of the UUID map.
         results: The latest result of each check, by table and check.
         losses: Rejected documents and lossy conversions that no remediation accepts.
@@ -144,6 +146,7 @@ class Recorded:
         values_lost: Lossy conversions, those included that a remediation accepts.
     """
 
+    model: Model
     loads: Mapping[str, Load]
     results: Mapping[tuple[str, str], Result]
     losses: Sequence[Line] = ()
@@ -238,6 +241,7 @@ _WAIVERS = "SELECT signed_at, waivers FROM {sign_offs} ORDER BY signed_at DESC L
 
 
 def read_recorded(
+    model: Model,
     connection: Connection,
     source: SourceDatabase,
     remediations: Remediations = NO_REMEDIATIONS,
@@ -245,6 +249,7 @@ def read_recorded(
     """Returns what the target has on record, as of one moment.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target, in autocommit mode.
         source: The source database, where ids that lead nowhere are looked up.
         remediations: The rules as they are now.
@@ -259,17 +264,17 @@ def read_recorded(
         )
         return connection.execute(found).fetchall()
 
-    additions = search_indexes()
+    additions = search_indexes(model)
     with at_one_moment(connection, read_only=True):
         loads = {name: Load(*rest) for name, *rest in rows(_LOADS)}
         results = {(name, check): Result(*rest) for name, check, *rest in rows(_RESULTS)}
         marks = {
             name: (rows_mark(connection, table), books_mark(connection, table))
-            for name, table in TABLES.items()
+            for name, table in model.tables.items()
             if name in loads
         }
         losses = [Line(*row) for row in rows(_LOSSES)]
-        causes = recorded_causes(source, connection)
+        causes = recorded_causes(model, source, connection)
         conversions = [Line(*row) for row in rows(_CONVERSIONS)]
         fields: dict[str, dict[str, int]] = {}
         names_in_all: dict[str, int] = {}
@@ -280,22 +285,23 @@ def read_recorded(
             Unmapped(name, count, fields.get(name, {}), names_in_all.get(name, 0))
             for name, count in rows(_UNMAPPED)
         ]
-        missing = missing_constraints(connection)
-        differing = sorted(differing_constraints(connection))
-        done = applied(connection, remediations)
-        loaded_with_others = loaded_with_other(connection, remediations)
+        missing = missing_constraints(model, connection)
+        differing = sorted(differing_constraints(model, connection))
+        done = applied(model, connection, remediations)
+        loaded_with_others = loaded_with_other(model, connection, remediations)
         loaded_by_others = loaded_by_other(connection)
         ((documents_in_no_table, values_lost),) = rows(_ALL_LOST)
         origins = [Origin(*row) for row in rows(_ORIGINS)]
         had_documents = {
             name: (count, moment)
             for name, count, moment in rows(_HAD_DOCUMENTS)
-            if name in ENTITIES
+            if name in model.entities
         }
         is_map_touched = uuid_map.name in loads and not is_as_recorded(connection, uuid_map)
         last = rows(_WAIVERS)
-        upgrade = list(in_target(connection, loads))
+        upgrade = list(in_target(model, connection, loads))
     return Recorded(
+        model=model,
         loads=loads,
         results=results,
         losses=losses,

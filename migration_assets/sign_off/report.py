@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import Any
 
 import migration_assets
-from migration_assets.model import TABLES, group_of, junction_of
+from migration_assets.model import Model, group_of, junction_of
 from migration_assets.preflight.duration import Estimate
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded
@@ -86,8 +86,8 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
         made: The verdict.
         around: Servers, time and estimate.
     """
-    tables = [_table(name, recorded) for name in TABLES]
-    open_findings = [_finding(each) for each in made.findings]
+    tables = [_table(name, recorded) for name in recorded.model.tables]
+    open_findings = [_finding(recorded.model, each) for each in made.findings]
     held = [each for each in made.waived if not each.why_void]
     approval = made.approval
     return {
@@ -116,8 +116,8 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
         },
         **_layers(tables),
         "findings": open_findings,
-        "information": [_finding(each) for each in made.information],
-        "waivers": [_waiver(each) for each in made.waived],
+        "information": [_finding(recorded.model, each) for each in made.information],
+        "waivers": [_waiver(recorded.model, each) for each in made.waived],
         "losses": [_line(each) for each in recorded.losses],
         "conversions": [_line(each, "documents") for each in recorded.conversions],
         "unmapped": [asdict(each) for each in recorded.unmapped],
@@ -165,8 +165,8 @@ def _table(name: str, recorded: Recorded) -> Json:
     mismatched = min(compared, values.get("differences", 0) + sum(each.documents for each in lost))
     return {
         "name": name,
-        "group": group_of(TABLES[name]),
-        "isJunction": junction_of(TABLES[name]) is not None,
+        "group": group_of(recorded.model.tables[name]),
+        "isJunction": junction_of(recorded.model.tables[name]) is not None,
         "status": _status(is_good=all(each["state"] in GREEN for each in checks.values())),
         "rowCount": {
             "mongo": books.get("documents"),
@@ -373,8 +373,8 @@ def _line(line: Line, *without: str) -> Json:
     return {name: value for name, value in asdict(line).items() if name not in without}
 
 
-def _finding(found: Finding) -> Json:
-    is_check = found.check in set(Layer) and found.table in TABLES
+def _finding(model: Model, found: Finding) -> Json:
+    is_check = found.check in set(Layer) and found.table in model.tables
     return {
         "id": found.id,
         "table": found.table,
@@ -391,11 +391,11 @@ def _finding(found: Finding) -> Json:
     }
 
 
-def _waiver(given: Waived) -> Json:
+def _waiver(model: Model, given: Waived) -> Json:
     return {
         **given.waiver.as_json(),
         "since": given.waiver.since,
         "holds": not given.why_void,
         "whyVoid": given.why_void,
-        "of": _finding(given.finding),
+        "of": _finding(model, given.finding),
     }

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from migration_assets.errors import MigrationError
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import Model
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.duration import Estimate, Rehearsal, estimate, rehearsal
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
@@ -78,6 +78,7 @@ def reports_directory(given: str | Path = "") -> Path:
 
 
 def sign(
+    model: Model,
     source: SourceDatabase,
     connection: Connection,
     approval: Approval | None = None,
@@ -88,6 +89,7 @@ def sign(
     """Makes the verdict, writes its report, and keeps both.
 
     Args:
+        model: The application's tables.
         source: The source database; it is read as a whole, for its fingerprints and its unknown collections.
         connection: A connection to the target, in autocommit mode.
         approval: Waivers, and who decides; nobody where None.
@@ -98,12 +100,12 @@ def sign(
         MigrationError: A waiver matches no finding, or the report cannot be written.
     """
     where = reports_directory(directory)
-    recorded = read_recorded(connection, source, remediations)
+    recorded = read_recorded(model, connection, source, remediations)
     made = judged(
         recorded,
-        fingerprints(source, ENTITIES),
+        fingerprints(source, model.entities),
         approval,
-        unkept(source, connection),
+        unkept(model, source, connection),
         origin_of(source),
     )
     now = dt.datetime.now(dt.UTC)
@@ -197,23 +199,23 @@ def _target_server(connection: Connection) -> Server:
 def _estimate(
     source: SourceDatabase, connection: Connection, recorded: Recorded, now: dt.datetime
 ) -> Estimate | None:
-    measured = rehearsal(connection)
+    measured = rehearsal(recorded.model, connection)
     if measured is None or not measured.is_whole:
         measured = _this_run(recorded, now) or measured
     if measured is None:
         return None
-    return estimate(measured, contents(source))
+    return estimate(recorded.model, measured, contents(source))
 
 
 def _this_run(recorded: Recorded, now: dt.datetime) -> Rehearsal | None:
     """Returns what the run took that this sign-off ends, None where it did not load every table."""
     identities = recorded.loads.get(bookkeeping.uuid_map.name)
-    loads = [recorded.loads[name] for name in TABLES if name in recorded.loads]
-    if identities is None or len(loads) < len(TABLES):
+    loads = [recorded.loads[name] for name in recorded.model.tables if name in recorded.loads]
+    if identities is None or len(loads) < len(recorded.model.tables):
         return None
     if any(each.started_at < identities.started_at for each in loads):
         return None
-    of_entities = [recorded.loads[name].statistics for name in ENTITIES]
+    of_entities = [recorded.loads[name].statistics for name in recorded.model.entities]
     documents = sum(each["documents"] for each in of_entities)
     if not documents:
         return None

@@ -11,7 +11,7 @@ from migration_assets.causes.proposals import Confidence
 from migration_assets.causes.tracing import GONE, REPEATED
 from migration_assets.causes.words import follows, what
 from migration_assets.loading.ledger import depends_on
-from migration_assets.model import ENTITIES, TABLES
+from migration_assets.model import Model
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
@@ -21,11 +21,9 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.origin import Origin, others
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
-from migration_assets.upgrade import RELEASE
+from migration_assets.upgrade import release_of
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets.validation.key_digest import rows_of, rows_text
-
-EXPECTED_CHECKS = len(TABLES) * len(Layer)
 
 GO, NO_GO = "GO", "NO-GO"
 CONSTRAINTS = "constraints"
@@ -100,6 +98,7 @@ class Verdict:
 
 
 def verdict(
+    model: Model,
     connection: Connection,
     source: SourceDatabase,
     fingerprints: Mapping[str, str],
@@ -111,6 +110,7 @@ def verdict(
     """Returns what stands against a GO.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target.
         source: The source database, where ids that lead nowhere are looked up.
         fingerprints: Of every collection of the source, as it is now.
@@ -122,7 +122,7 @@ def verdict(
     Raises:
         MigrationError: A waiver matches no finding.
     """
-    recorded = read_recorded(connection, source, remediations)
+    recorded = read_recorded(model, connection, source, remediations)
     return judged(recorded, fingerprints, approval, unkept, origin)
 
 
@@ -150,7 +150,7 @@ def judged(
     """
     approval = approval or Approval()
     found: list[Finding] = []
-    for name in TABLES:
+    for name in recorded.model.tables:
         found += _table_findings(name, recorded, fingerprints)
     found += _cause_findings(recorded)
     if origin is not None:
@@ -167,7 +167,7 @@ def judged(
     held = {each.finding.id for each in waived if not each.why_void}
     return Verdict(
         findings=[each for each in found if each.id not in held],
-        checks=EXPECTED_CHECKS,
+        checks=len(recorded.model.tables) * len(Layer),
         information=list(_information(recorded)),
         waived=waived,
         approval=approval,
@@ -220,7 +220,7 @@ def _source_findings(recorded: Recorded, origin: Origin) -> Iterator[Finding]:
     before = {
         name for each in recorded.origins if each not in others_before for name in each.collections
     }
-    for name in sorted(before - origin.collections.keys() - ENTITIES.keys()):
+    for name in sorted(before - origin.collections.keys() - recorded.model.entities.keys()):
         yield _gone(
             name, "is gone, which the model does not know: what was kept of it is gone too", 1
         )
@@ -375,7 +375,7 @@ def check_state(name: str, layer: Layer, recorded: Recorded) -> str:
         return "failed"  # it could not even look
     has_changed = any(
         recorded.loads[each.name].version != result.versions.get(each.name)
-        for each in depends_on(TABLES[name])
+        for each in depends_on(recorded.model.tables[name])
         if each.name in recorded.loads
     )
     if load is None or result.load_id != load.id or has_changed:
@@ -416,7 +416,7 @@ _LOSSES = frozenset({REJECTED, "altered", "nulled", ORPHANED, GONE, REPEATED})
 
 def _information(recorded: Recorded) -> Iterator[Finding]:
     """Yields what nobody has to do anything about."""
-    for name in TABLES:
+    for name in recorded.model.tables:
         for layer in Layer:
             result = recorded.results.get((name, layer))
             state = check_state(name, layer, recorded)
@@ -440,7 +440,7 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
             count=rule.count,
         )
     for unmapped in recorded.unmapped:
-        is_known = unmapped.collection in TABLES
+        is_known = unmapped.collection in recorded.model.tables
         said = counted(unmapped.documents, "document")
         yield Finding(
             unmapped.collection,
@@ -462,10 +462,11 @@ def _information(recorded: Recorded) -> Iterator[Finding]:
             field=index,
             count=1,
         )
+    release = release_of(recorded.model)
     for item, count in recorded.upgrade:
         yield Finding(
             item.table,
-            f"NextCRM {RELEASE}, {item.outcome}: {item.what}: {count:,}",
+            f"{release}, {item.outcome}: {item.what}: {count:,}",
             item.next_step,
             check="upgrade",
             kind=item.outcome.value,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model import ENUMS, TABLES
+from migration_assets.model import Model
 from migration_assets.target import ddl
+from migration_assets.target.bookkeeping import BOOKKEEPING
 from migration_assets.target.connection import Connection
 
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
@@ -152,17 +153,17 @@ _SPELLING = re.compile(r"""["()\s]|\bIF NOT EXISTS\b|\bUSING btree\b|\bpublic\.|
 """What PostgreSQL writes otherwise than we do, though it means the same."""
 
 
-def missing_constraints(connection: Connection) -> list[str]:
+def missing_constraints(model: Model, connection: Connection) -> list[str]:
     """Returns the names of the indexes and foreign keys that the target does not have yet.
 
     An index that a build was cut off from, and that PostgreSQL does not use, counts as missing.
     """
     present = {name for name, _, is_valid in connection.execute(_INDEXES) if is_valid}
     present |= {name for name, *_ in connection.execute(_FOREIGN_KEYS)}
-    return [name for name in ddl.constraints() if name not in present]
+    return [name for name in ddl.constraints(model) if name not in present]
 
 
-def differing_constraints(connection: Connection) -> dict[str, str]:
+def differing_constraints(model: Model, connection: Connection) -> dict[str, str]:
     """Returns the indexes and foreign keys that have the name of one of the model, but are another.
 
     A foreign key that was added without a look at the rows that there were (``NOT VALID``) is another too.
@@ -170,13 +171,13 @@ def differing_constraints(connection: Connection) -> dict[str, str]:
     Returns:
         What each is in the target, as PostgreSQL writes it, by name.
     """
-    expected = {name: _essence(statement) for name, statement in ddl.indexes().items()}
+    expected = {name: _essence(statement) for name, statement in ddl.indexes(model).items()}
     found = {
         name: definition
         for name, definition, is_valid in connection.execute(_INDEXES)
         if is_valid and name in expected and _essence(definition) != expected[name]
     }
-    keys = {ddl.name_of(key): key for key in ddl.foreign_key_constraints()}
+    keys = {ddl.name_of(key): key for key in ddl.foreign_key_constraints(model)}
     for name, table, definition, is_valid in connection.execute(_FOREIGN_KEYS):
         if name not in keys:
             continue
@@ -187,9 +188,9 @@ def differing_constraints(connection: Connection) -> dict[str, str]:
     return found
 
 
-def is_unbounded(name: str, definition: str) -> bool:
+def is_unbounded(model: Model, name: str, definition: str) -> bool:
     """Tells whether an index is an addition as earlier versions built it, which could refuse a value."""
-    former = ddl.unbounded_search_indexes().get(name)
+    former = ddl.unbounded_search_indexes(model).get(name)
     return former is not None and _essence(definition) == _essence(former)
 
 
@@ -209,19 +210,24 @@ def _essence(definition: str) -> str:
     return _SPELLING.sub("", definition.replace("COALESCE", "coalesce"))
 
 
-def differences(connection: Connection, tables: Collection[str] = TABLES) -> list[str]:
+def differences(
+    model: Model, connection: Connection, tables: Collection[str] | None = None
+) -> list[str]:
     """Returns in words how the columns and enums of the target differ from the model.
 
     Args:
+        model: The application's tables.
         connection: A connection to the target.
-        tables: Names of tables; where it is not all of them, enums that are missing are no difference.
+        tables: Names of tables, all where None; where it is not all of them, enums that are missing are no
+            difference.
     """
+    tables = model.tables if tables is None else tables
     found: dict[tuple[str, str], tuple[str, bool]] = {
         (table, column): (type_, not_null)
         for table, column, type_, not_null in connection.execute(_COLUMNS)
     }
     said = []
-    for table in (TABLES[name] for name in tables):
+    for table in (model.tables[name] for name in tables):
         expected = {
             column.name: (type_name(column.type), not column.nullable) for column in table.columns
         }
@@ -235,34 +241,38 @@ def differences(connection: Connection, tables: Collection[str] = TABLES) -> lis
     labels: dict[str, list[str]] = dict(connection.execute(_LABELS).fetchall())
     said += [
         f"enum {each.name} has other labels"
-        for each in ENUMS
-        if labels.get(str(each.name), [] if len(tables) == len(TABLES) else list(each.enums))
+        for each in model.enums
+        if labels.get(str(each.name), [] if len(tables) == len(model.tables) else list(each.enums))
         != list(each.enums)
     ]
     return sorted(said)
 
 
-def obstacles(connection: Connection, tables: Iterable[str] = TABLES) -> list[Obstacle]:
+def obstacles(connection: Connection, tables: Iterable[sa.Table]) -> list[Obstacle]:
     """Returns what would change rows on their way into the tables, refuse them, or keep them out of sight.
 
     Args:
         connection: A connection to the target.
-        tables: Names of the application's tables; those of the bookkeeping are looked at besides.
+        tables: Tables of the application; those of the bookkeeping are looked at besides.
     """
-    names = [name for name in tables if name in TABLES]
+    expected_keys = {
+        table.name: [column.name for column in table.primary_key]
+        for table in tables
+        if table.metadata is not BOOKKEEPING
+    }
+    names = list(expected_keys)
     rows = connection.execute(_OBSTACLES, {"tables": names}).fetchall()
     found = [Obstacle(f"{name} {what}", WAYS_OUT[kind]) for name, what, kind in rows]
     for name, key in connection.execute(_PRIMARY_KEYS, [names]).fetchall():
-        expected = [column.name for column in TABLES[name].primary_key]
-        if key != expected:
+        if key != (expected := expected_keys[name]):
             what = f"{name} has {', '.join(key) or 'nothing'} as its primary key, not {', '.join(expected)}"
             found.append(Obstacle(what, WAYS_OUT["key"]))
     return found
 
 
-def additions(connection: Connection) -> list[str]:
+def additions(model: Model, connection: Connection) -> list[str]:
     """Returns the constraints and unique indexes that the model does not have: they may refuse a row."""
-    names = {"tables": list(TABLES), "names": list(ddl.constraints())}
+    names = {"tables": list(model.tables), "names": list(ddl.constraints(model))}
     return [name for (name,) in connection.execute(_ADDITIONS, names)]
 
 

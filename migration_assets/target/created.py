@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from migration_assets.model import ENUMS, TABLES
-from migration_assets.nextcrm.search import EXTENSIONS
+from migration_assets.model import Model
 from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, STAGING_SCHEMA, created_objects
 from migration_assets.target.connection import Connection
 from migration_assets.target.standing import PUBLIC, standing_tables
@@ -42,13 +41,14 @@ _PRESENT = """
 """
 
 
-_OURS: Mapping[tuple[str, str], frozenset[str]] = {
-    (EXTENSION, ""): frozenset(EXTENSIONS),
-    (TYPE, "public"): frozenset(str(each.name) for each in ENUMS),
-    (TABLE, "public"): frozenset(TABLES),
-    (TABLE, SCHEMA): frozenset(each.name for each in BOOKKEEPING.tables.values()),
-}
-"""Names that this project creates, by kind and schema; in its staging schema all are its own."""
+def _our_names(model: Model) -> Mapping[tuple[str, str], frozenset[str]]:
+    """Returns the names that this project creates, by kind and schema; in its staging schema all are."""
+    return {
+        (EXTENSION, ""): frozenset(model.extensions),
+        (TYPE, "public"): frozenset(str(each.name) for each in model.enums),
+        (TABLE, "public"): frozenset(model.tables),
+        (TABLE, SCHEMA): frozenset(each.name for each in BOOKKEEPING.tables.values()),
+    }
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,11 +85,15 @@ def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
 
 
 def record_created(
-    connection: Connection, before: frozenset[DatabaseObject], prepared: Iterable[str] = ()
+    model: Model,
+    connection: Connection,
+    before: frozenset[DatabaseObject],
+    prepared: Iterable[str] = (),
 ) -> list[DatabaseObject]:
     """Records what was created since. The caller holds the transaction that created it.
 
     Args:
+        model: The application's tables.
         connection: A connection within that transaction.
         before: What there was at its start.
         prepared: The application's tables that were there, empty.
@@ -97,7 +101,9 @@ def record_created(
     Returns:
         What was created.
     """
-    created = sorted(filter(is_named_as_ours, present_objects(connection) - before))
+    created = sorted(
+        found for found in present_objects(connection) - before if is_named_as_ours(model, found)
+    )
     created += [DatabaseObject(ROWS, "public", name) for name in prepared]
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -109,16 +115,16 @@ def record_created(
     return created
 
 
-def is_named_as_ours(found: DatabaseObject) -> bool:
+def is_named_as_ours(model: Model, found: DatabaseObject) -> bool:
     """Tells whether this project creates an object of this name.
 
     Somebody else may create tables at the same moment.
     """
-    names = _OURS.get((found.kind, found.schema))
+    names = _our_names(model).get((found.kind, found.schema))
     return names is None or found.name in names
 
 
-def recorded_objects(connection: Connection) -> frozenset[DatabaseObject]:
+def recorded_objects(model: Model, connection: Connection) -> frozenset[DatabaseObject]:
     """Returns what this project created and what is still there, where it is now.
 
     What the application gave another schema or name is ours yet; a table of the application's that has
@@ -131,7 +137,7 @@ def recorded_objects(connection: Connection) -> frozenset[DatabaseObject]:
         DatabaseObject(ROWS, each.schema, each.name) for each in present if each.kind == TABLE
     }
     found = set(recorded & (present | filled))
-    for name, standing in standing_tables(connection).items():
+    for name, standing in standing_tables(model, connection).items():
         for created in (DatabaseObject(TABLE, PUBLIC, name), DatabaseObject(ROWS, PUBLIC, name)):
             if created in recorded:
                 found.discard(created)

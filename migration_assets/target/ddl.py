@@ -13,9 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable, DDLElement, SetTableComment
 
-from migration_assets.model import ENUMS, TABLES
+from migration_assets.model import Model
 from migration_assets.model.search import SearchIndex
-from migration_assets.nextcrm.search import EXTENSIONS, SEARCH_INDEXES
 from migration_assets.target.bookkeeping import (
     BOOKKEEPING,
     BOOKS,
@@ -30,21 +29,21 @@ BOOKKEEPING_MARK = "bookkeeping of migration-assets, version "
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
 
 
-def extensions() -> list[str]:
+def extensions(model: Model) -> list[str]:
     """Returns what creates the extensions, each where the server has it and the role may."""
-    return [_extension(name) for name in EXTENSIONS]
+    return [_extension(name) for name in model.extensions]
 
 
-def enums() -> list[str]:
+def enums(model: Model) -> list[str]:
     """Returns what creates the enum types."""
-    return [_enum(type_) for type_ in ENUMS]
+    return [_enum(type_) for type_ in model.enums]
 
 
-def tables() -> list[str]:
+def tables(model: Model) -> list[str]:
     """Returns what creates the tables with their primary keys, without other constraints."""
     return [
         _text(CreateTable(table, include_foreign_key_constraints=[], if_not_exists=True))
-        for table in TABLES.values()
+        for table in model.tables.values()
     ]
 
 
@@ -75,26 +74,26 @@ def _bookkeeping() -> list[str]:
     return made
 
 
-def unique_indexes() -> Mapping[str, str]:
+def unique_indexes(model: Model) -> Mapping[str, str]:
     """Returns what creates the unique indexes, by name."""
-    return _indexes(unique=True)
+    return _indexes(model, unique=True)
 
 
-def secondary_indexes() -> Mapping[str, str]:
+def secondary_indexes(model: Model) -> Mapping[str, str]:
     """Returns what creates the other indexes of the contract, by name."""
-    return _indexes(unique=False)
+    return _indexes(model, unique=False)
 
 
-def search_indexes() -> Mapping[str, str]:
+def search_indexes(model: Model) -> Mapping[str, str]:
     """Returns what creates the full-text, containment and partial indexes, by name."""
-    return {index.name: _search_index(index, index.definition) for index in SEARCH_INDEXES}
+    return {index.name: _search_index(index, index.definition) for index in model.search_indexes}
 
 
-def unbounded_search_indexes() -> Mapping[str, str]:
+def unbounded_search_indexes(model: Model) -> Mapping[str, str]:
     """Returns what created those of them that earlier versions built otherwise, by name."""
     return {
         index.name: _search_index(index, index.unbounded)
-        for index in SEARCH_INDEXES
+        for index in model.search_indexes
         if index.unbounded
     }
 
@@ -103,53 +102,55 @@ def _search_index(index: SearchIndex, definition: str) -> str:
     return f'CREATE INDEX IF NOT EXISTS "{index.name}" ON "{index.table}" {definition}'
 
 
-def foreign_keys() -> Mapping[str, str]:
+def foreign_keys(model: Model) -> Mapping[str, str]:
     """Returns what adds the foreign keys, by name."""
-    return {name_of(key): _text(AddConstraint(key)) for key in foreign_key_constraints()}
+    return {name_of(key): _text(AddConstraint(key)) for key in foreign_key_constraints(model)}
 
 
-def foreign_key_constraints() -> list[sa.ForeignKeyConstraint]:
+def foreign_key_constraints(model: Model) -> list[sa.ForeignKeyConstraint]:
     """Returns the foreign keys of the model, by name."""
-    found = [key for table in TABLES.values() for key in table.foreign_key_constraints]
+    found = [key for table in model.tables.values() for key in table.foreign_key_constraints]
     return sorted(found, key=name_of)
 
 
-def indexes() -> Mapping[str, str]:
+def indexes(model: Model) -> Mapping[str, str]:
     """Returns what creates all indexes, by name, in the order in which they are built."""
-    return {**unique_indexes(), **secondary_indexes(), **search_indexes()}
+    return {**unique_indexes(model), **secondary_indexes(model), **search_indexes(model)}
 
 
-def tables_of_indexes() -> Mapping[str, str]:
+def tables_of_indexes(model: Model) -> Mapping[str, str]:
     """Returns the table that each index is on, by the name of the index."""
-    of_model = {name_of(index): table.name for table in TABLES.values() for index in table.indexes}
-    return {**of_model, **{index.name: index.table for index in SEARCH_INDEXES}}
+    of_model = {
+        name_of(index): table.name for table in model.tables.values() for index in table.indexes
+    }
+    return {**of_model, **{index.name: index.table for index in model.search_indexes}}
 
 
-def tables_of_foreign_keys() -> Mapping[str, str]:
+def tables_of_foreign_keys(model: Model) -> Mapping[str, str]:
     """Returns the table that each foreign key is on, by the name of the key."""
-    return {name_of(key): key.table.name for key in foreign_key_constraints()}
+    return {name_of(key): key.table.name for key in foreign_key_constraints(model)}
 
 
-def constraints() -> Mapping[str, str]:
+def constraints(model: Model) -> Mapping[str, str]:
     """Returns what builds the indexes and foreign keys, by name, in order."""
-    return {**indexes(), **foreign_keys()}
+    return {**indexes(model), **foreign_keys(model)}
 
 
-def files() -> Mapping[str, str]:
+def files(model: Model) -> Mapping[str, str]:
     """Returns the files of `sql/`, by name."""
     made = {
-        "01_extensions.sql": ("Extensions, where the server has them", extensions()),
-        "02_enums.sql": ("Enum types", enums()),
-        "03_tables.sql": ("Tables with their primary keys", tables()),
+        "01_extensions.sql": ("Extensions, where the server has them", extensions(model)),
+        "02_enums.sql": ("Enum types", enums(model)),
+        "03_tables.sql": ("Tables with their primary keys", tables(model)),
         "04_bookkeeping.sql": ("Bookkeeping of the migration", bookkeeping()),
         "05_indexes.sql": (
             "Secondary indexes, built after the load",
-            [*unique_indexes().values(), *secondary_indexes().values()],
+            [*unique_indexes(model).values(), *secondary_indexes(model).values()],
         ),
-        "06_foreign_keys.sql": ("Foreign keys, added after the load", foreign_keys().values()),
+        "06_foreign_keys.sql": ("Foreign keys, added after the load", foreign_keys(model).values()),
         "07_search_indexes.sql": (
             "Full-text, containment and partial indexes",
-            search_indexes().values(),
+            search_indexes(model).values(),
         ),
     }
     return {name: _file(title, statements) for name, (title, statements) in made.items()}
@@ -160,8 +161,8 @@ def _file(title: str, statements: Iterable[str]) -> str:
     return head + "".join(f"\n{statement};\n" for statement in statements)
 
 
-def _indexes(*, unique: bool) -> Mapping[str, str]:
-    found = [index for table in TABLES.values() for index in table.indexes]
+def _indexes(model: Model, *, unique: bool) -> Mapping[str, str]:
+    found = [index for table in model.tables.values() for index in table.indexes]
     return {
         name_of(index): _text(CreateIndex(index, if_not_exists=True))
         for index in sorted(found, key=name_of)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from migration_assets.errors import TargetError
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
 from migration_assets.target.catalog import differences
 from migration_assets.target.connection import Connection
@@ -46,7 +46,7 @@ def is_ours(connection: Connection) -> bool:
     return found != (None,)
 
 
-def require_own_target(connection: Connection) -> list[str]:
+def require_own_target(model: Model, connection: Connection) -> list[str]:
     """Refuses a target that is neither empty, nor prepared, nor carries the bookkeeping of this project.
 
     Returns:
@@ -64,7 +64,7 @@ def require_own_target(connection: Connection) -> list[str]:
             _OCCUPANTS, {"ours": schemas, "providers": PROVIDERS}
         ).fetchall()
         names = [f"{schema}.{name}" for schema, name in occupants]
-        prepared = [name for name in TABLES if f"public.{name}" in names]
+        prepared = [name for name in model.tables if f"public.{name}" in names]
         allowed = {f"public.{name}" for name in (*prepared, PRISMAS_OWN)}
         foreign = [name for name in names if name not in allowed]
         where = f"database {connection.info.dbname}"
@@ -75,7 +75,7 @@ def require_own_target(connection: Connection) -> list[str]:
                 where=where,
                 next_step="Give an empty database; nothing was touched",
             )
-        differing = differences(connection, prepared)
+        differing = differences(model, connection, prepared)
         if differing:
             raise TargetError(
                 f"{said}{len(prepared)} of the application's tables, public.{prepared[0]} among them, of "

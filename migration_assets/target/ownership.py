@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.errors import LoadError, MigrationError, TargetError
-from migration_assets.model import TABLES
-from migration_assets.target.bookkeeping import SCHEMA, sign_offs
+from migration_assets.model import model_of
+from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, sign_offs
 from migration_assets.target.connection import Connection
 from migration_assets.target.marks import are_untouched
 
@@ -127,7 +127,7 @@ def require_ours(connection: Connection, table: sa.Table) -> None:
     Raises:
         LoadError: A GO is signed, and the table is not as its last load left it.
     """
-    if table.name not in TABLES:
+    if table.metadata is BOOKKEEPING:
         return
     signed = standing_go(connection)
     if signed is not None and not are_untouched(connection, [table]):
@@ -148,11 +148,11 @@ def require_no_cascade(connection: Connection, table: sa.Table) -> None:
         LoadError: A GO is signed, and a foreign key from a table that the model does not know would delete or
             change its rows.
     """
-    if table.name not in TABLES or (signed := standing_go(connection)) is None:
+    if table.metadata is BOOKKEEPING or (signed := standing_go(connection)) is None:
         return
     query = sql.SQL(_CASCADES).format(
         table=sql.Literal(sql.Identifier("public", table.name).as_string()),
-        ours=sql.Literal(list(TABLES)),
+        ours=sql.Literal(list(model_of(table).tables)),
     )
     others = [name for (name,) in connection.execute(query)]
     if others:

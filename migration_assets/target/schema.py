@@ -11,12 +11,12 @@ from itertools import groupby
 from typing import LiteralString
 
 import psycopg
+import sqlalchemy as sa
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from migration_assets.errors import TargetError
-from migration_assets.model import TABLES
-from migration_assets.nextcrm.search import EXTENSIONS
+from migration_assets.model import Model
 from migration_assets.target import ddl
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.catalog import (
@@ -66,7 +66,7 @@ class _Work:
     indexes: tuple[str, ...]
 
 
-def create_schema(connection: Connection) -> tuple[str, ...]:
+def create_schema(model: Model, connection: Connection) -> tuple[str, ...]:
     """Creates enums, tables and bookkeeping where they are missing, in one transaction.
 
     Returns:
@@ -76,18 +76,18 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
         TargetError: The target holds tables that are not this project's, its bookkeeping is another
             version's, or its tables differ from the model. Nothing was changed then.
     """
-    prepared = require_own_target(connection)
+    prepared = require_own_target(model, connection)
     require_own_version(connection)
-    require_plain_tables(connection)
-    statements = [*ddl.extensions(), *ddl.enums(), *ddl.tables(), *ddl.bookkeeping()]
+    require_plain_tables(connection, model.tables.values())
+    statements = [*ddl.extensions(model), *ddl.enums(model), *ddl.tables(model), *ddl.bookkeeping()]
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
         before = present_objects(connection)
         for statement in statements:
             connection.execute(_trusted(statement))
-        created = record_created(connection, before)
-        record_created(connection, before, prepared)
-        found = differences(connection)
+        created = record_created(model, connection, before)
+        record_created(model, connection, before, prepared)
+        found = differences(model, connection)
         if (created or found) and (signed := standing_go(connection)) is not None:
             what = ", ".join(map(str, created)) or "; ".join(found[:5])
             raise refused_to_create(connection, signed, what)
@@ -98,10 +98,10 @@ def create_schema(connection: Connection) -> tuple[str, ...]:
                 next_step="Migrate into an empty database, or put the tables right",
             )
         rows = connection.execute("SELECT extname FROM pg_extension").fetchall()
-    return tuple(name for name in EXTENSIONS if (name,) not in rows)
+    return tuple(name for name in model.extensions if (name,) not in rows)
 
 
-def require_plain_tables(connection: Connection, tables: Iterable[str] = TABLES) -> None:
+def require_plain_tables(connection: Connection, tables: Iterable[sa.Table]) -> None:
     """Refuses tables on which something would change rows, refuse them, or keep them out of sight.
 
     Raises:
@@ -136,7 +136,7 @@ def require_own_version(connection: Connection) -> None:
         )
 
 
-def build_constraints(connection: Connection) -> Built:
+def build_constraints(model: Model, connection: Connection) -> Built:
     """Adds the secondary indexes and foreign keys that are missing, and gathers statistics that are stale.
 
     Two connections share the tables, the largest first, since one keeps no more than one core busy. Each
@@ -147,15 +147,15 @@ def build_constraints(connection: Connection) -> Built:
     Raises:
         TargetError: An index or foreign key has a name of the model but is another. Nothing was built then.
     """
-    stale = set(stale_statistics(connection))
+    stale = set(stale_statistics(model, connection))
     with connection.transaction():
-        differing = differing_constraints(connection)
-        unbounded = {name for name in differing if is_unbounded(name, differing[name])}
+        differing = differing_constraints(model, connection)
+        unbounded = {name for name in differing if is_unbounded(model, name, differing[name])}
         differing = {name: differing[name] for name in differing.keys() - unbounded}
-        missing = [*missing_constraints(connection), *sorted(unbounded)]
-        tables = largest_first(connection)
+        missing = [*missing_constraints(model, connection), *sorted(unbounded)]
+        tables = largest_first(model, connection)
     signed = standing_go(connection)
-    additions = ddl.search_indexes()
+    additions = ddl.search_indexes(model)
     lacking = [*differing, *(name for name in missing if name not in additions)]
     if signed is not None and lacking:
         raise refused_to_create(connection, signed, ", ".join(lacking[:5]))
@@ -170,7 +170,7 @@ def build_constraints(connection: Connection) -> Built:
         )
     # After go-live an addition of ours that is not there may have been in the application's way.
     left_out = list(missing) if signed is not None else []
-    foreign_keys, table_of = ddl.foreign_keys(), ddl.tables_of_indexes()
+    foreign_keys, table_of = ddl.foreign_keys(model), ddl.tables_of_indexes(model)
     of_table: dict[str, list[str]] = {}
     for name in missing:
         if name in table_of and name not in left_out:
@@ -183,8 +183,8 @@ def build_constraints(connection: Connection) -> Built:
     added = [name for name in missing if name in foreign_keys]
     if works or added:
         with _workers(connection) as workers:
-            _at_once(workers, works, left_out)
-        _add_foreign_keys(connection, added)
+            _at_once(model, workers, works, left_out)
+        _add_foreign_keys(model, connection, added)
     built = [name for name in missing if name not in left_out]
     return Built(
         indexes=tuple(name for name in built if name not in foreign_keys),
@@ -205,13 +205,15 @@ def _workers(connection: Connection) -> Iterator[Sequence[Connection]]:
         yield [connection, other]
 
 
-def _at_once(workers: Sequence[Connection], works: deque[_Work], left_out: list[str]) -> None:
+def _at_once(
+    model: Model, workers: Sequence[Connection], works: deque[_Work], left_out: list[str]
+) -> None:
     """Builds indexes with several connections at the same time; raises the first error at the end.
 
     Whoever interrupts it, as Dagster does where a run is terminated, need not wait for an index.
     """
     with ThreadPoolExecutor(max_workers=len(workers)) as threads:
-        begun = [threads.submit(_build_indexes, each, works, left_out) for each in workers]
+        begun = [threads.submit(_build_indexes, model, each, works, left_out) for each in workers]
         try:
             for each in begun:
                 each.result()
@@ -224,7 +226,9 @@ def _at_once(workers: Sequence[Connection], works: deque[_Work], left_out: list[
             raise
 
 
-def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[str]) -> None:
+def _build_indexes(
+    model: Model, connection: Connection, works: deque[_Work], left_out: list[str]
+) -> None:
     """Does what tables need until none is left; notes the indexes that a value is too long for.
 
     Statistics come before indexes: once a full-text index is there, ANALYZE makes the search vector of
@@ -232,7 +236,7 @@ def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[s
     which no plan hangs on: a search takes the index either way, since without it every row's vector would
     have to be made. Autovacuum gathers it when a tenth of the table has changed.
     """
-    statements = ddl.constraints()
+    statements = ddl.constraints(model)
     while True:
         try:
             work = works.popleft()
@@ -251,13 +255,13 @@ def _build_indexes(connection: Connection, works: deque[_Work], left_out: list[s
                 left_out.append(name)
 
 
-def _add_foreign_keys(connection: Connection, names: Sequence[str]) -> None:
+def _add_foreign_keys(model: Model, connection: Connection, names: Sequence[str]) -> None:
     """Adds foreign keys, those of a table at once, one table after the other.
 
     Each holds both its tables, so two connections could block each other.
     """
-    statements = ddl.foreign_keys()
-    for _, added in groupby(names, key=ddl.tables_of_foreign_keys().__getitem__):
+    statements = ddl.foreign_keys(model)
+    for _, added in groupby(names, key=ddl.tables_of_foreign_keys(model).__getitem__):
         with roomy(connection):
             connection.execute(_trusted("; ".join(statements[name] for name in added)))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.model import TABLES
+from migration_assets.model import Model, model_of
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
 from migration_assets.target.catalog import type_name
 from migration_assets.target.connection import Connection
@@ -121,18 +121,18 @@ class Standing:
             yield f"column {own}.{each.name} is new"
 
 
-def standing_tables(connection: Connection) -> Mapping[str, Standing]:
+def standing_tables(model: Model, connection: Connection) -> Mapping[str, Standing]:
     """Returns how each table of the model stands in the target, by name."""
     found: dict[tuple[str, str], list[StandingColumn]] = {}
     query = connection.execute(_COLUMNS, [[SCHEMA, STAGING_SCHEMA]])
     for schema, name, place, column, type_, *rest in query:
         found.setdefault((schema, name), []).append(StandingColumn(column, place, type_, *rest))
-    return {name: _standing(table, found) for name, table in TABLES.items()}
+    return {name: _standing(table, found) for name, table in model.tables.items()}
 
 
-def changes_since(connection: Connection) -> list[str]:
+def changes_since(model: Model, connection: Connection) -> list[str]:
     """Returns in words what the application has changed of the tables of the migration."""
-    return [said for each in standing_tables(connection).values() for said in each.changes()]
+    return [said for each in standing_tables(model, connection).values() for said in each.changes()]
 
 
 def _standing(table: sa.Table, found: Mapping[tuple[str, str], list[StandingColumn]]) -> Standing:
@@ -160,7 +160,7 @@ def _places(
     )
     names = [column.name for column in table.columns]
     for place, columns in found.items():
-        is_another = place[1] not in TABLES and len(names) > 2
+        is_another = place[1] not in model_of(table).tables and len(names) > 2
         if is_another and [each.name for each in columns][: len(names)] == names:
             yield place
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.target.connection import Connection
 
 _UNCHANGED = """
@@ -30,25 +30,25 @@ def report_changes(connection: Connection) -> None:
     connection.execute("SELECT pg_stat_force_next_flush()")
 
 
-def stale_statistics(connection: Connection) -> list[str]:
+def stale_statistics(model: Model, connection: Connection) -> list[str]:
     """Returns the tables whose statistics are missing or no longer describe them.
 
     Within a transaction these are all, since its own changes are not counted yet.
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
-        return list(TABLES)
+        return list(model.tables)
     report_changes(connection)
     unchanged = {name for (name,) in connection.execute(_UNCHANGED)}
-    return [name for name in TABLES if name not in unchanged]
+    return [name for name in model.tables if name not in unchanged]
 
 
-def largest_first(connection: Connection) -> list[str]:
+def largest_first(model: Model, connection: Connection) -> list[str]:
     """Returns the tables by size on disk."""
     found = connection.execute(
         sql.SQL(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
             "AND relname = ANY(%s) ORDER BY pg_relation_size(oid) DESC, relname"
         ),
-        [list(TABLES)],
+        [list(model.tables)],
     )
     return [name for (name,) in found]

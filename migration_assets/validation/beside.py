@@ -13,7 +13,7 @@ from bson.timestamp import Timestamp
 from psycopg import sql
 
 from migration_assets.kept import Kept
-from migration_assets.model import TABLES
+from migration_assets.model import Model
 from migration_assets.remediation.rules import Remediations
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
@@ -37,6 +37,7 @@ class CheckTask:
         target_url: PostgreSQL URL.
         run_id: The run that holds the target.
         moment: When to read the source at; None for the present.
+        model: The application's tables.
         table: Name of the table.
         layers: Which checks.
         remediations: The rules that hold.
@@ -46,6 +47,7 @@ class CheckTask:
     target_url: str = field(repr=False)
     run_id: str
     moment: Timestamp | None
+    model: Model
     table: str
     layers: Layers
     remediations: Remediations
@@ -116,7 +118,7 @@ def checked_alone(task: CheckTask) -> list[Evidence]:
         return run_checks(
             source if task.moment is None else at_moment(source, task.moment),
             connection,
-            TABLES[task.table],
+            task.model.tables[task.table],
             task.layers,
             remediations=task.remediations,
         )

@@ -158,7 +158,7 @@ class _Pass:
         query = locked(connection, self._using)
         self._known = known_references(query, table)
         self._references = DocumentReferences(given, self._known, self.result)
-        self._rules = JudgedRules(remediations.of(table), table.name, self._known.ids)
+        self._rules = JudgedRules(remediations.of(table), table, self._known.ids)
         self._judge = Judge(table, self._known.ids, self._rules)
         hex_texts = cache(partial(has_hex_texts, query))
         self._expected = ExpectedRows(table, self._known.documents, hex_texts)

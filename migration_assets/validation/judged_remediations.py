@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from migration_assets.model import model_of
 from migration_assets.remediation.rules import (
     JUDGING,
     Action,
@@ -87,7 +88,7 @@ class JudgedRules:
     def __init__(
         self,
         rules: Iterable[Remediation] = (),
-        collection: str = "",
+        entity: sa.Table | None = None,
         ids: Ids = _EMPTY,
         *,
         array: str | None = None,
@@ -96,7 +97,7 @@ class JudgedRules:
 
         Args:
             rules: The rules, in the order of the file.
-            collection: The collection; empty where no rule asks what its fields refer to.
+            entity: The table of the collection; None where no rule asks what its fields refer to.
             ids: What references may point to.
             array: The array of a relation, where nothing else is loaded; else such arrays are left to
                 the tables of their relations.
@@ -106,8 +107,8 @@ class JudgedRules:
         listed = [rule for rule in rules if rule.action is not Action.COUNTS_AS]
         self._ids = ids
         self._array = array
-        self._elsewhere = relation_arrays(collection) if collection else frozenset()
-        refers = references_of(collection) if collection else {}
+        self._elsewhere = relation_arrays(entity) if entity is not None else frozenset()
+        refers = references_of(entity) if entity is not None else {}
         self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
         self._judging = [rule for rule in listed if rule.action in JUDGING]
         redirecting = [rule for rule in listed if rule.action is Action.REDIRECT]
@@ -347,7 +348,7 @@ def rules_for(
 ) -> JudgedRules:
     """Returns the rules for one array of a relation."""
     rules = remediations.of_array(table, collection, array)
-    return JudgedRules(rules, collection, ids, array=array)
+    return JudgedRules(rules, model_of(table).entities[collection], ids, array=array)
 
 
 def read(literal: Literal) -> Value:

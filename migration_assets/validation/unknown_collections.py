@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import ServerCursor, sql
 
-from migration_assets.model import ENTITIES
+from migration_assets.model import Model
 from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.replies import raw_replies
@@ -55,17 +55,20 @@ class Content:
         self.digest += int.from_bytes(blake2b(line, digest_size=16).digest(), "big")
 
 
-def unkept(source: SourceDatabase, connection: Connection) -> Mapping[str, tuple[int, int]]:
+def unkept(
+    model: Model, source: SourceDatabase, connection: Connection
+) -> Mapping[str, tuple[int, int]]:
     """Returns the unknown collections that the books do not keep as they are in the source.
 
     Args:
+        model: The application's tables.
         source: The source database.
         connection: A connection to the target; only read.
 
     Returns:
         By collection, the documents in the source and those in the books.
     """
-    given = {name: _content(_documents(source, name)) for name in _unknown(source)}
+    given = {name: _content(_documents(source, name)) for name in _unknown(model, source)}
     kept: dict[str, Content] = {}
     with at_one_moment(connection, read_only=True), ServerCursor(connection, "kept") as cursor:
         query = sql.SQL(_KEPT).format(
@@ -84,10 +87,10 @@ def unkept(source: SourceDatabase, connection: Connection) -> Mapping[str, tuple
     }
 
 
-def _unknown(source: SourceDatabase) -> Iterator[str]:
+def _unknown(model: Model, source: SourceDatabase) -> Iterator[str]:
     """Yields the collections that the model does not know; a view has no documents of its own."""
     for name, kind in collection_types(source).items():
-        if kind != "view" and name not in ENTITIES:
+        if kind != "view" and name not in model.entities:
             yield name
 
 

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from migration_assets.model import ENTITIES, Rule, sources
+from migration_assets.model import Rule, sources
+from migration_assets.nextcrm import ENTITIES
 from migration_assets_bench.peers.environment import Peer, PeerEnvironment
 from migration_assets_bench.process import Usage, run
 

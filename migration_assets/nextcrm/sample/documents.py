@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from bson import Int64, ObjectId
 
-from migration_assets.model import ENTITIES, Rule, Source, sources
+from migration_assets.model import Rule, Source, sources
+from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample import words
 from migration_assets.nextcrm.sample.population import LEAST, Population
 from migration_assets.nextcrm.sample.relations import Relations

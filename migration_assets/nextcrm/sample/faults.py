@@ -22,15 +22,8 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.identity import source_id
-from migration_assets.model import (
-    ENTITIES,
-    JUNCTIONS,
-    Missing,
-    Rule,
-    junction_of,
-    sources,
-    unique_columns,
-)
+from migration_assets.model import Missing, Rule, junction_of, sources, unique_columns
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 from migration_assets.nextcrm.sample.documents import Collection, Document
 from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault
 from migration_assets.nextcrm.sample.population import BEGINNING, EPOCH, Population

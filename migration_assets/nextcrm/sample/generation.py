@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from migration_assets.model import ENTITIES
+from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample.documents import Collection, Document
 from migration_assets.nextcrm.sample.faults import UNKNOWN_COLLECTION, extras, unknown_collection
 from migration_assets.nextcrm.sample.ledger import Entry, Ledger

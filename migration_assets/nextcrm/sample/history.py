@@ -21,7 +21,8 @@ from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
 from migration_assets.identity import source_id
-from migration_assets.model import ENTITIES, JUNCTIONS, Missing, Rule, Source, junction_of, sources
+from migration_assets.model import Missing, Rule, Source, junction_of, sources
+from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 from migration_assets.nextcrm.sample import words
 from migration_assets.nextcrm.sample.documents import Document, described
 from migration_assets.nextcrm.sample.generation import Progress, refuse_documents, write

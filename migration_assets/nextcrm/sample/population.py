@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from bson import ObjectId
 
-from migration_assets.model import ENTITIES
+from migration_assets.nextcrm import ENTITIES
 
 EPOCH = datetime(1970, 1, 1)
 START = 1_609_459_200

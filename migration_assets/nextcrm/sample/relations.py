@@ -13,7 +13,8 @@ from random import Random
 
 from bson import ObjectId
 
-from migration_assets.model import JUNCTIONS, Side, junction_of
+from migration_assets.model import Side, junction_of
+from migration_assets.nextcrm import JUNCTIONS
 from migration_assets.nextcrm.sample.population import Ids, Population
 from migration_assets.nextcrm.sample.values import ABSENT
 

@@ -29,7 +29,8 @@ from bson import (
 )
 from bson.datetime_ms import DatetimeMS
 
-from migration_assets.model import ENTITIES, Missing, Rule, Source, sources, unique_columns
+from migration_assets.model import Missing, Rule, Source, sources, unique_columns
+from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample import words
 from migration_assets.nextcrm.sample.population import BEGINNING, EPOCH, LEAST, Population
 
