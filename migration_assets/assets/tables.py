@@ -145,7 +145,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
 
         keys = context.selected_asset_keys
         selected = [table for table in tables if table_key(table.name) in keys]
-        again = [table for table in selected[:-1] if model.is_loaded_twice(table)]
+        again = [table for table in selected if model.is_loaded_twice(table)]
         results = {
             table.name: retried(context, partial(loaded, table)) for table in (*selected, *again)
         }

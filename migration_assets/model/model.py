@@ -89,8 +89,11 @@ class Model:
         return self._before[table.name]
 
     def is_loaded_twice(self, table: sa.Table) -> bool:
-        """Tells whether a table refers to one that is loaded after it: what leads there is settled then."""
-        return bool(set(referenced_tables(table)) - {table.name} - self.before(table))
+        """Tells whether a table refers to itself or to one that is loaded after it.
+
+        What leads there is settled by another load, once that one is there.
+        """
+        return bool(set(referenced_tables(table)) - self.before(table))
 
     @property
     def groups(self) -> tuple[str, ...]:

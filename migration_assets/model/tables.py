@@ -206,6 +206,9 @@ def tables_before(tables: Mapping[str, sa.Table]) -> Mapping[str, frozenset[str]
         ValueError: Tables of a circle require each other: none of them could have a first row.
     """
     before = {name: set(referenced_tables(tables[name])) - {name} for name in sorted(tables)}
+    for name, table in tables.items():
+        if name in required_tables(table):
+            raise ValueError(f"{name} requires itself: it could have no first row")
     while True:
         try:
             TopologicalSorter({name: sorted(before[name]) for name in before}).prepare()
