@@ -15,9 +15,14 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
 from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.shared_checks import (
+    CheckTask,
+    SharedChecks,
+    checked_alone,
+    is_worth,
+)
 from migration_assets_bench.tasks import Done, Task
 
 RUN_ID = str(uuid.uuid4())

@@ -42,16 +42,10 @@ from migration_assets.validation.identities import (
     source_id_of,
     uuid_of,
 )
-from migration_assets.validation.judge import (
-    FIRST_TIMESTAMP,
-    LAST_TIMESTAMP,
-    Judge,
-    Judgement,
-    Line,
-    judge_array,
-)
+from migration_assets.validation.judge import Judge, Judgement, Line, judge_array
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.postgres_text import uuid_text, value_text
+from migration_assets.validation.rules import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets_tests.bson_strategies import (
     DATES,
     DECIMALS,

@@ -35,8 +35,8 @@ from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.validation.beside import CheckTask, checked_alone, is_worth
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.shared_checks import CheckTask, checked_alone, is_worth
 from migration_assets_tests.loaded_sample import Loaded
 from migration_assets_tests.test_loading import BOOK_NAMES, KilledError, everything, interrupted
 

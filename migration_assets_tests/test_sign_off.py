@@ -71,7 +71,7 @@ from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import record, run_check, run_checks, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.key_digest import rows_text
-from migration_assets.validation.looking import DOCUMENTATION, statements
+from migration_assets.validation.pointers import DOCUMENTATION, statements
 from migration_assets_tests.browsing import keep
 from migration_assets_tests.loaded_sample import database_copy
 

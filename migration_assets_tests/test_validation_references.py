@@ -21,7 +21,7 @@ from migration_assets.nextcrm.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
-from migration_assets.validation import documents, pair_pass
+from migration_assets.validation import documents, partitions
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.findings import Fault
 from migration_assets.validation.references import check_references
@@ -216,7 +216,7 @@ def test_where_a_batch_ends_makes_no_difference(
     pristine: SourceDatabase, connection: Connection, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", batch)
-    monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", batch)
+    monkeypatch.setattr(partitions, "COMPARED_AT_ONCE", batch)
     for name in CHECKED:
         assert checked(pristine, connection, name).passed
     damage = 'DELETE FROM "DocumentsToInvoices" WHERE invoice_id = %s'
@@ -558,7 +558,7 @@ def test_a_loss_that_is_not_on_record_is_not_sound(
     monkeypatch: pytest.MonkeyPatch,
     compared_at_once: int,
 ) -> None:
-    monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", compared_at_once)
+    monkeypatch.setattr(partitions, "COMPARED_AT_ONCE", compared_at_once)
     source, target = faulty
     with target.transaction(force_rollback=True):
         target.execute("DELETE FROM migration.issues")

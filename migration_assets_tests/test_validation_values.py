@@ -26,8 +26,7 @@ from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
-from migration_assets.validation import books, documents, entity_pass, pair_pass, rows
-from migration_assets.validation.books import Books, Entry
+from migration_assets.validation import documents, entity_pass, partitions, recorded_lines, rows
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
 from migration_assets.validation.documents import batches
@@ -42,7 +41,8 @@ from migration_assets.validation.findings import (
     totals_frame,
 )
 from migration_assets.validation.odd_types import odd_types, usual_types
-from migration_assets.validation.table_pass import compare
+from migration_assets.validation.recorded_lines import Books, Entry
+from migration_assets.validation.table_pass import compare, recheck
 from migration_assets.validation.values import check_values
 from migration_assets_tests.loaded_sample import Loaded
 
@@ -271,6 +271,29 @@ def test_a_changed_value_is_found(loaded: Loaded, table: str, field: str, statem
     assert "Materialize" in found.next_step
 
 
+def test_just_some_documents_are_compared(loaded: Loaded) -> None:
+    """By their ids, whatever kind these are of: rows, lines of the books, references, and what is gone."""
+    table, tasks = TABLES["Tasks"], loaded.source["Tasks"]
+    ids = [each["_id"] for each in tasks.find({}, {"_id": 1})]
+    found = recheck(loaded.source, loaded.connection, table, ids)
+    assert (found.documents, found.values.count, found.faults.count) == (len(ids), 0, 0)
+    changed = uuid.UUID(damaged(loaded, change("Tasks", "title = title || '!'")))
+    loaded.connection.execute(book("issues", "DELETE FROM {}", TASKS).encode())
+    wrong = []
+    for each in ids:
+        found = recheck(loaded.source, loaded.connection, table, [each])
+        wrong += [each] if found.values.count else []
+        assert (found.documents, found.unequal) == (1, document_uuid("Tasks", each) == changed)
+    assert len(wrong) == 2
+    gone = ObjectId()
+    assert recheck(loaded.source, loaded.connection, table, [gone]).values.count == 0
+    loaded.connection.execute(
+        'UPDATE "Tasks" SET id = %s WHERE id = %s', [document_uuid("Tasks", gone), changed]
+    )
+    found = recheck(loaded.source, loaded.connection, table, [gone])
+    assert found.values.kinds == {What.MISSING_IN_SOURCE: 1}
+
+
 def test_digits_beyond_the_millisecond_are_found(loaded: Loaded) -> None:
     loaded.connection.execute('ALTER TABLE "Users" ALTER "created_on" TYPE timestamp(6)')
     identifier = damaged(
@@ -467,7 +490,7 @@ PAIR = '"account_id", "user_id"'
 @pytest.fixture(params=[3, 1000])
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compares pairs in many parts, or in one."""
-    monkeypatch.setattr(pair_pass, "COMPARED_AT_ONCE", request.param)
+    monkeypatch.setattr(partitions, "COMPARED_AT_ONCE", request.param)
 
 
 @pytest.mark.usefixtures("parts")
@@ -755,7 +778,7 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
 def test_long_lines_of_the_books_are_compared_as_short_ones(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(books, "_SHORT", 0)
+    monkeypatch.setattr(recorded_lines, "_SHORT", 0)
     for name in ("Tasks", "gpt_models", "DocumentsToTasks"):
         assert checked(loaded, name).is_sound
     damaged(loaded, book("issues", "UPDATE {} SET original = '1'", TASKS))

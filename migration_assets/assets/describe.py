@@ -18,7 +18,7 @@ from migration_assets.model import junction_of, source_of
 from migration_assets.remediation.rules import Remediation
 from migration_assets.text import code
 from migration_assets.validation.evidence import Evidence, Layer, Severity
-from migration_assets.validation.looking import DOCUMENTATION, checks_path, quoted, statements
+from migration_assets.validation.pointers import DOCUMENTATION, checks_path, quoted, statements
 
 CAUSES_SHOWN = 20
 """Causes that a check names; the report has all of them."""

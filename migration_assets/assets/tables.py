@@ -28,10 +28,15 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
 from migration_assets.source.snapshots import moment_of
-from migration_assets.validation.beside import CheckTask, SharedChecks, checked_alone, is_worth
 from migration_assets.validation.checks import DESCRIPTIONS, Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
-from migration_assets.validation.looking import DOCUMENTATION
+from migration_assets.validation.pointers import DOCUMENTATION
+from migration_assets.validation.shared_checks import (
+    CheckTask,
+    SharedChecks,
+    checked_alone,
+    is_worth,
+)
 
 BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
 """The checks whose failure means that the table itself is not as it was loaded."""

@@ -43,7 +43,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.text import escape
 from migration_assets.urls import source_url, target_url
-from migration_assets.validation.entity_pass import drawn_numbers
+from migration_assets.validation.documents import drawn_numbers
 
 MASK = "(secret)"
 _SHOWN = 60

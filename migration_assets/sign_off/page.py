@@ -18,7 +18,7 @@ from migration_assets.sign_off.report import Json
 from migration_assets.text import code
 from migration_assets.text import markdown as plain
 from migration_assets.validation.evidence import Layer
-from migration_assets.validation.looking import checks_path
+from migration_assets.validation.pointers import checks_path
 
 SHOWN = 50
 """Findings that the summary names; the page has all of them."""

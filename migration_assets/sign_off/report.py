@@ -25,7 +25,7 @@ from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded
 from migration_assets.sign_off.verdict import ORPHANED, TOUCHED, WARNING, Verdict, check_state
 from migration_assets.sign_off.waivers import Waived
 from migration_assets.validation.evidence import Layer
-from migration_assets.validation.looking import DOCUMENTATION, statements
+from migration_assets.validation.pointers import DOCUMENTATION, statements
 
 Json = dict[str, Any]
 GREEN = frozenset({"passed", WARNING})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import psycopg
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from migration_assets.validation.evidence import Evidence, Layer, Phases, Severi
 from migration_assets.validation.references import references_evidence
 from migration_assets.validation.row_count import check_row_count
 from migration_assets.validation.table_pass import SAMPLED, compare
-from migration_assets.validation.types import check_types
+from migration_assets.validation.types import check_types, types_evidence
 from migration_assets.validation.values import values_evidence
 
 SAMPLE_VARIABLE = "MIGRATION_SAMPLE"
@@ -95,7 +96,7 @@ Layers = tuple[Layer, ...]
 
 Check = Callable[[SourceDatabase, Connection, sa.Table, Layers, Remediations], list[Evidence]]
 
-_COMPARED: Layers = (Layer.VALUES, Layer.REFERENCES)
+_COMPARED: Layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
 """The checks that one comparison of a table with its source answers."""
 
 
@@ -121,6 +122,8 @@ def _compared(
     remediations: Remediations,
 ) -> list[Evidence]:
     phases = Phases()
+    if layers == (Layer.TYPES,):
+        return [check_types(connection, table)]
     found = compare(
         source,
         connection,
@@ -129,22 +132,27 @@ def _compared(
         sample_size=positive(SAMPLE_VARIABLE, SAMPLED),
         seed=positive(SEED_VARIABLE, 0),
         remediations=remediations,
+        with_types=Layer.TYPES in layers,
     )
-    evidence_of = {Layer.VALUES: values_evidence, Layer.REFERENCES: references_evidence}
-    return [evidence_of[layer](table, found, phases) for layer in layers]
-
-
-def _types(
-    _source: SourceDatabase, connection: Connection, table: sa.Table, _: Layers, __: Remediations
-) -> list[Evidence]:
-    return [check_types(connection, table)]
+    evidence = []
+    for layer in layers:
+        match layer:
+            case Layer.VALUES:
+                evidence.append(values_evidence(table, found, phases))
+            case Layer.REFERENCES:
+                evidence.append(references_evidence(table, found, phases))
+            case _ if found.types is not None:
+                evidence.append(types_evidence(found.types, phases))
+            case _:
+                evidence.append(check_types(connection, table))
+    return evidence
 
 
 _CHECKS: Mapping[Layer, Check] = {
     Layer.ROW_COUNT: _row_count,
     Layer.VALUES: _compared,
     Layer.REFERENCES: _compared,
-    Layer.TYPES: _types,
+    Layer.TYPES: _compared,
 }
 
 
@@ -195,11 +203,18 @@ def run_checks(
         with at_one_moment(connection, read_only=True):
             state = state_of(connection, table)
             found = checks[layers[0]](source, connection, table, layers, remediations)
-    except (psycopg.OperationalError, ConnectionFailure) as error:
-        if connection.closed or isinstance(error, ConnectionFailure):
-            raise  # whoever opened the connections decides whether to try again
-        found = [_could_not_run(table, layer, error) for layer in layers]
     except Exception as error:  # whatever it is: a check that could not run has failed
+        is_lost = isinstance(error, psycopg.OperationalError) and connection.closed
+        if is_lost or isinstance(error, ConnectionFailure):
+            raise  # whoever opened the connections decides whether to try again
+        if len(layers) > 1:  # what keeps one of them from running may be what another one is for
+            alone = [
+                run_checks(
+                    source, connection, table, (layer,), remediations=remediations, checks=checks
+                )
+                for layer in layers
+            ]
+            return list(chain.from_iterable(alone))
         found = [_could_not_run(table, layer, error) for layer in layers]
     with connection.transaction():
         for evidence in found:

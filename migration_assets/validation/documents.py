@@ -6,6 +6,7 @@ see, the other does. Documents that the cursor lost are missed by MongoDB's own 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import SourceError
 from migration_assets.source.connection import SourceDatabase
@@ -173,6 +175,15 @@ def batches(
         for data in ahead(cursor):
             if data:
                 yield Documents.of(data)
+
+
+def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> list[int]:
+    """Draws the numbers of documents, in `_id` order, that are reported one by one."""
+    # An estimate is of the present, also where the documents are read as of a moment.
+    present = source[collection].with_options(read_concern=ReadConcern())
+    total = present.estimated_document_count()
+    drawn = random.Random(seed)  # noqa: S311 - a sample to look at, not a secret
+    return drawn.sample(range(1, total + 1), min(size, total))
 
 
 def at_each_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:

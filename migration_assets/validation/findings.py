@@ -21,6 +21,7 @@ import polars as pl
 
 from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
 from migration_assets.validation.key_digest import KeyDigest
+from migration_assets.validation.types import TypeFindings
 
 _DIGEST_BYTES = 6
 
@@ -163,6 +164,7 @@ class Comparison:
         recorded: Lines in the books by kind.
         accepted: Those of them that a remediation accepts.
         orphaned: Keys of some references on record as orphaned that nobody accepts.
+        types: What the rows say of their types, where these were asked for and all of them were read.
     """
 
     documents: int = 0
@@ -182,6 +184,7 @@ class Comparison:
     recorded: Mapping[str, int] = field(default_factory=dict)
     accepted: Mapping[str, int] = field(default_factory=dict)
     orphaned: list[Mapping[str, Any]] = field(default_factory=list)
+    types: TypeFindings | None = None
 
 
 def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:

@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
+
+import bson as driver
 
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import UnreadableError, Value
@@ -47,6 +50,11 @@ def identifier_of(document: bytes) -> Value:
     except UnreadableError:
         return bson.BINARY, (0, document[start:end])
     return (bson.BINARY, (0, document[start:end])) if bson.flaw_within(value) else value
+
+
+def value_of(identifier: Any) -> Value:
+    """Returns an `_id` as the driver has it as ``bson_reader`` reads it."""
+    return identifier_of(driver.encode({"_id": identifier}))
 
 
 def uuid_of(collection: str, identifier: Value) -> bytes:

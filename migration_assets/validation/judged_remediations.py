@@ -8,8 +8,7 @@ field that matches. Rules for the elements of an array apply where no rule decid
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,8 +18,6 @@ from migration_assets.model import model_of
 from migration_assets.remediation.rules import (
     JUDGING,
     Action,
-    Literal,
-    NumberFormat,
     Refers,
     Remediation,
     Remediations,
@@ -38,6 +35,7 @@ from migration_assets.validation.identities import (
     resolved,
     uuid_of,
 )
+from migration_assets.validation.remediation_matching import is_of, is_there, matches, outcome, read
 
 REMEDIATED = "remediated"
 
@@ -46,12 +44,6 @@ _NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
 _NUMBERS = frozenset({bson.INT32, bson.INT64, bson.DOUBLE})
 _TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
 _EMPTY = Ids()
-_SAME_TYPES = {
-    bson.SYMBOL: "string",
-    bson.DB_POINTER: "object",
-    bson.CODE_WITH_SCOPE: "javascript",
-}
-"""Deprecated types are what every driver reads."""
 
 
 class Change(NamedTuple):
@@ -165,7 +157,7 @@ class JudgedRules:
                     values[self._encoded[name]] = bson.read_value(kind, document, start)
         except bson.UnreadableError:
             return True
-        if any(_is_there(values.get(name)) for name in self._asking):
+        if any(is_there(values.get(name)) for name in self._asking):
             return True
         return bool(self._applied(values, source_id))
 
@@ -228,7 +220,7 @@ class JudgedRules:
         element: object = _ABSENT,
     ) -> bool:
         if rule.field is None:
-            return _is_of(rule, source_id)
+            return is_of(rule, source_id)
         if rule.field != name or (rule.elements and element is _ABSENT):
             return False
         looked_at: Any = element if rule.elements else value
@@ -255,7 +247,7 @@ class JudgedRules:
     ) -> None:
         name, other = str(rule.field), str(rule.other)
         value = values.get(other)
-        if not _is_there(value) or _is_there(values.get(name)) or not _is_of(rule, source_id):
+        if not is_there(value) or is_there(values.get(name)) or not is_of(rule, source_id):
             return
         _replace(values, changes, Change(rule.name, name, None, values.get(name), value))
         if rule.action is Action.MOVE:
@@ -267,14 +259,14 @@ class JudgedRules:
         name, other = str(rule.field), str(rule.other)
         value = values.get(name)
         is_meant = self._is_of_another(name, value, self._refers[other].collection)
-        if is_meant and not _is_there(values.get(other)) and _is_of(rule, source_id):
+        if is_meant and not is_there(values.get(other)) and is_of(rule, source_id):
             _replace(values, changes, Change(rule.name, other, None, values.get(other), value))
             _replace(values, changes, Change(rule.name, name, None, value, None))
 
     def _redirect(self, values: Values, changes: list[Change]) -> None:
         for name, refers in self._refers.items():
             value = values.get(name)
-            if refers.collection not in self._ways or value is None or not _is_there(value):
+            if refers.collection not in self._ways or value is None or not is_there(value):
                 continue
             if refers.is_array:
                 _change_elements(values, name, changes, partial(self._way, refers))
@@ -295,17 +287,17 @@ class JudgedRules:
         value = values.get(name)
         for rule in mine:
             if not rule.elements and self._matches(rule, name, value, source_id):
-                outcome = _outcome(rule, value)
-                _replace(values, changes, Change(rule.name, name, None, value, outcome))
+                change = Change(rule.name, name, None, value, outcome(rule, value))
+                _replace(values, changes, change)
                 return
 
         def decide(element: Value) -> tuple[str, Value | None] | None:
             for rule in mine:
                 if rule.elements and self._matches(rule, name, element, source_id):
-                    return rule.name, _outcome(rule, element)
+                    return rule.name, outcome(rule, element)
             return None
 
-        if value is not None and _is_there(value):
+        if value is not None and is_there(value):
             _change_elements(values, name, changes, decide)
 
     def _matches(self, rule: Remediation, name: str, value: Value | None, source_id: str) -> bool:
@@ -313,16 +305,16 @@ class JudgedRules:
             return False
         if rule.match.of is not None and not self._is_of_another(name, value, rule.match.of):
             return False
-        return _matches(rule, value, source_id)
+        return matches(rule, value, source_id)
 
     def _is_orphaned(self, name: str, value: Value | None) -> bool:
-        if value is None or not _is_there(value):
+        if value is None or not is_there(value):
             return False
         refers = self._refers[name]
         one = _one_of(refers, value)
         is_empty = one[0] in _TEXTUAL and not one[1]
         is_known = resolved(one, refers.collection, self._known(refers))[0] is not None
-        return _is_there(one) and not is_empty and not is_known
+        return is_there(one) and not is_empty and not is_known
 
     def _is_of_another(self, name: str, value: Value | None, collection: str) -> bool:
         """Tells whether a value is the id of a row of another collection, and of none of its own."""
@@ -351,13 +343,8 @@ def rules_for(
     return JudgedRules(rules, model_of(table).entities[collection], ids, array=array)
 
 
-def read(literal: Literal) -> Value:
-    """Returns the value of a literal."""
-    return bson.read_document(literal.bson)[0][1]
-
-
 def entry_text(rule: str, original: str | None, replacement: str | None) -> str:
-    """Returns a line of ``migration.remediations`` as one text, as ``books`` reads it."""
+    """Returns a line of ``migration.remediations`` as one text, as ``recorded_lines`` reads it."""
     sides = ("" if side is None else side for side in (original, replacement))
     return f"[{json.dumps(rule)},{','.join(f'[{side}]' for side in sides)}]"
 
@@ -397,90 +384,3 @@ def _one_of(refers: Refers, value: Value) -> Value:
     """Returns the one id of a list where one id is expected (section 5)."""
     one = None if refers.is_array or refers.is_text else only_id(value)
     return value if one is None else one
-
-
-def _outcome(rule: Remediation, value: Value | None) -> Value | None:
-    if rule.number is not None:
-        return _number(value, rule.number)
-    if rule.action is not Action.MAP:
-        return None if rule.value is None else read(rule.value)
-    assert value is not None
-    return next(read(new) for old, new in rule.replacements if _is_mapped(rule, old, value))
-
-
-def _number(value: Value | None, given: NumberFormat) -> Value | None:
-    """Returns the number that a text stands for; None where it is as good as missing."""
-    found = _number_in(value, given)
-    if not found:
-        return None
-    number = int(found[1] + re.sub("[^0-9]", "", found[2]))
-    return (bson.INT32 if -(2**31) <= number < 2**31 else bson.INT64), number
-
-
-def _number_in(value: Value | None, given: NumberFormat) -> Mapping[int, str] | None:
-    """Returns sign and digits of a text that fits a format: nothing for a missing one, None for others."""
-    if value is None or value[0] not in _TEXTUAL:
-        return None
-    text = value[1].strip()
-    if not text:
-        return {} if given.empty_is_missing else None
-    groups = rf"[0-9]{{1,3}}(?:{re.escape(given.thousands)}[0-9]{{3}})+|" if given.thousands else ""
-    fraction = rf"(?:{re.escape(given.decimal)}0+)?" if given.decimal else ""
-    found = re.fullmatch(rf"(-?)({groups}[0-9]+){fraction}", text)
-    if found is None or re.fullmatch("-?[0-9]+", value[1]):
-        return None
-    digits = re.sub("[^0-9]", "", found[2]).lstrip("0")
-    is_small = len(digits) < 20 and int(digits or 0) < 2**63
-    return {1: found[1], 2: found[2]} if is_small else None
-
-
-def _matches(rule: Remediation, value: Value | None, source_id: str) -> bool:
-    """Tells whether a rule is for a value, as far as the value alone tells."""
-    match = rule.match
-    is_there = _is_there(value)
-    if rule.action is Action.MAP and not (
-        value is not None
-        and is_there
-        and any(_is_mapped(rule, old, value) for old, _ in rule.replacements)
-    ):
-        return False
-    if match.values is not None and not (
-        value is not None and is_there and any(_is_same(read(one), value) for one in match.values)
-    ):
-        return False
-    if match.types is not None and not (
-        value is not None and is_there and _type(value) in match.types
-    ):
-        return False
-    is_dropped_whole = rule.action is Action.DROP and not rule.elements
-    if (match.is_missing and is_there) or ((match.is_any or is_dropped_whole) and not is_there):
-        return False
-    if rule.number is not None and _number_in(value, rule.number) is None:
-        return False
-    return _is_of(rule, source_id)
-
-
-def _is_of(rule: Remediation, source_id: str) -> bool:
-    return rule.match.ids is None or source_id in rule.match.ids
-
-
-def _is_there(value: Value | None) -> bool:
-    return value is not None and value[0] not in _NULLISH
-
-
-def _type(value: Value) -> str:
-    return _SAME_TYPES.get(value[0]) or bson.TYPE_NAMES[value[0]]
-
-
-def _is_mapped(rule: Remediation, old: Literal, value: Value) -> bool:
-    wanted = read(old)
-    if rule.ignores_case and wanted[0] in _TEXTUAL and value[0] in _TEXTUAL:
-        return bool(wanted[1].casefold() == value[1].casefold())
-    return _is_same(wanted, value)
-
-
-def _is_same(left: Value, right: Value) -> bool:
-    """Tells whether two values are the same to a rule: numbers as numbers, all else as written."""
-    if left[0] in _NUMBERS and right[0] in _NUMBERS and left[1] == right[1]:
-        return True
-    return canonical(left) == canonical(right)

@@ -15,32 +15,20 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.arrow import of_width
 from migration_assets.model import Junction, Side, junction_of
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.books import (
-    REJECTED,
-    Books,
-    Entries,
-    Entry,
-    add_missing,
-    add_unfounded,
-    unmatched,
-)
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.comparison import AGREEMENT, compared
 from migration_assets.validation.documents import (
     Documents,
     Identities,
-    Numbers,
     batches,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
@@ -60,26 +48,27 @@ from migration_assets.validation.identities import (
 from migration_assets.validation.identities import (
     source_id_of as source_id_in,
 )
-from migration_assets.validation.judge import (
-    ASYMMETRIC,
-    ORPHANED,
-    ArrayJudgement,
-    Line,
-    acceptance_text,
-    is_null,
-    judge_array,
-)
+from migration_assets.validation.judge import ArrayJudgement, Line, acceptance_text, judge_array
 from migration_assets.validation.judged_remediations import REMEDIATED, rules_for
 from migration_assets.validation.known_ids import known_references, locked
-from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes, PlainPairs
+from migration_assets.validation.partitions import joined, partitions
+from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
+from migration_assets.validation.recorded_lines import (
+    REJECTED,
+    Books,
+    Entries,
+    Entry,
+    add_missing,
+    add_unfounded,
+    unmatched,
+)
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import packed
+from migration_assets.validation.rules import ASYMMETRIC, ORPHANED, is_null
 from migration_assets.validation.source_ids import SourceIds
 from migration_assets.validation.uuids import UUID_SIZE
 
-COMPARED_AT_ONCE = 25_000
-"""Pairs that are compared at once: to hold one takes 32 bytes, to compare it some 700."""
 _FIELDS = 2
 """Columns of a pair."""
 
@@ -117,7 +106,7 @@ def compare_pairs(
         rows = _actual(connection, table, relation)
         result.pairs = len(rows)
         drawn: list[pl.DataFrame] = []
-        for there, *of_arrays in _parts([rows, *sides]):
+        for there, *of_arrays in partitions([rows, *sides]):
             known = _known(of_arrays)
             actual = there.group_by("pair").agg(times=pl.len())
             _compare(result, known, actual, arrays, relation)
@@ -173,7 +162,7 @@ class _Array:
 
     def pairs(self) -> PairBytes:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
-        found = [_pairs([])]
+        found = [joined([])]
 
         @cache
         def known() -> SourceIds:
@@ -209,7 +198,7 @@ class _Array:
                 self._judgement(document, source_id, is_loaded=True)  # notes all that it refers to
             self._known.ask()
         judged = [pair for document in rest for pair in self._judged(document, entries, books.text)]
-        yield _pairs(dict.fromkeys(judged))
+        yield joined(dict.fromkeys(judged))
         self._known.forget()
 
     def _identity(self, document: bytes) -> tuple[str, bytes]:
@@ -287,10 +276,6 @@ class _Array:
         add_unfounded(self._result.values, entry)
 
 
-def _pairs(pairs: Iterable[bytes]) -> PairBytes:
-    return np.frombuffer(b"".join(pairs), dtype=PAIR_DTYPE)
-
-
 def _actual(connection: Connection, table: sa.Table, relation: Junction) -> PairBytes:
     query = sql.SQL("SELECT {}::uuid AS a, {}::uuid AS b FROM {}").format(
         sql.Identifier(relation.left.column),
@@ -300,37 +285,7 @@ def _actual(connection: Connection, table: sa.Table, relation: Junction) -> Pair
     # A NULL cannot be, but if it is, it must show: it takes the place of an id that nobody has.
     pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
     nil = sql.Literal(uuid.UUID(int=0))
-    return _pairs([packed(connection, query, pair.format(nil=nil))])
-
-
-def _parts(blocks: Sequence[PairBytes]) -> Iterator[list[pl.DataFrame]]:
-    """Yields pairs in parts, few enough to compare at once; the id on the left decides where one belongs.
-
-    What decides are 14 bits of the UUID that differ for ObjectIds made one after the other (their counter,
-    section 4) as well as for hashes.
-    """
-    parts = 1 + max(map(len, blocks)) // COMPARED_AT_ONCE
-    numbers = [_numbers(pairs) % parts for pairs in blocks]
-    orders = [np.argsort(each, kind="stable") for each in numbers]
-    ends = [np.cumsum(np.bincount(each, minlength=parts)) for each in numbers]
-    for part in range(parts):
-        yield [
-            _frame(pairs, order[each[part - 1] if part else 0 : each[part]])
-            for pairs, order, each in zip(blocks, orders, ends, strict=True)
-        ]
-
-
-def _numbers(pairs: PairBytes) -> npt.NDArray[np.int16]:
-    """Returns the 14 bits of each pair."""
-    data = pairs.view(np.uint8).reshape(-1, PAIR_SIZE)
-    high, low = (data[:, at].astype(np.int16) for at in (13, 14))
-    numbers: npt.NDArray[np.int16] = high * np.int16(64) + low // np.int16(4)
-    return numbers
-
-
-def _frame(pairs: PairBytes, chosen: Numbers) -> pl.DataFrame:
-    """Returns some of the pairs as a frame."""
-    return of_width(pairs[chosen].tobytes(), PAIR_SIZE).to_frame("pair")
+    return joined([packed(connection, query, pair.format(nil=nil))])
 
 
 def _known(sides: Iterable[pl.DataFrame]) -> pl.DataFrame:

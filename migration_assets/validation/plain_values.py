@@ -34,8 +34,8 @@ from migration_assets.validation.extended_json import json_text, relaxed, storab
 from migration_assets.validation.field_places import (
     Places,
 )
-from migration_assets.validation.judge import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets.validation.postgres_text import timestamp_text
+from migration_assets.validation.rules import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets.validation.uuids import OBJECT_ID_SIZE, uuid_texts, uuids_of
 
 Made = TypeVar("Made")

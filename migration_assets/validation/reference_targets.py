@@ -32,7 +32,7 @@ _FETCHED = 10_000
 _OBJECT_ID_DIGITS = 24
 
 _POINTING: Final = (
-    "SELECT {keys} FROM {table} t{unnested} WHERE {value} IS NOT NULL AND {condition} "
+    "SELECT {keys} FROM {table} t{unnested} WHERE {value} IS NOT NULL AND {of_rows} AND {condition} "
     "AND NOT EXISTS (SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = {row})"
 )
 _TO_NO_ROW: Final = "NOT EXISTS (SELECT FROM {referenced} r WHERE r.id = {value})"
@@ -75,8 +75,17 @@ def reference_columns(table: sa.Table) -> Sequence[ReferenceColumn]:
     ]
 
 
-def find_targets(connection: Connection, table: sa.Table, result: Comparison) -> None:
-    """Finds the ids in a table that lead nowhere, or to a row whose document is gone."""
+def find_targets(
+    connection: Connection,
+    table: sa.Table,
+    result: Comparison,
+    *,
+    rows: Sequence[uuid.UUID] | None = None,
+) -> None:
+    """Finds the ids in a table, or in some rows, that lead nowhere or to a row whose document is gone."""
+    of_rows = (
+        sql.SQL("TRUE") if rows is None else sql.SQL("t.id = ANY({})").format(sql.Literal([*rows]))
+    )
     gone = sql.SQL("SELECT DISTINCT target_table FROM {}").format(_PENDING)
     have_gone = {name for (name,) in connection.execute(gone)}
     columns = [column for column in reference_columns(table) if column.rule not in TEXT_RULES]
@@ -85,7 +94,7 @@ def find_targets(connection: Connection, table: sa.Table, result: Comparison) ->
         if column.references in have_gone:
             faults.append((Fault.GONE, sql.SQL(_TO_GONE_ROW)))
         for fault, condition in faults:
-            for keys in _pointing(connection, table, column, condition):
+            for keys in _pointing(connection, table, column, condition, of_rows):
                 object_id = object_id_of(keys[0].bytes)
                 source_id = object_id.hex() if object_id else None
                 for findings, what, between in (
@@ -101,7 +110,11 @@ def find_targets(connection: Connection, table: sa.Table, result: Comparison) ->
 
 
 def _pointing(
-    connection: Connection, table: sa.Table, column: ReferenceColumn, condition: sql.SQL
+    connection: Connection,
+    table: sa.Table,
+    column: ReferenceColumn,
+    condition: sql.SQL,
+    of_rows: sql.Composable,
 ) -> Iterator[tuple[uuid.UUID, ...]]:
     """Yields the keys of the rows, as often as they point where a condition says."""
     value: sql.Composable = sql.Identifier("t", column.name)
@@ -120,6 +133,7 @@ def _pointing(
         "references": sql.Literal(column.references),
         "referenced": sql.Identifier("public", column.references),
         "pending": _PENDING,
+        "of_rows": of_rows,
     }
     query = sql.SQL(_POINTING).format(condition=condition.format(**names), **names)
     with ServerCursor(connection, "pointing") as cursor:

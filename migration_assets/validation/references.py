@@ -27,7 +27,7 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
-from migration_assets.validation.judge import ORPHANED
+from migration_assets.validation.rules import ORPHANED
 from migration_assets.validation.table_pass import compare
 
 _KEYS = ("source_id", "id", "field", "what")

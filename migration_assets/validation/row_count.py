@@ -47,7 +47,8 @@ from migration_assets.validation.counting import (
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import failing
-from migration_assets.validation.judge import (
+from migration_assets.validation.key_digest import KeyDigest
+from migration_assets.validation.rules import (
     ALTERED,
     ASYMMETRIC,
     COERCED,
@@ -57,7 +58,6 @@ from migration_assets.validation.judge import (
     ORPHANED,
     REPEATED,
 )
-from migration_assets.validation.key_digest import KeyDigest
 
 LOAD_AGAIN = (
     "Materialize the table again (and the UUID map, if its line is wrong), then run this check: rows or "

@@ -1,6 +1,11 @@
-"""A table held against its source in one pass, for the checks ``values`` and ``references`` together."""
+"""A table held against its source in one pass, for the checks ``values``, ``references`` and ``types``."""
 
 from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -9,15 +14,16 @@ from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation.books import (
+from migration_assets.validation.entity_pass import compare_documents, recheck_documents
+from migration_assets.validation.evidence import Phases
+from migration_assets.validation.findings import Comparison, totals_of
+from migration_assets.validation.identities import uuid_of, value_of
+from migration_assets.validation.pair_pass import compare_pairs
+from migration_assets.validation.recorded_lines import (
     accepted_lines,
     recorded_conversions,
     recorded_lines,
 )
-from migration_assets.validation.entity_pass import compare_documents
-from migration_assets.validation.evidence import Phases
-from migration_assets.validation.findings import Comparison, totals_of
-from migration_assets.validation.pair_pass import compare_pairs
 from migration_assets.validation.reference_targets import find_targets, name_documents
 from migration_assets.validation.rows import snapshot
 
@@ -34,6 +40,7 @@ def compare(
     sample_size: int = SAMPLED,
     seed: int = 0,
     remediations: Remediations = NO_REMEDIATIONS,
+    with_types: bool = False,
 ) -> Comparison:
     """Holds a table against its source, all rows, and against its books (section 9).
 
@@ -45,12 +52,14 @@ def compare(
         sample_size: How many documents, or pairs, to draw and report one by one.
         seed: Which ones are drawn: the same seed, the same ones.
         remediations: What must have been corrected or accepted on the way.
+        with_types: Whether to judge the types of the rows that it reads, too.
 
     Raises:
         psycopg.Error: The target cannot be read as the model says.
         PyMongoError: The source cannot be read.
     """
-    compare_rows = compare_documents if junction_of(table) is None else compare_pairs
+    of_documents = partial(compare_documents, with_types=with_types)
+    compare_rows = of_documents if junction_of(table) is None else compare_pairs
     with snapshot(connection), without_cycle_detection():
         result = compare_rows(
             source,
@@ -70,4 +79,37 @@ def compare(
             result.totals += totals_of("lines", result.lines, result.recorded)
             result.totals += totals_of("conversions", +result.conversions, conversions)
             name_documents(connection, table, result)
+    return result
+
+
+def recheck(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    identifiers: Sequence[Any],
+    *,
+    remediations: Remediations = NO_REMEDIATIONS,
+) -> Comparison:
+    """Holds just some documents of an entity table against their rows and their lines in the books.
+
+    That a value is unique is of the whole collection, and not looked at.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, in autocommit mode; only read.
+        table: The entity table.
+        identifiers: The `_id`s of the documents, as the driver has them; one that is gone has no row.
+        remediations: What must have been corrected or accepted on the way.
+
+    Raises:
+        psycopg.Error: The target cannot be read as the model says.
+        PyMongoError: The source cannot be read.
+    """
+    rows = [uuid.UUID(bytes=uuid_of(table.name, value_of(each))) for each in identifiers]
+    with snapshot(connection):
+        result = recheck_documents(
+            source, connection, table, identifiers, remediations=remediations
+        )
+        find_targets(connection, table, result, rows=rows)
+        name_documents(connection, table, result)
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,22 +48,36 @@ _COLUMNS = """
     WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum
 """
+_ROWS_AT_ONCE = 20_000
+"""Rows that are judged at once, if they do not come in larger pieces: to call a schema takes milliseconds."""
 _WORDS = {"not_nullable": "not NULL"}
 """Checks that pandera has itself, in the words of the others."""
 _LITERAL = re.compile(r"'((?:[^']|'')*)'::.+", re.DOTALL)
 
 
 @dataclass(slots=True)
-class _Findings:
-    """What was found so far: totals by column and check, all keys, and a sample of them; never a value."""
+class TypeFindings:
+    """What was found so far: totals by column and check, all keys, and a sample of them; never a value.
 
+    Attributes:
+        table: The table.
+        counts: Rows and columns that were looked at.
+        failures: Failures by column and check.
+        sample: Some of them, as keys and names.
+        keys: The keys of all of them.
+    """
+
+    table: sa.Table
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     sample: list[Mapping[str, Any]] = field(default_factory=list)
     keys: KeyDigest = field(default_factory=KeyDigest)
+    _waiting: list[pl.DataFrame] = field(default_factory=list)
 
-    def judge_definition(self, frame: pl.DataFrame) -> None:
-        """Takes in the definition of a table, a line for each column."""
+    def judge_definition(self, defined: Sequence[ColumnDefinition]) -> None:
+        """Takes in the definition of the table."""
+        self.counts["columns"] = len(defined)
+        frame = catalog_frame(self.table, defined)
         for index in failure_cases(CATALOG, frame)["index"]:
             line = frame.row(index, named=True)
             for aspect in CATALOG_TYPES:
@@ -74,14 +88,26 @@ class _Findings:
                     self.keys.add(line["column"], check, found)
                     self._show(column=line["column"], check=check, found=found, expected=expected)
 
-    def judge_rows(self, table: sa.Table, frame: pl.DataFrame, keys: Sequence[str]) -> None:
-        """Takes in rows of a table, each known by the columns of its key."""
-        if failure_cases(sound_schema(table, frame.columns), frame).is_empty():
+    def add(self, frame: pl.DataFrame) -> None:
+        """Takes in some rows as PostgreSQL writes them, which are judged with others."""
+        self._waiting.append(frame)
+        if sum(each.height for each in self._waiting) >= _ROWS_AT_ONCE:
+            self.judge_rows()
+
+    def judge_rows(self) -> None:
+        """Judges the rows that were taken in, each known by the columns of its key."""
+        if not self._waiting:
             return
-        schema = table_schema(table, frame.columns)
+        frame = pl.concat(self._waiting)
+        self._waiting.clear()
+        self.counts["rows"] += frame.height
+        if failure_cases(sound_schema(self.table, frame.columns), frame).is_empty():
+            return
+        schema = table_schema(self.table, frame.columns)
         cases = failure_cases(schema, frame).with_columns(pl.col("check").replace(_WORDS))
         for column, check, count in cases.group_by("column", "check").len().sort("*").rows():
             self.failures[column, check] += count
+        keys = [each.name for each in self.table.primary_key if each.name in frame.columns]
         names = frame.select(keys).rows()
         for column, check, index in cases.select("column", "check", "index").rows():
             name = " ".join(map(str, names[index])) if keys else ""
@@ -103,21 +129,33 @@ def check_types(connection: Connection, table: sa.Table) -> Evidence:
     Returns:
         The evidence, with failures by column and check; it is sound only where it passed.
     """
-    findings, phases = _Findings(), Phases()
+    findings, phases = TypeFindings(table), Phases()
     with snapshot(connection):
         with phases.phase("definition"):
             defined = _definitions(connection, table)
-            findings.judge_definition(catalog_frame(table, defined))
-        findings.counts["columns"] = len(defined)
+            findings.judge_definition(defined)
         present = {each.column for each in defined}
         judged = [column.name for column in table.columns if column.name in present]
-        keys = [column.name for column in table.primary_key if column.name in present]
         if judged:
-            for frame in _frames(connection, table, judged, phases):
-                findings.counts["rows"] += frame.height
-                with phases.phase("values"):
-                    findings.judge_rows(table, frame, keys)
-    return _evidence(table, findings, phases)
+            query = sql.SQL("SELECT {} FROM {}").format(
+                sql.SQL(", ").join(map(sql.Identifier, judged)), table_name(table)
+            )
+            with phases.phase("values"):
+                for frame in frames(connection, table, query, judged):
+                    findings.add(frame)
+                findings.judge_rows()
+    return types_evidence(findings, phases)
+
+
+def types_of_rows(connection: Connection, table: sa.Table) -> TypeFindings | None:
+    """Returns what takes in the rows that a comparison reads, None where these do not show their types.
+
+    They are read as what the model says. So where the definition is another, or nothing holds, the table has
+    to be read by itself.
+    """
+    findings = TypeFindings(table)
+    findings.judge_definition(_definitions(connection, table))
+    return None if findings.failures else findings
 
 
 def _definitions(connection: Connection, table: sa.Table) -> Sequence[ColumnDefinition]:
@@ -135,30 +173,15 @@ def _default(expression: str | None) -> str | None:
     return literal[1].replace("''", "'") if literal is not None else expression
 
 
-def _frames(
-    connection: Connection, table: sa.Table, columns: Sequence[str], phases: Phases
-) -> Iterator[pl.DataFrame]:
-    """Yields the rows of a table as text, chunk by chunk."""
-    query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)), table_name(table)
-    )
-    chunks = frames(connection, table, query, columns)
-    while True:
-        with phases.phase("reading"):
-            frame = next(chunks, None)
-        if frame is None:
-            return
-        yield frame
-
-
-def _evidence(table: sa.Table, findings: _Findings, phases: Phases) -> Evidence:
+def types_evidence(findings: TypeFindings, phases: Phases) -> Evidence:
+    """Returns what was found of types."""
     total = findings.failures.total()
     failed = {
         f"{column}: {check}": count for (column, check), count in sorted(findings.failures.items())
     }
     summary = f"{total} failures in {len({column for column, _ in findings.failures})} columns"
     return Evidence(
-        table=table.name,
+        table=findings.table.name,
         layer=Layer.TYPES,
         passed=not total,
         severity=Severity.ERROR,

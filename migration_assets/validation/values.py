@@ -22,7 +22,6 @@ import sqlalchemy as sa
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation.books import REJECTED
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
     TOTALS,
@@ -32,8 +31,9 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
-from migration_assets.validation.judge import ALTERED, NULLED
 from migration_assets.validation.key_digest import KeyDigest
+from migration_assets.validation.recorded_lines import REJECTED
+from migration_assets.validation.rules import ALTERED, NULLED
 from migration_assets.validation.table_pass import SAMPLED, compare
 
 LOAD_AGAIN = (

@@ -21,10 +21,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What
 from migration_assets.validation.identities import namespace
-from migration_assets.validation.judge import (
-    Judgement,
-    Line,
-)
+from migration_assets.validation.judge import Judgement, Line
 from migration_assets.validation.source_ids import SourceIds
 
 REJECTED = "rejected"
@@ -160,10 +157,17 @@ class Books:
             else:
                 unfounded(entry)
         if others and self._others:
-            chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*others]))
-            for row in self.connection.execute(self._query(chosen)):
-                found.setdefault(row[0], []).append(Entry._make(row))
-                self._others -= 1
+            of_others = self.under(others)
+            self._others -= sum(map(len, of_others.values()))
+            found |= of_others
+        return found
+
+    def under(self, source_ids: Sequence[str]) -> dict[str, Entries]:
+        """Returns the lines of some documents by source id, whatever was read before."""
+        found: dict[str, Entries] = {}
+        chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*source_ids]))
+        for row in self.connection.execute(self._query(chosen)):
+            found.setdefault(row[0], []).append(Entry._make(row))
         return found
 
     def rest(self, known: Callable[[], SourceIds]) -> Iterator[Entry]:

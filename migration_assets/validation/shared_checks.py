@@ -1,9 +1,7 @@
-"""The checks of a table in two processes: whichever is free takes the next ones that are made together."""
+"""The checks of a table in two processes."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -24,8 +22,8 @@ from migration_assets.target.lock import is_held, open_held
 from migration_assets.validation.checks import Layers, run_checks, together
 from migration_assets.validation.evidence import Evidence, Layer
 
-LONGEST = Layer.VALUES
-"""The check that is begun first where two processes share them: it compares all rows."""
+_LONG = frozenset({Layer.VALUES, Layer.REFERENCES})
+"""Checks that compare all rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class CheckTask:
 
 
 class SharedChecks:
-    """The checks of a table that are still to be done, and those that the second process was given.
+    """The checks of a table, the longest of which a second process makes meanwhile.
 
     Args:
         layers: What is to be checked.
@@ -68,39 +66,16 @@ class SharedChecks:
         self, layers: Iterable[Layer], submit: Callable[[Layers], Future[list[Evidence]]] | None
     ) -> None:
         self.given: dict[Layers, Future[list[Evidence]]] = {}
-        self._waiting = deque(together(layers))
-        self._taking = threading.Lock()
-        if submit is not None and len(self._waiting) > 1:
-            self._waiting = deque(sorted(self._waiting, key=lambda layers: LONGEST not in layers))
-            self._give(submit)
+        self._here = together(layers)
+        if submit is not None and len(self._here) > 1:
+            self._here.sort(key=lambda layers: not _LONG.isdisjoint(layers))
+            longest = self._here.pop()
+            self.given[longest] = submit(longest)
 
     def __iter__(self) -> Iterator[Layers]:
         """Yields what this process is to check, then what the second one was given: that may take a while."""
-        try:
-            while (layers := self._taken()) is not None:
-                yield layers
-            yield from tuple(self.given)
-        finally:
-            self._waiting.clear()
-
-    def _taken(self) -> Layers | None:
-        with self._taking:
-            return self._waiting.popleft() if self._waiting else None
-
-    def _give(
-        self,
-        submit: Callable[[Layers], Future[list[Evidence]]],
-        done: Future[list[Evidence]] | None = None,
-    ) -> None:
-        """Gives the second process the next checks, and so on whenever it is done with one."""
-        if done is not None and (done.cancelled() or done.exception() is not None):
-            return  # it may be dead: the others are for this process
-        with self._taking:
-            if not self._waiting:
-                return
-            future = submit(self._waiting[0])
-            self.given[self._waiting.popleft()] = future
-        future.add_done_callback(partial(self._give, submit))
+        yield from self._here
+        yield from tuple(self.given)
 
 
 def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:

@@ -1,0 +1,218 @@
+"""Documents that are judged one by one, and held against their rows and their lines in the books."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import sqlalchemy as sa
+
+from migration_assets.model import Rule, sources
+from migration_assets.remediation.rules import Remediations
+from migration_assets.target.connection import Connection
+from migration_assets.validation.comparison import compared
+from migration_assets.validation.expected import SOURCE_ID
+from migration_assets.validation.findings import Comparison, What
+from migration_assets.validation.identities import object_id_of
+from migration_assets.validation.judge import Judge, Judgement
+from migration_assets.validation.judged_remediations import JudgedRules
+from migration_assets.validation.known_ids import known_references, locked
+from migration_assets.validation.postgres_text import uuid_text, value_text
+from migration_assets.validation.recorded_lines import (
+    REJECTED,
+    Books,
+    Entries,
+    Entry,
+    add_missing,
+    add_unfounded,
+    expected_lines,
+    unmatched,
+)
+from migration_assets.validation.reference_faults import DocumentReferences, Row
+from migration_assets.validation.rows import pending
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came out of judging documents.
+
+    Attributes:
+        lines: Those that must have a row held against it, as ``compared``, without the key.
+        compared: How many fields of each document were compared.
+        equal: How many of them are equal.
+    """
+
+    lines: pl.DataFrame
+    compared: Sequence[int]
+    equal: Sequence[int]
+
+
+class JudgedDocuments:
+    """The slow path of the comparison of one collection.
+
+    Attributes:
+        known: The ids that references may point to.
+        references: What is wrong with references.
+        rules: The remediations.
+        books: The lines of the table in the books.
+        result: Where findings go.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        using: threading.Lock,
+        table: sa.Table,
+        remediations: Remediations,
+        result: Comparison,
+    ) -> None:
+        self._connection, self._using, self._table = connection, using, table
+        columns = sources(table)
+        self._columns = {n: each for n, each in columns.items() if each.rule is not Rule.KEY}
+        self._json = [n for n, each in self._columns.items() if each.rule is Rule.JSON]
+        self.result = result
+        self.known = known_references(locked(connection, using), table)
+        self.references = DocumentReferences(columns, self.known, result)
+        self.rules = JudgedRules(remediations.of(table), table, self.known.ids)
+        self._judge = Judge(table, self.known.ids, self.rules)
+        self.books = Books(connection, table.name, table.name)
+
+    def compare(
+        self, documents: Sequence[bytes], rows: pl.DataFrame, entries: dict[str, Entries]
+    ) -> Judged:
+        """Judges documents and compares them.
+
+        Args:
+            documents: The documents, as BSON.
+            rows: Their rows, as far as they are there.
+            entries: Lines in the books by source id; those of the documents are taken out.
+        """
+        self._ask(documents)
+        row_of = {row["id"]: row for row in rows.iter_rows(named=True)}
+        judgements = [self._judge.judge(document) for document in documents]
+        keys = [uuid_text(each.id) for each in judgements]
+        for document, judgement, key in zip(documents, judgements, keys, strict=True):
+            self._examine(document, judgement, row_of.get(key), entries)
+        texts = [
+            {"id": key, SOURCE_ID: judgement.source_id, **self._texts(judgement)}
+            for judgement, key in zip(judgements, keys, strict=True)
+            if not judgement.rejections
+        ]
+        expected = pl.DataFrame(texts, schema=rows.schema)
+        actual = rows.join(expected.select("id"), on="id", how="semi")
+        lines = compared(expected, actual, "id", self._json)
+        each_line = zip(lines.iter_rows(named=True), texts, strict=True)
+        counts = []
+        for judgement, key in zip(judgements, keys, strict=True):
+            if judgement.rejections:
+                counts.append((0, 0))
+                continue
+            line, wanted = next(each_line)
+            equal = self._tell(judgement, line, wanted, row_of.get(key))
+            counts.append((len(self._columns), equal))
+        return Judged(lines.drop("id"), *zip(*counts, strict=True))
+
+    def _tell(
+        self, judgement: Judgement, line: Mapping[str, bool], wanted: Row, held: Row | None
+    ) -> int:
+        """Takes in where a document and its row differ; returns how many fields are equal."""
+        key = uuid_text(judgement.id)
+        if held is None:
+            self.differ(What.MISSING_IN_TARGET, key, expected=repr(wanted), judged=judgement)
+            return 0
+        wrong = [name for name in (SOURCE_ID, *self._columns) if not line[name]]
+        for name in wrong:
+            said = SOURCE_ID if name == SOURCE_ID else self._columns[name].field
+            self.differ(What.DIFFERS, key, said, wanted[name], held[name], judged=judgement)
+        return len(self._columns) - sum(name != SOURCE_ID for name in wrong)
+
+    def _texts(self, judgement: Judgement) -> Row:
+        return {n: value_text(each.rule, judgement.row[n]) for n, each in self._columns.items()}
+
+    def _ask(self, documents: Sequence[bytes]) -> None:
+        """Asks for all that documents refer to, which judging them once tells."""
+        if not self.known:
+            return
+        # What a rule makes of a value hangs on the first answer, and refers to something else.
+        for _ in range(2 if self.rules.ask_for_ids else 1):
+            asking = Judge(self._table, self.known.ids, self.rules)
+            for document in documents:
+                asking.judge(document)
+            self.known.ask()
+
+    def _examine(
+        self,
+        document: bytes,
+        judgement: Judgement,
+        row: Row | None,
+        entries: dict[str, Entries],
+    ) -> None:
+        """Holds a judged document against the books, and its references against those of its row."""
+        mine = entries.pop(judgement.source_id, [])
+        lines = expected_lines(judgement)
+        missing, unfounded = unmatched(lines, mine, self._text)
+        identifier = uuid_text(judgement.id)
+        add_missing(self.result.values, missing, judgement.source_id, identifier, self._text)
+        for entry in unfounded:
+            self.add_unfounded(entry)
+        self.result.lines.update(line.kind for line in lines)
+        self.result.conversions.update(
+            (self._table.name, name, kind) for name, kind in judgement.conversions
+        )
+        if judgement.rejections:
+            is_recorded = not any(
+                line.kind == REJECTED and other is None for line, other in missing
+            )
+            is_lost = not (is_recorded or row is not None)
+            self.references.reject(document, judgement, is_lost=is_lost)
+            if row is not None and not self._waits(identifier):
+                self.differ(What.MISSING_IN_SOURCE, identifier, actual=repr(row), judged=judgement)
+                self.references.invent(identifier, judgement.source_id, row)
+            return
+        self.result.rows += 1
+        if row is None:
+            self.references.lose(judgement)
+        else:
+            self.references.compare(judgement, row, missing, unfounded)
+
+    def add_unfounded(self, entry: Entry) -> None:
+        """Takes in a line of the books that records what did not happen."""
+        add_unfounded(self.result.values, entry)
+
+    def _waits(self, key: str) -> bool:
+        """Tells whether a row only waits for its deletion."""
+        with self._using:
+            return pending(self._connection, self._table.name, key)
+
+    def _text(self, entry: Entry) -> str:
+        with self._using:
+            return self.books.text(entry)
+
+    def differ(
+        self,
+        what: What,
+        key: str,
+        name: str | None = None,
+        expected: str | None = None,
+        actual: str | None = None,
+        *,
+        judged: Judgement | None = None,
+    ) -> None:
+        """Takes in a difference."""
+        self.result.values.add(
+            what,
+            source_id=judged.source_id if judged else source_id_of_row(key),
+            identifier=key,
+            name=name,
+            expected=None if expected is None else expected.encode(),
+            actual=None if actual is None else actual.encode(),
+        )
+
+
+def source_id_of_row(key: str) -> str | None:
+    """Returns the source id of a row by its UUID, None where its `_id` is no ObjectId."""
+    object_id = object_id_of(uuid.UUID(key).bytes)
+    return object_id.hex() if object_id else None
