@@ -172,6 +172,34 @@ def test_a_person_of_no_team_is_rejected_and_leads_none(shop: Shop) -> None:
     assert shop.verdict() == "NO-GO"
 
 
+def test_a_doubled_composite_key_is_rejected(shop: Shop) -> None:
+    """Half of it may be doubled, as it is in the clean documents."""
+    shop.source["products"].insert_one(
+        {"_id": oid(34), "shop": "b", "sku": "1", "desc": "later", "stock": 1}
+    )
+    shop.run()
+    query = "SELECT source_id, field, reason FROM migration.rejected_documents"
+    ((source_id, name, reason),) = shop.execute(query)
+    assert (source_id, name) == (str(oid(34)), "shop, sku")
+    assert "they must be unique together" in reason
+    assert shop.verdict() == "NO-GO"
+
+    # Two swap their keys, and the doubled one gets one of its own.
+    products = shop.source["products"]
+    products.update_one({"_id": oid(34)}, {"$set": {"sku": "2"}})
+    products.update_one({"_id": oid(31)}, {"$set": {"sku": "2"}})
+    products.update_one({"_id": oid(32)}, {"$set": {"sku": "1"}})
+    result = shop.run()
+    assert red(checks(result)) == set()
+    assert shop.verdict() == "GO"
+    assert shop.execute("SELECT sku FROM products ORDER BY id") == [
+        ("2",),
+        ("1",),
+        ("1",),
+        ("2",),
+    ]
+
+
 DAMAGES = {
     "a row is deleted": (
         "DELETE FROM categories WHERE name = 'none'",

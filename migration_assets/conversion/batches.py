@@ -17,9 +17,15 @@ import sqlalchemy as sa
 from bson.errors import BSONError
 
 from migration_assets.conversion.columns import convert_column, convert_keys
-from migration_assets.conversion.values import LOSSLESS, NOT_UNIQUE, Finding, Loaded
+from migration_assets.conversion.values import (
+    LOSSLESS,
+    NOT_UNIQUE,
+    NOT_UNIQUE_TOGETHER,
+    Finding,
+    Loaded,
+)
 from migration_assets.identity import canonical, source_id
-from migration_assets.model import Rule, fields, sources, unique_columns
+from migration_assets.model import Rule, fields, sources, unique_keys
 from migration_assets.remediation.applying import Acceptance, Remedied, Remedies
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import are_whole, hidden
@@ -125,13 +131,13 @@ class BatchConverter:
     Attributes:
         table: The entity table.
         loaded: The ids that references may point to.
-        taken: Values of unique columns that earlier documents have, by column.
+        taken: Values of unique keys that earlier documents have, by the columns of the key.
         remedies: The rules that are applied before conversion.
     """
 
     table: sa.Table
     loaded: Loaded
-    taken: dict[str, set[Any]] = field(default_factory=dict)
+    taken: dict[tuple[str, ...], set[tuple[Any, ...]]] = field(default_factory=dict)
     remedies: Remedies = field(default_factory=Remedies)
     _finder: FieldFinder = field(init=False)
     _elsewhere: frozenset[str] = field(init=False)
@@ -141,8 +147,8 @@ class BatchConverter:
         known = fields(self.table)
         self._finder = FieldFinder(known)
         self._elsewhere = known - {source.field for source in sources(self.table).values()}
-        for name in unique_columns(self.table):
-            self.taken.setdefault(name, set())
+        for key in unique_keys(self.table):
+            self.taken.setdefault(key, set())
 
     def convert(self, data: bytes) -> ConvertedBatch:
         """Returns the rows and books of a batch of BSON documents."""
@@ -201,14 +207,16 @@ class BatchConverter:
         self, rows: pl.DataFrame, rejections: dict[int, list[tuple[str, str]]]
     ) -> None:
         """Gives a unique value to the first document in `_id` order that becomes a row (section 5)."""
-        for name, taken in self.taken.items():
-            for row, value in enumerate(rows[name]):
-                if value is None:
+        for key, taken in self.taken.items():
+            reason = NOT_UNIQUE if len(key) == 1 else NOT_UNIQUE_TOGETHER
+            names = [sources(self.table)[column].field for column in key]
+            for row, values in enumerate(rows.select(key).iter_rows()):
+                if None in values:
                     continue
-                if value in taken:
-                    rejections[row].append((name, NOT_UNIQUE))
+                if values in taken:
+                    rejections[row] += [(name, reason) for name in names]
                 elif row not in rejections:
-                    taken.add(value)
+                    taken.add(values)
 
     def _unmapped(self, batch: Batch) -> Iterator[tuple[int, str, str]]:
         """Yields row, source id and unknown fields of the documents that have some."""

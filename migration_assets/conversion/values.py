@@ -117,6 +117,7 @@ class Loaded:
 
 
 NOT_UNIQUE = "an earlier document has the same value, and it must be unique"
+NOT_UNIQUE_TOGETHER = "an earlier document has the same values, and they must be unique together"
 HOLDER_REJECTED = "the document that holds it was rejected"
 NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
 ZERO_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0.0")

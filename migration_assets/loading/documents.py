@@ -18,7 +18,7 @@ from migration_assets.loading.load import load, silent
 from migration_assets.loading.loaded import ids_for
 from migration_assets.loading.parts import Conversion, Conversions, Converted, Part
 from migration_assets.loading.staging import Staging
-from migration_assets.model import Model, model_of, unique_columns
+from migration_assets.model import Model, model_of, unique_keys
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediation, Remediations
 from migration_assets.second_process import SecondProcess
@@ -53,7 +53,7 @@ def load_documents(
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
-    is_ordered = bool(unique_columns(table))  # which document has a value hangs on all before it
+    is_ordered = bool(unique_keys(table))  # which document has a value hangs on all before it
 
     def parts() -> Iterator[Part]:
         for batch in raw_batches(source[table.name]):
@@ -63,7 +63,7 @@ def load_documents(
         loaded, rules = ids_for(connection, table), remediations.of(table)
         if is_ordered:
             # What an earlier attempt has staged holds its unique values against later documents.
-            taken = {name: set(staging.column(name)) for name in unique_columns(table)}
+            taken = {key: set(staging.rows(key)) for key in unique_keys(table)}
             remedies = Remedies(rules, table, loaded)
             return OrderedConversion(BatchConverter(table, loaded, taken, remedies))
         known = digests.known(connection, staging.base) if staging.base else Known(b"")

@@ -8,7 +8,7 @@ it any more (``delete_pending``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -26,8 +26,9 @@ from migration_assets.model import (
     junction_of,
     model_of,
     sources,
-    unique_columns,
+    unique_keys,
 )
+from migration_assets.model.tables import is_text
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, count_rows
 from migration_assets.target.marks import mark_anew, rows_mark
@@ -212,13 +213,15 @@ def _delete_gone(connection: Connection, target: sa.Table, to_look_at: bytes | N
         "AND NOT EXISTS (SELECT FROM referred r WHERE r.id = t.id)",
         **names,
     )
-    for name in unique_columns(target):
+    for key in unique_keys(target):
         # A document that is there may have the value of one that is gone.
         _execute(
             connection,
             "UPDATE {target} t SET {column} = {nobodys} FROM referred r "
-            "WHERE t.id = r.id AND t.{column} IN (SELECT s.{column} FROM {staged} s)",
-            column=sql.Identifier(name),
+            "WHERE t.id = r.id AND ({of_target}) IN (SELECT {of_staged} FROM {staged} s)",
+            column=_nobodys_column(target, key),
+            of_target=_columns("t", key),
+            of_staged=_columns("s", key),
             nobodys=_NOBODYS,
             **names,
         )
@@ -274,14 +277,20 @@ def _update(connection: Connection, target: sa.Table) -> int:
         "same": _same(sorted(keys)),
         "differs": differs,
     }
-    for name in unique_columns(target):
+    for key in unique_keys(target):
         # Two rows may have swapped their values: no order of updates keeps them unique, so each
         # value that changes first becomes one that nobody has.
         connection.execute(
             sql.SQL(
                 "UPDATE {target} t SET {column} = {nobodys} FROM {staged} s "
-                "WHERE {same} AND t.{column} IS DISTINCT FROM s.{column}"
-            ).format(column=sql.Identifier(name), nobodys=_NOBODYS, **names)
+                "WHERE {same} AND ({of_target}) IS DISTINCT FROM ({of_staged})"
+            ).format(
+                column=_nobodys_column(target, key),
+                of_target=_columns("t", key),
+                of_staged=_columns("s", key),
+                nobodys=_NOBODYS,
+                **names,
+            )
         )
     return _execute(
         connection,
@@ -291,6 +300,15 @@ def _update(connection: Connection, target: sa.Table) -> int:
         ),
         **names,
     )
+
+
+def _columns(alias: str, names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in names)
+
+
+def _nobodys_column(target: sa.Table, key: Sequence[str]) -> sql.Identifier:
+    """Returns the column of a unique key that takes a text which nobody has; the model has checked it."""
+    return sql.Identifier(next(name for name in key if is_text(target.columns[name])))
 
 
 def _insert_new(connection: Connection, target: sa.Table) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -215,12 +215,13 @@ class Staging:
         ).fetchone()
         return int(row[0]) if row is not None else -1
 
-    def column(self, name: str) -> list[Any]:
-        """Returns the values of a column that were staged before the load was cut off."""
+    def rows(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Returns the values of columns that were staged before the load was cut off."""
         if not self.batches:
             return []
-        query = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(name), self.batches_table)
-        return [value for (value,) in self.connection.execute(query)]
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        query = sql.SQL("SELECT {} FROM {}").format(columns, self.batches_table)
+        return self.connection.execute(query).fetchall()
 
 
 def _staged_columns(target: sa.Table) -> list[sa.Column[Any]]:

@@ -23,6 +23,7 @@ from migration_assets.model.tables import (
     referenced_tables,
     sources,
     unique_columns,
+    unique_keys,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ __all__ = [
     "source_of",
     "sources",
     "unique_columns",
+    "unique_keys",
 ]
 
 _OF_NEXTCRM = {

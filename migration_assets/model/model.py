@@ -11,14 +11,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from migration_assets.model.columns import source_of
 from migration_assets.model.search import SearchIndex
 from migration_assets.model.tables import (
     circles,
     group_of,
     in_load_order,
+    is_text,
     junction_of,
     referenced_tables,
     tables_before,
+    unique_keys,
 )
 from migration_assets.model.upgrade import Upgrade
 
@@ -75,6 +78,8 @@ class Model:
         enums = metadata.get_schema_objects(pg.ENUM)
         self.enums = tuple(sorted(enums, key=lambda enum: str(enum.name)))
         self._before = tables_before(self.tables)
+        for table in self.tables.values():
+            self._require_settled(table)
         self.circles = tuple(circles(self.tables))
         metadata.info[_KEY] = self
 
@@ -94,6 +99,15 @@ class Model:
         What leads there is settled by another load, once that one is there.
         """
         return bool(set(referenced_tables(table)) - self.before(table))
+
+    def _require_settled(self, table: sa.Table) -> None:
+        """Refuses a reference that is settled late within a unique key: whose it is would hang on that."""
+        for key in unique_keys(table):
+            pointed_to = {source_of(table.columns[name]).references for name in key} - {None}
+            if not pointed_to <= self.before(table):
+                raise ValueError(
+                    f"{table.name} cannot have {', '.join(key)} unique: within a circle"
+                )
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -141,6 +155,9 @@ def _check(metadata: sa.MetaData, search_indexes: tuple[SearchIndex, ...]) -> No
         for other in referenced_tables(table):
             if other not in metadata.tables:
                 raise ValueError(f"{name} refers to {other}, which is no table of the model")
+        for key in unique_keys(table):
+            if not any(is_text(table.columns[column]) for column in key):
+                raise ValueError(f"the unique key {', '.join(key)} of {name} has no column of text")
         relation = junction_of(table)
         for side in (relation.left, relation.right) if relation else ():
             if junction_of(metadata.tables[side.collection]) is not None:

@@ -183,6 +183,11 @@ def unique_columns(table: sa.Table) -> tuple[str, ...]:
     return tuple(key[0] for key in unique_keys(table) if len(key) == 1)
 
 
+def is_text(column: Column) -> bool:
+    """Tells whether a column holds any text."""
+    return isinstance(column.type, sa.Text)
+
+
 def required_tables(table: sa.Table) -> frozenset[str]:
     """Returns the tables without whose rows there can be none of this one: uuids that cannot be NULL."""
     if junction_of(table) is not None:

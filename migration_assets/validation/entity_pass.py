@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from migration_assets.model import Rule, sources, unique_columns
+from migration_assets.model import Rule, sources, unique_keys
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, count_rows
@@ -165,7 +165,7 @@ class _Pass:
         hex_texts = cache(partial(has_hex_texts, query))
         self._expected = ExpectedRows(table, self.judged.known.documents, hex_texts)
         # Who has a unique value depends on the documents before.
-        self._is_for_judge = bool(unique_columns(table))
+        self._is_for_judge = bool(unique_keys(table))
         self._rows = RowsInStep(connection, table, self.rules)
         self._found_rows = 0
         self._to_judge: list[pl.DataFrame] = []

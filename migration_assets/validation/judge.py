@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from migration_assets.model import Missing, Rule, Source, fields, sources, unique_columns
+from migration_assets.model import Missing, Rule, Source, fields, sources, unique_keys
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import loss_reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
@@ -141,7 +141,9 @@ class Judge:
         }
         self._of_fields = {source.field: source for source in self._sources.values()}
         self._known = fields(table)
-        self._owners: dict[str, dict[Any, bytes]] = {name: {} for name in unique_columns(table)}
+        self._owners: dict[tuple[str, ...], dict[tuple[Any, ...], bytes]] = {
+            columns: {} for columns in unique_keys(table)
+        }
 
     def judge(self, document: bytes) -> Judgement:
         """Returns what must have become of a document given as BSON."""
@@ -235,14 +237,19 @@ class Judge:
     ) -> list[tuple[str | None, str]]:
         """Returns the unique columns whose value an earlier document has that became a row (section 5)."""
         found: list[tuple[str | None, str]] = []
-        for column, owners in self._owners.items():
-            if row[column] is None:
+        for columns, owners in self._owners.items():
+            values = tuple(row[column] for column in columns)
+            if None in values:
                 continue
-            owner = owners.get(row[column], key)
-            if owner != key:
-                found.append((column, loss_reasons.NOT_UNIQUE))
+            if owners.get(values, key) != key:
+                reason = (
+                    loss_reasons.NOT_UNIQUE
+                    if len(columns) == 1
+                    else loss_reasons.NOT_UNIQUE_TOGETHER
+                )
+                found += [(self._sources[column].field, reason) for column in columns]
             elif not is_rejected:
-                owners[row[column]] = key
+                owners[values] = key
         return found
 
 

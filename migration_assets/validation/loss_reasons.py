@@ -17,6 +17,9 @@ from migration_assets.validation.scalars import from_iso_8601, is_digits, is_who
 
 MISSING: Final = "missing or null, and the column is NOT NULL"
 NOT_UNIQUE: Final = "an earlier document has the same value, and it must be unique"
+NOT_UNIQUE_TOGETHER: Final = (
+    "an earlier document has the same values, and they must be unique together"
+)
 HOLDER_REJECTED: Final = "the document that holds it was rejected"
 NULL_DROPPED: Final = "null element dropped"
 EMPTY_DROPPED: Final = "empty string element dropped"
