@@ -28,7 +28,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
 from migration_assets.validation import documents, entity_pass, partitions, recorded_lines, rows
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
-from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check
+from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check, run_checks
 from migration_assets.validation.documents import batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
@@ -322,6 +322,19 @@ def test_the_same_values_in_another_form_are_not_differences(
 ) -> None:
     loaded.connection.execute(statement.encode())
     assert checked(loaded, table).is_sound
+
+
+def test_types_are_judged_where_values_cannot_be_read(loaded: Loaded) -> None:
+    """One pass answers three layers; what keeps two of them from running is what the third is for."""
+    loaded.connection.execute('ALTER TABLE "Tasks" ALTER likes TYPE text')
+    loaded.connection.execute(change("Tasks", "likes = 'many'").encode())
+    layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
+    found = run_checks(loaded.source, loaded.connection, TABLES["Tasks"], layers)
+    assert [each.layer for each in found] == [*layers]
+    could_not_run = ["could not run" in each.summary for each in found]
+    assert could_not_run == [True, True, False]
+    assert "likes: type in the catalog" in found[2].counts
+    assert "likes: integer of 64 bits" in found[2].counts
 
 
 def test_a_deleted_row_is_found(loaded: Loaded) -> None:
