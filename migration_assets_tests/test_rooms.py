@@ -1,0 +1,59 @@
+"""Rooms import in one direction: no circle between them, and no arrow back up."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import migration_assets
+
+PACKAGE = Path(migration_assets.__file__).parent
+
+ORDER = (
+    *("text", "errors", "urls", "embedded", "interrupts", "kept", "memory", "retrying"),
+    *("arrow", "identity", "uuid_set"),
+    *("model", "nextcrm", "application"),
+    *("source", "target", "second_process", "workers", "elsewhere", "upgrade"),
+    *("conversion", "remediation", "loading", "validation"),
+    *("causes", "preflight", "sign_off", "rollback", "monitoring", "messages", "dump"),
+    *("assets", "definitions", "commands", "cli", "reference", "__main__"),
+)
+"""Packages and modules, each after whatever it imports."""
+
+KNOWN = {
+    ("causes", "preflight"): "numbers in words, which belong to text",
+    ("cli", "reference"): "the command that writes the pages, which describe the commands",
+    ("conversion", "remediation"): "rules are applied within a batch",
+    ("model", "nextcrm"): "names of NextCRM's tables for who is not given a model yet",
+    ("remediation", "loading"): "what the books say of rules is counted by the ledger's names",
+    ("urls", "embedded"): "the embedded servers are what an unset variable stands for",
+}
+"""Arrows back up that there still are, and why."""
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Yields (room, room that it imports from), imports within functions too."""
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if room == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [each.name for each in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                names = [f"{node.module}.{each.name}" for each in node.names]
+            else:
+                continue
+            for name in names:
+                package, _, rest = name.partition(".")
+                other = rest.partition(".")[0]
+                if package == "migration_assets" and other not in ("", room, "__version__"):
+                    yield room, other
+
+
+def test_rooms_import_in_one_direction() -> None:
+    arrows = set(imports())
+    assert {room for arrow in arrows for room in arrow} <= set(ORDER), "a room without its place"
+    back = {arrow for arrow in arrows if ORDER.index(arrow[0]) < ORDER.index(arrow[1])}
+    assert back == set(KNOWN)
