@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui stop bench soak lint format types check sql docs lock clean
+.PHONY: help demo test ui stop bench soak lint format types defs check sql docs lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,7 +64,11 @@ format: $(INSTALLED) ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint types test ## All that CI runs
+defs: $(INSTALLED) ## Load the graph as `dg` does
+# A home of its own: dagster.yaml here names a storage, which is there for the UI alone.
+	DAGSTER_HOME=$$(mktemp -d) $(BIN)/dg check defs
+
+check: lint types defs test ## All that CI runs
 
 sql: $(INSTALLED) ## Write sql/ anew from the model
 	$(BIN)/migration-assets sql sql
