@@ -15,7 +15,6 @@ from migration_assets.model.columns import source_of
 from migration_assets.model.search import SearchIndex
 from migration_assets.model.tables import (
     circles,
-    group_of,
     in_load_order,
     is_text,
     junction_of,
@@ -108,11 +107,6 @@ class Model:
                 raise ValueError(
                     f"{table.name} cannot have {', '.join(key)} unique: within a circle"
                 )
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The domains of the tables, in load order."""
-        return tuple(dict.fromkeys(group_of(table) for table in self.tables.values()))
 
 
 def model_of(table: sa.Table) -> Model:
