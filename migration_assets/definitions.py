@@ -17,10 +17,10 @@ from migration_assets.assets.resources import (
     TargetPostgres,
     WatchedPostgres,
 )
-from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.assets.sources import source_assets
 from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
+from migration_assets.assets.workers import WorkersResource
 from migration_assets.model import Model
 
 MIGRATE = "migrate"
@@ -35,7 +35,7 @@ def build_defs(
     source: SourceMongo | None = None,
     target: TargetPostgres | None = None,
     remediations: RemediationFile | None = None,
-    second_process: SecondProcessResource | None = None,
+    workers: WorkersResource | None = None,
     progress: Progress | None = None,
 ) -> dg.Definitions:
     """Returns fresh definitions.
@@ -45,7 +45,7 @@ def build_defs(
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
         remediations: The file of rules instead of the configured one, for tests.
-        second_process: When a second process helps, for tests.
+        workers: When other processes help, for tests.
         progress: Who is told how a run goes on; nobody where None.
     """
     model = model or chosen_model()
@@ -99,7 +99,7 @@ def build_defs(
                 "target": target or TargetPostgres(),
                 "remediations": remediations or RemediationFile(),
                 "watched": WatchedPostgres(url=target.url if target else ""),
-                "second_process": second_process or SecondProcessResource(),
+                "workers": workers or WorkersResource(),
                 "progress": progress or Progress(),
             },
             # One process for all steps: a step costs little then, and a load overlaps within itself.

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
-from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.checks import Layers, run_checks
@@ -23,6 +22,7 @@ from migration_assets.validation.shared_checks import (
     checked_alone,
     is_worth,
 )
+from migration_assets.workers import Workers
 from migration_assets_bench.tasks import Done, Task
 
 RUN_ID = str(uuid.uuid4())
@@ -35,12 +35,12 @@ def run(task: Task) -> Done:
     with (
         open_source(task.source) as source,
         open_target(task.target) as connection,
-        SecondProcess() as second,
+        Workers() as workers,
     ):
         failed = [
             name
             for table in TABLES.values()
-            for name in failed_checks(task, source, connection, table, second, watch)
+            for name in failed_checks(task, source, connection, table, workers, watch)
         ]
     seconds = time.perf_counter() - started
     return Done(seconds, stages=dict(watch.seconds), problem=problem(failed))
@@ -51,7 +51,7 @@ def failed_checks(
     source: SourceDatabase,
     connection: Connection,
     table: sa.Table,
-    second: SecondProcess,
+    workers: Workers,
     watch: Stopwatch,
 ) -> list[str]:
     """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
@@ -60,9 +60,9 @@ def failed_checks(
     def submit(layers: Layers) -> Future[list[Evidence]]:
         where = task.source, task.target, RUN_ID
         given = CheckTask(*where, None, NEXTCRM, table.name, layers, NO_REMEDIATIONS)
-        return second.submit(checked_alone, given)
+        return workers.submit(checked_alone, given)
 
-    is_shared = is_worth(second, connection, table.name)
+    is_shared = is_worth(workers, connection, table.name)
     checks = SharedChecks(Layer, submit if is_shared else None)
     for layers in checks:
         with watch.stage(f"check {' and '.join(layers)}"):

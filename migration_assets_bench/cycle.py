@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.nextcrm import ENTITIES, NEXTCRM
-from migration_assets.second_process import SecondProcess
 from migration_assets.sign_off.signing import sign
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import open_target
 from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.workers import Workers
 from migration_assets_bench.checks import failed_checks, problem
 from migration_assets_bench.ours import add_constraints, counts, load_tables, stages
 from migration_assets_bench.tasks import Done, Task
@@ -34,15 +34,15 @@ def without_dagster(task: Task) -> Done:
     with (
         open_source(task.source) as source,
         open_target(task.target) as connection,
-        SecondProcess() as second,
+        Workers() as workers,
     ):
 
         def check(table: sa.Table) -> None:
-            failed.extend(failed_checks(task, source, connection, table, second, watch))
+            failed.extend(failed_checks(task, source, connection, table, workers, watch))
 
         with watch.stage("observe"):
             fingerprints(source, ENTITIES)
-        results = load_tables(source, connection, second, watch, check)
+        results = load_tables(source, connection, workers, watch, check)
         add_constraints(connection, watch)
         with watch.stage("sign-off"), TemporaryDirectory() as reports:
             made = sign(NEXTCRM, source, connection, directory=Path(reports)).verdict

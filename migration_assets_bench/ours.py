@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.pipeline import Stopwatch
+from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
-from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
+from migration_assets.workers import Workers
 from migration_assets_bench.tasks import Done, Task
 
 
@@ -25,8 +25,8 @@ def load(task: Task) -> Done:
     watch = Stopwatch()
     started = time.perf_counter()
     with open_target(task.target) as connection:
-        with open_source(task.source) as source, SecondProcess() as second:
-            results = load_tables(source, connection, second, watch)
+        with open_source(task.source) as source, Workers() as workers:
+            results = load_tables(source, connection, workers, watch)
         add_constraints(connection, watch)
     seconds = time.perf_counter() - started
     return Done(seconds, stages=stages(watch, results), counts=counts(results))
@@ -35,7 +35,7 @@ def load(task: Task) -> Done:
 def load_tables(
     source: SourceDatabase,
     connection: Connection,
-    second: SecondProcess,
+    workers: Workers,
     watch: Stopwatch,
     after: Callable[[sa.Table], None] = lambda _: None,
 ) -> list[LoadResult]:
@@ -44,17 +44,17 @@ def load_tables(
     Args:
         source: The source database.
         connection: A connection to the target, in autocommit mode.
-        second: The process that helps.
+        workers: Who helps.
         watch: Is told how long each step took.
         after: Is called with each table once it is loaded.
     """
     with watch.stage("schema"):
         create_schema(NEXTCRM, connection)
     with watch.stage("identities"):
-        results = [load_identities(NEXTCRM, source, connection, second=second)]
+        results = [load_identities(NEXTCRM, source, connection, workers=workers)]
     for table in TABLES.values():
         with watch.stage("tables"):
-            results.append(load_table(source, connection, table, second=second))
+            results.append(load_table(source, connection, table, workers=workers))
         after(table)
     return results
 

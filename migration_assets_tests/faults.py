@@ -309,7 +309,7 @@ def postgres_killed(ground: Ground, moment: str, times: int) -> Figures:
     return figures
 
 
-_BATCHES = "SELECT count(*) FROM migration.batches"
+_BATCHES = "SELECT count(*) FROM migration.batches WHERE digest IS NOT NULL"
 _WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND wait_event_type = 'Lock' AND query LIKE %s"
@@ -575,7 +575,8 @@ def another_plan(ground: Ground, chance: random.Random, times: int) -> Figures:
                 # One statement: what a killed process leaves behind ends on its own time.
                 changed = connection.execute(
                     "UPDATE migration.loads l SET plan = 'another' WHERE finished_at IS NULL "
-                    "AND EXISTS (SELECT FROM migration.batches b WHERE b.load_id = l.id)"
+                    "AND EXISTS (SELECT FROM migration.batches b WHERE b.load_id = l.id "
+                    "AND b.digest IS NOT NULL)"
                 ).rowcount
             with loading(ground.urls.mongodb_url, target_url) as process:
                 said = process.end()

@@ -105,8 +105,9 @@ def test_what_the_application_writes_while_the_source_is_read_is_not_undone(
         "VALUES (gen_random_uuid(), 'Boards', now(), '', 'others', '{}', '{}')"
     )
     live.execute(
-        "INSERT INTO migration.batches (load_id, number, lines, digest, tally) "
-        "SELECT id, 1, 0, '', '{}' FROM migration.loads WHERE target_table = 'Boards' AND finished_at IS NULL"
+        "INSERT INTO migration.batches (load_id, number, range, lines, digest, tally) "
+        "SELECT id, 1, '{}', 0, '0 0 0 0 0 0 0 0 0 0', '{}' "
+        "FROM migration.loads WHERE target_table = 'Boards' AND finished_at IS NULL"
     )
     with pytest.raises(LoadError, match="the target is the application's"):
         load_table(

@@ -27,11 +27,11 @@ from migration_assets.commands.running import ConsoleProgress
 from migration_assets.embedded import Urls
 from migration_assets.loading.staging import Staging
 from migration_assets.nextcrm import NEXTCRM
-from migration_assets.second_process import SecondProcess
 from migration_assets.target import schema
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.workers import Workers
 from migration_assets_tests.faults import FORKS
 
 SECONDS = 60.0
@@ -93,7 +93,7 @@ def beside_the_second_process() -> None:
     done = ConsoleProgress.started
 
     def started(self: ConsoleProgress, table: str) -> None:
-        second = SecondProcess(rows=1)
+        second = Workers(rows=1)
         second.submit(time.sleep, 60)
         until(lambda: bool(multiprocessing.active_children()))
         os.killpg(0, signal.SIGINT)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any, LiteralString
 
 import bson
@@ -23,14 +22,15 @@ from migration_assets.errors import LoadError
 from migration_assets.identity import canonical, document_uuid, source_id
 from migration_assets.loading import ledger
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.merging import Merged, delete_pending
-from migration_assets.loading.staging import StagedBatch, Staging
+from migration_assets.loading.ledger import Line
+from migration_assets.loading.merging import delete_pending
+from migration_assets.loading.records import LoadResult, Merged
+from migration_assets.loading.staging import Staging
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
-from migration_assets.source.reading import BATCH_VARIABLE, raw_batches
+from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
@@ -371,17 +371,22 @@ def test_a_collection_that_is_gone_empties_its_table(
     assert load(source, constrained, "crm_campaigns").merged == Merged(0, 0, 2, 0, 0)
 
 
-def test_documents_bigger_than_a_batch(source: SourceDatabase, bare: Connection) -> None:
+def test_documents_bigger_than_a_batch(
+    source: SourceDatabase, bare: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         text = f"{number}" * 7_000_000
         source["crm_campaigns"].insert_one(campaign(oid(number), description=text))
-    result = load(source, bare, "crm_campaigns")
+    written: list[object] = []
+    with monkeypatch.context() as patch:
+        interrupted(patch, Staging, "write", lambda *given: written.append(given))
+        result = load(source, bare, "crm_campaigns")
     assert (result.documents, result.rows) == (3, 3)
     found = bare.execute(
         "SELECT left(description, 1), length(description) FROM crm_campaigns ORDER BY id"
     ).fetchall()
     assert found == [(f"{number}", 7_000_000) for number in range(3)]
-    assert batches(bare, result) == 3
+    assert (len(written), batches(bare, result)) == (3, 1)
 
 
 def batches(target: Connection, result: LoadResult) -> int:
@@ -423,11 +428,11 @@ def test_more_documents_than_a_batch(
     assert rows(bare, "invoice_States", "id", "name") == [(uid(n), f"{n}") for n in range(total)]
     monkeypatch.setenv(BATCH_VARIABLE, "1251")  # of ids alone, a batch holds four times as many
     result = load(source, bare, "uuid_map")
-    assert (result.documents, batches(bare, result)) == (total, 1)
+    assert (result.documents, batches(bare, result)) == (total, len(ENTITIES))
     monkeypatch.setenv(BATCH_VARIABLE, "1250")
     empty(bare)
     result = load(source, bare, "uuid_map")
-    assert (result.documents, batches(bare, result)) == (total, 2)
+    assert (result.documents, batches(bare, result)) == (total, len(ENTITIES) + 1)
 
 
 OTHER_IDS: list[Any] = [7, Int64(2**40), "seven", "0123456789abcdef01234567", Binary(b"x" * 16, 4)]
@@ -1448,8 +1453,7 @@ def test_a_load_that_fails_at_its_end_changes_nothing(
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = partial(raw_batches, documents_per_batch=2)
-    monkeypatch.setattr("migration_assets.loading.documents.raw_batches", small)
+    monkeypatch.setenv(BATCH_VARIABLE, "2")
 
 
 def killed_at(
@@ -1460,12 +1464,12 @@ def killed_at(
 ) -> None:
     """A load of the users that is killed before it commits a batch."""
 
-    def kill(_: Staging, staged: StagedBatch) -> None:
-        if staged.number == batch:
+    def kill(_: Connection, __: uuid.UUID, line: Line) -> None:
+        if line.number == batch:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", kill)
+        interrupted(patch, ledger, "complete", kill)
         with pytest.raises(KilledError):
             load_table(source, target, TABLES["Users"])
     assert count(target, "public", "Users") == 0
@@ -1478,7 +1482,7 @@ def resumed(
     written: list[int] = []
     said: list[str] = []
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", lambda _, staged: written.append(staged.number))
+        interrupted(patch, ledger, "complete", lambda *given: written.append(given[2].number))
         result = load_table(source, target, TABLES["Users"], say=said.append)
     assert leftovers(target) == []
     return result, written, said
@@ -1587,12 +1591,12 @@ def test_a_killed_load_starts_again_where_references_have_changed(
     source["Boards"].insert_many([board(n, 1) for n in range(2, 7)])
     load(source, bare, "Users")
 
-    def kill(_: Staging, staged: StagedBatch) -> None:
-        if staged.number == 2:
+    def kill(_: Connection, __: uuid.UUID, line: Line) -> None:
+        if line.number == 2:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", kill)
+        interrupted(patch, ledger, "complete", kill)
         with pytest.raises(KilledError):
             load_table(source, bare, TABLES["Boards"])
     source["Users"].drop()

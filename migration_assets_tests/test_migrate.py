@@ -27,7 +27,7 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import referenced_tables, source_of
 from migration_assets.nextcrm import ENTITIES, TABLES

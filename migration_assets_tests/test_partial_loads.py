@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Callable
-from functools import partial
 from typing import Any, LiteralString
 
 import bson
@@ -15,16 +15,15 @@ from bson import ObjectId
 from migration_assets.assets.describe import load_metadata
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.identity import document_uuid
-from migration_assets.loading import unchanged
-from migration_assets.loading.digests import DigestedBatch, Known
-from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.merging import Merged
-from migration_assets.loading.staging import StagedBatch, Staging
+from migration_assets.loading import digests, ledger, unchanged
+from migration_assets.loading.digests import DigestedBatch, Record
+from migration_assets.loading.ledger import Line
+from migration_assets.loading.records import LoadResult, Merged
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.reading import raw_batches
+from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection
 from migration_assets_tests.test_loading import (
     KilledError,
@@ -314,15 +313,15 @@ def test_what_is_touched_during_a_load_is_put_right(
     source["crm_Accounts"].update_one({"_id": oid(14)}, {"$set": {"name": "other"}})
     touched: list[int] = []
 
-    def touch(_: Staging, staged: StagedBatch) -> None:
+    def touch(_: Connection, __: uuid.UUID, line: Line) -> None:
         if not touched:
-            touched.append(staged.number)
+            touched.append(line.number)
             with another(bare) as other:
                 touch_a_row(other)
 
     said: list[str] = []
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", touch)
+        interrupted(patch, ledger, "complete", touch)
         result = load_table(source, bare, TABLES["crm_Accounts"], say=said.append)
     assert (result.as_before, result.merged.updated) == (0, 2)
     assert said == ["crm_Accounts: touched since the last load, all documents are converted"]
@@ -335,8 +334,7 @@ def test_what_is_touched_during_a_load_is_put_right(
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = partial(raw_batches, documents_per_batch=2)
-    monkeypatch.setattr("migration_assets.loading.documents.raw_batches", small)
+    monkeypatch.setenv(BATCH_VARIABLE, "2")
 
 
 def killed_and_resumed(
@@ -349,17 +347,17 @@ def killed_and_resumed(
     written: list[int] = []
     said: list[str] = []
 
-    def kill(_: Staging, staged: StagedBatch) -> None:
-        if staged.number == 3:
+    def kill(_: Connection, __: uuid.UUID, line: Line) -> None:
+        if line.number == 3:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", kill)
+        interrupted(patch, ledger, "complete", kill)
         with pytest.raises(KilledError):
             load_table(source, target, TABLES["crm_Accounts"])
     happens()
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", lambda _, staged: written.append(staged.number))
+        interrupted(patch, ledger, "complete", lambda *given: written.append(given[2].number))
         result = load_table(source, target, TABLES["crm_Accounts"], say=said.append)
     return result, written, said
 
@@ -416,7 +414,7 @@ def test_a_killed_load_that_need_not_be_gone_on_with_leaves_nothing(
     assert (result.is_converted, written) == (False, [])
     latest = unchanged.latest_like_now(bare, TABLES["crm_Accounts"], NO_REMEDIATIONS)
     assert latest is not None
-    assert latest.base is not None
+    assert digests.is_complete(bare, latest.base, latest.tally.documents)
     assert book(bare, "SELECT count(*) FROM migration.loads WHERE finished_at IS NULL") == [(0,)]
 
 
@@ -502,18 +500,19 @@ def test_the_documents_of_a_batch(identifiers: list[Any]) -> None:
     assert batch.keys == b"".join(document_uuid("Users", each).bytes for each in identifiers)
     for row, document in enumerate(documents):
         assert batch.only(np.array([row])) == document
-        assert batch.digests[16 * row : 16 * row + 16] == DigestedBatch("Users", document).digests
+        (digest,) = DigestedBatch("Users", document).kept
+        assert batch.kept[row] == digest
     assert batch.only(np.arange(len(documents))) == b"".join(documents)
 
 
 def test_a_document_with_a_trace_is_not_known() -> None:
     documents = [bson.encode({"_id": number}) for number in range(4)]
-    batch = DigestedBatch("Users", b"".join(documents))
-    recorded = batch.record([1, 3])
-    assert recorded.keys == batch.keys
-    assert Known(recorded.digests).has_each(batch.digests).tolist() == [True, False, True, False]
-    assert not Known(recorded.digests).has_each(bytes(16)).any()
-    assert not Known(b"").has_each(batch.digests).any()
+    batch, recorded = DigestedBatch("Users", b"".join(documents)), Record()
+    recorded.add(batch, [1, 3])
+    assert recorded.keys == [batch.keys]
+    known = [recorded.digests[0][start : start + 16] for start in range(0, 64, 16)]
+    assert batch.others(frozenset(known)).tolist() == [1, 3]
+    assert batch.others(frozenset()).tolist() == [0, 1, 2, 3]
 
 
 def test_a_collection_that_loses_all_documents(

@@ -18,8 +18,10 @@ PACKAGE = Path(migration_assets.__file__).parent
 NO_MAKERS = {
     "errors": "says what went wrong",
     "memory": "gives memory back",
+    "elsewhere": "tells another process where the databases are",
+    "kept": "keeps connections",
     "nextcrm": "declares tables, whose versions are in the ledger",
-    "second_process": "runs the same code elsewhere",
+    "workers": "runs the same code elsewhere",
     "target": "statements and the ledger; types come from the model",
     "urls": "reads the environment",
 }

@@ -23,6 +23,8 @@ from migration_assets.errors import MigrationError
 from migration_assets.identity import canonical, document_uuid, from_canonical
 from migration_assets.loading import ledger
 from migration_assets.loading.identities import load_identities
+from migration_assets.loading.ledger import Line
+from migration_assets.loading.records import Tally
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import Expectation, Ledger, generate, sample_remediations
@@ -36,6 +38,7 @@ from migration_assets.rollback.files import read_manifest
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.digests import ContentDigest
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
@@ -310,15 +313,12 @@ def test_damage_to_what_was_remediated_is_seen(damaged: Dirty, what: str) -> Non
 
 def test_a_load_that_was_cut_off_starts_again_where_the_rules_changed(damaged: Dirty) -> None:
     connection, table = damaged.connection, TABLES["Tasks"]
-    opened = ledger.begin(connection, table, NO_REMEDIATIONS)
-    connection.execute(
-        "INSERT INTO migration.batches (load_id, number, lines, digest, tally) "
-        "VALUES (%s, 1, 0, '', '{}')",
-        [opened.load_id],
-    )
+    begun = ledger.begin(connection, table, NO_REMEDIATIONS, [{}])
+    done = Line(1, {}, ContentDigest(), Tally().as_json())
+    ledger.complete(connection, begun, done)
     said: list[str] = []
-    assert ledger.reopen(connection, table, said.append, damaged.rules) is None
-    assert said == ["Tasks: not resumed, the remediations have changed since"]
+    load_table(damaged.source, connection, table, remediations=damaged.rules, say=said.append)
+    assert said[0] == "Tasks: not resumed, the remediations have changed since"
 
 
 def test_a_rollback_gives_back_what_the_source_has(dirty: Dirty, tmp_path: Path) -> None:

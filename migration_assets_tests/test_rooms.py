@@ -14,7 +14,7 @@ ORDER = (
     *("text", "errors", "urls", "embedded", "interrupts", "kept", "memory", "retrying"),
     *("arrow", "identity", "uuid_set"),
     *("model", "nextcrm", "application"),
-    *("source", "target", "second_process", "workers", "elsewhere", "upgrade"),
+    *("source", "target", "workers", "elsewhere", "upgrade"),
     *("conversion", "remediation", "loading", "validation"),
     *("causes", "preflight", "sign_off", "rollback", "monitoring", "messages", "dump"),
     *("assets", "definitions", "commands", "cli", "reference", "__main__"),

@@ -27,8 +27,9 @@ from migration_assets.cli import app
 from migration_assets.commands.signing import approval_of, withdraw_go
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
-from migration_assets.loading.ledger import LoadResult, Tally, depends_on
-from migration_assets.loading.merging import Merged, delete_pending
+from migration_assets.loading.dependencies import depends_on
+from migration_assets.loading.merging import delete_pending
+from migration_assets.loading.records import LoadResult, Merged, Tally
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX

@@ -31,7 +31,7 @@ from migration_assets.nextcrm import ENTITIES, NEXTCRM
 from migration_assets.preflight.contents import contents
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import Document, SourceDatabase, is_current, open_source
-from migration_assets.source.fingerprints import fingerprint, fingerprints
+from migration_assets.source.fingerprints import content, fingerprints
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import (
     SNAPSHOT_VARIABLE,
@@ -270,7 +270,7 @@ def _read_until_it_is_gone(database: SourceDatabase, name: str, moment: Timestam
     for _ in range(200):
         database[name].insert_one({})
         with open_source(url_of(database)) as source:
-            fingerprint(at_moment(source, moment), name)
+            content(at_moment(source, moment), name)
         time.sleep(0.05)
 
 
@@ -326,7 +326,7 @@ def test_the_primary_is_read_whatever_the_url_says(
         documents = replica_set["Users"].count_documents({})
         assert source["Users"].count_documents({}) == documents
         assert len(list(source["Users"].aggregate([{"$match": {}}]))) == documents
-        assert fingerprint(source, "Users").documents == documents
+        assert content(source, "Users").documents == documents
         assert contents(source)["Users"].documents == documents
         assert source.read_concern.level == "majority"
 

@@ -5,14 +5,15 @@ CREATE SCHEMA IF NOT EXISTS migration;
 CREATE TABLE IF NOT EXISTS migration.batches (
   load_id UUID NOT NULL,
   number INTEGER NOT NULL,
-  lines BIGINT NOT NULL,
-  digest TEXT NOT NULL,
-  tally JSONB NOT NULL,
-  committed_at TIMESTAMP WITH TIME ZONE DEFAULT now(),
+  range JSONB NOT NULL,
+  lines BIGINT,
+  digest TEXT,
+  tally JSONB,
+  committed_at TIMESTAMP WITH TIME ZONE,
   CONSTRAINT batches_pkey PRIMARY KEY (load_id, number)
 );
 
-COMMENT ON TABLE migration.batches IS 'The ledger of batches: each commits together with its rows in staging.';
+COMMENT ON TABLE migration.batches IS 'The ledger of ranges: each commits together with its rows in staging.';
 
 CREATE TABLE IF NOT EXISTS migration.check_results (
   target_table TEXT NOT NULL,
@@ -62,7 +63,7 @@ CREATE TABLE IF NOT EXISTS migration.document_digests (
   CONSTRAINT document_digests_pkey PRIMARY KEY (load_id, number)
 );
 
-COMMENT ON TABLE migration.document_digests IS 'What tells the next load of a table which documents are others, a row for each batch.';
+COMMENT ON TABLE migration.document_digests IS 'What tells the next load of a table which documents are others, a row for each range.';
 
 CREATE TABLE IF NOT EXISTS migration.issues (
   target_table TEXT NOT NULL,
@@ -210,4 +211,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version c58a7ba61b5ef929';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 3069a33fdbd2371b';

@@ -13,7 +13,7 @@ from migration_assets.assets.keys import source_key, table_key
 from migration_assets.causes.recorded import Explained
 from migration_assets.causes.words import follows, what
 from migration_assets.errors import MigrationError
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.records import LoadResult
 from migration_assets.model import junction_of, source_of
 from migration_assets.remediation.rules import Remediation
 from migration_assets.text import code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.records import LoadResult
 from migration_assets.validation.evidence import Evidence
 
 

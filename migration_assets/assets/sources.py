@@ -9,8 +9,8 @@ from migration_assets.assets.keys import OWNERS, source_key
 from migration_assets.assets.resources import RemediationFile, SourceMongo
 from migration_assets.assets.retries import retried
 from migration_assets.model import Model
-from migration_assets.source.fingerprints import fingerprint
-from migration_assets.source.reading import Fingerprint
+from migration_assets.source.digests import ContentDigest
+from migration_assets.source.fingerprints import content
 
 
 def source_assets(model: Model) -> dg.AssetsDefinition:
@@ -30,14 +30,14 @@ def source_assets(model: Model) -> dg.AssetsDefinition:
             name for name in model.entities if source_key(name) in context.selected_asset_keys
         ]
 
-        def observed() -> dict[str, Fingerprint]:
+        def observed() -> dict[str, ContentDigest]:
             with source.open_for_run(rules) as database:
-                return {name: fingerprint(database, name) for name in wanted}
+                return {name: content(database, name) for name in wanted}
 
         for collection, found in retried(context, observed).items():
             yield dg.ObserveResult(
                 asset_key=source_key(collection),
-                data_version=dg.DataVersion(found.hexdigest()),
+                data_version=dg.DataVersion(found.fingerprint(collection)),
                 metadata={"documents": found.documents, "megabytes": found.size / 1e6},
             )
 

@@ -21,9 +21,9 @@ from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import is_last_attempt, retried
-from migration_assets.assets.second_process import SecondProcessResource
+from migration_assets.assets.workers import WorkersResource
 from migration_assets.causes.recorded import Explained, recorded_causes
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
@@ -75,7 +75,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
         source: SourceMongo,
         target: TargetPostgres,
         remediations: RemediationFile,
-        second_process: SecondProcessResource,
+        workers: WorkersResource,
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         progress.started(tables[0].name)
@@ -89,18 +89,18 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
                     table,
                     say=context.log.info,
                     remediations=rules,
-                    second=second_process.process,
+                    workers=workers.pool,
                 )
 
         def shared(table: sa.Table, layers: list[Layer]) -> SharedChecks:
             with source.open_for_run(rules) as database, target.open() as connection:
                 moment = moment_of(database)
-                is_shared = is_worth(second_process.process, connection, table.name)
+                is_shared = is_worth(workers.pool, connection, table.name)
 
             def submit(layers: Layers) -> Future[list[Evidence]]:
                 where = source.location, target.location, target.run_id
                 task = CheckTask(*where, moment, model, table.name, layers, rules)
-                return second_process.process.submit(checked_alone, task)
+                return workers.pool.submit(checked_alone, task)
 
             return SharedChecks(layers, submit if is_shared else None)
 

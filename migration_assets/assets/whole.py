@@ -14,11 +14,11 @@ from migration_assets.assets.keys import (
 )
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
-from migration_assets.assets.second_process import SecondProcessResource
 from migration_assets.assets.sign_off import sign_off_asset
+from migration_assets.assets.workers import WorkersResource
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.ledger import LoadResult
 from migration_assets.loading.merging import delete_pending
+from migration_assets.loading.records import LoadResult
 from migration_assets.model import Model
 from migration_assets.target.connection import at_one_moment
 from migration_assets.target.schema import Built, build_constraints, create_schema
@@ -79,7 +79,7 @@ def uuid_map_asset(model: Model) -> dg.AssetsDefinition:
         source: SourceMongo,
         target: TargetPostgres,
         remediations: RemediationFile,
-        second_process: SecondProcessResource,
+        workers: WorkersResource,
     ) -> dg.MaterializeResult[None]:
         """Brings the map to the state of the source."""
         rules = remediations.load(model)
@@ -87,7 +87,7 @@ def uuid_map_asset(model: Model) -> dg.AssetsDefinition:
         def loaded() -> LoadResult:
             with source.open_for_run(rules) as database, target.open() as connection:
                 return load_identities(
-                    model, database, connection, say=context.log.info, second=second_process.process
+                    model, database, connection, say=context.log.info, workers=workers.pool
                 )
 
         result = retried(context, loaded)

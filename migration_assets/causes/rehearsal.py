@@ -18,7 +18,7 @@ from migration_assets.causes.losses import LONGEST_EXAMPLE, ORPHANED, Loss
 from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.values import HOLDER_REJECTED, Loaded
 from migration_assets.loading.identities import identities
-from migration_assets.loading.pairs import PairConversion
+from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.model import (
     Model,
     documents_referred_to,
@@ -124,12 +124,13 @@ def _of_pairs(
 ) -> Iterator[tuple[str, Books]]:
     relation = junction_of(table)
     assert relation is not None
-    for sides in relation.arrays():
-        holder, array, _ = sides
-        convert = PairConversion(model_of(table), table.name, sides, loaded, remediations)
+    for holder, array, other in relation.arrays():
+        remedies = remedies_of(remediations, table, holder, array, loaded)
+        converter = PairConverter(relation, holder, array, other, loaded, remedies)
         fields = dict.fromkeys(remediations.fields_to_read(table, holder.collection, array), 1)
         for batch in raw_batches(source[holder.collection], projection=fields):
-            yield holder.collection, convert(batch.data).books
+            _, _, books = converter.convert(batch.data)
+            yield holder.collection, books
 
 
 def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:

@@ -25,7 +25,6 @@ from migration_assets.errors import MigrationError
 from migration_assets.identity import document_uuid, from_canonical, source_id
 from migration_assets.loading.ledger import loaded_with_other
 from migration_assets.loading.loaded import ids_for
-from migration_assets.loading.staging import identifier
 from migration_assets.model import (
     Model,
     Rule,
@@ -41,6 +40,7 @@ from migration_assets.source.fields import FieldFinder
 from migration_assets.source.united import open_united
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.sql import identifier
 from migration_assets.text import escape
 from migration_assets.urls import source_url, target_url
 from migration_assets.validation.documents import drawn_numbers

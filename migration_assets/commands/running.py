@@ -28,7 +28,7 @@ from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.errors import MigrationError, UnexpectedError
 from migration_assets.interrupts import on_interrupt
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.records import LoadResult
 from migration_assets.model import Model
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import load_remediations

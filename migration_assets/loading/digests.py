@@ -2,73 +2,92 @@
 
 Of each document there are its UUID, by which its row is found, and a digest of its bytes. A document that
 left a line in the books has no digest: it is converted by every load, since its lines are. Decision 0011
-says why a document that has the digest of the last load need not be converted again.
+says why a document that has the digest of the last load need not be converted again. All of it is looked at
+range by range, so memory does not grow with the table.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.arrow import Mask
 from migration_assets.identity import (
     OBJECT_ID_BYTES,
     UUID_BYTES,
     document_uuid,
     object_id_uuids,
 )
+from migration_assets.source.digests import DIGEST_BYTES, document_digests
 from migration_assets.source.reading import document_bounds, identifier
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
-from migration_assets.uuid_set import UuidSet
 
-DIGEST_BYTES = UUID_BYTES
-"""As many as :class:`UuidSet` holds; two documents have the same by chance once in 2^128."""
+KEPT_BYTES = 16
+"""As many of a digest are recorded; two documents have the same by chance once in 2^128."""
 
-_NONE = bytes(DIGEST_BYTES)
+_NONE = bytes(KEPT_BYTES)
 """Stands for the digest of a document that left a trace in the books; no document has it."""
-_new_digest = hashlib.sha256().copy
-"""A new one is a copy of one: to take options again costs as much as the digest of a short document."""
 _OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", dtype=np.uint8)
 _TABLE = sql.Identifier(bookkeeping.SCHEMA, bookkeeping.document_digests.name)
 
-Digests = npt.NDArray[np.void]
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """What is recorded of the documents of a batch.
+    """What is recorded of the documents of a range, batch by batch.
 
     Attributes:
         keys: Their UUIDs, 16 bytes each, one after the other.
         digests: Their digests likewise, zeros for those that are converted by every load.
     """
 
-    keys: bytes
-    digests: bytes
+    keys: list[bytes] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+
+    def add(self, batch: DigestedBatch, traced: Iterable[int]) -> None:
+        """Takes in the documents of a batch, given those that left a trace in the books."""
+        self.keys.append(batch.keys)
+        digests = list(batch.kept)
+        for row in traced:
+            digests[row] = _NONE
+        self.digests.append(b"".join(digests))
 
 
 class DigestedBatch:
-    """The documents of a batch, each with its digest."""
+    """The documents of a batch, each with its digest.
+
+    Attributes:
+        digests: Their digests, 32 bytes each, one after the other.
+    """
 
     def __init__(self, collection: str, data: bytes) -> None:
         """Takes documents of a collection as BSON, one after the other."""
         self._collection, self._data = collection, data
         bounds = document_bounds(data)
-        self.digests = b"".join([_digest(data[at:end]) for at, end in pairwise(bounds)])
+        self.digests = document_digests(data, bounds)
         self._bounds = np.array(bounds, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
+
+    @cached_property
+    def kept(self) -> list[bytes]:
+        """What is recorded of each digest."""
+        starts = range(0, len(self.digests), DIGEST_BYTES)
+        return [self.digests[start : start + KEPT_BYTES] for start in starts]
+
+    def others(self, known: Collection[bytes]) -> npt.NDArray[np.int64]:
+        """Returns the positions of the documents that are none of those that are known."""
+        if not known:
+            return np.arange(len(self), dtype=np.int64)
+        rows = [row for row, digest in enumerate(self.kept) if digest not in known]
+        return np.array(rows, dtype=np.int64)
 
     def only(self, rows: npt.NDArray[np.int64]) -> bytes:
         """Returns some of the documents as BSON, one after the other."""
@@ -77,12 +96,6 @@ class DigestedBatch:
         view = memoryview(self._data)
         starts, ends = self._bounds[rows].tolist(), self._bounds[rows + 1].tolist()
         return b"".join([view[start:end] for start, end in zip(starts, ends, strict=True)])
-
-    def record(self, traced: Iterable[int]) -> Record:
-        """Returns what is recorded of the documents, given those that left a trace in the books."""
-        digests = np.frombuffer(self.digests, dtype=f"V{DIGEST_BYTES}").copy()
-        digests[list(traced)] = np.void(_NONE)
-        return Record(self.keys, digests.tobytes())
 
     @cached_property
     def keys(self) -> bytes:
@@ -98,65 +111,42 @@ class DigestedBatch:
         )
 
 
-class Known:
-    """The documents that the last load of a table has read and that need not be converted again."""
-
-    def __init__(self, digests: bytes) -> None:
-        """Takes digests, 16 bytes each; those of zeros alone stand for no document."""
-        given = _each(digests)
-        self._digests = UuidSet(given[_are_some(given)].tobytes())
-
-    def has_each(self, digests: bytes) -> Mask:
-        """Tells of digests, 16 bytes each, which of them are of a document that is known."""
-        return self._digests.contain_each(digests)
-
-
-def known(connection: Connection, load_id: uuid.UUID) -> Known:
-    """Returns the documents that a load has read and that need not be converted again."""
-    return Known(_column(connection, "digests", load_id))
+def known(connection: Connection, base: uuid.UUID, number: int) -> frozenset[bytes]:
+    """Returns the digests of the documents of a range that need not be converted again."""
+    _, digests = _recorded(connection, base, number)
+    return frozenset(_each(digests)) - {_NONE}
 
 
 def write(connection: Connection, target: str, load_id: uuid.UUID, number: int, of: Record) -> None:
-    """Records the documents of a batch. The caller holds the transaction that stages it."""
+    """Records the documents of a range. The caller holds the transaction that stages it."""
     connection.execute(
         sql.SQL(
             "INSERT INTO {} (load_id, number, target_table, keys, digests) VALUES (%b, %b, %b, %b, %b)"
         ).format(_TABLE),
-        [load_id, number, target, of.keys, of.digests],
+        [load_id, number, target, b"".join(of.keys), b"".join(of.digests)],
     )
 
 
-def base_of(connection: Connection, table: sa.Table, documents: int) -> uuid.UUID | None:
-    """Returns the load that recorded the documents that the latest finished one of a table read.
+def is_complete(connection: Connection, load_id: uuid.UUID, documents: int) -> bool:
+    """Tells whether a load has recorded all documents that it read."""
+    query = sql.SQL("SELECT coalesce(sum(length(keys)), 0) FROM {} WHERE load_id = %s")
+    found = connection.execute(query.format(_TABLE), [load_id]).fetchone()
+    return found == (documents * UUID_BYTES,)
 
-    Args:
-        connection: A connection to the target.
-        table: The table.
-        documents: How many those were.
 
-    Returns:
-        None where that is not recorded of all of them.
+def keys_to_look_at(
+    connection: Connection, load_id: uuid.UUID, base: uuid.UUID, ranges: int
+) -> Iterator[bytes]:
+    """Yields the UUIDs of the documents of an earlier load that a load does not leave as they were.
+
+    They are gone, have changed, or left a trace in the books. The ranges of both are the same.
     """
-    query = sql.SQL(
-        "SELECT load_id, sum(length(keys)) FROM {} d WHERE target_table = %s "
-        "AND EXISTS (SELECT FROM {} l WHERE l.id = d.load_id AND l.finished_at IS NOT NULL) "
-        "GROUP BY load_id"
-    ).format(_TABLE, sql.Identifier(bookkeeping.SCHEMA, bookkeeping.loads.name))
-    found = connection.execute(query, [table.name]).fetchall()
-    if len(found) != 1 or found[0][1] != documents * UUID_BYTES:
-        return None
-    base: uuid.UUID = found[0][0]
-    return base
-
-
-def keys_to_look_at(connection: Connection, load_id: uuid.UUID, base: uuid.UUID) -> bytes:
-    """Returns the UUIDs of the documents of an earlier load that a load does not leave as they were.
-
-    They are gone, have changed, or left a trace in the books.
-    """
-    digests = _column(connection, "digests", base)
-    are_left = Known(_column(connection, "digests", load_id)).has_each(digests)
-    return _each(_column(connection, "keys", base))[~are_left].tobytes()
+    for number in range(1, ranges + 1):
+        are_left = known(connection, load_id, number)
+        keys, digests = _recorded(connection, base, number)
+        pairs = zip(_each(keys), _each(digests), strict=True)
+        if looked_at := b"".join([key for key, digest in pairs if digest not in are_left]):
+            yield looked_at
 
 
 def forget_others(connection: Connection, table: sa.Table, load_id: uuid.UUID) -> None:
@@ -167,25 +157,12 @@ def forget_others(connection: Connection, table: sa.Table, load_id: uuid.UUID) -
     )
 
 
-def _column(connection: Connection, name: str, load_id: uuid.UUID) -> bytes:
-    query = sql.SQL("SELECT {} FROM {} WHERE load_id = %s ORDER BY number").format(
-        sql.Identifier(name), _TABLE
-    )
-    with connection.transaction(), connection.cursor(binary=True) as cursor:
-        return b"".join(part for (part,) in cursor.execute(query, [load_id]))
+def _recorded(connection: Connection, load_id: uuid.UUID, number: int) -> tuple[bytes, bytes]:
+    query = sql.SQL("SELECT keys, digests FROM {} WHERE load_id = %s AND number = %s")
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute(query.format(_TABLE), [load_id, number]).fetchone()
+    return (b"", b"") if row is None else (row[0], row[1])
 
 
-def _digest(document: bytes) -> bytes:
-    digest = _new_digest()
-    digest.update(document)
-    return digest.digest()[:DIGEST_BYTES]
-
-
-def _each(packed: bytes) -> Digests:
-    return np.frombuffer(packed, dtype=f"V{DIGEST_BYTES}")
-
-
-def _are_some(digests: Digests) -> Mask:
-    halves = digests.view(np.uint64).reshape(-1, 2)
-    are_some: Mask = (halves != 0).any(axis=1)
-    return are_some
+def _each(packed: bytes) -> list[bytes]:
+    return [packed[start : start + KEPT_BYTES] for start in range(0, len(packed), KEPT_BYTES)]

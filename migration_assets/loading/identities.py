@@ -6,13 +6,15 @@ know, time series among them, are kept whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
+import sqlalchemy as sa
 
 from migration_assets.arrow import of_width
-from migration_assets.conversion.batches import Books, readable
+from migration_assets.conversion.batches import Books, ConvertedBatch, readable
 from migration_assets.identity import (
     OBJECT_ID_BYTES,
     UUID_BYTES,
@@ -21,26 +23,26 @@ from migration_assets.identity import (
     object_id_uuids,
     source_id,
 )
-from migration_assets.loading.ledger import LoadResult
+from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.load import load, silent
-from migration_assets.loading.parts import Conversion, Converted, Part, ready
+from migration_assets.loading.records import LoadResult
+from migration_assets.loading.stage import ready
+from migration_assets.loading.staging import Staging
 from migration_assets.model import Model
-from migration_assets.second_process import SecondProcess
 from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.digests import ContentDigest
 from migration_assets.source.fields import UnreadableError, decoded_whole
-from migration_assets.source.origin import origin_of
+from migration_assets.source.ranges import about_how_many
 from migration_assets.source.reading import (
-    ID_ALONE,
     identifier,
     object_ids_alone,
-    raw_batches,
     split,
 )
-from migration_assets.source.snapshots import moment_read
 from migration_assets.source.united import collections_of, require_one_of_each
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
+from migration_assets.workers import Workers
 
 _TIME_SERIES = "timeseries"
 COUNTED_AS = "counted_as"
@@ -58,13 +60,50 @@ def unknown_collections(model: Model, source: SourceDatabase) -> Mapping[str, st
     }
 
 
+@dataclass(frozen=True)
+class IdentitiesJob(Job):
+    """Brings ``migration.uuid_map`` to the state of the source."""
+
+    table_name: str = uuid_map.name
+
+    @property
+    def table(self) -> sa.Table:
+        """The map."""
+        return uuid_map
+
+    def readings(self, source: SourceDatabase) -> list[Reading]:
+        """Returns the ids of known collections, each by itself, and unknown collections as a whole."""
+        known = [
+            Reading(name, fields=(), stands_in=stands_in)
+            for name in sorted(self.model.entities, key=str.casefold)
+            for stands_in in collections_of(source, name)
+        ]
+        unknown = unknown_collections(self.model, source).items()
+        return [*known, *(Reading(name, has_order=kind != _TIME_SERIES) for name, kind in unknown)]
+
+    def conversion(self, staging: Staging, reading: Reading) -> Conversion:
+        """Returns what makes identities of documents."""
+        del staging
+        if reading.collection not in self.model.entities:
+            return partial(_unknown, reading.collection)
+        counted = None if reading.stands_in == reading.collection else reading.stands_in
+        return partial(_known, reading.collection, counted)
+
+    def fingerprints(
+        self, connection: Connection, contents: Mapping[str, ContentDigest]
+    ) -> Mapping[str, str]:
+        """Returns none: of known collections the ids alone are read."""
+        del connection, contents
+        return {}
+
+
 def load_identities(
     model: Model,
     source: SourceDatabase,
     connection: Connection,
     *,
     say: Callable[[str], None] = silent,
-    second: SecondProcess | None = None,
+    workers: Workers | None = None,
 ) -> LoadResult:
     """Brings ``migration.uuid_map`` to the state of the source.
 
@@ -73,52 +112,26 @@ def load_identities(
         source: The source database.
         connection: A connection to the target, in autocommit mode.
         say: Is told what an operator wants to know.
-        second: What converts the documents of large collections, later: it is started here.
+        workers: Who helps with large collections, later: they are started here.
 
     Raises:
         LoadError: Another session loads it.
         SourceError: MongoDB is out of reach, or collections that count as one have an `_id` in common.
         TargetError: PostgreSQL is out of reach.
     """
-
-    def parts() -> Iterator[Part]:
-        for name in sorted(model.entities, key=str.casefold):
-            size = 0
-            for stands_in, collection in collections_of(source, name).items():
-                counted = None if stands_in == name else stands_in
-                for batch in raw_batches(collection, projection={"_id": 1}):
-                    size += len(batch.data)
-                    if second is not None and second.is_worth(size // ID_ALONE):
-                        second.start(ready)
-                    yield Part(name, batch.data, counted=counted)
-        for name, kind in unknown_collections(model, source).items():
-            for batch in raw_batches(source[name], by_identifier=kind != _TIME_SERIES):
-                yield Part(name, batch.data)
-
     require_one_of_each(source)
-    return load(
-        connection,
-        uuid_map,
-        parts,
-        lambda _: partial(_conversion, model),
-        fingerprints=lambda _: {},
-        origin=origin_of(source),
-        moment=moment_read(source),
-        say=say,
-    )
+    if workers is not None:
+        sizes = [about_how_many(source[name]) for name in model.entities]
+        if workers.is_worth(max(sizes)):
+            workers.start(ready)
+    return load(source, connection, IdentitiesJob(model), say=say)
 
 
-def _conversion(model: Model, part: Part) -> Conversion:
-    if part.collection in model.entities:
-        return partial(_known, part.collection, part.counted)
-    return partial(_unknown, part.collection)
-
-
-def _known(collection: str, counted: str | None, data: bytes) -> Converted:
+def _known(collection: str, counted: str | None, data: bytes) -> ConvertedBatch:
     rows, books = identities(collection, data), Books()
     if counted is not None:
         books.conversions["_id", COUNTED_AS, counted_of(counted)] += rows.height
-    return Converted(rows.height, rows, books)
+    return ConvertedBatch(rows.height, rows, books, traced=())
 
 
 def counted_of(collection: str) -> str:
@@ -126,8 +139,8 @@ def counted_of(collection: str) -> str:
     return f"documents of {collection}"
 
 
-def _unknown(collection: str, data: bytes) -> Converted:
-    return Converted(0, identities(collection, b""), kept_whole(data))
+def _unknown(collection: str, data: bytes) -> ConvertedBatch:
+    return ConvertedBatch(0, identities(collection, b""), kept_whole(data), traced=())
 
 
 def identities(collection: str, data: bytes) -> pl.DataFrame:

@@ -1,80 +1,35 @@
-"""One load from start to end: lock, ledger, staging, merge. What it reads and converts is given to it.
-
-A load that was cut off goes on after its last committed batch: what was read until there is read again
-and compared by its digest, but neither converted nor written. Where nothing has changed since the last load,
-nothing is converted either; where documents alone have changed, only these are, as far as ``parts`` can tell.
-"""
+"""One load from start to end: plan, stage, relate, merge, finish."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
-
-import sqlalchemy as sa
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from migration_assets.loading import digests, ledger, unchanged
-from migration_assets.loading.ledger import LoadResult, Open, Tally
+from migration_assets.loading.jobs import Job
+from migration_assets.loading.ledger import Line
 from migration_assets.loading.merging import merge
-from migration_assets.loading.parts import Conversions, Converter, Item, Made, Part
-from migration_assets.loading.pipeline import (
-    Stopwatch,
-    prefetched,
-    without_cycle_detection,
-    written_behind,
-)
-from migration_assets.loading.staging import StagedBatch, Staging
-from migration_assets.loading.unchanged import Latest
-from migration_assets.memory import give_back_freed_memory
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.second_process import SecondProcess
-from migration_assets.source.origin import Origin
+from migration_assets.loading.pipeline import Stopwatch
+from migration_assets.loading.planning import Kind, Plan, planned, whole
+from migration_assets.loading.records import LoadResult, Merged, Tally
+from migration_assets.loading.stage import AS_BEFORE, STAGES, stage
+from migration_assets.loading.staging import Staging
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.digests import ContentDigest
+from migration_assets.source.origin import origin_of
+from migration_assets.source.snapshots import moment_read
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import are_untouched
 from migration_assets.target.ownership import require_no_cascade, require_ours
 from migration_assets.target.statistics import report_changes
-
-LARGE = 64_000_000
-"""A load of so many bytes leaves the memory that it had to the system, not to the next load."""
-
-
-@dataclass(slots=True)
-class Read:
-    """What was read, as digests.
-
-    Attributes:
-        data: Digest of the documents, one after the other.
-        sizes: Bytes by collection: where in them each collection begins and ends.
-    """
-
-    data: Any = field(default_factory=hashlib.sha256)
-    sizes: dict[str, int] = field(default_factory=dict)
-
-    def add(self, part: Part) -> None:
-        """Takes in the next documents."""
-        self.data.update(part.data)
-        self.sizes[part.collection] = self.sizes.get(part.collection, 0) + len(part.data)
-
-    @property
-    def size(self) -> int:
-        """Bytes that were read."""
-        return sum(self.sizes.values())
-
-    def digest(self) -> str:
-        """Returns a digest of the documents and the collections that they are of."""
-        said = [self.data.hexdigest(), *(f"{size} {name}" for name, size in self.sizes.items())]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
-
-
-class SourceChangedError(Exception):
-    """What was read before a load was cut off is not what stands in the source now."""
+from migration_assets.workers import Workers
 
 
 class BaseChangedError(Exception):
-    """The rows of the documents that were not converted are not what the last load left."""
+    """The rows that a load would leave as they are are not what the last load left."""
 
 
 def silent(said: str) -> None:
@@ -82,254 +37,181 @@ def silent(said: str) -> None:
 
 
 def load(
+    source: SourceDatabase,
     connection: Connection,
-    table: sa.Table,
-    parts: Callable[[], Iterable[Part]],
-    conversions: Callable[[Staging], Conversions],
+    job: Job,
     *,
-    fingerprints: Callable[[str], Mapping[str, str]],
-    complete: Callable[[Staging], int] | None = None,
-    origin: Origin | None = None,
-    moment: str | None = None,
     say: Callable[[str], None] = silent,
-    remediations: Remediations = NO_REMEDIATIONS,
-    second: SecondProcess | None = None,
+    workers: Workers | None = None,
 ) -> LoadResult:
-    """Brings a table to what the parts of its source hold.
+    """Brings a table to what its source holds.
 
     Args:
+        source: The source database.
         connection: A connection to the target, in autocommit mode.
-        table: The table.
-        parts: Reads the source, in the same order each time. It is called once the table is held against
-            a second load.
-        conversions: Returns what converts the parts, while the first of them is read. It may read from
-            staging what a load that was cut off has put there.
-        fingerprints: Returns the fingerprints of the collections, given the digest of all that was read.
-        complete: Completes what is staged just before it is merged; returns the asymmetric pairs.
-        origin: The source, as the ledger is to have it.
-        moment: The moment that the source is read at, in words; None where it is the present.
+        job: What is read, and what is made of it.
         say: Is told what an operator wants to know, such as that a load is resumed.
-        remediations: What the parts are converted with.
-        second: Where parts are converted, too; their conversion can be pickled then.
+        workers: Who helps to stage it; None for nobody.
 
     Raises:
         LoadError: Another session loads the table, or it is the application's since a signed GO.
-    """
-    with ledger.one_writer(connection, table):
-        require_ours(connection, table)
-
-        def run(begin: Callable[[], Open]) -> LoadResult:
-            given = (
-                parts,
-                conversions,
-                fingerprints,
-                complete,
-                origin,
-                moment,
-                remediations,
-                second,
-            )
-            return _Load(connection, table, *given, begin).run()
-
-        opened = ledger.reopen(connection, table, say, remediations)
-        if opened is not None:
-            try:
-                return run(lambda: opened)
-            except SourceChangedError:
-                say(f"{table.name}: not resumed, the source has changed since; starting again")
-            except BaseChangedError:
-                say(f"{table.name}: not resumed, its rows were touched since; starting again")
-        latest = unchanged.latest_like_now(connection, table, remediations)
-        if latest is not None and latest.has_same_plan:
-            kept = _kept(
-                connection, table, parts, fingerprints, origin, moment, remediations, latest
-            )
-            if kept is not None:
-                say(f"{table.name}: nothing has changed since the last load, nothing is converted")
-                return kept
-        if latest is not None and latest.base is not None:
-            try:
-                return run(partial(ledger.begin, connection, table, remediations, latest.base))
-            except BaseChangedError:
-                say(f"{table.name}: touched since the last load, all documents are converted")
-        return run(partial(ledger.begin, connection, table, remediations))
-
-
-def _kept(
-    connection: Connection,
-    table: sa.Table,
-    parts: Callable[[], Iterable[Part]],
-    fingerprints: Callable[[str], Mapping[str, str]],
-    origin: Origin | None,
-    moment: str | None,
-    remediations: Remediations,
-    latest: Latest,
-) -> LoadResult | None:
-    """Records a load that changed nothing, None where the documents or the table are others than they were.
-
-    The documents are read without being decoded, up to the first batch that is another.
+        SourceError: MongoDB is out of reach.
+        TargetError: PostgreSQL is out of reach.
     """
     started = time.perf_counter()
-    watch, read = Stopwatch(), Read()
-    for number, part in enumerate(watch.timed("read", parts())):
-        read.add(part)
-        if latest.batches[number : number + 1] != [read.data.hexdigest()]:
-            return None
-    if read.digest() != latest.documents:
-        return None
+    with ledger.one_writer(connection, job.table):
+        require_ours(connection, job.table)
+        plan = planned(source, connection, job, say, workers)
+        try:
+            if plan.latest is None:
+                return _loaded(source, connection, job, plan, workers, started)
+            kept = _kept(source, connection, job, plan.latest, started)
+            say(f"{job.table_name}: nothing has changed since the last load, nothing is converted")
+            return kept
+        except BaseChangedError:
+            said = "touched since the last load, all documents are converted"
+            if plan.kind is Kind.RESUME:
+                said = "not resumed, its rows were touched since; starting again"
+            say(f"{job.table_name}: {said}")
+        return _loaded(source, connection, job, whole(source, connection, job), workers, started)
+
+
+def _loaded(
+    source: SourceDatabase,
+    connection: Connection,
+    job: Job,
+    plan: Plan,
+    workers: Workers | None,
+    started: float,
+) -> LoadResult:
+    """Stages what a plan says is missing, and merges it.
+
+    Raises:
+        BaseChangedError: Rows that would be left as they are were touched.
+    """
+    assert plan.load_id is not None
+    stage(source, connection, job, plan.load_id, plan.base, workers)
+    staging, watch = Staging(connection, job.table, plan.load_id), Stopwatch()
     with at_one_moment(connection):
-        with watch.stage("compare"):
-            if not unchanged.is_untouched(connection, table, latest):
-                return None
-        result = LoadResult(
-            table=table.name,
-            load_id=ledger.begin(connection, table, remediations).load_id,
-            merged=latest.merged,
-            tally=latest.tally,
-            fingerprints=fingerprints(read.data.hexdigest()),
-            seconds=time.perf_counter() - started,
+        with watch.stage("merge"):
+            # Again: the application may have written while the source was read.
+            require_ours(connection, job.table)
+            lines = ledger.lines_of(connection, plan.load_id)
+            tally = _counted(lines)
+            job.complete(source, staging, tally)
+            looked_at = _looked_at(connection, job, plan, len(lines))
+            was_touched = looked_at is None and not are_untouched(connection, [job.table])
+            merged = merge(connection, job.table, looked_at)
+            if merged.deleted:
+                require_no_cascade(connection, job.table)
+            digests.forget_others(connection, job.table, plan.load_id)
+        for line in lines:
+            watch.add((line.tally or {}).get(STAGES, {}))
+        result = replace(
+            _result(source, connection, job, lines, plan.load_id, tally, merged),
+            seconds=plan.seconds + time.perf_counter() - started,
+            seconds_before=plan.seconds,
             stages=dict(watch.seconds),
-            size=read.size,
-            origin=origin,
-            moment=moment,
-            is_converted=False,
-            as_before=latest.tally.documents,
+            as_before=sum((line.tally or {}).get(AS_BEFORE, 0) for line in lines),
+            was_touched=was_touched,
         )
-        result = ledger.finish(connection, table, result, read.digest())
-    Staging(connection, table, result.load_id).drop()
+        result = ledger.finish(connection, job.table, result, _digest_of(lines))
+    staging.drop()
+    report_changes(connection)
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """A converted batch that is still to be written."""
+def _kept(
+    source: SourceDatabase,
+    connection: Connection,
+    job: Job,
+    latest: unchanged.Latest,
+    started: float,
+) -> LoadResult:
+    """Records a load that had nothing to do.
 
-    item: Item
-    tally: Mapping[str, Any]
-    made: Made
+    Raises:
+        BaseChangedError: The table was touched.
+    """
+    watch = Stopwatch()
+    with at_one_moment(connection):
+        with watch.stage("compare"):
+            if not unchanged.is_untouched(connection, job.table, latest):
+                raise BaseChangedError
+        lines = ledger.lines_of(connection, latest.base)
+        load_id = ledger.begin(connection, job.table, job.remediations)
+        result = replace(
+            _result(source, connection, job, lines, load_id, latest.tally, latest.merged),
+            seconds=time.perf_counter() - started,
+            stages=dict(watch.seconds),
+            is_converted=False,
+            as_before=latest.tally.documents,
+        )
+        result = ledger.finish(connection, job.table, result, _digest_of(lines))
+    Staging(connection, job.table, load_id).drop()
+    return result
 
 
-@dataclass(slots=True)
-class _Load:
-    connection: Connection
-    table: sa.Table
-    parts: Callable[[], Iterable[Part]]
-    conversions: Callable[[Staging], Conversions]
-    fingerprints: Callable[[str], Mapping[str, str]]
-    complete: Callable[[Staging], int] | None
-    origin: Origin | None
-    moment: str | None
-    remediations: Remediations
-    second: SecondProcess | None
-    begin: Callable[[], Open]
-    opened: Open = field(init=False)
-    as_before: int = 0
-    tally: Tally = field(default_factory=Tally)
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    read: Read = field(default_factory=Read)
+def _result(
+    source: SourceDatabase,
+    connection: Connection,
+    job: Job,
+    lines: Sequence[Line],
+    load_id: uuid.UUID,
+    tally: Tally,
+    merged: Merged,
+) -> LoadResult:
+    """Returns what is to be said of a load, whatever it did."""
+    contents: dict[str, ContentDigest] = {}
+    for line in lines:
+        assert line.content is not None
+        contents.setdefault(line.range["collection"], ContentDigest()).add_content(line.content)
+    return LoadResult(
+        table=job.table_name,
+        load_id=load_id,
+        merged=merged,
+        tally=tally,
+        fingerprints=job.fingerprints(connection, contents),
+        origin=origin_of(source),
+        size=sum(each.size for each in contents.values()),
+        moment=moment_read(source),
+    )
 
-    def run(self) -> LoadResult:
-        started = time.perf_counter()
-        # While the target is asked what a load has to know, the source answers already.
-        reading = self.watch.timed("read", self.parts())
-        with without_cycle_detection(), prefetched(reading) as parts:
-            opened = self.opened = self.begin()
-            self.tally.add(opened.tally)
-            self.as_before = opened.as_before
-            staging = Staging(
-                self.connection, self.table, opened.load_id, opened.base, opened.batches
-            )
-            converted = self._converted(parts, self.conversions(staging))
-            written_behind(converted, self._write_to(staging), first=staging.make_ready)
-        with at_one_moment(self.connection):
-            with self.watch.stage("merge"):
-                # Again: the application may have written while the source was read.
-                require_ours(self.connection, self.table)
-                if self.complete is not None and (pairs := self.complete(staging)):
-                    self.tally.lossless["asymmetric"] = pairs
-                to_look_at = self._to_look_at()
-                was_touched = to_look_at is None and not are_untouched(
-                    self.connection, [self.table]
-                )
-                merged = merge(self.connection, self.table, to_look_at)
-                if merged.deleted:
-                    require_no_cascade(self.connection, self.table)
-                digests.forget_others(self.connection, self.table, opened.load_id)
-            result = LoadResult(
-                table=self.table.name,
-                load_id=opened.load_id,
-                merged=merged,
-                tally=self.tally,
-                fingerprints=self.fingerprints(self.read.data.hexdigest()),
-                seconds=opened.seconds + time.perf_counter() - started,
-                seconds_before=opened.seconds,
-                stages=dict(self.watch.seconds),
-                size=self.read.size,
-                origin=self.origin,
-                moment=self.moment,
-                as_before=self.as_before,
-                was_touched=was_touched,
-            )
-            result = ledger.finish(self.connection, self.table, result, self.read.digest())
-        staging.drop()
-        report_changes(self.connection)
-        if self.read.size >= LARGE:
-            give_back_freed_memory()
-            if self.second is not None:
-                self.second.submit(give_back_freed_memory)
-        return result
 
-    def _to_look_at(self) -> bytes | None:
-        """Returns the keys of the rows that the merge is about, None where it is about all.
+def _counted(lines: Sequence[Line]) -> Tally:
+    tally = Tally()
+    for line in lines:
+        assert line.tally is not None
+        tally.add(Tally.from_json(line.tally))
+    return tally
 
-        Raises:
-            BaseChangedError: Those of documents that are as before are not what the last load left.
-        """
-        base = self.opened.base
-        if base is None:
-            return None
-        latest = unchanged.latest_like_now(self.connection, self.table, self.remediations)
-        if latest is None or latest.base != base:
-            raise BaseChangedError
-        if not unchanged.is_untouched(self.connection, self.table, latest):
-            raise BaseChangedError
-        return digests.keys_to_look_at(self.connection, self.opened.load_id, base)
 
-    def _converted(self, parts: Iterable[Part], conversions: Conversions) -> Iterator[_Batch]:
-        converter = Converter(self.table, self.watch, self.second)
-        begun = time.perf_counter()
-        for item, made in converter.convert(self._still_to_convert(parts, conversions)):
-            self.tally.add(made.tally)
-            self.as_before += made.as_before
-            ended = time.perf_counter()
-            spent = {ledger.SECONDS: ended - begun, ledger.AS_BEFORE: made.as_before}
-            begun = ended
-            yield _Batch(item, made.tally.as_json() | spent, made)
+def _digest_of(lines: Sequence[Line]) -> str:
+    """Returns a digest of all that was read; where whole documents were, it does not tell how it was cut."""
+    contents: dict[str, ContentDigest] = {}
+    for line in lines:
+        assert line.content is not None
+        name = " ".join(f"{value}" for key, value in sorted(line.range.items()) if key not in _CUTS)
+        contents.setdefault(name, ContentDigest()).add_content(line.content)
+    said = sorted(content.fingerprint(name) for name, content in contents.items())
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
-    def _still_to_convert(self, parts: Iterable[Part], conversions: Conversions) -> Iterator[Item]:
-        """Yields the parts after those that were committed before the load was cut off.
 
-        Raises:
-            SourceChangedError: What was committed is not what stands in the source now.
-        """
-        number, digest = 0, self.read.data
-        for number, part in enumerate(parts, start=1):
-            self.read.add(part)
-            if number > self.opened.batches:
-                yield Item(number, digest.hexdigest(), part, conversions(part))
-            elif number == self.opened.batches and digest.hexdigest() != self.opened.digest:
-                raise SourceChangedError
-        if number < self.opened.batches:
-            raise SourceChangedError
+_CUTS = ("start", "end")
 
-    def _write_to(self, staging: Staging) -> Callable[[_Batch], None]:
-        def write(batch: _Batch) -> None:
-            # Here and not where it is converted: polars encodes while Python converts the next one.
-            lines = batch.made.lines()
-            item = batch.item
-            with self.watch.stage("write"):
-                staging.write(
-                    StagedBatch(item.number, item.digest, batch.tally, lines, batch.made.record)
-                )
 
-        return write
+def _looked_at(connection: Connection, job: Job, plan: Plan, ranges: int) -> Iterator[bytes] | None:
+    """Returns the keys of the rows that the merge is about, None where it is about all.
+
+    Raises:
+        BaseChangedError: The rows of documents that are as before are not what the last load left.
+    """
+    if plan.base is None:
+        return None
+    latest = unchanged.latest_like_now(connection, job.table, job.remediations)
+    if latest is None or latest.base != plan.base:
+        raise BaseChangedError
+    if not unchanged.is_untouched(connection, job.table, latest):
+        raise BaseChangedError
+    assert plan.load_id is not None
+    return digests.keys_to_look_at(connection, plan.load_id, plan.base, ranges)

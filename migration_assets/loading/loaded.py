@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.values import Loaded
-from migration_assets.loading.staging import identifier
 from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.target.sql import identifier
 from migration_assets.uuid_set import UuidSet
 
 _IDS = """

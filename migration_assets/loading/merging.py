@@ -8,9 +8,9 @@ it any more (``delete_pending``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -19,7 +19,8 @@ from sqlalchemy.dialects import postgresql as pg
 from migration_assets.errors import LoadError
 from migration_assets.identity import hex_uuids
 from migration_assets.loading.first_load import become
-from migration_assets.loading.staging import BOOKS, books_table, identifier, rows_table
+from migration_assets.loading.records import Merged
+from migration_assets.loading.staging import BOOKS, books_table, rows_table
 from migration_assets.model import (
     Model,
     Rule,
@@ -33,6 +34,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, count_rows
 from migration_assets.target.marks import mark_anew, rows_mark
 from migration_assets.target.ownership import require_no_cascade, require_ours
+from migration_assets.target.sql import identifier
 
 _KEY_TO_TAKE_OFF = """
     SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
@@ -52,33 +54,16 @@ _NOBODYS = sql.SQL("gen_random_uuid()::text")
 """A unique value for the time being. The id of a row would not do: it may be another row's value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge did to a table, in rows."""
-
-    inserted: int
-    updated: int
-    deleted: int
-    unchanged: int
-    pending: int
-    """Rows whose document is gone, kept while other tables refer to them."""
-    moved: int = 0
-    """Rows that became pending, or ceased to be: what other tables may refer to has changed."""
-
-    @property
-    def written(self) -> int:
-        """Rows that the merge touched."""
-        return self.inserted + self.updated + self.deleted
-
-
-def merge(connection: Connection, target: sa.Table, to_look_at: bytes | None = None) -> Merged:
+def merge(
+    connection: Connection, target: sa.Table, to_look_at: Iterable[bytes] | None = None
+) -> Merged:
     """Brings a table and its books to what is staged. The caller holds the transaction.
 
     Args:
         connection: A connection within a transaction.
         target: The table, whose staging tables are complete.
-        to_look_at: The UUIDs of the rows that are to be as staged or gone, 16 bytes each, where others that
-            are not staged stay as they are; None where all that is not staged is gone.
+        to_look_at: The UUIDs of the rows that are to be as staged or gone, 16 bytes each, some at a time,
+            where others that are not staged stay as they are; None where all that is not staged is gone.
     """
     names = {"target": identifier(target), "staged": rows_table(target)}
     filled = _fill(connection, **names)
@@ -158,7 +143,9 @@ def delete_pending(model: Model, connection: Connection) -> int:
     return deleted
 
 
-def _delete_gone(connection: Connection, target: sa.Table, to_look_at: bytes | None) -> Merged:
+def _delete_gone(
+    connection: Connection, target: sa.Table, to_look_at: Iterable[bytes] | None
+) -> Merged:
     """Deletes rows that are not staged; returns how many, and how many wait for references."""
     among = sql.SQL("TRUE")
     if to_look_at is not None:
@@ -229,11 +216,12 @@ def _delete_gone(connection: Connection, target: sa.Table, to_look_at: bytes | N
     return Merged(0, 0, deleted, 0, kept, moved=released + added)
 
 
-def _list_keys(connection: Connection, keys: bytes) -> None:
+def _list_keys(connection: Connection, keys: Iterable[bytes]) -> None:
     """Makes a table of UUIDs for the rest of the transaction."""
     connection.execute("CREATE TEMPORARY TABLE looked_at (id uuid) ON COMMIT DROP")
-    with connection.cursor() as cursor, cursor.copy("COPY looked_at FROM STDIN") as copy:
-        copy.write("".join(f"{each}\n" for each in hex_uuids(keys)))
+    for some in keys:  # each is asked for between two COPYs
+        with connection.cursor() as cursor, cursor.copy("COPY looked_at FROM STDIN") as copy:
+            copy.write("".join(f"{each}\n" for each in hex_uuids(some)))
     connection.execute("ANALYZE looked_at")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,12 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.arrow import Mask, of_width
-from migration_assets.conversion.batches import Books, of_readable, remedied_batch
+from migration_assets.conversion.batches import (
+    Books,
+    ConvertedBatch,
+    of_readable,
+    remedied_batch,
+)
 from migration_assets.conversion.values import (
     HOLDER_REJECTED,
     Finding,
@@ -25,122 +30,78 @@ from migration_assets.conversion.values import (
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.first_load import create_staged
-from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import load, silent
+from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.loaded import ids_for
-from migration_assets.loading.parts import Conversion, Conversions, Converted, Part
-from migration_assets.loading.staging import (
-    Staging,
-    books_table,
-    identifier,
-    rows_table,
-    sides_table,
-)
-from migration_assets.model import Junction, Model, Side, junction_of, model_of
+from migration_assets.loading.records import Tally
+from migration_assets.loading.staging import Staging, books_table, rows_table, sides_table
+from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.second_process import SecondProcess
+from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.digests import ContentDigest
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Batch, Field, FieldFinder, ObjectIdArrays
-from migration_assets.source.origin import origin_of
-from migration_assets.source.reading import raw_batches
-from migration_assets.source.snapshots import moment_read
 from migration_assets.target.bookkeeping import conversions
 from migration_assets.target.connection import Connection
+from migration_assets.target.sql import identifier
 
 REPEATED = "repeated"
 ASYMMETRIC = "asymmetric"
 
 
-def load_pairs(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    *,
-    say: Callable[[str], None] = silent,
-    remediations: Remediations = NO_REMEDIATIONS,
-    second: SecondProcess | None = None,
-) -> LoadResult:
-    """Brings a junction table to the state of its arrays.
+@dataclass(frozen=True)
+class PairsJob(Job):
+    """Brings a junction table to the state of its arrays; both tables that it refers to are loaded."""
 
-    Args:
-        source: The source database.
-        connection: A connection to the target, in autocommit mode.
-        table: The junction table; both tables that it refers to are loaded.
-        say: Is told what an operator wants to know.
-        remediations: What is corrected or accepted on the way.
-        second: Where arrays are converted, too.
+    @property
+    def table(self) -> sa.Table:
+        """The junction table."""
+        return self.model.tables[self.table_name]
 
-    Raises:
-        LoadError: Another session loads the table.
-        SourceError: MongoDB is out of reach.
-        TargetError: PostgreSQL is out of reach.
-    """
-    relation = junction_of(table)
-    assert relation is not None
-    sides = [relation.left.collection, relation.right.collection]
-    # The arrays alone are read here, so what was read is known by the loads of both sides.
-    based_on = ledger.latest_fingerprints(connection, sides)
-
-    def parts() -> Iterator[Part]:
-        for holder, array, _ in relation.arrays():
-            fields = dict.fromkeys(remediations.fields_to_read(table, holder.collection, array), 1)
-            for batch in raw_batches(source[holder.collection], projection=fields):
-                yield Part(holder.collection, batch.data, array)
-
-    def conversions(staging: Staging) -> Conversions:
-        loaded = ids_for(staging.connection, table)
-        found: dict[tuple[str, str | None], Conversion] = {
-            (sides[0].collection, sides[1]): PairConversion(
-                model_of(table), table.name, sides, loaded, remediations
-            )
-            for sides in relation.arrays()
-        }
-        return lambda part: found[part.collection, part.array]
-
-    return load(
-        connection,
-        table,
-        parts,
-        conversions,
-        fingerprints=lambda _: based_on,
-        complete=lambda staging: _unite(staging, relation),
-        origin=origin_of(source),
-        moment=moment_read(source),
-        say=say,
-        remediations=remediations,
-        second=second,
-    )
-
-
-class PairConversion:
-    """Converts the arrays on one side of a relation. It can be pickled."""
-
-    def __init__(
-        self,
-        model: Model,
-        name: str,
-        sides: tuple[Side, str, Side],
-        loaded: Loaded,
-        remediations: Remediations,
-    ) -> None:
-        """Takes model and name of the table, the sides and the array, the ids of both, and the rules."""
-        self._given = (model, name, sides, loaded, remediations)
-        table = model.tables[name]
-        relation = junction_of(table)
+    @property
+    def relation(self) -> Junction:
+        """The relation that the table holds."""
+        relation = junction_of(self.table)
         assert relation is not None
-        holder, array, _ = sides
-        remedies = remedies_of(remediations, table, holder, array, loaded)
-        self._converter = PairConverter(relation, *sides, loaded, remedies)
+        return relation
 
-    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        """Leaves the converter to be made anew."""
-        return type(self), self._given
+    def readings(self, source: SourceDatabase) -> list[Reading]:
+        """Returns the arrays, which alone are read."""
+        del source
+        return [
+            Reading(
+                holder.collection,
+                array,
+                tuple(self.remediations.fields_to_read(self.table, holder.collection, array)),
+            )
+            for holder, array, _ in self.relation.arrays()
+        ]
 
-    def __call__(self, data: bytes) -> Converted:
-        """Returns pairs and books of documents."""
-        return Converted(*self._converter.convert(data))
+    def conversion(self, staging: Staging, reading: Reading) -> Conversion:
+        """Returns what converts an array; the ids of both sides are read here."""
+        loaded = ids_for(staging.connection, self.table)
+        holder, array, other = next(
+            sides
+            for sides in self.relation.arrays()
+            if (sides[0].collection, sides[1]) == (reading.collection, reading.array)
+        )
+        remedies = remedies_of(self.remediations, self.table, holder, array, loaded)
+        converter = PairConverter(self.relation, holder, array, other, loaded, remedies)
+        return lambda data: ConvertedBatch(*converter.convert(data), traced=())
+
+    def fingerprints(
+        self, connection: Connection, contents: Mapping[str, ContentDigest]
+    ) -> Mapping[str, str]:
+        """Returns the fingerprints of both sides, as their loads know them: arrays alone are read here."""
+        del contents
+        sides = [self.relation.left.collection, self.relation.right.collection]
+        return ledger.latest_fingerprints(connection, sides)
+
+    def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
+        """Stages the union of both sides."""
+        del source
+        if asymmetric := _unite(staging, self.relation):
+            tally.lossless[ASYMMETRIC] = asymmetric
 
 
 def remedies_of(

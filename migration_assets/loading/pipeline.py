@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +17,7 @@ from typing import TypeVar
 AHEAD = 1
 """Batches that may wait between two stages: enough to overlap, few enough to keep memory flat."""
 
-BEGUN = 3
-"""Items that may be in work, or wait for an earlier one that is."""
-
 Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
@@ -123,7 +119,6 @@ def written_behind(
     items: Iterable[Item],
     write: Callable[[Item], None],
     *,
-    first: Callable[[], None] | None = None,
     ahead: int = AHEAD,
 ) -> None:
     """Writes items in order on a thread of its own while the next ones are made.
@@ -133,7 +128,6 @@ def written_behind(
     Args:
         items: The items; they are made here.
         write: Writes one.
-        first: What is to be done before, while the first item is made; also where there is none.
         ahead: How many items may wait to be written.
     """
     pending: deque[Future[None]] = deque()
@@ -151,8 +145,6 @@ def written_behind(
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
         try:
-            if first is not None:
-                pending.append(writer.submit(do_next, first))
             for item in items:
                 pending.append(writer.submit(do_next, partial(write, item)))
                 while len(pending) > ahead:
@@ -162,41 +154,3 @@ def written_behind(
         finally:
             for future in pending:
                 future.cancel()
-
-
-def shared_out(
-    items: Iterator[Item], workers: Sequence[Callable[[Item], Made]]
-) -> Generator[Made, None, None]:
-    """Yields what workers make of items, in the order of the items.
-
-    Each worker has a thread of its own, and takes the next item when it is free. The first error of an item
-    or a worker is raised here in its turn. Neither items nor what is made of them may be None.
-    """
-    begun: queue.SimpleQueue[Future[Made | None]] = queue.SimpleQueue()
-    taking, slots, stopped = threading.Lock(), threading.Semaphore(BEGUN), threading.Event()
-
-    def work(make: Callable[[Item], Made]) -> None:
-        item: Item | None
-        while slots.acquire() and not stopped.is_set():
-            future: Future[Made | None] = Future()
-            try:
-                with taking:
-                    begun.put(future)
-                    item = next(items, None)
-                future.set_result(None if item is None else make(item))
-            except BaseException as error:  # raised where the results are consumed
-                future.set_exception(error)
-                return
-            if item is None:
-                return
-
-    with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as threads:
-        try:
-            for worker in workers:
-                threads.submit(work, worker)
-            while (made := begun.get().result()) is not None:
-                yield made
-                slots.release()
-        finally:
-            stopped.set()
-            slots.release(len(workers))

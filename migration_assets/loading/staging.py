@@ -1,12 +1,11 @@
 """Staging: what a load has read, converted and committed so far.
 
 The tables in the schema ``migration_staging`` hold the rows of each load, named after the target table, and
-the books of all loads. A batch and its line in the ledger commit together.
+the books of all loads. The rows of a range and its line in the ledger commit together.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,8 +16,6 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.batches import Books
-from migration_assets.loading import digests
-from migration_assets.loading.digests import Record
 from migration_assets.loading.encoding import binary
 from migration_assets.loading.first_load import create_staged
 from migration_assets.model import junction_of
@@ -26,6 +23,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection
 from migration_assets.target.schema import require_plain_tables
+from migration_assets.target.sql import identifier
 
 _SIDE = sa.Column("side", sa.SmallInteger())
 """Which of the two arrays a pair came from: 0 left, 1 right."""
@@ -47,36 +45,12 @@ def books_table(book: str) -> sql.Identifier:
     return sql.Identifier(STAGING_SCHEMA, staged_name(book))
 
 
-def identifier(table: sa.Table) -> sql.Identifier:
-    """Returns a table's name for SQL, with its schema."""
-    return sql.Identifier(table.schema or "public", table.name)
-
-
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Lines for one staging table, as COPY reads them."""
 
     count: int
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StagedBatch:
-    """A converted and encoded batch: what one transaction writes.
-
-    Attributes:
-        number: Position of the batch in its load, from 1.
-        digest: Digest of all that was read up to its end.
-        tally: What was counted in it, as JSON has it.
-        lines: The rows, and each kind of books that there is.
-        record: What tells the next load which of its documents are others.
-    """
-
-    number: int
-    digest: str
-    tally: Mapping[str, Any]
-    lines: Mapping[str, Lines]
-    record: Record | None = None
 
 
 ROWS = "rows"
@@ -110,15 +84,11 @@ class Staging:
         connection: A connection in autocommit mode.
         target: The table that is loaded.
         load_id: The load, as the ledger knows it.
-        base: The load whose documents are not converted again; None where all are converted.
-        batches: How many batches of the load were committed before it was cut off.
     """
 
     connection: Connection
     target: sa.Table
     load_id: uuid.UUID
-    base: uuid.UUID | None = None
-    batches: int = 0
 
     @property
     def batches_table(self) -> sql.Identifier:
@@ -129,13 +99,9 @@ class Staging:
     def make_ready(self) -> None:
         """Creates the staging table for the rows anew, and empties the staged books of the target.
 
-        What a load that is resumed has staged is left as it is.
-
         Raises:
             TargetError: Something on the table would change the rows.
         """
-        if self.batches:
-            return
         require_plain_tables(self.connection, [self.target])
         with self.connection.transaction():
             self.drop()
@@ -164,33 +130,20 @@ class Staging:
             self.connection.execute("SET LOCAL client_min_messages = warning")
             self.connection.execute(sql.SQL("; ").join([*drops, *owned]))
 
-    def write(self, batch: StagedBatch) -> None:
-        """Commits a batch together with its line in the ledger."""
-        with self.connection.transaction(), self.connection.cursor() as cursor:
-            for name, lines in batch.lines.items():
-                into = self.batches_table if name == ROWS else books_table(name)
-                statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-                    into, self._columns(name)
-                )
-                with cursor.copy(statement) as copy:
-                    copy.write(lines.data)
-            cursor.execute(
-                sql.SQL(
-                    "INSERT INTO {} (load_id, number, lines, digest, tally) "
-                    "VALUES (%s, %s, %s, %s, %s)"
-                ).format(identifier(bookkeeping.batches)),
-                [
-                    self.load_id,
-                    batch.number,
-                    sum(lines.count for lines in batch.lines.values()),
-                    batch.digest,
-                    json.dumps(batch.tally),
-                ],
+    def write(self, batch: Mapping[str, Lines]) -> int:
+        """Writes the lines of a batch. The caller holds the transaction of its range.
+
+        Returns:
+            How many there are.
+        """
+        for name, lines in batch.items():
+            into = self.batches_table if name == ROWS else books_table(name)
+            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+                into, self._columns(name)
             )
-            if batch.record is not None:
-                digests.write(
-                    self.connection, self.target.name, self.load_id, batch.number, batch.record
-                )
+            with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.write(lines.data)
+        return sum(lines.count for lines in batch.values())
 
     def _columns(self, name: str) -> sql.Composed:
         """Returns the columns of lines in their order: the target's tables may have them in another."""
@@ -216,9 +169,7 @@ class Staging:
         return int(row[0]) if row is not None else -1
 
     def rows(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Returns the values of columns that were staged before the load was cut off."""
-        if not self.batches:
-            return []
+        """Returns the values of columns of the rows that are staged."""
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
         query = sql.SQL("SELECT {} FROM {}").format(columns, self.batches_table)
         return self.connection.execute(query).fetchall()

@@ -7,17 +7,17 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.loading.documents import load_documents
-from migration_assets.loading.ledger import LoadResult
-from migration_assets.loading.load import silent
-from migration_assets.loading.pairs import load_pairs
-from migration_assets.loading.staging import identifier
-from migration_assets.model import junction_of
+from migration_assets.loading.documents import DocumentsJob
+from migration_assets.loading.load import load, silent
+from migration_assets.loading.pairs import PairsJob
+from migration_assets.loading.records import LoadResult
+from migration_assets.model import junction_of, model_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
+from migration_assets.target.sql import identifier
+from migration_assets.workers import Workers
 
 
 def load_table(
@@ -27,7 +27,7 @@ def load_table(
     *,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
-    second: SecondProcess | None = None,
+    workers: Workers | None = None,
 ) -> LoadResult:
     """Brings a table to the state of its source.
 
@@ -37,20 +37,26 @@ def load_table(
         table: The table.
         say: Is told what an operator wants to know.
         remediations: What is corrected or accepted on the way.
-        second: Where documents are converted, too, if they are enough.
+        workers: Who helps, if there are documents enough.
 
     Raises:
         LoadError: Another session loads the table.
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
-    load = load_documents if junction_of(table) is None else load_pairs
-    helper = second if second is not None and _is_worth(second, connection, table) else None
-    return load(source, connection, table, say=say, remediations=remediations, second=helper)
+    kind = DocumentsJob if junction_of(table) is None else PairsJob
+    helpers = workers if workers is not None and _is_worth(workers, connection, table) else None
+    return load(
+        source,
+        connection,
+        kind(model_of(table), table.name, remediations),
+        say=say,
+        workers=helpers,
+    )
 
 
-def _is_worth(second: SecondProcess, connection: Connection, table: sa.Table) -> bool:
-    """Tells whether there are documents enough for a second process, by the map."""
+def _is_worth(workers: Workers, connection: Connection, table: sa.Table) -> bool:
+    """Tells whether there are documents enough for workers, by the map."""
     relation = junction_of(table)
     held_by = (
         [table.name] if relation is None else [side.collection for side, *_ in relation.arrays()]
@@ -58,4 +64,4 @@ def _is_worth(second: SecondProcess, connection: Connection, table: sa.Table) ->
     query = sql.SQL("SELECT FROM {} WHERE collection = ANY({})").format(
         identifier(uuid_map), sql.Literal(held_by)
     )
-    return second.is_worth_rows_of(connection, query)
+    return workers.is_worth_rows_of(connection, query)

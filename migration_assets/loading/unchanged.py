@@ -1,35 +1,31 @@
-"""Whether there is nothing to do: the source is what the last load read, the table what it left.
+"""What the last load of a table left, and whether that still stands: then only other documents are converted.
 
-Then nothing is converted, staged or merged; where documents alone are others, only these. Everything that
-could make a difference has to be the same for certain, and what cannot be known counts as changed. Decisions
-0009 and 0011 say why each condition is enough.
+Everything that could make a difference has to be the same for certain, and what cannot be known counts as
+changed. Decisions 0009 and 0011 say why each condition is enough.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.loading.digests import base_of
-from migration_assets.loading.ledger import Tally, depends_on, plan_of, removals_of
-from migration_assets.loading.merging import Merged
+from migration_assets.loading.dependencies import depends_on, plan_of, removals_of
 from migration_assets.loading.program import program_version
-from migration_assets.loading.staging import identifier
+from migration_assets.loading.records import Merged, Tally
 from migration_assets.remediation.rules import Remediations
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.target.marks import are_untouched, books_mark
+from migration_assets.target.sql import identifier
 
 _LATEST = """
     SELECT l.plan, l.removals, l.remediations, l.program, l.documents, l.books_mark, l.statistics,
-           (SELECT array_agg(b.digest ORDER BY b.number) FROM {batches} b WHERE b.load_id =
-            (SELECT c.id FROM {loads} c WHERE c.target_table = l.target_table
+           (SELECT c.id FROM {loads} c WHERE c.target_table = l.target_table
              AND c.finished_at IS NOT NULL AND (c.statistics->>'is_converted')::boolean
-             ORDER BY c.finished_at DESC LIMIT 1)),
+             ORDER BY c.finished_at DESC LIMIT 1),
            (SELECT count(*) FROM {results} r WHERE r.target_table = l.target_table
             AND NOT r.passed AND NOT coalesce((r.evidence->>'is_sound')::boolean, false))
     FROM {loads} l WHERE l.target_table = %s AND l.finished_at IS NOT NULL
@@ -46,18 +42,18 @@ class Latest:
         books: Mark of the books that it left.
         tally: What it counted.
         merged: What there is of its rows.
+        size: Bytes that it read.
         has_same_plan: Whether its references may still point to the same ids, and to no others.
-        batches: What had been read at the end of each batch when documents were last converted, as digests.
-        base: The load that recorded its documents, None where one has to convert them all.
+        base: The load that last converted documents: whose ranges and documents are on record.
     """
 
     documents: str
     books: str
     tally: Tally
     merged: Merged
+    size: int
     has_same_plan: bool
-    batches: Sequence[str]
-    base: uuid.UUID | None
+    base: uuid.UUID
 
 
 def latest_like_now(
@@ -71,34 +67,31 @@ def latest_like_now(
     reason, only loading it as a whole helps then.
     """
     query = sql.SQL(_LATEST).format(
-        loads=identifier(bookkeeping.loads),
-        batches=identifier(bookkeeping.batches),
-        results=identifier(bookkeeping.check_results),
+        loads=identifier(bookkeeping.loads), results=identifier(bookkeeping.check_results)
     )
     row = connection.execute(query, [table.name]).fetchone()
     if row is None:
         return None
-    plan, removals, rules, program, documents, books, statistics, batches, unsound = row
+    plan, removals, rules, program, documents, books, statistics, base, unsound = row
     merged = Merged(**statistics["merged"])
     is_like_now = (
         (removals, rules, program)
         == (removals_of(connection, table), remediations.digest(table), program_version())
-        and None not in (documents, books)
+        and None not in (documents, books, base)
         and not merged.pending
         and not unsound
     )
     if not is_like_now:
         return None
     unchanged = merged.inserted + merged.updated + merged.unchanged
-    tally = Tally.from_json(statistics)
     return Latest(
         documents=documents,
         books=books,
-        tally=tally,
+        tally=Tally.from_json(statistics),
         merged=Merged(0, 0, 0, unchanged, pending=0),
+        size=statistics["size"],
         has_same_plan=plan == plan_of(connection, table),
-        batches=batches or [],
-        base=base_of(connection, table, tally.documents),
+        base=base,
     )
 
 

@@ -56,7 +56,10 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
         "superuser, or a member of `pg_execute_server_program`)",
         "`off`",
     ),
-    BATCH_VARIABLE: ("documents between two commits", "5000"),
+    BATCH_VARIABLE: (
+        "documents that are read and converted at once; up to four times as many commit together",
+        "5000",
+    ),
     SAMPLE_VARIABLE: (
         "documents of each table that `values` draws at random, and lists (the first 20)",
         "100",

@@ -16,13 +16,13 @@ from psycopg import sql
 
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.conversion.values import Loaded
+from migration_assets.loading.dependencies import plan_of
 from migration_assets.loading.encoding import binary
-from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other, plan_of
+from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other
 from migration_assets.loading.load import silent
 from migration_assets.loading.loaded import document_ids, read_ids
 from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
-from migration_assets.loading.staging import identifier
 from migration_assets.model import (
     Junction,
     Model,
@@ -36,9 +36,11 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.comparable import baseline_type, comparable_rows
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.reading import Fingerprint, raw_batches
+from migration_assets.source.digests import ContentDigest
+from migration_assets.source.reading import raw_batches
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.target.sql import identifier
 from migration_assets.target.standing import Standing, standing_tables
 from migration_assets.urls import REMEDIATIONS_VARIABLE
 
@@ -174,10 +176,10 @@ class _Stage:
 
     def fill(self, table: sa.Table) -> None:
         # All that asks the target comes before or after: a COPY has the connection to itself.
-        loaded, fingerprint = self._loaded(table), Fingerprint()
+        loaded, content = self._loaded(table), ContentDigest()
         relation = junction_of(table)
         frames = (
-            self._rows(table, loaded, fingerprint)
+            self._rows(table, loaded, content)
             if relation is None
             else self._pairs(table, relation, loaded)
         )
@@ -187,7 +189,7 @@ class _Stage:
                 copy.write(piece)
         if relation is None:
             recorded = latest_fingerprints(self.connection, [table.name])
-            if recorded.get(table.name) != fingerprint.hexdigest():
+            if recorded.get(table.name) != content.fingerprint(table.name):
                 self.changed.add(table.name)
 
     def complete(self, table: sa.Table) -> None:
@@ -202,14 +204,14 @@ class _Stage:
         self.connection.execute(view)
 
     def _rows(
-        self, table: sa.Table, loaded: Loaded, fingerprint: Fingerprint
+        self, table: sa.Table, loaded: Loaded, content: ContentDigest
     ) -> Iterator[pl.DataFrame]:
         remedies = Remedies(self.remediations.of(table), table, loaded)
         converter = BatchConverter(table, loaded, remedies=remedies)
         with prefetched(raw_batches(self.source[table.name])) as batches:
             for batch in batches:
                 converted = converter.convert(batch.data)
-                fingerprint.add(batch.data, converted.documents)
+                content.add(batch.data)
                 yield converted.rows
 
     def _pairs(self, table: sa.Table, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:

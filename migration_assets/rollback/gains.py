@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.loading.staging import identifier
 from migration_assets.model import Model, junction_of
 from migration_assets.rollback.baseline import baseline_table, current_rows
 from migration_assets.rollback.comparable import unheld_rows
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.target.sql import identifier
 from migration_assets.target.standing import standing_tables
 
 

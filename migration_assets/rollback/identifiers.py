@@ -19,11 +19,11 @@ from bson import ObjectId
 from psycopg import sql
 
 from migration_assets.identity import document_uuid, object_id, source_id
-from migration_assets.loading.staging import identifier
 from migration_assets.rollback.gains import inserted_rows
 from migration_assets.rollback.operations import parsed
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
+from migration_assets.target.sql import identifier
 
 CHUNK = 200
 """Rows that are held in memory at a time."""

@@ -10,7 +10,7 @@ from migration_assets.causes.books import KEYS_MODULUS
 from migration_assets.causes.proposals import Confidence
 from migration_assets.causes.tracing import GONE, REPEATED
 from migration_assets.causes.words import follows, what
-from migration_assets.loading.ledger import depends_on
+from migration_assets.loading.dependencies import depends_on
 from migration_assets.model import Model
 from migration_assets.preflight.findings import counted
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations

@@ -55,9 +55,11 @@ class SourceClient(MongoClient[Document]):
 
     Attributes:
         ignored: Names of options of the URL that were left out, or stand against how the source is read.
+        url: The URL itself, with the password where there is one.
     """
 
     ignored: tuple[str, ...] = ()
+    url: str = ""
 
 
 @contextmanager
@@ -173,6 +175,7 @@ def _client(url: str, timeout: float) -> SourceClient:
     unknown = [each for each in options if any(f" {each.lower()}." in said for said in left_out)]
     against = [each for each in options if each.lower() in _HOW_TO_READ]
     client.ignored = (*unknown, *against)
+    client.url = url
     return client
 
 

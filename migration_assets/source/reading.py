@@ -1,4 +1,4 @@
-"""Raw BSON batches of a collection in `_id` order, and the fingerprint of what was read.
+"""Raw BSON batches of a collection in `_id` order.
 
 A batch is bounded in documents and in bytes, so memory does not grow with the collection. Nothing is decoded
 here but `_id`.
@@ -6,11 +6,10 @@ here but `_id`.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +36,7 @@ _LENGTH = struct.Struct("<i")
 SHORTEST_DOCUMENT = 5
 """Bytes of a document without fields."""
 _OBJECT_ID_FIRST = b"\x07_id\x00"
+ALL: Mapping[str, Any] = {}
 ID_ALONE = 22
 """Bytes of a document that holds an ObjectId as `_id` and nothing else."""
 
@@ -54,44 +54,20 @@ class RawBatch:
     data: bytes
 
 
-@dataclass(slots=True)
-class Fingerprint:
-    """Digest of the content of a collection in `_id` order: equal content, equal fingerprint.
-
-    Also counts what was read. It is the data version of the source asset (section 7).
-    """
-
-    documents: int = 0
-    size: int = 0
-    _digest: Any = field(default_factory=hashlib.sha256)
-
-    def add(self, data: bytes, documents: int) -> None:
-        """Takes in the next documents, as BSON one after the other."""
-        self._digest.update(data)
-        self.documents += documents
-        self.size += len(data)
-
-    def hexdigest(self) -> str:
-        """Returns the fingerprint of what was taken in so far, as 64 hex digits."""
-        digest: str = self._digest.hexdigest()
-        return digest
-
-
 def raw_batches(
     collection: Collection[Document],
     *,
     projection: Mapping[str, int] | None = None,
-    documents_per_batch: int | None = None,
     by_identifier: bool = True,
+    part: Mapping[str, Any] = ALL,
 ) -> Iterator[RawBatch]:
     """Yields the documents of a collection in `_id` order.
 
     Args:
         collection: The collection; one that does not exist has no documents.
         projection: Fields to read, as MongoDB takes them; all where None.
-        documents_per_batch: Upper bound of the documents of a batch; as ``MIGRATION_DOCUMENTS_PER_BATCH``
-            says where None, and four times as many where there is a projection.
         by_identifier: False for a time series, which has no order of its own and no index on `_id`.
+        part: Which documents, as ``Range.options`` says it; all where it is empty.
     """
     order = [("_id", 1)] if by_identifier else None
     of_parts = 1 if projection is None else _OF_PARTS
@@ -100,13 +76,23 @@ def raw_batches(
         projection=projection,
         sort=order,
         hint=order,
-        batch_size=documents_per_batch or positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * of_parts,
+        batch_size=documents_per_batch(of_parts=projection is not None),
+        **part,
     )
     with cursor:
         size = BYTES_PER_BATCH // of_parts
         parts = (data for reply in cursor if reply for data in _bounded(reply, size))
         for number, data in enumerate(parts, start=1):
             yield RawBatch(number, data)
+
+
+def documents_per_batch(*, of_parts: bool) -> int:
+    """Returns the upper bound of the documents of a batch, as ``MIGRATION_DOCUMENTS_PER_BATCH`` says it.
+
+    Args:
+        of_parts: Whether some fields alone are read: four times as many then.
+    """
+    return positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * (_OF_PARTS if of_parts else 1)
 
 
 def _bounded(data: bytes, size: int) -> Iterator[bytes]:

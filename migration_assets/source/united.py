@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bson import MaxKey
 from pymongo.collection import Collection
 from pymongo.cursor import RawBatchCursor
 from pymongo.database import Database
@@ -107,6 +108,12 @@ class UnitedCollection(Collection[Document]):
             read_concern=made.read_concern,
         )
 
+    def alone(self) -> Collection[Document]:
+        """Returns the collection without the documents of others."""
+        database: Any = self.database
+        parts: Mapping[str, Collection[Document]] = database.parts(self.name)
+        return parts[self.name]
+
     def aggregate(self, pipeline: Any, *args: Any, **options: Any) -> Any:
         """Aggregates the documents of all; what the server tells of itself is of the one alone."""
         is_of_one = any("$collStats" in stage for stage in pipeline[:1])
@@ -133,10 +140,25 @@ class UnitedCollection(Collection[Document]):
     ) -> RawBatchCursor[Document]:
         """Returns batches of documents as BSON, in the order of `_id` where there is a `sort`."""
         order = [{"$sort": dict(options["sort"])}] if options.get("sort") else []
-        pipeline = [*self._unions, *order, *_stages(filter, projection)]
+        chosen = _stages(_within(filter, options.get("min"), options.get("max")), None)
+        unions = [
+            {"$unionWith": {"coll": other, "pipeline": chosen}} if chosen else {"$unionWith": other}
+            for other in self.others
+        ]
+        pipeline = [*chosen, *unions, *order, *_stages(None, projection)]
         made: Any = super().aggregate_raw_batches(pipeline, batchSize=batch_size, allowDiskUse=True)
         found: RawBatchCursor[Document] = made  # it is read alike
         return found
+
+
+def _within(filter: Any, start: Any, end: Any) -> Any:
+    """Returns a condition that also wants `_id` within bounds, in the order of all values."""
+    within = [
+        {operator: ["$_id", {"$literal": bound["_id"]}]}
+        for operator, bound in (("$gte", start), ("$lt", end or (start and {"_id": MaxKey()})))
+        if bound
+    ]
+    return {"$and": [filter or {}, {"$expr": {"$and": within}}]} if within else filter
 
 
 def _stages(filter: Any, projection: Any) -> list[Mapping[str, Any]]:

@@ -131,11 +131,12 @@ batches = sa.Table(
     BOOKKEEPING,
     sa.Column("load_id", pg.UUID(), primary_key=True),
     sa.Column("number", sa.Integer(), primary_key=True),
-    sa.Column("lines", sa.BigInteger(), nullable=False, comment="rows and books, in lines"),
-    sa.Column("digest", sa.Text(), nullable=False, comment="of all that was read up to its end"),
-    sa.Column("tally", pg.JSONB(), nullable=False),
-    sa.Column("committed_at", sa.TIMESTAMP(timezone=True), server_default=sa.func.now()),
-    comment="The ledger of batches: each commits together with its rows in staging.",
+    sa.Column("range", pg.JSONB(), nullable=False, comment="the collection, and which _ids"),
+    sa.Column("lines", sa.BigInteger(), comment="rows and books, NULL until committed"),
+    sa.Column("digest", sa.Text(), comment="documents, bytes, and the sums of their digests"),
+    sa.Column("tally", pg.JSONB()),
+    sa.Column("committed_at", sa.TIMESTAMP(timezone=True), comment="NULL until then"),
+    comment="The ledger of ranges: each commits together with its rows in staging.",
 )
 
 document_digests = sa.Table(
@@ -146,7 +147,7 @@ document_digests = sa.Table(
     sa.Column("target_table", sa.Text(), nullable=False),
     sa.Column("keys", sa.LargeBinary(), nullable=False, comment="UUIDs, 16 bytes each"),
     sa.Column("digests", sa.LargeBinary(), nullable=False, comment="16 bytes each, zeros for none"),
-    comment="What tells the next load of a table which documents are others, a row for each batch.",
+    comment="What tells the next load of a table which documents are others, a row for each range.",
 )
 
 check_results = sa.Table(

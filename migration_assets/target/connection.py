@@ -59,18 +59,44 @@ def _connected(conninfo: str) -> Connection:
         raise psycopg.ProgrammingError(f"invalid: {error}") from None
 
 
+def conninfo_of(connection: Connection) -> str:
+    """Returns how to connect to the same database; the password is in it."""
+    parameters = connection.info.get_parameters()
+    return make_conninfo("", **{**parameters, "password": connection.info.password or None})
+
+
 def sibling(connection: Connection) -> Connection:
     """Returns another connection to the same database, in autocommit mode; closing it is up to the caller.
 
     Raises:
         psycopg.OperationalError: The server takes no further connection.
     """
-    parameters = connection.info.get_parameters()
-    another = _connected(
-        make_conninfo("", **{**parameters, "password": connection.info.password or None})
-    )
+    another = _connected(conninfo_of(connection))
     set_session(another)
     return another
+
+
+@contextmanager
+def open_again(conninfo: str) -> Iterator[Connection]:
+    """Opens a connection to a database that another process has open, in autocommit mode.
+
+    Args:
+        conninfo: What :func:`conninfo_of` gave.
+
+    Raises:
+        TargetError: The server takes no further connection, or it is lost.
+    """
+    where = "PostgreSQL"
+    with reported(where):
+        connection = _connected(conninfo)
+    with connection, reported(where, connection):
+        set_session(connection)
+        yield connection
+
+
+def is_idle(connection: Connection) -> bool:
+    """Tells whether a connection is open, and within no transaction."""
+    return connection.info.transaction_status is TransactionStatus.IDLE
 
 
 def _require_session(connection: Connection, conninfo: str, where: str) -> None:
@@ -122,7 +148,7 @@ def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterato
         connection: A connection in autocommit mode.
         read_only: Nothing can be changed within it.
     """
-    is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
+    is_outermost = is_idle(connection)
     with connection.transaction():
         if is_outermost:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -139,7 +139,7 @@ def open_held(url: str, run_id: str) -> Iterator[Connection]:
         TargetError: It cannot be used.
     """
     with open_target(url) as connection:
-        _take(connection, _name(run_id))
+        take(connection, _name(run_id))
         yield connection
 
 
@@ -151,15 +151,21 @@ def is_held(connection: Connection) -> bool:
         return False
 
 
+def held_as(connection: Connection) -> str | None:
+    """Returns the name under which the connections of a run hold the target, None where this one does not."""
+    name = connection.info.parameter_status("application_name")
+    return name if is_held(connection) else None
+
+
 def hold_too(connection: Connection, other: Connection) -> None:
     """Has another connection hold the target where one of the same run does.
 
     Raises:
         HeldError: Another run holds it.
     """
-    name = connection.info.parameter_status("application_name")
-    if name is not None and is_held(connection):
-        _take(other, name)
+    name = held_as(connection)
+    if name is not None:
+        take(other, name)
 
 
 def end_statements(url: str, run_id: str) -> None:
@@ -181,7 +187,7 @@ def _name(run_id: str) -> str:
     return f"migration-assets run {run_id[:8]}"
 
 
-def _take(connection: Connection, name: str) -> None:
+def take(connection: Connection, name: str) -> None:
     """Takes the lock for a connection: alone first, then shared with those of the same run.
 
     What a run that was killed leaves on the server ends soon, so that is waited for.

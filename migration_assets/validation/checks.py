@@ -16,7 +16,8 @@ from psycopg import sql
 from pymongo.errors import ConnectionFailure
 
 from migration_assets.errors import MigrationError
-from migration_assets.loading.ledger import depends_on, versions_of
+from migration_assets.loading.dependencies import depends_on
+from migration_assets.loading.ledger import versions_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping

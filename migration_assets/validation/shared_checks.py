@@ -13,7 +13,6 @@ from psycopg import sql
 from migration_assets.kept import Kept
 from migration_assets.model import Model
 from migration_assets.remediation.rules import Remediations
-from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.snapshots import at_moment
 from migration_assets.source.united import united
@@ -21,6 +20,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.target.lock import is_held, open_held
 from migration_assets.validation.checks import Layers, run_checks, together
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.workers import Workers
 
 _LONG = frozenset({Layer.VALUES, Layer.REFERENCES})
 """Checks that compare all rows."""
@@ -78,9 +78,9 @@ class SharedChecks:
         yield from tuple(self.given)
 
 
-def is_worth(second: SecondProcess, connection: Connection, table: str) -> bool:
+def is_worth(workers: Workers, connection: Connection, table: str) -> bool:
     """Tells whether a table has rows enough to start a second process; one that is there helps anyhow."""
-    return second.is_there or second.is_worth_rows_of(
+    return workers.are_there or workers.is_worth_rows_of(
         connection, sql.SQL("SELECT FROM {}").format(sql.Identifier(table))
     )
 

@@ -1,42 +1,46 @@
-"""The second process: what it does is what the first would, it may die, and it ends with the run."""
+"""Workers: what they do is what this process would, they may die, and they end with the run."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
 
+from migration_assets import workers
 from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
-from migration_assets.assets.second_process import SecondProcessResource
+from migration_assets.assets.workers import WorkersResource
 from migration_assets.definitions import MIGRATE, build_defs
+from migration_assets.elsewhere import databases_of
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
+from migration_assets.loading import ledger, planning, stage
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.pipeline import BEGUN, prefetched, shared_out, written_behind
-from migration_assets.loading.staging import Staging
+from migration_assets.loading.ledger import Line
+from migration_assets.loading.pipeline import prefetched, written_behind
+from migration_assets.loading.stage import ready, stage_ranges_there
 from migration_assets.loading.tables import load_table
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
-from migration_assets.second_process import SecondProcess
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.shared_checks import CheckTask, checked_alone, is_worth
+from migration_assets.workers import Workers
 from migration_assets_tests.loaded_sample import Loaded
 from migration_assets_tests.test_loading import BOOK_NAMES, KilledError, everything, interrupted
 
@@ -52,7 +56,7 @@ def children() -> list[int]:
     ]
 
 
-def values_of(process: SecondProcess, source_url: str, target_url: str) -> Future[list[Evidence]]:
+def values_of(process: Workers, source_url: str, target_url: str) -> Future[list[Evidence]]:
     where = source_url, target_url, RUN_ID
     task = CheckTask(*where, None, NEXTCRM, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
     return process.submit(checked_alone, task)
@@ -61,7 +65,7 @@ def values_of(process: SecondProcess, source_url: str, target_url: str) -> Futur
 def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
     small_migration: Urls, small_copy: str
 ) -> None:
-    with SecondProcess(rows=1) as process:
+    with Workers(rows=1) as process:
         (evidence,) = values_of(process, small_migration.mongodb_url, small_copy).result()
         assert evidence.passed
         (pid,) = children()
@@ -89,7 +93,7 @@ def test_its_checks_share_connections_which_are_opened_anew_when_lost(
         f"AND application_name = 'migration-assets run {RUN_ID[:8]}'"
     )
     found: list[set[int]] = []
-    with SecondProcess(rows=1) as process, psycopg.connect(small_copy, autocommit=True) as watching:
+    with Workers(rows=1) as process, psycopg.connect(small_copy, autocommit=True) as watching:
         for turn in range(3):
             if turn == 2:
                 watching.execute(f"SELECT pg_terminate_backend(pid) FROM ({ours}) AS found")
@@ -104,23 +108,23 @@ def test_its_checks_share_connections_which_are_opened_anew_when_lost(
 def test_it_is_for_large_tables(small_copy: str) -> None:
     with open_target(small_copy) as connection:
         (rows,) = connection.execute(f'SELECT count(*) FROM "{TABLE}"').fetchone() or (0,)
-        assert is_worth(SecondProcess(rows), connection, TABLE)
-        assert not is_worth(SecondProcess(rows + 1), connection, TABLE)
-        assert not is_worth(SecondProcess(0), connection, TABLE)
-        with SecondProcess(rows + 1) as process:
-            process.start(os.getpid)
+        assert is_worth(Workers(rows), connection, TABLE)
+        assert not is_worth(Workers(rows + 1), connection, TABLE)
+        assert not is_worth(Workers(0), connection, TABLE)
+        with Workers(rows + 1) as process:
+            process.start(ready)
             assert is_worth(process, connection, TABLE)
 
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the functions that second processes were given."""
+    """The names of the functions that workers were given."""
     names: list[str] = []
 
-    def note(_: SecondProcess, work: Callable[..., object], *__: object) -> None:
+    def note(_: object, work: Callable[..., object], *__: object) -> None:
         names.append(work.__name__)
 
-    interrupted(monkeypatch, SecondProcess, "submit", note)
+    interrupted(monkeypatch, workers._Worker, "submit", note)
     return names
 
 
@@ -130,7 +134,7 @@ def test_a_run_uses_it_and_has_the_same_results(
     definitions = build_defs(
         source=SourceMongo(url=small_migration.mongodb_url),
         target=TargetPostgres(url=small_copy),
-        second_process=SecondProcessResource(rows=1),
+        workers=WorkersResource(rows=1),
     )
     result = definitions.resolve_job_def(MIGRATE).execute_in_process(
         asset_selection=[table_key(TABLE)],
@@ -146,11 +150,13 @@ def test_a_run_uses_it_and_has_the_same_results(
 
 
 @pytest.fixture
-def second(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecondProcess]:
-    """A second process that helps with every table, of which batches hold a few documents."""
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+    """A worker that helps with every table, of which ranges hold a few documents."""
     monkeypatch.setenv(BATCH_VARIABLE, "6")
-    with SecondProcess(rows=1) as process:
-        yield process
+    with Workers(rows=1) as workers:
+        workers.start(ready)
+        workers.submit(ready).result()
+        yield workers
 
 
 def with_those_referred_to(*names: str) -> list[sa.Table]:
@@ -165,10 +171,10 @@ def with_those_referred_to(*names: str) -> list[sa.Table]:
 LOADED = with_those_referred_to("crm_Contacts", "Tasks", "DocumentsToContacts")
 
 
-def load_all(source: SourceDatabase, target: Connection, second: SecondProcess) -> None:
-    load_identities(NEXTCRM, source, target, second=second)
+def load_all(source: SourceDatabase, target: Connection, pool: Workers) -> None:
+    load_identities(NEXTCRM, source, target, workers=pool)
     for table in LOADED:
-        load_table(source, target, table, second=second)
+        load_table(source, target, table, workers=pool)
 
 
 def loaded(target: Connection) -> dict[str, list[str]]:
@@ -180,97 +186,120 @@ def loaded(target: Connection) -> dict[str, list[str]]:
     return {table.name: found[table.name] for table in LOADED} | books
 
 
+@pytest.fixture
+def completed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ranges that this process has completed, while the other may as well."""
+    numbers: list[int] = []
+
+    def note(_: Connection, __: uuid.UUID, line: Line) -> None:
+        numbers.append(line.number)
+        time.sleep(0.02)
+
+    interrupted(monkeypatch, ledger, "complete", note)
+    return numbers
+
+
 def test_what_two_processes_load_is_what_one_does(
-    faulty_sample: Loaded, target: Connection, second: SecondProcess, given: list[str]
+    faulty_sample: Loaded,
+    target: Connection,
+    pool: Workers,
+    given: list[str],
+    completed: list[int],
 ) -> None:
-    load_all(faulty_sample.source, target, second)
+    load_all(faulty_sample.source, target, pool)
     assert loaded(target) == loaded(faulty_sample.connection)
-    assert given.count("encoded") > len(LOADED)
+    assert stage_ranges_there.__name__ in given
+    (ranges,) = target.execute("SELECT count(*) FROM migration.batches").fetchone() or (0,)
+    assert len(completed) < ranges
     assert len(children()) == 1
 
 
-NOTED = "PROCESSES_THAT_GAVE_BACK"
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_two_processes_compare_what_the_last_load_has_read(
+    faulty_sample: Loaded,
+    target: Connection,
+    pool: Workers,
+    given: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_killed: bool,
+) -> None:
+    source = faulty_sample.source
+    load_all(source, target, pool)
+    given.clear()
+
+    def kill(*_: object) -> None:
+        for each in children():
+            os.kill(each, signal.SIGKILL)
+
+    if is_killed:
+        interrupted(monkeypatch, planning, "are_same", kill)
+    again = [load_table(source, target, table, workers=pool) for table in LOADED]
+    assert not any(result.is_converted for result in again)
+    assert {*given} == {planning.are_same_there.__name__}
 
 
-def note_process() -> None:
-    """Notes who was asked to give memory back, as either process can."""
-    with Path(os.environ[NOTED]).open("a", encoding="utf-8") as noted:
-        noted.write(f"{os.getpid()}\n")
+def test_three_processes_share_a_table(
+    faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    with Workers(rows=1, processes=3) as workers:
+        load_all(faulty_sample.source, target, workers)
+        assert len(children()) == 2
+    assert loaded(target) == loaded(faulty_sample.connection)
+    assert children() == []
 
 
 @pytest.mark.parametrize("size", [1, 10**9])
-def test_both_give_memory_back_after_a_large_load(
-    faulty_sample: Loaded,
-    target: Connection,
-    second: SecondProcess,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    size: int,
+def test_memory_is_given_back_after_a_large_load(
+    faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    noted = tmp_path / "noted"
-    noted.touch()
+    given_back: list[None] = []
     load_identities(NEXTCRM, faulty_sample.source, target)
-    monkeypatch.setenv(NOTED, str(noted))
-    monkeypatch.setattr("migration_assets.loading.load.LARGE", size)
-    monkeypatch.setattr("migration_assets.loading.load.give_back_freed_memory", note_process)
-    load_table(faulty_sample.source, target, TABLES["Boards"], second=second)
-    second.submit(os.getpid).result()  # what was given to it before is done
-    both = {os.getpid(), *children()}
-    assert set(map(int, noted.read_text(encoding="utf-8").split())) == (
-        both if size == 1 else set()
-    )
+    monkeypatch.setattr(stage, "LARGE", size)
+    monkeypatch.setattr(stage, "give_back_freed_memory", lambda: given_back.append(None))
+    load_table(faulty_sample.source, target, TABLES["Boards"])
+    assert len(given_back) == (size == 1)
 
 
 def test_its_death_loses_nothing(
     faulty_sample: Loaded,
     target: Connection,
-    second: SecondProcess,
+    pool: Workers,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     killed: list[int] = []
     numbers = count()
 
-    def kill(_: SecondProcess, work: Callable[..., object], *__: object) -> None:
-        if work.__name__ == "encoded" and next(numbers) % 6 == 2:
+    def kill(*_: object) -> None:
+        time.sleep(0.02)
+        if next(numbers) % 6 == 2 and children():
             killed.extend(children())
             os.kill(killed[-1], signal.SIGKILL)
 
-    interrupted(monkeypatch, SecondProcess, "submit", kill)
-    load_all(faulty_sample.source, target, second)
+    interrupted(monkeypatch, ledger, "complete", kill)
+    load_all(faulty_sample.source, target, pool)
     assert len(set(killed)) > 1
     assert loaded(target) == loaded(faulty_sample.connection)
 
 
-def test_another_process_than_the_one_that_was_told_how_to_convert_is_not_asked(
-    faulty_sample: Loaded,
-    target: Connection,
-    second: SecondProcess,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("completed")
+def test_what_a_worker_says_is_raised_here(
+    faulty_sample: Loaded, target: Connection, pool: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replaced: list[int] = []
-
-    def replace(process: SecondProcess, work: Callable[..., object], *_: object) -> None:
-        if work.__name__ == "encoded" and len(replaced) < 2:
-            replaced.extend(children())
-            os.kill(replaced[-1], signal.SIGKILL)
-            psutil.wait_procs([psutil.Process(replaced[-1])])
-            with suppress(BrokenProcessPool):  # where that it is dead is not known yet
-                SUBMIT(process, os.getpid).result()
-            SUBMIT(process, os.getpid).result()
-
-    interrupted(monkeypatch, SecondProcess, "submit", replace)
-    load_all(faulty_sample.source, target, second)
-    assert len(set(replaced)) == 2
-    assert loaded(target) == loaded(faulty_sample.connection)
-
-
-SUBMIT = SecondProcess.submit
+    databases = databases_of(faulty_sample.source, target)
+    assert databases is not None
+    elsewhere = replace(databases, source_url=databases.source_url + "_gone")
+    monkeypatch.setattr(stage, "databases_of", lambda *_: elsewhere)
+    load_identities(NEXTCRM, faulty_sample.source, target)
+    with pytest.raises(SourceError, match="there is no database"):
+        load_table(faulty_sample.source, target, TABLES["Boards"], workers=pool)
+    assert children() == []
 
 
 def test_a_load_that_was_cut_off_goes_on_in_two_processes(
     faulty_sample: Loaded,
     target: Connection,
-    second: SecondProcess,
+    pool: Workers,
     monkeypatch: pytest.MonkeyPatch,
     given: list[str],
 ) -> None:
@@ -278,24 +307,24 @@ def test_a_load_that_was_cut_off_goes_on_in_two_processes(
     written = count(1)
 
     def fail(*_: object) -> None:
-        if next(written) == 4:
+        if next(written) == 3:
             raise KilledError
 
     load_identities(NEXTCRM, source, target)
     for table in LOADED:
         if table.name != name:
-            load_table(source, target, table, second=second)
+            load_table(source, target, table, workers=pool)
             continue
         with monkeypatch.context() as patch:
-            interrupted(patch, Staging, "write", fail)
+            interrupted(patch, ledger, "complete", fail)
             with pytest.raises(KilledError):
-                load_table(source, target, table, second=second)
+                load_table(source, target, table)
         given.clear()
         said: list[str] = []
-        load_table(source, target, table, second=second, say=said.append)
-        assert "encoded" in given
+        load_table(source, target, table, workers=pool, say=said.append)
+        assert stage_ranges_there.__name__ in given
         assert len(said) == 1
-        assert "resuming after batch 3" in said[0]
+        assert "resuming after batch " in said[0]
     assert loaded(target) == loaded(faulty_sample.connection)
 
 
@@ -355,115 +384,3 @@ def test_nothing_is_written_after_an_error() -> None:
     with pytest.raises(KilledError):
         written_behind(items(), write, ahead=2)
     assert written == [0]
-
-
-def test_what_comes_first_is_done_while_the_first_item_is_made_and_before_it_is_written() -> None:
-    is_begun, is_made = threading.Event(), threading.Event()
-    done: list[str] = []
-
-    def items() -> Iterator[str]:
-        assert is_begun.wait(timeout=30)
-        is_made.set()
-        yield "item"
-
-    def first() -> None:
-        is_begun.set()
-        assert is_made.wait(timeout=30)
-        done.append("first")
-
-    written_behind(items(), done.append, first=first)
-    assert done == ["first", "item"]
-
-
-def test_what_comes_first_is_done_where_there_is_no_item() -> None:
-    done: list[str] = []
-    written_behind(iter([]), done.append, first=lambda: done.append("first"))
-    assert done == ["first"]
-
-
-def test_nothing_is_written_where_what_comes_first_fails() -> None:
-    written: list[int] = []
-
-    def fail() -> None:
-        raise KilledError
-
-    with pytest.raises(KilledError):
-        written_behind(range(3), written.append, first=fail)
-    assert written == []
-
-
-# --- Sharing out ---------------------------------------------------------------------------------
-
-
-def test_results_come_in_the_order_of_the_items() -> None:
-    first = threading.Event()
-
-    def slow(item: int) -> int:
-        first.wait()
-        return item
-
-    def quick(item: int) -> int:
-        if item == BEGUN - 1:
-            first.set()
-        return item
-
-    assert list(shared_out(iter(range(30)), [slow, quick])) == list(range(30))
-
-
-def test_no_more_items_are_begun_than_may_wait() -> None:
-    begun: list[int] = []
-    free = threading.Event()
-
-    def items() -> Iterator[int]:
-        for number in range(30):
-            begun.append(number)
-            yield number
-
-    def wait(item: int) -> int:
-        free.wait()
-        return item
-
-    results = shared_out(items(), [wait, wait, wait, wait, wait, wait])
-    threading.Timer(0.2, free.set).start()
-    assert next(results) == 0
-    assert len(begun) <= BEGUN + 1
-    results.close()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_first_error_is_raised_in_its_turn(workers: int) -> None:
-    def fail(item: int) -> int:
-        if item >= 3:
-            raise KilledError(item)
-        return item
-
-    found: list[int] = []
-    with pytest.raises(KilledError, match="3"):
-        found.extend(shared_out(iter(range(30)), [fail] * workers))
-    assert found in ([], [0, 1, 2])
-
-
-def test_an_error_that_looks_like_an_end_is_none() -> None:
-    def fail(_: int) -> int:
-        raise StopIteration
-
-    with pytest.raises(RuntimeError):
-        list(shared_out(iter(range(30)), [fail] * 2))
-
-
-def test_an_error_of_the_items_is_raised_in_its_turn() -> None:
-    def items() -> Iterator[int]:
-        yield 0
-        raise KilledError
-
-    results = shared_out(items(), [lambda item: item] * 2)
-    assert next(results) == 0
-    with pytest.raises(KilledError):
-        next(results)
-
-
-def test_who_stops_early_leaves_no_thread() -> None:
-    results = shared_out(iter(range(30)), [lambda item: item] * 2)
-    assert next(results) == 0
-    results.close()
-    assert not [each.name for each in threading.enumerate() if each.name.startswith("worker")]

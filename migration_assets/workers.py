@@ -1,6 +1,6 @@
-"""A second process, so that two cores work where Python itself keeps one busy.
+"""Workers: processes beside this one, so that several cores work where Python itself keeps one busy.
 
-It is spawned, not forked: the drivers have threads whose locks a fork would take along.
+They are spawned, not forked: the drivers have threads whose locks a fork would take along.
 """
 
 from __future__ import annotations
@@ -25,22 +25,29 @@ Found = TypeVar("Found")
 
 
 ROWS = 20_000
-"""As many rows are worth a second process, whose imports cost about a second once."""
+"""As many rows are worth a worker, whose imports cost about a second once."""
+PROCESSES = 2
+"""This process and one more."""
 
 
 @dataclass(slots=True)
-class SecondProcess:
-    """A process that is started for the first work that it is given, and ends with the block it is used in.
+class Workers:
+    """Processes that are started for the first work that they are given, and end with their block.
 
-    It does one piece of work after the other, in the order in which they were given.
+    Each does one piece of work after the other, in the order in which they were given.
 
     Attributes:
-        rows: How many rows a table must have to be worth it; 0 for never.
+        rows: How many rows a table must have to be worth them; 0 for never.
+        processes: How many processes work, this one among them.
     """
 
     rows: int = ROWS
-    _pool: ProcessPoolExecutor | None = field(init=False, default=None)
-    _id: Future[int] | None = field(init=False, default=None)
+    processes: int = PROCESSES
+    _each: list[_Worker] = field(init=False)
+    _turn: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._each = [_Worker() for _ in range(max(self.processes - 1, 0))]
 
     def __enter__(self) -> Self:
         return self
@@ -51,21 +58,21 @@ class SecondProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._end()
+        self.end()
 
     @property
-    def is_there(self) -> bool:
-        """Whether it has been started."""
-        return self._pool is not None
+    def are_there(self) -> bool:
+        """Whether any has been started."""
+        return any(each.is_there for each in self._each)
 
     @property
     def enough(self) -> int:
-        """How many rows are worth using it: once it is there, a tenth of those that are worth starting it."""
-        return self.rows if self._pool is None else self.rows // 10
+        """How many rows are worth using them: once they are there, a tenth of what is worth the start."""
+        return self.rows // 10 if self.are_there else self.rows
 
     def is_worth(self, rows: int) -> bool:
         """Tells whether a table has rows enough."""
-        return self.rows > 0 and rows >= self.enough
+        return bool(self._each) and self.rows > 0 and rows >= self.enough
 
     def is_worth_rows_of(self, connection: Connection, query: sql.Composed) -> bool:
         """Tells whether a query has rows enough; no more than that are counted."""
@@ -76,9 +83,9 @@ class SecondProcess:
         return found is not None and self.is_worth(found[0])
 
     def start(self, work: Callable[[], object]) -> None:
-        """Starts the process where it has not been, so that what a function needs is imported in time."""
-        if self._pool is None:
-            self.submit(work)
+        """Starts them where they have not been, so that what a function needs is imported in time."""
+        if not self.are_there:
+            self.submit_to_each(work)
 
     def submit(
         self, work: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
@@ -86,12 +93,41 @@ class SecondProcess:
         """Starts some work: a function of a module, and what it is called with, both of which are pickled.
 
         Returns:
-            What it will have returned. Where the process dies, its result is a ``BrokenProcessPool``.
+            What it will have returned. Where its process dies, its result is a ``BrokenProcessPool``.
         """
+        self._turn += 1
+        return self._each[self._turn % len(self._each)].submit(work, *given, **named)
+
+    def submit_to_each(
+        self, work: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
+    ) -> list[Future[Found]]:
+        """Starts the same work in each, as :meth:`submit` does."""
+        return [each.submit(work, *given, **named) for each in self._each]
+
+    def end(self) -> None:
+        """Ends them at once: nobody waits for what they do, and they have nothing to put in order."""
+        for each in self._each:
+            each.end()
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One process, started when it is needed and anew when it has died."""
+
+    _pool: ProcessPoolExecutor | None = field(init=False, default=None)
+    _id: Future[int] | None = field(init=False, default=None)
+
+    @property
+    def is_there(self) -> bool:
+        return self._pool is not None
+
+    def submit(
+        self, work: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
+    ) -> Future[Found]:
         try:
             return self._submitted(work, *given, **named)
         except BrokenProcessPool:  # it has died since it was given work
-            self._end()
+            self.end()
             return self._submitted(work, *given, **named)
 
     def _submitted(
@@ -108,8 +144,7 @@ class SecondProcess:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         return self._pool.submit(work, *given, **named)
 
-    def _end(self) -> None:
-        """Ends the process at once: nobody waits for what it does, and it has nothing to put in order."""
+    def end(self) -> None:
         if self._pool is None:
             return
         assert self._id is not None
@@ -122,7 +157,7 @@ class SecondProcess:
 
 
 def _prepare() -> None:
-    """Prepares the process: an interrupt is its parent's to handle, and it does not outlive it."""
+    """Prepares a worker: an interrupt is its parent's to handle, and it does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

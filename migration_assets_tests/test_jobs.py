@@ -1,4 +1,4 @@
-"""Parts of a load: what fails in their conversion is named, and quotes no value."""
+"""Jobs: what fails in a conversion is named, and quotes no value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import bson
 import pytest
 from bson import ObjectId
 
-from migration_assets.conversion.batches import Books
+from migration_assets.conversion.batches import Books, ConvertedBatch
 from migration_assets.errors import LoadError, SourceError
 from migration_assets.loading.identities import identities
-from migration_assets.loading.parts import Converted, converted_by
+from migration_assets.loading.jobs import converted_by
 from migration_assets.source.reading import split
 
 SECRET = "hunter2"
@@ -19,10 +19,10 @@ FAILING = ObjectId("507f1f77bcf86cd799439011")
 DATA = b"".join(bson.encode({"_id": each}) for each in (ObjectId(bytes(12)), FAILING, 7))
 
 
-def failing(data: bytes) -> Converted:
+def failing(data: bytes) -> ConvertedBatch:
     if any(FAILING.binary in document for document in split(data)):
         raise ValueError(f"could not convert {SECRET}")
-    return Converted(0, identities("Users", data), Books())
+    return ConvertedBatch(0, identities("Users", data), Books(), traced=())
 
 
 def test_the_document_that_fails_is_named_and_nothing_of_it() -> None:
@@ -31,13 +31,13 @@ def test_the_document_that_fails_is_named_and_nothing_of_it() -> None:
     said = str(pickle.loads(pickle.dumps(raised.value)))
     document = f"the document with _id {FAILING}"
     assert said.startswith(f"Users: the conversion of {document} ended by an unexpected ValueError")
-    assert "test_parts.py line " in said
+    assert "test_jobs.py line " in said
     assert SECRET not in said
     assert raised.value.__cause__ is raised.value.__context__ is None
 
 
 def test_a_failure_of_no_document_by_itself_is_one_of_the_batch() -> None:
-    def of_many(data: bytes) -> Converted:
+    def of_many(data: bytes) -> ConvertedBatch:
         if len(list(split(data))) > 1:
             raise KeyError(SECRET)
         return failing(b"")
@@ -50,7 +50,7 @@ def test_a_failure_of_no_document_by_itself_is_one_of_the_batch() -> None:
 
 
 def test_what_an_operator_can_put_right_passes() -> None:
-    def refused(_: bytes) -> Converted:
+    def refused(_: bytes) -> ConvertedBatch:
         raise SourceError("gone", where="MongoDB", next_step="Look")
 
     with pytest.raises(SourceError, match="gone"):

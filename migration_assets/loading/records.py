@@ -1,0 +1,195 @@
+"""What loads count, did, and leave behind, without SQL, and without a value of any document."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from migration_assets.conversion.batches import Books
+from migration_assets.source.origin import Origin
+
+
+@dataclass(slots=True)
+class Tally:
+    """What loads and their ranges count.
+
+    Attributes:
+        documents: Documents read, or elements of arrays for a junction table.
+        rejected: Documents that did not become a row.
+        unmapped: Documents with fields that the model does not know.
+        lossless: Lossless conversions, by kind.
+        lossy: Lossy conversions, by kind.
+        remediated: Applications of remediations, and losses that one accepts, by rule.
+    """
+
+    documents: int = 0
+    rejected: int = 0
+    unmapped: int = 0
+    lossless: Counter[str] = field(default_factory=Counter)
+    lossy: Counter[str] = field(default_factory=Counter)
+    remediated: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, documents: int, books: Books) -> Tally:
+        """Returns the counts of a batch."""
+        tally = cls(documents, len(books.rejected), len(books.unmapped))
+        tally.lossy.update(issue.kind for issue in books.issues)
+        for (_, kind, _), count in books.conversions.items():
+            tally.lossless[kind] += count
+        tally.remediated.update(each.rule for each in books.remediations)
+        accepted = [each.accepted_by for each in books.issues]
+        accepted += [each.accepted_by for each in books.rejected]
+        tally.remediated.update(
+            name for names in filter(None, accepted) for name in names.split(", ")
+        )
+        return tally
+
+    @classmethod
+    def from_json(cls, counted: Mapping[str, Any]) -> Tally:
+        """Returns the counts that :meth:`as_json` gave."""
+        return cls(
+            documents=counted["documents"],
+            rejected=counted["rejected"],
+            unmapped=counted["unmapped"],
+            lossless=Counter(counted["lossless"]),
+            lossy=Counter(counted["lossy"]),
+            remediated=Counter(counted["remediated"]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the counts as JSON has them."""
+        return {
+            "documents": self.documents,
+            "rejected": self.rejected,
+            "unmapped": self.unmapped,
+            "lossless": dict(self.lossless),
+            "lossy": dict(self.lossy),
+            "remediated": dict(self.remediated),
+        }
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of another tally."""
+        self.documents += other.documents
+        self.rejected += other.rejected
+        self.unmapped += other.unmapped
+        self.lossless += other.lossless
+        self.lossy += other.lossy
+        self.remediated += other.remediated
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did to a table, in rows."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+    pending: int
+    """Rows whose document is gone, kept while other tables refer to them."""
+    moved: int = 0
+    """Rows that became pending, or ceased to be: what other tables may refer to has changed."""
+
+    @property
+    def written(self) -> int:
+        """Rows that the merge touched."""
+        return self.inserted + self.updated + self.deleted
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What a load did, in counts and seconds.
+
+    Attributes:
+        table: The table that was loaded.
+        load_id: The load, as the ledger knows it.
+        merged: What the merge did.
+        tally: What was counted, the ranges before an interruption included.
+        version: The load that last changed a row: equal versions, equal rows.
+        fingerprints: Fingerprint of what was read, by collection.
+        origin: The source that was read; None where it is not known.
+        seconds: Seconds from start to end, without the time between an interruption and the resumption.
+        seconds_before: Those of them that were spent on ranges committed before an interruption.
+        stages: Seconds that each stage was busy; stages overlap.
+        size: Bytes read from the source.
+        moment: The moment that the source was read at, in words; None where it was the present.
+        is_converted: False where source and table were what the load before had left: what it counted
+            counts on.
+        as_before: Documents that are as the load before had read them, and were not converted.
+        was_touched: Whether the table was not as the load before had left it, or there was none: which ids
+            it lost is not known then.
+    """
+
+    table: str
+    load_id: uuid.UUID
+    merged: Merged
+    tally: Tally = field(default_factory=Tally)
+    version: str = ""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
+    seconds: float = 0.0
+    seconds_before: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
+    size: int = 0
+    moment: str | None = None
+    is_converted: bool = True
+    as_before: int = 0
+    was_touched: bool = False
+
+    @property
+    def documents(self) -> int:
+        """Documents read, or elements of arrays for a junction table."""
+        return self.tally.documents
+
+    @property
+    def rejected(self) -> int:
+        """Documents that did not become a row."""
+        return self.tally.rejected
+
+    @property
+    def unmapped(self) -> int:
+        """Documents with fields that the model does not know."""
+        return self.tally.unmapped
+
+    @property
+    def lossless(self) -> Mapping[str, int]:
+        """Lossless conversions, by kind."""
+        return self.tally.lossless
+
+    @property
+    def lossy(self) -> Mapping[str, int]:
+        """Lossy conversions, by kind."""
+        return self.tally.lossy
+
+    @property
+    def remediated(self) -> Mapping[str, int]:
+        """Applications of remediations, and losses that one accepts, by rule."""
+        return self.tally.remediated
+
+    @property
+    def rows(self) -> int:
+        """Rows that the table has for the documents of the source."""
+        return self.merged.inserted + self.merged.updated + self.merged.unchanged
+
+    @property
+    def rate(self) -> float:
+        """Documents for each second."""
+        return self.documents / self.seconds if self.seconds else 0.0
+
+    def statistics(self) -> dict[str, Any]:
+        """Returns the counts and seconds as JSON has them."""
+        return {
+            **self.tally.as_json(),
+            "merged": asdict(self.merged),
+            "seconds": self.seconds,
+            "seconds_before": self.seconds_before,
+            "stages": dict(self.stages),
+            "size": self.size,
+            "moment": self.moment,
+            "is_converted": self.is_converted,
+            "as_before": self.as_before,
+            "was_touched": self.was_touched,
+        }

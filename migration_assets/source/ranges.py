@@ -1,0 +1,150 @@
+"""Ranges: the parts of a collection that are read, converted, compared and committed by themselves.
+
+A range goes from one `_id` to before another in MongoDB's own order of all values, so that every document
+falls in exactly one of the ranges of a collection, whatever was written since they were cut. Some `_id`s
+that are listed are a range, too: reading, converting or comparing just these documents is no other work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import bson
+from bson import MaxKey, MinKey
+from bson.errors import BSONError
+from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
+
+from migration_assets.identity import canonical, from_canonical
+from migration_assets.source.connection import CODEC, Document
+from migration_assets.source.reading import documents_per_batch, raw_batches
+from migration_assets.source.united import UnitedCollection
+
+BATCHES_PER_RANGE = 4
+"""Batches of a range of a large collection: what is between two commits, and what is lost by a kill."""
+RANGES = 4
+"""As many a collection has at least, where there are documents enough, so that processes can share them."""
+
+_BY_IDENTIFIER = [("_id", 1)]
+_FIRST, _LAST = MinKey(), MaxKey()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Documents of a collection: those from one `_id` to before another, or those that are listed.
+
+    Attributes:
+        start: The least `_id`.
+        end: The `_id` before which it ends; MaxKey belongs to the range that it ends.
+        ids: The `_id`s alone that are meant; None where start and end say it.
+    """
+
+    start: Any = _FIRST
+    end: Any = _LAST
+    ids: tuple[Any, ...] | None = None
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, str]) -> Self:
+        """Returns the range that :meth:`as_json` gave."""
+        return cls(from_canonical(said["start"]), from_canonical(said["end"]))
+
+    def as_json(self) -> dict[str, str]:
+        """Returns start and end, in canonical Extended JSON."""
+        return {"start": canonical(self.start), "end": canonical(self.end)}
+
+    def options(self) -> dict[str, Any]:
+        """Returns what a ``find`` in the order of `_id` takes to return these documents alone.
+
+        Bounds of the index, not conditions: these only meet values of the type that they are of. A document
+        whose `_id` is MaxKey itself is not within them; :meth:`batches` has it.
+        """
+        if self.ids is not None:
+            return {"filter": {"_id": {"$in": list(self.ids)}}}
+        bounds: dict[str, Any] = {}
+        if not isinstance(self.start, MinKey):
+            bounds["min"] = {"_id": self.start}
+        if not isinstance(self.end, MaxKey):
+            bounds["max"] = {"_id": self.end}
+        return bounds
+
+    def batches(
+        self,
+        collection: Collection[Document],
+        *,
+        projection: Mapping[str, int] | None = None,
+        by_identifier: bool = True,
+    ) -> Iterator[bytes]:
+        """Yields the documents of the range as BSON, in batches, as ``raw_batches`` does."""
+        parts = [self.options()]
+        if [*parts[0]] == ["min"]:
+            parts.append({"filter": {"_id": _LAST}})
+        for part in parts:
+            for batch in raw_batches(
+                collection, projection=projection, by_identifier=by_identifier, part=part
+            ):
+                yield batch.data
+
+
+WHOLE = Range()
+
+
+def ranges_of(collection: Collection[Document], *, of_parts: bool = False) -> list[Range]:
+    """Returns the ranges that a collection is cut into, in the order of `_id`.
+
+    The server counts along its index on `_id`, so none of the documents is read.
+
+    Args:
+        collection: The collection. Where others count as it, its own documents say where it is cut.
+        of_parts: Whether some fields alone are read, of more documents at once.
+    """
+    batch = documents_per_batch(of_parts=of_parts)
+    documents = about_how_many(collection)
+    size = batch * min(max(documents // (batch * RANGES), 1), BATCHES_PER_RANGE)
+    cuts = [*_cuts(collection, size)] if documents > size else []
+    return [Range(start, end) for start, end in zip([_FIRST, *cuts], [*cuts, _LAST], strict=True)]
+
+
+def about_how_many(collection: Collection[Document]) -> int:
+    """Returns about how many documents a collection has now, others that count as it left out."""
+    # The server tells it of the present alone.
+    return _alone(collection).with_options(read_concern=ReadConcern()).estimated_document_count()
+
+
+def _alone(collection: Collection[Document]) -> Collection[Document]:
+    return collection.alone() if isinstance(collection, UnitedCollection) else collection
+
+
+def _cuts(collection: Collection[Document], size: int) -> Iterator[Any]:
+    """Yields the `_id`s at which ranges begin, but for the first.
+
+    It ends at one that cannot be written and read again as it is; what follows is one range.
+    """
+    part = WHOLE
+    while True:
+        found = _alone(collection).find_raw_batches(
+            projection={"_id": 1},
+            sort=_BY_IDENTIFIER,
+            hint=_BY_IDENTIFIER,
+            skip=size,
+            limit=1,
+            **part.options(),
+        )
+        data: Any = next(iter(found), b"")
+        if not data:
+            return
+        try:
+            cut = bson.decode(data, CODEC)["_id"]
+            is_kept = from_canonical(canonical(cut)) == cut and not isinstance(cut, MaxKey | MinKey)
+        except (BSONError, ArithmeticError, LookupError, TypeError, ValueError):
+            return
+        if not is_kept:
+            return
+        yield cut
+        part = Range(cut)
+
+
+def range_of(ids: Sequence[Any]) -> Range:
+    """Returns the range of documents that have one of some `_id`s."""
+    return Range(ids=tuple(ids))
