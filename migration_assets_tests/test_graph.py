@@ -169,8 +169,10 @@ def test_dagster_is_locked_to_one_release() -> None:
 
 def _of_release(names: Iterable[str], release: str) -> dict[str, str]:
     """Returns the version that each package of a release of Dagster has."""
-    # dagster-shared follows the core like the packages that are named after it.
-    core = CORE_PACKAGES | {"dagster-shared"}
+    # These follow the core like the packages that are named after it.
+    core = CORE_PACKAGES | {
+        *("dagster-shared", "dagster-cloud-cli", "dagster-dg-cli", "dagster-dg-core"),
+    }
     library = library_version_from_core_version(release)
     return {name: release if name in core else library for name in names}
 
