@@ -6,8 +6,10 @@ Here belong the rule itself, for one value and for many at once, and its inverse
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ _CANONICAL = json_util.CANONICAL_JSON_OPTIONS
 _READ = _CANONICAL.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 """A date beyond Python's calendar stays a number."""
 
+_HEX = re.compile(r"[0-9a-f]{24}")
 _VERSION_7 = 0x70
 _VARIANT = 0x80
 _MILLISECONDS = 1000
@@ -84,8 +87,19 @@ def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
     """
     if isinstance(identifier, ObjectId):
         return uuid.UUID(int=_uuid_7(int.from_bytes(identifier.binary, "big")))
-    namespace = uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
-    return uuid.uuid5(namespace, source_id(identifier))
+    return uuid.uuid5(_namespace(collection), source_id(identifier))
+
+
+def source_uuid(collection: str, given: str) -> uuid.UUID:
+    """Returns the UUID of a document, given its `_id` as :func:`source_id` writes it."""
+    if _HEX.fullmatch(given):
+        return document_uuid(collection, ObjectId(given))
+    return uuid.uuid5(_namespace(collection), given)
+
+
+@lru_cache(maxsize=100)
+def _namespace(collection: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
 
 
 def _uuid_7(value: int) -> int:

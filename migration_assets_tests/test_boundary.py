@@ -87,7 +87,7 @@ PLACES = {
     "migration_assets.assets.sources.fingerprint": source_key("Boards"),
     "migration_assets.assets.whole.create_schema": TARGET_SCHEMA,
     "migration_assets.assets.whole.load_identities": UUID_MAP,
-    "migration_assets.conversion.batches.BatchConverter.convert": BOARDS,
+    "migration_assets.conversion.batches.BatchConverter.attempt": BOARDS,
     "migration_assets.loading.staging.Staging.write": BOARDS,
     "migration_assets.loading.load.merge": BOARDS,
     "migration_assets.assets.describe.load_metadata": BOARDS,

@@ -28,6 +28,7 @@ from migration_assets.conversion.values import (
     Finding,
     Kind,
     Loaded,
+    assumed,
 )
 from migration_assets.identity import document_uuid
 from migration_assets.model import Missing, Rule, Source
@@ -59,6 +60,8 @@ OTHER_IDS_TOO = Loaded(
     rows={"Others": uuids_of(*KNOWN, *OTHER_IDS)},
     documents={"Others": uuids_of(*KNOWN, REJECTED, *OTHER_IDS)},
 )
+ASSUMED = assumed(["Others"], ["Others"], {})
+ASSUMED_TEXTS = assumed(["Others"], ["Others"], {"Others": None})
 OWN = ObjectId("507f1f77bcf86cd799439011")
 OWN_TIME = 1350508407_000
 
@@ -468,7 +471,7 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
     @given(
         st.lists(expected, max_size=6) | st.lists(odd, max_size=6),
         st.lists(object_ids | st.just(5), min_size=12, max_size=12),
-        st.sampled_from([ONLY_OBJECT_IDS, OTHER_IDS_TOO]),
+        st.sampled_from([ONLY_OBJECT_IDS, OTHER_IDS_TOO, ASSUMED, ASSUMED_TEXTS]),
     )
     def check(values: list[Any], identifiers: list[Any], loaded: Loaded) -> None:
         values = as_read(values * 2)  # values repeat: of the same bytes, one is converted
@@ -489,6 +492,29 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
         ]
 
     check()
+
+
+@pytest.mark.parametrize("rule", [Rule.REFERENCE, Rule.REFERENCE_TEXT])
+@pytest.mark.parametrize("identifier", [UNKNOWN, str(UNKNOWN), 5, "text", {"a": 1}])
+def test_an_assumed_reference_becomes_what_it_becomes_if_it_leads_somewhere(
+    rule: Rule, identifier: Any
+) -> None:
+    source = source_for(rule, Missing.NULL)
+    meant = ObjectId(identifier) if identifier == str(UNKNOWN) else identifier
+    there = Loaded({"Others": uuids_of(meant)}, {"Others": uuids_of(meant)})
+    exact, found = (converted(source, [identifier], None, ids) for ids in (there, ASSUMED))
+    assert plain(found.series) == plain(exact.series) != [None]
+    assert list(found.findings) == list(exact.findings)
+
+
+def test_a_text_is_assumed_to_be_an_id_itself_where_a_document_has_such_a_text() -> None:
+    source = source_for(Rule.REFERENCE, Missing.NULL)
+    as_text, as_object_id = (
+        plain(converted(source, [HEXADECIMAL], None, ids).series)
+        for ids in (ASSUMED_TEXTS, ASSUMED)
+    )
+    assert as_text == [document_uuid("Others", HEXADECIMAL).bytes]
+    assert as_object_id == [document_uuid("Others", ObjectId(HEXADECIMAL)).bytes]
 
 
 # --- Relaxed Extended JSON ---------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What a run would lose, before it: every document is converted in memory, and nothing is written.
 
-It takes as long as converting does, and holds the ids that references may point to, as a load does.
+It takes as long as converting does, and holds the ids that references may point to, as no target is asked.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import bson
@@ -24,7 +25,7 @@ from migration_assets.conversion.values import is_object_id_text
 from migration_assets.errors import MigrationError
 from migration_assets.identity import document_uuid, from_canonical, source_id
 from migration_assets.loading.ledger import loaded_with_other
-from migration_assets.loading.loaded import ids_for
+from migration_assets.loading.lookup import Lookup
 from migration_assets.model import (
     Model,
     Rule,
@@ -279,15 +280,17 @@ def _rejected_values(
     """Yields each field of a rejected document, and what its column would take, or why it takes nothing."""
     table = model.entities[collection]
     given = from_canonical(kept) if document is None else document
-    loaded = ids_for(connection, table)
-    remedied, _ = Remedies(rules.of(table), table, loaded).apply(given)
+    lookup = Lookup(connection, table)
+    remedies = Remedies(rules.of(table), table, lookup.loaded)
+    remedied, _ = lookup.answered(partial(remedies.apply, given))
     encoded = bson.encode(remedied, codec_options=CODEC)
     batch = FieldFinder(fields(table)).find(encoded)
     for column, origin in sources(table).items():
         if origin.rule is Rule.KEY:
             continue
-        made = convert_column(
-            column, origin, batch.fields[origin.field], batch.fields["_id"], loaded
+        values, identifiers = batch.fields[origin.field], batch.fields["_id"]
+        made = lookup.answered(
+            partial(convert_column, column, origin, values, identifiers, lookup.loaded)
         )
         was, became = given.get(origin.field), _first(made.series)
         reasons = [reason for _, reason in made.rejections]

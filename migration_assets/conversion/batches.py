@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 import bson
@@ -33,6 +34,8 @@ from migration_assets.source.fields import Batch, FieldFinder, UnreadableError
 from migration_assets.source.reading import identifier, split
 
 Made = TypeVar("Made")
+Taken = dict[tuple[str, ...], set[tuple[Any, ...]]]
+"""Values that documents have, by the columns that must be unique together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,14 @@ class ConvertedBatch:
         rows: The rows, with the columns of the table in their order.
         books: What explains the difference.
         traced: The documents that left a line in the books, by their position.
+        taken: Values of unique keys that its rows are the first to have, by the columns of the key.
     """
 
     documents: int
     rows: pl.DataFrame
     books: Books
     traced: Collection[int]
+    taken: Taken = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -131,13 +136,14 @@ class BatchConverter:
     Attributes:
         table: The entity table.
         loaded: The ids that references may point to.
-        taken: Values of unique keys that earlier documents have, by the columns of the key.
+        taken: Values of unique keys that earlier documents have, by the columns of the key; None where
+            these are not looked at.
         remedies: The rules that are applied before conversion.
     """
 
     table: sa.Table
     loaded: Loaded
-    taken: dict[tuple[str, ...], set[tuple[Any, ...]]] = field(default_factory=dict)
+    taken: Taken | None = field(default_factory=dict)
     remedies: Remedies = field(default_factory=Remedies)
     _finder: FieldFinder = field(init=False)
     _elsewhere: frozenset[str] = field(init=False)
@@ -147,12 +153,39 @@ class BatchConverter:
         known = fields(self.table)
         self._finder = FieldFinder(known)
         self._elsewhere = known - {source.field for source in sources(self.table).values()}
-        for key in unique_keys(self.table):
-            self.taken.setdefault(key, set())
+        if self.taken is not None:
+            self.taken = {key: self.taken.get(key, set()) for key in unique_keys(self.table)}
 
     def convert(self, data: bytes) -> ConvertedBatch:
-        """Returns the rows and books of a batch of BSON documents."""
+        """Returns the rows and books of a batch of BSON documents, whose unique values are taken then."""
+        converted = self.attempt(data)
+        self.take(converted)
+        return converted
+
+    def attempt(self, data: bytes) -> ConvertedBatch:
+        """Returns the same, and leaves unique values as they were."""
         return of_readable(data, self._finder, self.remedies, self._converted)
+
+    def take(self, converted: ConvertedBatch) -> None:
+        """Keeps later documents from the unique values of a batch."""
+        for key, values in converted.taken.items():
+            if self.taken is not None:
+                self.taken[key] |= values
+
+    def unique_values(self, data: bytes) -> pl.DataFrame:
+        """Returns what documents have in the columns that must be unique, whether they become rows or not."""
+        return of_readable(data, self._finder, self.remedies, self._unique_values)
+
+    def _unique_values(self, given: Batch, books: Books) -> pl.DataFrame:
+        del books
+        batch, _ = remedied_batch(given, self._finder, self.remedies)
+        identifiers, columns = batch.fields["_id"], sources(self.table)
+        return pl.DataFrame(
+            convert_column(
+                name, columns[name], batch.fields[columns[name].field], identifiers, self.loaded
+            ).series
+            for name in columns_of_keys(self.table)
+        )
 
     def _converted(self, given: Batch, books: Books) -> ConvertedBatch:
         batch, remedied = remedied_batch(given, self._finder, self.remedies)
@@ -176,47 +209,64 @@ class BatchConverter:
         count = len(batch) + len(books.rejected)
         are_all_readable = not books.rejected
         rows = pl.DataFrame(columns)
-        self._reject_repeats(rows, rejections)
+        taken = self._reject_repeats(rows, rejections)
         losses = _losses(findings, rejections)
         for row, wrong in sorted(rejections.items()):
             lost = [(name, batch.fields[name].value(row)) for name, _ in wrong]
             accepted = self.remedies.accepts_document(identifiers.value(row), lost)
             books.rejected.append(_rejected(given.document(row), wrong, losses[row], accepted))
-        noted: tuple[int, str] | None = None
-        for row, name, found in findings:
-            if row in rejections:
-                continue
-            if found.kind in LOSSLESS:  # which may be every row: nothing is decoded for it
-                books.count(name, found)
-                continue
-            if noted != (row, name):  # once for the elements of an array, which may be 100,000
-                noted = row, name
-                identifier_, value = identifiers.value(row), batch.fields[name].value(row)
-            books.note(identifier_, name, found, value, self.remedies)
+        self._note(batch, [each for each in findings if each[0] not in rejections], books)
         for _, done in remedied:
             books.remediations += done
         books.unmapped += [(of, unknown) for row, of, unknown in unmapped if row not in rejections]
         if rejections:
             rows = rows.filter(~pl.int_range(pl.len()).is_in(list(rejections)))
-        traced = {*rejections, *batch.strangers, *(row for row, *_ in findings)}
-        traced.update(row for row, _ in remedied)
+        traced: Collection[int] = {
+            *rejections,
+            *batch.strangers,
+            *(row for row, *_ in findings),
+            *(row for row, _ in remedied),
+        }
         # Without those that cannot be read, positions are others: all count then.
-        return ConvertedBatch(count, rows, books, traced if are_all_readable else range(count))
+        traced = traced if are_all_readable else range(count)
+        return ConvertedBatch(count, rows, books, traced, taken)
+
+    def _note(
+        self, batch: Batch, findings: Iterable[tuple[int, str, Finding]], books: Books
+    ) -> None:
+        """Notes what happened; nothing is decoded for what lost nothing, which may be every row."""
+        lossy: dict[str, list[tuple[int, Finding]]] = defaultdict(list)
+        for row, name, found in findings:
+            if found.kind in LOSSLESS:
+                books.count(name, found)
+            else:
+                lossy[name].append((row, found))
+        for name, of_field in lossy.items():
+            # Together, and once for the elements of an array, which may be 100,000.
+            rows = list(dict.fromkeys(row for row, _ in of_field))
+            owners = batch.fields["_id"].values(rows), batch.fields[name].values(rows)
+            decoded = dict(zip(rows, zip(*owners, strict=True), strict=True))
+            for row, found in of_field:
+                identifier_, value = decoded[row]
+                books.note(identifier_, name, found, value, self.remedies)
 
     def _reject_repeats(
         self, rows: pl.DataFrame, rejections: dict[int, list[tuple[str, str]]]
-    ) -> None:
+    ) -> Taken:
         """Gives a unique value to the first document in `_id` order that becomes a row (section 5)."""
-        for key, taken in self.taken.items():
+        newly: Taken = {}
+        for key, taken in (self.taken or {}).items():
             reason = NOT_UNIQUE if len(key) == 1 else NOT_UNIQUE_TOGETHER
             names = [sources(self.table)[column].field for column in key]
+            added = newly[key] = set()
             for row, values in enumerate(rows.select(key).iter_rows()):
                 if None in values:
                     continue
-                if values in taken:
+                if values in taken or values in added:
                     rejections[row] += [(name, reason) for name in names]
                 elif row not in rejections:
-                    taken.add(values)
+                    added.add(values)
+        return newly
 
     def _unmapped(self, batch: Batch) -> Iterator[tuple[int, str, str]]:
         """Yields row, source id and unknown fields of the documents that have some."""
@@ -224,6 +274,11 @@ class BatchConverter:
             document = batch.document(row)
             unknown = {name: value for name, value in document.items() if name not in batch.fields}
             yield row, source_id(document["_id"]), canonical(unknown)
+
+
+def columns_of_keys(table: sa.Table) -> list[str]:
+    """Returns the columns of a table's unique keys, each once."""
+    return list(dict.fromkeys(chain.from_iterable(unique_keys(table))))
 
 
 def remedied_batch(

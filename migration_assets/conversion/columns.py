@@ -7,13 +7,13 @@ clean values around it stay on the fast path.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from bson import ObjectId
 
@@ -24,10 +24,12 @@ from migration_assets.conversion.values import (
     RULES,
     TIMESTAMP_END,
     TIMESTAMP_MINIMUM,
+    Assumed,
     Finding,
     Kind,
     Loaded,
     Outcome,
+    is_object_id_text,
     iso_8601,
 )
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids, uuid_texts
@@ -51,8 +53,6 @@ DTYPES: Mapping[Rule, pl.DataType] = {
     Rule.REFERENCE_TEXT_ARRAY: pl.List(pl.String()),
 }
 """Polars type of the converted column; UUIDs are 16 bytes."""
-
-_OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,9 @@ def convert_column(
         UnreadableError: A value is not valid BSON, or the driver would hide something of it.
     """
     are_missing = values.are_missing()
-    series, are_odd = _FAST[source.rule](values, source, loaded)
+    series, are_odd = _FAST[source.rule](values, source)
+    if _is_looked_up(source, loaded):
+        are_odd[:] = True
     are_odd &= ~are_missing
     if source.missing not in (Missing.NULL, Missing.EMPTY_ARRAY):
         are_odd |= are_missing
@@ -105,6 +107,18 @@ def convert_column(
         return ConvertedColumn(series)
     odd = np.flatnonzero(are_odd).tolist()
     return _with_odd(series, odd, source, values, identifiers, loaded)
+
+
+def _is_looked_up(source: Source, loaded: Loaded) -> bool:
+    """Tells whether what a reference becomes is not known from its value alone."""
+    if source.references is None:
+        return False
+    if not loaded.are_assumed:
+        return True
+    # A text may be one of a document, or stand for an ObjectId.
+    ids = loaded.documents.get(source.references)
+    is_text = source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
+    return is_text and isinstance(ids, Assumed) and ids.texts != frozenset()
 
 
 def _with_odd(
@@ -120,10 +134,10 @@ def _with_odd(
     converted: list[Any] = []
     findings: list[tuple[int, Finding]] = []
     rejections: list[tuple[int, str]] = []
-    rule, owners = RULES[source.rule], identifiers.values(odd)
+    rule, owners = _remembering(RULES[source.rule], source, loaded), identifiers.values(odd)
     for row, value, owner in zip(odd, values.values(odd), owners, strict=True):
         is_missing = value is None
-        outcome = _missing(source, owner) if is_missing else rule(value, source, loaded)
+        outcome = _missing(source, owner) if is_missing else rule(value)
         converted.append(outcome.value)
         if outcome.value is None and not is_nullable:
             rejections.append((row, _reason(outcome)))
@@ -134,6 +148,22 @@ def _with_odd(
     places = pl.Series(odd, dtype=pl.UInt32)
     whole = _scattered(series, places, _series(source.rule, converted))
     return ConvertedColumn(whole, findings, rejections)
+
+
+def _remembering(
+    rule: Callable[[Any, Source, Loaded], Outcome], source: Source, loaded: Loaded
+) -> Callable[[Any], Outcome]:
+    """Returns a rule that is asked once for each text and ObjectId: many documents refer to a few."""
+    outcomes: dict[Any, Outcome] = {}
+
+    def outcome_of(value: Any) -> Outcome:
+        if type(value) not in (str, ObjectId):
+            return rule(value, source, loaded)
+        if value not in outcomes:
+            outcomes[value] = rule(value, source, loaded)
+        return outcomes[value]
+
+    return outcome_of
 
 
 def _scattered(series: pl.Series, places: pl.Series, values: pl.Series) -> pl.Series:
@@ -177,11 +207,10 @@ def _series(rule: Rule, values: list[Any]) -> pl.Series:
 Fast = tuple[pl.Series, Mask]
 """A column, and which of its values are odd: they are converted one by one. NULL stands for missing ones."""
 
-Convert = Callable[[Field, Source, Loaded], Fast]
+Convert = Callable[[Field, Source], Fast]
 
 
-def _strings(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del loaded
+def _strings(values: Field, source: Source) -> Fast:
     texts = values.strings()
     are_odd = ~values.are(BsonType.STRING) | texts.str.contains("\x00", literal=True).to_numpy()
     if source.longest is not None:
@@ -189,15 +218,13 @@ def _strings(values: Field, source: Source, loaded: Loaded) -> Fast:
     return null_where(texts, values.are_missing()), are_odd
 
 
-def _labels(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del loaded
+def _labels(values: Field, source: Source) -> Fast:
     texts = values.strings()
     are_odd = ~(values.are(BsonType.STRING) & texts.is_in(list(source.labels)).to_numpy())
     return null_where(texts, values.are_missing()), are_odd
 
 
-def _integers(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del loaded
+def _integers(values: Field, source: Source) -> Fast:
     numbers = np.zeros(len(values), dtype=np.int64)
     for kind, dtype in ((BsonType.INT32, "<i4"), (BsonType.INT64, "<i8")):
         rows = np.flatnonzero(values.are(kind))
@@ -209,16 +236,16 @@ def _integers(values: Field, source: Source, loaded: Loaded) -> Fast:
     return null_where(pl.Series(numbers), are_odd), are_odd
 
 
-def _booleans(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del source, loaded
+def _booleans(values: Field, source: Source) -> Fast:
+    del source
     are_booleans = values.are(BsonType.BOOLEAN)
     truths = np.zeros(len(values), dtype=np.bool_)
     truths[are_booleans] = values.integers(np.flatnonzero(are_booleans), "u1") == 1
     return null_where(pl.Series(truths), ~are_booleans), ~are_booleans
 
 
-def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del source, loaded
+def _dates(values: Field, source: Source) -> Fast:
+    del source
     milliseconds = np.zeros(len(values), dtype=np.int64)
     rows = np.flatnonzero(values.are(BsonType.DATE))
     milliseconds[rows] = values.integers(rows, "<i8")
@@ -230,26 +257,27 @@ def _dates(values: Field, source: Source, loaded: Loaded) -> Fast:
 def _each_once(convert: Convert) -> Convert:
     """Returns what converts each value of a batch once, where several documents have it."""
 
-    def converted(values: Field, source: Source, loaded: Loaded) -> Fast:
+    def converted(values: Field, source: Source) -> Fast:
         firsts, which = values.distinct()
-        series, are_odd = convert(values.of(firsts), source, loaded)
+        series, are_odd = convert(values.of(firsts), source)
         return series.gather(which), are_odd[which]
 
     return converted
 
 
-def _json(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del source, loaded
+def _json(values: Field, source: Source) -> Fast:
+    del source
     texts = pl.Series(relaxed_texts(values.every()), dtype=pl.String)
     # Nothing else than these can be what jsonb cannot hold.
     are_odd = texts.str.contains_any(["\\u0000", "-0.0"]).fill_null(value=False)
     return texts, are_odd.to_numpy()
 
 
-def _string_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
-    del source, loaded
+def _string_arrays(values: Field, source: Source) -> Fast:
+    del source
     arrays, are_odd = _arrays(values, lambda text: type(text) is str and "\x00" not in text)
-    return _lists(pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String), arrays), are_odd
+    texts = pl.Series(list(chain.from_iterable(arrays)), dtype=pl.String)
+    return _lists(texts, list(map(len, arrays))), are_odd
 
 
 def _arrays(values: Field, is_plain: Callable[[Any], bool]) -> tuple[list[list[Any]], Mask]:
@@ -263,79 +291,58 @@ def _arrays(values: Field, is_plain: Callable[[Any], bool]) -> tuple[list[list[A
     return arrays, np.array(odd, dtype=np.bool_)
 
 
-def _references(values: Field, source: Source, loaded: Loaded) -> Fast:
-    assert source.references is not None
+def _references(values: Field, source: Source) -> Fast:
+    del source
     are_ids = values.are(BsonType.OBJECT_ID)
     uuids = object_id_uuids(values.object_ids(np.flatnonzero(are_ids)))
-    are_known = np.zeros(len(values), dtype=np.bool_)
-    are_known[are_ids] = loaded.rows[source.references].contain_each(uuids)
     placed = np.zeros(len(values), dtype=f"V{UUID_BYTES}")
     placed[are_ids] = np.frombuffer(uuids, dtype=placed.dtype)
-    return null_where(of_width(placed.tobytes(), UUID_BYTES), ~are_known), ~are_known
+    return null_where(of_width(placed.tobytes(), UUID_BYTES), ~are_ids), ~are_ids
 
 
-def _reference_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
-    assert source.references is not None
-    arrays, are_odd = _arrays(values, lambda each: type(each) is ObjectId)
-    ids = list(set(chain.from_iterable(arrays)))
-    uuids = object_id_uuids(b"".join(each.binary for each in ids))
-    are_known = loaded.rows[source.references].contain_each(uuids).tolist()
-    found = zip(ids, range(0, len(uuids), UUID_BYTES), are_known, strict=True)
-    known = {each: uuids[at : at + UUID_BYTES] for each, at, is_known in found if is_known}
-    _leave_out_unknown(arrays, are_odd, known)
-    elements = [known[each] for each in chain.from_iterable(arrays)]
-    return _lists(pl.Series(elements, dtype=pl.Binary), arrays), are_odd
+def _reference_arrays(values: Field, source: Source) -> Fast:
+    del source
+    arrays = values.object_id_arrays()
+    elements = of_width(object_id_uuids(arrays.object_ids), UUID_BYTES)
+    return _lists(elements, arrays.lengths), ~arrays.are_plain
 
 
-def _leave_out_unknown(arrays: list[list[Any]], are_odd: Mask, known: Container[Any]) -> None:
-    """Empties the arrays that hold an element which is not known: they are odd."""
-    for row, array in enumerate(arrays):
-        if not all(map(known.__contains__, array)):
-            arrays[row] = []
-            are_odd[row] = True
-
-
-def _reference_texts(values: Field, source: Source, loaded: Loaded) -> Fast:
+def _reference_texts(values: Field, source: Source) -> Fast:
+    del source
     are_strings = values.are(BsonType.STRING).tolist()
     given = zip(values.strings(), are_strings, strict=True)
     texts = [text if is_string else None for text, is_string in given]
-    known = _known_texts({text for text in texts if text is not None}, source, loaded)
+    known = _known_texts({text for text in texts if text is not None})
     uuids = [None if text is None else known.get(text) for text in texts]
     series = pl.Series(uuids, dtype=pl.String)
     return series, np.array([each is None for each in uuids], dtype=np.bool_)
 
 
-def _reference_text_arrays(values: Field, source: Source, loaded: Loaded) -> Fast:
-    arrays, are_odd = _arrays(values, lambda text: type(text) is str)
-    known = _known_texts(set(chain.from_iterable(arrays)), source, loaded)
-    _leave_out_unknown(arrays, are_odd, known)
+def _reference_text_arrays(values: Field, source: Source) -> Fast:
+    del source
+    arrays, are_odd = _arrays(values, is_object_id_text)
+    known = _known_texts(set(chain.from_iterable(arrays)))
     elements = [known[text] for text in chain.from_iterable(arrays)]
-    return _lists(pl.Series(elements, dtype=pl.String), arrays), are_odd
+    return _lists(pl.Series(elements, dtype=pl.String), list(map(len, arrays))), are_odd
 
 
-def _known_texts(texts: set[str], source: Source, loaded: Loaded) -> dict[str, str]:
-    """Returns the UUIDs as text of those texts that are ObjectIds of documents."""
-    assert source.references is not None
-    documents = loaded.documents[source.references]
-    if not loaded.has_only_object_ids(source.references):
-        return {}  # one of its `_id`s might be a text of 24 hex digits
-    ids = [text for text in texts if _OBJECT_ID.fullmatch(text)]
+def _known_texts(texts: set[str]) -> dict[str, str]:
+    """Returns the UUIDs as text of those texts that are ObjectIds."""
+    ids = list(filter(is_object_id_text, texts))
     uuids = object_id_uuids(bytes.fromhex("".join(ids)))
-    found = zip(ids, uuid_texts(uuids), documents.contain_each(uuids).tolist(), strict=True)
-    return {text: uuid for text, uuid, is_known in found if is_known}
+    return dict(zip(ids, uuid_texts(uuids), strict=True))
 
 
-def _lists(elements: pl.Series, arrays: list[list[Any]]) -> pl.Series:
-    """Returns elements in lists as long as the given arrays.
+def _lists(elements: pl.Series, lengths: Sequence[int] | npt.NDArray[np.int64]) -> pl.Series:
+    """Returns elements in lists of the given lengths.
 
     Grouped by polars: it would make a Series in Python of each list that it is given.
     """
-    lengths = pl.Series([len(array) for array in arrays], dtype=pl.UInt32)
-    rows = pl.int_range(len(arrays), dtype=pl.UInt32, eager=True)
+    rows = pl.int_range(len(lengths), dtype=pl.UInt32, eager=True)
     grouped = (
         pl.DataFrame(
             {
-                "row": rows.repeat_by(lengths).explode().drop_nulls(),
+                "row": rows.repeat_by(pl.Series(lengths, dtype=pl.UInt32)).explode().drop_nulls(),
                 "list": elements,
             }
         )
@@ -356,7 +363,7 @@ _FAST: Mapping[Rule, Convert] = {
     Rule.JSON: _each_once(_json),
     Rule.TEXT_ARRAY: _each_once(_string_arrays),
     Rule.REFERENCE: _references,
-    Rule.REFERENCE_ARRAY: _each_once(_reference_arrays),
+    Rule.REFERENCE_ARRAY: _reference_arrays,
     Rule.REFERENCE_TEXT: _reference_texts,
     Rule.REFERENCE_TEXT_ARRAY: _each_once(_reference_text_arrays),
 }

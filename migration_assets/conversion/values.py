@@ -11,7 +11,7 @@ import enum
 import math
 import re
 import uuid
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,7 +23,6 @@ from bson.datetime_ms import DatetimeMS
 from migration_assets.conversion.extended_json import NUL, REPLACEMENT, relaxed, storable
 from migration_assets.identity import document_uuid
 from migration_assets.model import Rule, Source
-from migration_assets.uuid_set import UuidSet
 
 TIMESTAMP_MINIMUM = -210_866_803_200_000
 """First millisecond of PostgreSQL's timestamp, 4714-11-24 BC, since 1970."""
@@ -100,20 +99,52 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumed:
+    """Ids that are taken for granted: whether they lead anywhere is looked for where rows are staged.
+
+    Attributes:
+        texts: UUIDs of the documents of the collection that have a text of 24 hex digits as `_id`: such a
+            text is taken for that one, else for an ObjectId. None where they are many: for each then.
+    """
+
+    texts: frozenset[bytes] | None = frozenset()
+
+    def __contains__(self, uuid_bytes: object) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """The ids that a reference may point to.
 
     Attributes:
         rows: By table, the UUIDs of its loaded rows.
         documents: By collection, the UUIDs of all its documents, rejected ones included.
+        are_assumed: Whether all are taken for granted.
     """
 
-    rows: Mapping[str, UuidSet]
-    documents: Mapping[str, UuidSet]
+    rows: Mapping[str, Container[bytes]]
+    documents: Mapping[str, Container[bytes]]
+    are_assumed: bool = False
 
-    def has_only_object_ids(self, collection: str) -> bool:
-        """Whether every `_id` of a collection held in ``documents`` is an ObjectId."""
-        return self.documents[collection].are_of_object_ids
+
+def assumed(
+    rows: Iterable[str],
+    documents: Iterable[str],
+    of_texts: Mapping[str, frozenset[bytes] | None],
+) -> Loaded:
+    """Returns ids that are taken for granted.
+
+    Args:
+        rows: The tables that uuids refer to.
+        documents: The collections that texts refer to.
+        of_texts: By collection, what stands for texts of 24 hex digits that are an `_id`.
+    """
+    return Loaded(
+        {name: Assumed(of_texts.get(name, frozenset())) for name in rows},
+        {name: Assumed(of_texts.get(name, frozenset())) for name in documents},
+        are_assumed=True,
+    )
 
 
 NOT_UNIQUE = "an earlier document has the same value, and it must be unique"
@@ -364,14 +395,26 @@ def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | Non
         collection: The collection that it points to.
         ids: UUIDs of the documents that it may point to.
     """
+    is_text = is_object_id_text(value)
     found = document_uuid(collection, value).bytes
-    if found in ids:
+    if has_text(ids, found) if is_text else found in ids:
         return Outcome(found)
-    if is_object_id_text(value):
+    if is_text:
         found = document_uuid(collection, ObjectId(value)).bytes
         if found in ids:
             return coerced(found, "string as ObjectId")
     return None
+
+
+def has_text(ids: Container[bytes], uuid_bytes: bytes) -> bool:
+    """Tells whether a text of 24 hex digits is itself an `_id`, and does not stand for an ObjectId.
+
+    Args:
+        ids: UUIDs of documents.
+        uuid_bytes: The UUID that the text has as `_id`.
+    """
+    known = ids.texts if isinstance(ids, Assumed) else ids
+    return known is None or uuid_bytes in known
 
 
 def _array(

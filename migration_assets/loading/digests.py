@@ -149,6 +149,24 @@ def keys_to_look_at(
             yield looked_at
 
 
+def convert_always(connection: Connection, load_id: uuid.UUID, keys: Collection[bytes]) -> None:
+    """Leaves no digest of some documents of a load, so that each load converts them.
+
+    Args:
+        connection: A connection within the merging transaction.
+        load_id: The load.
+        keys: The UUIDs of the documents, 16 bytes each.
+    """
+    numbers = sql.SQL("SELECT number FROM {} WHERE load_id = %s ORDER BY number").format(_TABLE)
+    update = sql.SQL("UPDATE {} SET digests = %b WHERE load_id = %b AND number = %b").format(_TABLE)
+    for (number,) in connection.execute(numbers, [load_id]).fetchall():
+        of_range, packed = _recorded(connection, load_id, number)
+        pairs = zip(_each(of_range), _each(packed), strict=True)
+        digests = b"".join([_NONE if key in keys else digest for key, digest in pairs])
+        if digests != packed:
+            connection.execute(update, [digests, load_id, number])
+
+
 def forget_others(connection: Connection, table: sa.Table, load_id: uuid.UUID) -> None:
     """Removes what other loads of a table have recorded."""
     connection.execute(

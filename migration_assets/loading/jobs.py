@@ -12,6 +12,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from pymongo.collection import Collection
 
@@ -143,7 +144,7 @@ def converted_by(conversion: Conversion, collection: str, data: bytes) -> Conver
     """
     try:
         return conversion(data)
-    except (MigrationError, MemoryError):
+    except (MigrationError, MemoryError, psycopg.Error):
         raise
     except Exception as error:
         failure = _failure(conversion, collection, data, error)

@@ -320,7 +320,10 @@ def _replace_books(connection: Connection, target: sa.Table) -> None:
         summed = "count" in columns
         keys = sql.SQL(", ").join(sql.Identifier(each) for each in columns if each != "count")
         chosen = (
-            sql.SQL("SELECT {0}, sum(count) FROM {1} WHERE target_table = {2} GROUP BY {0}")
+            sql.SQL(
+                "SELECT {0}, sum(count) FROM {1} WHERE target_table = {2} GROUP BY {0} "
+                "HAVING sum(count) <> 0"
+            )
             if summed
             else sql.SQL("SELECT {0} FROM {1} WHERE target_table = {2}")
         ).format(keys, books_table(name), owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,9 @@ from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
 from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading
-from migration_assets.loading.loaded import ids_for
+from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally
+from migration_assets.loading.relations import Staged, orphaned_pairs, relate, removed_pairs
 from migration_assets.loading.staging import Staging, books_table, rows_table, sides_table
 from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies
@@ -78,16 +80,40 @@ class PairsJob(Job):
         ]
 
     def conversion(self, staging: Staging, reading: Reading) -> Conversion:
-        """Returns what converts an array; the ids of both sides are read here."""
-        loaded = ids_for(staging.connection, self.table)
-        holder, array, other = next(
+        """Returns what converts an array."""
+        sides = next(
             sides
             for sides in self.relation.arrays()
             if (sides[0].collection, sides[1]) == (reading.collection, reading.array)
         )
+        return self._converting(sides, self._ids(staging.connection, is_apart=True))
+
+    @property
+    def looks_ids_up(self) -> bool:
+        """Whether what an array becomes hangs on more than its document, since rules ask."""
+        return any(
+            remedies_of(self.remediations, self.table, holder, array).looks_ids_up
+            for holder, array, _ in self.relation.arrays()
+        )
+
+    def _ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded | Lookup:
+        if self.looks_ids_up:
+            return Lookup(connection, self.table, is_apart=is_apart)
+        return assumed_ids(connection, self.table)
+
+    def _converting(self, sides: tuple[Side, str, Side], ids: Loaded | Lookup) -> Conversion:
+        loaded = ids.loaded if isinstance(ids, Lookup) else ids
+        holder, array, other = sides
         remedies = remedies_of(self.remediations, self.table, holder, array, loaded)
         converter = PairConverter(self.relation, holder, array, other, loaded, remedies)
-        return lambda data: ConvertedBatch(*converter.convert(data), traced=())
+
+        def convert(data: bytes) -> ConvertedBatch:
+            attempt = partial(converter.convert, data)
+            made = ids.answered(attempt) if isinstance(ids, Lookup) else attempt()
+            count, pairs, books = made
+            return ConvertedBatch(count, pairs, books, traced=())
+
+        return convert
 
     def fingerprints(
         self, connection: Connection, contents: Mapping[str, ContentDigest]
@@ -98,10 +124,34 @@ class PairsJob(Job):
         return ledger.latest_fingerprints(connection, sides)
 
     def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
-        """Stages the union of both sides."""
-        del source
+        """Converts arrays again of which a pair leads nowhere, and stages the union of both sides."""
+        if not self.looks_ids_up:
+            self._relate(source, staging, tally)
         if asymmetric := _unite(staging, self.relation):
             tally.lossless[ASYMMETRIC] = asymmetric
+
+    def _relate(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
+        before = self._ids(staging.connection)
+        lookup = Lookup(staging.connection, self.table)
+        for sides in self.relation.arrays():
+            holder, array, _ = sides
+            side = _number(self.relation, holder)
+            fields = self.remediations.fields_to_read(self.table, holder.collection, array)
+            staged = Staged(
+                holder.collection,
+                [orphaned_pairs(staging, sides, side)],
+                removed_pairs(staging, holder, side),
+                self._converting(sides, before),
+                self._converting(sides, lookup),
+                array,
+                dict.fromkeys(fields, 1),
+            )
+            relate(source, staging, tally, staged)
+
+
+def _number(relation: Junction, holder: Side) -> int:
+    """Returns how the side of a pair is staged that holds its array."""
+    return 0 if holder == relation.left else 1
 
 
 def remedies_of(
@@ -171,16 +221,15 @@ class PairConverter:
 
     def _frame(self, holders: pl.Series, elements: pl.Series) -> pl.DataFrame:
         sides = {self.holder.column: holders, self.other.column: elements}
-        is_left = self.holder == self.relation.left
         relation = (self.relation.left, self.relation.right)
         return pl.DataFrame({side.column: sides[side.column] for side in relation}).with_columns(
-            side=pl.lit(0 if is_left else 1, dtype=pl.Int64)
+            side=pl.lit(_number(self.relation, self.holder), dtype=pl.Int64)
         )
 
     def _fast(
         self, identifiers: Field, values: Field, arrays: ObjectIdArrays
     ) -> tuple[pl.Series, pl.Series, Mask]:
-        """Returns both sides of the pairs of those arrays that hold ObjectIds of loaded rows alone.
+        """Returns both sides of the pairs of those arrays that hold ObjectIds alone, if ids are assumed.
 
         And which documents have another array, whose pairs are not among them.
         """
@@ -188,11 +237,9 @@ class PairConverter:
         own = np.zeros((len(values), UUID_BYTES), dtype=np.uint8)
         ids = object_id_uuids(identifiers.object_ids(np.flatnonzero(are_ids)))
         own[are_ids] = _each(ids)
-        are_plain = arrays.are_plain & are_ids
-        are_plain[are_ids] &= self.loaded.rows[self.holder.collection].contain_each(ids)
+        are_plain = arrays.are_plain & are_ids & self.loaded.are_assumed
         elements = object_id_uuids(arrays.object_ids)
         holders = np.repeat(np.arange(len(values)), arrays.lengths)
-        are_plain[holders[~self.loaded.rows[self.other.collection].contain_each(elements)]] = False
         kept = are_plain[holders]
         sides = own[holders[kept]], _each(elements)[kept]
         left, right = (of_width(side.tobytes(), UUID_BYTES) for side in sides)

@@ -79,6 +79,15 @@ class Tally:
         self.lossy += other.lossy
         self.remediated += other.remediated
 
+    def take_back(self, other: Tally) -> None:
+        """Takes away counts that were added."""
+        self.documents -= other.documents
+        self.rejected -= other.rejected
+        self.unmapped -= other.unmapped
+        self.lossless -= other.lossless
+        self.lossy -= other.lossy
+        self.remediated -= other.remediated
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:

@@ -7,7 +7,7 @@ the books of all loads. The rows of a range and its line in the ledger commit to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -139,13 +139,13 @@ class Staging:
         for name, lines in batch.items():
             into = self.batches_table if name == ROWS else books_table(name)
             statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-                into, self._columns(name)
+                into, self.columns(name)
             )
             with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
                 copy.write(lines.data)
         return sum(lines.count for lines in batch.values())
 
-    def _columns(self, name: str) -> sql.Composed:
+    def columns(self, name: str) -> sql.Composed:
         """Returns the columns of lines in their order: the target's tables may have them in another."""
         columns = _staged_columns(self.target) if name == ROWS else BOOKS[name].columns
         return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
@@ -167,12 +167,6 @@ class Staging:
             sql.SQL("SELECT count(*) FROM ({}) AS lines").format(every)
         ).fetchone()
         return int(row[0]) if row is not None else -1
-
-    def rows(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Returns the values of columns of the rows that are staged."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        query = sql.SQL("SELECT {} FROM {}").format(columns, self.batches_table)
-        return self.connection.execute(query).fetchall()
 
 
 def _staged_columns(target: sa.Table) -> list[sa.Column[Any]]:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -231,6 +232,15 @@ class Remedies:
         """Whether a rule changes values."""
         return bool(
             self._filling or self._redirects or self._sending or self._whole or self._elements
+        )
+
+    @property
+    def looks_ids_up(self) -> bool:
+        """Whether what rules do may hang on whether an id leads anywhere."""
+        rules = chain(self._judging, *self._whole.values(), *self._elements.values())
+        matches = (each.rule.match for each in rules)
+        return bool(self._sending or self._redirects) or any(
+            match.is_orphaned or match.of is not None for match in matches
         )
 
     def apply(self, document: Document) -> tuple[Document, list[Remedied]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from psycopg import ServerCursor, sql
@@ -11,7 +12,7 @@ from psycopg import ServerCursor, sql
 from migration_assets.conversion.values import LOSSLESS, RULES, Loaded
 from migration_assets.identity import from_canonical
 from migration_assets.loading.identities import COUNTED_AS, counted_of
-from migration_assets.loading.loaded import ids_for
+from migration_assets.loading.lookup import Lookup
 from migration_assets.model import Model, Source
 from migration_assets.remediation.rules import Action, Remediation, Remediations, place_of
 from migration_assets.target import bookkeeping
@@ -31,6 +32,8 @@ _COUNTS = """
 """
 TWO_LINES = frozenset({Action.MOVE, Action.SEND_TO})
 """What goes from one field to another has a line for each of them."""
+_AT_ONCE = 5_000
+"""Originals that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +150,21 @@ def _counted(connection: Connection, rule: Remediation) -> int:
 def _fine(model: Model, connection: Connection, rule: Remediation) -> int:
     """Returns how many values that a rule changed would have arrived without loss."""
     table, source = place_of(model, rule)
-    loaded = ids_for(connection, table)
+    lookup = Lookup(connection, table)
     query = sql.SQL(
         "SELECT original, element IS NOT NULL FROM {} WHERE rule = %s AND original IS NOT NULL"
     ).format(sql.Identifier(SCHEMA, bookkeeping.remediations.name))
     with connection.transaction(), ServerCursor(connection, "originals") as cursor:
-        return sum(
-            _is_fine([value] if is_element else value, source, loaded)
-            for original, is_element in cursor.execute(query, [rule.name])
-            if (value := from_canonical(original)) is not None
-        )
+        cursor.execute(query, [rule.name])
+        count = 0
+        while found := cursor.fetchmany(_AT_ONCE):
+            originals = [(from_canonical(text), is_element) for text, is_element in found]
+            values = [[each] if is_of else each for each, is_of in originals if each is not None]
+            count += lookup.answered(partial(_fine_ones, values, source, lookup.loaded))
+        return count
 
 
-def _is_fine(value: Any, source: Source, loaded: Loaded) -> bool:
-    findings = RULES[source.rule](value, source, loaded).findings
-    return all(each.kind in LOSSLESS for each in findings)
+def _fine_ones(values: Sequence[Any], source: Source, loaded: Loaded) -> int:
+    """Returns how many values would arrive without loss."""
+    outcomes = (RULES[source.rule](value, source, loaded) for value in values)
+    return sum(all(each.kind in LOSSLESS for each in found.findings) for found in outcomes)

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.batches import BatchConverter
-from migration_assets.conversion.values import Loaded
 from migration_assets.loading.dependencies import plan_of
 from migration_assets.loading.encoding import binary
 from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other
 from migration_assets.loading.load import silent
-from migration_assets.loading.loaded import document_ids, read_ids
+from migration_assets.loading.lookup import Lookup
 from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
 from migration_assets.model import (
     Junction,
     Model,
-    documents_referred_to,
     junction_of,
-    model_of,
-    referenced_tables,
 )
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
@@ -175,18 +172,19 @@ class _Stage:
         self.connection.execute(sql.SQL(query).format(name, sql.SQL(", ").join(columns)))
 
     def fill(self, table: sa.Table) -> None:
-        # All that asks the target comes before or after: a COPY has the connection to itself.
-        loaded, content = self._loaded(table), ContentDigest()
-        relation = junction_of(table)
+        # References could point to what the baseline holds of other tables.
+        lookup = Lookup(self.connection, table, self._rows_of)
+        content, relation = ContentDigest(), junction_of(table)
         frames = (
-            self._rows(table, loaded, content)
+            self._rows(table, lookup, content)
             if relation is None
-            else self._pairs(table, relation, loaded)
+            else self._pairs(table, relation, lookup)
         )
         copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(baseline_table(table))
-        with self.connection.cursor() as cursor, cursor.copy(copy_in) as copy:
-            for piece in binary(frames, [*table.columns]):
-                copy.write(piece)
+        for frame in frames:  # between two of them, ids are looked up
+            with self.connection.cursor() as cursor, cursor.copy(copy_in) as copy:
+                for piece in binary([frame], [*table.columns]):
+                    copy.write(piece)
         if relation is None:
             recorded = latest_fingerprints(self.connection, [table.name])
             if recorded.get(table.name) != content.fingerprint(table.name):
@@ -204,39 +202,31 @@ class _Stage:
         self.connection.execute(view)
 
     def _rows(
-        self, table: sa.Table, loaded: Loaded, content: ContentDigest
+        self, table: sa.Table, lookup: Lookup, content: ContentDigest
     ) -> Iterator[pl.DataFrame]:
-        remedies = Remedies(self.remediations.of(table), table, loaded)
-        converter = BatchConverter(table, loaded, remedies=remedies)
+        remedies = Remedies(self.remediations.of(table), table, lookup.loaded)
+        converter = BatchConverter(table, lookup.loaded, remedies=remedies)
         with prefetched(raw_batches(self.source[table.name])) as batches:
             for batch in batches:
-                converted = converter.convert(batch.data)
+                converted = lookup.answered(partial(converter.attempt, batch.data))
+                converter.take(converted)
                 content.add(batch.data)
                 yield converted.rows
 
-    def _pairs(self, table: sa.Table, relation: Junction, loaded: Loaded) -> Iterator[pl.DataFrame]:
+    def _pairs(self, table: sa.Table, relation: Junction, lookup: Lookup) -> Iterator[pl.DataFrame]:
         for holder, array, other in relation.arrays():
-            remedies = remedies_of(self.remediations, table, holder, array, loaded)
-            converter = PairConverter(relation, holder, array, other, loaded, remedies)
+            remedies = remedies_of(self.remediations, table, holder, array, lookup.loaded)
+            converter = PairConverter(relation, holder, array, other, lookup.loaded, remedies)
             fields = dict.fromkeys(
                 self.remediations.fields_to_read(table, holder.collection, array), 1
             )
             reading = raw_batches(self.source[holder.collection], projection=fields)
             with prefetched(reading) as batches:
                 for batch in batches:
-                    _, pairs, _ = converter.convert(batch.data)
+                    convert = partial(converter.convert, batch.data)
+                    _, pairs, _ = lookup.answered(convert)
                     yield pairs.drop("side")
 
-    def _loaded(self, table: sa.Table) -> Loaded:
-        """Returns the ids that references could point to when the table was loaded."""
-        query = sql.SQL("SELECT id FROM {}")
-        rows = {
-            name: read_ids(
-                self.connection, query.format(baseline_table(model_of(table).tables[name]))
-            )
-            for name in referenced_tables(table)
-        }
-        documents = {
-            name: document_ids(self.connection, name) for name in documents_referred_to(table)
-        }
-        return Loaded(rows=rows, documents=documents)
+    @staticmethod
+    def _rows_of(table: sa.Table) -> sql.Composed:
+        return sql.SQL("SELECT id FROM {}").format(baseline_table(table))
