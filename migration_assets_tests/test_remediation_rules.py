@@ -30,7 +30,6 @@ from migration_assets.remediation.rules import (
     Remediation,
 )
 from migration_assets.source.connection import CODEC
-from migration_assets.uuid_set import UuidSet
 from migration_assets.validation import bson_reader
 from migration_assets.validation.extended_json import canonical_document
 from migration_assets.validation.identities import Ids
@@ -380,7 +379,7 @@ KNOWN_USER, KNOWN_ACCOUNT = ObjectId("a" * 24), ObjectId("b" * 24)
 IDS: list[Any] = [OWN, OTHER, KNOWN_USER, KNOWN_ACCOUNT, str(OWN), str(KNOWN_USER), "", "x", 7, 7.0]
 ids = st.one_of(st.sampled_from(IDS), st.lists(st.sampled_from([*IDS, None]), max_size=3))
 ROWS = {
-    name: UuidSet(b"".join(document_uuid(name, each).bytes for each in known))
+    name: frozenset(document_uuid(name, each).bytes for each in known)
     for name, known in (("Users", (KNOWN_USER, "x", 7)), ("crm_Accounts", (KNOWN_ACCOUNT,)))
 }
 NAMES = st.sampled_from(["one", "two", 'th"ree'])

@@ -12,7 +12,7 @@ PACKAGE = Path(migration_assets.__file__).parent
 
 ORDER = (
     *("text", "errors", "urls", "embedded", "interrupts", "kept", "memory", "retrying"),
-    *("arrow", "identity", "uuid_set"),
+    *("arrow", "identity"),
     *("model", "nextcrm", "application"),
     *("source", "target", "workers", "elsewhere", "upgrade"),
     *("conversion", "remediation", "loading", "validation"),
@@ -25,7 +25,6 @@ KNOWN = {
     ("causes", "preflight"): "numbers in words, which belong to text",
     ("cli", "reference"): "the command that writes the pages, which describe the commands",
     ("conversion", "remediation"): "rules are applied within a batch",
-    ("model", "nextcrm"): "names of NextCRM's tables for who is not given a model yet",
     ("remediation", "loading"): "what the books say of rules is counted by the ledger's names",
     ("urls", "embedded"): "the embedded servers are what an unset variable stands for",
 }

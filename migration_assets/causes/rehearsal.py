@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import polars as pl
 import sqlalchemy as sa
@@ -32,7 +33,6 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Action, Remediat
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.united import collections_of
-from migration_assets.uuid_set import UuidSet
 
 
 @dataclass(slots=True)
@@ -86,12 +86,16 @@ def rehearse(
             parts = collections_of(source, rule.other)
             if rule.collection in parts:
                 rehearsal.applied[rule.name] += parts[rule.collection].count_documents({})
-    rows: dict[str, UuidSet] = {}
+    rows: dict[str, frozenset[bytes]] = {}
     names = {name for table in model.tables.values() for name in documents_referred_to(table)}
     documents = {name: _ids(_identities(source, name)) for name in names}
     for name, table in model.tables.items():
         loaded = Loaded(
-            rows={each: rows[each] for each in referenced_tables(table)},
+            # Of a table that comes later, which a circle has, every document counts as a row.
+            rows={
+                each: rows[each] if each in rows else _ids(_identities(source, each))
+                for each in referenced_tables(table)
+            },
             documents={each: documents[each] for each in documents_referred_to(table)},
         )
         if junction_of(table) is not None:
@@ -115,8 +119,8 @@ def _identities(source: SourceDatabase, collection: str) -> Iterator[pl.Series]:
         yield identities(collection, batch.data)["id"]
 
 
-def _ids(batches: Iterable[pl.Series]) -> UuidSet:
-    return UuidSet(b"".join(b"".join(ids.to_list()) for ids in batches))
+def _ids(batches: Iterable[pl.Series]) -> frozenset[bytes]:
+    return frozenset(chain.from_iterable(ids.to_list() for ids in batches))
 
 
 def _of_pairs(

@@ -19,7 +19,6 @@ MAKERS = (
     "model",
     "remediation",
     "source",
-    "uuid_set.py",
 )
 """What makes cells of documents. Checks, commands, messages and the UI do not: a correction of theirs leaves
 the rows what they are, and the final run a small difference."""

@@ -7,9 +7,6 @@ tables are stands in ``migration_assets.nextcrm``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
 from migration_assets.model.columns import Missing, Rule, Source, source_of
 from migration_assets.model.model import Model, model_at, model_of
 from migration_assets.model.tables import (
@@ -26,20 +23,7 @@ from migration_assets.model.tables import (
     unique_keys,
 )
 
-if TYPE_CHECKING:
-    import sqlalchemy as sa
-    from sqlalchemy.dialects import postgresql as pg
-
-    TABLES: Mapping[str, sa.Table]
-    ENTITIES: Mapping[str, sa.Table]
-    JUNCTIONS: Mapping[str, sa.Table]
-    ENUMS: tuple[pg.ENUM, ...]
-
 __all__ = [
-    "ENTITIES",
-    "ENUMS",
-    "JUNCTIONS",
-    "TABLES",
     "Junction",
     "Missing",
     "Model",
@@ -59,19 +43,3 @@ __all__ = [
     "unique_columns",
     "unique_keys",
 ]
-
-_OF_NEXTCRM = {
-    "TABLES": "tables",
-    "ENTITIES": "entities",
-    "JUNCTIONS": "junctions",
-    "ENUMS": "enums",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Returns a part of NextCRM's model to who is not given one yet; it goes with the last of them."""
-    if name not in _OF_NEXTCRM:
-        raise AttributeError(name)
-    from migration_assets.nextcrm import NEXTCRM  # noqa: PLC0415
-
-    return getattr(NEXTCRM, _OF_NEXTCRM[name])
