@@ -1,7 +1,7 @@
 """Which documents a load has read: what tells the next one which of them are others.
 
 Of each document there are its UUID, by which its row is found, and a digest of its bytes. A document that
-left a line in the books has no digest: it is converted by every load, since its lines are. Decision 0011
+left a line in the books has no digest: it is converted by every load, since its lines are. Decision 0009
 says why a document that has the digest of the last load need not be converted again. All of it is looked at
 range by range, so memory does not grow with the table.
 """

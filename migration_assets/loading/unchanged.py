@@ -1,7 +1,7 @@
 """What the last load of a table left, and whether that still stands: then only other documents are converted.
 
 Everything that could make a difference has to be the same for certain, and what cannot be known counts as
-changed. Decisions 0009 and 0011 say why each condition is enough.
+changed. Decision 0009 says why each condition is enough.
 """
 
 from __future__ import annotations
