@@ -84,7 +84,7 @@ BOARDS = table_key("Boards")
 MONITORED = [HEALTH, QUERIES, CAPACITY]  # one step, which has no parts
 PLACES = {
     "migration_assets.assets.resources.held_for_run": TARGET_SCHEMA,
-    "migration_assets.assets.sources.fingerprint": source_key("Boards"),
+    "migration_assets.assets.sources.content": source_key("Boards"),
     "migration_assets.assets.whole.create_schema": TARGET_SCHEMA,
     "migration_assets.assets.whole.load_identities": UUID_MAP,
     "migration_assets.conversion.batches.BatchConverter.attempt": BOARDS,
