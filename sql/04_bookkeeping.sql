@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS migration.batches (
   range JSONB NOT NULL,
   lines BIGINT,
   digest TEXT,
+  bytes_digest TEXT,
   tally JSONB,
   committed_at TIMESTAMP WITH TIME ZONE,
   CONSTRAINT batches_pkey PRIMARY KEY (load_id, number)
@@ -211,4 +212,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 3069a33fdbd2371b';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 1e6bf3608f999b27';

@@ -1,6 +1,9 @@
-"""Loading: batches into staging, then one merging transaction for each table (section 8).
+"""Loading: a table becomes what its source holds, however often it is begun, cut off or changed meanwhile.
 
-``encoding`` writes a frame as COPY reads it; ``staging`` holds what a load has committed so far;
-``merging`` brings the table to the staged state; ``pipeline`` overlaps reading, converting and writing;
-``documents``, ``pairs`` and ``identities`` are the three kinds of loads.
+What belongs here: what a load is to do (``planning``), the ranges that are missing (``stage``), what is
+staged and how COPY reads it (``staging``, ``encoding``), what is found once all is staged (``relations``),
+the merging transaction (``merging``), and what is kept of it for the next load (``ledger``, ``digests``,
+``unchanged``). ``load`` goes through these in order; ``documents``, ``pairs`` and ``identities`` are the
+jobs that it is given. What does not: what becomes of a document (``conversion``), reading and cutting
+collections (``source``), and whether the rows are right (``validation``).
 """

@@ -43,6 +43,7 @@ class Line:
         content: Digest of its documents; None as long as it is not staged.
         tally: What was counted in it, and what it took, as JSON has it.
         lines: How many rows and books of it are staged.
+        bytes_digest: Digest of all bytes of its documents in the order of `_id`.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Line:
     content: ContentDigest | None = None
     tally: Mapping[str, Any] | None = None
     lines: int = 0
+    bytes_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def lines_of(connection: Connection, load_id: uuid.UUID) -> list[Line]:
     """Returns the lines of the ranges of a load, in their order."""
     found = connection.execute(
         sql.SQL(
-            "SELECT number, range, digest, tally, coalesce(lines, 0) FROM {} "
+            "SELECT number, range, digest, tally, coalesce(lines, 0), bytes_digest FROM {} "
             "WHERE load_id = %s ORDER BY number"
         ).format(_BATCHES),
         [load_id],
@@ -132,8 +134,9 @@ def lines_of(connection: Connection, load_id: uuid.UUID) -> list[Line]:
             None if digest is None else ContentDigest.from_text(digest),
             tally,
             lines,
+            bytes_digest,
         )
-        for number, range_, digest, tally, lines in found
+        for number, range_, digest, tally, lines, bytes_digest in found
     ]
 
 
@@ -224,14 +227,27 @@ def complete(connection: Connection, load_id: uuid.UUID, line: Line) -> None:
     assert line.content is not None
     connection.execute(
         sql.SQL(
-            "UPDATE {} SET lines = %s, digest = %s, tally = %s, committed_at = clock_timestamp() "
-            "WHERE load_id = %s AND number = %s"
+            "UPDATE {} SET lines = %s, digest = %s, bytes_digest = %s, tally = %s, "
+            "committed_at = clock_timestamp() WHERE load_id = %s AND number = %s"
         ).format(_BATCHES),
-        [line.lines, line.content.as_text(), json.dumps(line.tally), load_id, line.number],
+        [
+            line.lines,
+            line.content.as_text(),
+            line.bytes_digest,
+            json.dumps(line.tally),
+            load_id,
+            line.number,
+        ],
     )
 
 
-def finish(connection: Connection, table: sa.Table, result: LoadResult, read: str) -> LoadResult:
+def finish(
+    connection: Connection,
+    table: sa.Table,
+    result: LoadResult,
+    read: str,
+    found: tuple[str, str] | None = None,
+) -> LoadResult:
     """Closes the line of a load. The caller holds the merging transaction.
 
     Where that one does not see one moment, nothing is recorded that a later load could go by.
@@ -241,12 +257,15 @@ def finish(connection: Connection, table: sa.Table, result: LoadResult, read: st
         table: The table.
         result: What the load did.
         read: Digest of the documents that were read.
+        found: The marks of the table's rows and books, where that transaction has just seen them.
 
     Returns:
         The result with its version.
     """
     isolation = connection.execute("SELECT current_setting('transaction_isolation')").fetchone()
-    is_certain = isolation in (("repeatable read",), ("serializable",))
+    marks: tuple[str | None, str | None] = (None, None)
+    if isolation in (("repeatable read",), ("serializable",)):
+        marks = found or (rows_mark(connection, table), books_mark(connection, table))
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
@@ -261,8 +280,7 @@ def finish(connection: Connection, table: sa.Table, result: LoadResult, read: st
             None if result.origin is None else json.dumps(result.origin.as_json()),
             json.dumps(result.statistics()),
             read,
-            rows_mark(connection, table) if is_certain else None,
-            books_mark(connection, table) if is_certain else None,
+            *marks,
             result.merged.written + result.merged.moved > 0,
             result.load_id,
         ],

@@ -61,7 +61,7 @@ def load(
     started = time.perf_counter()
     with ledger.one_writer(connection, job.table):
         require_ours(connection, job.table)
-        plan = planned(source, connection, job, say, workers)
+        plan = planned(source, connection, job, say)
         try:
             if plan.latest is None:
                 return _loaded(source, connection, job, plan, workers, started)
@@ -147,7 +147,8 @@ def _kept(
             is_converted=False,
             as_before=latest.tally.documents,
         )
-        result = ledger.finish(connection, job.table, result, _digest_of(lines))
+        marks = latest.rows, latest.books
+        result = ledger.finish(connection, job.table, result, _digest_of(lines), marks)
     Staging(connection, job.table, load_id).drop()
     return result
 

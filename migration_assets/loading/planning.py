@@ -5,26 +5,20 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from migration_assets.elsewhere import Databases, databases_of
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import plan_of
 from migration_assets.loading.jobs import Job, Reading, reading_of
 from migration_assets.loading.ledger import Line
-from migration_assets.loading.pipeline import prefetched
 from migration_assets.loading.program import program_version
 from migration_assets.loading.stage import SECONDS
 from migration_assets.loading.staging import Staging
 from migration_assets.loading.unchanged import Latest
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.digests import ContentDigest, PartsDigest
+from migration_assets.source.digests import BytesDigest, ContentDigest
 from migration_assets.target.connection import Connection, at_one_moment
-from migration_assets.workers import Workers
 
 Say = Callable[[str], None]
 
@@ -60,13 +54,7 @@ class Plan:
     seconds: float = 0.0
 
 
-def planned(
-    source: SourceDatabase,
-    connection: Connection,
-    job: Job,
-    say: Say,
-    workers: Workers | None = None,
-) -> Plan:
+def planned(source: SourceDatabase, connection: Connection, job: Job, say: Say) -> Plan:
     """Returns what a load is to do. The caller holds the table.
 
     A load that was cut off goes on where what it has read stands in the source as it did. Else documents are
@@ -77,18 +65,16 @@ def planned(
         connection: A connection to the target, in autocommit mode.
         job: What is read, and what is made of it.
         say: Is told why a load that was cut off does not go on.
-        workers: Who helps to compare; None for nobody.
     """
     readings = job.readings(source)
-    compare = _Comparison(source, databases_of(source, connection), job, workers)
-    resumed = _resumed(connection, job, readings, compare, say)
+    resumed = _resumed(source, connection, job, readings, say)
     if resumed is not None:
         return resumed
     latest = unchanged.latest_like_now(connection, job.table, job.remediations)
     if latest is not None:
         lines = ledger.lines_of(connection, latest.base)
         if _are_all(readings, lines):
-            if latest.has_same_plan and compare.are_same(lines):
+            if latest.has_same_plan and are_same(source, readings, lines):
                 return Plan(Kind.DELTA, None, latest.base, latest)
             if job.keeps_record and _can_be_base(connection, job, latest):
                 ranges = [line.range for line in lines]
@@ -116,7 +102,11 @@ def _begun(
 
 
 def _resumed(
-    connection: Connection, job: Job, readings: Sequence[Reading], compare: _Comparison, say: Say
+    source: SourceDatabase,
+    connection: Connection,
+    job: Job,
+    readings: Sequence[Reading],
+    say: Say,
 ) -> Plan | None:
     """Returns that the load that was cut off goes on, None where there is none that can; says why."""
     unfinished = ledger.unfinished(connection, job.table)
@@ -137,7 +127,7 @@ def _resumed(
         why_not = "the model or what it refers to has changed since"
     elif staging.lines() != staged:
         why_not = "the target has lost what was staged"
-    elif not _are_all(readings, lines) or not compare.are_same(committed):
+    elif not _are_all(readings, lines) or not are_same(source, readings, committed):
         why_not = "the source has changed since; starting again"
     if why_not is not None:
         say(f"{job.table_name}: not resumed, {why_not}")
@@ -160,54 +150,17 @@ def _are_all(readings: Sequence[Reading], lines: Sequence[Line]) -> bool:
     return {reading_of(readings, line.range) for line in lines} == {*readings}
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """What compares ranges with what the ledger has of them, here and by workers."""
-
-    source: SourceDatabase
-    databases: Databases | None
-    job: Job
-    workers: Workers | None
-
-    def are_same(self, lines: Sequence[Line]) -> bool:
-        """Tells whether ranges hold what they held; reads about up to the first that does not."""
-        workers = self.workers
-        if workers is None or self.databases is None or len(lines) < 2:
-            return are_same(self.source, self.job, lines)
-        own, *others = [lines[each :: workers.processes] for each in range(workers.processes)]
-        asked = [workers.submit(are_same_there, self.databases, self.job, each) for each in others]
-        if not are_same(self.source, self.job, own):
-            return False
-        return all(map(self._answer, asked, others))
-
-    def _answer(self, asked: Future[bool], lines: Sequence[Line]) -> bool:
-        with suppress(BrokenProcessPool):
-            return asked.result()
-        return are_same(self.source, self.job, lines)
-
-
-def are_same_there(where: Databases, job: Job, lines: Sequence[Line]) -> bool:
-    """Tells the same of ranges in another process, over connections of its own."""
-    with where.open() as (source, _):
-        return are_same(source, job, lines)
-
-
-def are_same(source: SourceDatabase, job: Job, lines: Sequence[Line]) -> bool:
+def are_same(source: SourceDatabase, readings: Sequence[Reading], lines: Sequence[Line]) -> bool:
     """Tells whether ranges hold what they held; reads up to the first that does not."""
-    readings = job.readings(source)
-    return all(line.content is not None and _holds(source, readings, line) for line in lines)
+    return all(_holds(source, readings, line) for line in lines)
 
 
 def _holds(source: SourceDatabase, readings: Sequence[Reading], line: Line) -> bool:
     reading = reading_of(readings, line.range)
     assert reading is not None
     assert line.content is not None
-    whole, parts = ContentDigest(), PartsDigest()
-    with prefetched(reading.batches(source, line.range)) as batches:
-        for data in batches:
-            if reading.fields is None:
-                whole.add(data)
-            else:
-                parts.add(data)
-    content = whole if reading.fields is None else parts.content()
-    return content.as_text() == line.content.as_text()
+    # Without an order the same documents may come as other bytes.
+    digest = BytesDigest() if reading.has_order else ContentDigest()
+    for data in reading.batches(source, line.range):
+        digest.add(data)
+    return digest.as_text() in (line.bytes_digest, line.content.as_text())

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from migration_assets.conversion.batches import ConvertedBatch
@@ -31,7 +31,7 @@ from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import Staging, staged_batch
 from migration_assets.memory import give_back_freed_memory
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.digests import ContentDigest, PartsDigest
+from migration_assets.source.digests import BytesDigest, ContentDigest
 from migration_assets.target.connection import Connection
 from migration_assets.workers import Workers
 
@@ -158,7 +158,7 @@ class _Range:
     known: frozenset[bytes]
     convert: Conversion
     content: ContentDigest = field(default_factory=ContentDigest)
-    parts: PartsDigest = field(default_factory=PartsDigest)
+    read: BytesDigest = field(default_factory=BytesDigest)
     tally: Tally = field(default_factory=Tally)
     record: Record = field(default_factory=Record)
     watch: Stopwatch = field(default_factory=Stopwatch)
@@ -173,7 +173,7 @@ class _Range:
         with prefetched(reading) as batches:
             written_behind(self._converted(batches), self._write)
         if self.reading.fields is not None:
-            self.content = self.parts.content()
+            self.content = self.read.content()
         if job.keeps_record and self.content.documents:
             digests.write(
                 connection, job.table_name, self.task.load_id, self.line.number, self.record
@@ -185,7 +185,13 @@ class _Range:
             AS_BEFORE: self.as_before,
             STAGES: dict(self.watch.seconds),
         }
-        done = Line(self.line.number, self.line.range, self.content, tally, self.lines)
+        done = replace(
+            self.line,
+            content=self.content,
+            bytes_digest=self.read.as_text(),
+            tally=tally,
+            lines=self.lines,
+        )
         ledger.complete(connection, self.task.load_id, done)
         return self.content.size
 
@@ -199,8 +205,8 @@ class _Range:
     def _converted_batch(self, data: bytes) -> ConvertedBatch | None:
         """Returns what is made of the documents that are not known; None where all are."""
         collection = self.reading.collection
+        self.read.add(data)
         if self.reading.fields is not None:
-            self.parts.add(data)
             return self._counted(converted_by(self.convert, collection, data))
         batch = DigestedBatch(collection, data)
         self.content.add_digests(batch.digests, len(data))

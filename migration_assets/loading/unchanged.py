@@ -22,7 +22,8 @@ from migration_assets.target.marks import are_untouched, books_mark
 from migration_assets.target.sql import identifier
 
 _LATEST = """
-    SELECT l.plan, l.removals, l.remediations, l.program, l.documents, l.books_mark, l.statistics,
+    SELECT l.plan, l.removals, l.remediations, l.program, l.documents, l.rows_mark, l.books_mark,
+           l.statistics,
            (SELECT c.id FROM {loads} c WHERE c.target_table = l.target_table
              AND c.finished_at IS NOT NULL AND (c.statistics->>'is_converted')::boolean
              ORDER BY c.finished_at DESC LIMIT 1),
@@ -39,6 +40,7 @@ class Latest:
 
     Attributes:
         documents: Digest of the documents that it read.
+        rows: Mark of the rows that it left.
         books: Mark of the books that it left.
         tally: What it counted.
         merged: What there is of its rows.
@@ -48,6 +50,7 @@ class Latest:
     """
 
     documents: str
+    rows: str
     books: str
     tally: Tally
     merged: Merged
@@ -72,12 +75,12 @@ def latest_like_now(
     row = connection.execute(query, [table.name]).fetchone()
     if row is None:
         return None
-    plan, removals, rules, program, documents, books, statistics, base, unsound = row
+    plan, removals, rules, program, documents, rows, books, statistics, base, unsound = row
     merged = Merged(**statistics["merged"])
     is_like_now = (
         (removals, rules, program)
         == (removals_of(connection, table), remediations.digest(table), program_version())
-        and None not in (documents, books, base)
+        and None not in (documents, rows, books, base)
         and not merged.pending
         and not unsound
     )
@@ -86,6 +89,7 @@ def latest_like_now(
     unchanged = merged.inserted + merged.updated + merged.unchanged
     return Latest(
         documents=documents,
+        rows=rows,
         books=books,
         tally=Tally.from_json(statistics),
         merged=Merged(0, 0, 0, unchanged, pending=0),

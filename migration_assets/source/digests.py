@@ -99,11 +99,11 @@ class ContentDigest:
         return hashlib.sha256(said.encode()).hexdigest()
 
 
-class PartsDigest:
-    """The digest of some fields of the documents of a range, in the order of `_id`.
+class BytesDigest:
+    """The digest of what is read of a range, in the order of `_id`.
 
-    It is of all of them at once, so it says something of the same range alone; it takes a tenth of what the
-    digests of so many short documents take, and nothing is signed by it.
+    It is of all bytes at once, so it says something of the same range alone; it takes a tenth of what the
+    digests of so many documents take, and nothing is signed by it.
     """
 
     def __init__(self) -> None:
@@ -114,8 +114,12 @@ class PartsDigest:
         self._digest.update(data)
         self._size += len(data)
 
+    def as_text(self) -> str:
+        """Returns it as 64 hex digits."""
+        return self._digest.hexdigest()
+
     def content(self) -> ContentDigest:
-        """Returns the digest as that of a content."""
+        """Returns the digest as that of a content, where no document has a digest of its own."""
         made = ContentDigest()
         made.add_digests(self._digest.digest(), self._size)
         return made

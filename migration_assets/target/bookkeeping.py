@@ -134,6 +134,7 @@ batches = sa.Table(
     sa.Column("range", pg.JSONB(), nullable=False, comment="the collection, and which _ids"),
     sa.Column("lines", sa.BigInteger(), comment="rows and books, NULL until committed"),
     sa.Column("digest", sa.Text(), comment="documents, bytes, and the sums of their digests"),
+    sa.Column("bytes_digest", sa.Text(), comment="of all bytes in the order of _id"),
     sa.Column("tally", pg.JSONB()),
     sa.Column("committed_at", sa.TIMESTAMP(timezone=True), comment="NULL until then"),
     comment="The ledger of ranges: each commits together with its rows in staging.",
