@@ -102,11 +102,6 @@ class Job(ABC):
         """The table."""
 
     @property
-    def is_ordered(self) -> bool:
-        """Whether what becomes of a document hangs on those before it."""
-        return False
-
-    @property
     def keeps_record(self) -> bool:
         """Whether it is recorded which documents were read, so that the next load converts others alone."""
         return False

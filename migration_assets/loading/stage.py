@@ -85,7 +85,7 @@ def stage(
     """
     missing = sum(line.content is None for line in ledger.lines_of(connection, load_id))
     where = databases_of(source, connection) if workers and missing > 1 else None
-    if workers is None or where is None or job.is_ordered:
+    if workers is None or where is None:
         stage_ranges(source, connection, Task(job, load_id, base), waits=True)
         return
     task = Task(job, load_id, base, workers.processes)
