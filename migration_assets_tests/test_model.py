@@ -317,7 +317,7 @@ def test_groups() -> None:
 
 
 def test_imports_neither_dagster_nor_a_driver() -> None:
-    script = "import sys, migration_assets.model as m; print(len(m.TABLES), *sys.modules)"
+    script = "import sys, migration_assets.nextcrm as m; print(len(m.TABLES), *sys.modules)"
     said = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

@@ -494,6 +494,20 @@ def test_the_judge_accepts_what_the_loader_does(
     assert lost == judge.document_accepted_by(name, [("tags", read(value)), ("notes", None)])
 
 
+def test_a_rule_of_several_fields_accepts_a_document_by_its_name_once() -> None:
+    """As a rule does that accepts all references to a collection."""
+    both = [
+        Remediation("gone", "crm_Contacts", field, Match(is_any=True), Action.ACCEPT)
+        for field in ("tags", "notes")
+    ]
+    loader = Remedies(both, ENTITIES["crm_Contacts"], Loaded(ROWS, {}))
+    judge = JudgedRules(both, ENTITIES["crm_Contacts"], Ids(ROWS, {}))
+    assert loader.accepts_document(OWN, [("tags", 1), ("notes", 2)]) == ("gone", None)
+    one = bson_reader.read_document(bson.encode({"v": 1}))[0][1]
+    lost = [("tags", one), ("notes", one)]
+    assert judge.document_accepted_by(source_id(OWN), lost) == ("gone", None)
+
+
 def test_the_examples_of_the_documentation_are_valid() -> None:
     text = (DOCS / "remediations.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(version: 1\n.*?)```", text, re.DOTALL)

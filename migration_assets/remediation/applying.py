@@ -485,9 +485,11 @@ def read_number(value: Any, given: NumberFormat) -> Any:
 
 
 def _acceptance(rules: Iterable[Remediation]) -> Acceptance:
-    found = list(dict.fromkeys(rules))
+    found = list(rules)
+    # A rule for all references to a collection is several here, of one name.
+    names = dict.fromkeys(each.name for each in found)
     until = "; ".join(dict.fromkeys(each.until for each in found if each.until))
-    return Acceptance(", ".join(each.name for each in found), until or None)
+    return Acceptance(", ".join(names), until or None)
 
 
 def _one_id(refers: Refers, value: Any) -> Any:
