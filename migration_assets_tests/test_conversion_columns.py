@@ -529,7 +529,7 @@ def bits(written: str) -> bytes:
     return struct.pack(">d", float(written))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(anything, max_size=4))
 @example([Code("f()"), {"a": 1.5}])
 @example([{"a": [Code("f()", {"x": 1})]}, {"b": math.inf}])

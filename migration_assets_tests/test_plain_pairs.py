@@ -58,7 +58,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
     return [holder + other if is_left else other + holder for other in others]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(
     st.lists(
         st.tuples(DOCUMENTS, st.booleans()), max_size=10, unique_by=lambda each: each[0]["_id"]
