@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 
 import sqlalchemy as sa
 
+from migration_assets.elsewhere import databases_of
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
@@ -25,8 +25,6 @@ from migration_assets.validation.shared_checks import (
 from migration_assets.workers import Workers
 from migration_assets_bench.tasks import Done, Task
 
-RUN_ID = str(uuid.uuid4())
-
 
 def run(task: Task) -> Done:
     """Runs the four checks of every table."""
@@ -40,14 +38,13 @@ def run(task: Task) -> Done:
         failed = [
             name
             for table in TABLES.values()
-            for name in failed_checks(task, source, connection, table, workers, watch)
+            for name in failed_checks(source, connection, table, workers, watch)
         ]
     seconds = time.perf_counter() - started
     return Done(seconds, stages=dict(watch.seconds), problem=problem(failed))
 
 
 def failed_checks(
-    task: Task,
     source: SourceDatabase,
     connection: Connection,
     table: sa.Table,
@@ -57,12 +54,14 @@ def failed_checks(
     """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
     found: list[Evidence] = []
 
+    where = databases_of(source, connection)
+
     def submit(layers: Layers) -> Future[list[Evidence]]:
-        where = task.source, task.target, RUN_ID
-        given = CheckTask(*where, None, NEXTCRM, table.name, layers, NO_REMEDIATIONS)
+        assert where is not None
+        given = CheckTask(where, NEXTCRM, table.name, layers, NO_REMEDIATIONS)
         return workers.submit(checked_alone, given)
 
-    is_shared = is_worth(workers, connection, table.name)
+    is_shared = where is not None and is_worth(workers, connection, table.name)
     checks = SharedChecks(Layer, submit if is_shared else None)
     for layers in checks:
         with watch.stage(f"check {' and '.join(layers)}"):

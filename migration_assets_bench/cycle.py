@@ -38,7 +38,7 @@ def without_dagster(task: Task) -> Done:
     ):
 
         def check(table: sa.Table) -> None:
-            failed.extend(failed_checks(task, source, connection, table, workers, watch))
+            failed.extend(failed_checks(source, connection, table, workers, watch))
 
         with watch.stage("observe"):
             fingerprints(source, ENTITIES)

@@ -23,7 +23,7 @@ from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.definitions import MIGRATE, build_defs
-from migration_assets.elsewhere import databases_of
+from migration_assets.elsewhere import Databases, databases_of
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
 from migration_assets.loading import ledger, stage
@@ -57,8 +57,8 @@ def children() -> list[int]:
 
 
 def values_of(process: Workers, source_url: str, target_url: str) -> Future[list[Evidence]]:
-    where = source_url, target_url, RUN_ID
-    task = CheckTask(*where, None, NEXTCRM, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
+    where = Databases(source_url, target_url, f"migration-assets run {RUN_ID[:8]}", None, {})
+    task = CheckTask(where, NEXTCRM, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
     return process.submit(checked_alone, task)
 
 

@@ -23,11 +23,11 @@ from migration_assets.assets.resources import RemediationFile, SourceMongo, Targ
 from migration_assets.assets.retries import is_last_attempt, retried
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.causes.recorded import Explained, recorded_causes
+from migration_assets.elsewhere import databases_of
 from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
-from migration_assets.source.snapshots import moment_of
 from migration_assets.validation.checks import DESCRIPTIONS, Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.pointers import DOCUMENTATION
@@ -94,15 +94,15 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
 
         def shared(table: sa.Table, layers: list[Layer]) -> SharedChecks:
             with source.open_for_run(rules) as database, target.open() as connection:
-                moment = moment_of(database)
+                where = databases_of(database, connection)
                 is_shared = is_worth(workers.pool, connection, table.name)
 
             def submit(layers: Layers) -> Future[list[Evidence]]:
-                where = source.location, target.location, target.run_id
-                task = CheckTask(*where, moment, model, table.name, layers, rules)
+                assert where is not None
+                task = CheckTask(where, model, table.name, layers, rules)
                 return workers.pool.submit(checked_alone, task)
 
-            return SharedChecks(layers, submit if is_shared else None)
+            return SharedChecks(layers, submit if is_shared and where is not None else None)
 
         def checked(table: sa.Table, checks: SharedChecks, layers: Layers) -> list[Evidence]:
             if layers in checks.given:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass
 
-from bson.timestamp import Timestamp
 from psycopg import sql
 
-from migration_assets.kept import Kept
+from migration_assets.elsewhere import Databases
 from migration_assets.model import Model
 from migration_assets.remediation.rules import Remediations
-from migration_assets.source.connection import SourceDatabase, open_source
-from migration_assets.source.snapshots import at_moment
-from migration_assets.source.united import united
 from migration_assets.target.connection import Connection
-from migration_assets.target.lock import is_held, open_held
 from migration_assets.validation.checks import Layers, run_checks, together
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.workers import Workers
@@ -31,20 +25,14 @@ class CheckTask:
     """Checks of a table that are made together, as another process can be told of them.
 
     Attributes:
-        source_url: MongoDB URL with the name of the database.
-        target_url: PostgreSQL URL.
-        run_id: The run that holds the target.
-        moment: When to read the source at; None for the present.
+        where: The databases, and how the run reads and holds them.
         model: The application's tables.
         table: Name of the table.
         layers: Which checks.
         remediations: The rules that hold.
     """
 
-    source_url: str = field(repr=False)
-    target_url: str = field(repr=False)
-    run_id: str
-    moment: Timestamp | None
+    where: Databases
     model: Model
     table: str
     layers: Layers
@@ -87,22 +75,11 @@ def is_worth(workers: Workers, connection: Connection, table: str) -> bool:
 
 def checked_alone(task: CheckTask) -> list[Evidence]:
     """Runs checks over connections of its own, which are kept for the next ones."""
-    kept_source, kept_target = _kept(task.source_url, task.target_url, task.run_id)
-    with kept_source.use() as plain, kept_target.use() as connection:
-        source = united(plain, task.remediations.counted_as)
+    with task.where.open() as (source, connection):
         return run_checks(
-            source if task.moment is None else at_moment(source, task.moment),
+            source,
             connection,
             task.model.tables[task.table],
             task.layers,
             remediations=task.remediations,
         )
-
-
-@cache
-def _kept(
-    source_url: str, target_url: str, run_id: str
-) -> tuple[Kept[SourceDatabase], Kept[Connection]]:
-    """Returns the connections that the checks of a run use one after the other."""
-    target = Kept(partial(open_held, target_url, run_id), is_held)
-    return Kept(partial(open_source, source_url)), target
