@@ -1,4 +1,4 @@
-"""Names and texts of others, as a terminal and Markdown show them and nothing else.
+"""Names, numbers and texts of others, as a terminal and Markdown show them and nothing else.
 
 Names of collections, fields and ids come from data. One may hold what moves a cursor, turns the direction
 of a line, ends it, or is a link: it is text everywhere.
@@ -9,11 +9,15 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from rich import markup
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories of what is no mark on paper: controls, directions, surrogates, ends of lines and paragraphs."""
+
+SHOWN = 5
+"""Names that a list gives; the count is always of all of them."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
@@ -52,6 +56,23 @@ def code(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
     room = " " if plain[:1] == "`" or plain[-1:] == "`" else ""
     return f"{fence}{room}{plain}{room}{fence}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Returns names with commas between, the first few of them."""
+    every = list(names)
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def megabytes(size: float) -> str:
+    """Returns bytes in a unit to read: MB, or GB above 10,000 MB."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e10 else f"{size / 1e6:,.1f} MB"
 
 
 def _written_out(character: str) -> str:

@@ -22,7 +22,6 @@ ORDER = (
 """Packages and modules, each after whatever it imports."""
 
 KNOWN = {
-    ("causes", "preflight"): "numbers in words, which belong to text",
     ("cli", "reference"): "the command that writes the pages, which describe the commands",
     ("conversion", "remediation"): "rules are applied within a batch",
     ("remediation", "loading"): "what the books say of rules is counted by the ledger's names",

@@ -16,11 +16,10 @@ from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.causes.words import follows, what
 from migration_assets.errors import RemediationError
 from migration_assets.model import Model, fields
-from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.united import united
-from migration_assets.text import printable
+from migration_assets.text import counted, printable
 
 EXAMPLES = 3
 """Keys of documents that are named beside a rule."""

@@ -7,7 +7,7 @@ from collections import Counter
 from migration_assets.causes.losses import ALTERED, ORPHANED, REJECTED
 from migration_assets.causes.origins import TEXTS
 from migration_assets.causes.tracing import GONE, REPEATED, Cause
-from migration_assets.preflight.findings import counted
+from migration_assets.text import counted
 
 SHOWN = 3
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from migration_assets.preflight.findings import counted
 from migration_assets.sign_off.findings import Finding
-from migration_assets.text import escape
+from migration_assets.text import counted, escape
 
 SHOWN = 20
 """Decisions that are printed; the report has all of them."""

@@ -21,9 +21,9 @@ from migration_assets.preflight.duration import (
     rehearsal,
     table_estimates,
 )
-from migration_assets.preflight.findings import counted, megabytes
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
+from migration_assets.text import counted, megabytes
 from migration_assets.urls import source_url, target_url
 
 

@@ -15,9 +15,8 @@ from migration_assets.dump import Dump, Restored, open_dump, restore
 from migration_assets.dump.reading import SERVERS_OWN
 from migration_assets.dump.stream import DumpError
 from migration_assets.errors import MigrationError
-from migration_assets.preflight.findings import counted
 from migration_assets.source.connection import CODEC, Document
-from migration_assets.text import escape
+from migration_assets.text import counted, escape
 from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
 
 _TIMEOUT = 10_000

@@ -30,7 +30,6 @@ from migration_assets.errors import MigrationError, UnexpectedError
 from migration_assets.interrupts import on_interrupt
 from migration_assets.loading.records import LoadResult
 from migration_assets.model import Model
-from migration_assets.preflight.findings import counted
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.reporting import applied
 from migration_assets.sign_off.findings import Finding
@@ -46,7 +45,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run, run_id_of
 from migration_assets.target.occupants import require_own_target
 from migration_assets.target.standing import standing_tables
-from migration_assets.text import escape
+from migration_assets.text import counted, escape
 from migration_assets.urls import (
     DAGSTER_VARIABLE,
     source_url,

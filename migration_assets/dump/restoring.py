@@ -13,8 +13,8 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from migration_assets.dump.reading import Dump
 from migration_assets.dump.stream import DumpError
 from migration_assets.errors import MigrationError
-from migration_assets.preflight.findings import counted
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.text import counted
 from migration_assets.urls import without_urls
 
 _BATCH_BYTES = 8 * 1024 * 1024

@@ -13,12 +13,13 @@ from psycopg import sql
 
 from migration_assets.model import Model, junction_of
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, megabytes, ok, warning
+from migration_assets.preflight.findings import Area, Finding, ok, warning
 from migration_assets.preflight.source import Snapshots
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.target.occupants import is_ours
 from migration_assets.target.sql import identifier
+from migration_assets.text import megabytes
 
 SAFETY_FACTOR = 1.5
 OPTIMISED_FACTOR = 1.2

@@ -12,9 +12,7 @@ from pymongo.errors import OperationFailure
 
 from migration_assets.errors import MigrationError
 from migration_assets.source.refusals import UNAUTHORIZED
-
-SHOWN = 5
-"""Names that a finding gives; the count is always of all of them."""
+from migration_assets.text import counted
 
 
 class Level(enum.StrEnum):
@@ -129,20 +127,3 @@ def where_permitted(area: Area, work: Callable[[], Iterable[Finding]]) -> list[F
         why = f"the server's answer is not as expected ({type(odd).__name__})"
         next_step = "Nothing to do where a rehearsal goes well"
     return [warning(area, f"could not be examined: {why}", next_step)]
-
-
-def listed(names: Iterable[str]) -> str:
-    """Returns names with commas between, the first few of them."""
-    every = list(names)
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns a number with its noun."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def megabytes(size: float) -> str:
-    """Returns bytes in a unit to read: MB, or GB above 10,000 MB."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e10 else f"{size / 1e6:,.1f} MB"

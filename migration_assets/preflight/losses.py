@@ -11,9 +11,10 @@ from migration_assets.causes.tracing import causes_of
 from migration_assets.causes.words import follows, what
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, counted, ok, warning
+from migration_assets.preflight.findings import Area, Finding, ok, warning
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.text import counted
 
 MOST_DOCUMENTS = 500_000
 """A preflight takes a minute at most: what is larger is not rehearsed."""

@@ -16,16 +16,7 @@ from pymongo.errors import ConfigurationError, OperationFailure
 
 from migration_assets.model import Model, Rule, fields, sources
 from migration_assets.preflight.contents import Content, written_between
-from migration_assets.preflight.findings import (
-    Area,
-    Finding,
-    counted,
-    error,
-    listed,
-    megabytes,
-    ok,
-    warning,
-)
+from migration_assets.preflight.findings import Area, Finding, error, ok, warning
 from migration_assets.source.collections import collection_types, may_list_all
 from migration_assets.source.connection import (
     CODEC,
@@ -37,6 +28,7 @@ from migration_assets.source.connection import (
 from migration_assets.source.refusals import OLDEST_MAJOR
 from migration_assets.source.snapshots import SNAPSHOT_VARIABLE
 from migration_assets.source.united import doubled
+from migration_assets.text import counted, listed, megabytes
 
 NEWEST_MAJOR = 8
 """The newest MongoDB that the project is made for (section 11)."""

@@ -7,16 +7,7 @@ from collections.abc import Iterator, Mapping
 from migration_assets.errors import TargetError
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import (
-    Area,
-    Finding,
-    counted,
-    error,
-    listed,
-    megabytes,
-    ok,
-    warning,
-)
+from migration_assets.preflight.findings import Area, Finding, error, ok, warning
 from migration_assets.preflight.space import DF_VARIABLE, free_bytes
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
 from migration_assets.target.catalog import additions, differences
@@ -27,6 +18,7 @@ from migration_assets.target.schema import (
     require_plain_tables,
 )
 from migration_assets.target.session import LOCK_TIMEOUT, SESSION
+from migration_assets.text import counted, listed, megabytes
 
 NEWEST_MAJOR = 18
 """The newest PostgreSQL that the project is made for (section 11)."""

@@ -11,8 +11,9 @@ from pymongo.errors import OperationFailure
 from migration_assets.model import Model
 from migration_assets.model.upgrade import Outcome
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, listed, ok, warning
+from migration_assets.preflight.findings import Area, Finding, ok, warning
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.text import listed
 from migration_assets.upgrade import in_source, release_of
 
 MILLISECONDS = 10_000

@@ -13,9 +13,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from migration_assets.preflight.duration import in_words
-from migration_assets.preflight.findings import counted, megabytes
 from migration_assets.sign_off.report import Json
-from migration_assets.text import code
+from migration_assets.text import code, counted, megabytes
 from migration_assets.text import markdown as plain
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.pointers import checks_path

@@ -12,7 +12,6 @@ from migration_assets.causes.tracing import GONE, REPEATED
 from migration_assets.causes.words import follows, what
 from migration_assets.loading.dependencies import depends_on
 from migration_assets.model import Model
-from migration_assets.preflight.findings import counted
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Recorded, Result, read_recorded
@@ -21,6 +20,7 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.origin import Origin, others
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
+from migration_assets.text import counted
 from migration_assets.upgrade import release_of
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets.validation.key_digest import rows_of, rows_text
