@@ -31,7 +31,7 @@ from migration_assets.source.connection import CODEC
 from migration_assets.source.reading import identifier
 from migration_assets.validation import extended_json
 from migration_assets.validation.bson_reader import spans
-from migration_assets.validation.comparison import compared
+from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.documents import Documents, Identities
 from migration_assets.validation.expected import SOURCE_ID, ExpectedRows, usual_kinds
 from migration_assets.validation.extended_json import parsed
@@ -892,11 +892,13 @@ def equal(
     given_documents = together(*documents)
     identities = Identities.of(table.name, given_documents)
     expected = ExpectedRows(table, known, lambda _: has_hex_texts).of(given_documents, identities)
-    json = [name for name, source in sources(table).items() if source.rule is Rule.JSON]
+    json = {
+        name: means_same_json for name, source in sources(table).items() if source.rule is Rule.JSON
+    }
     found = []
     for number, row in enumerate(rows):
         sides = expected.rows[number], pl.DataFrame([row], schema=expected.rows.schema)
-        lines = compared(*sides, "id", json)
+        lines = compared(*sides, ["id"], json)
         agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series()
         found.append(bool(agree.all()) and not expected.are_odd[number])
     return found

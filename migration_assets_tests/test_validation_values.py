@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -40,8 +41,9 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
+from migration_assets.validation.judge import Line
 from migration_assets.validation.odd_types import odd_types, usual_types
-from migration_assets.validation.recorded_lines import Books, Entry
+from migration_assets.validation.recorded_lines import REJECTED, Books
 from migration_assets.validation.table_pass import compare, recheck
 from migration_assets.validation.values import check_values
 from migration_assets_tests.loaded_sample import Loaded
@@ -780,12 +782,17 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
             "INSERT INTO migration.rejected_documents VALUES ('Boards', 'Boards', %s, NULL, 'x', %s)",
             [source_id, long],
         )
-    unfounded: list[Entry] = []
-    with closing(Books(loaded.connection, "Boards", "Boards")) as of_boards:
-        found = of_boards.of(ids[0], ids[:1], ids[1:], unfounded.append)
-        assert unfounded == []
-        assert [entry.text for entries in found.values() for entry in entries] == [None, None]
-        assert [of_boards.text(entry) for name in ids for entry in found[name]] == [long, long]
+    findings = Findings()
+    with closing(
+        Books(findings, loaded.connection, threading.Lock(), "Boards", "Boards")
+    ) as of_boards:
+        held = of_boards.of(ids[0], ids[:1], ids[1:])
+        assert max(len(line.original) for _, line in held) < 2_000
+        whole = Line(None, REJECTED, None, long)
+        assert of_boards.compare({(name, name): [whole] for name in ids}, held) == {}
+        other = whole._replace(original=long[:-1] + "y")
+        of_boards.compare({(name, name): [other] for name in ids}, held)
+    assert findings.kinds == {What.NOT_RECORDED: 2}
 
 
 def test_long_lines_of_the_books_are_compared_as_short_ones(

@@ -1,9 +1,13 @@
-"""Two frames held against each other: what is expected, and what is there."""
+"""Two frames held against each other: what is expected, and what is there.
+
+Rows by their id, pairs by their two ids, lines of the books by what they speak of: all by ``compared``.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import orjson
 import pandera.polars as pa
@@ -16,16 +20,23 @@ _IS = "is"
 _MAY_BE_FRACTION = re.compile("[0-9][.eE][0-9+-]").search
 
 
+IsSame = Callable[[str, str], bool]
+"""Tells whether two texts that differ are the same."""
+
+
 def compared(
-    expected: pl.DataFrame, actual: pl.DataFrame, key: str, json: Collection[str] = ()
+    expected: pl.DataFrame,
+    actual: pl.DataFrame,
+    key: Sequence[str],
+    is_same: Mapping[str, IsSame] = MappingProxyType({}),
 ) -> pl.DataFrame:
     """Returns what two frames have in common: a line for each key that either side has.
 
     Args:
         expected: What must be there, no key twice.
         actual: What is there, with the same columns, no key twice.
-        key: The column that both are known by.
-        json: Columns of JSON, which are the same where they mean the same.
+        key: The columns that both are known by; NULL is a key as any other.
+        is_same: Tells of columns whether two of their texts are the same.
 
     Returns:
         The key, in the order of what is expected and then of the rest; ``IS_EXPECTED`` and ``IS_THERE``; and
@@ -34,34 +45,33 @@ def compared(
     expected, actual = (
         each.with_columns(pl.lit(value=True).alias(_IS)) for each in (expected, actual)
     )
-    if not expected[key].equals(actual[key]):
-        rest = actual.select(key).join(expected, on=key, how="anti", maintain_order="left")
-        expected = pl.concat([expected, rest], how="diagonal")
-        actual = expected.select(key).join(actual, on=key, how="left", maintain_order="left")
-    columns = [name for name in expected.columns if name not in (key, _IS)]
+    if not expected.select(key).equals(actual.select(key)):
+        keys = pl.concat([expected, actual]).select(key).unique(maintain_order=True)
+        expected, actual = (
+            keys.join(side, on=key, how="left", nulls_equal=True, maintain_order="left")
+            for side in (expected, actual)
+        )
+    columns = [name for name in expected.columns if name not in (*key, _IS)]
     return expected.select(
-        key,
+        *key,
         pl.col(_IS).fill_null(value=False).alias(IS_EXPECTED),
         actual[_IS].fill_null(value=False).alias(IS_THERE),
-        *(_same(expected[name], actual[name], is_json=name in json) for name in columns),
+        *(_same(expected[name], actual[name], is_same.get(name)) for name in columns),
     )
 
 
-def _same(expected: pl.Series, actual: pl.Series, *, is_json: bool) -> pl.Series:
+def _same(expected: pl.Series, actual: pl.Series, is_same: IsSame | None) -> pl.Series:
     """Tells where two columns are the same."""
     same = expected.eq_missing(actual)
-    rest = (~same & expected.is_not_null() & actual.is_not_null()).arg_true() if is_json else ()
+    if is_same is None or same.all():
+        return same
+    rest = (~same & expected.is_not_null() & actual.is_not_null()).arg_true()
     if not len(rest):
         return same
     # Tags and notes repeat: of the same two texts one pair is looked at.
-    found: dict[tuple[str, str], bool] = {}
-    for pair in zip(expected[rest].to_list(), actual[rest].to_list(), strict=True):
-        if pair not in found:
-            found[pair] = means_same_json(*pair)
-    means = [
-        found[pair] for pair in zip(expected[rest].to_list(), actual[rest].to_list(), strict=True)
-    ]
-    return same.scatter(rest, pl.Series(means, dtype=pl.Boolean))
+    pairs = [*zip(expected[rest].to_list(), actual[rest].to_list(), strict=True)]
+    found = {pair: is_same(*pair) for pair in dict.fromkeys(pairs)}
+    return same.scatter(rest, pl.Series([found[pair] for pair in pairs], dtype=pl.Boolean))
 
 
 def means_same_json(left: str, right: str) -> bool:

@@ -24,7 +24,7 @@ from migration_assets.model import Rule, sources, unique_keys
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, count_rows
-from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared
+from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared, means_same_json
 from migration_assets.validation.counting import count_source
 from migration_assets.validation.documents import (
     Documents,
@@ -42,9 +42,7 @@ from migration_assets.validation.judged_documents import JudgedDocuments, source
 from migration_assets.validation.known_ids import has_hex_texts, locked
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import (
-    Entries,
-)
+from migration_assets.validation.recorded_lines import Lines
 from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, table_name
 from migration_assets.validation.source_ids import SourceIds
 from migration_assets.validation.types import types_of_rows
@@ -128,13 +126,13 @@ class _Step(NamedTuple):
         documents: The documents.
         identities: Who they are.
         rows: Their rows, and perhaps some more.
-        entries: Lines in the books by source id.
+        recorded: Their lines in the books.
     """
 
     documents: Documents
     identities: Identities
     rows: pl.DataFrame
-    entries: dict[str, Entries]
+    recorded: Lines
 
 
 class _Pass:
@@ -161,7 +159,9 @@ class _Pass:
         self.rules = {
             n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY
         }
-        self._json = [name for name, rule in self.rules.items() if rule is Rule.JSON]
+        self._json = {
+            name: means_same_json for name, rule in self.rules.items() if rule is Rule.JSON
+        }
         hex_texts = cache(partial(has_hex_texts, query))
         self._expected = ExpectedRows(table, self.judged.known.documents, hex_texts)
         # Who has a unique value depends on the documents before.
@@ -180,29 +180,28 @@ class _Pass:
                 rows = self._rows.next(
                     identities.own(), identities.ids[identities.others].to_list()
                 )
-                entries = self.books.of(
+                recorded = self.books.of(
                     identities.last(),
                     identities.source_ids,
                     identities.source_ids[identities.others].to_list(),
-                    self.judged.add_unfounded,
                 )
-            yield _Step(documents, identities, rows, entries)
+            yield _Step(documents, identities, rows, recorded)
 
     def recheck(self, documents: Documents) -> list[str]:
         """Compares documents wherever they stand; returns their UUIDs."""
         identities = Identities.of(self._table.name, documents)
         ids = identities.ids.to_list()
-        entries = self.books.under(identities.source_ids.to_list())
-        self.add(_Step(documents, identities, self._rows.of(ids).unique("id"), entries))
+        recorded = self.books.under(identities.source_ids.to_list())
+        self.add(_Step(documents, identities, self._rows.of(ids).unique("id"), recorded))
         return ids
 
     def add(self, step: _Step) -> None:
         """Compares the next documents."""
-        documents, identities, rows, entries = step
+        documents, identities, rows, recorded = step
         expected = self._expected.of(documents, identities)
         if self.result.types is not None:
             self.result.types.add(rows.drop(SOURCE_ID))
-        lines = compared(expected.rows, rows, "id", self._json).head(len(documents))
+        lines = compared(expected.rows, rows, ["id"], self._json).head(len(documents))
         self._found_rows += lines[IS_THERE].to_list().count(True)
         are_plain = self._are_plain(step, expected, lines)
         self.result.references += int(expected.references[are_plain].sum())
@@ -216,7 +215,7 @@ class _Pass:
                 self.odd_types.update(odd_types_in(documents[number], self._usual))
             wanted = expected.rows["id"][others].implode()
             held = rows.filter(pl.col("id").is_in(wanted))
-            judged = self.judged.compare([documents[number] for number in others], held, entries)
+            judged = self.judged.compare([documents[number] for number in others], held, recorded)
             self._to_judge.append(judged.lines)
             compared_fields[others], equal_fields[others] = judged.compared, judged.equal
         lines = lines.filter(pl.Series(are_plain))
@@ -243,8 +242,7 @@ class _Pass:
         def known() -> SourceIds:
             return SourceIds(self._source, self._table.name)
 
-        for entry in self.books.rest(known):
-            self.judged.add_unfounded(entry)
+        self.books.finish(known)
         for key in self._rows.doubled:
             self.judged.differ(What.MISSING_IN_SOURCE, key, actual=key)
         rows = count_rows(self._connection, table_name(self._table))
@@ -273,8 +271,8 @@ class _Pass:
             return np.zeros(len(step.documents), dtype=np.bool_)
         agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series().to_numpy()
         found: Mask = agree & ~expected.are_odd
-        if step.entries:
-            named = pl.Series([*step.entries], dtype=pl.String).implode()
+        if step.recorded:
+            named = pl.Series([name for name, _ in step.recorded], dtype=pl.String).implode()
             found &= ~step.identities.source_ids.is_in(named).to_numpy()
         if self.judged.rules.changes:
             found &= ~step.identities.are_others()

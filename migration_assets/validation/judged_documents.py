@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from migration_assets.model import Rule, sources
 from migration_assets.remediation.rules import Remediations
 from migration_assets.target.connection import Connection
-from migration_assets.validation.comparison import compared
+from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.expected import SOURCE_ID
 from migration_assets.validation.findings import Comparison, What
 from migration_assets.validation.identities import object_id_of
@@ -24,12 +24,9 @@ from migration_assets.validation.postgres_text import uuid_text, value_text
 from migration_assets.validation.recorded_lines import (
     REJECTED,
     Books,
-    Entries,
-    Entry,
-    add_missing,
-    add_unfounded,
+    Lines,
+    Unmatched,
     expected_lines,
-    unmatched,
 )
 from migration_assets.validation.reference_faults import DocumentReferences, Row
 from migration_assets.validation.rows import pending
@@ -72,30 +69,36 @@ class JudgedDocuments:
         self._connection, self._using, self._table = connection, using, table
         columns = sources(table)
         self._columns = {n: each for n, each in columns.items() if each.rule is not Rule.KEY}
-        self._json = [n for n, each in self._columns.items() if each.rule is Rule.JSON]
+        self._json = {
+            name: means_same_json for name, each in self._columns.items() if each.rule is Rule.JSON
+        }
         self.result = result
         self.known = known_references(locked(connection, using), table)
         self.references = DocumentReferences(columns, self.known, result)
         self.rules = JudgedRules(remediations.of(table), table, self.known.ids)
         self._judge = Judge(table, self.known.ids, self.rules)
-        self.books = Books(connection, table.name, table.name)
+        self.books = Books(result.values, connection, using, table.name, table.name)
 
-    def compare(
-        self, documents: Sequence[bytes], rows: pl.DataFrame, entries: dict[str, Entries]
-    ) -> Judged:
+    def compare(self, documents: Sequence[bytes], rows: pl.DataFrame, recorded: Lines) -> Judged:
         """Judges documents and compares them.
 
         Args:
             documents: The documents, as BSON.
             rows: Their rows, as far as they are there.
-            entries: Lines in the books by source id; those of the documents are taken out.
+            recorded: Their lines in the books.
         """
         self._ask(documents)
         row_of = {row["id"]: row for row in rows.iter_rows(named=True)}
         judgements = [self._judge.judge(document) for document in documents]
         keys = [uuid_text(each.id) for each in judgements]
+        lines = [expected_lines(each) for each in judgements]
+        names = [each.source_id for each in judgements]
+        unmatched = self.books.compare(
+            dict(zip(zip(names, keys, strict=True), lines, strict=True)), recorded
+        )
         for document, judgement, key in zip(documents, judgements, keys, strict=True):
-            self._examine(document, judgement, row_of.get(key), entries)
+            self._examine(document, judgement, row_of.get(key), unmatched[judgement.source_id])
+        self.result.lines.update(line.kind for each in lines for line in each)
         texts = [
             {"id": key, SOURCE_ID: judgement.source_id, **self._texts(judgement)}
             for judgement, key in zip(judgements, keys, strict=True)
@@ -103,8 +106,8 @@ class JudgedDocuments:
         ]
         expected = pl.DataFrame(texts, schema=rows.schema)
         actual = rows.join(expected.select("id"), on="id", how="semi")
-        lines = compared(expected, actual, "id", self._json)
-        each_line = zip(lines.iter_rows(named=True), texts, strict=True)
+        both = compared(expected, actual, ["id"], self._json)
+        each_line = zip(both.iter_rows(named=True), texts, strict=True)
         counts = []
         for judgement, key in zip(judgements, keys, strict=True):
             if judgement.rejections:
@@ -113,7 +116,7 @@ class JudgedDocuments:
             line, wanted = next(each_line)
             equal = self._tell(judgement, line, wanted, row_of.get(key))
             counts.append((len(self._columns), equal))
-        return Judged(lines.drop("id"), *zip(*counts, strict=True))
+        return Judged(both.drop("id"), *zip(*counts, strict=True))
 
     def _tell(
         self, judgement: Judgement, line: Mapping[str, bool], wanted: Row, held: Row | None
@@ -144,29 +147,15 @@ class JudgedDocuments:
             self.known.ask()
 
     def _examine(
-        self,
-        document: bytes,
-        judgement: Judgement,
-        row: Row | None,
-        entries: dict[str, Entries],
+        self, document: bytes, judgement: Judgement, row: Row | None, unmatched: Unmatched
     ) -> None:
-        """Holds a judged document against the books, and its references against those of its row."""
-        mine = entries.pop(judgement.source_id, [])
-        lines = expected_lines(judgement)
-        missing, unfounded = unmatched(lines, mine, self._text)
-        identifier = uuid_text(judgement.id)
-        add_missing(self.result.values, missing, judgement.source_id, identifier, self._text)
-        for entry in unfounded:
-            self.add_unfounded(entry)
-        self.result.lines.update(line.kind for line in lines)
+        """Holds the references of a judged document against those of its row."""
         self.result.conversions.update(
             (self._table.name, name, kind) for name, kind in judgement.conversions
         )
         if judgement.rejections:
-            is_recorded = not any(
-                line.kind == REJECTED and other is None for line, other in missing
-            )
-            is_lost = not (is_recorded or row is not None)
+            identifier = uuid_text(judgement.id)
+            is_lost = row is None and any(line.kind == REJECTED for line in unmatched.missing)
             self.references.reject(document, judgement, is_lost=is_lost)
             if row is not None and not self._waits(identifier):
                 self.differ(What.MISSING_IN_SOURCE, identifier, actual=repr(row), judged=judgement)
@@ -176,20 +165,12 @@ class JudgedDocuments:
         if row is None:
             self.references.lose(judgement)
         else:
-            self.references.compare(judgement, row, missing, unfounded)
-
-    def add_unfounded(self, entry: Entry) -> None:
-        """Takes in a line of the books that records what did not happen."""
-        add_unfounded(self.result.values, entry)
+            self.references.compare(judgement, row, unmatched)
 
     def _waits(self, key: str) -> bool:
         """Tells whether a row only waits for its deletion."""
         with self._using:
             return pending(self._connection, self._table.name, key)
-
-    def _text(self, entry: Entry) -> str:
-        with self._using:
-            return self.books.text(entry)
 
     def differ(
         self,

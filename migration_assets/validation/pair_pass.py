@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -53,14 +53,12 @@ from migration_assets.validation.judged_remediations import REMEDIATED, rules_fo
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
+from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import (
     REJECTED,
     Books,
-    Entries,
-    Entry,
-    add_missing,
-    add_unfounded,
-    unmatched,
+    Lines,
+    Unmatched,
 )
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
@@ -168,20 +166,27 @@ class _Array:
         def known() -> SourceIds:
             return SourceIds(self._source, self.holder.collection)
 
-        books = Books(self._connection, self._table, self.holder.collection, self.name)
+        books = Books(
+            self._result.values,
+            self._connection,
+            threading.Lock(),
+            self._table,
+            self.holder.collection,
+            self.name,
+        )
         with closing(books):
             for documents in batches(self._source, self.holder.collection, fields=self._read):
                 found += self._of_batch(documents, books)
-            for entry in books.rest(known):
-                self._add_unfounded(entry)
+            books.finish(known)
         return np.concatenate(found)
 
     def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:
         identities = Identities.of(self.holder.collection, documents)
         names = identities.source_ids.to_list()
         others = [names[number] for number in identities.others]
-        entries = books.of(identities.last(), names, others, self._add_unfounded)
-        are_plain = np.array([name not in entries for name in names], dtype=np.bool_)
+        recorded = books.of(identities.last(), names, others)
+        are_recorded = {name for name, _ in recorded}
+        are_plain = np.array([name not in are_recorded for name in names], dtype=np.bool_)
         if self._rules.changes:
             are_plain &= ~identities.are_others()
             for number in np.flatnonzero(are_plain).tolist():
@@ -197,8 +202,7 @@ class _Array:
                 source_id, _ = self._identity(document)
                 self._judgement(document, source_id, is_loaded=True)  # notes all that it refers to
             self._known.ask()
-        judged = [pair for document in rest for pair in self._judged(document, entries, books.text)]
-        yield joined(dict.fromkeys(judged))
+        yield joined(dict.fromkeys(self._judged(rest, recorded, books)))
         self._known.forget()
 
     def _identity(self, document: bytes) -> tuple[str, bytes]:
@@ -208,39 +212,43 @@ class _Array:
         _ = key in self._known.rows[self.holder.collection]
         return source_id_in(identifier), key
 
-    def _judged(
-        self, document: bytes, entries: dict[str, Entries], text: Callable[[Entry], str]
-    ) -> list[bytes]:
-        """Judges an array by the reference; returns its pairs."""
-        source_id, key = self._identity(document)
-        is_loaded = key in self._known.rows[self.holder.collection]
-        judged, value = self._judgement(document, source_id, is_loaded=is_loaded)
-        self._result.documents += not is_null(value)
-        self._result.references += len(judged.ids)
-        self._result.references += sum(line.kind == ORPHANED for line in judged.lines)
-        mine = entries.pop(source_id, [])
-        missing, unfounded = unmatched(judged.lines, mine, text)
-        identifier = str(uuid.UUID(bytes=key))
-        add_missing(self._result.values, missing, source_id, identifier, text)
-        for entry in unfounded:
-            self._add_unfounded(entry)
-            if entry.kind == ORPHANED:
-                self.stale.add(key)
-        for line, other in missing:
-            lost = 0
-            if other is None and is_loss(line):
-                lost = 1
-            elif other is None and line.kind == REJECTED:
+    def _judged(self, documents: Sequence[bytes], recorded: Lines, books: Books) -> Iterator[bytes]:
+        """Judges arrays one by one, compares what the books say of them, and yields their pairs."""
+        names = [self._identity(document) for document in documents]
+        judgements = []
+        for document, (source_id, key) in zip(documents, names, strict=True):
+            is_loaded = key in self._known.rows[self.holder.collection]
+            judged, value = self._judgement(document, source_id, is_loaded=is_loaded)
+            judgements.append(judged)
+            self._result.documents += not is_null(value)
+        keys = [uuid_text(key) for _, key in names]
+        expected = {
+            (source_id, key): judged.lines
+            for (source_id, _), key, judged in zip(names, keys, judgements, strict=True)
+        }
+        unmatched = books.compare(expected, recorded)
+        for document, (source_id, key), judged in zip(documents, names, judgements, strict=True):
+            self._find_lost(document, source_id, key, unmatched[source_id])
+            self._result.references += len(judged.ids)
+            self._result.references += sum(line.kind == ORPHANED for line in judged.lines)
+            self._result.lines.update(line.kind for line in judged.lines)
+            self._result.conversions.update(
+                (self.holder.collection, self.name, kind) for kind in judged.conversions
+            )
+            yield from (key + each if self.is_left else each + key for each in judged.ids)
+
+    def _find_lost(self, document: bytes, source_id: str, key: bytes, unmatched: Unmatched) -> None:
+        """Finds elements that are lost, as they are neither pairs nor on record."""
+        if any(line.kind == ORPHANED for line in unmatched.unfounded):
+            self.stale.add(key)
+        for line in unmatched.missing:
+            lost = int(is_loss(line))
+            if line.kind == REJECTED:
                 lost = sum(count for _, count in count_in(document, [self.name]))
             for _ in range(lost):
                 self._result.faults.add(
-                    Fault.LOST, source_id=source_id, identifier=identifier, name=self.name
+                    Fault.LOST, source_id=source_id, identifier=uuid_text(key), name=self.name
                 )
-        self._result.lines.update(line.kind for line in judged.lines)
-        self._result.conversions.update(
-            (self.holder.collection, self.name, kind) for kind in judged.conversions
-        )
-        return [key + each if self.is_left else each + key for each in judged.ids]
 
     def _judgement(
         self, document: bytes, source_id: str, *, is_loaded: bool
@@ -272,9 +280,6 @@ class _Array:
         accepted_by = self._rules.accepted_by(source_id, self.name, value, lost)
         return line._replace(accepted_by=accepted_by)
 
-    def _add_unfounded(self, entry: Entry) -> None:
-        add_unfounded(self._result.values, entry)
-
 
 def _actual(connection: Connection, table: sa.Table, relation: Junction) -> PairBytes:
     query = sql.SQL("SELECT {}::uuid AS a, {}::uuid AS b FROM {}").format(
@@ -303,7 +308,7 @@ def _compare(
 ) -> None:
     """Holds the pairs that arrays have, each once, against those of the table."""
     once = known.select("pair", times=pl.lit(1, pl.UInt32))
-    lines = compared(once, actual, "pair")
+    lines = compared(once, actual, ["pair"])
     wrong = lines[failing_rows(AGREEMENT, lines.drop("pair"))].select("pair").sort("pair")
     result.unequal += wrong.height
     held = wrong.join(known, on="pair", how="left").join(actual, on="pair", how="left")
@@ -323,7 +328,7 @@ def _compare(
                 result.faults.add(
                     Fault.STALE if key in array.stale else Fault.LOST,
                     source_id=array.source_id(pair),
-                    identifier=str(uuid.UUID(bytes=key)),
+                    identifier=uuid_text(key),
                     name=array.name,
                 )
             continue
@@ -385,4 +390,4 @@ def _sampled(drawn: pl.DataFrame, arrays: Sequence[_Array]) -> list[Mapping[str,
 
 def _text_of(pair: bytes, between: str = "/") -> str:
     """Returns both ids of a pair."""
-    return between.join(str(uuid.UUID(bytes=part)) for part in (pair[:UUID_SIZE], pair[UUID_SIZE:]))
+    return between.join(uuid_text(part) for part in (pair[:UUID_SIZE], pair[UUID_SIZE:]))

@@ -2,35 +2,42 @@
 
 They can be as long as the source is dirty, and a line can hold a document of 16 MB, so neither is held: what
 stands under an ObjectId comes in the order of the ids, which is the order of the documents; what stands
-under another `_id` is asked for with the documents of a batch; a long text comes when it is compared.
+under another `_id` is asked for with the documents of a batch; a long text comes when it is compared. What
+must stand there and what does are two frames, held against each other as rows are (``comparison``).
 """
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString, NamedTuple
 
+import polars as pl
 from psycopg import ServerCursor, sql
 
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.validation.comparison import AGREEMENT, compared
 from migration_assets.validation.extended_json import is_same_json
-from migration_assets.validation.findings import Findings, What
+from migration_assets.validation.findings import Findings, What, failing_rows
 from migration_assets.validation.identities import namespace
 from migration_assets.validation.judge import Judgement, Line
 from migration_assets.validation.source_ids import SourceIds
 
 REJECTED = "rejected"
 UNMAPPED = "unmapped"
+ORIGINAL = "original"
 
 _OBJECT_ID = "^[0-9a-f]{24}$"
 _FETCHED = 2_000
 _SHORT = 1_000
-"""Bytes of the longest text that comes with its line."""
+"""Letters of the longest text that comes with its line."""
+_CUT = "\x01"
+"""Stands in a longer text, which JSON cannot hold, between its beginning and the place of the whole."""
 
 
 class _Book(NamedTuple):
@@ -53,7 +60,8 @@ _BOOKS: Final[Mapping[str, _Book]] = {
         "document",
         # As ``judge.acceptance_text`` writes it.
         "nullif(concat_ws(' until ', accepted_by, deferred_until), '')",
-        "reason",
+        # Where it cannot be read, the reason is in the driver's words.
+        "CASE WHEN field IS NOT NULL THEN reason END",
     ),
     "unmapped_fields": _Book("NULL", "'unmapped'", "NULL::int", "fields", "NULL", "NULL"),
     # As ``judged_remediations.entry_text`` writes it.
@@ -71,33 +79,28 @@ _OF_FIELDS = frozenset({"issues", "remediations"})
 """Books whose lines are of one field; a line of the others is of the whole document."""
 
 
-class Entry(NamedTuple):
-    """A line of the books.
+Lines = list[tuple[str, Line]]
+"""Lines of the books with the source id of their document; of a long text one holds beginning and place."""
+
+_KEY = ("source_id", "field", "kind", "element", "number")
+"""What a line is known by; those that speak of the same are numbered in the order of what they keep."""
+_COLUMNS: Mapping[str, type[pl.DataType]] = {
+    **dict.fromkeys(("source_id", "field", "kind"), pl.String),
+    "element": pl.Int64,
+    **dict.fromkeys((ORIGINAL, "accepted_by", "reason"), pl.String),
+}
+
+
+class Unmatched(NamedTuple):
+    """Where the books of a document are not as they must be.
 
     Attributes:
-        source_id: The document.
-        field: The field; None for the whole document.
-        kind: Kind of a lossy conversion, ``REJECTED``, ``UNMAPPED`` or ``REMEDIATED``.
-        element: Position in an array, from 0.
-        text: What was kept, as canonical Extended JSON; None where it is long.
-        accepted_by: The remediation that accepts the loss, and the step that a deferred document waits for.
-        reason: Why, in words.
-        book: The table of ``migration`` that it stands in.
-        place: Where it stands there.
+        missing: Losses of which there is no record at all.
+        unfounded: Records without a loss.
     """
 
-    source_id: str
-    field: str | None
-    kind: str
-    element: int | None
-    text: str | None
-    accepted_by: str | None = None
-    reason: str | None = None
-    book: str = ""
-    place: str = ""
-
-
-Entries = list[Entry]
+    missing: list[Line]
+    unfounded: list[Line]
 
 
 @dataclass(slots=True)
@@ -105,19 +108,24 @@ class Books:
     """The lines that a table has for one collection, or for one field of it.
 
     Attributes:
-        connection: A connection within a transaction; one thread uses it at a time.
+        findings: Where it is told what of them is not as it must be.
+        connection: A connection within a transaction.
+        using: Held by the thread that uses it; whoever reads lines holds it already.
         table: Name of the target table.
         collection: The collection whose documents are read.
         array: The array of a relation whose lines they are; None for all lines of the table.
     """
 
+    findings: Findings
     connection: Connection
+    using: threading.Lock
     table: str
     collection: str
     array: str | None = None
     _cursor: ServerCursor[Any] = field(init=False)
-    _ahead: Entries = field(init=False, default_factory=list)
+    _ahead: Lines = field(init=False, default_factory=list)
     _is_read: bool = field(init=False, default=False)
+    _strays: Lines = field(init=False, default_factory=list)
     _others: int = field(init=False)
     """Lines under an `_id` that is no ObjectId that no document took yet."""
 
@@ -137,106 +145,177 @@ class Books:
         last: str | None,
         object_ids: Iterable[str | None],
         others: Sequence[str],
-        unfounded: Callable[[Entry], None],
-    ) -> dict[str, Entries]:
-        """Returns the lines of the next documents by source id.
+    ) -> Lines:
+        """Returns the lines of the next documents; one that comes before and is of none is a finding.
 
         Args:
             last: The greatest ObjectId among them, as 24 hex digits; None where there is none.
             object_ids: Their ObjectIds.
             others: The source ids of the others.
-            unfounded: Takes a line under an ObjectId that comes before and that no document has.
         """
-        found: dict[str, Entries] = {}
+        found: Lines = []
         wanted: set[str | None] | None = None
-        while last is not None and self._fill() and self._ahead[-1].source_id <= last:
+        while last is not None and self._fill() and self._ahead[-1][0] <= last:
             wanted = {*object_ids} if wanted is None else wanted
-            entry = self._ahead.pop()
-            if entry.source_id in wanted:
-                found.setdefault(entry.source_id, []).append(entry)
+            line = self._ahead.pop()
+            if line[0] in wanted:
+                found.append(line)
             else:
-                unfounded(entry)
+                self._add_stray(line)
         if others and self._others:
             of_others = self.under(others)
-            self._others -= sum(map(len, of_others.values()))
-            found |= of_others
+            self._others -= len(of_others)
+            found += of_others
         return found
 
-    def under(self, source_ids: Sequence[str]) -> dict[str, Entries]:
-        """Returns the lines of some documents by source id, whatever was read before."""
-        found: dict[str, Entries] = {}
+    def under(self, source_ids: Sequence[str]) -> Lines:
+        """Returns the lines of some documents, whatever was read before."""
         chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*source_ids]))
-        for row in self.connection.execute(self._query(chosen)):
-            found.setdefault(row[0], []).append(Entry._make(row))
-        return found
+        return [*_lines(self.connection.execute(self._query(chosen)))]
 
-    def rest(self, known: Callable[[], SourceIds]) -> Iterator[Entry]:
-        """Yields all lines that nobody took, and ends reading; call it after the last batch.
+    def finish(self, known: Callable[[], SourceIds]) -> None:
+        """Finds all lines that nobody took, and ends reading; call it after the last batch.
 
         Args:
             known: Reads the ids of all documents of the collection; called where it is needed.
         """
         while self._fill():
-            yield self._ahead.pop()
+            self._add_stray(self._ahead.pop())
         self.close()
-        if not self._others:
-            return
-        ids = known()
-        with ServerCursor(self.connection, "other_books") as cursor:
-            cursor.itersize = _FETCHED
-            chosen = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
-            for row in cursor.execute(self._query(chosen)):
-                # The source id of such a document is what its UUID is the hash of (section 4).
-                key = uuid.uuid5(namespace(self.collection), row[0]).bytes
-                if not ids.have([key]).all():
-                    yield Entry._make(row)
+        if self._others:
+            ids = known()
+            with ServerCursor(self.connection, "other_books") as cursor:
+                cursor.itersize = _FETCHED
+                chosen = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
+                for line in _lines(cursor.execute(self._query(chosen))):
+                    # The source id of such a document is what its UUID is the hash of (section 4).
+                    key = uuid.uuid5(namespace(self.collection), line[0]).bytes
+                    if not ids.have([key]).all():
+                        self._add_stray(line)
+        self._compare_strays()
+
+    def _add_stray(self, line: tuple[str, Line]) -> None:
+        """Takes in a line that no document has."""
+        self._strays.append(line)
+        if len(self._strays) >= _FETCHED:
+            self._compare_strays()
+
+    def _compare_strays(self) -> None:
+        self.compare({}, self._strays)
+        self._strays.clear()
 
     def close(self) -> None:
         """Ends reading, also where a comparison stops halfway."""
         self._cursor.close()
 
-    def text(self, entry: Entry) -> str:
-        """Returns what a line has kept."""
-        if entry.text is not None:
-            return entry.text
-        query = sql.SQL("SELECT {} FROM {} WHERE ctid = {}::tid").format(
-            sql.SQL(_BOOKS[entry.book].text),
-            sql.Identifier(SCHEMA, entry.book),
-            sql.Literal(entry.place),
+    def compare(
+        self, expected: Mapping[tuple[str, str], Sequence[Line]], recorded: Lines
+    ) -> Mapping[str, Unmatched]:
+        """Holds what must stand in the books of some documents against what does.
+
+        Args:
+            expected: What must stand there, by source id and UUID of the document.
+            recorded: What stands there.
+
+        Returns:
+            Of each document, by its source id, what has no counterpart.
+        """
+        found = defaultdict[str, Unmatched](lambda: Unmatched([], []))
+        wanted = [(*names, line) for names, lines in expected.items() for line in lines]
+        if not wanted and not recorded:
+            return found
+        of_books = _numbered((source_id, *line) for source_id, line in recorded)
+        of_documents = _numbered((source_id, *line) for source_id, _, line in wanted)
+        both = compared(of_documents, of_books, _KEY, {ORIGINAL: self._is_original})
+        wrong = failing_rows(AGREEMENT, both.drop(_KEY))
+        line_of = dict(
+            zip(of_books.select(_KEY).iter_rows(), (line for _, line in recorded), strict=True)
         )
-        row = self.connection.execute(query).fetchone()
-        return str(row[0]) if row else ""
+        for number, key in zip(wrong, both[wrong].select(_KEY).iter_rows(), strict=True):
+            there = line_of.get(key)
+            if number < len(wanted):
+                source_id, identifier, line = wanted[number]
+                self.findings.add(
+                    What.NOT_RECORDED,
+                    source_id=source_id,
+                    identifier=identifier,
+                    name=line.field,
+                    expected=_whole(line),
+                    actual=None if there is None else _whole(there),
+                )
+                if there is None:
+                    found[source_id].missing.append(line)
+            elif there is not None:
+                source_id = key[0]
+                self.findings.add(
+                    What.RECORDED_WRONGLY,
+                    source_id=source_id,
+                    name=there.field,
+                    actual=_whole(there),
+                )
+                found[source_id].unfounded.append(there)
+        return found
+
+    def _is_original(self, expected: str, kept: str) -> bool:
+        """Tells whether a line has kept what it must have."""
+        _, is_cut, place = kept.rpartition(_CUT)
+        if not is_cut:
+            return is_same_json(kept, expected)
+        book, _, ctid = place.partition(" ")
+        query = sql.SQL("SELECT {} FROM {} WHERE ctid = {}::tid").format(
+            sql.SQL(_BOOKS[book].text), sql.Identifier(SCHEMA, book), sql.Literal(ctid)
+        )
+        with self.using:
+            row = self.connection.execute(query).fetchone()
+        return row is not None and is_same_json(str(row[0]), expected)
 
     def _fill(self) -> bool:
         """Tells whether there is a next line, and holds it."""
         if not self._ahead and not self._is_read:
             rows = self._cursor.fetchmany(_FETCHED)
-            self._ahead = [Entry._make(row) for row in reversed(rows)]
+            self._ahead = [*_lines(reversed(rows))]
             self._is_read = not rows
         return bool(self._ahead)
 
     def _query(self, chosen: sql.Composed) -> sql.Composed:
-        return sql.SQL(" UNION ALL ").join(
-            self._of_book(name, book, chosen) for name, book in _BOOKS.items()
-        )
+        array = None if self.array is None else (self.collection, self.array)
+        return _query(self.table, chosen, array)
 
-    def _of_book(self, name: str, book: _Book, chosen: sql.Composed) -> sql.Composed:
-        conditions = [sql.SQL("target_table = {}").format(sql.Literal(self.table)), chosen]
-        if self.array is not None:
-            conditions.append(sql.SQL("collection = {}").format(sql.Literal(self.collection)))
-            if name in _OF_FIELDS:
-                conditions.append(sql.SQL("field = {}").format(sql.Literal(self.array)))
-        return sql.SQL(
-            "SELECT source_id, {field}, {kind}, {element}, "
-            "CASE WHEN octet_length({text}) <= {short} THEN {text} END, "
-            "{accepted_by}, {reason}, {name}, ctid::text FROM {table} WHERE {conditions}"
-        ).format(
-            **{part: sql.SQL(expression) for part, expression in book._asdict().items()},
-            short=sql.Literal(_SHORT),
-            name=sql.Literal(name),
-            table=sql.Identifier(SCHEMA, name),
-            conditions=sql.SQL(" AND ").join(conditions),
-        )
+
+def _lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, Line]]:
+    return ((source_id, Line(*line)) for source_id, *line in rows)
+
+
+def _query(
+    table: str, chosen: sql.Composable, array: tuple[str, str] | None = None
+) -> sql.Composed:
+    """Returns what reads the lines of a table, or of one array of a collection."""
+    return sql.SQL(" UNION ALL ").join(
+        _of_book(name, book, table, chosen, array) for name, book in _BOOKS.items()
+    )
+
+
+def _of_book(
+    name: str, book: _Book, table: str, chosen: sql.Composable, array: tuple[str, str] | None
+) -> sql.Composed:
+    conditions = [sql.SQL("target_table = {}").format(sql.Literal(table)), chosen]
+    if array is not None:
+        conditions.append(sql.SQL("collection = {}").format(sql.Literal(array[0])))
+        if name in _OF_FIELDS:
+            conditions.append(sql.SQL("field = {}").format(sql.Literal(array[1])))
+    return sql.SQL(
+        "SELECT source_id, {field}, {kind} AS kind, {element}, "
+        "CASE WHEN length({text}) <= {short} AND strpos({text}, {cut}) = 0 THEN {text} "
+        "ELSE left({text}, {short}) || {place} || ctid::text END AS original, "
+        "{accepted_by} AS accepted_by, {reason} FROM {table} WHERE {conditions}"
+    ).format(
+        **{part: sql.SQL(expression) for part, expression in book._asdict().items()},
+        short=sql.Literal(_SHORT),
+        cut=sql.Literal(_CUT),
+        place=sql.Literal(f"{_CUT}{name} "),
+        table=sql.Identifier(SCHEMA, name),
+        conditions=sql.SQL(" AND ").join(conditions),
+    )
 
 
 def expected_lines(judgement: Judgement) -> list[Line]:
@@ -250,73 +329,15 @@ def expected_lines(judgement: Judgement) -> list[Line]:
     return lines
 
 
-def unmatched(
-    expected: Iterable[Line], entries: Entries, text: Callable[[Entry], str]
-) -> tuple[list[tuple[Line, Entry | None]], Entries]:
-    """Holds what must stand in the books of a document against what does.
-
-    Args:
-        expected: What must stand there.
-        entries: What stands there.
-        text: Returns what a line has kept.
-
-    Returns:
-        What is not on record, each with the line that records another original for it, and the lines
-        that record what is not so.
-    """
-    left: dict[tuple[str | None, str, int | None], Entries] = defaultdict(list)
-    for entry in entries:
-        left[entry.field, entry.kind, entry.element].append(entry)
-    missing: list[tuple[Line, Entry | None]] = []
-    for line in expected:
-        alike = left[line.field, line.kind, line.element]
-        same = [
-            entry
-            for entry in alike
-            if entry.accepted_by == line.accepted_by
-            and (line.reason is None or entry.reason == line.reason)
-            and is_same_json(text(entry), line.original)
-        ]
-        if not same:
-            missing.append((line, alike[0] if alike else None))
-        for entry in (same or alike)[:1]:
-            alike.remove(entry)
-    return missing, [entry for alike in left.values() for entry in alike]
+def _numbered(lines: Iterable[tuple[Any, ...]]) -> pl.DataFrame:
+    """Returns lines as a frame with the columns of their key."""
+    number = pl.int_range(pl.len()).over(_KEY[:-1], order_by=ORIGINAL)
+    return pl.DataFrame([*lines], schema=_COLUMNS, orient="row").with_columns(number=number)
 
 
-def add_missing(
-    findings: Findings,
-    missing: Iterable[tuple[Line, Entry | None]],
-    source_id: str,
-    identifier: str,
-    text: Callable[[Entry], str],
-) -> None:
-    """Adds what should stand in the books of a document, with what stands there instead."""
-    for line, other in missing:
-        actual = None
-        if other is not None:
-            actual = _whole(text(other), other.accepted_by, line.reason and other.reason)
-        findings.add(
-            What.NOT_RECORDED,
-            source_id=source_id,
-            identifier=identifier,
-            name=line.field,
-            expected=_whole(line.original, line.accepted_by, line.reason),
-            actual=actual,
-        )
-
-
-def add_unfounded(findings: Findings, entry: Entry) -> None:
-    """Adds a line of the books that records what did not happen."""
-    text = entry.place if entry.text is None else entry.text
-    findings.add(
-        What.RECORDED_WRONGLY, source_id=entry.source_id, name=entry.field, actual=text.encode()
-    )
-
-
-def _whole(text: str, accepted_by: str | None, reason: str | None) -> bytes:
-    """Returns a line of the books as bytes that differ where the line does."""
-    return "\0".join([text, accepted_by or "", reason or ""]).encode()
+def _whole(line: Line) -> bytes:
+    """Returns what a line says of a loss as bytes that differ where it does."""
+    return "\0".join([line.original, line.accepted_by or "", line.reason or ""]).encode()
 
 
 def recorded_conversions(connection: Connection, table: str) -> Mapping[tuple[str, str, str], int]:
@@ -329,30 +350,12 @@ def recorded_conversions(connection: Connection, table: str) -> Mapping[tuple[st
     return {(collection, name, kind): count for collection, name, kind, count in rows}
 
 
-def recorded_lines(connection: Connection, table: str) -> Mapping[str, int]:
-    """Returns how many lines a table has in each book, and of each kind of lossy conversion."""
-    query = sql.SQL(
-        "SELECT 'rejected', count(*) FROM {rejected} WHERE target_table = %(table)s UNION ALL "
-        "SELECT 'unmapped', count(*) FROM {unmapped} WHERE target_table = %(table)s UNION ALL "
-        "SELECT 'remediated', count(*) FROM {remediations} WHERE target_table = %(table)s UNION ALL "
-        "SELECT kind, count(*) FROM {issues} WHERE target_table = %(table)s GROUP BY 1"
-    ).format(
-        remediations=sql.Identifier(SCHEMA, bookkeeping.remediations.name),
-        rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
-        unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
-        issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
+def recorded_lines(connection: Connection, table: str) -> tuple[Counter[str], Counter[str]]:
+    """Returns how many lines a table has in its books by kind, and how many a remediation accepts."""
+    every = _query(table, sql.SQL("TRUE"))
+    query = sql.SQL("SELECT kind, count(*), count(accepted_by) FROM ({}) e GROUP BY 1")
+    rows = connection.execute(query.format(every)).fetchall()
+    return (
+        Counter({kind: count for kind, count, _ in rows}),
+        Counter({kind: count for kind, _, count in rows}),
     )
-    return dict(connection.execute(query, {"table": table}).fetchall())
-
-
-def accepted_lines(connection: Connection, table: str) -> Mapping[str, int]:
-    """Returns how many losses of a table a remediation accepts: rejected documents, and each kind."""
-    query = sql.SQL(
-        "SELECT 'rejected', count(*) FROM {rejected} WHERE target_table = %(table)s "
-        "AND accepted_by IS NOT NULL UNION ALL SELECT kind, count(*) FROM {issues} "
-        "WHERE target_table = %(table)s AND accepted_by IS NOT NULL GROUP BY 1"
-    ).format(
-        rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
-        issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
-    )
-    return dict(connection.execute(query, {"table": table}).fetchall())

@@ -18,7 +18,7 @@ from migration_assets.validation.findings import Comparison, Fault
 from migration_assets.validation.judge import Judgement, Line
 from migration_assets.validation.known_ids import KnownIds, KnownReferences
 from migration_assets.validation.postgres_text import elements, uuid_text
-from migration_assets.validation.recorded_lines import Entry
+from migration_assets.validation.recorded_lines import Unmatched
 from migration_assets.validation.rules import ALTERED, NULLED, ORPHANED
 
 REFERENCE_RULES = frozenset(
@@ -54,18 +54,17 @@ class Recorded:
         name: str,
         rule: Rule,
         lines: Collection[Line],
-        missing: Collection[tuple[Line, Entry | None]],
-        unfounded: Collection[Entry],
+        unmatched: Unmatched,
     ) -> Recorded:
         """Returns what the books say of one field, from what they must and do say of a document."""
         return cls(
             orphans=sum(line.kind == ORPHANED for line in lines if line.field == name),
             unrecorded=[
                 rule in TEXT_RULES and line.kind == ORPHANED
-                for line, other in missing
-                if line.field == name and other is None and is_loss(line)
+                for line in unmatched.missing
+                if line.field == name and is_loss(line)
             ],
-            stale=sum(entry.kind == ORPHANED for entry in unfounded if entry.field == name),
+            stale=sum(line.kind == ORPHANED for line in unmatched.unfounded if line.field == name),
         )
 
 
@@ -172,18 +171,12 @@ class DocumentReferences:
         """Whether there are columns that hold references."""
         return bool(self._columns)
 
-    def compare(
-        self,
-        judgement: Judgement,
-        row: Row,
-        missing: Collection[tuple[Line, Entry | None]],
-        unfounded: Collection[Entry],
-    ) -> None:
+    def compare(self, judgement: Judgement, row: Row, unmatched: Unmatched) -> None:
         """Compares a document with its row and its lines in the books."""
         for column, (name, rule) in self._columns.items():
             expected = expected_references(judgement.row[column])
             self._count(judgement, name, rule, expected)
-            books = Recorded.of(name, rule, judgement.lines, missing, unfounded)
+            books = Recorded.of(name, rule, judgement.lines, unmatched)
             held = actual_references(rule, row[column])
             known = self._of_rows.get(column)
             is_absent = _never if known is None else partial(_is_absent, known)

@@ -19,11 +19,7 @@ from migration_assets.validation.evidence import Phases
 from migration_assets.validation.findings import Comparison, totals_of
 from migration_assets.validation.identities import uuid_of, value_of
 from migration_assets.validation.pair_pass import compare_pairs
-from migration_assets.validation.recorded_lines import (
-    accepted_lines,
-    recorded_conversions,
-    recorded_lines,
-)
+from migration_assets.validation.recorded_lines import recorded_conversions, recorded_lines
 from migration_assets.validation.reference_targets import find_targets, name_documents
 from migration_assets.validation.rows import snapshot
 
@@ -73,8 +69,7 @@ def compare(
         with phases.phase("leading nowhere"):
             find_targets(connection, table, result)
         with phases.phase("books"):
-            result.recorded = recorded_lines(connection, table.name)
-            result.accepted = accepted_lines(connection, table.name)
+            result.recorded, result.accepted = recorded_lines(connection, table.name)
             conversions = recorded_conversions(connection, table.name)
             result.totals += totals_of("lines", result.lines, result.recorded)
             result.totals += totals_of("conversions", +result.conversions, conversions)
