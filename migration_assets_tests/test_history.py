@@ -11,7 +11,8 @@ from pymongo.database import Database
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample import Expectation, Ledger, OldShape, generate_history
-from migration_assets.nextcrm.sample.history import COUNTS, OTHERS, SHAPES, History
+from migration_assets.nextcrm.sample.history import COUNTS, OTHERS, History
+from migration_assets.nextcrm.sample.shapes import SHAPES
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
 from migration_assets_tests.loaded_sample import Loaded, load_everything

@@ -32,8 +32,8 @@ from migration_assets.definitions import MIGRATE, PREFLIGHT_JOB, build_defs
 from migration_assets.embedded import EmbeddedServers, Urls
 from migration_assets.errors import MigrationError, TargetError
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
+from migration_assets.preflight import fields, freeze, space
 from migration_assets.preflight import source as on_source
-from migration_assets.preflight import space
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.contents import Content, contents, written_between
 from migration_assets.preflight.duration import (
@@ -47,8 +47,8 @@ from migration_assets.preflight.duration import (
     table_estimates,
 )
 from migration_assets.preflight.findings import Area, Finding, Level, Page
+from migration_assets.preflight.freeze import Snapshots
 from migration_assets.preflight.page import examine
-from migration_assets.preflight.source import Snapshots
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
@@ -318,14 +318,14 @@ def test_privileges_that_permit_to_write(resource: dict[str, Any], expected: set
 
 
 def test_sample_is_bounded_in_documents_and_bytes() -> None:
-    assert on_source.sample_size(Content(documents=10**6, size=10**9)) == 1000
-    assert on_source.sample_size(Content(documents=100, size=100 * 15_000_000)) == 2
-    assert on_source.sample_size(Content(documents=0)) == 1000
+    assert fields.sample_size(Content(documents=10**6, size=10**9)) == 1000
+    assert fields.sample_size(Content(documents=100, size=100 * 15_000_000)) == 2
+    assert fields.sample_size(Content(documents=0)) == 1000
 
 
 def test_sample_of_a_large_collection_says_that_it_is_one(mongo_database: SourceDatabase) -> None:
     mongo_database["Users"].insert_many({"email": str(each)} for each in range(1100))
-    found = only(on_source.unknown_fields(NEXTCRM, mongo_database, contents(mongo_database)))
+    found = only(fields.unknown_fields(NEXTCRM, mongo_database, contents(mongo_database)))
     assert found.what == "the model knows every field in a sample of 1,000 of 1,100 documents"
 
 
@@ -351,12 +351,12 @@ def test_write_between_two_looks_is_seen(
     write(mongo_database["Users"])
     after = contents(mongo_database)
     assert written_between(before, after) in (["Users"], ["new"])
-    assert only(on_source.writes(before, after, 1.0)).level is Level.WARNING
+    assert only(freeze.writes(before, after, 1.0)).level is Level.WARNING
 
 
 def test_what_cannot_be_seen_of_writes_is_said() -> None:
     held = {"Users": Content(documents=3)}
-    assert "updates cannot be seen" in only(on_source.writes(held, held, 1.0)).what
+    assert "updates cannot be seen" in only(freeze.writes(held, held, 1.0)).what
 
 
 def test_replica_set_can_be_read_at_one_point_in_time(
@@ -371,24 +371,24 @@ def test_replica_set_can_be_read_at_one_point_in_time(
             client.get_default_database()["Users"].insert_one({})
             client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=77)
         with open_source(url) as source:
-            possible = on_source.snapshots(NEXTCRM, source)
+            possible = freeze.snapshots(NEXTCRM, source)
     finally:
         servers.stop_mongod()
     assert possible == Snapshots(are_possible=True, history=77.0, is_known=True)
-    found = only(on_source.freeze(possible))
+    found = only(freeze.freeze(possible))
     assert found.level is Level.OK
     assert "kept for 77 s" in found.what
-    wanted = only(on_source.freeze(possible, is_wanted=True))
+    wanted = only(freeze.freeze(possible, is_wanted=True))
     assert wanted.level is Level.OK
     assert wanted.what.startswith("every collection will be read as of one moment")
 
 
 def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -> None:
-    assert on_source.snapshots(NEXTCRM, mongo_database) is None
-    found = only(on_source.freeze(None))
+    assert freeze.snapshots(NEXTCRM, mongo_database) is None
+    found = only(freeze.freeze(None))
     assert found.level is Level.WARNING
     assert "writes must be frozen" in found.what
-    wanted = only(on_source.freeze(None, is_wanted=True))
+    wanted = only(freeze.freeze(None, is_wanted=True))
     assert wanted.level is Level.ERROR
 
 

@@ -18,7 +18,9 @@ from migration_assets.model import Rule, Source, fields, junction_of, sources
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 from migration_assets.nextcrm.sample import Expectation, Fault, Ledger, generate
 from migration_assets.nextcrm.sample.documents import Collection
-from migration_assets.nextcrm.sample.faults import FAULTS, UNKNOWN_COLLECTION, extras, places
+from migration_assets.nextcrm.sample.extras import UNKNOWN_COLLECTION, extras
+from migration_assets.nextcrm.sample.faults import FAULTS
+from migration_assets.nextcrm.sample.places import places
 from migration_assets.nextcrm.sample.population import EXTREME_IDS, Population
 from migration_assets.nextcrm.sample.relations import Relations
 from migration_assets.nextcrm.sample.values import AWKWARD, RARE, SECRET_PREFIX, is_optional

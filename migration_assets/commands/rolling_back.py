@@ -22,11 +22,11 @@ from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.rollback import apply, export, removal
 from migration_assets.rollback.apply import SHOWN, Applied
-from migration_assets.rollback.export import require_migrated
 from migration_assets.rollback.files import NEW_IDS, Manifest, read_manifest
 from migration_assets.rollback.operations import KINDS
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.rollback.removal import Proof, Removed
+from migration_assets.rollback.target_state import require_migrated
 from migration_assets.source.connection import open_source
 from migration_assets.source.united import open_united
 from migration_assets.target.connection import Connection

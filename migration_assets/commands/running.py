@@ -32,9 +32,10 @@ from migration_assets.loading.records import LoadResult
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.reporting import applied
+from migration_assets.sign_off.check_states import WARNING
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.signing import latest, reports_directory
-from migration_assets.sign_off.verdict import GO, WARNING, is_loss, verdict
+from migration_assets.sign_off.verdict import GO, is_loss, verdict
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints

@@ -14,7 +14,7 @@ from psycopg import sql
 from migration_assets.model import Model, junction_of
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, ok, warning
-from migration_assets.preflight.source import Snapshots
+from migration_assets.preflight.freeze import Snapshots
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 from migration_assets.target.occupants import is_ours

@@ -10,21 +10,14 @@ from functools import partial
 
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
+from migration_assets.preflight import fields, freeze, upgrade
 from migration_assets.preflight import source as on_source
 from migration_assets.preflight import target as on_target
-from migration_assets.preflight import upgrade
 from migration_assets.preflight.contents import Content, contents
 from migration_assets.preflight.duration import duration
-from migration_assets.preflight.findings import (
-    Area,
-    Finding,
-    Page,
-    ok,
-    unusable,
-    where_permitted,
-)
+from migration_assets.preflight.findings import Area, Finding, Page, ok, unusable, where_permitted
+from migration_assets.preflight.freeze import Snapshots
 from migration_assets.preflight.losses import losses
-from migration_assets.preflight.source import Snapshots
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
@@ -93,23 +86,23 @@ def _examine_source(
 ) -> None:
     started = time.monotonic()
     before = known.held = contents(source)
-    known.snapshots = on_source.snapshots(model, source)
+    known.snapshots = freeze.snapshots(model, source)
     for area, work in (
         (Area.SOURCE, partial(on_source.version, source)),
         (Area.SOURCE, partial(on_source.url_options, source)),
         (Area.SOURCE_ACCESS, partial(on_source.reading, model, source)),
         (Area.SOURCE_ACCESS, partial(on_source.writing, source)),
         (Area.COLLECTIONS, partial(on_source.collections, model, source, before)),
-        (Area.FIELDS, partial(on_source.unknown_fields, model, source, before)),
-        (Area.FIELDS, partial(on_source.unreadable_dates, model, source, before)),
+        (Area.FIELDS, partial(fields.unknown_fields, model, source, before)),
+        (Area.FIELDS, partial(fields.unreadable_dates, model, source, before)),
         (Area.UPGRADE, partial(upgrade.findings, model, source, before)),
         (Area.LOSSES, partial(losses, model, source, before, known.rehearsed_with)),
-        (Area.FREEZE, partial(on_source.freeze, known.snapshots, is_wanted=known.at_one_moment)),
+        (Area.FREEZE, partial(freeze.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
         found += where_permitted(area, work)
     time.sleep(max(0.0, observed_seconds - (time.monotonic() - started)))
     after = contents(source)
-    found += on_source.writes(before, after, time.monotonic() - started)
+    found += freeze.writes(before, after, time.monotonic() - started)
 
 
 def _examine_target(

@@ -13,10 +13,7 @@ from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
 from migration_assets.target.catalog import additions, differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection, lock_holders
 from migration_assets.target.occupants import is_ours, require_own_target
-from migration_assets.target.schema import (
-    require_own_version,
-    require_plain_tables,
-)
+from migration_assets.target.schema import require_own_version, require_plain_tables
 from migration_assets.target.session import LOCK_TIMEOUT, SESSION
 from migration_assets.text import counted, listed, megabytes
 

@@ -23,11 +23,7 @@ from migration_assets.loading.load import silent
 from migration_assets.loading.lookup import Lookup
 from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.loading.pipeline import prefetched, without_cycle_detection
-from migration_assets.model import (
-    Junction,
-    Model,
-    junction_of,
-)
+from migration_assets.model import Junction, Model, junction_of
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.comparable import baseline_type, comparable_rows

@@ -18,24 +18,15 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.conversion.values import resolve
-from migration_assets.errors import TargetError
-from migration_assets.identity import canonical, from_canonical, source_id
+from migration_assets.identity import source_id
 from migration_assets.loading.load import silent
 from migration_assets.loading.pairs import remedies_of
-from migration_assets.model import (
-    Junction,
-    Model,
-    Side,
-    junction_of,
-    model_of,
-    source_of,
-    sources,
-)
-from migration_assets.remediation.applying import Remedied, Remedies
+from migration_assets.model import Junction, Model, Side, junction_of, model_of, source_of, sources
+from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.rollback.arrays import ABSENT, array_operation, forms, pairs_query
 from migration_assets.rollback.baseline import current_rows, drop_baseline, stage_baseline
-from migration_assets.rollback.files import ExportFiles, Fingerprint, Manifest
+from migration_assets.rollback.files import ExportFiles, Manifest
 from migration_assets.rollback.gains import (
     changed_columns,
     deleted_rows,
@@ -44,9 +35,14 @@ from migration_assets.rollback.gains import (
     updated_rows,
     value_columns,
 )
-from migration_assets.rollback.identifiers import Identifiers, chunks, new_ids
-from migration_assets.rollback.operations import Delete, Insert, Operation, Pairs, Update, picked
+from migration_assets.rollback.identifiers import Identifiers, chunks
+from migration_assets.rollback.operations import Delete, Insert, Operation, Update, picked
 from migration_assets.rollback.refused import RefusedError
+from migration_assets.rollback.target_state import (
+    other_tables,
+    require_migrated,
+    table_fingerprints,
+)
 from migration_assets.rollback.values import (
     Known,
     NotHeldError,
@@ -55,35 +51,8 @@ from migration_assets.rollback.values import (
     references_in,
 )
 from migration_assets.source.connection import Document, SourceDatabase
-from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA, loads
 from migration_assets.target.connection import Connection
-from migration_assets.target.standing import changes_since, standing_tables
-
-_OTHER_TABLES = """
-    SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND n.nspname <> ALL(%s)
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-                      AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1
-"""
-
-_ABSENT = object()
-
-
-def require_migrated(connection: Connection) -> None:
-    """Refuses a target that this project did not migrate to.
-
-    Raises:
-        TargetError: It has no bookkeeping.
-    """
-    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
-    if found == (None,):
-        raise TargetError(
-            "nothing was migrated to it by this project",
-            where=f"database {connection.info.dbname}",
-            next_step="Check TARGET_POSTGRES_URL; there is nothing to roll back here",
-        )
+from migration_assets.target.standing import changes_since
 
 
 def export_gained(
@@ -132,33 +101,11 @@ def export_gained(
             target=connection.info.dbname,
             tables=table_fingerprints(model, connection),
             unknown_columns=unknown_columns(model, connection),
-            unknown_tables=_other_tables(model, connection),
+            unknown_tables=other_tables(model, connection),
             changes=tuple(changes_since(model, connection)),
         )
         drop_baseline(model, connection)
     return manifest
-
-
-def table_fingerprints(model: Model, connection: Connection) -> Mapping[str, Fingerprint]:
-    """Returns what each table that is there holds now, columns that the application added included."""
-    query = (
-        "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {} t"
-    )
-    found = {}
-    for name, standing in standing_tables(model, connection).items():
-        if not standing.is_there:
-            continue
-        row = connection.execute(sql.SQL(query).format(standing.identifier)).fetchone()
-        assert row is not None
-        found[name] = Fingerprint(*row)
-    return found
-
-
-def _other_tables(model: Model, connection: Connection) -> tuple[str, ...]:
-    standing = standing_tables(model, connection).values()
-    own = {f"{each.schema}.{each.name}" for each in standing if each.is_there}
-    found = connection.execute(_OTHER_TABLES, [[SCHEMA, STAGING_SCHEMA]])
-    return tuple(name for (name,) in found if name not in own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +136,7 @@ class _Export:
         assert relation is not None
         for holder, array, other in relation.arrays():
             remedies = remedies_of(self.remediations, table, holder, array)
-            for chunk in chunks(self.connection, _pairs_query(table, holder, other)):
+            for chunk in chunks(self.connection, pairs_query(table, holder, other)):
                 self._pairs(holder, array, other, chunk, remedies)
 
     def _deleted(self, table: sa.Table, uuids: Sequence[uuid.UUID]) -> None:
@@ -227,7 +174,7 @@ class _Export:
                 before = there[row.id]
                 self._write(table.name, row.id, _update(own[row.id], before, fields))
                 continue
-            document = {name: value for name, value in fields.items() if value is not _ABSENT}
+            document = {name: value for name, value in fields.items() if value is not ABSENT}
             whole = {"_id": own[row.id]} | document | arrays[row.id]
             self._write(table.name, row.id, Insert(whole))
 
@@ -247,7 +194,7 @@ class _Export:
             source, value = source_of(table.columns[name]), row.values[name]
             try:
                 fields[source.field] = (
-                    _ABSENT if value is None else bson_value(source, value, known, ids)
+                    ABSENT if value is None else bson_value(source, value, known, ids)
                 )
             except NotHeldError as error:
                 self.files.problem(table.name, str(row.id), name, str(error))
@@ -306,11 +253,11 @@ class _Export:
         documents = self._documents(holder.collection, own.values(), [array])
         for row, came, went in chunk:
             document = documents[source_id(own[row])]
-            held = document.get(array, _ABSENT)
+            held = document.get(array, ABSENT)
             read_as = {each.original: each for each in remedies.apply(document)[1]}
-            gone = _forms(held, other.collection, went or (), read_as)
+            gone = forms(held, other.collection, went or (), read_as)
             added = tuple(ids[each] for each in came or ())
-            operation = _array_operation(own[row], array, held, added, gone)
+            operation = array_operation(own[row], array, held, added, gone)
             if operation is not None:
                 self._write(holder.collection, row, operation)
 
@@ -376,71 +323,6 @@ def _update(own: Any, document: Document, fields: Mapping[str, Any]) -> Update:
     return Update(
         own,
         before=picked(document, frozenset(fields)),
-        set={name: value for name, value in fields.items() if value is not _ABSENT},
-        unset=tuple(name for name, value in fields.items() if value is _ABSENT),
+        set={name: value for name, value in fields.items() if value is not ABSENT},
+        unset=tuple(name for name, value in fields.items() if value is ABSENT),
     )
-
-
-def _pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
-    """Returns the query of (holder, ids that came, ids that went) for documents that stay."""
-    return sql.SQL(
-        "SELECT d.holder, array_agg(d.other ORDER BY d.other) FILTER (WHERE d.came), "
-        "array_agg(d.other ORDER BY d.other) FILTER (WHERE NOT d.came) FROM ("
-        "SELECT t.{holder} AS holder, t.{other} AS other, true AS came {inserted} UNION ALL "
-        "SELECT b.{holder}, b.{other}, false {deleted}) d "
-        "WHERE EXISTS (SELECT FROM {holders} h WHERE h.id = d.holder) "
-        "AND NOT EXISTS (SELECT FROM {new} n WHERE n.collection = {collection} "
-        "AND n.id = d.holder) GROUP BY 1 ORDER BY 1"
-    ).format(
-        holder=sql.Identifier(holder.column),
-        other=sql.Identifier(other.column),
-        inserted=inserted_rows(table),
-        deleted=deleted_rows(table),
-        holders=current_rows(model_of(table).tables[holder.collection]),
-        new=new_ids(),
-        collection=sql.Literal(holder.collection),
-    )
-
-
-def _forms(
-    held: Any, collection: str, gone: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
-) -> tuple[Any, ...]:
-    """Returns the elements of an array that stand for ids that went, as the array holds them.
-
-    Args:
-        held: The array, as the source has it.
-        collection: The collection that its elements point to.
-        gone: The ids.
-        read_as: What remediations made of elements, by the original.
-    """
-    ids = frozenset(each.bytes for each in gone)
-    if not ids or held is _ABSENT or held is None:
-        return ()
-    elements = held if isinstance(held, list) else [held]
-    forms = {
-        canonical(each): each for each in elements if _resolves(each, collection, ids, read_as)
-    }
-    return tuple(forms.values())
-
-
-def _resolves(
-    element: Any, collection: str, ids: frozenset[bytes], read_as: Mapping[str | None, Remedied]
-) -> bool:
-    remedied = read_as.get(canonical(element))
-    if remedied is not None:
-        replacement = remedied.replacement
-        element = None if replacement is None else from_canonical(replacement)
-    return element is not None and resolve(element, collection, ids) is not None
-
-
-def _array_operation(
-    own: Any, array: str, held: Any, added: tuple[Any, ...], gone: tuple[Any, ...]
-) -> Operation | None:
-    """Returns what changes an array; a lone value, or null, in its place becomes an array first."""
-    if not added and not gone:
-        return None
-    if held is _ABSENT or isinstance(held, list):
-        return Pairs(own, array, added, gone)
-    went = {canonical(each) for each in gone}
-    kept = [] if held is None or canonical(held) in went else [held]
-    return Update(own, {array: held}, {array: [*kept, *added]})

@@ -18,13 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from migration_assets.errors import MigrationError
-from migration_assets.rollback.operations import (
-    KINDS,
-    Operation,
-    kind_of,
-    line_of,
-    operation_of,
-)
+from migration_assets.rollback.operations import KINDS, Operation, kind_of, line_of, operation_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"

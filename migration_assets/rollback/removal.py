@@ -17,10 +17,10 @@ from migration_assets.loading.load import silent
 from migration_assets.model import Model
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.baseline import drop_baseline, stage_baseline
-from migration_assets.rollback.export import require_migrated, table_fingerprints
 from migration_assets.rollback.files import Manifest
 from migration_assets.rollback.gains import gained, unknown_columns
 from migration_assets.rollback.refused import RefusedError
+from migration_assets.rollback.target_state import require_migrated, table_fingerprints
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.bookkeeping import STAGING_SCHEMA
 from migration_assets.target.connection import Connection, count_rows

@@ -236,7 +236,6 @@ _UNMAPPED_NAMES = """
 """
 """Of known collections: of one that the model does not know the whole document is kept, its data among it."""
 
-
 _WAIVERS = "SELECT signed_at, waivers FROM {sign_offs} ORDER BY signed_at DESC LIMIT 1"
 
 

@@ -20,9 +20,11 @@ from typing import Any
 import migration_assets
 from migration_assets.model import Model, group_of, junction_of
 from migration_assets.preflight.duration import Estimate
+from migration_assets.sign_off.blockers import ORPHANED
+from migration_assets.sign_off.check_states import TOUCHED, WARNING, check_state
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded
-from migration_assets.sign_off.verdict import ORPHANED, TOUCHED, WARNING, Verdict, check_state
+from migration_assets.sign_off.verdict import Verdict
 from migration_assets.sign_off.waivers import Waived
 from migration_assets.validation.evidence import Layer
 from migration_assets.validation.pointers import DOCUMENTATION, statements
@@ -233,12 +235,13 @@ def _load(load: Load | None) -> Json | None:
 
 def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
     entities = [each for each in tables if not each["isJunction"]]
-    loaded = [each["load"] for each in tables if each["load"] is not None]
+    loaded = [table for table in tables if table["load"] is not None]
+    slowest = sorted(loaded, key=lambda table: -table["load"]["seconds"])
     states = [check["state"] for each in tables for check in each["checks"].values()]
     compared = sum(each["sampleValidation"]["sampleSize"] for each in entities)
     matched = sum(each["sampleValidation"]["matched"] for each in entities)
-    rows = sum(each["rows"] for each in loaded)
-    seconds = sum(each["seconds"] for each in loaded)
+    rows = sum(table["load"]["rows"] for table in loaded)
+    seconds = sum(table["load"]["seconds"] for table in loaded)
     lost = dict.fromkeys((REJECTED, "altered", "nulled", ORPHANED), 0)
     for line in recorded.losses:
         lost[line.kind] = lost.get(line.kind, 0) + line.count
@@ -266,13 +269,7 @@ def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
         "documentsWithUnmappedFields": sum(each.documents for each in recorded.unmapped),
         "loadSeconds": round(seconds, 3),
         "rowsPerSecond": round(rows / seconds) if seconds else 0,
-        "slowestTables": [
-            each["name"]
-            for each in sorted(
-                (each for each in tables if each["load"] is not None),
-                key=lambda each: -each["load"]["seconds"],
-            )[:SLOWEST]
-        ],
+        "slowestTables": [table["name"] for table in slowest[:SLOWEST]],
     }
 
 

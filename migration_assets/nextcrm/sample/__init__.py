@@ -2,9 +2,11 @@
 
 The story of a document: how many there are and which `_id` each has (``population``), what its fields hold
 (``values`` by rule, ``documents`` by meaning, ``words`` as the vocabulary), what it is connected with
-(``relations``), and what is wrong with it where that is asked for (``faults``, ``ledger``). All of
-it follows from the model of the tables, so a new column has values and faults at once. ``history`` is
-another database: of the proportions of real ones, with what older versions of the application left.
+(``relations``), and what is wrong with it where that is asked for (``places`` where a fault can be put,
+``hand`` and ``faults`` that make it, ``extras`` that hold it, and the ``ledger`` of them). All of it follows
+from the model of the tables, so a new column has values and faults at once. ``history`` is another database:
+of the proportions of real ones, with the ``shapes`` that older versions of the application left (``shape``
+is what one is).
 """
 
 from __future__ import annotations

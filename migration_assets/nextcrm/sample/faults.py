@@ -9,194 +9,19 @@ Where a fault takes two documents (a reference to a rejected one) both are added
 
 from __future__ import annotations
 
-import dataclasses
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import count, cycle, islice
-from random import Random
-from uuid import UUID
+from datetime import timedelta
 
-from bson import Binary, Decimal128, Int64, ObjectId, Regex
+from bson import Binary, Decimal128, Int64, Regex
 from bson.datetime_ms import DatetimeMS
 
-from migration_assets.identity import source_id
-from migration_assets.model import Missing, Rule, junction_of, sources, unique_columns
-from migration_assets.nextcrm import ENTITIES, JUNCTIONS
-from migration_assets.nextcrm.sample.documents import Collection, Document
-from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault
-from migration_assets.nextcrm.sample.population import BEGINNING, EPOCH, Population
-from migration_assets.nextcrm.sample.values import (
-    ABSENT,
-    FIRST_TIMESTAMP,
-    LAST_TIMESTAMP,
-    SECRET_PREFIX,
-)
-
-RELATION = "relation"
-"""The kind of a place that is an array of ids of a relation."""
-COLLECTION = "collection"
-"""The kind of a place that is a document as a whole."""
-UNKNOWN_COLLECTION = "legacy_Notes"
-
-_UNKNOWN_FIELDS = ("CreatedBY", "legacy score", "notes.internal", "meta")
-_FIRST_NUMBER = 1_000_000_000
-"""Number of the first faulty document, beyond those of the clean ones."""
-_REQUIRED = (Missing.REJECT, Missing.DEFAULT, Missing.OBJECT_ID_TIME)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a fault can be put.
-
-    Attributes:
-        collection: The collection.
-        field: The field.
-        kind: A :class:`Rule`, ``RELATION`` or ``COLLECTION``.
-        missing: What stands for a missing value.
-        references: The collection that ids in it point to.
-        mirror: For a relation, the array of the other side; empty where there is none.
-        labels: The labels of an enum.
-        secret: Its values are secret.
-        unique: No two documents may have the same value.
-    """
-
-    collection: str
-    field: str
-    kind: str
-    missing: Missing = Missing.NULL
-    references: str = ""
-    mirror: str = ""
-    labels: tuple[str, ...] = ()
-    secret: bool = False
-    unique: bool = False
-
-    @property
-    def sort(self) -> tuple[object, ...]:
-        """What has to differ between two places for both to need each fault that they can have."""
-        name = self.field if self.kind == COLLECTION else ""
-        return self.kind, self.missing, self.secret, self.unique, bool(self.mirror), name
-
-
-@dataclass(frozen=True, slots=True)
-class Extra:
-    """A document that is added to the clean sample.
-
-    Attributes:
-        collection: Its collection.
-        identifier: Its `_id`.
-        number: A number that no other document has.
-        fields: What differs from a document of ordinary values.
-        entries: What the ledger says of it; nothing where it only completes another one.
-    """
-
-    collection: str
-    identifier: object
-    number: int
-    fields: Mapping[str, object]
-    entries: tuple[Entry, ...] = ()
-
-    def document(self, collection: Collection) -> Document:
-        """Returns the document as it is stored."""
-        created = BEGINNING
-        if isinstance(self.identifier, ObjectId):
-            created = self.identifier.generation_time.replace(tzinfo=None)
-        document = collection.document(self.identifier, self.number, created)
-        document.update(self.fields)
-        return {name: value for name, value in document.items() if value is not ABSENT}
-
-
-@dataclass(slots=True)
-class Hand:
-    """What the maker of a faulty value has at hand.
-
-    Attributes:
-        place: Where the value goes.
-        population: The clean documents.
-        random: Random numbers of its own.
-        numbers: Yields numbers that no other document of the sample has.
-        number: The document's own one.
-        identifier: The document's `_id`.
-        companions: Further documents that the fault needs.
-    """
-
-    place: Place
-    population: Population
-    random: Random
-    numbers: Iterator[int]
-    number: int
-    identifier: object
-    companions: list[Extra] = dataclasses.field(default_factory=list)
-
-    def text(self) -> str:
-        """Returns a text that no other document has, recognizable where it is a secret."""
-        return f"{SECRET_PREFIX if self.place.secret else ''}faulty {self.number}"
-
-    def moment(self) -> datetime:
-        """Returns a time in the years of the sample, to the millisecond."""
-        return BEGINNING + timedelta(milliseconds=self.random.getrandbits(36))
-
-    def stranger(self) -> ObjectId:
-        """Returns the id of a clean document, which knows nothing of this one."""
-        ids = self.population.ids(self.place.references)
-        return ids[int(self.random.random() * len(ids))]
-
-    def partner(self) -> object:
-        """Returns the id of a document that may be referred to; in a relation it knows this one too."""
-        if not self.place.mirror:
-            return self.stranger()
-        return self._companion({self.place.mirror: [self.identifier]})
-
-    def nobody(self) -> ObjectId:
-        """Returns an id that no document has."""
-        return self.population.extra_id(self.place.references, "nobody", self.number)
-
-    def rejected(self) -> object:
-        """Returns the id of a document that cannot be loaded, since a NOT NULL value is not convertible."""
-        name = next(
-            source.field
-            for source in sources(ENTITIES[self.place.references]).values()
-            if source.missing in _REQUIRED and source.rule not in (Rule.KEY, Rule.REFERENCE_TEXT)
-        )
-        return self._companion({name: {}}, name, Fault.DOCUMENT, Expectation.REJECTED)
-
-    def odd(self, fault: Fault) -> object:
-        """Returns the id of a document whose `_id` is no ObjectId."""
-        fields = {self.place.mirror: [self.identifier]} if self.place.mirror else {}
-        return self._companion(fields, "_id", fault, Expectation.ACCEPTED)
-
-    def first_value(self) -> object:
-        """Returns the value that the first document of the collection has in this field."""
-        collection = Collection(self.place.collection, self.population)
-        return next(collection.documents())[self.place.field]
-
-    def _companion(
-        self,
-        fields: Mapping[str, object],
-        name: str = "",
-        fault: Fault | None = None,
-        expectation: Expectation = Expectation.ACCEPTED,
-    ) -> object:
-        collection, number = self.place.references, next(self.numbers)
-        identifier: object = self.population.extra_id(collection, number)
-        if fault is not None and fault in ODD_IDS:
-            identifier = ODD_IDS[fault](self.population, collection, number)
-        entries: tuple[Entry, ...] = ()
-        if fault is not None:
-            entries = (Entry(collection, source_id(identifier), name, fault, expectation),)
-        self.companions.append(Extra(collection, identifier, number, fields, entries))
-        return identifier
-
-
-ODD_IDS: Mapping[Fault, Callable[[Population, str, int], object]] = {
-    Fault.ID_STRING: lambda _population, _collection, number: f"legacy:{number}",
-    Fault.ID_INTEGER: lambda _population, _collection, number: number,
-    Fault.ID_UUID: lambda _population, _collection, number: Binary.from_uuid(UUID(int=number)),
-    Fault.ID_DOCUMENT: lambda _population, _collection, number: {"system": "old", "no": number},
-    Fault.ID_HEX: lambda population, name, number: str(population.extra_id(name, "hex", number)),
-}
-"""Makes an `_id` that is no ObjectId."""
+from migration_assets.model import Missing, Rule
+from migration_assets.nextcrm.sample.hand import ODD_IDS, Hand
+from migration_assets.nextcrm.sample.ledger import Expectation, Fault
+from migration_assets.nextcrm.sample.places import COLLECTION, RELATION, REQUIRED, Place
+from migration_assets.nextcrm.sample.population import EPOCH
+from migration_assets.nextcrm.sample.values import ABSENT, FIRST_TIMESTAMP, LAST_TIMESTAMP
 
 Expect = Callable[[Place], Expectation]
 
@@ -206,17 +31,17 @@ def _always(expectation: Expectation) -> Expect:
 
 
 def _not_convertible(place: Place) -> Expectation:
-    return Expectation.REJECTED if place.missing in _REQUIRED else Expectation.NULLED
+    return Expectation.REJECTED if place.missing in REQUIRED else Expectation.NULLED
 
 
 def _lost(place: Place) -> Expectation:
     """A reference that leads nowhere; one that is held as text is kept."""
-    is_rejected = place.kind == Rule.REFERENCE and place.missing in _REQUIRED
+    is_rejected = place.kind == Rule.REFERENCE and place.missing in REQUIRED
     return Expectation.REJECTED if is_rejected else Expectation.ORPHANED
 
 
 def _emptied(place: Place) -> Expectation:
-    return Expectation.REJECTED if place.missing in _REQUIRED else Expectation.COERCED
+    return Expectation.REJECTED if place.missing in REQUIRED else Expectation.COERCED
 
 
 def _stood_in_for(place: Place) -> Expectation:
@@ -238,7 +63,7 @@ def _anywhere(_place: Place) -> bool:
 
 
 def _where_required(place: Place) -> bool:
-    return place.missing in _REQUIRED
+    return place.missing in REQUIRED
 
 
 def _where_derived(place: Place) -> bool:
@@ -501,86 +326,3 @@ FAULTS: tuple[FaultRow, ...] = (
     ),
 )
 """Every kind of fault in a document, with where it applies and what has to become of it."""
-
-
-def places(collection: str) -> Iterator[Place]:
-    """Yields every place of a collection that can hold a fault."""
-    unique = unique_columns(ENTITIES[collection])
-    for source in sources(ENTITIES[collection]).values():
-        yield Place(
-            collection,
-            source.field,
-            source.rule,
-            source.missing,
-            references=source.references or "",
-            labels=source.labels,
-            secret=source.secret,
-            unique=source.field in unique,
-        )
-    for name in sorted(JUNCTIONS):
-        relation = junction_of(JUNCTIONS[name])
-        for holder, field, other in relation.arrays() if relation else ():
-            if holder.collection == collection:
-                yield Place(
-                    collection,
-                    field,
-                    RELATION,
-                    Missing.EMPTY_ARRAY,
-                    references=other.collection,
-                    mirror=other.array or "",
-                )
-    for name in _UNKNOWN_FIELDS:
-        yield Place(collection, name, COLLECTION)
-
-
-def extras(population: Population, rate: float) -> Mapping[str, list[Extra]]:
-    """Returns the documents to add, by collection: the faulty ones, and those that they need.
-
-    Each row of ``FAULTS`` occurs at least once for each sort of place that it applies to.
-
-    Args:
-        population: The clean documents.
-        rate: Faults for each clean document.
-    """
-    random = population.random("faults")
-    chosen: list[tuple[FaultRow, Place]] = []
-    sorts: dict[tuple[object, ...], list[tuple[FaultRow, Place]]] = defaultdict(list)
-    for name in sorted(ENTITIES):
-        possible = [(row, place) for place in places(name) for row in FAULTS if row.applies(place)]
-        for row, place in possible:
-            sorts[(id(row), *place.sort)].append((row, place))
-        shuffled = sorted(possible, key=lambda _: random.random())
-        chosen += islice(cycle(shuffled), round(rate * len(population.ids(name))))
-    chosen += [found[int(random.random() * len(found))] for found in sorts.values()]
-    numbers = count(_FIRST_NUMBER)
-    added: dict[str, list[Extra]] = defaultdict(list)
-    for row, place in chosen:
-        for extra in _documents(row, place, population, numbers):
-            added[extra.collection].append(extra)
-    return added
-
-
-def _documents(
-    row: FaultRow, place: Place, population: Population, numbers: Iterator[int]
-) -> Iterator[Extra]:
-    number = next(numbers)
-    identifier = population.extra_id(place.collection, number)
-    random = population.random("fault", number)
-    hand = Hand(place, population, random, numbers, number, identifier)
-    value = row.make(hand)
-    is_key = place.kind == Rule.KEY
-    fields = {} if is_key else {place.field: value}
-    found = value if is_key else hand.identifier
-    expectation = row.expect(place)
-    entry = Entry(place.collection, source_id(found), place.field, row.fault, expectation)
-    yield Extra(place.collection, found, number, fields, (entry,))
-    yield from hand.companions
-
-
-def unknown_collection() -> tuple[Entry, list[Document]]:
-    """Returns a collection that the model does not know, and what the ledger says of it."""
-    entry = Entry(UNKNOWN_COLLECTION, "", "", Fault.UNKNOWN_COLLECTION, Expectation.UNMAPPED)
-    documents: list[Document] = [
-        {"_id": number, "note": f"faulty {number}", "old": {"system": True}} for number in range(3)
-    ]
-    return entry, documents

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample.documents import Collection, Document
-from migration_assets.nextcrm.sample.faults import UNKNOWN_COLLECTION, extras, unknown_collection
+from migration_assets.nextcrm.sample.extras import UNKNOWN_COLLECTION, extras, unknown_collection
 from migration_assets.nextcrm.sample.ledger import Entry, Ledger
 from migration_assets.nextcrm.sample.population import Population
 

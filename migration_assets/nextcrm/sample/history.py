@@ -7,17 +7,15 @@ Where a shape is dated, all documents of before that day have it, as in life.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from bson import Int64, ObjectId
-from bson.datetime_ms import DatetimeMS
+from bson import ObjectId
 from pymongo.database import Database
 
 from migration_assets.identity import source_id
@@ -28,6 +26,8 @@ from migration_assets.nextcrm.sample.documents import Document, described
 from migration_assets.nextcrm.sample.generation import Progress, refuse_documents, write
 from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Ledger, OldShape
 from migration_assets.nextcrm.sample.population import Population
+from migration_assets.nextcrm.sample.shape import Hand, Shape, scaled
+from migration_assets.nextcrm.sample.shapes import SHAPES
 from migration_assets.nextcrm.sample.values import ABSENT, Draw, pick, plain
 
 COUNTS: Mapping[str, int] = MappingProxyType(
@@ -71,495 +71,6 @@ def ever_slower(number: int, count: int) -> int:
     return _START + _SPAN * number**2 // count**2
 
 
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """What the maker of a value has at hand.
-
-    Attributes:
-        population: The documents of this database.
-        turn: The document's number among those of its shape.
-        created: When it was created.
-        document: The document as it would be today.
-    """
-
-    population: Population
-    turn: int
-    created: datetime
-    document: Document
-
-    def id_at(self, collection: str, number: int) -> ObjectId:
-        """Returns the id of a document by its number at scale 1."""
-        return self.population.ids(collection)[_scaled(self.population, number)]
-
-    def id_of(self, collection: str) -> ObjectId:
-        """Returns the id of one of a collection's documents, another one each time."""
-        ids = self.population.ids(collection)
-        return ids[self.turn % len(ids)]
-
-    def deleted(self, collection: str) -> ObjectId:
-        """Returns the id of a document that was deleted: the same one everywhere at scale 1."""
-        number = self.turn % max(1, round(self.population.scale))
-        return self.population.extra_id(collection, "deleted", number)
-
-
-Value = object | Callable[[Hand], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is odd about some documents of a collection.
-
-    Attributes:
-        kind: What it is.
-        collection: Where.
-        fields: What stands in their fields: values, or what makes one; ``ABSENT`` for no field.
-        expects: What the migration makes of a field, without rules; where nothing is said: of a missing
-            field what the model says, of an unknown one that it is kept, else nothing.
-        until: All documents created before this day have it.
-        since: But not those from before this one.
-        count: So many have it, where no day is given ...
-        first: ... from the document of this number on. Both are multiplied by a scale above 1.
-    """
-
-    kind: OldShape
-    collection: str
-    fields: Mapping[str, Value]
-    expects: Mapping[str, Expectation | Callable[[object], Expectation]] = field(
-        default_factory=dict
-    )
-    until: str = ""
-    since: str = ""
-    count: int = 0
-    first: int = 0
-
-    def numbers(self, population: Population) -> range:
-        """Returns the numbers of the documents that have it."""
-        ids = population.ids(self.collection)
-        if self.until:
-            day = datetime.fromisoformat
-            numbers = range(len(ids))
-            start = bisect_left(numbers, day(self.since), key=ids.created) if self.since else 0
-            return range(start, max(1, bisect_left(numbers, day(self.until), key=ids.created)))
-        start = _scaled(population, self.first)
-        return range(start, start + _scaled(population, self.count))
-
-
-def _scaled(population: Population, number: int) -> int:
-    return round(number * max(1, population.scale))
-
-
-def _by_turn(*values: object) -> Callable[[Hand], object]:
-    return lambda hand: values[hand.turn % len(values)]
-
-
-def _created(hand: Hand) -> object:
-    return hand.created
-
-
-def _changed(hand: Hand) -> object:
-    return hand.created + timedelta(days=3)
-
-
-def _id_of(collection: str) -> Callable[[Hand], object]:
-    return lambda hand: hand.id_of(collection)
-
-
-def _id_at(collection: str, number: int) -> Callable[[Hand], object]:
-    return lambda hand: hand.id_at(collection, number)
-
-
-def _deleted(collection: str) -> Callable[[Hand], object]:
-    return lambda hand: hand.deleted(collection)
-
-
-def _and_deleted(name: str, collection: str) -> Callable[[Hand], object]:
-    """Returns what adds the id of a deleted document to what the array holds."""
-    return lambda hand: [*_array(hand.document.get(name)), hand.deleted(collection)]
-
-
-def _array(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _misspelt(hand: Hand) -> object:
-    return hand.population.extra_id("crm_campains", hand.turn % 4)
-
-
-def _of_digits(value: object) -> Expectation:
-    return Expectation.COERCED if str(value).isdigit() else Expectation.REJECTED
-
-
-_accepted, _coerced, _nulled = Expectation.ACCEPTED, Expectation.COERCED, Expectation.NULLED
-_orphaned, _rejected = Expectation.ORPHANED, Expectation.REJECTED
-
-SHAPES: tuple[Shape, ...] = (
-    # tasks and boards
-    Shape(
-        OldShape.CRM_COMMENT,
-        "tasksComments",
-        {"task": _id_of("crm_Accounts_Tasks"), "assigned_crm_account_task": ABSENT},
-        {"task": _rejected},
-        count=38,
-    ),
-    Shape(
-        OldShape.CRM_WEEK,
-        "Tasks",
-        {
-            "account": _id_of("crm_Accounts"),
-            "opportunity": None,
-            "contact": None,
-            "section": ABSENT,
-        },
-        since="2023-08-27",
-        until="2023-09-03",
-    ),
-    Shape(
-        OldShape.OLD_NAMES,
-        "Boards",
-        {
-            "date_created": _created,
-            "last_edited": _changed,
-            "createdAt": ABSENT,
-            "updatedAt": ABSENT,
-            "sharedWith": ABSENT,
-        },
-        until="2024-02-22",
-    ),
-    Shape(
-        OldShape.DELETED_USER,
-        "Boards",
-        {"user": _deleted("Users")},
-        {"user": _rejected},
-        count=1,
-        first=60,
-    ),
-    Shape(OldShape.TO_REJECTED, "Sections", {"board": _id_at("Boards", 60)}, count=2, first=100),
-    Shape(OldShape.TO_REJECTED, "Tasks", {"section": _id_at("Sections", 100)}, count=38, first=240),
-    Shape(
-        OldShape.DELETED_USER,
-        "Boards",
-        {"sharedWith": _and_deleted("sharedWith", "Users")},
-        {"sharedWith": _orphaned},
-        count=2,
-        first=170,
-    ),
-    Shape(
-        OldShape.DELETED_USER,
-        "Boards",
-        {"watchers": _and_deleted("watchers", "Users")},
-        {"watchers": _orphaned},
-        count=3,
-        first=176,
-    ),
-    Shape(
-        OldShape.DELETED_USER,
-        "Tasks",
-        {"createdBy": _deleted("Users"), "updatedBy": _deleted("Users")},
-        {"createdBy": _orphaned, "updatedBy": _orphaned},
-        count=40,
-        first=300,
-    ),
-    Shape(
-        OldShape.NUMBER_AS_DOUBLE,
-        "Tasks",
-        {"position": _by_turn(1.0, 2.0, 3.0)},
-        {"position": _coerced},
-        count=5,
-        first=400,
-    ),
-    Shape(
-        OldShape.TIME_AS_TEXT,
-        "Tasks",
-        {"dueDateAt": "2023-09-30T22:00:00.000Z"},
-        {"dueDateAt": _coerced},
-        count=3,
-        first=410,
-    ),
-    # accounts
-    Shape(
-        OldShape.OLD_NAMES,
-        "crm_Accounts",
-        {
-            "date_created": _created,
-            "date_last_modified": _changed,
-            "created_by": _id_of("Users"),
-            "createdAt": ABSENT,
-            "updatedAt": ABSENT,
-            "createdBy": ABSENT,
-        },
-        until="2023-08-23",
-    ),
-    Shape(
-        OldShape.DELETED_DOCUMENT,
-        "crm_Accounts",
-        {"documentsIDs": _and_deleted("documentsIDs", "Documents")},
-        {"documentsIDs": _orphaned},
-        count=2,
-        first=30,
-    ),
-    Shape(
-        OldShape.DELETED_USER,
-        "crm_Accounts",
-        {"watchers": _and_deleted("watchers", "Users")},
-        {"watchers": _orphaned},
-        count=2,
-        first=34,
-    ),
-    # contacts
-    Shape(
-        OldShape.STATUS_AS_TEXT,
-        "crm_Contacts",
-        {"status": _by_turn("Active", "Active", "Inactive")},
-        {"status": _rejected},
-        until="2023-07-30",
-    ),
-    Shape(
-        OldShape.LONE_LINK,
-        "crm_Contacts",
-        {"account": _id_of("crm_Accounts"), "accountsIDs": ABSENT},
-        until="2023-08-23",
-    ),
-    Shape(
-        OldShape.BIRTHDAY,
-        "crm_Contacts",
-        {
-            "birthday": _by_turn(
-                "1990-04-30T22:00:00.000Z", "1/5/1990", "undefined/undefined/undefined"
-            )
-        },
-        until="2023-08-27",
-    ),
-    Shape(
-        OldShape.LIST_OF_ONE,
-        "crm_Contacts",
-        {"accountsIDs": lambda hand: [hand.id_of("crm_Accounts")]},
-        {"accountsIDs": _coerced},
-        count=1,
-        first=15,
-    ),
-    Shape(OldShape.OTHER_LABEL, "crm_Contacts", {"type": "Clients"}, count=2, first=20),
-    Shape(
-        OldShape.TWO_CREATORS,
-        "crm_Contacts",
-        {"created_by": _id_at("Users", 3), "createdBy": _id_at("Users", 4)},
-        count=1,
-        first=23,
-    ),
-    Shape(
-        OldShape.IMPORTED,
-        "crm_Contacts",
-        {
-            "__v": ABSENT,
-            "mobile_phone": Int64(420_777_000_111),
-            "office_phone": 420777000111.0,
-            "status": "true",
-            "assigned_to": lambda hand: str(hand.id_of("Users")),
-            "tags": "vip",
-            "created_on": "2023-09-24",
-            "cratedAt": "24.09.2023",
-        },
-        {
-            **dict.fromkeys(
-                ("mobile_phone", "office_phone", "status", "assigned_to", "tags", "created_on"),
-                _coerced,
-            ),
-            "cratedAt": _nulled,
-        },
-        count=2,
-        first=26,
-    ),
-    Shape(
-        OldShape.DELETED_USER,
-        "crm_Contacts",
-        {"last_activity_by": _deleted("Users")},
-        {"last_activity_by": _orphaned},
-        count=3,
-        first=30,
-    ),
-    # leads
-    Shape(
-        OldShape.OLD_NAMES,
-        "crm_Leads",
-        {
-            "date_created": _created,
-            "date_modify": _changed,
-            "createdAt": ABSENT,
-            "updatedAt": ABSENT,
-        },
-        until="2023-10-07",
-    ),
-    Shape(OldShape.NO_NAME, "crm_Leads", {"lastName": _by_turn(None, ABSENT)}, count=2, first=3),
-    Shape(OldShape.OTHER_LABEL, "crm_Leads", {"type": ""}, count=1, first=14),
-    # opportunities
-    Shape(
-        OldShape.TEXT_FOR_ID,
-        "crm_Opportunities",
-        {"campaign": "Social networks", "sales_stage": "New", "type": "New"},
-        {"campaign": _orphaned, "sales_stage": _orphaned, "type": _orphaned},
-        until="2023-07-23",
-    ),
-    Shape(
-        OldShape.STATUS_AS_TEXT,
-        "crm_Opportunities",
-        {"status": "Active"},
-        {"status": _nulled},
-        until="2023-07-23",
-    ),
-    Shape(
-        OldShape.OLD_NAMES,
-        "crm_Opportunities",
-        {"created_on": _created, "createdAt": ABSENT},
-        until="2023-08-23",
-    ),
-    Shape(
-        OldShape.NUMBER_AS_TEXT,
-        "crm_Opportunities",
-        {
-            "budget": _by_turn("250000", "1.000.000", "500.000", ""),
-            "expected_revenue": _by_turn("500000", "500.000"),
-        },
-        {"budget": _of_digits, "expected_revenue": _of_digits},
-        until="2023-09-09",
-    ),
-    Shape(
-        OldShape.MISSPELT_COLLECTION,
-        "crm_Opportunities",
-        {"campaign": _misspelt},
-        {"campaign": _orphaned},
-        since="2023-07-23",
-        until="2023-10-04",
-    ),
-    Shape(
-        OldShape.DELETED_CONTACT,
-        "crm_Opportunities",
-        {"contact": _deleted("crm_Contacts")},
-        {"contact": _orphaned},
-        count=2,
-        first=13,
-    ),
-    Shape(
-        OldShape.FREE_CURRENCY,
-        "crm_Opportunities",
-        {"currency": _by_turn("US Dollar", "Kč (koruna)", "euro")},
-        count=3,
-        first=15,
-    ),
-    Shape(
-        OldShape.DELETED_USER,
-        "crm_Opportunities",
-        {"last_activity_by": _deleted("Users")},
-        {"last_activity_by": _orphaned},
-        count=2,
-        first=20,
-    ),
-    # documents, invoices and contracts
-    Shape(
-        OldShape.LONE_LINK,
-        "Documents",
-        {"account": _id_of("crm_Accounts"), "accountsIDs": ABSENT},
-        until="2023-08-26",
-    ),
-    Shape(
-        OldShape.OBJECT_FOR_LIST,
-        "Documents",
-        {"connected_documents": lambda _hand: {}},
-        {"connected_documents": Expectation.ALTERED},
-        until="2023-08-09",
-    ),
-    Shape(
-        OldShape.INVOICE_LABEL, "Documents", {"document_system_type": "INVOICE"}, count=1, first=4
-    ),
-    Shape(
-        OldShape.OLD_NAMES,
-        "Invoices",
-        {
-            "inovice_currency": "CZK",
-            "partner_address": "Street 1, City",
-            "invoice_state": _deleted("invoice_States"),
-            "user": _id_of("Users"),
-            "account": _id_of("crm_Accounts"),
-            "visibility": "public",
-            "connected_documents": lambda _hand: {},
-            **dict.fromkeys(
-                (
-                    "invoice_currency",
-                    "last_updated",
-                    "invoice_state_id",
-                    "assigned_user_id",
-                    "assigned_account_id",
-                ),
-                ABSENT,
-            ),
-        },
-        {"visibility": _rejected, "connected_documents": _orphaned},
-        until="2023-08-12",
-    ),
-    Shape(
-        OldShape.YEAR_24,
-        "crm_Contracts",
-        {"startDate": DatetimeMS(-61_398_259_200_000)},
-        count=1,
-    ),
-    # users and modules
-    Shape(
-        OldShape.DOUBLED_USER,
-        "Users",
-        {"email": lambda hand: f"twice.{hand.turn // 2}@example.org"},
-        {"email": _accepted},
-        count=2,
-        first=400,
-    ),
-    Shape(
-        OldShape.DOUBLED_USER,
-        "Boards",
-        {"user": _id_at("Users", 401)},
-        count=1,
-        first=80,
-    ),
-    Shape(OldShape.NO_ADDRESS, "Users", {"email": None}, count=1, first=410),
-    Shape(
-        OldShape.EMPTY_ADDRESS,
-        "Users",
-        {"email": lambda hand: " " * hand.turn},
-        count=2,
-        first=420,
-    ),
-    Shape(
-        OldShape.CAPITAL_ADDRESS,
-        "Users",
-        {"email": lambda hand: f"John.Doe{hand.turn or ''}@example.org"},
-        count=1,
-        first=5,
-    ),
-    Shape(
-        OldShape.CASE_ONLY,
-        "Users",
-        {
-            "email": lambda hand: (
-                f"{'same' if hand.turn % 2 else 'Same'}.{hand.turn // 2}@example.org"
-            )
-        },
-        count=2,
-        first=440,
-    ),
-    Shape(
-        OldShape.DELETED_BOARD,
-        "Users",
-        {"watching_boardsIDs": _and_deleted("watching_boardsIDs", "Boards")},
-        {"watching_boardsIDs": _orphaned},
-        count=1,
-        first=6,
-    ),
-    Shape(
-        OldShape.DROPPED_FIELDS,
-        "system_Modules_Enabled",
-        {"icon": "userGroup", "open": "open", "route": "/crm", "menuItem": "CRM"},
-        count=9,
-    ),
-)
-"""Every old shape of a document that is known: seen in a real database, written by a version of the
-application, or what follows from the history of its schema."""
-
 OTHERS: Mapping[str, tuple[Document, ...]] = MappingProxyType(
     {
         "Account": tuple({"provider": "google", "userId": number} for number in range(2)),
@@ -599,7 +110,7 @@ class History(Population):
 
     def _count(self, collection: str) -> int:
         shaped = [
-            _scaled(self, shape.first + shape.count)
+            scaled(self, shape.first + shape.count)
             for shape in SHAPES
             if shape.collection == collection
         ]
@@ -608,6 +119,8 @@ class History(Population):
 
 
 Arrays = dict[tuple[str, str], dict[int, list[object]]]
+
+
 """What the arrays of ids hold, by collection and field and then by the document's number."""
 
 
@@ -625,10 +138,10 @@ def _pairs(history: History) -> Arrays:
         relation = junction_of(JUNCTIONS[name])
         assert relation is not None
         lefts = len(history.ids(relation.left.collection))
-        for pair in range(_scaled(history, count)):
+        for pair in range(scaled(history, count)):
             left = (lefts - 1 - pair * stride) % lefts
             right = (7 * pair + pair // rights) % min(
-                _scaled(history, rights), len(history.ids(relation.right.collection))
+                scaled(history, rights), len(history.ids(relation.right.collection))
             )
             numbers = {relation.left: left, relation.right: right}
             for holder, array, other in relation.arrays():

@@ -16,17 +16,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from bson import (
-    Binary,
-    Code,
-    Decimal128,
-    Int64,
-    MaxKey,
-    MinKey,
-    ObjectId,
-    Regex,
-    Timestamp,
-)
+from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.model import Missing, Rule, Source, sources, unique_columns

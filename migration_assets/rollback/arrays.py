@@ -1,0 +1,86 @@
+"""Pairs of a junction table, as elements of the arrays of documents."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg import sql
+
+from migration_assets.conversion.values import resolve
+from migration_assets.identity import canonical, from_canonical
+from migration_assets.model import Side, model_of
+from migration_assets.remediation.applying import Remedied
+from migration_assets.rollback.baseline import current_rows
+from migration_assets.rollback.gains import deleted_rows, inserted_rows
+from migration_assets.rollback.identifiers import new_ids
+from migration_assets.rollback.operations import Operation, Pairs, Update
+
+ABSENT = object()
+
+
+def pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
+    """Returns the query of (holder, ids that came, ids that went) for documents that stay."""
+    return sql.SQL(
+        "SELECT d.holder, array_agg(d.other ORDER BY d.other) FILTER (WHERE d.came), "
+        "array_agg(d.other ORDER BY d.other) FILTER (WHERE NOT d.came) FROM ("
+        "SELECT t.{holder} AS holder, t.{other} AS other, true AS came {inserted} UNION ALL "
+        "SELECT b.{holder}, b.{other}, false {deleted}) d "
+        "WHERE EXISTS (SELECT FROM {holders} h WHERE h.id = d.holder) "
+        "AND NOT EXISTS (SELECT FROM {new} n WHERE n.collection = {collection} "
+        "AND n.id = d.holder) GROUP BY 1 ORDER BY 1"
+    ).format(
+        holder=sql.Identifier(holder.column),
+        other=sql.Identifier(other.column),
+        inserted=inserted_rows(table),
+        deleted=deleted_rows(table),
+        holders=current_rows(model_of(table).tables[holder.collection]),
+        new=new_ids(),
+        collection=sql.Literal(holder.collection),
+    )
+
+
+def forms(
+    held: Any, collection: str, gone: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
+) -> tuple[Any, ...]:
+    """Returns the elements of an array that stand for ids that went, as the array holds them.
+
+    Args:
+        held: The array, as the source has it.
+        collection: The collection that its elements point to.
+        gone: The ids.
+        read_as: What remediations made of elements, by the original.
+    """
+    ids = frozenset(each.bytes for each in gone)
+    if not ids or held is ABSENT or held is None:
+        return ()
+    elements = held if isinstance(held, list) else [held]
+    forms = {
+        canonical(each): each for each in elements if _resolves(each, collection, ids, read_as)
+    }
+    return tuple(forms.values())
+
+
+def _resolves(
+    element: Any, collection: str, ids: frozenset[bytes], read_as: Mapping[str | None, Remedied]
+) -> bool:
+    remedied = read_as.get(canonical(element))
+    if remedied is not None:
+        replacement = remedied.replacement
+        element = None if replacement is None else from_canonical(replacement)
+    return element is not None and resolve(element, collection, ids) is not None
+
+
+def array_operation(
+    own: Any, array: str, held: Any, added: tuple[Any, ...], gone: tuple[Any, ...]
+) -> Operation | None:
+    """Returns what changes an array; a lone value, or null, in its place becomes an array first."""
+    if not added and not gone:
+        return None
+    if held is ABSENT or isinstance(held, list):
+        return Pairs(own, array, added, gone)
+    went = {canonical(each) for each in gone}
+    kept = [] if held is None or canonical(held) in went else [held]
+    return Update(own, {array: held}, {array: [*kept, *added]})
