@@ -16,6 +16,7 @@ from migration_assets.assets.describe import load_metadata
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.identity import document_uuid
 from migration_assets.loading import digests, ledger, unchanged
+from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.ledger import Line
 from migration_assets.loading.records import LoadResult, Merged
@@ -413,7 +414,9 @@ def test_a_killed_load_that_need_not_be_gone_on_with_leaves_nothing(
 
     result, written, _ = killed_and_resumed(source, bare, monkeypatch, change_again)
     assert (result.is_converted, written) == (False, [])
-    latest = unchanged.latest_like_now(bare, TABLES["crm_Accounts"], NO_REMEDIATIONS)
+    accounts_table = TABLES["crm_Accounts"]
+    now = dependencies_of(bare, accounts_table)
+    latest = unchanged.latest_like_now(bare, accounts_table, NO_REMEDIATIONS, now)
     assert latest is not None
     assert digests.is_complete(bare, latest.base, latest.tally.documents)
     assert book(bare, "SELECT count(*) FROM migration.loads WHERE finished_at IS NULL") == [(0,)]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pymongo.collection import Collection
 
 from migration_assets.loading import ledger, planning, stage
+from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
@@ -137,12 +138,17 @@ def test_ranges_cut_anywhere_and_staged_in_any_order_give_the_same(
     begin, chance = ledger.begin, random.Random(size)
 
     def shuffled(
-        connection: Connection, table: Any, rules: Any, parts: Sequence[Mapping[str, Any]], *of: Any
+        connection: Connection,
+        table: Any,
+        rules: Any,
+        now: Any,
+        parts: Sequence[Mapping[str, Any]],
+        *of: Any,
     ) -> Any:
         mixed = list(parts)
         if table.name not in TABLES or not unique_keys(table):
             chance.shuffle(mixed)
-        return begin(connection, table, rules, mixed, *of)
+        return begin(connection, table, rules, now, mixed, *of)
 
     monkeypatch.setattr(ledger, "begin", shuffled)
     source = faulty_sample.source
@@ -169,7 +175,7 @@ def test_only_the_ranges_that_are_missing_are_staged(
     load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["Users"])
     job = DocumentsJob(NEXTCRM, name)
-    plan = planning.whole(source, target, job)
+    plan = planning.whole(source, target, job, dependencies_of(target, job.table))
     assert plan.load_id is not None
     with sibling(target) as other, other.transaction():
         held = [ledger.next_line(other, plan.load_id)]

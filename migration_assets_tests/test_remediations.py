@@ -22,6 +22,7 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.errors import MigrationError
 from migration_assets.identity import canonical, document_uuid, from_canonical
 from migration_assets.loading import ledger
+from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import Line
 from migration_assets.loading.records import Tally
@@ -313,7 +314,8 @@ def test_damage_to_what_was_remediated_is_seen(damaged: Dirty, what: str) -> Non
 
 def test_a_load_that_was_cut_off_starts_again_where_the_rules_changed(damaged: Dirty) -> None:
     connection, table = damaged.connection, TABLES["Tasks"]
-    begun = ledger.begin(connection, table, NO_REMEDIATIONS, [{}])
+    now = dependencies_of(connection, table)
+    begun = ledger.begin(connection, table, NO_REMEDIATIONS, now, [{}])
     done = Line(1, {}, ContentDigest(), Tally().as_json())
     ledger.complete(connection, begun, done)
     said: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -14,47 +15,57 @@ from migration_assets.target.connection import Connection
 from migration_assets.target.sql import identifier
 
 
-def plan_of(connection: Connection, table: sa.Table) -> str:
-    """Returns a digest of all that the rows depend on besides documents, program and remediations.
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Digests of what the rows of a table depend on besides documents, program and remediations.
 
-    Of the tables that they refer to it is the load that last changed which ids there are.
+    Attributes:
+        plan: Of all of it: of the tables that they refer to it is the load that last changed which ids
+            there are.
+        removals: Of what a row depends on where its document found whatever it refers to: rows that were
+            merely inserted into other tables do not count. They do where a text refers to documents whose
+            `_id` is no ObjectId: a new one may be meant before the one that was found.
     """
-    referred = depends_on(table)
-    return _digest_of(connection, table, grown=referred, shrunk=referred)
+
+    plan: str
+    removals: str
 
 
-def removals_of(connection: Connection, table: sa.Table) -> str:
-    """Returns a digest of all that a row depends on where its document found whatever it refers to.
-
-    As :func:`plan_of`, but rows that were merely inserted into the tables that it refers to do not count.
-    They do where a text refers to documents whose `_id` is no ObjectId: a new one may be meant before
-    the one that was found.
-    """
-    shrunk = depends_on(table)
-    texts_may_turn = bookkeeping.uuid_map in shrunk and not all(
-        _has_only_object_ids(connection, name) for name in documents_referred_to(table)
-    )
-    grown = [bookkeeping.uuid_map] if texts_may_turn else []
-    return _digest_of(connection, table, grown=grown, shrunk=shrunk)
+_VERSIONS = """
+    SELECT target_table, (array_agg(id::text ORDER BY finished_at DESC))[1],
+           (array_agg(id::text ORDER BY finished_at DESC) FILTER (WHERE shrunk OR {grown}))[1]
+    FROM (SELECT target_table, id, finished_at, m.inserted > 0 AS grew,
+                 m.deleted + m.moved > 0 OR (statistics->>'was_touched')::boolean AS shrunk
+          FROM {loads}, jsonb_to_record(statistics->'merged')
+               AS m(inserted bigint, deleted bigint, moved bigint)
+          WHERE finished_at IS NOT NULL AND target_table = ANY(%s)) l
+    WHERE grew OR shrunk GROUP BY target_table ORDER BY target_table
+"""
 
 
-def _digest_of(
-    connection: Connection, table: sa.Table, *, grown: list[sa.Table], shrunk: list[sa.Table]
-) -> str:
-    """Returns a digest of a table's model, and of the loads that last let other tables grow or shrink."""
-    said = [table.name]
+def dependencies_of(connection: Connection, table: sa.Table) -> Dependencies:
+    """Returns what the rows of a table depend on now."""
+    plan = [table.name]
     if table.metadata is not bookkeeping.BOOKKEEPING:
-        said.append(model_version(table))
-    query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) target_table, id::text FROM {}, "
-        "jsonb_to_record(statistics->'merged') AS m(inserted bigint, deleted bigint, moved bigint) "
-        "WHERE finished_at IS NOT NULL AND (target_table = ANY(%s) AND "
-        "(m.deleted + m.moved > 0 OR (statistics->>'was_touched')::boolean) "
-        "OR target_table = ANY(%s) AND m.inserted > 0) ORDER BY target_table, finished_at DESC"
-    ).format(identifier(bookkeeping.loads))
-    names = [[each.name for each in tables] for tables in (shrunk, grown)]
-    versions = connection.execute(query, names).fetchall()
-    said += [f"{name} {version}" for name, version in versions]
+        plan.append(model_version(table))
+    removals = [*plan]
+    referred = depends_on(table)
+    if referred:
+        texts_may_turn = bookkeeping.uuid_map in referred and not all(
+            _has_only_object_ids(connection, name) for name in documents_referred_to(table)
+        )
+        grown = sql.SQL("grew AND target_table = {}").format(bookkeeping.uuid_map.name)
+        query = sql.SQL(_VERSIONS).format(
+            loads=identifier(bookkeeping.loads), grown=grown if texts_may_turn else sql.SQL("FALSE")
+        )
+        for name, version, shrunk in connection.execute(query, [[each.name for each in referred]]):
+            plan.append(f"{name} {version}")
+            if shrunk is not None:
+                removals.append(f"{name} {shrunk}")
+    return Dependencies(_digest_of(plan), _digest_of(removals))
+
+
+def _digest_of(said: list[str]) -> str:
     return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
 
 

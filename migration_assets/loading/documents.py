@@ -22,6 +22,7 @@ from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally
 from migration_assets.loading.relations import (
     Staged,
+    are_there_any,
     doubled_values,
     orphaned_rows,
     relate,
@@ -81,7 +82,7 @@ class DocumentsJob(Job):
         table, connection = self.table, staging.connection
         doubtful = [] if self.looks_ids_up else orphaned_rows(table)
         doubtful += doubled_values(table)
-        if not doubtful:
+        if not doubtful or not (tally.rejected or are_there_any(connection, doubtful)):
             return
         before = self._converting(connection)
         staged = Staged(

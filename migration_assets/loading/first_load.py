@@ -18,14 +18,14 @@ _ALIKE = """
       AND 1 = (SELECT count(DISTINCT
           ROW(relkind, relpersistence, relowner, relacl, relam, reltablespace, reloftype, relreplident,
               relrowsecurity, relforcerowsecurity)::text)
-        FROM pg_class WHERE oid IN ({table}::regclass, {staged}::regclass))
+        FROM pg_class WHERE oid IN (%(table)s::regclass, %(staged)s::regclass))
       AND 1 = (SELECT count(DISTINCT columns) FROM (
         SELECT string_agg(
           ROW(attname, atttypid, atttypmod, attnotnull, attidentity, attgenerated, attcollation, attstorage,
               attcompression, attstattarget, attacl, attoptions, pg_get_expr(adbin, adrelid))::text,
           '' ORDER BY attnum) AS columns
         FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
-        WHERE attrelid IN ({table}::regclass, {staged}::regclass) AND attnum > 0 GROUP BY attrelid) each)
+        WHERE attrelid IN (%(table)s::regclass, %(staged)s::regclass) AND attnum > 0 GROUP BY attrelid) each)
       AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = t.oid)
       AND NOT EXISTS (SELECT FROM pg_seclabel WHERE objoid = t.oid)
       AND NOT EXISTS (
@@ -35,15 +35,21 @@ _ALIKE = """
           AND d.deptype <> 'i' AND d.classid <> 'pg_attrdef'::regclass
           AND coalesce(k.contype, '') NOT IN ('p', 'n'))
       AND has_schema_privilege(t.relnamespace, 'CREATE')
-    FROM pg_class t WHERE t.oid = {table}::regclass
+    FROM pg_class t WHERE t.oid = %(table)s::regclass
 """
 """The size on disk knows of the rows of all transactions. Whatever hangs on a table depends on it: indexes,
 keys, triggers, views, policies, publications; its row type and TOAST table do so internally."""
 
+_MAY_BECOME = """
+    SELECT relpersistence = 'p' AND pg_relation_size(%(table)s::regclass) = 0
+    FROM pg_class WHERE oid = %(staged)s::regclass
+"""
+"""What was not like the table when it was created need not survive a crash."""
+
 _KEY = """
     SELECT n.nspname, k.conname, pg_get_constraintdef(k.oid), obj_description(k.conrelid, 'pg_class')
     FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
-    WHERE k.conrelid = {table}::regclass AND k.contype = 'p'
+    WHERE k.conrelid = %(table)s::regclass AND k.contype = 'p'
 """
 
 _TAKE_ITS_PLACE = """
@@ -84,18 +90,22 @@ def become(connection: Connection, staged: sql.Identifier, table: sql.Identifier
         put something on it.
     """
     names = {"staged": staged, "table": table}
-    if not _are_alike(connection, staged, table):
+    shown = {name: each.as_string() for name, each in names.items()}
+    if connection.execute(_MAY_BECOME, shown).fetchone() != (True,):
         return None
+    are_alike = False
     try:
-        with connection.transaction():
+        with connection.transaction() as trying:
             lock = "LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT"
             connection.execute(sql.SQL(lock).format(**names))
+            are_alike = _are_alike(connection, staged, table)
+            if not are_alike:
+                raise psycopg.Rollback(trying)  # nobody need wait for what stays as it is
     except psycopg.errors.LockNotAvailable:
+        pass
+    if not are_alike:
         return None
-    if not _are_alike(connection, staged, table):  # what was seen before is certain only now
-        return None
-    query = sql.SQL(_KEY).format(table=sql.Literal(table.as_string()))
-    row = connection.execute(query).fetchone()
+    row = connection.execute(_KEY, shown).fetchone()
     assert row is not None
     schema, key, definition, comment = row
     connection.execute(
@@ -112,7 +122,5 @@ def become(connection: Connection, staged: sql.Identifier, table: sql.Identifier
 
 def _are_alike(connection: Connection, staged: sql.Identifier, table: sql.Identifier) -> bool:
     """Tells whether a table never had a row, and is like a staged one in everything but that and its key."""
-    query = sql.SQL(_ALIKE).format(
-        staged=sql.Literal(staged.as_string()), table=sql.Literal(table.as_string())
-    )
-    return connection.execute(query).fetchone() == (True,)
+    names = {"staged": staged.as_string(), "table": table.as_string()}
+    return connection.execute(_ALIKE, names).fetchone() == (True,)

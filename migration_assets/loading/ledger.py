@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.errors import LoadError
-from migration_assets.loading.dependencies import plan_of, removals_of
+from migration_assets.loading.dependencies import Dependencies
 from migration_assets.loading.program import program_version
 from migration_assets.loading.records import LoadResult
 from migration_assets.model import Model
@@ -26,11 +26,14 @@ from migration_assets.remediation.rules import Remediations
 from migration_assets.source.digests import ContentDigest
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
-from migration_assets.target.marks import books_mark, rows_mark
+from migration_assets.target.marks import marks_of
 from migration_assets.target.sql import identifier
 
 _LOCK = 0x6D696772  # "migr": the first half of our advisory locks
 _LOADS, _BATCHES = identifier(bookkeeping.loads), identifier(bookkeeping.batches)
+_SEES_ONE_MOMENT = sql.SQL(
+    "current_setting('transaction_isolation') IN ('repeatable read', 'serializable')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ def begin(
     connection: Connection,
     table: sa.Table,
     remediations: Remediations,
+    dependencies: Dependencies,
     ranges: Sequence[Mapping[str, Any]] = (),
     base: uuid.UUID | None = None,
 ) -> uuid.UUID:
@@ -153,6 +157,7 @@ def begin(
         connection: A connection to the target.
         table: The table.
         remediations: What its documents are converted with.
+        dependencies: What its rows depend on besides.
         ranges: What is to be staged, as JSON has it.
         base: The load whose documents are not converted again, None where all are converted.
 
@@ -160,40 +165,33 @@ def begin(
         The load.
     """
     load_id = uuid.uuid4()
-    open_loads = sql.SQL("target_table = {} AND finished_at IS NULL").format(
-        sql.Literal(table.name)
+    statements = """
+        DELETE FROM {batches} WHERE load_id IN (SELECT id FROM {loads} WHERE {are_open});
+        DELETE FROM {digests} WHERE load_id IN (SELECT id FROM {loads} WHERE {are_open});
+        DELETE FROM {loads} WHERE {are_open};
+        INSERT INTO {loads} (id, target_table, started_at, plan, removals, remediations, program, base,
+                             fingerprints, statistics)
+        VALUES ({load}, {table}, clock_timestamp(), {plan}, {removals}, {remediations}, {program}, {base},
+                '{{}}', '{{}}');
+        INSERT INTO {batches} (load_id, number, range)
+        SELECT {load}, number, range::jsonb FROM unnest({ranges}::text[]) WITH ORDINALITY AS r(range, number)
+    """
+    connection.execute(
+        sql.SQL(statements).format(
+            loads=_LOADS,
+            batches=_BATCHES,
+            digests=identifier(bookkeeping.document_digests),
+            are_open=sql.SQL("target_table = {} AND finished_at IS NULL").format(table.name),
+            load=load_id,
+            table=table.name,
+            plan=dependencies.plan,
+            removals=dependencies.removals,
+            remediations=remediations.digest(table),
+            program=program_version(),
+            base=sql.Literal(base),
+            ranges=[json.dumps(each) for each in ranges],
+        )
     )
-    with connection.transaction():
-        for of_ranges in (_BATCHES, identifier(bookkeeping.document_digests)):
-            connection.execute(
-                sql.SQL("DELETE FROM {} WHERE load_id IN (SELECT id FROM {} WHERE {})").format(
-                    of_ranges, _LOADS, open_loads
-                )
-            )
-        connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(_LOADS, open_loads))
-        connection.execute(
-            sql.SQL(
-                "INSERT INTO {} (id, target_table, started_at, plan, removals, remediations, program, "
-                "base, fingerprints, statistics) "
-                "VALUES (%s, %s, clock_timestamp(), %s, %s, %s, %s, %s, '{{}}', '{{}}')"
-            ).format(_LOADS),
-            [
-                load_id,
-                table.name,
-                plan_of(connection, table),
-                removals_of(connection, table),
-                remediations.digest(table),
-                program_version(),
-                base,
-            ],
-        )
-        connection.execute(
-            sql.SQL(
-                "INSERT INTO {} (load_id, number, range) SELECT %s, number, range::jsonb "
-                "FROM unnest(%s::text[]) WITH ORDINALITY AS given(range, number)"
-            ).format(_BATCHES),
-            [load_id, [json.dumps(each) for each in ranges]],
-        )
     return load_id
 
 
@@ -262,19 +260,18 @@ def finish(
     Returns:
         The result with its version.
     """
-    isolation = connection.execute("SELECT current_setting('transaction_isolation')").fetchone()
-    marks: tuple[str | None, str | None] = (None, None)
-    if isolation in (("repeatable read",), ("serializable",)):
-        marks = found or (rows_mark(connection, table), books_mark(connection, table))
+    marks = found or marks_of(connection, table)
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
-            "source = %s, statistics = %s, documents = %s, rows_mark = %s, books_mark = %s, "
+            "source = %s, statistics = %s, documents = %s, "
+            "rows_mark = CASE WHEN {sees_one_moment} THEN %s END, "
+            "books_mark = CASE WHEN {sees_one_moment} THEN %s END, "
             "transaction = pg_current_xact_id()::text::bigint, "
             "version = coalesce((SELECT e.version FROM {loads} e WHERE NOT %s AND "
             "e.target_table = l.target_table AND e.finished_at IS NOT NULL "
             "ORDER BY e.finished_at DESC LIMIT 1), l.id) WHERE id = %s RETURNING version::text"
-        ).format(loads=_LOADS),
+        ).format(loads=_LOADS, sees_one_moment=_SEES_ONE_MOMENT),
         [
             json.dumps(dict(result.fingerprints)),
             None if result.origin is None else json.dumps(result.origin.as_json()),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from migration_assets.loading import digests, ledger, unchanged
+from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.jobs import Job
 from migration_assets.loading.ledger import Line
 from migration_assets.loading.merging import merge
@@ -65,7 +66,7 @@ def load(
         try:
             if plan.latest is None:
                 return _loaded(source, connection, job, plan, workers, started)
-            kept = _kept(source, connection, job, plan.latest, started)
+            kept = _kept(source, connection, job, plan, plan.latest, started)
             say(f"{job.table_name}: nothing has changed since the last load, nothing is converted")
             return kept
         except BaseChangedError:
@@ -73,7 +74,8 @@ def load(
             if plan.kind is Kind.RESUME:
                 said = "not resumed, its rows were touched since; starting again"
             say(f"{job.table_name}: {said}")
-        return _loaded(source, connection, job, whole(source, connection, job), workers, started)
+        again = whole(source, connection, job, plan.dependencies)
+        return _loaded(source, connection, job, again, workers, started)
 
 
 def _loaded(
@@ -116,7 +118,7 @@ def _loaded(
             was_touched=was_touched,
         )
         result = ledger.finish(connection, job.table, result, _digest_of(lines))
-    staging.drop()
+        staging.drop()
     report_changes(connection)
     return result
 
@@ -125,6 +127,7 @@ def _kept(
     source: SourceDatabase,
     connection: Connection,
     job: Job,
+    plan: Plan,
     latest: unchanged.Latest,
     started: float,
 ) -> LoadResult:
@@ -139,7 +142,7 @@ def _kept(
             if not unchanged.is_untouched(connection, job.table, latest):
                 raise BaseChangedError
         lines = ledger.lines_of(connection, latest.base)
-        load_id = ledger.begin(connection, job.table, job.remediations)
+        load_id = ledger.begin(connection, job.table, job.remediations, plan.dependencies)
         result = replace(
             _result(source, connection, job, lines, load_id, latest.tally, latest.merged),
             seconds=time.perf_counter() - started,
@@ -209,7 +212,8 @@ def _looked_at(connection: Connection, job: Job, plan: Plan, ranges: int) -> Ite
     """
     if plan.base is None:
         return None
-    latest = unchanged.latest_like_now(connection, job.table, job.remediations)
+    now = dependencies_of(connection, job.table)
+    latest = unchanged.latest_like_now(connection, job.table, job.remediations, now)
     if latest is None or latest.base != plan.base:
         raise BaseChangedError
     if not unchanged.is_untouched(connection, job.table, latest):

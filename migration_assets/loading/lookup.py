@@ -29,7 +29,7 @@ _ROWS: LiteralString = """
 _DOCUMENTS: LiteralString = "SELECT id FROM {map} WHERE collection = {name}"
 _OF_TEXTS: LiteralString = """
     SELECT collection, id FROM {map}
-    WHERE octet_length(source_id) = 26 AND source_id ~ '^"[0-9A-Fa-f]{{24}}"$'
+    WHERE CASE WHEN octet_length(source_id) = 26 THEN source_id ~ '^"[0-9A-Fa-f]{{24}}"$' END
 """
 _MOST_TEXTS = 10_000
 """How many ids are held of documents with such an `_id`, of all collections."""

@@ -34,8 +34,15 @@ from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import Staged, orphaned_pairs, relate, removed_pairs
-from migration_assets.loading.staging import Staging, books_table, rows_table, sides_table
+from migration_assets.loading.relations import (
+    Staged,
+    are_there_any,
+    holders_of_orphans,
+    orphaned_pairs,
+    relate,
+    removed_pairs,
+)
+from migration_assets.loading.staging import Staging, books_table, rows_table
 from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import Remediations
@@ -124,13 +131,19 @@ class PairsJob(Job):
         return ledger.latest_fingerprints(connection, sides)
 
     def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
-        """Converts arrays again of which a pair leads nowhere, and stages the union of both sides."""
-        if not self.looks_ids_up:
+        """Stages the union of both sides, once arrays were converted again of which a pair leads nowhere."""
+        connection, rows = staging.connection, rows_table(self.table)
+        create_staged(connection, rows, identifier(self.table))
+        united = _unite(staging, self.relation)
+        if not self.looks_ids_up and are_there_any(connection, [orphaned_pairs(self.table)]):
             self._relate(source, staging, tally)
-        if asymmetric := _unite(staging, self.relation):
+            connection.execute(sql.SQL("TRUNCATE {}").format(rows))
+            united = _unite(staging, self.relation)
+        if asymmetric := _noted_asymmetric(staging, self.relation, united):
             tally.lossless[ASYMMETRIC] = asymmetric
 
     def _relate(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
+        staging.connection.execute(sql.SQL("ANALYZE {}").format(staging.batches_table))
         before = self._ids(staging.connection)
         lookup = Lookup(staging.connection, self.table)
         for sides in self.relation.arrays():
@@ -139,7 +152,7 @@ class PairsJob(Job):
             fields = self.remediations.fields_to_read(self.table, holder.collection, array)
             staged = Staged(
                 holder.collection,
-                [orphaned_pairs(staging, sides, side)],
+                [holders_of_orphans(staging, sides, side)],
                 removed_pairs(staging, holder, side),
                 self._converting(sides, before),
                 self._converting(sides, lookup),
@@ -295,25 +308,24 @@ def _each(uuids: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _unite(staging: Staging, relation: Junction) -> int:
-    """Stages the union of the pairs of both sides; returns the asymmetric ones.
-
-    A pair that only one of two arrays has is counted under the array that has it.
-    """
-    target = staging.target
-    rows, sides = rows_table(target), sides_table(target)
+    """Stages the union of the pairs of both sides; returns how many there are."""
     keys = sql.SQL(", ").join(
         sql.Identifier(side.column) for side in (relation.left, relation.right)
     )
-    connection = staging.connection
-    create_staged(connection, rows, identifier(target))
-    united = connection.execute(
-        sql.SQL("INSERT INTO {0} ({1}) SELECT DISTINCT {1} FROM {2}").format(rows, keys, sides)
-    ).rowcount
+    insert = sql.SQL("INSERT INTO {0} ({1}) SELECT DISTINCT {1} FROM {2}").format(
+        rows_table(staging.target), keys, staging.batches_table
+    )
+    return staging.connection.execute(insert).rowcount
+
+
+def _noted_asymmetric(staging: Staging, relation: Junction, united: int) -> int:
+    """Counts the pairs that only one of two arrays has, under that array; returns how many there are."""
     if len(list(relation.arrays())) == 1:
         return 0
     # A side has each of its pairs once, so those that it lacks are the other's alone.
     counted = "SELECT count(*) FILTER (WHERE side = 1), count(*) FILTER (WHERE side = 0) FROM {}"
-    of_others = connection.execute(sql.SQL(counted).format(sides)).fetchone()
+    connection, target = staging.connection, staging.target
+    of_others = connection.execute(sql.SQL(counted).format(staging.batches_table)).fetchone()
     assert of_others is not None
     alone = {
         holder: count

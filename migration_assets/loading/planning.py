@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migration_assets.loading import digests, ledger, unchanged
-from migration_assets.loading.dependencies import plan_of
+from migration_assets.loading.dependencies import Dependencies, dependencies_of
 from migration_assets.loading.jobs import Job, Reading, reading_of
 from migration_assets.loading.ledger import Line
 from migration_assets.loading.program import program_version
@@ -42,6 +42,7 @@ class Plan:
         kind: How it begins.
         load_id: The load, whose lines in the ledger say which ranges are to be staged; None where nothing is
             to be done.
+        dependencies: What rows depend on besides documents.
         base: The load whose documents it does not convert again; None where it converts all.
         latest: What that one left, where nothing is to be done.
         seconds: Seconds that were spent on it before it was cut off.
@@ -49,6 +50,7 @@ class Plan:
 
     kind: Kind
     load_id: uuid.UUID | None
+    dependencies: Dependencies
     base: uuid.UUID | None = None
     latest: Latest | None = None
     seconds: float = 0.0
@@ -67,38 +69,42 @@ def planned(source: SourceDatabase, connection: Connection, job: Job, say: Say) 
         say: Is told why a load that was cut off does not go on.
     """
     readings = job.readings(source)
-    resumed = _resumed(source, connection, job, readings, say)
+    dependencies = dependencies_of(connection, job.table)
+    resumed = _resumed(source, connection, job, readings, dependencies, say)
     if resumed is not None:
         return resumed
-    latest = unchanged.latest_like_now(connection, job.table, job.remediations)
+    latest = unchanged.latest_like_now(connection, job.table, job.remediations, dependencies)
     if latest is not None:
         lines = ledger.lines_of(connection, latest.base)
         if _are_all(readings, lines):
             if latest.has_same_plan and are_same(source, readings, lines):
-                return Plan(Kind.DELTA, None, latest.base, latest)
+                return Plan(Kind.DELTA, None, dependencies, latest.base, latest)
             if job.keeps_record and _can_be_base(connection, job, latest):
                 ranges = [line.range for line in lines]
-                return _begun(connection, job, Kind.DELTA, ranges, latest.base)
-    return whole(source, connection, job)
+                return _begun(connection, job, Kind.DELTA, dependencies, ranges, latest.base)
+    return whole(source, connection, job, dependencies)
 
 
-def whole(source: SourceDatabase, connection: Connection, job: Job) -> Plan:
+def whole(
+    source: SourceDatabase, connection: Connection, job: Job, dependencies: Dependencies
+) -> Plan:
     """Returns that all documents are to be converted, in ranges as the source has them now."""
     ranges = [each for reading in job.readings(source) for each in reading.ranges(source)]
-    return _begun(connection, job, Kind.WHOLE, ranges)
+    return _begun(connection, job, Kind.WHOLE, dependencies, ranges)
 
 
 def _begun(
     connection: Connection,
     job: Job,
     kind: Kind,
+    dependencies: Dependencies,
     ranges: Sequence[Mapping[str, Any]],
     base: uuid.UUID | None = None,
 ) -> Plan:
     """Opens a load, with nothing staged."""
-    load_id = ledger.begin(connection, job.table, job.remediations, ranges, base)
+    load_id = ledger.begin(connection, job.table, job.remediations, dependencies, ranges, base)
     Staging(connection, job.table, load_id).make_ready()
-    return Plan(kind, load_id, base)
+    return Plan(kind, load_id, dependencies, base)
 
 
 def _resumed(
@@ -106,6 +112,7 @@ def _resumed(
     connection: Connection,
     job: Job,
     readings: Sequence[Reading],
+    dependencies: Dependencies,
     say: Say,
 ) -> Plan | None:
     """Returns that the load that was cut off goes on, None where there is none that can; says why."""
@@ -123,7 +130,7 @@ def _resumed(
         why_not = "the remediations have changed since"
     elif unfinished.program != program_version():
         why_not = "this program or a library of it has changed since"
-    elif unfinished.plan != plan_of(connection, job.table):
+    elif unfinished.plan != dependencies.plan:
         why_not = "the model or what it refers to has changed since"
     elif staging.lines() != staged:
         why_not = "the target has lost what was staged"
@@ -134,7 +141,7 @@ def _resumed(
         return None
     say(f"{job.table_name}: resuming after batch {len(committed)}, {staged} lines are staged")
     seconds = sum((line.tally or {}).get(SECONDS, 0.0) for line in committed)
-    return Plan(Kind.RESUME, unfinished.load_id, unfinished.base, seconds=seconds)
+    return Plan(Kind.RESUME, unfinished.load_id, dependencies, unfinished.base, seconds=seconds)
 
 
 def _can_be_base(connection: Connection, job: Job, latest: Latest) -> bool:

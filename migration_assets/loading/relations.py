@@ -36,7 +36,7 @@ from migration_assets.loading.staging import (
     rows_table,
     staged_batch,
 )
-from migration_assets.model import Rule, Side, model_of, sources, unique_keys
+from migration_assets.model import Rule, Side, junction_of, model_of, sources, unique_keys
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import Range
 from migration_assets.source.reading import document_bounds, identifier, raw_batches, split
@@ -85,6 +85,15 @@ class Staged:
     fields: Mapping[str, int] | None = None
     unique_values: Callable[[bytes], pl.DataFrame] | None = None
     is_recorded: bool = False
+
+
+def are_there_any(connection: Connection, queries: Sequence[sql.Composed]) -> bool:
+    """Tells whether queries find anything: mostly they do not, and then there is no more to be done.
+
+    All is counted: of a query that ends at the first row PostgreSQL believes that it need not begin well.
+    """
+    every = sql.SQL(" UNION ALL ").join(queries)
+    return bool(count_rows(connection, sql.SQL("({}) q").format(every)))
 
 
 def relate(source: SourceDatabase, staging: Staging, tally: Tally, staged: Staged) -> None:
@@ -154,18 +163,30 @@ def orphaned_rows(target: sa.Table) -> list[sql.Composed]:
     return queries
 
 
-def orphaned_pairs(staging: Staging, sides: tuple[Side, str, Side], side: int) -> sql.Composed:
+def orphaned_pairs(target: sa.Table) -> sql.Composed:
+    """Returns the query of staged pairs of which a side was not loaded; their union is staged."""
+    relation = junction_of(target)
+    assert relation is not None
+    return _not_loaded(target, rows_table(target), (relation.left, relation.right))
+
+
+def holders_of_orphans(staging: Staging, sides: tuple[Side, str, Side], side: int) -> sql.Composed:
     """Returns the query of the ids of documents whose array has pairs that cannot be loaded."""
     holder, _, other = sides
-    tables = model_of(staging.target).tables
-    columns = [
-        (sql.SQL("s.{}").format(sql.Identifier(each.column)), rows_of(tables[each.collection]))
-        for each in (holder, other)
-    ]
     of_side = sql.SQL("(SELECT * FROM {} WHERE side = {})").format(
         staging.batches_table, sql.Literal(side)
     )
-    return _not_joined(of_side, columns[0][0], columns)
+    return _not_loaded(staging.target, of_side, (holder, other))
+
+
+def _not_loaded(target: sa.Table, pairs: sql.Composable, sides: tuple[Side, Side]) -> sql.Composed:
+    """Returns the query of the ids on the first side of pairs of which a side was not loaded."""
+    tables = model_of(target).tables
+    columns = [
+        (sql.SQL("s.{}").format(sql.Identifier(each.column)), rows_of(tables[each.collection]))
+        for each in sides
+    ]
+    return _not_joined(pairs, columns[0][0], columns)
 
 
 def doubled_values(target: sa.Table) -> list[sql.Composed]:

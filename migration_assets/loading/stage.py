@@ -83,8 +83,10 @@ def stage(
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
-    missing = sum(line.content is None for line in ledger.lines_of(connection, load_id))
-    where = databases_of(source, connection) if workers and missing > 1 else None
+    where = None
+    if workers is not None:
+        missing = sum(line.content is None for line in ledger.lines_of(connection, load_id))
+        where = databases_of(source, connection) if missing > 1 else None
     if workers is None or where is None:
         stage_ranges(source, connection, Task(job, load_id, base), waits=True)
         return

@@ -103,19 +103,16 @@ class Staging:
             TargetError: Something on the table would change the rows.
         """
         require_plain_tables(self.connection, [self.target])
-        with self.connection.transaction():
-            self.drop()
-            if junction_of(self.target) is None:
-                create_staged(self.connection, self.batches_table, identifier(self.target))
-            else:
-                create = "CREATE UNLOGGED TABLE {} (LIKE {}, {} smallint) WITH (autovacuum_enabled = false)"
-                side = sql.Identifier(_SIDE.name)
-                self.connection.execute(
-                    sql.SQL(create).format(self.batches_table, identifier(self.target), side)
-                )
+        self.drop()
+        if junction_of(self.target) is None:
+            create_staged(self.connection, self.batches_table, identifier(self.target))
+            return
+        create = "CREATE UNLOGGED TABLE {} (LIKE {}, {} smallint) WITH (autovacuum_enabled = false)"
+        names = self.batches_table, identifier(self.target), sql.Identifier(_SIDE.name)
+        self.connection.execute(sql.SQL(create).format(*names))
 
     def drop(self) -> None:
-        """Removes what is staged for the target."""
+        """Removes what is staged for the target, all at once."""
         drops = [
             sql.SQL("DROP TABLE IF EXISTS {}").format(staged)
             for staged in (rows_table(self.target), sides_table(self.target))
@@ -126,9 +123,8 @@ class Staging:
             )
             for name in BOOKS
         ]
-        with self.connection.transaction():
-            self.connection.execute("SET LOCAL client_min_messages = warning")
-            self.connection.execute(sql.SQL("; ").join([*drops, *owned]))
+        quietly = sql.SQL("SET LOCAL client_min_messages = warning")
+        self.connection.execute(sql.SQL("; ").join([quietly, *drops, *owned]))
 
     def write(self, batch: Mapping[str, Lines]) -> int:
         """Writes the lines of a batch. The caller holds the transaction of its range.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.loading.dependencies import depends_on, plan_of, removals_of
+from migration_assets.loading.dependencies import Dependencies, depends_on
 from migration_assets.loading.program import program_version
 from migration_assets.loading.records import Merged, Tally
 from migration_assets.remediation.rules import Remediations
@@ -60,7 +60,7 @@ class Latest:
 
 
 def latest_like_now(
-    connection: Connection, table: sa.Table, remediations: Remediations
+    connection: Connection, table: sa.Table, remediations: Remediations, now: Dependencies
 ) -> Latest | None:
     """Returns the latest load of a table where another would make the same rows of the same documents.
 
@@ -68,6 +68,12 @@ def latest_like_now(
     None where model, program or remediations are others or ids that it may refer to are gone, where rows
     wait for their deletion, and where a check found that the table is not as it was loaded: whatever the
     reason, only loading it as a whole helps then.
+
+    Args:
+        connection: A connection to the target.
+        table: The table.
+        remediations: The rules that documents are converted with now.
+        now: What rows depend on now.
     """
     query = sql.SQL(_LATEST).format(
         loads=identifier(bookkeeping.loads), results=identifier(bookkeeping.check_results)
@@ -78,8 +84,7 @@ def latest_like_now(
     plan, removals, rules, program, documents, rows, books, statistics, base, unsound = row
     merged = Merged(**statistics["merged"])
     is_like_now = (
-        (removals, rules, program)
-        == (removals_of(connection, table), remediations.digest(table), program_version())
+        (removals, rules, program) == (now.removals, remediations.digest(table), program_version())
         and None not in (documents, rows, books, base)
         and not merged.pending
         and not unsound
@@ -94,7 +99,7 @@ def latest_like_now(
         tally=Tally.from_json(statistics),
         merged=Merged(0, 0, 0, unchanged, pending=0),
         size=statistics["size"],
-        has_same_plan=plan == plan_of(connection, table),
+        has_same_plan=plan == now.plan,
         base=base,
     )
 

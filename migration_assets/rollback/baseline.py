@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.conversion.batches import BatchConverter
-from migration_assets.loading.dependencies import plan_of
+from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.encoding import binary
 from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other
 from migration_assets.loading.load import silent
@@ -113,7 +113,7 @@ def _require_current(model: Model, connection: Connection, plans: dict[str, str]
     stale = [
         name
         for name, table in model.tables.items()
-        if name in plans and plan_of(connection, table) != plans[name]
+        if name in plans and dependencies_of(connection, table).plan != plans[name]
     ]
     if stale:
         raise RefusedError(

@@ -157,8 +157,8 @@ def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterato
         yield
 
 
-def count_rows(connection: Connection, table: sql.Identifier) -> int:
-    """Returns how many rows a table has."""
+def count_rows(connection: Connection, table: sql.Composable) -> int:
+    """Returns how many rows a table has, or a query with a name."""
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
     assert row is not None
     return int(row[0])

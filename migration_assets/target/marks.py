@@ -44,10 +44,11 @@ _SERVER = """
                                 ',' ORDER BY oid), '') FROM pg_enum)"""
 """A dump that is restored elsewhere starts counting anew; a label of an enum changes without its rows."""
 
+_NOW = sql.SQL("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
 
 _RECORDED = """
     SELECT DISTINCT ON (target_table) target_table, rows_mark,
-           min(transaction) OVER (PARTITION BY target_table)
+           {now} - min(transaction) OVER (PARTITION BY target_table)
     FROM {loads} WHERE target_table = ANY(%s) AND finished_at IS NOT NULL
     ORDER BY target_table, finished_at DESC
 """
@@ -58,23 +59,28 @@ def rows_mark(connection: Connection, table: sa.Table) -> str:
 
     It takes about a tenth of a second for a million rows.
     """
-    return _mark(connection, [(table, None), (pending_deletes, table.name)])
+    return _marks(connection, _parts_of_rows(table))[0]
 
 
 def books_mark(connection: Connection, table: sa.Table) -> str:
     """Returns the mark of a table's books, 64 hex digits."""
-    return _mark(connection, [(book, table.name) for book in BOOKS])
+    return _marks(connection, _parts_of_books(table))[0]
+
+
+def marks_of(connection: Connection, table: sa.Table) -> tuple[str, str]:
+    """Returns the marks of a table's rows and of its books, as of the same moment."""
+    rows, books = _marks(connection, _parts_of_rows(table), _parts_of_books(table))
+    return rows, books
 
 
 def are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
     """Tells whether all of some tables are as their latest loads left them."""
-    query = sql.SQL(_RECORDED).format(loads=sql.Identifier(SCHEMA, loads.name))
+    query = sql.SQL(_RECORDED).format(loads=sql.Identifier(SCHEMA, loads.name), now=_NOW)
     found = connection.execute(query, [[table.name for table in tables]]).fetchall()
-    recorded = {name: (mark, first) for name, mark, first in found}
-    now = current_transaction(connection)
+    recorded = {name: (mark, since) for name, mark, since in found}
     for table in tables:
-        mark, first = recorded.get(table.name, (None, None))
-        if mark is None or first is None or not 0 <= now - first < TRANSACTIONS:
+        mark, since = recorded.get(table.name, (None, None))
+        if mark is None or since is None or not 0 <= since < TRANSACTIONS:
             return False
         if rows_mark(connection, table) != mark:
             return False
@@ -90,7 +96,7 @@ def is_as_recorded(connection: Connection, table: sa.Table) -> bool:
         ).format(sql.Identifier(SCHEMA, loads.name)),
         [table.name],
     ).fetchone()
-    return row == (rows_mark(connection, table), books_mark(connection, table))
+    return row == marks_of(connection, table)
 
 
 def mark_anew(connection: Connection, table: sa.Table, before: str) -> None:
@@ -115,15 +121,33 @@ def mark_anew(connection: Connection, table: sa.Table, before: str) -> None:
 
 def current_transaction(connection: Connection) -> int:
     """Returns the number of the next transaction, in 64 bits: it never comes again on this server."""
-    row = connection.execute(
-        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-    ).fetchone()
+    row = connection.execute(sql.SQL("SELECT {}").format(_NOW)).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _mark(connection: Connection, parts: list[tuple[sa.Table, str | None]]) -> str:
-    """Returns the mark of tables, of those rows alone that are of an owner where there is one."""
+_Parts = list[tuple[sa.Table, str | None]]
+"""Tables, and whose rows of them alone count where not all do."""
+
+
+def _parts_of_rows(table: sa.Table) -> _Parts:
+    return [(table, None), (pending_deletes, table.name)]
+
+
+def _parts_of_books(table: sa.Table) -> _Parts:
+    return [(book, table.name) for book in BOOKS]
+
+
+def _marks(connection: Connection, *marked: _Parts) -> list[str]:
+    """Returns the mark of each of some lists of tables."""
+    marks = sql.SQL(", ").join([_mark(connection, parts) for parts in marked])
+    row = connection.execute(sql.SQL("SELECT {}").format(marks)).fetchone()
+    assert row is not None
+    return [str(mark) for mark in row]
+
+
+def _mark(connection: Connection, parts: _Parts) -> sql.Composed:
+    """Returns what makes the mark of tables."""
     said: list[sql.Composable] = [sql.SQL(_SERVER)]
     for table, owner in parts:
         name = sql.Identifier(table.schema or "public", table.name)
@@ -135,9 +159,6 @@ def _mark(connection: Connection, parts: list[tuple[sa.Table, str | None]]) -> s
         )
         of_owner = sql.SQL("WHERE r.target_table = {}").format(owner) if owner else sql.SQL("")
         said.append(sql.SQL(_ROWS).format(table=name, of_owner=of_owner))
-    query = sql.SQL(
-        "SELECT encode(sha256(convert_to(concat_ws(E'\\n', {}), 'UTF8')), 'hex')"
-    ).format(sql.SQL(", ").join(said))
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return str(row[0])
+    return sql.SQL("encode(sha256(convert_to(concat_ws(E'\\n', {}), 'UTF8')), 'hex')").format(
+        sql.SQL(", ").join(said)
+    )
