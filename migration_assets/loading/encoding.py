@@ -49,14 +49,14 @@ def binary(frames: Iterable[pl.DataFrame], columns: Sequence[sa.Column[object]])
         cells = pl.concat(
             [content(series) for content, series in zip(contents, frame, strict=True)]
         )
-        given = [count.new_from_index(0, frame.height), _lengths(cells), cells.fill_null(b"")]
+        given = [count.new_from_index(0, frame.height), _lengths(cells), _filled(cells, b"")]
         yield _joined(pl.concat(given, rechunk=True).gather(_by_rows(frame.height, len(columns))))
     yield _TRAILER
 
 
 def _lengths(cells: pl.Series) -> pl.Series:
     """Returns the length that stands before each cell."""
-    lengths = cells.bin.size().cast(pl.Int32).fill_null(-1).to_numpy().astype(_LENGTH)
+    lengths = _filled(cells.bin.size().cast(pl.Int32), -1).to_numpy().astype(_LENGTH)
     return of_width(lengths.tobytes(), lengths.itemsize)
 
 
@@ -106,15 +106,21 @@ def _content(type_: sa.types.TypeEngine[object]) -> Content:
 
 
 def _numbers(series: pl.Series, dtype: str) -> pl.Series:
-    numbers = series.fill_null(0).to_numpy().astype(dtype)
-    return null_where(of_width(numbers.tobytes(), numbers.itemsize), series.is_null().to_numpy())
+    numbers = _filled(series, 0).to_numpy().astype(dtype)
+    cells = of_width(numbers.tobytes(), numbers.itemsize)
+    return null_where(cells, series.is_null().to_numpy()) if series.null_count() else cells
+
+
+def _filled(series: pl.Series, value: object) -> pl.Series:
+    """Returns a series with a value in the place of NULL; polars takes its time where there is none, too."""
+    return series.fill_null(value) if series.null_count() else series
 
 
 def _arrays(series: pl.Series, item: Content, oid: int) -> pl.Series:
     """Returns arrays of one dimension."""
-    counts = series.list.len().fill_null(0).to_numpy().astype(np.int64)
+    counts = _filled(series.list.len(), 0).to_numpy().astype(np.int64)
     elements = item(series.filter(pl.Series(counts > 0)).explode())
-    cells = _lengths(elements) + elements.fill_null(b"")
+    cells = _lengths(elements) + _filled(elements, b"")
     ends = np.append(0, np.cumsum(cells.bin.size().to_numpy().astype(np.int64)))
     bounds = ends[np.append(0, np.cumsum(counts))]
     heads = pl.Series([_array_head(count, oid) for count in counts.tolist()], dtype=pl.Binary)

@@ -286,34 +286,39 @@ def finish(
     return replace(result, version=str(row[0]))
 
 
+def latest_of(
+    connection: Connection, column: str, tables: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Returns what a column of the ledger says of the latest finished load of each table, by its name.
+
+    Args:
+        connection: A connection to the target.
+        column: The column of ``migration.loads``.
+        tables: The tables that are asked for, all where None.
+    """
+    query = sql.SQL(
+        "SELECT DISTINCT ON (target_table) target_table, {} FROM {} WHERE finished_at IS NOT NULL "
+        "AND target_table = ANY(coalesce(%s, ARRAY[target_table])) ORDER BY target_table, finished_at DESC"
+    ).format(sql.Identifier(column), _LOADS)
+    given = None if tables is None else list(tables)
+    return dict(connection.execute(query, [given]).fetchall())
+
+
 def versions_of(connection: Connection, tables: Sequence[sa.Table]) -> dict[str, str]:
     """Returns the load that last changed a row of each of some tables, by name."""
-    query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) target_table, version::text FROM {} WHERE "
-        "finished_at IS NOT NULL AND target_table = ANY(%s) ORDER BY target_table, finished_at DESC"
-    ).format(_LOADS)
-    return dict(connection.execute(query, [[table.name for table in tables]]).fetchall())
+    versions = latest_of(connection, "version", [table.name for table in tables])
+    return {name: str(version) for name, version in versions.items()}
 
 
 def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[str, str]:
     """Returns the fingerprints of the collections that the latest loads of some tables read."""
-    query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) fingerprints FROM {} WHERE finished_at IS NOT NULL "
-        "AND target_table = ANY(%s) ORDER BY target_table, finished_at DESC"
-    ).format(_LOADS)
-    with connection.transaction():
-        found = connection.execute(query, [list(tables)]).fetchall()
-    return {name: digest for (digests,) in found for name, digest in digests.items()}
+    found = latest_of(connection, "fingerprints", tables).values()
+    return {name: digest for digests in found for name, digest in digests.items()}
 
 
 def loaded_by_other(connection: Connection) -> list[str]:
     """Returns what was loaded last by another version of this program, or from another model."""
-    query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) target_table, program FROM {} "
-        "WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC"
-    ).format(_LOADS)
-    with connection.transaction():
-        programs: dict[str, str] = dict(connection.execute(query).fetchall())
+    programs = latest_of(connection, "program")
     return [name for name in programs if programs[name] != program_version()]
 
 
@@ -321,12 +326,7 @@ def loaded_with_other(
     model: Model, connection: Connection, remediations: Remediations
 ) -> list[str]:
     """Returns the tables whose latest load was made with other rules than the given ones."""
-    query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) target_table, remediations FROM {} "
-        "WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC"
-    ).format(_LOADS)
-    with connection.transaction():
-        digests: dict[str, str] = dict(connection.execute(query).fetchall())
+    digests = latest_of(connection, "remediations")
     return [
         name
         for name, table in model.tables.items()

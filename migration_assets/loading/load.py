@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import dependencies_of
@@ -166,10 +167,7 @@ def _result(
     merged: Merged,
 ) -> LoadResult:
     """Returns what is to be said of a load, whatever it did."""
-    contents: dict[str, ContentDigest] = {}
-    for line in lines:
-        assert line.content is not None
-        contents.setdefault(line.range["collection"], ContentDigest()).add_content(line.content)
+    contents = _contents(lines, lambda said: str(said["collection"]))
     return LoadResult(
         table=job.table_name,
         load_id=load_id,
@@ -192,16 +190,25 @@ def _counted(lines: Sequence[Line]) -> Tally:
 
 def _digest_of(lines: Sequence[Line]) -> str:
     """Returns a digest of all that was read; where whole documents were, it does not tell how it was cut."""
-    contents: dict[str, ContentDigest] = {}
-    for line in lines:
-        assert line.content is not None
-        name = " ".join(f"{value}" for key, value in sorted(line.range.items()) if key not in _CUTS)
-        contents.setdefault(name, ContentDigest()).add_content(line.content)
+    contents = _contents(
+        lines,
+        lambda said: " ".join(
+            str(said[key]) for key in sorted(said) if key not in ("start", "end")
+        ),
+    )
     said = sorted(content.fingerprint(name) for name, content in contents.items())
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-_CUTS = ("start", "end")
+def _contents(
+    lines: Sequence[Line], name_of: Callable[[Mapping[str, Any]], str]
+) -> dict[str, ContentDigest]:
+    """Returns the digests of what was read by a name, which is made of a range as the ledger has it."""
+    contents: dict[str, ContentDigest] = {}
+    for line in lines:
+        assert line.content is not None
+        contents.setdefault(name_of(line.range), ContentDigest()).add_content(line.content)
+    return contents
 
 
 def _looked_at(connection: Connection, job: Job, plan: Plan, ranges: int) -> Iterator[bytes] | None:

@@ -1,7 +1,7 @@
 """Staging: the ranges of a load that are missing are read, converted and written, here and by workers.
 
 Each range is one transaction with its line in the ledger. Whoever is free takes the next line that nobody
-holds; what a process that has died held is free again. Within a range reading, converting and writing
+holds; what a process that has died held is free again. Within a large range reading, converting and writing
 overlap.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from migration_assets.conversion.batches import ConvertedBatch
@@ -37,6 +38,9 @@ from migration_assets.workers import Workers
 
 LARGE = 64_000_000
 """Who has read so many bytes leaves the memory that it had to the system, not to the next load."""
+
+WORTH_THREADS = 2**18
+"""Bytes of a first batch behind which others are likely: to read and write on threads takes milliseconds."""
 
 SECONDS, AS_BEFORE, STAGES = "seconds", "as_before", "stages"
 """What was spent on a range, how many of its documents were not converted, and seconds by stage: beside its
@@ -172,8 +176,14 @@ class _Range:
         started = time.perf_counter()
         job, connection = self.task.job, self.staging.connection
         reading = self.watch.timed("read", self.reading.batches(self.source, self.line.range))
-        with prefetched(reading) as batches:
-            written_behind(self._converted(batches), self._write)
+        first = next(reading, b"")
+        batches = chain([first], reading) if first else reading
+        if len(first) < WORTH_THREADS:
+            for converted in self._converted(batches):
+                self._write(converted)
+        else:
+            with prefetched(batches) as fetched:
+                written_behind(self._converted(fetched), self._write)
         if self.reading.fields is not None:
             self.content = self.read.content()
         if job.keeps_record and self.content.documents:

@@ -67,12 +67,10 @@ def staged_batch(
         rows: The rows, with the columns of the table in their order.
         books: What explains the difference.
     """
-    frames = {ROWS: rows, **_book_frames(target.name, collection, books)}
-    columns = {ROWS: _staged_columns(target), **{name: [*BOOKS[name].columns] for name in BOOKS}}
+    frames = {**({ROWS: rows} if len(rows) else {}), **_book_frames(target.name, collection, books)}
     return {
-        name: Lines(frame.height, b"".join(binary([frame], columns[name])))
+        name: Lines(frame.height, b"".join(binary([frame], _columns(target, name))))
         for name, frame in frames.items()
-        if len(frame)
     }
 
 
@@ -143,7 +141,7 @@ class Staging:
 
     def columns(self, name: str) -> sql.Composed:
         """Returns the columns of lines in their order: the target's tables may have them in another."""
-        columns = _staged_columns(self.target) if name == ROWS else BOOKS[name].columns
+        columns = _columns(self.target, name)
         return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
     def lines(self) -> int:
@@ -165,13 +163,15 @@ class Staging:
         return int(row[0]) if row is not None else -1
 
 
-def _staged_columns(target: sa.Table) -> list[sa.Column[Any]]:
-    """Returns the columns of the staging table for the rows."""
+def _columns(target: sa.Table, name: str) -> list[sa.Column[Any]]:
+    """Returns the columns of the staging table for the rows, or for one kind of books."""
+    if name != ROWS:
+        return [*BOOKS[name].columns]
     return [*target.columns, *([] if junction_of(target) is None else [_SIDE])]
 
 
 def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.DataFrame]:
-    """Returns the lines of each kind of books, with the columns of its table in their order."""
+    """Returns the lines of each kind of books that has any, with the columns of its table in their order."""
     owner = {"target_table": target, "collection": collection}
     lines: dict[str, list[dict[str, object]]] = {
         bookkeeping.rejected_documents.name: [asdict(each) for each in books.rejected],
@@ -191,6 +191,7 @@ def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.
             schema={column.name: _dtype(column) for column in BOOKS[name].columns},
         )
         for name, found in lines.items()
+        if found
     }
 
 

@@ -18,7 +18,7 @@ from psycopg import sql
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.encoding import binary
-from migration_assets.loading.ledger import latest_fingerprints, loaded_with_other
+from migration_assets.loading.ledger import latest_fingerprints, latest_of, loaded_with_other
 from migration_assets.loading.load import silent
 from migration_assets.loading.lookup import Lookup
 from migration_assets.loading.pairs import PairConverter, remedies_of
@@ -31,9 +31,7 @@ from migration_assets.rollback.refused import RefusedError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
 from migration_assets.source.reading import raw_batches
-from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
-from migration_assets.target.sql import identifier
 from migration_assets.target.standing import Standing, standing_tables
 from migration_assets.urls import REMEDIATIONS_VARIABLE
 
@@ -73,7 +71,7 @@ def stage_baseline(
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
-    plans = _latest_plans(connection)
+    plans = latest_of(connection, "plan")
     _require_current(model, connection, plans)
     _require_same_remediations(model, connection, remediations)
     stage = _Stage(source, connection, remediations, standing_tables(model, connection))
@@ -98,15 +96,6 @@ def drop_baseline(model: Model, connection: Connection) -> None:
     for table in model.tables.values():
         connection.execute(sql.SQL("DROP VIEW {}").format(current_rows(table)))
         connection.execute(sql.SQL("DROP TABLE {}").format(baseline_table(table)))
-
-
-def _latest_plans(connection: Connection) -> dict[str, str]:
-    """Returns the plan of the latest complete load of each table."""
-    query = sql.SQL(
-        "SELECT DISTINCT ON (target_table) target_table, plan FROM {} "
-        "WHERE finished_at IS NOT NULL ORDER BY target_table, finished_at DESC"
-    ).format(identifier(bookkeeping.loads))
-    return dict(connection.execute(query).fetchall())
 
 
 def _require_current(model: Model, connection: Connection, plans: dict[str, str]) -> None:
