@@ -33,6 +33,7 @@ from migration_assets.validation import extended_json
 from migration_assets.validation.bson_reader import spans
 from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.documents import Documents, Identities
+from migration_assets.validation.exact_values import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets.validation.expected import SOURCE_ID, ExpectedRows, usual_kinds
 from migration_assets.validation.extended_json import parsed
 from migration_assets.validation.identities import (
@@ -43,8 +44,8 @@ from migration_assets.validation.identities import (
 )
 from migration_assets.validation.judge import Judge, Judgement, Line, judge_array
 from migration_assets.validation.known_ids import KnownIds
-from migration_assets.validation.postgres_text import uuid_text, value_text
-from migration_assets.validation.rules import FIRST_TIMESTAMP, LAST_TIMESTAMP
+from migration_assets.validation.postgres_text import uuid_text
+from migration_assets.validation.rules import RULES
 from migration_assets_tests.bson_strategies import (
     DATES,
     DECIMALS,
@@ -912,7 +913,7 @@ def row_of(table: sa.Table, judgement: Judgement, document: bytes) -> Row:
         if source.rule is Rule.JSON:
             (row[name],) = relaxed_texts([values.get(source.field)])
         elif source.rule is not Rule.KEY:
-            row[name] = value_text(source.rule, judgement.row[name])
+            row[name] = RULES[source.rule].written(judgement.row[name])
     return row
 
 

@@ -31,6 +31,7 @@ from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.validation import rows
+from migration_assets.validation.aspects import is_relaxed_extended_json
 from migration_assets.validation.evidence import (
     SAMPLE_SIZE,
     Evidence,
@@ -38,7 +39,6 @@ from migration_assets.validation.evidence import (
     Severity,
     failure_cases,
 )
-from migration_assets.validation.json_shapes import is_relaxed_extended_json
 from migration_assets.validation.schemas import (
     CATALOG,
     catalog_frame,

@@ -24,7 +24,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.rules import ALTERED
+from migration_assets.validation.exact_values import ALTERED
 
 _FETCHED = 500
 

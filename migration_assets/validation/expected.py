@@ -8,10 +8,8 @@ that has another row: only what is equal here is settled.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -28,16 +26,13 @@ from migration_assets.validation.documents import (
     Numbers,
 )
 from migration_assets.validation.field_places import (
-    UNDERSTOOD,
     FieldPlaces,
     Found,
     object_ids_in,
 )
-from migration_assets.validation.identities import object_id_uuid
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.plain_values import Values
-from migration_assets.validation.postgres_text import array_text
-from migration_assets.validation.uuids import uuid_texts
+from migration_assets.validation.rules import IDENTIFIERS, RULES
 
 Made = TypeVar("Made")
 
@@ -80,7 +75,7 @@ class ExpectedRows:
         self._columns = {
             name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
         }
-        self._documents, self._has_hex_texts = documents, has_hex_texts
+        self._of_collections, self._has_hex_texts = documents, has_hex_texts
         of_columns = {source.field for source in sources(table).values()}
         self._elsewhere = sorted(fields(table) - of_columns)
         self._finder = FieldPlaces(usual_kinds(table))
@@ -102,57 +97,18 @@ class ExpectedRows:
             elif source.rule is not Rule.JSON and source.missing is not Missing.NULL:
                 are_odd |= are_null
             at = np.flatnonzero(~are_null & ~are_odd)
-            values = Values(found.data, places, at, are_odd, references)
-            series = self._column(source, values) if at.size else pl.Series(dtype=pl.String)
+            values = Values(
+                found.data, places, at, are_odd, references, source.longest, self._documents(source)
+            )
+            series = RULES[source.rule].texts(values) if at.size else pl.Series(dtype=pl.String)
             rows[name] = _spread(series, at, len(documents), stands_for_null)
         return Expected(pl.DataFrame(rows), are_odd, references)
 
-    def _column(self, source: Source, values: Values) -> pl.Series:
-        match source.rule:
-            case Rule.TEXT | Rule.ENUM:
-                return values.texts(source.longest)
-            case Rule.INTEGER | Rule.BIGINT:
-                return values.integers()
-            case Rule.BOOLEAN:
-                return values.booleans()
-            case Rule.TIMESTAMP:
-                return values.times()
-            case Rule.JSON:
-                return values.json()
-            case Rule.TEXT_ARRAY:
-                return pl.Series(list(map(array_text, values.arrays(str))), dtype=pl.String)
-            case Rule.REFERENCE:
-                return values.ids()
-            case Rule.REFERENCE_ARRAY:
-                return values.arrays_of_ids()
-            case Rule.REFERENCE_TEXT:
-                texts = self._resolved(source, values, [[each] for each in values.texts(None)])
-                return pl.Series([each[0] if each else None for each in texts], dtype=pl.String)
-            case _:
-                texts = self._resolved(source, values, values.arrays(str))
-                return pl.Series(list(map(array_text, texts)), dtype=pl.String)
-
-    def _resolved(
-        self, source: Source, values: Values, arrays: Sequence[Sequence[str | None]]
-    ) -> list[list[str]]:
-        """Returns the UUIDs of ObjectIds given as text; a document with another text, or of none, is odd."""
-        collection = str(source.references)
-        known, keys = self._documents[collection], list[list[bytes]]()
-        may_be_id = self._has_hex_texts(collection)  # then a text may be an `_id` itself
-        for number, array in enumerate(arrays):
-            is_plain = all(each is not None and _HEX(each) for each in array)
-            if array and (may_be_id or not is_plain):
-                values.leave(number)
-            keys.append([_uuid_of_text(str(each)) for each in array] if is_plain else [])
-        are_known = [[key in known for key in each] for each in keys]  # all of them are to be noted
-        if known.ask():
-            are_known = [[key in known for key in each] for each in keys]
-        for number, each in enumerate(are_known):
-            if not all(each):
-                values.leave(number)
-        values.count(list(map(len, keys)))
-        texts = iter(uuid_texts(b"".join(chain.from_iterable(keys))).to_list())
-        return [list(islice(texts, len(each))) for each in keys]
+    def _documents(self, source: Source) -> KnownIds | None:
+        """Returns the documents that a reference held as text may point to."""
+        name = str(source.references)
+        known = self._of_collections.get(name)
+        return None if known is None or self._has_hex_texts(name) else known
 
 
 def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
@@ -160,7 +116,10 @@ def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
     elsewhere = frozenset({bson.ARRAY, bson.NULL})
     return (
         dict.fromkeys(fields(table), elsewhere)
-        | {source.field: _KINDS[source.rule] | {bson.NULL} for source in sources(table).values()}
+        | {
+            source.field: RULES[source.rule].kinds | {bson.NULL}
+            for source in sources(table).values()
+        }
         | {"_id": IDENTIFIERS}
     )
 
@@ -181,29 +140,3 @@ def _spread(series: pl.Series, at: Numbers, count: int, otherwise: str | None) -
         return series
     empty = pl.Series([otherwise], dtype=pl.String).new_from_index(0, count)
     return empty.scatter(at, series) if len(at) else empty
-
-
-@lru_cache(10_000)
-def _uuid_of_text(text: str) -> bytes:
-    return object_id_uuid(bytes.fromhex(text))
-
-
-IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64})
-"""The types of an `_id` that plain documents have."""
-_WHOLE = frozenset({bson.INT32, bson.INT64})
-_KINDS: Mapping[Rule, frozenset[int]] = {
-    Rule.KEY: IDENTIFIERS,
-    Rule.TEXT: frozenset({bson.STRING}),
-    Rule.INTEGER: _WHOLE,
-    Rule.BIGINT: _WHOLE,
-    Rule.BOOLEAN: frozenset({bson.BOOLEAN}),
-    Rule.TIMESTAMP: frozenset({bson.DATE}),
-    Rule.ENUM: frozenset({bson.STRING}),
-    Rule.JSON: UNDERSTOOD,
-    Rule.TEXT_ARRAY: frozenset({bson.ARRAY}),
-    Rule.REFERENCE: frozenset({bson.OBJECT_ID}),
-    Rule.REFERENCE_ARRAY: frozenset({bson.ARRAY}),
-    Rule.REFERENCE_TEXT: frozenset({bson.STRING}),
-    Rule.REFERENCE_TEXT_ARRAY: frozenset({bson.ARRAY}),
-}
-"""The types that a column accepts as they are (section 5)."""

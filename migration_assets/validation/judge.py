@@ -24,6 +24,21 @@ from migration_assets.model import Missing, Rule, Source, fields, sources, uniqu
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import loss_reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
+from migration_assets.validation.exact_values import (
+    ALTERED,
+    COERCED,
+    LOSSLESS,
+    NULLED,
+    NULLISH,
+    ORPHANED,
+    REPEATED,
+    UNFIT,
+    Note,
+    array,
+    is_empty_text,
+    is_null,
+    missing,
+)
 from migration_assets.validation.extended_json import (
     canonical,
     canonical_document,
@@ -36,23 +51,7 @@ from migration_assets.validation.identities import (
     uuid_of,
 )
 from migration_assets.validation.judged_remediations import NO_RULES, REMEDIATED, JudgedRules
-from migration_assets.validation.rules import (
-    ALTERED,
-    COERCED,
-    ELEMENT_RULES,
-    LOSSLESS,
-    NULLED,
-    NULLISH,
-    ORPHANED,
-    REPEATED,
-    RULES,
-    UNFIT,
-    Note,
-    array,
-    is_empty_text,
-    is_null,
-    missing,
-)
+from migration_assets.validation.rules import RULES
 
 
 class Line(NamedTuple):
@@ -186,7 +185,7 @@ class Judge:
                 lines=tuple(done),
                 document=canonical_document(given),
                 besides=tuple(
-                    (name, loss_reasons.of_loss(self._of_fields[name], note.kind, note.original))
+                    (name, self._why(name, note))
                     for name, note in notes
                     if note.kind not in LOSSLESS
                 ),
@@ -212,8 +211,12 @@ class Judge:
     def _line(self, source_id: str, name: str, value: Value, note: Note) -> Line:
         element = [] if note.element is None else [note.original]
         accepted_by = self._rules.accepted_by(source_id, name, value, *element)
-        reason = loss_reasons.of_loss(self._of_fields[name], note.kind, note.original)
-        return Line(name, note.kind, note.element, canonical(note.original), accepted_by, reason)
+        original = canonical(note.original)
+        return Line(name, note.kind, note.element, original, accepted_by, self._why(name, note))
+
+    def _why(self, name: str, note: Note) -> str:
+        source = self._of_fields[name]
+        return RULES[source.rule].why(source, note.kind, note.original)
 
     def _column(
         self, source: Source, value: Value | None, identifier: Value
@@ -221,13 +224,13 @@ class Judge:
         """Returns what a column must hold, what happened to the value, and why it cannot be."""
         if value is None or value[0] in NULLISH:
             return missing(source, identifier)
-        if source.rule in ELEMENT_RULES:
-            elements, notes = array(value, ELEMENT_RULES[source.rule], source, self._ids)
-            return elements, notes, None
-        result, kind = RULES[source.rule](value, source, self._ids)
+        rule = RULES[source.rule]
+        if rule.is_array:
+            return *array(value, rule.exact, source, self._ids), None
+        result, kind = rule.exact(value, source, self._ids)
         is_nullable = source.missing is Missing.NULL
         if result is None and not is_nullable:
-            return None, [], loss_reasons.of_loss(source, kind or UNFIT, value)
+            return None, [], rule.why(source, kind or UNFIT, value)
         if kind is None:
             return result, [], None
         return result, [Note(NULLED if kind == UNFIT else kind, None, value)], None

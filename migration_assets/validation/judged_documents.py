@@ -20,7 +20,7 @@ from migration_assets.validation.identities import object_id_of
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import known_references, locked
-from migration_assets.validation.postgres_text import uuid_text, value_text
+from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import (
     REJECTED,
     Books,
@@ -30,6 +30,7 @@ from migration_assets.validation.recorded_lines import (
 )
 from migration_assets.validation.reference_faults import DocumentReferences, Row
 from migration_assets.validation.rows import pending
+from migration_assets.validation.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class JudgedDocuments:
         return len(self._columns) - sum(name != SOURCE_ID for name in wrong)
 
     def _texts(self, judgement: Judgement) -> Row:
-        return {n: value_text(each.rule, judgement.row[n]) for n, each in self._columns.items()}
+        return {n: RULES[each.rule].written(judgement.row[n]) for n, each in self._columns.items()}
 
     def _ask(self, documents: Sequence[bytes]) -> None:
         """Asks for all that documents refer to, which judging them once tells."""

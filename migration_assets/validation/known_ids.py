@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -60,16 +60,20 @@ class KnownIds:
         """Tells whether an id was asked for and is not there."""
         return self._answers.get(identifier) is False
 
-    def ask(self) -> bool:
-        """Asks PostgreSQL for the ids that were noted; tells whether there were any."""
+    def ask(self) -> None:
+        """Asks PostgreSQL for the ids that were noted."""
         if not self._noted:
-            return False
+            return
         wanted = [uuid.UUID(bytes=each) for each in self._noted]
         self._answers.update(dict.fromkeys(self._noted, False))
         self._noted.clear()
         found = self._query(self._statement, [wanted])
         self._answers.update((bytes(each), True) for (each,) in found)
-        return True
+
+    def ask_for(self, identifiers: Iterable[bytes]) -> None:
+        """Asks PostgreSQL for ids, those that were noted among them."""
+        self._noted.update(each for each in identifiers if each not in self._answers)
+        self.ask()
 
     def forget(self) -> None:
         """Forgets what was asked."""

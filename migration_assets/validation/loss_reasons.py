@@ -6,10 +6,10 @@ document cannot be read at all is not among them: that is said in the driver's o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from migration_assets.model import Rule, Source
+from migration_assets.model import Source
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.extended_json import relaxed
@@ -68,42 +68,79 @@ def too_long(source: Source, value: Value) -> str | None:
     )
 
 
-def of_loss(source: Source, kind: str, value: Value) -> str:
+Reason = Callable[[Source, str, Value], str | None]
+"""Why a value did not arrive as it was, by where it comes from and what happened; None where no rule fits."""
+
+
+def of_loss(reason: Reason, source: Source, kind: str, value: Value) -> str:
     """Returns why a value did not arrive as it was, or keeps its document from becoming a row.
 
     Args:
+        reason: What the rule says of it.
         source: Where the column comes from: its rule, and what it refers to.
         kind: What happened to the value.
         value: The value, or the element of an array.
     """
     if value[0] in _NULLISH:
         return NULL_DROPPED
+    fits_none = f"{_READ_AS.get(value[0]) or bson.TYPE_NAMES[value[0]]} fits no rule"
+    return reason(source, kind, value) or fits_none
+
+
+def no_reason(source: Source, kind: str, value: Value) -> None:
+    """Says of any value that it fits no rule."""
+    del source, kind, value
+
+
+def text(source: Source, kind: str, value: Value) -> str | None:
+    """Returns why a text is lost."""
+    del kind
+    return too_long(source, value) or NUL_REPLACED if value[0] in _TEXTUAL else None
+
+
+def integer(source: Source, kind: str, value: Value) -> str | None:
+    """Returns why an integer is lost."""
     is_text = value[0] in _TEXTUAL
-    match source.rule:
-        case Rule.ENUM:
-            return NO_LABEL
-        case Rule.JSON:
-            return NUL_REPLACED if _has_nul(relaxed(value)) else ZERO_REPLACED
-        case Rule.TEXT | Rule.TEXT_ARRAY if is_text:
-            return too_long(source, value) or NUL_REPLACED
-        case Rule.INTEGER | Rule.BIGINT if kind == _ALTERED:
-            return DIGITS_REWRITTEN if is_text else SIGN_DROPPED
-        case Rule.INTEGER | Rule.BIGINT if is_whole(value) or (is_text and is_digits(value[1])):
-            return f"out of range of {source.rule}"
-        case Rule.TIMESTAMP if is_text:
-            milliseconds, is_exact = from_iso_8601(value[1])
-            if milliseconds is None:
-                return NO_ISO_8601
-            return SHORTENED if kind == _ALTERED and not is_exact else OUT_OF_TIME
-        case Rule.TIMESTAMP if value[0] == bson.DATE or is_whole(value):
-            return OUT_OF_TIME
-        case Rule.REFERENCE | Rule.REFERENCE_ARRAY:
-            is_empty = is_text and not value[1]
-            return EMPTY_AS_NULL if is_empty else no_row(str(source.references))
-        case Rule.REFERENCE_TEXT | Rule.REFERENCE_TEXT_ARRAY if kind == _ORPHANED:
-            return no_document(str(source.references))
-        case _:
-            return f"{_READ_AS.get(value[0]) or bson.TYPE_NAMES[value[0]]} fits no rule"
+    if kind == _ALTERED:
+        return DIGITS_REWRITTEN if is_text else SIGN_DROPPED
+    is_number = is_whole(value) or (is_text and is_digits(value[1]))
+    return f"out of range of {source.rule}" if is_number else None
+
+
+def timestamp(source: Source, kind: str, value: Value) -> str | None:
+    """Returns why a time is lost."""
+    del source
+    if value[0] not in _TEXTUAL:
+        return OUT_OF_TIME if value[0] == bson.DATE or is_whole(value) else None
+    milliseconds, is_exact = from_iso_8601(value[1])
+    if milliseconds is None:
+        return NO_ISO_8601
+    return SHORTENED if kind == _ALTERED and not is_exact else OUT_OF_TIME
+
+
+def label(source: Source, kind: str, value: Value) -> str:
+    """Returns why a label is lost."""
+    del source, kind, value
+    return NO_LABEL
+
+
+def json(source: Source, kind: str, value: Value) -> str:
+    """Returns why JSON is not as it was."""
+    del source, kind
+    return NUL_REPLACED if _has_nul(relaxed(value)) else ZERO_REPLACED
+
+
+def reference(source: Source, kind: str, value: Value) -> str:
+    """Returns why a reference is lost."""
+    del kind
+    is_empty = value[0] in _TEXTUAL and not value[1]
+    return EMPTY_AS_NULL if is_empty else no_row(str(source.references))
+
+
+def reference_text(source: Source, kind: str, value: Value) -> str | None:
+    """Returns why a reference that is held as text leads nowhere."""
+    del value
+    return no_document(str(source.references)) if kind == _ORPHANED else None
 
 
 def _has_nul(structure: Any) -> bool:

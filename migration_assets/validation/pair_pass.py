@@ -32,6 +32,7 @@ from migration_assets.validation.documents import (
     batches,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
+from migration_assets.validation.exact_values import ASYMMETRIC, ORPHANED, is_null
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.findings import (
     Comparison,
@@ -63,7 +64,6 @@ from migration_assets.validation.recorded_lines import (
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import packed
-from migration_assets.validation.rules import ASYMMETRIC, ORPHANED, is_null
 from migration_assets.validation.source_ids import SourceIds
 from migration_assets.validation.uuids import UUID_SIZE
 

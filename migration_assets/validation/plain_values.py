@@ -7,9 +7,11 @@ to be all that there is.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -30,12 +32,14 @@ from migration_assets.validation.documents import (
     Numbers,
     at_each_byte,
 )
+from migration_assets.validation.exact_values import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets.validation.extended_json import json_text, relaxed, storable
 from migration_assets.validation.field_places import (
     Places,
 )
-from migration_assets.validation.postgres_text import timestamp_text
-from migration_assets.validation.rules import FIRST_TIMESTAMP, LAST_TIMESTAMP
+from migration_assets.validation.identities import object_id_uuid
+from migration_assets.validation.known_ids import KnownIds
+from migration_assets.validation.postgres_text import array_text, timestamp_text
 from migration_assets.validation.uuids import OBJECT_ID_SIZE, uuid_texts, uuids_of
 
 Made = TypeVar("Made")
@@ -60,6 +64,7 @@ _JSON_OPTIONS = (
 
 
 _BOOLEANS = ["f", "t"]
+_HEX = re.compile("[0-9a-fA-F]{24}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,9 @@ class Values:
         at: Numbers of the documents whose values they are.
         are_odd: Which of all documents are odd; a value that takes a closer look makes its document so.
         references: How many references each document has.
+        longest: Bytes of the longest text that is taken; None for any.
+        documents: The documents that references held as text may point to; None where an `_id` of them may
+            be a text as well as an ObjectId.
     """
 
     data: bytes
@@ -79,6 +87,8 @@ class Values:
     at: Numbers
     are_odd: Mask
     references: Numbers
+    longest: int | None = None
+    documents: KnownIds | None = None
 
     @property
     def starts(self) -> Numbers:
@@ -93,7 +103,7 @@ class Values:
         """Counts references."""
         self.references[self.at] += references
 
-    def texts(self, longest: int | None) -> pl.Series:
+    def texts(self) -> pl.Series:
         """Returns texts; one that is not UTF-8 is null."""
         starts, ends = self.starts + _LENGTH, self.places.ends[self.at] - 1
         parts = slices(self.data, starts, ends)
@@ -102,8 +112,8 @@ class Values:
         except pl.exceptions.ComputeError:  # polars does not say which of them
             found = pl.Series(list(map(_text_of, parts.to_list())), dtype=pl.String)
             self.leave(found.is_null().to_numpy())
-        if longest is not None:
-            self.leave(ends - starts > longest)
+        if self.longest is not None:
+            self.leave(ends - starts > self.longest)
         return found
 
     def integers(self) -> pl.Series:
@@ -144,6 +154,10 @@ class Values:
         texts = self._decoded(_json_text, _exact_json_text)
         return pl.Series(texts, dtype=pl.String)
 
+    def arrays_of_texts(self) -> pl.Series:
+        """Returns arrays of texts."""
+        return pl.Series(list(map(array_text, self.arrays(str))), dtype=pl.String)
+
     def arrays(self, kind: type) -> list[list[Any]]:
         """Returns arrays of one type, an empty one where a value is anything else."""
 
@@ -162,6 +176,32 @@ class Values:
         texts = iter(uuid_texts(uuids_of(joined)).to_list())
         found = [f"{{{','.join(islice(texts, len(array)))}}}" for array in arrays]
         return pl.Series(found, dtype=pl.String)
+
+    def references_as_text(self) -> pl.Series:
+        """Returns UUIDs of ObjectIds that are given as text."""
+        texts = self._resolved([[each] for each in self.texts()])
+        return pl.Series([each[0] if each else None for each in texts], dtype=pl.String)
+
+    def arrays_of_references_as_text(self) -> pl.Series:
+        """Returns arrays of such."""
+        return pl.Series(list(map(array_text, self._resolved(self.arrays(str)))), dtype=pl.String)
+
+    def _resolved(self, arrays: Sequence[Sequence[str | None]]) -> list[list[str]]:
+        """Returns the UUIDs of ObjectIds given as text; a document with another text, or of none, is odd."""
+        keys = list[list[bytes]]()
+        for number, array in enumerate(arrays):
+            is_plain = all(each is not None and _HEX(each) for each in array)
+            if array and (self.documents is None or not is_plain):
+                self.leave(number)
+            keys.append([_uuid_of_text(str(each)) for each in array] if is_plain else [])
+        if self.documents is not None:
+            self.documents.ask_for(chain.from_iterable(keys))
+            for number, each in enumerate(keys):
+                if not all(key in self.documents for key in each):
+                    self.leave(number)
+        self.count(list(map(len, keys)))
+        texts = iter(uuid_texts(b"".join(chain.from_iterable(keys))).to_list())
+        return [list(islice(texts, len(each))) for each in keys]
 
     def _decoded(
         self,
@@ -211,6 +251,11 @@ def decoded(elements: Sequence[bytes]) -> list[dict[str, Any]]:
         return [{}]
     half = len(elements) // 2
     return decoded(elements[:half]) + decoded(elements[half:]) if elements else []
+
+
+@lru_cache(10_000)
+def _uuid_of_text(text: str) -> bytes:
+    return object_id_uuid(bytes.fromhex(text))
 
 
 def _text_of(utf_8: bytes) -> str | None:

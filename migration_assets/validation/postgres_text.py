@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from migration_assets.model import Rule
-from migration_assets.validation.extended_json import json_text, moment
+from migration_assets.validation.extended_json import moment
 
 _PLAIN_ELEMENT = re.compile(r'[^ \t\n\r\v\f"\\{},]+').fullmatch
 _ESCAPED = re.compile(r'(["\\])')
@@ -41,9 +39,14 @@ def uuid_text(identifier: bytes) -> str:
     return str(uuid.UUID(bytes=identifier))
 
 
-def value_text(rule: Rule, value: Any) -> str | None:
-    """Returns a value as ``judge.Judgement.row`` has it, None for NULL."""
-    return None if value is None else _TEXTS[rule](value)
+def boolean_text(value: bool) -> str:
+    """Returns a boolean."""
+    return "t" if value else "f"
+
+
+def uuid_array_text(identifiers: Sequence[bytes]) -> str:
+    """Returns an array of UUIDs of 16 bytes."""
+    return array_text(list(map(uuid_text, identifiers)))
 
 
 def _element(text: str) -> str:
@@ -59,19 +62,3 @@ def timestamp_text(milliseconds: int) -> str:
     written = f"{year if year > 0 else 1 - year:04}-{month:02}-{day:02}"
     era = "" if year > 0 else " BC"
     return f"{written} {hour:02}:{minute:02}:{second:02}{fraction}{era}"
-
-
-_TEXTS: Mapping[Rule, Callable[[Any], str]] = {
-    Rule.TEXT: str,
-    Rule.INTEGER: str,
-    Rule.BIGINT: str,
-    Rule.BOOLEAN: lambda value: "t" if value else "f",
-    Rule.TIMESTAMP: timestamp_text,
-    Rule.ENUM: str,
-    Rule.JSON: json_text,
-    Rule.TEXT_ARRAY: array_text,
-    Rule.REFERENCE: uuid_text,
-    Rule.REFERENCE_ARRAY: lambda value: array_text(list(map(uuid_text, value))),
-    Rule.REFERENCE_TEXT: str,
-    Rule.REFERENCE_TEXT_ARRAY: array_text,
-}

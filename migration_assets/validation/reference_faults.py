@@ -14,12 +14,12 @@ from typing import Any
 
 from migration_assets.model import Rule, Source
 from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.exact_values import ALTERED, NULLED, ORPHANED
 from migration_assets.validation.findings import Comparison, Fault
 from migration_assets.validation.judge import Judgement, Line
 from migration_assets.validation.known_ids import KnownIds, KnownReferences
 from migration_assets.validation.postgres_text import elements, uuid_text
 from migration_assets.validation.recorded_lines import Unmatched
-from migration_assets.validation.rules import ALTERED, NULLED, ORPHANED
 
 REFERENCE_RULES = frozenset(
     {Rule.REFERENCE, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}

@@ -19,6 +19,7 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.exact_values import ORPHANED
 from migration_assets.validation.findings import (
     TOTALS,
     Comparison,
@@ -27,7 +28,6 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
-from migration_assets.validation.rules import ORPHANED
 from migration_assets.validation.table_pass import compare
 
 _KEYS = ("source_id", "id", "field", "what")

@@ -46,9 +46,7 @@ from migration_assets.validation.counting import (
     read_recorded,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
-from migration_assets.validation.findings import failing
-from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.rules import (
+from migration_assets.validation.exact_values import (
     ALTERED,
     ASYMMETRIC,
     COERCED,
@@ -58,6 +56,8 @@ from migration_assets.validation.rules import (
     ORPHANED,
     REPEATED,
 )
+from migration_assets.validation.findings import failing
+from migration_assets.validation.key_digest import KeyDigest
 
 LOAD_AGAIN = (
     "Materialize the table again (and the UUID map, if its line is wrong), then run this check: rows or "

@@ -21,6 +21,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.expected import SOURCE_ID
+from migration_assets.validation.rules import RULES
 
 IDS_PER_PAGE = 50_000
 ROWS_PER_VALUE = 1_000_000
@@ -37,25 +38,6 @@ _SETTINGS = (
 of the table. It would then go through the range of the one table for each row in that of the other.
 """
 _PENDING_DELETES = sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name)
-
-_TYPES: Mapping[Rule, str] = {
-    Rule.KEY: "uuid",
-    Rule.TEXT: "text",
-    Rule.INTEGER: "integer",
-    Rule.BIGINT: "bigint",
-    Rule.BOOLEAN: "boolean",
-    Rule.TIMESTAMP: "timestamp",
-    Rule.JSON: "jsonb",
-    Rule.TEXT_ARRAY: "text[]",
-    Rule.REFERENCE: "uuid",
-    Rule.REFERENCE_ARRAY: "uuid[]",
-    Rule.REFERENCE_TEXT: "text",
-    Rule.REFERENCE_TEXT_ARRAY: "text[]",
-}
-"""What a column is read as, so that a wrong type with the right values is for the layer ``types`` to find.
-
-A timestamp is read without its precision: a digit beyond the millisecond must show.
-"""
 
 
 @contextmanager
@@ -222,7 +204,8 @@ class RowsInStep:
         """
         values = sql.SQL("").join(
             sql.SQL(", t.{}{}").format(
-                sql.Identifier(name), sql.SQL(f"::{_TYPES[rule]}" if rule in _TYPES else "")
+                sql.Identifier(name),
+                sql.SQL(f"::{RULES[rule].read_as}" if RULES[rule].read_as else ""),
             )
             for name, rule in self.rules.items()
         )

@@ -1,237 +1,192 @@
-"""Section 5, rule by rule: what one value becomes in a column, plainly and without the loader's code.
+"""What the judge knows of each conversion rule, one record a rule: all that it takes to add one here.
 
-A rule is a list of cases on the BSON type. Written to be compared with the design line by line.
-
-Where the design leaves room:
-
-- A text column takes the shortest text that reads back as the same double, without a trailing ``.0``.
-- A time given as text with digits beyond the millisecond is altered where they are not zero.
-- An empty text in an array of references is altered, a NULL being no element.
-- Deprecated types are what every driver reads: a symbol is a string, undefined is null.
-- An empty text is no reference, be it the `_id` of a document or not.
-- ``jsonb`` has no negative zero: -0.0 becomes 0.0, which is altered.
+What one value becomes stands in ``exact_values``, what many do at once in ``plain_values``, why a value is
+lost in ``loss_reasons``, what the values of a column have to be in ``aspects``. None of it is the loader's.
 """
 
 from __future__ import annotations
 
-import math
-import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from migration_assets.model import Missing, Rule, Source
+import polars as pl
+
+from migration_assets.model import Rule, Source
+from migration_assets.validation import aspects as be
 from migration_assets.validation import bson_reader as bson
+from migration_assets.validation import exact_values as exact
 from migration_assets.validation import loss_reasons
+from migration_assets.validation.aspects import Aspect
 from migration_assets.validation.bson_reader import Value
-from migration_assets.validation.extended_json import moment, relaxed, storable
-from migration_assets.validation.identities import Ids, only_id, resolved
-from migration_assets.validation.scalars import digits, from_iso_8601, integral, is_negative_zero
+from migration_assets.validation.exact_values import Convert
+from migration_assets.validation.extended_json import json_text
+from migration_assets.validation.field_places import UNDERSTOOD
+from migration_assets.validation.loss_reasons import Reason
+from migration_assets.validation.plain_values import Values
+from migration_assets.validation.postgres_text import (
+    array_text,
+    boolean_text,
+    timestamp_text,
+    uuid_array_text,
+    uuid_text,
+)
 
-ASYMMETRIC = "asymmetric"
-COERCED = "coerced"
-DEFAULTED = "defaulted"
-DERIVED = "derived"
-ALTERED = "altered"
-NULLED = "nulled"
-ORPHANED = "orphaned"
-REPEATED = "repeated"
-LOSSLESS = frozenset({COERCED, DEFAULTED, DERIVED})
-UNFIT = "not convertible"
-
-FIRST_TIMESTAMP = -210_866_803_200_000
-"""PostgreSQL's first timestamp, 4714-11-24 BC, in milliseconds since 1970."""
-LAST_TIMESTAMP = 9_224_318_015_999_999
-"""PostgreSQL's last, 294276-12-31T23:59:59.999."""
-
-NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
-_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
-_RANGES = {Rule.INTEGER: 2**31, Rule.BIGINT: 2**63}
+IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64})
+"""The types of an `_id` that plain documents have."""
 
 
-class Note(NamedTuple):
-    """What a rule did to a value, or to one element of it."""
+@dataclass(frozen=True, slots=True)
+class JudgedRule:
+    """What the judge knows of a rule.
 
-    kind: str
-    element: int | None
-    original: Value
+    Attributes:
+        read_as: The PostgreSQL type that a column is read as, so that a wrong type with the right values is
+            for the layer ``types`` to find; None for its own.
+        kinds: The BSON types that a column accepts as they are.
+        exact: What one value becomes, or one element of an array.
+        texts: What many values of these types become, as PostgreSQL writes them.
+        text: A converted value as PostgreSQL writes it.
+        reason: Why a value is lost, or one element of an array.
+        aspects: What the values of a column have to be.
+        is_array: Whether it holds many values.
+    """
 
+    read_as: str | None
+    kinds: frozenset[int]
+    exact: Convert
+    texts: Callable[[Values], pl.Series]
+    text: Callable[[Any], str]
+    reason: Reason
+    aspects: Callable[[Source], Sequence[Aspect]]
+    is_array: bool = False
 
-def is_null(value: Value | None) -> bool:
-    """Tells whether a field is missing or null."""
-    return value is None or value[0] in NULLISH
+    def written(self, value: Any) -> str | None:
+        """Returns a value as ``judge.Judgement.row`` has it as PostgreSQL writes it, None for NULL."""
+        return None if value is None else self.text(value)
 
-
-def iso_8601(milliseconds: int) -> str:
-    """Returns a time as ISO 8601, UTC, with milliseconds; a year beyond four digits has a sign."""
-    year, month, day, hour, minute, second, millisecond = moment(milliseconds)
-    years = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
-    return f"{years}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
-
-
-Result = tuple[Any, str | None]
-"""A converted value, None where there is none, and what happened to it."""
-Convert = Callable[[Value, Source, Ids], Result]
-
-
-def missing(source: Source, identifier: Value) -> tuple[Any, list[Note], str | None]:
-    """What stands for a missing or null value (section 5, the paragraph under the table)."""
-    nothing: Value = (bson.NULL, None)
-    if source.missing is Missing.NULL:
-        return None, [], None
-    if source.missing is Missing.EMPTY_ARRAY:
-        return [], [], None
-    if source.missing is Missing.DEFAULT:
-        return source.default, [Note(DEFAULTED, None, nothing)], None
-    if source.missing is Missing.OBJECT_ID_TIME and identifier[0] == bson.OBJECT_ID:
-        milliseconds = int.from_bytes(identifier[1][:4], "big") * 1000
-        derived = iso_8601(milliseconds) if source.rule is Rule.TEXT else milliseconds
-        return derived, [Note(DERIVED, None, nothing)], None
-    return None, [], loss_reasons.MISSING
+    def why(self, source: Source, kind: str, value: Value) -> str:
+        """Returns why a value did not arrive as it was, or keeps its document from becoming a row."""
+        return loss_reasons.of_loss(self.reason, source, kind, value)
 
 
-def array(value: Value, rule: Convert, source: Source, ids: Ids) -> tuple[list[Any], list[Note]]:
-    """An array element by element; a lone value is one element, what does not fit is dropped."""
-    notes: list[Note] = []
-    elements: list[Value] = value[1]
-    if value[0] != bson.ARRAY:
-        elements = [value]
-        notes.append(Note(COERCED, None, value))
-    kept = []
-    for position, element in enumerate(elements):
-        result, kind = (None, UNFIT) if is_null(element) else rule(element, source, ids)
-        if result is not None:
-            kept.append(result)
-        elif kind != ORPHANED:
-            kind = ALTERED
-        if kind is not None:
-            notes.append(Note(kind, position, element))
-    return kept, notes
+def _always(*aspects: Aspect) -> Callable[[Source], Sequence[Aspect]]:
+    return lambda _: aspects
 
 
-def _text(value: Value, source: Source, ids: Ids) -> Result:
-    del ids
-    kind, data = value
-    if kind in _TEXTUAL:
-        if loss_reasons.too_long(source, value) is not None:
-            return None, UNFIT
-        return (data, None) if "\x00" not in data else (data.replace("\x00", "\ufffd"), ALTERED)
-    as_text = _as_text(kind, data)
-    return (None, UNFIT) if as_text is None else (as_text, COERCED)
+_TEXT = JudgedRule(
+    read_as="text",
+    kinds=frozenset({bson.STRING}),
+    exact=exact.text,
+    texts=Values.texts,
+    text=str,
+    reason=loss_reasons.text,
+    aspects=_always(be.IS_TEXT),
+)
+_REFERENCE = JudgedRule(
+    read_as="uuid",
+    kinds=frozenset({bson.OBJECT_ID}),
+    exact=exact.reference,
+    texts=Values.ids,
+    text=uuid_text,
+    reason=loss_reasons.reference,
+    aspects=_always(be.IS_UUID),
+)
+_REFERENCE_TEXT = JudgedRule(
+    read_as="text",
+    kinds=frozenset({bson.STRING}),
+    exact=exact.reference_text,
+    texts=Values.references_as_text,
+    text=str,
+    reason=loss_reasons.reference_text,
+    aspects=_always(be.IS_TEXT),
+)
 
 
-def _as_text(kind: int, data: Any) -> str | None:
-    match kind:
-        case bson.INT32 | bson.INT64:
-            return str(data)
-        case bson.DOUBLE if math.isfinite(data):
-            return repr(data).removesuffix(".0")
-        case bson.BOOLEAN:
-            return "true" if data else "false"
-        case bson.DECIMAL128 if data[-1].isdigit():
-            return str(data)
-        case bson.OBJECT_ID:
-            return str(data.hex())
-        case bson.DATE:
-            return iso_8601(data)
-        case _:
-            return None
+def _integer(type_: str, bits: int) -> JudgedRule:
+    return JudgedRule(
+        read_as=type_,
+        kinds=frozenset({bson.INT32, bson.INT64}),
+        exact=exact.integer,
+        texts=Values.integers,
+        text=str,
+        reason=loss_reasons.integer,
+        aspects=_always(be.integer(bits)),
+    )
 
 
-def _integer(value: Value, source: Source, ids: Ids) -> Result:
-    del ids
-    kind, data = value
-    number = digits(data) if kind in _TEXTUAL else integral(value)
-    limit = _RANGES[source.rule]
-    if number is None or not -limit <= number < limit:
-        return None, UNFIT
-    if kind in (bson.INT32, bson.INT64):
-        return number, None
-    is_altered = str(number) != data if kind in _TEXTUAL else is_negative_zero(value)
-    return number, ALTERED if is_altered else COERCED
+def _array(
+    element: JudgedRule,
+    texts: Callable[[Values], pl.Series],
+    text: Callable[[Any], str],
+    *aspects: Aspect,
+) -> JudgedRule:
+    return JudgedRule(
+        read_as=f"{element.read_as}[]",
+        kinds=frozenset({bson.ARRAY}),
+        exact=element.exact,
+        texts=texts,
+        text=text,
+        reason=element.reason,
+        aspects=_always(*aspects),
+        is_array=True,
+    )
 
 
-def _boolean(value: Value, source: Source, ids: Ids) -> Result:
-    del source, ids
-    kind, data = value
-    if kind == bson.BOOLEAN:
-        return data, None
-    if kind in _TEXTUAL:
-        return (data == "true", COERCED) if data in ("true", "false") else (None, UNFIT)
-    number = integral(value)
-    return (number == 1, COERCED) if number in (0, 1) else (None, UNFIT)
-
-
-def _timestamp(value: Value, source: Source, ids: Ids) -> Result:
-    del source, ids
-    kind, data = value
-    happened: str | None = COERCED
-    if kind == bson.DATE:
-        milliseconds, happened = data, None
-    elif kind in _TEXTUAL:
-        milliseconds, is_whole = from_iso_8601(data)
-        happened = COERCED if is_whole else ALTERED
-    else:
-        milliseconds = integral(value)
-    if milliseconds is None or not FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP:
-        return None, UNFIT
-    return milliseconds, happened
-
-
-def _enum(value: Value, source: Source, ids: Ids) -> Result:
-    del ids
-    kind, data = value
-    return (data, None) if kind in _TEXTUAL and data in source.labels else (None, UNFIT)
-
-
-def _json(value: Value, source: Source, ids: Ids) -> Result:
-    del source, ids
-    structure = relaxed(value)
-    cleaned = storable(structure)
-    return cleaned, None if cleaned == structure else ALTERED
-
-
-def is_empty_text(value: Value) -> bool:
-    """Tells whether a value is a text without a character, which is no reference."""
-    return value[0] in _TEXTUAL and not value[1]
-
-
-def _reference(value: Value, source: Source, ids: Ids) -> Result:
-    if is_empty_text(value):
-        return None, COERCED
-    collection = str(source.references)
-    one = only_id(value)
-    found, is_from_text = resolved(one or value, collection, ids.rows[collection])
-    if found is not None:
-        return found, COERCED if is_from_text or one else None
-    return None, ORPHANED
-
-
-def _reference_text(value: Value, source: Source, ids: Ids) -> Result:
-    if is_empty_text(value):
-        return "", None
-    collection = str(source.references)
-    found, _ = resolved(value, collection, ids.documents[collection])
-    if found is not None:
-        return str(uuid.UUID(bytes=found)), None
-    kept, _ = _text(value, source, ids)
-    return (None, UNFIT) if kept is None else (kept, ORPHANED)
-
-
-RULES: Mapping[Rule, Convert] = {
-    Rule.TEXT: _text,
-    Rule.INTEGER: _integer,
-    Rule.BIGINT: _integer,
-    Rule.BOOLEAN: _boolean,
-    Rule.TIMESTAMP: _timestamp,
-    Rule.ENUM: _enum,
-    Rule.JSON: _json,
-    Rule.REFERENCE: _reference,
-    Rule.REFERENCE_TEXT: _reference_text,
+RULES: Mapping[Rule, JudgedRule] = {
+    Rule.KEY: JudgedRule(
+        read_as="uuid",
+        kinds=IDENTIFIERS,
+        exact=exact.reference,
+        texts=Values.ids,
+        text=uuid_text,
+        reason=loss_reasons.no_reason,
+        aspects=_always(be.IS_UUID),
+    ),
+    Rule.TEXT: _TEXT,
+    Rule.INTEGER: _integer("integer", 32),
+    Rule.BIGINT: _integer("bigint", 64),
+    Rule.BOOLEAN: JudgedRule(
+        read_as="boolean",
+        kinds=frozenset({bson.BOOLEAN}),
+        exact=exact.boolean,
+        texts=Values.booleans,
+        text=boolean_text,
+        reason=loss_reasons.no_reason,
+        aspects=_always(be.IS_BOOLEAN),
+    ),
+    Rule.TIMESTAMP: JudgedRule(
+        read_as="timestamp",  # without its precision: a digit beyond the millisecond must show
+        kinds=frozenset({bson.DATE}),
+        exact=exact.timestamp,
+        texts=Values.times,
+        text=timestamp_text,
+        reason=loss_reasons.timestamp,
+        aspects=_always(be.IS_TIME),
+    ),
+    Rule.ENUM: JudgedRule(
+        read_as=None,
+        kinds=frozenset({bson.STRING}),
+        exact=exact.label,
+        texts=Values.texts,
+        text=str,
+        reason=loss_reasons.label,
+        aspects=lambda source: [be.label(source)],
+    ),
+    Rule.JSON: JudgedRule(
+        read_as="jsonb",
+        kinds=UNDERSTOOD,
+        exact=exact.json,
+        texts=Values.json,
+        text=json_text,
+        reason=loss_reasons.json,
+        aspects=_always(be.IS_JSON),
+    ),
+    Rule.REFERENCE: _REFERENCE,
+    Rule.REFERENCE_TEXT: _REFERENCE_TEXT,
+    Rule.TEXT_ARRAY: _array(_TEXT, Values.arrays_of_texts, array_text, *be.ARE_TEXTS),
+    Rule.REFERENCE_ARRAY: _array(_REFERENCE, Values.arrays_of_ids, uuid_array_text, *be.ARE_UUIDS),
+    Rule.REFERENCE_TEXT_ARRAY: _array(
+        _REFERENCE_TEXT, Values.arrays_of_references_as_text, array_text, *be.ARE_TEXTS
+    ),
 }
-
-ELEMENT_RULES: Mapping[Rule, Convert] = {
-    Rule.TEXT_ARRAY: _text,
-    Rule.REFERENCE_ARRAY: _reference,
-    Rule.REFERENCE_TEXT_ARRAY: _reference_text,
-}
-"""The rule of each element of an array."""

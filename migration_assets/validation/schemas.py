@@ -12,7 +12,7 @@ judged by ``sound_schema`` first, which has all checks in one expression; only w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandera.polars as pa
@@ -21,20 +21,11 @@ import sqlalchemy as sa
 from pandera.api.polars.types import PolarsData
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model import Missing, Rule, Source, junction_of, source_of
-from migration_assets.validation.json_shapes import is_relaxed_extended_json
+from migration_assets.model import Missing, junction_of, source_of
+from migration_assets.validation.aspects import IS_UUID, Aspect
+from migration_assets.validation.rules import RULES
 
 _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
-
-_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[57][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_TIMESTAMP = r"^[0-9]{4,6}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?( BC)?$"
-_QUOTED_ELEMENT = r'"(?:[^"\\]|\\[\s\S])*"'
-_ONE_DIMENSION = r"^\{[^{}]*\}$"
-_NULL_ELEMENT = r"[{,]NULL[,}]"
-_LONG_NUMBER = "-?[0-9][0-9.]{15,}"
-"""16 digits or more: a number of fewer is that of a double in any case."""
-
-_INTEGER_BITS = {Rule.INTEGER: 32, Rule.BIGINT: 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,28 +174,11 @@ def _held(columns: Iterable[sa.Column[object]]) -> Iterator[pl.Expr]:
             yield aspect.holds(value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Aspect:
-    """What the values of a column have to be, NULL apart.
-
-    Attributes:
-        words: It in words.
-        expression: Whether a value is; null counts as no.
-    """
-
-    words: str
-    expression: Callable[[pl.Expr], pl.Expr]
-
-    def holds(self, value: pl.Expr) -> pl.Expr:
-        """Returns whether a value is NULL, or as it has to be."""
-        return value.is_null() | self.expression(value).fill_null(value=False)
-
-
-def _aspects(column: sa.Column[object]) -> list[_Aspect]:
+def _aspects(column: sa.Column[object]) -> Sequence[Aspect]:
     if junction_of(column.table) is not None:
-        return [_IS_UUID]
+        return [IS_UUID]
     source = source_of(column)
-    return _ASPECTS[source.rule](source)
+    return RULES[source.rule].aspects(source)
 
 
 def _is_nullable(column: sa.Column[object]) -> bool:
@@ -213,96 +187,10 @@ def _is_nullable(column: sa.Column[object]) -> bool:
     return bool(column.nullable) and source_of(column).missing is not Missing.EMPTY_ARRAY
 
 
-def _check(aspect: _Aspect) -> pa.Check:
+def _check(aspect: Aspect) -> pa.Check:
     """Returns an aspect as a check of pandera."""
 
     def holds(data: PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(aspect.holds(pl.col(data.key)))
 
     return pa.Check(holds, name=aspect.words, error=aspect.words)
-
-
-def _integer(source: Source) -> list[_Aspect]:
-    bits = _INTEGER_BITS[source.rule]
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    return [
-        _Aspect(
-            f"integer of {bits} bits",
-            lambda value: value.cast(pl.Int64, strict=False).is_between(low, high),
-        )
-    ]
-
-
-def _label(source: Source) -> list[_Aspect]:
-    return [_Aspect("label of the enum", lambda value: value.is_in(source.labels))]
-
-
-def _is_json(texts: pl.Series) -> pl.Series:
-    """Tells which JSON texts can be relaxed Extended JSON.
-
-    Most of them can, as they hold no long number; only the others are looked at one by one.
-    """
-    is_plain = _has_plain_numbers(texts)
-    holds = is_plain & (texts != "null")
-    rows = (~is_plain).arg_true()
-    if len(rows):
-        judged = [is_relaxed_extended_json(text) for text in texts[rows]]
-        holds = holds.scatter(rows, pl.Series(judged, dtype=pl.Boolean))
-    return holds
-
-
-def _has_plain_numbers(texts: pl.Series) -> pl.Series:
-    """Tells which texts hold no long number but such as polars writes for a double or an integer."""
-    numbers = pl.DataFrame({"row": pl.int_range(len(texts), eager=True), "number": texts})
-    number = pl.col("number")
-    odd = (
-        numbers.with_columns(number.str.extract_all(_LONG_NUMBER))
-        .explode("number")
-        .filter(
-            (number.cast(pl.Float64, strict=False).cast(pl.String) != number).fill_null(value=True)
-            & (number.cast(pl.Int64, strict=False).cast(pl.String) != number).fill_null(value=True)
-            & number.is_not_null()
-        )
-    )
-    return ~numbers["row"].is_in(odd["row"].unique().implode())
-
-
-_IS_UUID = _Aspect("uuid of version 5 or 7", lambda value: value.str.contains(f"^{_UUID}$"))
-_IS_TEXT = _Aspect("no U+0000", lambda value: ~value.str.contains("\x00", literal=True))
-_IS_ONE_DIMENSIONAL = _Aspect(
-    "array of one dimension",
-    lambda value: value.str.replace_all(_QUOTED_ELEMENT, "").str.contains(_ONE_DIMENSION),
-)
-_HAS_NO_NULL = _Aspect(
-    "no NULL element",
-    lambda value: ~value.str.replace_all(_QUOTED_ELEMENT, "").str.contains(_NULL_ELEMENT),
-)
-_HOLDS_UUIDS = _Aspect(
-    "uuids of version 5 or 7",
-    lambda value: value.str.replace_all(_UUID, "").str.contains(r"^[{},]*$"),
-)
-_TEXTS = [_IS_TEXT, _IS_ONE_DIMENSIONAL, _HAS_NO_NULL]
-
-_ASPECTS: Mapping[Rule, Callable[[Source], list[_Aspect]]] = {
-    Rule.KEY: lambda _: [_IS_UUID],
-    Rule.TEXT: lambda _: [_IS_TEXT],
-    Rule.INTEGER: _integer,
-    Rule.BIGINT: _integer,
-    Rule.BOOLEAN: lambda _: [_Aspect("boolean", lambda value: value.is_in(["t", "f"]))],
-    Rule.TIMESTAMP: lambda _: [
-        _Aspect("time in whole milliseconds", lambda value: value.str.contains(_TIMESTAMP))
-    ],
-    Rule.ENUM: _label,
-    Rule.JSON: lambda _: [
-        _Aspect(
-            "relaxed Extended JSON, not null",
-            lambda value: value.map_batches(_is_json, return_dtype=pl.Boolean),
-        )
-    ],
-    Rule.TEXT_ARRAY: lambda _: _TEXTS,
-    Rule.REFERENCE: lambda _: [_IS_UUID],
-    Rule.REFERENCE_ARRAY: lambda _: [_IS_ONE_DIMENSIONAL, _HAS_NO_NULL, _HOLDS_UUIDS],
-    Rule.REFERENCE_TEXT: lambda _: [_IS_TEXT],
-    Rule.REFERENCE_TEXT_ARRAY: lambda _: _TEXTS,
-}
-"""What the values of a column have to be, by the rule that they were converted by (section 5)."""

@@ -23,6 +23,7 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.exact_values import ALTERED, NULLED
 from migration_assets.validation.findings import (
     TOTALS,
     Comparison,
@@ -33,7 +34,6 @@ from migration_assets.validation.findings import (
 )
 from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.recorded_lines import REJECTED
-from migration_assets.validation.rules import ALTERED, NULLED
 from migration_assets.validation.table_pass import SAMPLED, compare
 
 LOAD_AGAIN = (
