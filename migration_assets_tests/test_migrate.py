@@ -362,7 +362,7 @@ def test_check_that_raises_is_a_failed_check_without_values(
         del source, connection, layers, rules
         raise ValueError(f"{table.name} holds {SECRET_PREFIX}of a document")
 
-    raising = partial(run_checks, checks=dict.fromkeys(Layer, broken))
+    raising = partial(run_checks, check=broken)
     monkeypatch.setattr("migration_assets.assets.tables.run_checks", raising)
     key = dg.AssetCheckKey(table_key("Users"), layer)
     result = dg.materialize(

@@ -835,9 +835,7 @@ def test_check_of_older_data_that_ends_later_is_stale(
         open_target(url) as connection,
         open_source(small_migration.mongodb_url) as source,
     ):
-        run_checks(
-            source, connection, TABLES[checked_table], (Layer.TYPES,), checks={Layer.TYPES: check}
-        )
+        run_checks(source, connection, TABLES[checked_table], (Layer.TYPES,), check=check)
         made = judged(read_recorded(NEXTCRM, connection, source), prints)
     assert f"{checked_table}:types:stale" in {each.id for each in made.findings}
 

@@ -86,7 +86,7 @@ def connection(whole: Connection) -> Iterator[Connection]:
 
 
 def checked(connection: Connection, table: str) -> Evidence:
-    return check_types(connection, TABLES[table])
+    return check_types(None, connection, TABLES[table])
 
 
 def failed(evidence: Evidence) -> dict[str, int]:

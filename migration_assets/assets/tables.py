@@ -28,7 +28,7 @@ from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
-from migration_assets.validation.checks import DESCRIPTIONS, Layers, run_checks
+from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.pointers import DOCUMENTATION
 from migration_assets.validation.shared_checks import (
@@ -38,7 +38,7 @@ from migration_assets.validation.shared_checks import (
     is_worth,
 )
 
-BLOCKING = frozenset({Layer.ROW_COUNT, Layer.TYPES})
+BLOCKING = frozenset(layer for layer in Layer if layer.blocks)
 """The checks whose failure means that the table itself is not as it was loaded."""
 
 LOADING_AGAIN = (
@@ -204,7 +204,7 @@ def _check_spec(key: dg.AssetKey, layer: Layer) -> dg.AssetCheckSpec:
         asset=key,
         description=" ".join(
             [
-                DESCRIPTIONS[layer],
+                layer.description,
                 *([] if layer in BLOCKING else [LOADING_AGAIN]),
                 f"More in {DOCUMENTATION[layer]}.",
             ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
 
 import psycopg
@@ -26,36 +27,10 @@ from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import books_mark, rows_mark
 from migration_assets.urls import positive
 from migration_assets.validation.evidence import Evidence, Layer, Phases, Severity
-from migration_assets.validation.references import references_evidence
-from migration_assets.validation.row_count import check_row_count
 from migration_assets.validation.table_pass import SAMPLED, compare
-from migration_assets.validation.types import check_types, types_evidence
-from migration_assets.validation.values import values_evidence
 
 SAMPLE_VARIABLE = "MIGRATION_SAMPLE"
 SEED_VARIABLE = "MIGRATION_SAMPLE_SEED"
-
-DESCRIPTIONS: Mapping[Layer, str] = {
-    Layer.ROW_COUNT: (
-        "The books balance: every document is a row or a rejected document, every value is accounted "
-        "for. Red: rows or books were changed after the load; materialize the table again. Yellow: values "
-        "were coerced, defaulted or derived without loss, or fields are unknown and kept; read which."
-    ),
-    Layer.VALUES: (
-        "All rows equal what an independent reading of the documents expects, and every change of a "
-        "value is on record. Red: look at migration.rejected_documents and migration.issues for this "
-        "table, correct the source or add a remediation, materialize the table again."
-    ),
-    Layer.REFERENCES: (
-        "Every id points to a row, and every reference of the source arrived or is on record. Red: look "
-        "at the orphaned ids in migration.issues, correct the source or add a remediation. Yellow: a pair "
-        "stands in only one of its two arrays; it is loaded."
-    ),
-    Layer.TYPES: (
-        "Types, enums, ranges, precision, JSON and arrays are as the model says. Red: somebody changed "
-        "the table; materialize it again, or restore its definition."
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +72,26 @@ Layers = tuple[Layer, ...]
 
 Check = Callable[[SourceDatabase, Connection, sa.Table, Layers, Remediations], list[Evidence]]
 
-_COMPARED: Layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
-"""The checks that one comparison of a table with its source answers."""
-
 
 def together(layers: Iterable[Layer]) -> list[Layers]:
     """Returns checks as they are made: what one comparison answers together, the others alone."""
     wanted = [*layers]
-    compared = tuple(layer for layer in _COMPARED if layer in wanted)
-    found = [compared if layer in compared else (layer,) for layer in wanted]
+    views = tuple(layer for layer in Layer if layer.view and layer in wanted)
+    found = [views if layer in views else (layer,) for layer in wanted]
     return list(dict.fromkeys(found))
 
 
-def _row_count(
-    source: SourceDatabase, connection: Connection, table: sa.Table, _: Layers, __: Remediations
-) -> list[Evidence]:
-    return [check_row_count(source, connection, table)]
-
-
-def _compared(
+def _made(
     source: SourceDatabase,
     connection: Connection,
     table: sa.Table,
     layers: Layers,
     remediations: Remediations,
 ) -> list[Evidence]:
+    """Makes checks that are made together."""
+    if len(layers) == 1 and layers[0].alone:
+        return [_function(layers[0].alone)(source, connection, table)]
     phases = Phases()
-    if layers == (Layer.TYPES,):
-        return [check_types(connection, table)]
     found = compare(
         source,
         connection,
@@ -135,26 +102,18 @@ def _compared(
         remediations=remediations,
         with_types=Layer.TYPES in layers,
     )
-    evidence = []
-    for layer in layers:
-        match layer:
-            case Layer.VALUES:
-                evidence.append(values_evidence(table, found, phases))
-            case Layer.REFERENCES:
-                evidence.append(references_evidence(table, found, phases))
-            case _ if found.types is not None:
-                evidence.append(types_evidence(found.types, phases))
-            case _:
-                evidence.append(check_types(connection, table))
-    return evidence
+    return [
+        _function(layer.view)(table, found, phases)
+        or _function(layer.alone)(source, connection, table)
+        for layer in layers
+    ]
 
 
-_CHECKS: Mapping[Layer, Check] = {
-    Layer.ROW_COUNT: _row_count,
-    Layer.VALUES: _compared,
-    Layer.REFERENCES: _compared,
-    Layer.TYPES: _compared,
-}
+def _function(path: str) -> Callable[..., Evidence]:
+    """Returns the function of a layer, as its record names it."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Evidence] = getattr(import_module(f"{__package__}.{module}"), name)
+    return function
 
 
 def run_check(
@@ -187,7 +146,7 @@ def run_checks(
     layers: Layers,
     *,
     remediations: Remediations = NO_REMEDIATIONS,
-    checks: Mapping[Layer, Check] = _CHECKS,
+    check: Check = _made,
 ) -> list[Evidence]:
     """Runs checks of one table that are made ``together`` and keeps their results.
 
@@ -197,13 +156,13 @@ def run_checks(
         table: The table.
         layers: Which checks.
         remediations: What must have been corrected or accepted on the way.
-        checks: What the checks are, for tests.
+        check: What makes them, for tests.
     """
     state = None
     try:
         with at_one_moment(connection, read_only=True):
             state = state_of(connection, table)
-            found = checks[layers[0]](source, connection, table, layers, remediations)
+            found = check(source, connection, table, layers, remediations)
     except Exception as error:  # whatever it is: a check that could not run has failed
         is_lost = isinstance(error, psycopg.OperationalError) and connection.closed
         if is_lost or isinstance(error, ConnectionFailure):
@@ -211,7 +170,7 @@ def run_checks(
         if len(layers) > 1:  # what keeps one of them from running may be what another one is for
             alone = [
                 run_checks(
-                    source, connection, table, (layer,), remediations=remediations, checks=checks
+                    source, connection, table, (layer,), remediations=remediations, check=check
                 )
                 for layer in layers
             ]

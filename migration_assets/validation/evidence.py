@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pandera.polars as pa
 import polars as pl
@@ -21,13 +21,98 @@ SAMPLE_SIZE = 20
 """Failing keys that are shown; the count is always of all of them."""
 
 
-class Layer(enum.StrEnum):
-    """The four checks on every table, by the name of their asset check."""
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What there is to say of a layer: attributes of ``Layer``."""
 
-    ROW_COUNT = "row_count"
-    VALUES = "values"
-    REFERENCES = "references"
-    TYPES = "types"
+    description: str
+    statements: str
+    blocks: bool = False
+    alone: str = ""
+    view: str = ""
+
+
+class Layer(enum.StrEnum):
+    """The checks on every table, by the name of their asset check: one record each.
+
+    Attributes:
+        description: What it says, and what to do where it does not pass.
+        statements: SQL to look with, which only reads.
+        blocks: Whether its failure means that the table itself is not as it was loaded.
+        alone: The function that makes it, as ``module:name``: evidence of a source, a connection and a table.
+        view: The one that makes it of a comparison of the table with its source; empty where it is no view.
+    """
+
+    description: str
+    statements: str
+    blocks: bool
+    alone: str
+    view: str
+
+    def __new__(cls, name: str, record: _Record | None = None) -> Self:
+        """Makes a layer of its record, or finds one by its name."""
+        assert record is not None
+        layer = str.__new__(cls, name)
+        layer._value_ = name
+        for attribute, said in asdict(record).items():
+            setattr(layer, attribute, said)
+        return layer
+
+    ROW_COUNT = (
+        "row_count",
+        _Record(
+            "The books balance: every document is a row or a rejected document, every value is accounted "
+            "for. Red: rows or books were changed after the load; materialize the table again. Yellow: "
+            "values were coerced, defaulted or derived without loss, or fields are unknown and kept; "
+            "read which.",
+            """
+SELECT count(*) FROM public.{name};
+SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
+SELECT collection, field, kind, reason, count FROM migration.conversions
+WHERE target_table = {text} ORDER BY count DESC;
+SELECT source_id, fields FROM migration.unmapped_fields WHERE target_table = {text};""",
+            blocks=True,
+            alone="row_count:check_row_count",
+        ),
+    )
+    VALUES = (
+        "values",
+        _Record(
+            "All rows equal what an independent reading of the documents expects, and every change of a "
+            "value is on record. Red: look at migration.rejected_documents and migration.issues for this "
+            "table, correct the source or add a remediation, materialize the table again.",
+            """
+SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
+SELECT field, kind, reason, count(*) FROM migration.issues
+WHERE target_table = {text} AND kind <> 'orphaned' GROUP BY 1, 2, 3 ORDER BY 4 DESC;""",
+            view="values:values_evidence",
+        ),
+    )
+    REFERENCES = (
+        "references",
+        _Record(
+            "Every id points to a row, and every reference of the source arrived or is on record. Red: "
+            "look at the orphaned ids in migration.issues, correct the source or add a remediation. Yellow: "
+            "a pair stands in only one of its two arrays; it is loaded.",
+            """
+SELECT collection, source_id, field, element, reason FROM migration.issues
+WHERE target_table = {text} AND kind = 'orphaned';""",
+            view="references:references_evidence",
+        ),
+    )
+    TYPES = (
+        "types",
+        _Record(
+            "Types, enums, ranges, precision, JSON and arrays are as the model says. Red: somebody changed "
+            "the table; materialize it again, or restore its definition.",
+            """
+SELECT column_name, udt_name, is_nullable, column_default FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name = {text} ORDER BY ordinal_position;""",
+            blocks=True,
+            alone="types:check_types",
+            view="types:types_evidence",
+        ),
+    )
 
 
 class Severity(enum.StrEnum):

@@ -14,14 +14,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandera.polars as pa
 import polars as pl
 
 from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.types import TypeFindings
+
+if TYPE_CHECKING:
+    from migration_assets.validation.types import TypeFindings
 
 _DIGEST_BYTES = 6
 

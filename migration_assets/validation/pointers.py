@@ -15,25 +15,6 @@ DOCUMENTATION: Mapping[Layer, str] = {
 }
 """The section that says what a check sees and what to do, from the root of the project."""
 
-_STATEMENTS: Mapping[Layer, str] = {
-    Layer.ROW_COUNT: """
-SELECT count(*) FROM public.{name};
-SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
-SELECT collection, field, kind, reason, count FROM migration.conversions
-WHERE target_table = {text} ORDER BY count DESC;
-SELECT source_id, fields FROM migration.unmapped_fields WHERE target_table = {text};""",
-    Layer.VALUES: """
-SELECT source_id, field, reason FROM migration.rejected_documents WHERE target_table = {text};
-SELECT field, kind, reason, count(*) FROM migration.issues
-WHERE target_table = {text} AND kind <> 'orphaned' GROUP BY 1, 2, 3 ORDER BY 4 DESC;""",
-    Layer.REFERENCES: """
-SELECT collection, source_id, field, element, reason FROM migration.issues
-WHERE target_table = {text} AND kind = 'orphaned';""",
-    Layer.TYPES: """
-SELECT column_name, udt_name, is_nullable, column_default FROM information_schema.columns
-WHERE table_schema = 'public' AND table_name = {text} ORDER BY ordinal_position;""",
-}
-
 _KEYS = """
 SELECT summary, jsonb_pretty(evidence -> 'sample') FROM migration.check_results
 WHERE target_table = {text} AND check_name = {layer};"""
@@ -42,7 +23,7 @@ WHERE target_table = {text} AND check_name = {layer};"""
 def statements(table: str, layer: Layer) -> str:
     """Returns SQL that shows what a check is about, and the keys that it found; it only reads."""
     names = {"name": quoted(table, '"'), "text": quoted(table, "'"), "layer": f"'{layer.value}'"}
-    return (_STATEMENTS[layer] + _KEYS).format(**names).strip()
+    return (layer.statements + _KEYS).format(**names).strip()
 
 
 def checks_path(table: str) -> str:
