@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 from bson import ObjectId
 from psycopg import sql
 from pymongo import MongoClient
@@ -25,7 +26,10 @@ from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
 from migration_assets.validation.checks import run_checks, together
-from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.evidence import Evidence, Layer, Phases
+from migration_assets.validation.references import references_evidence
+from migration_assets.validation.table_pass import SAMPLED, compare
+from migration_assets.validation.values import values_evidence
 
 _TASK = {"__v": 0, "position": 1, "priority": "low", "title": "own"}
 FAULTY: Mapping[str, list[dict[str, Any]]] = {
@@ -119,6 +123,35 @@ def all_checks(
         for layers in together(Layer)
         for evidence in run_checks(source, target, TABLES[table], layers, remediations=remediations)
     ]
+
+
+def check_values(
+    source: SourceDatabase,
+    target: Connection,
+    table: sa.Table,
+    *,
+    sample_size: int = SAMPLED,
+    seed: int = 0,
+    remediations: Remediations = NO_REMEDIATIONS,
+) -> Evidence:
+    """Compares a table, within a transaction too, and returns what that says of values."""
+    phases = Phases()
+    found = compare(
+        source,
+        target,
+        table,
+        phases,
+        sample_size=sample_size,
+        seed=seed,
+        remediations=remediations,
+    )
+    return values_evidence(table, found, phases)
+
+
+def check_references(source: SourceDatabase, target: Connection, table: sa.Table) -> Evidence:
+    """Compares a table, within a transaction too, and returns what that says of references."""
+    phases = Phases()
+    return references_evidence(table, compare(source, target, table, phases), phases)
 
 
 @contextmanager

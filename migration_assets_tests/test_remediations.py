@@ -45,8 +45,7 @@ from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.evidence import Layer, Severity
-from migration_assets.validation.values import check_values
-from migration_assets_tests.loaded_sample import all_checks, open_losses
+from migration_assets_tests.loaded_sample import all_checks, check_values, open_losses
 
 SCALE = 0.01
 ROW_COUNT, VALUES, REFERENCES, _ = Layer

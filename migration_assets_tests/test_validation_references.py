@@ -24,8 +24,8 @@ from migration_assets.target.schema import create_schema
 from migration_assets.validation import documents, partitions
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Severity
 from migration_assets.validation.findings import Fault
-from migration_assets.validation.references import check_references
 from migration_assets.validation.rows import snapshot
+from migration_assets_tests.loaded_sample import check_references
 
 Document = dict[str, Any]
 

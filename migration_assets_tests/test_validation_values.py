@@ -45,8 +45,7 @@ from migration_assets.validation.judge import Line
 from migration_assets.validation.odd_types import odd_types, usual_types
 from migration_assets.validation.recorded_lines import REJECTED, Books
 from migration_assets.validation.table_pass import compare, recheck
-from migration_assets.validation.values import check_values
-from migration_assets_tests.loaded_sample import Loaded
+from migration_assets_tests.loaded_sample import Loaded, check_values
 
 EVIDENCE_KEYS = {"source_id", "id", "field", "what", "expected", "actual"}
 

@@ -364,27 +364,31 @@ def _after_names(data: bytes, start: int) -> int:
     return data.index(0, data.index(0, start) + 1) + 1
 
 
-SIZES: Mapping[int, Callable[[bytes, int], int]] = {
-    DOUBLE: _fixed(8),
-    STRING: _sized(4),
-    DOCUMENT: _sized(0),
-    ARRAY: _sized(0),
-    BINARY: _sized(5),
-    UNDEFINED: _fixed(0),
-    OBJECT_ID: _fixed(_OBJECT_ID_SIZE),
-    BOOLEAN: _fixed(1),
-    DATE: _fixed(8),
-    NULL: _fixed(0),
-    REGEX: _after_names,
-    DB_POINTER: _sized(4 + _OBJECT_ID_SIZE),
-    CODE: _sized(4),
-    SYMBOL: _sized(4),
-    CODE_WITH_SCOPE: _sized(0),
-    INT32: _fixed(4),
-    TIMESTAMP: _fixed(8),
-    INT64: _fixed(8),
-    DECIMAL128: _fixed(16),
-    MAX_KEY: _fixed(0),
-    MIN_KEY: _fixed(0),
-}
+FIXED_SIZES: Mapping[int, int] = MappingProxyType(
+    {
+        **dict.fromkeys((UNDEFINED, NULL, MAX_KEY, MIN_KEY), 0),
+        BOOLEAN: 1,
+        INT32: 4,
+        **dict.fromkeys((DOUBLE, DATE, TIMESTAMP, INT64), 8),
+        OBJECT_ID: _OBJECT_ID_SIZE,
+        DECIMAL128: 16,
+    }
+)
+"""Bytes of the values of types that always have the same."""
+OVERHEADS: Mapping[int, int] = MappingProxyType(
+    {
+        **dict.fromkeys((DOCUMENT, ARRAY, CODE_WITH_SCOPE), 0),
+        **dict.fromkeys((STRING, CODE, SYMBOL), 4),
+        BINARY: 5,
+        DB_POINTER: 4 + _OBJECT_ID_SIZE,
+    }
+)
+"""Bytes of a value besides the length that it begins with."""
+SIZES: Mapping[int, Callable[[bytes, int], int]] = MappingProxyType(
+    {
+        **{kind: _fixed(size) for kind, size in FIXED_SIZES.items()},
+        **{kind: _sized(overhead) for kind, overhead in OVERHEADS.items()},
+        REGEX: _after_names,
+    }
+)
 """Where a value ends, by its type."""

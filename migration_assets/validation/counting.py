@@ -25,7 +25,12 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.exact_values import ALTERED
+from migration_assets.validation.judged_remediations import REMEDIATED
+from migration_assets.validation.recorded_lines import REJECTED
+from migration_assets.validation.rules import RULES
 
+DROPPED = "dropped"
+"""The kind of an element that is altered and no text: there is nothing of it."""
 _FETCHED = 500
 
 
@@ -37,21 +42,11 @@ class Measure(enum.Enum):
     ELEMENTS = "elements"
 
 
-_MEASURES: Mapping[Rule, Measure] = {
-    Rule.REFERENCE: Measure.REFERENCES,
-    Rule.TEXT_ARRAY: Measure.ELEMENTS,
-    Rule.REFERENCE_ARRAY: Measure.ELEMENTS,
-    Rule.REFERENCE_TEXT_ARRAY: Measure.ELEMENTS,
-}
-
-
-def measures(table: sa.Table) -> Mapping[str, Measure]:
-    """Returns what is counted of each field of an entity table, the key apart."""
-    return {
-        source.field: _MEASURES.get(source.rule, Measure.VALUES)
-        for source in sources(table).values()
-        if source.rule is not Rule.KEY
-    }
+def measure_of(rule: Rule) -> Measure:
+    """Returns what is counted of the fields of a rule."""
+    if RULES[rule].is_array:
+        return Measure.ELEMENTS
+    return Measure.REFERENCES if rule is Rule.REFERENCE else Measure.VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +109,12 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
     """Counts rows and values of a table on the server, in one pass."""
     if junction_of(table) is not None:
         return _count_pairs(connection, table)
-    columns = [name for name, source in sources(table).items() if source.rule is not Rule.KEY]
+    columns = {n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY}
     counted = [
         sql.SQL(
-            "coalesce(sum(cardinality(t.{})), 0)::bigint"
-            if _is_array(table, name)
-            else "count(t.{})"
+            "coalesce(sum(cardinality(t.{})), 0)::bigint" if RULES[rule].is_array else "count(t.{})"
         ).format(sql.Identifier(name))
-        for name in columns
+        for name, rule in columns.items()
     ]
     query = sql.SQL(
         "SELECT count(*), (SELECT count(*) FROM {map} WHERE collection = {name}), {counted} "
@@ -147,32 +140,27 @@ def _count_pairs(connection: Connection, table: sa.Table) -> TargetCounts:
     return TargetCounts(rows, distinct=distinct)
 
 
-def _is_array(table: sa.Table, column: str) -> bool:
-    return _MEASURES.get(sources(table)[column].rule) is Measure.ELEMENTS
-
-
 @dataclass(slots=True)
 class Recorded:
     """What the bookkeeping says of a table.
 
     Attributes:
-        issues: Lossy conversions by (collection, field, kind).
-        dropped: Altered elements that are no text, and so were dropped, by (collection, field).
-        conversions: Lossless ones by (collection, field, kind).
+        counts: By (collection, field, kind): lossy and lossless conversions, ``DROPPED`` elements, and the
+            measure of the field in ``REJECTED`` documents and of what was ``REMEDIATED`` in others, before
+            less after.
+        lossless: How many of these are lossless conversions.
         documents: How many documents were rejected.
-        rejected: The measure of each (collection, field) in them.
-        remediated: The measure of each (collection, field) that remediations took away from documents
-            that were loaded, less what they added.
         unmapped: How many documents have fields that the model does not know.
     """
 
-    issues: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
-    conversions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    lossless: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     documents: int = 0
-    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
-    remediated: Counter[tuple[str, str]] = field(default_factory=Counter)
     unmapped: int = 0
+
+    def explained(self, collection: str, name: str, kinds: Mapping[str, int]) -> int:
+        """Returns what lines of some kinds explain of a field, each with its sign."""
+        return sum(sign * self.counts[collection, name, kind] for kind, sign in kinds.items())
 
 
 def read_recorded(
@@ -198,17 +186,16 @@ def read_recorded(
             table=sql.Literal(table),
         )
     ):
+        found.counts[collection, name, kind] += count
         if is_dropped is None:
-            found.conversions[collection, name, kind] += count
-            continue
-        found.issues[collection, name, kind] += count
-        if is_dropped and kind == ALTERED:
-            found.dropped[collection, name] += count
+            found.lossless[collection, name, kind] += count
+        elif is_dropped and kind == ALTERED:
+            found.counts[collection, name, DROPPED] += count
     for collection, document in _rejected(connection, table):
         found.documents += 1
         for (of, name), measure in measured.items():
             if of == collection:
-                found.rejected[of, name] += _measured(document.get(name), measure)
+                found.counts[of, name, REJECTED] += _measured(document.get(name), measure)
     _add_remediated(connection, table, measured, found)
     unmapped = sql.SQL("SELECT count(*) FROM {} WHERE target_table = {}").format(
         _book(bookkeeping.unmapped_fields), sql.Literal(table)
@@ -242,7 +229,7 @@ def _add_remediated(
         else:
             values = (None if text is None else json.loads(text) for text in texts)
             before, after = (_measured(value, measure) for value in values)
-        found.remediated[collection, name] += (before - after) * count
+        found.counts[collection, name, REMEDIATED] += (before - after) * count
 
 
 def _rejected(connection: Connection, table: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -22,11 +22,13 @@ from migration_assets.errors import SourceError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.replies import raw_replies
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.identities import identifier_of, source_id_of, uuid_of
-from migration_assets.validation.uuids import (
+from migration_assets.validation.identities import (
     OBJECT_ID_SIZE,
     UUID_SIZE,
     hex_texts,
+    identifier_of,
+    source_id_of,
+    uuid_of,
     uuid_texts,
     uuids_of,
 )
@@ -36,6 +38,7 @@ PADDING = bytes(256)
 """Stands after the last document, since names and values are looked for at its end, too."""
 _LENGTH = 4
 """Bytes of the length that a document begins with."""
+_UUID_DTYPE = f"S{UUID_SIZE}"
 _LEAST = 5
 """Bytes of an empty document: its length and its end."""
 _OBJECT_ID_FIRST = b"\x07_id\x00"
@@ -218,3 +221,24 @@ def split(data: bytes) -> list[bytes]:
     """Returns the documents that stand in a reply of the server one after the other."""
     places = [*starts(data), len(data)]
     return [data[start:end] for start, end in pairwise(places)]
+
+
+class SourceIds:
+    """The UUIDs of the documents of a collection, 16 bytes each."""
+
+    def __init__(self, source: SourceDatabase, collection: str) -> None:
+        """Reads the `_id` of each document."""
+        keys = b"".join(
+            Identities.of(collection, documents).keys
+            for documents in batches(source, collection, fields=())
+        )
+        self._ids = np.sort(np.frombuffer(keys, dtype=_UUID_DTYPE))
+
+    def have(self, uuids: Sequence[bytes]) -> npt.NDArray[np.bool_]:
+        """Tells of UUIDs, 16 bytes each, which of them documents have."""
+        if not len(self._ids):
+            return np.zeros(len(uuids), dtype=np.bool_)
+        wanted = np.array(uuids, dtype=_UUID_DTYPE)
+        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        found: npt.NDArray[np.bool_] = self._ids[at] == wanted
+        return found

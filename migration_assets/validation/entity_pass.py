@@ -30,6 +30,7 @@ from migration_assets.validation.documents import (
     Documents,
     Identities,
     Mask,
+    SourceIds,
     ahead,
     batches,
     drawn_numbers,
@@ -44,7 +45,6 @@ from migration_assets.validation.odd_types import odd_types, odd_types_in, usual
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines
 from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, table_name
-from migration_assets.validation.source_ids import SourceIds
 from migration_assets.validation.types import types_of_rows
 
 _ROWS_AT_ONCE = 2_000

@@ -31,22 +31,10 @@ _ELEMENTS_END = np.cumsum(
     [0, *(1 + len(str(number)) + 1 + _OBJECT_ID for number in range(_MOST_ELEMENTS))]
 )
 """Bytes of so many elements, each with its type, its name and a zero."""
-_FIXED = {
-    bson.DOUBLE: 8,
-    bson.OBJECT_ID: _OBJECT_ID,
-    bson.BOOLEAN: 1,
-    bson.DATE: 8,
-    bson.NULL: 0,
-    bson.INT32: 4,
-    bson.TIMESTAMP: 8,
-    bson.INT64: 8,
-    bson.DECIMAL128: 16,
-    bson.MAX_KEY: 0,
-    bson.MIN_KEY: 0,
+_FIXED = {kind: size for kind, size in bson.FIXED_SIZES.items() if kind != bson.UNDEFINED}
+_SIZED = {
+    kind: bson.OVERHEADS[kind] for kind in (bson.STRING, bson.DOCUMENT, bson.ARRAY, bson.BINARY)
 }
-"""Bytes of the values of types that always have the same."""
-_SIZED = {bson.STRING: 4, bson.DOCUMENT: 0, bson.ARRAY: 0, bson.BINARY: 5}
-"""Bytes of a value besides the length that it begins with."""
 UNDERSTOOD = frozenset({*_FIXED, *_SIZED})
 """The types whose values can be stepped over."""
 

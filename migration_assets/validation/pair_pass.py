@@ -29,6 +29,7 @@ from migration_assets.validation.comparison import AGREEMENT, compared
 from migration_assets.validation.documents import (
     Documents,
     Identities,
+    SourceIds,
     batches,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
@@ -42,6 +43,7 @@ from migration_assets.validation.findings import (
     failing_rows,
 )
 from migration_assets.validation.identities import (
+    UUID_SIZE,
     identifier_of,
     object_id_of,
     uuid_of,
@@ -64,8 +66,6 @@ from migration_assets.validation.recorded_lines import (
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import packed
-from migration_assets.validation.source_ids import SourceIds
-from migration_assets.validation.uuids import UUID_SIZE
 
 _FIELDS = 2
 """Columns of a pair."""

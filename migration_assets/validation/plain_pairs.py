@@ -16,8 +16,8 @@ from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.documents import Documents, Mask, at_each_byte
 from migration_assets.validation.field_places import MISSING, FieldPlaces, object_ids_in
+from migration_assets.validation.identities import OBJECT_ID_SIZE, UUID_SIZE, uuids_of
 from migration_assets.validation.rules import IDENTIFIERS
-from migration_assets.validation.uuids import OBJECT_ID_SIZE, UUID_SIZE, uuids_of
 
 PAIR_SIZE = 2 * UUID_SIZE
 PAIR_DTYPE, _UUID_DTYPE = f"V{PAIR_SIZE}", f"V{UUID_SIZE}"

@@ -37,10 +37,14 @@ from migration_assets.validation.extended_json import json_text, relaxed, storab
 from migration_assets.validation.field_places import (
     Places,
 )
-from migration_assets.validation.identities import object_id_uuid
+from migration_assets.validation.identities import (
+    OBJECT_ID_SIZE,
+    object_id_uuid,
+    uuid_texts,
+    uuids_of,
+)
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.postgres_text import array_text, timestamp_text
-from migration_assets.validation.uuids import OBJECT_ID_SIZE, uuid_texts, uuids_of
 
 Made = TypeVar("Made")
 

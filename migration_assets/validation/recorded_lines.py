@@ -22,11 +22,11 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import AGREEMENT, compared
+from migration_assets.validation.documents import SourceIds
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What, failing_rows
 from migration_assets.validation.identities import namespace
 from migration_assets.validation.judge import Judgement, Line
-from migration_assets.validation.source_ids import SourceIds
 
 REJECTED = "rejected"
 UNMAPPED = "unmapped"

@@ -15,9 +15,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from migration_assets.model import junction_of
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.exact_values import ORPHANED
 from migration_assets.validation.findings import (
@@ -28,29 +25,8 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
-from migration_assets.validation.table_pass import compare
 
 _KEYS = ("source_id", "id", "field", "what")
-
-
-def check_references(
-    source_database: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    *,
-    remediations: Remediations = NO_REMEDIATIONS,
-) -> Evidence:
-    """Checks the references of an entity table, or the pairs of a junction table.
-
-    Args:
-        source_database: The source.
-        connection: A connection to the target, in autocommit mode.
-        table: The table, loaded.
-        remediations: What must have been corrected or accepted on the way.
-    """
-    phases = Phases()
-    found = compare(source_database, connection, table, phases, remediations=remediations)
-    return references_evidence(table, found, phases)
 
 
 def references_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:

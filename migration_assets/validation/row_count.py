@@ -33,16 +33,17 @@ import pandera.polars as pa
 import polars as pl
 import sqlalchemy as sa
 
-from migration_assets.model import Rule, Source, junction_of, sources
+from migration_assets.model import Rule, junction_of, sources
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.counting import (
+    DROPPED,
     Measure,
     Recorded,
     TargetCounts,
     count_source,
     count_target,
-    measures,
+    measure_of,
     read_recorded,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
@@ -57,7 +58,9 @@ from migration_assets.validation.exact_values import (
     REPEATED,
 )
 from migration_assets.validation.findings import failing
+from migration_assets.validation.judged_remediations import REMEDIATED
 from migration_assets.validation.key_digest import KeyDigest
+from migration_assets.validation.recorded_lines import REJECTED, UNMAPPED
 
 LOAD_AGAIN = (
     "Materialize the table again (and the UUID map, if its line is wrong), then run this check: rows or "
@@ -68,8 +71,6 @@ READ_IT = (
     "migration.unmapped_fields which fields these are; where another value should stand, write a "
     "remediation (docs/remediations.md)"
 )
-UNMAPPED = "unmapped"
-"""The kind of a document with fields that the model does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +105,12 @@ _TYPES: Mapping[str, Any] = {
 BOOKS = pa.DataFrameSchema(checks=[pa.Check(_balances, name="source = target + explained")])
 """The schema of the books: every line balances."""
 
-TO_READ = pa.DataFrameSchema(
-    {
-        "collection": pa.Column(pl.String),
-        "field": pa.Column(pl.String, nullable=True),
-        "kind": pa.Column(pl.String),
-        "count": pa.Column(pl.Int64, pa.Check.eq(0)),
-    },
-    strict=True,
-)
-"""The schema of what somebody should read: there is none of it."""
+_TO_READ: Mapping[str, Any] = {
+    "collection": pl.String,
+    "field": pl.String,
+    "kind": pl.String,
+    "count": pl.Int64,
+}
 
 
 def check_row_count(
@@ -145,7 +142,7 @@ def check_row_count(
     with phases.phase("verdict"):
         frame = pl.DataFrame([asdict(line) for line in lines], schema=_TYPES)
         wrong = failing(BOOKS, frame)
-        to_read = failing(TO_READ, _to_read(recorded, table.name))
+        to_read = _to_read(recorded, table.name).to_dicts()
     is_balanced = not wrong
     rejected = recorded.documents
     by_kind = Counter[str]()
@@ -182,25 +179,26 @@ def _digest(wrong: list[dict[str, Any]]) -> str:
 
 
 def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:
-    """Returns what is counted of each (collection, field) that a table comes from."""
+    """Returns what is counted of each (collection, field) that a table comes from, the key apart."""
     relation = junction_of(table)
-    if relation is None:
-        return {(table.name, name): measure for name, measure in measures(table).items()}
-    return {(holder.collection, array): Measure.ELEMENTS for holder, array, _ in relation.arrays()}
+    if relation is not None:
+        arrays = [(holder.collection, array) for holder, array, _ in relation.arrays()]
+        return dict.fromkeys(arrays, Measure.ELEMENTS)
+    return {
+        (table.name, each.field): measure_of(each.rule)
+        for each in sources(table).values()
+        if each.rule is not Rule.KEY
+    }
 
 
 def _to_read(recorded: Recorded, table: str) -> pl.DataFrame:
     """Returns what somebody should read: lossless conversions by field, and documents with unknown fields."""
     found: list[tuple[str, str | None, str, int]]
-    found = [(*key, count) for key, count in recorded.conversions.items() if key[2] != ASYMMETRIC]
+    found = [(*key, count) for key, count in recorded.lossless.items() if key[2] != ASYMMETRIC]
     if recorded.unmapped:
         found.append((table, None, UNMAPPED, recorded.unmapped))
     found.sort(key=lambda line: -line[3])
-    return pl.DataFrame(
-        found,
-        schema={"collection": pl.String, "field": pl.String, "kind": pl.String, "count": pl.Int64},
-        orient="row",
-    )
+    return pl.DataFrame(found, schema=_TO_READ, orient="row")
 
 
 def _summary(
@@ -225,67 +223,48 @@ _IN_WORDS: Mapping[str, str] = {
 }
 
 
+_IN_ANY_CASE = {REJECTED: 1, REMEDIATED: 1}
+_VALUES = {NULLED: 1, DEFAULTED: -1, DERIVED: -1, **_IN_ANY_CASE}
+_IDS = {ORPHANED: 1, ALTERED: 1, **_IN_ANY_CASE}
+_TEXTS = {DROPPED: 1, **_IN_ANY_CASE}
+_EXPLAINING: Mapping[Rule, Mapping[str, int]] = {
+    Rule.REFERENCE: {ORPHANED: 1, DEFAULTED: -1, DERIVED: -1, **_IN_ANY_CASE},
+    Rule.REFERENCE_ARRAY: _IDS,
+    Rule.TEXT_ARRAY: _TEXTS,
+    Rule.REFERENCE_TEXT_ARRAY: _TEXTS,
+}
+"""Kinds of lines that explain what the target does not have of the source, or has more. A reference held as
+text is kept as it is where it is orphaned."""
+
+
 def _of_documents(
     database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: Recorded
 ) -> Iterator[Identity]:
     """Yields the lines of an entity table."""
-    measured = measures(table)
+    measured = {name: measure for (_, name), measure in _measured(table).items()}
     source = count_source(database, table.name, measured)
     yield Identity("documents", source.documents, target.rows, recorded.documents)
     yield Identity("identities in the UUID map", source.documents, target.identities)
     for column, of in sources(table).items():
         if of.rule is Rule.KEY:
             continue
-        is_array = measured[of.field] is Measure.ELEMENTS
-        yield Identity(
-            f"{'elements' if is_array else 'values'} of {of.field}",
-            source.fields[of.field],
-            target.columns.get(column),
-            recorded.rejected[table.name, of.field]
-            + recorded.remediated[table.name, of.field]
-            + _explained(table.name, of, recorded),
-        )
-
-
-def _explained(collection: str, of: Source, recorded: Recorded) -> int:
-    """Returns what the lossy and the lossless conversions of a field explain."""
-    key = collection, of.field
-    dropped = recorded.dropped[key]
-    nulled = recorded.issues[*key, NULLED]
-    orphaned = recorded.issues[*key, ORPHANED]
-    without_source = recorded.conversions[*key, DEFAULTED] + recorded.conversions[*key, DERIVED]
-    match of.rule:
-        case Rule.REFERENCE:
-            return orphaned - without_source
-        case Rule.REFERENCE_ARRAY:
-            return orphaned + recorded.issues[*key, ALTERED]
-        case Rule.TEXT_ARRAY | Rule.REFERENCE_TEXT_ARRAY:
-            return dropped
-        case _:
-            # A reference held as text is kept as it is where it is orphaned.
-            return nulled - without_source
+        what = "elements" if measured[of.field] is Measure.ELEMENTS else "values"
+        explained = recorded.explained(table.name, of.field, _EXPLAINING.get(of.rule, _VALUES))
+        counted = source.fields[of.field], target.columns.get(column)
+        yield Identity(f"{what} of {of.field}", *counted, explained)
 
 
 def _of_pairs(
     database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: Recorded
 ) -> Iterator[Identity]:
     """Yields the lines of a junction table: one for each array, and that no pair is there twice."""
-    relation = junction_of(table)
-    assert relation is not None
-    arrays = list(relation.arrays())
-    keys = [(holder.collection, array) for holder, array, _ in arrays]
+    keys = [*_measured(table)]
     for key, other in zip(keys, reversed(keys), strict=True):
         collection, array = key
         source = count_source(database, collection, {array: Measure.ELEMENTS})
+        explained = recorded.explained(*key, {REPEATED: 1, **_IDS})
         # The pairs of this side are the table's without those that only the other side has.
-        unknown = recorded.conversions[*other, ASYMMETRIC] if other != key else 0
-        repeated = recorded.conversions[*key, REPEATED]
-        lost = recorded.issues[*key, ORPHANED] + recorded.issues[*key, ALTERED]
-        lost += recorded.rejected[key] + recorded.remediated[key]
-        yield Identity(
-            f"elements of {collection}.{array}",
-            source.fields[array],
-            target.rows,
-            repeated + lost - unknown,
-        )
+        explained -= recorded.counts[*other, ASYMMETRIC] if other != key else 0
+        name = f"elements of {collection}.{array}"
+        yield Identity(name, source.fields[array], target.rows, explained)
     yield Identity("different pairs", target.distinct, target.rows)

@@ -19,9 +19,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
-from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.exact_values import ALTERED, NULLED
 from migration_assets.validation.findings import (
@@ -34,7 +31,6 @@ from migration_assets.validation.findings import (
 )
 from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.recorded_lines import REJECTED
-from migration_assets.validation.table_pass import SAMPLED, compare
 
 LOAD_AGAIN = (
     "Materialize the table again, then run this check; if it stays red, the loader and the judge read "
@@ -42,47 +38,12 @@ LOAD_AGAIN = (
 )
 
 
-def check_values(
-    source_database: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    *,
-    sample_size: int = SAMPLED,
-    seed: int = 0,
-    remediations: Remediations = NO_REMEDIATIONS,
-) -> Evidence:
-    """Checks that every value of a table is the one that the source says, or on record as lost.
+def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:
+    """Returns what a comparison says of values.
 
     It passes where nothing differs, no document was rejected and no value was altered or nulled. Where
     some were, the table is sound, but nobody has agreed to the loss yet, unless a remediation accepts it.
-
-    Args:
-        source_database: The source database.
-        connection: A connection to the target; only read.
-        table: An entity table or a junction table.
-        sample_size: How many documents, or pairs, to draw and report one by one.
-        seed: Which ones are drawn: the same seed, the same ones.
-        remediations: What must have been corrected or accepted on the way.
-
-    Raises:
-        psycopg.Error: The target cannot be read as the model says.
-        PyMongoError: The source cannot be read.
     """
-    phases = Phases()
-    found = compare(
-        source_database,
-        connection,
-        table,
-        phases,
-        sample_size=sample_size,
-        seed=seed,
-        remediations=remediations,
-    )
-    return values_evidence(table, found, phases)
-
-
-def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:
-    """Returns what a comparison says of values."""
     with phases.phase("verdict"):
         unequal = Total("rows that do not agree", 0, found.unequal)
         kinds = failing(TOTALS, totals_frame([*found.values.totals(What), unequal]))
