@@ -34,8 +34,10 @@ from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.preflight.duration import Estimate, Rehearsal
+from migration_assets.sign_off.dashboard import REASONS, dashboard, summary
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.page import markdown
+from migration_assets.sign_off.page import MARKS as STATE_MARKS
+from migration_assets.sign_off.page import WORDS
 from migration_assets.sign_off.page import page as page_of
 from migration_assets.sign_off.recorded import (
     Line,
@@ -399,7 +401,7 @@ def test_day_of_the_first_sign_off_is_kept() -> None:
     written = made_report(record, judged(record, PRINTS))
     (again,) = kept(written["waivers"], NOW + dt.timedelta(days=9))
     assert again == record.waivers[0]
-    assert "(since 2027-01-30 12:00:00 UTC)" in markdown(written, "0")
+    assert "(since 2027-01-30 12:00:00 UTC)" in dashboard(written)
 
 
 def test_draft_has_what_was_seen_and_asks_for_name_and_reason(tmp_path: Path) -> None:
@@ -472,7 +474,7 @@ def test_go_says_what_somebody_has_accepted_to_lose(
     written = made_report(record, made)
     assert (written["verdict"]["word"], written["verdict"]["headline"]) == ("GO", headline)
     assert f">{headline}</strong>" in page_of(written, "0")
-    assert f"## {headline}," in markdown(written, "0")
+    assert f"## {headline}," in summary(written, "0")
     red = replace(record, missing=["Users_email_key"])
     assert judged(red, PRINTS).headline == "NO-GO"
 
@@ -617,15 +619,38 @@ def test_what_people_write_is_text_on_the_page_and_in_markdown() -> None:
     made = judged(lost(3), PRINTS, replace(waiving(waiver(name=evil, reason=evil)), approver=evil))
     written = made_report(lost(3), made)
     assert "<script" not in page_of(written, "0")
-    said = markdown(written, "0")
+    said = summary(written, "0") + dashboard(written)
     assert "<script" not in said
     assert "[x](http" not in said
 
 
-def test_summary_links_to_the_checks_of_a_table() -> None:
-    said = markdown(made_report(lost(3), judged(lost(3), PRINTS)), "0")
-    assert "[Tasks](/assets/postgres/Tasks?view=checks)" in said
-    assert LIKES in said
+def test_dashboard_leads_to_every_check_and_says_why_it_is_not_green() -> None:
+    record = lost(3)
+    results = {**record.results}
+    del results["Boards", "types"]
+    record = replace(record, results=results)
+    made = made_report(record, judged(record, PRINTS))
+    said, short = dashboard(made), summary(made, "0" * 64)
+    for name in TABLES:
+        for layer in Layer:
+            assert f"](/assets/postgres/{name}?view=checks&checkDetail={layer})" in said
+    assert "decisions left: **1**" in short
+    assert len(short) < 1000  # Dagster shows no more without a click
+    decisions, others = said.index("### Decisions left, by cause"), said.index("### Other findings")
+    assert decisions < said.index(LIKES) < others < said.index("Boards:types:missing")
+    for state, count in (("failed", 1), ("missing", 1), ("passed", 4 * len(TABLES) - 2)):
+        assert f"{STATE_MARKS[state]} {count} " in short
+        assert f"- {STATE_MARKS[state]} {count} " in said
+        assert REASONS.get(state, "") in said
+    rows = [line for line in said.splitlines() if line.startswith("| [")]
+    assert len(rows) == len(TABLES)
+    assert {row.split("]")[0] for row in rows[:2]} == {"| [Tasks", "| [Boards"}
+
+
+def test_every_state_of_a_check_has_a_mark_and_a_reason() -> None:
+    assert STATE_MARKS.keys() == WORDS.keys()
+    assert len({*STATE_MARKS.values()}) == len(STATE_MARKS)
+    assert REASONS.keys() == STATE_MARKS.keys() - {"passed"}
 
 
 def test_reports_directory_that_cannot_be_is_an_error_before_the_run(tmp_path: Path) -> None:

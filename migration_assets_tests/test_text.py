@@ -15,8 +15,8 @@ import migration_assets
 from migration_assets.cli import app
 from migration_assets.commands.decisions import print_decisions
 from migration_assets.errors import MigrationError
+from migration_assets.sign_off.dashboard import dashboard, summary
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.page import markdown as summary
 from migration_assets.sign_off.page import page
 from migration_assets.sign_off.recorded import Unmapped
 from migration_assets.sign_off.verdict import judged
@@ -83,7 +83,7 @@ def test_sign_off_shows_names_as_text() -> None:
         unmapped=[Unmapped(EVIL, 1, {}), Unmapped("Tasks", 1, {EVIL: 1})], missing=[EVIL]
     )
     made = made_report(record, judged(record, PRINTS, unkept={EVIL: (1, 0)}))
-    said = summary(made, "0")
+    said = summary(made, "0") + dashboard(made)
     assert "<img" not in page(made, "0")
     assert "\n- finding: y" not in said
     assert "\x1b" not in said

@@ -239,6 +239,15 @@ def test_red_check_is_put_right_by_materializing_the_table(page: Page, ui: Ui) -
     page.get_by_text("Latest materialization").wait_for()
     page.get_by_text("GO", exact=True).first.wait_for()
     keep(page, "sign-off")
+    page.get_by_text("decisions left: 0").wait_for()
+    page.get_by_text("[Show Markdown]").first.click()
+    link = page.locator(f"a[href='/assets/postgres/{TABLE}?view=checks&checkDetail=values']")
+    link.wait_for()
+    page.get_by_text("Tables and checks").scroll_into_view_if_needed()
+    keep(page, "sign-off-dashboard")
+    link.click()
+    check_row(page, "values").get_by_text("Succeeded").wait_for()
+    page.get_by_text("docs/reference/checks.md#values").first.wait_for()
 
     page.goto(f"{ui.url}/assets/postgres/{TABLE}?view=checks")
     for name in ("row_count", "values", "references", "types"):

@@ -13,7 +13,7 @@ from migration_assets.assets.resources import RemediationFile, SourceMongo, Targ
 from migration_assets.assets.retries import retried
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
-from migration_assets.sign_off.page import markdown
+from migration_assets.sign_off.dashboard import dashboard, summary
 from migration_assets.sign_off.signing import REPORTS_VARIABLE, Signed, sign
 from migration_assets.sign_off.waivers import Approval, Decision, parsed
 from migration_assets.target.connection import Connection
@@ -198,7 +198,8 @@ def sign_off_metadata(signed: Signed) -> describe.Metadata:
         VERDICT: made.word,
         "signature": made.signature,
         "checks": made.checks,
-        "summary": dg.MetadataValue.md(markdown(signed.report, signed.digest)),
+        "summary": dg.MetadataValue.md(summary(signed.report, signed.digest)),
+        "dashboard": dg.MetadataValue.md(dashboard(signed.report)),
         "findings": dg.MetadataValue.table(
             [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
             schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),

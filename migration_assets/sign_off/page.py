@@ -1,4 +1,4 @@
-"""The report as a page to look at and to print, and as a summary in Markdown for the UI.
+"""The report as a page to look at and to print.
 
 The page is one file: its style and its charts are in it, and it asks for nothing from outside.
 """
@@ -14,17 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from migration_assets.preflight.duration import in_words
 from migration_assets.sign_off.report import Json
-from migration_assets.text import code, counted, megabytes
-from migration_assets.text import markdown as plain
+from migration_assets.text import counted, megabytes
 from migration_assets.validation.evidence import Layer
-from migration_assets.validation.pointers import checks_path
-
-SHOWN = 50
-"""Findings that the summary names; the page has all of them."""
 
 NOTHING = "\N{EN DASH}"
 
-_WORDS = {
+WORDS = {
     "passed": "passed",
     "warning": "warns",
     "failed": "failed",
@@ -32,14 +27,17 @@ _WORDS = {
     "touched": "touched since",
     "missing": "did not run",
 }
-_MARKS = {
+"""What is said of the states of a check."""
+
+MARKS = {
     "passed": "✓",
     "warning": "!",
     "failed": "✗",
     "stale": "↻",
-    "touched": "↻",
+    "touched": "✎",
     "missing": NOTHING,
 }
+"""By state of a check: text, since not everybody tells colours apart, or has a font of pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,53 +107,9 @@ def sentence(made: Json) -> str:
     )
 
 
-def markdown(made: Json, digest: str) -> str:
-    """Returns a summary of a report, with links that lead to the UI's own pages."""
-    summary, verdict = made["summary"], made["verdict"]
-    lines = [
-        f"## {verdict['headline']}, {plain(verdict['signature'])}",
-        "",
-        sentence(made),
-        "",
-        f"- {summary['checksPassed']:,} of {summary['checks']:,} checks passed, "
-        f"{summary['tablesPassed']:,} of {summary['totalTables']:,} tables are green",
-        f"- {summary['totalRecords']:,} documents, {summary['rows']:,} rows, "
-        f"{summary['rejected']:,} documents rejected",
-        f"- values altered {summary['altered']:,}, nulled {summary['nulled']:,}, "
-        f"references orphaned {summary['orphaned']:,}",
-        f"- digest `{digest}`",
-    ]
-    for title, found in (("Findings", made["findings"]), ("For information", made["information"])):
-        if found:
-            lines += ["", f"### {title}", ""]
-            lines += [_bullet(each) for each in found[:SHOWN]]
-        if len(found) > SHOWN:
-            lines.append(f"- and {len(found) - SHOWN:,} more, in the report")
-    if made["waivers"]:
-        lines += ["", "### Waivers", ""]
-        lines += [
-            f"- {code(each['finding'])} ({each['count']:,}) by {plain(each['name'])}: "
-            f"{plain(each['reason'])}{_since(each)}"
-            f"{'' if each['holds'] else ' **void:** ' + plain(each['whyVoid'])}"
-            for each in made["waivers"]
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _since(waiver: Json) -> str:
-    return f" (since {_moment(waiver['since'])})" if waiver["since"] else ""
-
-
-def _moment(text: str | None) -> str:
+def moment(text: str | None) -> str:
+    """Returns a time of a report in words."""
     return NOTHING if text is None else text.replace("T", " ").replace("+00:00", " UTC")
-
-
-def _bullet(found: Json) -> str:
-    name = plain(found["table"])
-    if found["check"] in set(Layer):
-        name = f"[{name}]({checks_path(found['table'])})"
-    said = f"{plain(found['what'])}. {plain(found['nextStep'])}"
-    return f"- {name}: {said}. {code(found['id'])}"
 
 
 @cache
@@ -169,11 +123,11 @@ def _template() -> Template:
     )
     environment.filters |= {
         "number": lambda value: NOTHING if value is None else f"{value:,}",
-        "moment": _moment,
+        "moment": moment,
         "duration": in_words,
         "megabytes": megabytes,
-        "word": _WORDS.__getitem__,
-        "mark": _MARKS.__getitem__,
+        "word": WORDS.__getitem__,
+        "mark": MARKS.__getitem__,
         "anchor": lambda text: quote(text, safe=":."),
     }
     return environment.get_template("report.html")

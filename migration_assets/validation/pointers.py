@@ -31,6 +31,11 @@ def checks_path(table: str) -> str:
     return f"/assets/postgres/{quote(table)}?view=checks"
 
 
+def check_path(table: str, layer: Layer) -> str:
+    """Returns the path in the UI of one check of a table."""
+    return f"{checks_path(table)}&checkDetail={layer.value}"
+
+
 def quoted(text: str, mark: str) -> str:
     """Returns a text in quotes, as a name or a literal of SQL."""
     return mark + text.replace(mark, mark * 2) + mark

@@ -1,0 +1,135 @@
+"""The report as the UI shows it on the sign-off: verdict, decisions left, findings, all checks of all tables.
+
+It is Markdown, since that is what the metadata of an asset can be. Its links lead to the UI's own pages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from migration_assets.sign_off.page import MARKS, WORDS, moment, sentence
+from migration_assets.sign_off.report import GREEN, Json
+from migration_assets.sign_off.verdict import is_loss
+from migration_assets.text import code, counted, markdown
+from migration_assets.validation.evidence import Layer
+from migration_assets.validation.pointers import check_path, checks_path
+
+SHOWN = 50
+"""Findings of a kind that are named; the report has all of them."""
+
+_LONGEST_SIGNATURE = 200
+"""Characters of a signature, which people write."""
+
+REASONS: Mapping[str, str] = {
+    "warning": "says something for information and does not stand against a GO",
+    "failed": "found a difference, or losses that nobody has answered for",
+    "stale": "the table, or one that it refers to, was loaded again since: run its checks",
+    "touched": "somebody wrote to rows or books since: run its checks, or materialize the table",
+    "missing": "never ran on this data: materialize the table",
+}
+"""By state of a check, why it is not simply green."""
+
+
+def summary(report: Json, digest: str) -> str:
+    """Returns the verdict and its figures as Markdown, short: Dagster hides 1,000 characters behind a link.
+
+    Args:
+        report: The report.
+        digest: Its SHA-256.
+    """
+    figures, verdict, states = report["summary"], report["verdict"], _states(report)
+    decisions, others = _divided(report["findings"])
+    lines = [
+        f"## {verdict['headline']}, {markdown(verdict['signature'][:_LONGEST_SIGNATURE])}",
+        "",
+        sentence(report),
+        "",
+        f"- decisions left: **{len(decisions)}**, other findings: **{len(others)}**",
+        f"- {figures['checks']:,} checks: "
+        + ", ".join(
+            f"{MARKS[each]} {states[each]:,} {WORDS[each]}" for each in MARKS if states[each]
+        ),
+        f"- {figures['tablesPassed']:,} of {figures['totalTables']:,} tables are green",
+        f"- {figures['totalRecords']:,} documents, {figures['rows']:,} rows, "
+        f"{figures['rejected']:,} documents rejected",
+        f"- values altered {figures['altered']:,}, nulled {figures['nulled']:,}, "
+        f"references orphaned {figures['orphaned']:,}",
+        f"- digest `{digest}`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def dashboard(report: Json) -> str:
+    """Returns every check of every table and all findings as Markdown, what somebody has to do first."""
+    decisions, others = _divided(report["findings"])
+    lines = [
+        *_findings("Decisions left, by cause", decisions),
+        *_findings("Other findings", others),
+        "",
+        "### Tables and checks",
+        "",
+        *_matrix(report),
+        *_findings("For information", report["information"]),
+    ]
+    if report["waivers"]:
+        lines += ["", "### Waivers", "", *map(_waiver, report["waivers"])]
+    return "\n".join(lines) + "\n"
+
+
+def _divided(findings: Sequence[Json]) -> tuple[list[Json], list[Json]]:
+    """Returns the findings that are losses to decide on, and those that are to be put right."""
+    decisions = [each for each in findings if is_loss(each["check"], each["kind"])]
+    return decisions, [each for each in findings if each not in decisions]
+
+
+def _states(report: Json) -> Counter[str]:
+    """Returns how many checks are in which state."""
+    tables = report["detailedResults"]
+    return Counter(check["state"] for table in tables for check in table["checks"].values())
+
+
+def _matrix(report: Json) -> Iterator[str]:
+    """Yields what each mark means, then a row for each table: those first that are not green."""
+    for state, count in sorted(_states(report).items(), key=lambda each: [*MARKS].index(each[0])):
+        reason = f": {REASONS[state]}" if state in REASONS else ""
+        yield f"- {MARKS[state]} {count:,} {WORDS[state]}{reason}"
+    yield ""
+    yield f"| table | {' | '.join(Layer)} |"
+    yield f"|---|{':-:|' * len(Layer)}"
+    for table in sorted(report["detailedResults"], key=_is_green):
+        marks = [
+            f"[{MARKS[table['checks'][layer]['state']]}]({check_path(table['name'], layer)})"
+            for layer in Layer
+        ]
+        yield f"| {_table_link(table['name'])} | {' | '.join(marks)} |"
+
+
+def _is_green(table: Json) -> bool:
+    return all(check["state"] in GREEN for check in table["checks"].values())
+
+
+def _findings(title: str, findings: Sequence[Json]) -> Iterator[str]:
+    if findings:
+        yield from ("", f"### {title}", "")
+        yield from map(_bullet, findings[:SHOWN])
+    if len(findings) > SHOWN:
+        yield f"- and {counted(len(findings) - SHOWN, 'more finding')}, in the report"
+
+
+def _bullet(finding: Json) -> str:
+    is_of_table = finding["check"] in set(Layer)
+    name = _table_link(finding["table"]) if is_of_table else markdown(finding["table"])
+    said = f"{markdown(finding['what'])}. {markdown(finding['nextStep'])}"
+    return f"- {name}: {said}. {code(finding['id'])}"
+
+
+def _table_link(name: str) -> str:
+    return f"[{markdown(name)}]({checks_path(name)})"
+
+
+def _waiver(waiver: Json) -> str:
+    since = f" (since {moment(waiver['since'])})" if waiver["since"] else ""
+    void = "" if waiver["holds"] else f" **void:** {markdown(waiver['whyVoid'])}"
+    who = f"{markdown(waiver['name'])}: {markdown(waiver['reason'])}"
+    return f"- {code(waiver['finding'])} ({waiver['count']:,}) by {who}{since}{void}"
