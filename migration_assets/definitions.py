@@ -8,6 +8,7 @@ import dagster as dg
 
 from migration_assets.application import chosen_model
 from migration_assets.assets import monitoring
+from migration_assets.assets.executors import chosen_executor
 from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
 from migration_assets.assets.preflight import preflight_asset
 from migration_assets.assets.progress import Progress
@@ -22,6 +23,7 @@ from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.model import Model
+from migration_assets.workers import ROWS
 
 MIGRATE = "migrate"
 VALIDATE = "validate"
@@ -37,6 +39,7 @@ def build_defs(
     remediations: RemediationFile | None = None,
     workers: WorkersResource | None = None,
     progress: Progress | None = None,
+    executor: dg.ExecutorDefinition | None = None,
 ) -> dg.Definitions:
     """Returns fresh definitions.
 
@@ -47,8 +50,14 @@ def build_defs(
         remediations: The file of rules instead of the configured one, for tests.
         workers: When other processes help, for tests.
         progress: Who is told how a run goes on; nobody where None.
+        executor: What distributes the steps; what ``MIGRATION_EXECUTOR`` names where None.
+
+    Raises:
+        MigrationError: A variable of the environment names no model or executor.
     """
-    model = model or chosen_model()
+    model, executor = model or chosen_model(), executor or chosen_executor()
+    # Where tables are side by side already, no step takes a second core.
+    rows = ROWS if executor is dg.in_process_executor else 0
     with warnings.catch_warnings():
         # Source assets in a job, and one step for all of them, are in beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -98,13 +107,22 @@ def build_defs(
                 "source": source or SourceMongo(),
                 "target": target or TargetPostgres(),
                 "remediations": remediations or RemediationFile(),
-                "watched": WatchedPostgres(url=target.url if target else ""),
-                "workers": workers or WorkersResource(),
+                "watched": WatchedPostgres(url=target.url) if target else WatchedPostgres(),
+                "workers": workers or WorkersResource(rows=rows),
                 "progress": progress or Progress(),
             },
-            # One process for all steps: a step costs little then, and a load overlaps within itself.
-            executor=dg.in_process_executor,
+            executor=executor,
         )
 
 
 defs = build_defs()
+
+
+def migrate_job() -> dg.JobDefinition:
+    """Returns the job that migrates, for processes that find it by this function."""
+    return defs.resolve_job_def(MIGRATE)
+
+
+def validate_job() -> dg.JobDefinition:
+    """Returns the job that validates, for processes that find it by this function."""
+    return defs.resolve_job_def(VALIDATE)

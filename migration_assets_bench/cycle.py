@@ -70,10 +70,8 @@ def with_dagster(task: Task) -> Done:
     started = time.perf_counter()
     from rich.console import Console  # noqa: PLC0415 - what the job imports is part of its cost
 
-    from migration_assets.commands.running import (  # noqa: PLC0415
-        held_databases,
-        run_job,
-    )
+    from migration_assets.commands.jobs import run_job  # noqa: PLC0415
+    from migration_assets.commands.running import held_databases  # noqa: PLC0415
     from migration_assets.definitions import MIGRATE  # noqa: PLC0415
 
     imported = time.perf_counter()

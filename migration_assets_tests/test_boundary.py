@@ -24,7 +24,7 @@ from migration_assets.assets.keys import (
     table_key,
 )
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
-from migration_assets.commands.running import _problem
+from migration_assets.commands.jobs import _problem
 from migration_assets.definitions import build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from migration_assets.cli import app
 from migration_assets.commands import running
 from migration_assets.commands.decisions import print_decisions
-from migration_assets.commands.running import ConsoleProgress
+from migration_assets.commands.progress import ConsoleProgress
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate

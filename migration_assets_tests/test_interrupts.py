@@ -22,8 +22,8 @@ from psycopg.pq import TransactionStatus
 from migration_assets import interrupts
 from migration_assets.assets.keys import CONSTRAINTS
 from migration_assets.cli import app
-from migration_assets.commands import running
-from migration_assets.commands.running import ConsoleProgress
+from migration_assets.commands import jobs, running
+from migration_assets.commands.progress import ConsoleProgress
 from migration_assets.embedded import Urls
 from migration_assets.loading.staging import Staging
 from migration_assets.nextcrm import NEXTCRM
@@ -106,7 +106,7 @@ def beside_the_second_process() -> None:
 MOMENTS = {
     "before anything is opened": before(running, "load_remediations"),
     "in the preflight": before(running, "require_preflight"),
-    "while the job is built": before(running, "build_defs"),
+    "while the job is built": before(jobs, "build_defs"),
     "by kill, before a step": before(ConsoleProgress, "started", signal.SIGTERM),
     "in a destructor": in_a_destructor,
     "while a batch is written": before(Staging, "write"),

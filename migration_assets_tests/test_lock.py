@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.cli import app
-from migration_assets.commands.running import _problem
+from migration_assets.commands.jobs import _problem
 from migration_assets.definitions import VALIDATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import TargetError
 from migration_assets.target import lock
 from migration_assets.target.connection import Connection, open_target, sibling
-from migration_assets.target.lock import HeldError, held_for_run, hold_too, is_held, open_held
+from migration_assets.target.lock import held_for_run, hold_too, is_held, open_held
+from migration_assets.target.runs import HeldError
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -158,6 +158,20 @@ COMMENT ON TABLE migration.remediations IS 'Values that a remediation changed be
 
 CREATE INDEX IF NOT EXISTS remediations_target_table_idx ON migration.remediations (target_table);
 
+CREATE TABLE IF NOT EXISTS migration.runs (
+  id UUID NOT NULL,
+  held_as TEXT NOT NULL,
+  state TEXT NOT NULL,
+  started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  heartbeat_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  held_until TIMESTAMP WITH TIME ZONE,
+  ended_at TIMESTAMP WITH TIME ZONE,
+  moment TEXT,
+  CONSTRAINT runs_pkey PRIMARY KEY (id)
+);
+
+COMMENT ON TABLE migration.runs IS 'The runs: one at a time holds the target, between its steps too.';
+
 CREATE TABLE IF NOT EXISTS migration.sign_offs (
   signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
   verdict TEXT NOT NULL,
@@ -212,4 +226,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 1e6bf3608f999b27';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 550b1f772e8a0b92';

@@ -40,7 +40,7 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
             partial(source.open, rules),
             target.open,
             at_one_moment=source.reads_snapshot,
-            notes=notes_on(target.location),
+            notes=notes_on(target.url),
             rehearsed_with=rules,
         )
         metadata = page_metadata(page)

@@ -1,14 +1,20 @@
-"""The two databases, as Dagster resources."""
+"""The two databases, as Dagster resources.
+
+A URL comes from the environment, and is no configuration: none can be typed in where a run is started, so
+that no password stands in Dagster's storage.
+"""
 
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import dagster as dg
+import psycopg
 from bson.timestamp import Timestamp
 from pydantic import Field, PrivateAttr
 
 from migration_assets.assets.boundary import guarded
+from migration_assets.errors import MigrationError
 from migration_assets.kept import Kept
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
@@ -23,6 +29,7 @@ from migration_assets.source.snapshots import (
 from migration_assets.source.united import united
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.lock import held_for_run, is_held
+from migration_assets.target.runs import enter, leave, moment_of_run
 from migration_assets.urls import (
     REMEDIATIONS_VARIABLE,
     SOURCE_VARIABLE,
@@ -31,15 +38,28 @@ from migration_assets.urls import (
     target_url,
 )
 
+HOLD_TAG = "migration/hold"
+"""The tag of a run that joins the hold of the command that has started it."""
+
+
+@dg.resource(description=f"{SOURCE_VARIABLE}, else the URL of the embedded server.")
+@guarded
+def source_location(_: dg.InitResourceContext) -> str:
+    """Returns the URL of the source, from the environment."""
+    return source_url()
+
+
+@dg.resource(description=f"{TARGET_VARIABLE}, else the URL of the embedded server.")
+@guarded
+def target_location(_: dg.InitResourceContext) -> str:
+    """Returns the URL of the target, from the environment."""
+    return target_url()
+
 
 class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The MongoDB database to migrate from. It is only ever read."""
 
-    url: str = Field(
-        default="",
-        description=f"MongoDB URL with the name of the database; empty: {SOURCE_VARIABLE}, else the "
-        "embedded server.",
-    )
+    url: dg.ResourceDependency[str] = source_location  # type: ignore[assignment]
     snapshot: bool = Field(
         default=False,
         description="Read every collection as of one moment, the same for all steps of the run; takes a "
@@ -47,11 +67,6 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     _moment: Timestamp | None = PrivateAttr(default=None)
     _kept: Kept[SourceDatabase] | None = PrivateAttr(default=None)
-
-    @property
-    def location(self) -> str:
-        """The URL, with the password where there is one."""
-        return self.url or source_url()
 
     @property
     def reads_snapshot(self) -> bool:
@@ -76,15 +91,18 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def open_for_run(
-        self, remediations: Remediations = NO_REMEDIATIONS
+        self,
+        remediations: Remediations = NO_REMEDIATIONS,
+        target: "TargetPostgres | None" = None,
     ) -> Iterator[SourceDatabase]:
         """Opens the database as the run reads it: as of its moment where asked for, else the present.
 
-        The moment is that of the first step. All steps share it, since they share a process and with it
-        this resource; a run that starts later has another one.
+        The moment is that of the first step, which the others find in ``migration.runs``; a run that starts
+        later has another one.
 
         Args:
             remediations: They say which collections count as others.
+            target: Where the moment is kept; without it the steps that share a process share one.
 
         Raises:
             SourceError: It cannot be used; the message says why and what to do.
@@ -95,7 +113,8 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
                 return
             if self._moment is None:
                 self._moment = current_moment(database)
-            yield at_moment(database, self._moment)
+            moment = self._moment if target is None else target.moment(self._moment)
+            yield at_moment(database, moment)
 
     @contextmanager
     def open(self, remediations: Remediations = NO_REMEDIATIONS) -> Iterator[SourceDatabase]:
@@ -111,47 +130,58 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield united(database, remediations.counted_as)
 
     def _open(self) -> AbstractContextManager[SourceDatabase]:
-        return open_source(self.location)
+        return open_source(self.url)
 
 
 class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The PostgreSQL database to migrate to."""
 
-    url: str = Field(
-        default="",
-        description=f"PostgreSQL URL; empty: {TARGET_VARIABLE}, else the embedded server.",
-    )
-
+    url: dg.ResourceDependency[str] = target_location  # type: ignore[assignment]
     _kept: Kept[Connection] | None = PrivateAttr(default=None)
     _run_id: str = PrivateAttr(default="")
-
-    @property
-    def location(self) -> str:
-        """The URL, with the password where there is one."""
-        return self.url or target_url()
-
-    @property
-    def run_id(self) -> str:
-        """The run that holds the target; empty outside of one."""
-        return self._run_id
+    _held_as: str = PrivateAttr(default="")
 
     @contextmanager
     @guarded
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["TargetPostgres"]:
         """Holds the target for the run, against every other run, and keeps the connection.
 
+        Where each step is a process of its own, the run keeps the target between them by its row.
+
         Raises:
             HeldError: Another run holds it.
             TargetError: The database cannot be used.
         """
-        self._run_id = context.run.run_id if context.run else str(uuid.uuid4())
-        with held_for_run(self.location, self._run_id) as hold:
+        instance, run = context.instance, context.run
+        self._run_id = run.run_id if run else str(uuid.uuid4())
+        self._held_as = run.tags.get(HOLD_TAG, run.run_id) if run else self._run_id
+
+        def is_over(run_id: str) -> bool:
+            known = instance.get_run_by_id(run_id) if instance else None
+            return known is not None and known.is_finished
+
+        with held_for_run(self.url, self._held_as, is_over) as hold:
+            with hold.use() as connection:
+                enter(connection, self._run_id, self._held_as, is_over)
             self._kept = Kept(hold.open, is_held)
             try:
                 yield self
             finally:
                 self._kept.close()
                 self._kept = None
+                # Where it cannot be written, the target is let go of a little later, or a little sooner.
+                with suppress(MigrationError, psycopg.Error), hold.use() as connection:
+                    is_last = run is None or instance is None or not _steps_left(instance, run)
+                    leave(connection, self._run_id, self._held_as, is_last=is_last)
+
+    def moment(self, current: Timestamp) -> Timestamp:
+        """Returns the moment at which all steps of this run read the source.
+
+        Args:
+            current: What it is where no step has had one.
+        """
+        with self.open() as connection:
+            return moment_of_run(connection, self._run_id, self._held_as, current)
 
     def open(self) -> AbstractContextManager[Connection]:
         """Opens a connection in autocommit mode, within a run one that holds the target.
@@ -159,7 +189,15 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             TargetError: It cannot be used, or another run holds it; the message says why and what to do.
         """
-        return open_target(self.location) if self._kept is None else self._kept.use()
+        return open_target(self.url) if self._kept is None else self._kept.use()
+
+
+def _steps_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
+    """Returns the steps of a run that have not ended: none where one process did them all."""
+    assert run.execution_plan_snapshot_id is not None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    ended = {each.step_key for each in instance.get_run_step_stats(run.run_id) if each.end_time}
+    return set(plan.step_keys_to_execute) - ended
 
 
 class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -183,10 +221,7 @@ class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]
 class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The same database when it is only looked at: watching it keeps no migration waiting."""
 
-    url: str = Field(
-        default="",
-        description=f"PostgreSQL URL; empty: {TARGET_VARIABLE}, else the embedded server.",
-    )
+    url: dg.ResourceDependency[str] = target_location  # type: ignore[assignment]
 
     def open(self) -> AbstractContextManager[Connection]:
         """Opens a connection in autocommit mode.
@@ -194,4 +229,4 @@ class WatchedPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             TargetError: It cannot be used; the message says why and what to do.
         """
-        return open_target(self.url or target_url())
+        return open_target(self.url)

@@ -82,7 +82,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
         rules = remediations.load(model)
 
         def loaded(table: sa.Table) -> LoadResult:
-            with source.open_for_run(rules) as database, target.open() as connection:
+            with source.open_for_run(rules, target) as database, target.open() as connection:
                 return load_table(
                     database,
                     connection,
@@ -93,7 +93,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
                 )
 
         def shared(table: sa.Table, layers: list[Layer]) -> SharedChecks:
-            with source.open_for_run(rules) as database, target.open() as connection:
+            with source.open_for_run(rules, target) as database, target.open() as connection:
                 where = databases_of(database, connection)
                 is_shared = is_worth(workers.pool, connection, table.name)
 
@@ -108,12 +108,12 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
             if layers in checks.given:
                 with suppress(BrokenProcessPool):  # then they are run here
                     return checks.given.pop(layers).result()
-            with source.open_for_run(rules) as database, target.open() as connection:
+            with source.open_for_run(rules, target) as database, target.open() as connection:
                 return run_checks(database, connection, table, layers, remediations=rules)
 
         @cache
         def causes(table: str) -> list[Explained]:
-            with source.open_for_run(rules) as database, target.open() as connection:
+            with source.open_for_run(rules, target) as database, target.open() as connection:
                 found = recorded_causes(model, database, connection)
             return [(cause, rule) for cause, rule in found if cause.concerns(table)]
 

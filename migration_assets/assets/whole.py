@@ -85,7 +85,7 @@ def uuid_map_asset(model: Model) -> dg.AssetsDefinition:
         rules = remediations.load(model)
 
         def loaded() -> LoadResult:
-            with source.open_for_run(rules) as database, target.open() as connection:
+            with source.open_for_run(rules, target) as database, target.open() as connection:
                 return load_identities(
                     model, database, connection, say=context.log.info, workers=workers.pool
                 )

@@ -1,34 +1,25 @@
-"""Running a job of the asset graph in this process, with a display of its progress."""
+"""The commands that migrate, validate and sign off: from the two databases to the verdict."""
 
 from __future__ import annotations
 
 import enum
-import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
-import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
-from dagster_shared.error import SerializableErrorInfo
+import psycopg
 from rich.console import Console
 
 from migration_assets.application import chosen_model
 from migration_assets.assets.keys import SIGN_OFF, table_key
-from migration_assets.assets.progress import Progress
-from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
 from migration_assets.commands.decisions import print_decisions
+from migration_assets.commands.jobs import Outcome, run_job
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
-from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
-from migration_assets.errors import MigrationError, UnexpectedError
-from migration_assets.interrupts import on_interrupt
-from migration_assets.loading.records import LoadResult
+from migration_assets.definitions import MIGRATE, VALIDATE
+from migration_assets.errors import MigrationError
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.reporting import applied
@@ -43,21 +34,14 @@ from migration_assets.source.origin import origin_of
 from migration_assets.source.united import open_united
 from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
-from migration_assets.target.lock import Hold, held_for_run, run_id_of
+from migration_assets.target.lock import Hold, held_for_run
 from migration_assets.target.occupants import require_own_target
+from migration_assets.target.runs import end
 from migration_assets.target.standing import standing_tables
 from migration_assets.text import counted, escape
-from migration_assets.urls import (
-    DAGSTER_VARIABLE,
-    source_url,
-    target_url,
-    variable,
-    without_urls,
-)
-from migration_assets.validation.evidence import Evidence, Severity
+from migration_assets.urls import source_url, target_url
 from migration_assets.validation.unknown_collections import unkept
 
-CONFIGURATION = "dagster.yaml"
 SHOWN = 20
 SHOWN_LOSSES = 10
 """Findings that are printed; the record has all of them."""
@@ -81,67 +65,6 @@ class Exit(enum.IntEnum):
     GO = 0
     NO_GO = 1
     COULD_NOT_RUN = 2
-
-
-@dataclass(slots=True)
-class ConsoleProgress(Progress):
-    """Tells on a terminal, one line for each table.
-
-    Attributes:
-        console: Where it goes.
-        total: How many tables there are to do.
-    """
-
-    console: Console
-    total: int
-    _done: int = 0
-    _is_line_open: bool = False
-
-    def started(self, table: str) -> None:
-        """Begins the line of a table."""
-        self.end_line()
-        self._done += 1
-        self._is_line_open = True
-        self.console.print(f"[dim]{self._done:>2}/{self.total}[/] {table:<32}", end="")
-
-    def loaded(self, result: LoadResult) -> None:
-        """Adds what was loaded."""
-        rejected = f", [red]{result.rejected:,} rejected[/]" if result.rejected else ""
-        self.console.print(
-            f"{result.rows:>9,} rows, {result.merged.written:>9,} written in "
-            f"{result.seconds:6.2f} s{rejected}",
-            end="  ",
-        )
-
-    def checked(self, evidence: Evidence) -> None:
-        """Adds the result of a check."""
-        is_error = evidence.severity is Severity.ERROR
-        mark = "[green]✓[/]" if evidence.passed else "[red]✗[/]" if is_error else "[yellow]![/]"
-        self.console.print(mark, end="")
-
-    def end_line(self) -> None:
-        """Ends the line of a table, however far it came."""
-        if self._is_line_open:
-            self.console.print()
-        self._is_line_open = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        seconds: From start to end.
-        problem: One line on why a step could not do its work, None where each did; that a check
-            failed, or the sign-off said NO-GO, is no problem of the run.
-        page: File of the report that the sign-off has recorded, None where it was not reached.
-        is_signing: Whether the sign-off was asked for.
-    """
-
-    seconds: float
-    problem: str | None
-    page: str | None
-    is_signing: bool
 
 
 def migrate(
@@ -265,7 +188,11 @@ def held_databases(model: Model, *, needs_schema: bool = False) -> Iterator[Hold
                 require_schema(connection)
             if is_migrated(connection):
                 require_standing(model, connection, creates_tables=not needs_schema)
-        yield hold
+        try:
+            yield hold
+        finally:
+            with suppress(MigrationError, psycopg.Error), hold.use() as connection:
+                end(connection, hold.run_id)
 
 
 def is_migrated(connection: Connection) -> bool:
@@ -397,151 +324,3 @@ def _finding(recorded: Mapping[str, Any]) -> Finding:
         kind=recorded["kind"],
         rule=recorded["rule"],
     )
-
-
-def run_job(
-    model: Model,
-    name: str,
-    console: Console,
-    hold: Hold,
-    *,
-    assets: Sequence[dg.AssetKey] | None = None,
-    approval: Approval | None = None,
-    reports: str = "",
-) -> Outcome:
-    """Runs a job in this process.
-
-    Args:
-        model: The application's tables.
-        name: Name of the job.
-        console: Where the progress goes.
-        hold: The hold on the target, which the job joins.
-        assets: The assets to materialize; all of the job where None.
-        approval: What the sign-off takes, where it is among them; nothing where None.
-        reports: Directory of its report.
-    """
-    started = time.perf_counter()
-    progress = ConsoleProgress(console, total=len(model.tables) if assets is None else len(assets))
-    job = build_defs(model=model, progress=progress).resolve_job_def(name)
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    if approval or reports:
-        config |= run_config(approval or Approval(), reports)
-    run_id = run_id_of(hold)
-    with (
-        dagster_instance() as instance,
-        on_interrupt(lambda: _mark_canceled(instance, run_id)),
-        ThreadPoolExecutor(max_workers=1) as thread,
-    ):
-        # On the main thread Dagster would handle signals, and lose one that comes between two steps.
-        result = thread.submit(
-            job.execute_in_process,
-            instance=instance,
-            raise_on_error=False,
-            asset_selection=assets,
-            run_config=config,
-            run_id=run_id,
-        ).result()
-    progress.end_line()
-    is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
-    return Outcome(
-        time.perf_counter() - started, _problem(result), _page(result), is_signing=is_signing
-    )
-
-
-def _mark_canceled(instance: dg.DagsterInstance, run_id: str) -> None:
-    run = instance.get_run_by_id(run_id)
-    if run is not None and not run.is_finished:
-        instance.report_run_canceled(run, "Interrupted by Ctrl-C or a signal.")
-
-
-def _problem(result: dg.ExecuteInProcessResult) -> str | None:
-    """Returns why the job did not do its work, None where it did, whatever its checks found."""
-    is_judged = False
-    for event in result.all_events:
-        if event.is_step_failure:
-            where, error = f"step {event.step_key}", event.step_failure_data.error
-        elif event.is_run_failure and event.job_failure_data.first_step_failure_event is None:
-            where, error = "the run", event.job_failure_data.error
-        else:
-            continue
-        causes = _causes(error)
-        if _is_verdict(event) or _RED in [cause.cls_name for cause in causes]:
-            is_judged = True
-            continue
-        for cause in causes:
-            if cause.cls_name in _own_errors():
-                line = without_urls(cause.message.partition(": ")[2].strip())
-                return f"{where}: {line}" if cause.cls_name == UnexpectedError.__name__ else line
-        if causes:
-            # Whatever it is, its text may hold values of documents.
-            return f"{where} ended by an unexpected {causes[-1].cls_name}. {_AGAIN}"
-    if result.success or is_judged:
-        return None
-    return f"the run ended before it did its work, and did not say why. {_AGAIN}"
-
-
-_RED = DagsterAssetCheckFailedError.__name__
-_AGAIN = "What is committed stays: start again, and report it if it comes again"
-
-
-def _causes(error: SerializableErrorInfo | None) -> list[SerializableErrorInfo]:
-    """Returns an error and what caused it, the first cause last."""
-    return [] if error is None else [error, *_causes(error.cause)]
-
-
-def _own_errors() -> set[str]:
-    """Returns the names of the errors that an operator is meant to read."""
-    found: list[type[MigrationError]] = [MigrationError]
-    for kind in found:
-        found += kind.__subclasses__()
-    return {kind.__name__ for kind in found}
-
-
-def _page(result: dg.ExecuteInProcessResult) -> str | None:
-    """Returns the report of the sign-off that this run has recorded, None where there is none."""
-    for event in result.get_asset_check_evaluations():
-        if event.asset_key == SIGN_OFF:
-            return str(event.metadata[PAGE].value)
-    return None
-
-
-def _is_verdict(event: dg.DagsterEvent) -> bool:
-    """Returns whether an event is a sign-off that says NO-GO, which fails its step."""
-    if not event.is_step_failure:
-        return False
-    said = event.step_failure_data.user_failure_data
-    return said is not None and VERDICT in said.metadata
-
-
-@contextmanager
-def dagster_instance() -> Iterator[dg.DagsterInstance]:
-    """Opens Dagster's own storage: the configured one, else one in memory for this run.
-
-    It is configured where ``DAGSTER_HOME`` is set, or where a `dagster.yaml` is in the working directory
-    and ``DAGSTER_POSTGRES_URL`` is set.
-    """
-    if variable("DAGSTER_HOME") is None and variable(DAGSTER_VARIABLE) is not None:
-        here = Path.cwd()
-        if (here / CONFIGURATION).exists():
-            os.environ["DAGSTER_HOME"] = str(here)
-    if variable("DAGSTER_HOME") is None:
-        with dg.DagsterInstance.ephemeral() as instance:
-            yield instance
-        return
-    with _configured_instance() as instance:
-        # One pool of connections instead of a connection for each event.
-        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=5)
-        yield instance
-
-
-def _configured_instance() -> dg.DagsterInstance:
-    try:
-        return dg.DagsterInstance.get()
-    except Exception as error:  # what it raises depends on the storage
-        raise MigrationError(
-            f"Dagster's own storage cannot be opened ({type(error).__name__})",
-            where=f"DAGSTER_HOME {os.environ['DAGSTER_HOME']}",
-            next_step=f"Check its {CONFIGURATION}, and that {DAGSTER_VARIABLE} is postgresql+psycopg2://"
-            "user:password@host:port/database and can be reached; without DAGSTER_HOME and "
-            f"{DAGSTER_VARIABLE} the run needs no storage",
-        ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from migration_assets.application import MODEL_VARIABLE
+from migration_assets.assets.executors import EXECUTOR_VARIABLE
 from migration_assets.embedded import DIRECTORY_VARIABLE
 from migration_assets.messages import filling
 from migration_assets.monitoring import alerts, application, readings
@@ -45,6 +46,11 @@ VARIABLES: Mapping[str, tuple[str, str]] = {
     ),
     REMEDIATIONS_VARIABLE: ("a file of [rules](../remediations.md)", "no rules"),
     REPORTS_VARIABLE: ("where the reports of sign-offs go", "`reports`"),
+    EXECUTOR_VARIABLE: (
+        "what distributes the steps of a run: `in_process`, one after the other, or `multiprocess`, tables "
+        "that do not refer to each other side by side ([every core](../how-to.md#use-every-core))",
+        "`in_process`",
+    ),
     ATTEMPTS_VARIABLE: ("attempts when a connection is lost", "6"),
     SNAPSHOT_VARIABLE: (
         "`on`: read every collection as of one moment, on a replica set "

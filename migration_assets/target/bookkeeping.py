@@ -185,6 +185,20 @@ sign_offs = sa.Table(
     comment="Every sign-off, GO or NO-GO.",
 )
 
+runs = sa.Table(
+    "runs",
+    BOOKKEEPING,
+    sa.Column("id", pg.UUID(), primary_key=True, comment="as Dagster has it"),
+    sa.Column("held_as", sa.Text(), nullable=False, comment="runs of one hold let each other in"),
+    sa.Column("state", sa.Text(), nullable=False, comment="running, ended or interrupted"),
+    sa.Column("started_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("heartbeat_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("held_until", sa.TIMESTAMP(timezone=True), comment="for the next step"),
+    sa.Column("ended_at", sa.TIMESTAMP(timezone=True), comment="NULL until then"),
+    sa.Column("moment", sa.Text(), comment="of the source, seconds and operation; NULL for none"),
+    comment="The runs: one at a time holds the target, between its steps too.",
+)
+
 created_objects = sa.Table(
     "created_objects",
     BOOKKEEPING,

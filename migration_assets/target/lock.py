@@ -8,7 +8,6 @@ has it meanwhile, and nothing can be committed without it (sections 6 and 8).
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,10 +16,10 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from migration_assets.errors import TargetError
 from migration_assets.interrupts import on_interrupt
 from migration_assets.kept import Kept
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.target.runs import HeldError, IsOver, nobody_knows, require_no_other
 
 RUN_LOCK = 0x6D69677261746531  # "migrate1"
 
@@ -54,10 +53,6 @@ _END = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = %s AND pid <> pg_backend_pid()
 """
-
-
-class HeldError(TargetError):
-    """Another run holds the target."""
 
 
 class Hold:
@@ -95,11 +90,22 @@ class Hold:
             HeldError: Another run holds it, or has held it since.
             TargetError: It cannot be used.
         """
+        with self.use():
+            pass
+
+    @contextmanager
+    def use(self) -> Iterator[Connection]:
+        """Lends the connection that does nothing but hold the target, for a moment.
+
+        Raises:
+            HeldError: Another run holds it, or has held it since.
+            TargetError: It cannot be used.
+        """
         if self._refused is not None:
             raise self._refused
         try:
-            with self._anchor.use():
-                pass
+            with self._anchor.use() as connection:
+                yield connection
         except HeldError as error:
             self._refused = error
             raise
@@ -110,12 +116,13 @@ class Hold:
 
 
 @contextmanager
-def held_for_run(url: str, run_id: str) -> Iterator[Hold]:
+def held_for_run(url: str, run_id: str, is_over: IsOver = nobody_knows) -> Iterator[Hold]:
     """Holds the target for a run. Another process of the same run may come in.
 
     Args:
         url: PostgreSQL URL of the target.
         run_id: The run.
+        is_over: Is asked of a run that keeps the target for its next step.
 
     Raises:
         HeldError: Another run holds it; the message says which.
@@ -123,8 +130,9 @@ def held_for_run(url: str, run_id: str) -> Iterator[Hold]:
     """
     hold = Hold(url, run_id)
     with on_interrupt(partial(end_statements, url, run_id)):
-        hold.verify()
         try:
+            with hold.use() as connection:
+                require_no_other(connection, run_id, is_over)
             yield hold
         finally:
             hold.close()
@@ -176,11 +184,6 @@ def end_statements(url: str, run_id: str) -> None:
     """
     with open_target(url, timeout=1.0) as connection:
         connection.execute(_END, [_name(run_id)])
-
-
-def run_id_of(hold: Hold) -> str:
-    """Returns the id of another run that holds the target together with a hold."""
-    return hold.run_id[:8] + str(uuid.uuid4())[8:]
 
 
 def _name(run_id: str) -> str:

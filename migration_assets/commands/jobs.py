@@ -1,0 +1,228 @@
+"""Running a job of the asset graph from the command line, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+from rich.console import Console
+
+from migration_assets.assets.executors import IN_PROCESS, executor_name
+from migration_assets.assets.keys import SIGN_OFF
+from migration_assets.assets.resources import HOLD_TAG
+from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
+from migration_assets.commands.progress import ConsoleProgress
+from migration_assets.definitions import MIGRATE, VALIDATE, build_defs, migrate_job, validate_job
+from migration_assets.errors import MigrationError, UnexpectedError
+from migration_assets.interrupts import on_interrupt
+from migration_assets.model import Model
+from migration_assets.sign_off.waivers import Approval
+from migration_assets.target.lock import Hold
+from migration_assets.urls import DAGSTER_VARIABLE, variable, without_urls
+
+CONFIGURATION = "dagster.yaml"
+
+JOBS: Mapping[str, Callable[[], dg.JobDefinition]] = {
+    MIGRATE: migrate_job,
+    VALIDATE: validate_job,
+}
+"""Where other processes find a job, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        seconds: From start to end.
+        problem: One line on why a step could not do its work, None where each did; that a check
+            failed, or the sign-off said NO-GO, is no problem of the run.
+        page: File of the report that the sign-off has recorded, None where it was not reached.
+        is_signing: Whether the sign-off was asked for.
+    """
+
+    seconds: float
+    problem: str | None
+    page: str | None
+    is_signing: bool
+
+
+def run_job(
+    model: Model,
+    name: str,
+    console: Console,
+    hold: Hold,
+    *,
+    assets: Sequence[dg.AssetKey] | None = None,
+    approval: Approval | None = None,
+    reports: str = "",
+) -> Outcome:
+    """Runs a job, by the executor that the environment asks for.
+
+    Args:
+        model: The application's tables.
+        name: Name of the job.
+        console: Where the progress goes.
+        hold: The hold on the target, which the job joins.
+        assets: The assets to materialize; all of the job where None.
+        approval: What the sign-off takes, where it is among them; nothing where None.
+        reports: Directory of its report.
+    """
+    started = time.perf_counter()
+    progress = ConsoleProgress(console, total=len(model.tables) if assets is None else len(assets))
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if approval or reports:
+        config |= run_config(approval or Approval(), reports)
+    tags = {HOLD_TAG: hold.run_id}
+    is_alone = executor_name() == IN_PROCESS
+    with (
+        dagster_instance(is_kept=not is_alone) as instance,
+        on_interrupt(partial(_mark_canceled, instance, tags)),
+        ThreadPoolExecutor(max_workers=1) as thread,
+    ):
+        execute: Callable[..., Any]
+        if is_alone:
+            job = build_defs(model=model, progress=progress).resolve_job_def(name)
+            execute = partial(
+                job.execute_in_process, run_id=hold.run_id[:8] + str(uuid.uuid4())[8:]
+            )
+        else:
+            execute = partial(dg.execute_job, dg.reconstructable(JOBS[name]))
+        # On the main thread Dagster would handle signals, and lose one that comes between two steps.
+        result: Any = thread.submit(
+            execute,
+            instance=instance,
+            raise_on_error=False,
+            asset_selection=assets,
+            run_config=config,
+            tags=tags,
+        ).result()
+        progress.end_line()
+        is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
+        return Outcome(
+            time.perf_counter() - started, _problem(result), _page(result), is_signing=is_signing
+        )
+
+
+def _mark_canceled(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> None:
+    for run in instance.get_runs(dg.RunsFilter(tags=tags)):
+        if not run.is_finished:
+            instance.report_run_canceled(run, "Interrupted by Ctrl-C or a signal.")
+
+
+def _problem(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str | None:
+    """Returns why the job did not do its work, None where it did, whatever its checks found."""
+    is_judged = False
+    for event in result.all_events:
+        if event.is_step_failure:
+            where, error = f"step {event.step_key}", event.step_failure_data.error
+        elif event.is_run_failure and event.job_failure_data.first_step_failure_event is None:
+            where, error = "the run", event.job_failure_data.error
+        else:
+            continue
+        causes = _causes(error)
+        if _is_verdict(event) or _RED in [cause.cls_name for cause in causes]:
+            is_judged = True
+            continue
+        for cause in causes:
+            if cause.cls_name in _own_errors():
+                line = without_urls(cause.message.partition(": ")[2].strip())
+                return f"{where}: {line}" if cause.cls_name == UnexpectedError.__name__ else line
+        if causes:
+            # Whatever it is, its text may hold values of documents.
+            return f"{where} ended by an unexpected {causes[-1].cls_name}. {_AGAIN}"
+    if result.success or is_judged:
+        return None
+    return f"the run ended before it did its work, and did not say why. {_AGAIN}"
+
+
+_RED = "DagsterAssetCheckFailedError"
+_AGAIN = "What is committed stays: start again, and report it if it comes again"
+
+
+def _causes(error: SerializableErrorInfo | None) -> list[SerializableErrorInfo]:
+    """Returns an error and what caused it, the first cause last."""
+    return [] if error is None else [error, *_causes(error.cause)]
+
+
+def _own_errors() -> set[str]:
+    """Returns the names of the errors that an operator is meant to read."""
+    found: list[type[MigrationError]] = [MigrationError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return {kind.__name__ for kind in found}
+
+
+def _page(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str | None:
+    """Returns the report of the sign-off that this run has recorded, None where there is none."""
+    for event in result.get_asset_check_evaluations():
+        if event.asset_key == SIGN_OFF:
+            return str(event.metadata[PAGE].value)
+    return None
+
+
+def _is_verdict(event: dg.DagsterEvent) -> bool:
+    """Returns whether an event is a sign-off that says NO-GO, which fails its step."""
+    if not event.is_step_failure:
+        return False
+    said = event.step_failure_data.user_failure_data
+    return said is not None and VERDICT in said.metadata
+
+
+_QUIET: Any = {"python_logs": {"python_log_level": "CRITICAL"}}
+"""What Dagster says of each process goes to its log alone."""
+
+
+@contextmanager
+def dagster_instance(*, is_kept: bool = False) -> Iterator[dg.DagsterInstance]:
+    """Opens Dagster's own storage: the configured one, else one for this run.
+
+    It is configured where ``DAGSTER_HOME`` is set, or where a `dagster.yaml` is in the working directory
+    and ``DAGSTER_POSTGRES_URL`` is set.
+
+    Args:
+        is_kept: Other processes take part, so that it cannot be in memory.
+    """
+    if variable("DAGSTER_HOME") is None and variable(DAGSTER_VARIABLE) is not None:
+        here = Path.cwd()
+        if (here / CONFIGURATION).exists():
+            os.environ["DAGSTER_HOME"] = str(here)
+    if variable("DAGSTER_HOME") is None:
+        if not is_kept:
+            with dg.DagsterInstance.ephemeral() as instance:
+                yield instance
+            return
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            dg.DagsterInstance.local_temp(directory, overrides=_QUIET) as instance,
+        ):
+            yield instance
+        return
+    with _configured_instance() as instance:
+        # One pool of connections instead of a connection for each event.
+        instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=5)
+        yield instance
+
+
+def _configured_instance() -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except Exception as error:  # what it raises depends on the storage
+        raise MigrationError(
+            f"Dagster's own storage cannot be opened ({type(error).__name__})",
+            where=f"DAGSTER_HOME {os.environ['DAGSTER_HOME']}",
+            next_step=f"Check its {CONFIGURATION}, and that {DAGSTER_VARIABLE} is postgresql+psycopg2://"
+            "user:password@host:port/database and can be reached; without DAGSTER_HOME and "
+            f"{DAGSTER_VARIABLE} the run needs no storage",
+        ) from None

@@ -1,0 +1,54 @@
+"""Telling on a terminal how a run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from migration_assets.assets.progress import Progress
+from migration_assets.loading.records import LoadResult
+from migration_assets.validation.evidence import Evidence, Severity
+
+
+@dataclass(slots=True)
+class ConsoleProgress(Progress):
+    """Tells on a terminal, one line for each table.
+
+    Attributes:
+        console: Where it goes.
+        total: How many tables there are to do.
+    """
+
+    console: Console
+    total: int
+    _done: int = 0
+    _is_line_open: bool = False
+
+    def started(self, table: str) -> None:
+        """Begins the line of a table."""
+        self.end_line()
+        self._done += 1
+        self._is_line_open = True
+        self.console.print(f"[dim]{self._done:>2}/{self.total}[/] {table:<32}", end="")
+
+    def loaded(self, result: LoadResult) -> None:
+        """Adds what was loaded."""
+        rejected = f", [red]{result.rejected:,} rejected[/]" if result.rejected else ""
+        self.console.print(
+            f"{result.rows:>9,} rows, {result.merged.written:>9,} written in "
+            f"{result.seconds:6.2f} s{rejected}",
+            end="  ",
+        )
+
+    def checked(self, evidence: Evidence) -> None:
+        """Adds the result of a check."""
+        is_error = evidence.severity is Severity.ERROR
+        mark = "[green]✓[/]" if evidence.passed else "[red]✗[/]" if is_error else "[yellow]![/]"
+        self.console.print(mark, end="")
+
+    def end_line(self) -> None:
+        """Ends the line of a table, however far it came."""
+        if self._is_line_open:
+            self.console.print()
+        self._is_line_open = False
