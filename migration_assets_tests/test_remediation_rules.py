@@ -305,6 +305,15 @@ def test_a_rule_that_an_earlier_one_leaves_nothing_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize(
+    "action", ["number: {decimal: ','}", "copy: other", "redirect: {'7': '8'}"]
+)
+def test_a_rule_for_all_references_needs_its_match_whatever_it_does(action: str) -> None:
+    found = mistakes(f"\n- name: one\n  references_to: Users\n  {action}")
+    assert "`match: orphaned`" in found[3]
+    assert "there is no key" in found[5]
+
+
+@pytest.mark.parametrize(
     "top", ["", "version: 2\nrules:", "rules:", "version: 1", "[]", "version: 1\nrules: {}\n#"]
 )
 def test_another_form_is_a_mistake(top: str) -> None:

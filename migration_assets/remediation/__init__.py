@@ -1,6 +1,7 @@
 """Remediations: what an operator corrects or accepts, without touching the source (section 5).
 
-``rules`` says what a rule is, ``parsing`` reads them from a reviewed YAML file, ``applying`` is how the
+``rules`` says what a rule is, ``parsing`` reads them from a reviewed YAML file: ``strict_yaml`` what a node
+holds, ``parts`` what a key of a rule holds, ``sense`` whether the rule makes sense. ``applying`` is how the
 loader applies them before conversion, ``reporting`` how often each was applied. The judge shares the parsed
-rules and applies them by code of its own (``validation.remedied``).
+rules and applies them by code of its own (``validation.judged_remediations``).
 """
