@@ -17,7 +17,7 @@ from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.parsing import parse_remediations
-from migration_assets.remediation.reporting import applied
+from migration_assets.sign_off.applied import applied
 from migration_assets.sign_off.verdict import is_loss, verdict
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target

@@ -32,11 +32,11 @@ from migration_assets.nextcrm.sample import Expectation, Ledger, generate, sampl
 from migration_assets.nextcrm.sample.population import Population
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.parsing import parse_remediations
-from migration_assets.remediation.reporting import applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.export import export_gained
 from migration_assets.rollback.files import read_manifest
 from migration_assets.rollback.refused import RefusedError
+from migration_assets.sign_off.applied import applied
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.digests import ContentDigest

@@ -24,7 +24,6 @@ ORDER = (
 KNOWN = {
     ("cli", "reference"): "the command that writes the pages, which describe the commands",
     ("conversion", "remediation"): "rules are applied within a batch",
-    ("remediation", "loading"): "what the books say of rules is counted by the ledger's names",
     ("urls", "embedded"): "the embedded servers are what an unset variable stands for",
 }
 """Arrows back up that there still are, and why."""

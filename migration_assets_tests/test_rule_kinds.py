@@ -25,8 +25,8 @@ from migration_assets.preflight.contents import contents
 from migration_assets.preflight.findings import Level
 from migration_assets.preflight.source import collections
 from migration_assets.remediation.parsing import parse_remediations
-from migration_assets.remediation.reporting import applied
 from migration_assets.remediation.rules import Remediations
+from migration_assets.sign_off.applied import applied
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.united import UnitedDatabase, united

@@ -28,8 +28,12 @@ from migration_assets.model import (
     referenced_tables,
 )
 from migration_assets.remediation.applying import Remedies
-from migration_assets.remediation.reporting import TWO_LINES
-from migration_assets.remediation.rules import NO_REMEDIATIONS, Action, Remediations
+from migration_assets.remediation.rules import (
+    NO_REMEDIATIONS,
+    TWO_LINES,
+    Action,
+    Remediations,
+)
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.united import collections_of

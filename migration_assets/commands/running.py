@@ -22,7 +22,7 @@ from migration_assets.definitions import MIGRATE, VALIDATE
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
-from migration_assets.remediation.reporting import applied
+from migration_assets.sign_off.applied import applied
 from migration_assets.sign_off.check_states import WARNING
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.signing import latest, reports_directory

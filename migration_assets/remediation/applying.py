@@ -7,7 +7,6 @@ rule of its field that matches. Where one decides a whole array, its elements ar
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,29 +17,18 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from bson import ObjectId
 
-from migration_assets.conversion.values import (
-    Loaded,
-    is_object_id_text,
-    only_id,
-    resolve,
-    type_name,
-)
+from migration_assets.conversion.values import Loaded, is_object_id_text, only_id, resolve
 from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.remediation.matching import MISSING, Compiled, is_there
 from migration_assets.remediation.rules import (
     JUDGING,
     Action,
-    NumberFormat,
     Refers,
     Remediation,
     references_of,
     relation_arrays,
 )
 from migration_assets.source.connection import Document
-
-_MISSING: Any = object()
-_LARGEST = 2**63 - 1
-_DIGITS = frozenset("0123456789")
-_GROUP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +74,17 @@ class _Draft:
         self._given = document
 
     def get(self, name: str) -> Any:
-        return self.values.get(name, _MISSING)
+        return self.values.get(name, MISSING)
 
     def put(self, name: str, value: Any) -> None:
         if self.values is self._given:
             self.values = dict(self._given)
         self.values.pop(name, None)
-        if value is not _MISSING:
+        if value is not MISSING:
             self.values[name] = value
 
     def note(self, rule: str, name: str, element: int | None, old: Any, new: Any) -> None:
-        texts = [None if each is _MISSING else canonical(each) for each in (old, new)]
+        texts = [None if each is MISSING else canonical(each) for each in (old, new)]
         self.done.append(Remedied(source_id(self.identifier), name, rule, element, *texts))
 
     def replace(self, rule: str, name: str, value: Any) -> None:
@@ -107,73 +95,6 @@ class _Draft:
 
 Decide = Callable[[Any], tuple[str, Any] | None]
 """Returns for an element the rule that changes it, and what it becomes; None where it stays."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A rule as it is looked up: values by what makes them the same."""
-
-    rule: Remediation
-    values: frozenset[Any] | None
-    types: frozenset[str] | None
-    ids: frozenset[str] | None
-    outcomes: Mapping[Any, Any] | None
-    outcome: Any
-
-    @classmethod
-    def of(cls, rule: Remediation) -> _Compiled:
-        match, values, outcomes = rule.match, None, None
-        if rule.action is Action.MAP:
-            outcomes = {
-                value_key(old.value, ignores_case=rule.ignores_case): new.value
-                for old, new in rule.replacements
-            }
-            values = frozenset(outcomes)
-        elif match.values is not None:
-            values = frozenset(value_key(each.value) for each in match.values)
-        return cls(
-            rule,
-            values,
-            None if match.types is None else frozenset(match.types),
-            None if match.ids is None else frozenset(match.ids),
-            outcomes,
-            rule.value.value if rule.value is not None else _MISSING,
-        )
-
-    @property
-    def name(self) -> str:
-        return self.rule.name
-
-    def is_of(self, identifier: Any) -> bool:
-        """Whether it is for a document."""
-        return self.ids is None or source_id(identifier) in self.ids
-
-    def matches(self, identifier: Any, value: Any) -> bool:
-        """Whether it is for a value, as far as the value alone tells."""
-        match = self.rule.match
-        is_there = _is_there(value)
-        if self.values is not None and not (is_there and self._key(value) in self.values):
-            return False
-        if self.types is not None and not (is_there and type_name(value) in self.types):
-            return False
-        if match.is_missing and is_there:
-            return False
-        # What is missing already is not dropped; an element that is null is.
-        needs_value = self.rule.action is Action.DROP and not self.rule.elements
-        if (match.is_any or needs_value) and not is_there:
-            return False
-        if self.rule.number is not None and read_number(value, self.rule.number) is value:
-            return False
-        return self.is_of(identifier)
-
-    def replacement(self, value: Any) -> Any:
-        if self.rule.number is not None:
-            number = read_number(value, self.rule.number)
-            return _MISSING if number is None else number
-        return self.outcome if self.outcomes is None else self.outcomes[self._key(value)]
-
-    def _key(self, value: Any) -> Any:
-        return value_key(value, ignores_case=self.rule.ignores_case)
 
 
 class Remedies:
@@ -201,17 +122,17 @@ class Remedies:
         self._elsewhere = relation_arrays(entity) if entity is not None else frozenset()
         refers = references_of(entity) if entity is not None else {}
         self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
-        self._filling: list[_Compiled] = []
-        self._sending: list[_Compiled] = []
-        self._whole: dict[str, list[_Compiled]] = defaultdict(list)
-        self._elements: dict[str, list[_Compiled]] = defaultdict(list)
+        self._filling: list[Compiled] = []
+        self._sending: list[Compiled] = []
+        self._whole: dict[str, list[Compiled]] = defaultdict(list)
+        self._elements: dict[str, list[Compiled]] = defaultdict(list)
         self._redirects: dict[str, dict[bytes, tuple[str, Any]]] = defaultdict(dict)
-        self._judging: list[_Compiled] = []
+        self._judging: list[Compiled] = []
         for rule in rules:
             if rule.action is not Action.COUNTS_AS:  # the source is read so
-                self._add(_Compiled.of(rule))
+                self._add(Compiled.of(rule))
 
-    def _add(self, rule: _Compiled) -> None:
+    def _add(self, rule: Compiled) -> None:
         action, name = rule.rule.action, rule.rule.field
         if action is Action.REDIRECT:
             to = rule.rule.collection
@@ -258,7 +179,7 @@ class Remedies:
         return draft.values, [each for each in draft.done if self._is_told(each.field)]
 
     def accepts(
-        self, identifier: Any, name: str | None, value: Any, *, element: Any = _MISSING
+        self, identifier: Any, name: str | None, value: Any, *, element: Any = MISSING
     ) -> str | None:
         """Returns the rule that accepts the loss of a value, None where none does.
 
@@ -281,22 +202,22 @@ class Remedies:
             identifier: Its `_id`.
             lost: The fields that keep it from being loaded, and their values as they were converted.
         """
-        found: list[Remediation] = []
+        rules: list[Remediation] = []
         for name, value in lost:
-            rule = self._first_for(self._judging, identifier, name, value, _MISSING)
+            rule = self._first_for(self._judging, identifier, name, value, MISSING)
             if rule is None:
                 return None
-            found.append(rule)
-        return _acceptance(found)
+            rules.append(rule)
+        return _acceptance(rules)
 
     def accepts_unreadable(self, identifier: str) -> Acceptance | None:
         """Returns what accepts or defers a document that cannot be read, by its source id."""
-        found = (
+        accepting = (
             each.rule
             for each in self._judging
             if each.rule.field is None and (each.ids is None or identifier in each.ids)
         )
-        rule = next(found, None)
+        rule = next(accepting, None)
         return None if rule is None else _acceptance([rule])
 
     # What applies
@@ -306,7 +227,7 @@ class Remedies:
 
     def _first_for(
         self,
-        rules: Iterable[_Compiled],
+        rules: Iterable[Compiled],
         identifier: Any,
         name: str | None,
         value: Any,
@@ -318,13 +239,13 @@ class Remedies:
                 # Whatever was lost, there or missing.
                 if each.is_of(identifier):
                     return rule
-            elif rule.field == name and not (rule.elements and element is _MISSING):
+            elif rule.field == name and not (rule.elements and element is MISSING):
                 looked_at = element if rule.elements else value
                 if self._matches(each, identifier, name, looked_at):
                     return rule
         return None
 
-    def _matches(self, rule: _Compiled, identifier: Any, name: str, value: Any) -> bool:
+    def _matches(self, rule: Compiled, identifier: Any, name: str, value: Any) -> bool:
         match = rule.rule.match
         if match.is_orphaned and not self._is_orphaned(name, value):
             return False
@@ -335,13 +256,13 @@ class Remedies:
     def _is_orphaned(self, name: str, value: Any) -> bool:
         refers = self._refers[name]
         one = _one_id(refers, value)
-        return bool(_is_there(one)) and one != "" and not self._is_known(refers, one)
+        return bool(is_there(one)) and one != "" and not self._is_known(refers, one)
 
     def _is_of(self, name: str, value: Any, collection: str) -> bool:
         """Tells whether a value is the id of a row of another collection, and of none of its own."""
         refers = self._refers[name]
         one = _one_id(refers, value)
-        if self._loaded is None or not _is_there(one) or self._is_known(refers, one):
+        if self._loaded is None or not is_there(one) or self._is_known(refers, one):
             return False
         return resolve(one, collection, self._loaded.rows[collection]) is not None
 
@@ -359,23 +280,24 @@ class Remedies:
             assert name is not None
             assert other is not None
             value = draft.get(other)
-            if not _is_there(value) or _is_there(draft.get(name)):
+            if not is_there(value) or is_there(draft.get(name)):
                 continue
             if each.is_of(draft.identifier):
                 draft.replace(each.name, name, value)
                 if each.rule.action is Action.MOVE:
-                    draft.replace(each.name, other, _MISSING)
+                    draft.replace(each.name, other, MISSING)
 
     def _redirect(self, draft: _Draft) -> None:
         for name, refers in self._refers.items():
             ways = self._redirects.get(refers.collection)
             value = draft.get(name)
-            if ways is None or not _is_there(value):
+            if ways is None or not is_there(value):
                 continue
             if refers.is_array:
                 self._change_elements(draft, name, partial(self._way, ways, refers))
-            elif (found := self._way(ways, refers, _one_id(refers, value))) is not None:
-                draft.replace(found[0], name, found[1])
+            elif (way := self._way(ways, refers, _one_id(refers, value))) is not None:
+                rule, to = way
+                draft.replace(rule, name, to)
 
     def _way(
         self, ways: Mapping[bytes, tuple[str, Any]], refers: Refers, value: Any
@@ -398,20 +320,20 @@ class Remedies:
             assert name is not None
             assert other is not None
             value = draft.get(name)
-            if _is_there(draft.get(other)) or not self._is_of(
+            if is_there(draft.get(other)) or not self._is_of(
                 name, value, self._refers[other].collection
             ):
                 continue
             if each.is_of(draft.identifier):
                 draft.replace(each.name, other, value)
-                draft.replace(each.name, name, _MISSING)
+                draft.replace(each.name, name, MISSING)
 
     def _change(self, draft: _Draft, name: str) -> None:
         value = draft.get(name)
         rule = self._first(self._whole.get(name, ()), draft.identifier, name, value)
         if rule is not None:
             draft.replace(rule.name, name, rule.replacement(value))
-        elif name in self._elements and _is_there(value):
+        elif name in self._elements and is_there(value):
             self._change_elements(draft, name, self._by_element_rules(draft.identifier, name))
 
     def _by_element_rules(self, identifier: Any, name: str) -> Decide:
@@ -422,8 +344,8 @@ class Remedies:
         return decide
 
     def _first(
-        self, rules: Iterable[_Compiled], identifier: Any, name: str, value: Any
-    ) -> _Compiled | None:
+        self, rules: Iterable[Compiled], identifier: Any, name: str, value: Any
+    ) -> Compiled | None:
         return next((each for each in rules if self._matches(each, identifier, name, value)), None)
 
     @staticmethod
@@ -438,68 +360,19 @@ class Remedies:
                 rule, changed = decided
                 is_changed = True
                 draft.note(rule, name, position, element, changed)
-            if changed is not _MISSING:
+            if changed is not MISSING:
                 kept.append(changed)
         if is_changed:
-            draft.put(name, (kept[0] if kept else _MISSING) if is_lone else kept)
+            draft.put(name, (kept[0] if kept else MISSING) if is_lone else kept)
 
 
-def value_key(value: Any, *, ignores_case: bool = False) -> Any:
-    """Returns what two values have in common that are the same to a rule: numbers where they are equal."""
-    if type(value) is str:
-        return "text", value.casefold() if ignores_case else value
-    if isinstance(value, int | float) and not isinstance(value, bool) and not _is_nan(value):
-        return value
-    return canonical(value)
-
-
-def read_number(value: Any, given: NumberFormat) -> Any:
-    """Returns the integer that a text stands for in a format, None for one that is as good as missing.
-
-    What does not fit the format, or is digits alone and so needs no rule, is returned as it is.
-    """
-    if type(value) is not str:
-        return value
-    text = value.strip()
-    if not text:
-        return None if given.empty_is_missing else value
-    sign, unsigned = (-1, text[1:]) if text.startswith("-") else (1, text)
-    whole, *fraction = unsigned.split(given.decimal) if given.decimal else [unsigned]
-    groups = whole.split(given.thousands) if given.thousands else [whole]
-    is_grouped = len(groups) == 1 or (
-        len(groups[0]) <= _GROUP and all(len(group) == _GROUP for group in groups[1:])
-    )
-    parts = [*groups, *fraction]
-    if (
-        not is_grouped
-        or len(fraction) > 1
-        or not all(part and set(part) <= _DIGITS for part in parts)
-    ):
-        return value
-    if any(part.strip("0") for part in fraction) or (text == value and len(parts) == 1):
-        return value
-    digits = "".join(groups).lstrip("0") or "0"
-    if len(digits) > len(str(_LARGEST)) or int(digits) > _LARGEST:
-        return value
-    return sign * int(digits)
-
-
-def _acceptance(rules: Iterable[Remediation]) -> Acceptance:
-    found = list(rules)
+def _acceptance(rules: Sequence[Remediation]) -> Acceptance:
     # A rule for all references to a collection is several here, of one name.
-    names = dict.fromkeys(each.name for each in found)
-    until = "; ".join(dict.fromkeys(each.until for each in found if each.until))
+    names = dict.fromkeys(rule.name for rule in rules)
+    until = "; ".join(dict.fromkeys(rule.until for rule in rules if rule.until))
     return Acceptance(", ".join(names), until or None)
 
 
 def _one_id(refers: Refers, value: Any) -> Any:
     """Returns the one id of a list where one id is expected (section 5)."""
     return value if refers.is_array or refers.is_text else only_id(value)
-
-
-def _is_there(value: Any) -> bool:
-    return value is not None and value is not _MISSING
-
-
-def _is_nan(value: float) -> bool:
-    return isinstance(value, float) and math.isnan(value)

@@ -16,7 +16,7 @@ import yaml
 
 from migration_assets.errors import RemediationError
 from migration_assets.model import Model, fields
-from migration_assets.remediation.applying import value_key
+from migration_assets.remediation.matching import value_key
 from migration_assets.remediation.parts import (
     PARTS,
     identifier,

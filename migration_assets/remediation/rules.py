@@ -78,6 +78,9 @@ class Action(enum.StrEnum):
 JUDGING = frozenset({Action.ACCEPT, Action.DEFER})
 """Actions that change nothing."""
 
+TWO_LINES = frozenset({Action.MOVE, Action.SEND_TO})
+"""What goes from one field to another has a line in the books for each of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Literal:

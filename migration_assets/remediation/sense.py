@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from migration_assets.identity import source_id
 from migration_assets.model import Model, Rule, Source, referenced_tables, sources
-from migration_assets.remediation.applying import value_key
+from migration_assets.remediation.matching import value_key
 from migration_assets.remediation.rules import (
     JUDGING,
     Action,

@@ -13,8 +13,8 @@ from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.loading.ledger import loaded_by_other, loaded_with_other
 from migration_assets.model import Model
 from migration_assets.model.upgrade import Consequence
-from migration_assets.remediation.reporting import Applied, applied
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.sign_off.applied import Applied, applied
 from migration_assets.sign_off.waivers import Waiver, kept
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.origin import Origin

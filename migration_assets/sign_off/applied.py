@@ -14,10 +14,17 @@ from migration_assets.identity import from_canonical
 from migration_assets.loading.identities import COUNTED_AS, counted_of
 from migration_assets.loading.lookup import Lookup
 from migration_assets.model import Model, Source
-from migration_assets.remediation.rules import Action, Remediation, Remediations, place_of
+from migration_assets.remediation.rules import (
+    TWO_LINES,
+    Action,
+    Remediation,
+    Remediations,
+    place_of,
+)
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
+from migration_assets.text import counted
 
 _COUNTS = """
     SELECT rule, field, count(*), count(*) FILTER (WHERE is_lost) FROM (
@@ -30,8 +37,6 @@ _COUNTS = """
         FROM {rejected} WHERE accepted_by IS NOT NULL
     ) applied GROUP BY 1, 2
 """
-TWO_LINES = frozenset({Action.MOVE, Action.SEND_TO})
-"""What goes from one field to another has a line for each of them."""
 _AT_ONCE = 5_000
 """Originals that are looked at together."""
 
@@ -70,23 +75,21 @@ class Applied:
         if self.is_of_all:
             where = f"references to {self.collection}"
         if self.action is Action.COUNTS_AS:
-            noun = "document" if self.count == 1 else "documents"
-            return f"counted {self.count:,} {noun} of {where} as those of {self.other} by rule {self.rule}"
+            documents = counted(self.count, "document")
+            return f"counted {documents} of {where} as those of {self.other} by rule {self.rule}"
         if not self.count:
             return f"rule {self.rule} matched nothing in {where}"
         if self.action is Action.ACCEPT:
             noun = "loss" if self.count == 1 else "losses"
             return f"accepted {self.count:,} {noun} of {where} by rule {self.rule}"
         if self.action is Action.REDIRECT:
-            noun = "reference" if self.count == 1 else "references"
-            return f"redirected {self.count:,} {noun} to {where} by rule {self.rule}"
+            references = counted(self.count, "reference")
+            return f"redirected {references} to {where} by rule {self.rule}"
         if self.action is Action.DEFER:
-            noun = "document" if self.count == 1 else "documents"
-            return (
-                f"deferred {self.count:,} {noun} of {where} by rule {self.rule}, until {self.until}"
-            )
-        noun = "value" if self.count == 1 else "values"
-        said = f"remediated {self.count:,} {noun} of {where} by rule {self.rule} ({self.action})"
+            documents = counted(self.count, "document")
+            return f"deferred {documents} of {where} by rule {self.rule}, until {self.until}"
+        values = counted(self.count, "value")
+        said = f"remediated {values} of {where} by rule {self.rule} ({self.action})"
         if self.rejected:
             said += f"; {self.rejected:,} of them in documents that are rejected nevertheless"
         return f"{said}; {self.fine:,} of them would not have been lost" if self.fine else said
@@ -99,13 +102,13 @@ def applied(model: Model, connection: Connection, remediations: Remediations) ->
         issues=sql.Identifier(SCHEMA, bookkeeping.issues.name),
         rejected=sql.Identifier(SCHEMA, bookkeeping.rejected_documents.name),
     )
-    counted: dict[str, dict[str | None, tuple[int, int]]] = {}
+    by_rule: dict[str, dict[str | None, tuple[int, int]]] = {}
     for rule, name, *numbers in connection.execute(query) if remediations.rules else ():
-        counted.setdefault(rule, {})[name] = tuple(numbers)
+        by_rule.setdefault(rule, {})[name] = tuple(numbers)
     # What a file says of all references to a collection is one rule to whoever reads it.
     by_name = {rule.name: rule for rule in remediations.rules}
     return [
-        _applied(model, connection, rule, counted.get(name, {})) for name, rule in by_name.items()
+        _applied(model, connection, rule, by_rule.get(name, {})) for name, rule in by_name.items()
     ]
 
 
