@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from migration_assets import __version__, interrupts
 from migration_assets.application import chosen_model
+from migration_assets.endpoints import target_url
 from migration_assets.errors import MigrationError
 from migration_assets.text import escape
 from migration_assets.urls import (
@@ -26,7 +27,6 @@ from migration_assets.urls import (
     SOURCE_VARIABLE,
     TARGET_VARIABLE,
     redacted,
-    target_url,
     variable,
 )
 

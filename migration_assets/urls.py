@@ -1,15 +1,11 @@
-"""Database URLs: where they come from, and how they are shown without their secrets."""
+"""Environment variables, and how database URLs are shown without their secrets."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from migration_assets.errors import MigrationError
-
-if TYPE_CHECKING:
-    from migration_assets.embedded import Urls
 
 SOURCE_VARIABLE = "SOURCE_MONGODB_URL"
 TARGET_VARIABLE = "TARGET_POSTGRES_URL"
@@ -53,28 +49,3 @@ def positive(name: str, default: int) -> int:
             next_step=f"Unset it for {default}, or give a number",
         )
     return int(value)
-
-
-def source_url() -> str:
-    """Returns the URL of the source: ``SOURCE_MONGODB_URL``, else the embedded server's.
-
-    Raises:
-        MigrationError: The variable is unset, and no embedded server is running.
-    """
-    return variable(SOURCE_VARIABLE) or _embedded().mongodb_url
-
-
-def target_url() -> str:
-    """Returns the URL of the target: ``TARGET_POSTGRES_URL``, else the embedded server's.
-
-    Raises:
-        MigrationError: The variable is unset, and no embedded server is running.
-    """
-    return variable(TARGET_VARIABLE) or _embedded().postgres_url
-
-
-def _embedded() -> Urls:
-    # Own servers are all that most installations have: the extra is imported only where it is used.
-    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
-
-    return EmbeddedServers(default_directory()).urls

@@ -11,7 +11,8 @@ import migration_assets
 PACKAGE = Path(migration_assets.__file__).parent
 
 ORDER = (
-    *("text", "errors", "urls", "embedded", "interrupts", "kept", "memory", "retrying"),
+    *("text", "errors", "urls", "embedded", "endpoints"),
+    *("interrupts", "kept", "memory", "retrying"),
     *("arrow", "identity"),
     *("model", "nextcrm", "application"),
     *("source", "target", "workers", "elsewhere", "upgrade"),
@@ -24,7 +25,6 @@ ORDER = (
 KNOWN = {
     ("cli", "reference"): "the command that writes the pages, which describe the commands",
     ("conversion", "remediation"): "rules are applied within a batch",
-    ("urls", "embedded"): "the embedded servers are what an unset variable stands for",
 }
 """Arrows back up that there still are, and why."""
 

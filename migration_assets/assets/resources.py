@@ -14,6 +14,7 @@ from bson.timestamp import Timestamp
 from pydantic import Field, PrivateAttr
 
 from migration_assets.assets.boundary import guarded
+from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.kept import Kept
 from migration_assets.model import Model
@@ -30,13 +31,7 @@ from migration_assets.source.united import united
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.lock import held_for_run, is_held
 from migration_assets.target.runs import enter, leave, moment_of_run
-from migration_assets.urls import (
-    REMEDIATIONS_VARIABLE,
-    SOURCE_VARIABLE,
-    TARGET_VARIABLE,
-    source_url,
-    target_url,
-)
+from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 
 HOLD_TAG = "migration/hold"
 """The tag of a run that joins the hold of the command that has started it."""

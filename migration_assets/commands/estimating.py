@@ -10,6 +10,7 @@ from rich.table import Table
 
 from migration_assets.application import chosen_model
 from migration_assets.commands.running import require_schema
+from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.duration import (
@@ -24,7 +25,6 @@ from migration_assets.preflight.duration import (
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
 from migration_assets.text import counted, megabytes
-from migration_assets.urls import source_url, target_url
 
 
 def show_estimate(console: Console, *, is_optimised: bool = False) -> None:

@@ -22,6 +22,7 @@ from migration_assets.commands.running import require_schema
 from migration_assets.conversion.columns import convert_column
 from migration_assets.conversion.extended_json import relaxed
 from migration_assets.conversion.values import is_object_id_text
+from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.identity import document_uuid, from_canonical, source_id
 from migration_assets.loading.ledger import loaded_with_other
@@ -43,7 +44,6 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.sql import identifier
 from migration_assets.text import escape
-from migration_assets.urls import source_url, target_url
 from migration_assets.validation.documents import drawn_numbers
 
 MASK = "(secret)"

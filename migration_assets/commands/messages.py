@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from migration_assets.application import chosen_model
+from migration_assets.endpoints import target_url
 from migration_assets.messages.fields import FIELDS
 from migration_assets.messages.filling import VARIABLE, fill, read_pairs, read_values
 from migration_assets.messages.record import Record, read_record
 from migration_assets.messages.templates import template, templates
 from migration_assets.model import Model
 from migration_assets.target.connection import open_target
-from migration_assets.urls import target_url, variable
+from migration_assets.urls import variable
 
 
 def show_templates(console: Console) -> None:

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from migration_assets.endpoints import target_url
 from migration_assets.errors import MigrationError
 from migration_assets.monitoring import alerts, history
 from migration_assets.monitoring.daily import Daily, daily
@@ -22,7 +23,7 @@ from migration_assets.monitoring.queries import BY_NUMBER, Answer, ask
 from migration_assets.monitoring.samples import Sample
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.text import escape
-from migration_assets.urls import target_url, variable
+from migration_assets.urls import variable
 
 LIVE = ("connections", "active_queries", "locks")
 """The queries that a look at the target shows besides the KPIs."""

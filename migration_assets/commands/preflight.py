@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from migration_assets.application import chosen_model
+from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
 from migration_assets.preflight.findings import Finding, Level, Page
@@ -20,7 +21,6 @@ from migration_assets.source.united import open_united
 from migration_assets.target.connection import open_target
 from migration_assets.target.url import notes_on
 from migration_assets.text import escape
-from migration_assets.urls import source_url, target_url
 
 _MARKS = {Level.OK: "[green]✓[/]", Level.WARNING: "[yellow]![/]", Level.ERROR: "[red]✗[/]"}
 

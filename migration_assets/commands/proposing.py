@@ -9,10 +9,10 @@ from rich.console import Console
 
 from migration_assets.application import chosen_model
 from migration_assets.causes.draft import draft
+from migration_assets.endpoints import source_url
 from migration_assets.errors import MigrationError, RemediationError
 from migration_assets.source.connection import open_source
 from migration_assets.text import counted, escape
-from migration_assets.urls import source_url
 
 
 def propose(console: Console, output: Path, *, remediations: Path | None) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from migration_assets.application import chosen_model
+from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
@@ -33,7 +34,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
 from migration_assets.target.standing import changes_since
 from migration_assets.text import escape
-from migration_assets.urls import ROLLBACK_VARIABLE, source_url, target_url, variable
+from migration_assets.urls import ROLLBACK_VARIABLE, variable
 
 Ask = Callable[[str], str]
 """Asks the operator something and returns what was typed, nothing where nobody can be asked."""

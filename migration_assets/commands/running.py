@@ -19,6 +19,7 @@ from migration_assets.commands.jobs import Outcome, run_job
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE
+from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
@@ -39,7 +40,6 @@ from migration_assets.target.occupants import require_own_target
 from migration_assets.target.runs import end
 from migration_assets.target.standing import standing_tables
 from migration_assets.text import counted, escape
-from migration_assets.urls import source_url, target_url
 from migration_assets.validation.unknown_collections import unkept
 
 SHOWN = 20

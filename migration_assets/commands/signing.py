@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from migration_assets.commands.running import Exit, require_schema, sign_off
+from migration_assets.endpoints import target_url
 from migration_assets.errors import MigrationError
 from migration_assets.sign_off.report import digest
 from migration_assets.sign_off.signing import is_recorded, latest
@@ -27,7 +28,6 @@ from migration_assets.target.connection import open_target
 from migration_assets.target.lock import held_for_run
 from migration_assets.target.ownership import withdraw, withdrawal_of
 from migration_assets.text import escape
-from migration_assets.urls import target_url
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id from there"

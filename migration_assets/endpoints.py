@@ -1,0 +1,35 @@
+"""Where the two databases are: what the variables say, else the embedded servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, variable
+
+if TYPE_CHECKING:
+    from migration_assets.embedded import Urls
+
+
+def source_url() -> str:
+    """Returns the URL of the source: ``SOURCE_MONGODB_URL``, else the embedded server's.
+
+    Raises:
+        MigrationError: The variable is unset, and no embedded server is running.
+    """
+    return variable(SOURCE_VARIABLE) or _embedded_urls().mongodb_url
+
+
+def target_url() -> str:
+    """Returns the URL of the target: ``TARGET_POSTGRES_URL``, else the embedded server's.
+
+    Raises:
+        MigrationError: The variable is unset, and no embedded server is running.
+    """
+    return variable(TARGET_VARIABLE) or _embedded_urls().postgres_url
+
+
+def _embedded_urls() -> Urls:
+    # Own servers are all that most installations have: the extra is imported only where it is used.
+    from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
+
+    return EmbeddedServers(default_directory()).urls
