@@ -8,7 +8,8 @@ from typing import Any
 import bson
 
 from migration_assets.source.connection import CODEC
-from migration_assets.source.fields import Field, FieldFinder
+from migration_assets.source.fields import Field
+from migration_assets.source.walk import FieldFinder
 
 
 def field_of(values: Iterable[Any]) -> Field:

@@ -19,17 +19,11 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from migration_assets.conversion.columns import DTYPES, ConvertedColumn, convert_column
+from migration_assets.conversion.columns import ConvertedColumn, convert_columns
 from migration_assets.conversion.extended_json import relaxed_texts
-from migration_assets.conversion.values import (
-    RULES,
-    TIMESTAMP_END,
-    TIMESTAMP_MINIMUM,
-    Finding,
-    Kind,
-    Loaded,
-    assumed,
-)
+from migration_assets.conversion.rules import LOADERS, dtype_of
+from migration_assets.conversion.scalars import TIMESTAMP_END, TIMESTAMP_MINIMUM
+from migration_assets.conversion.values import Finding, Kind, Loaded, assumed
 from migration_assets.identity import document_uuid
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.connection import CODEC
@@ -64,7 +58,7 @@ ASSUMED_TEXTS = assumed(["Others"], ["Others"], {"Others": None})
 OWN = ObjectId("507f1f77bcf86cd799439011")
 OWN_TIME = 1350508407_000
 
-ARRAYS = {Rule.TEXT_ARRAY, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY}
+ARRAYS = {rule for rule in LOADERS if rule.is_array}
 DEFAULTS: dict[Rule, str | int | bool] = {
     Rule.TEXT: "Inactive",
     Rule.INTEGER: 0,
@@ -94,12 +88,13 @@ def policies(rule: Rule) -> list[Missing]:
     return found
 
 
-COLUMNS = [(rule, missing) for rule in RULES for missing in policies(rule)]
+COLUMNS = [(rule, missing) for rule in LOADERS for missing in policies(rule)]
 
 
 def test_every_policy_is_tested() -> None:
     assert {missing for _, missing in COLUMNS} == set(Missing)
-    assert {rule for rule, _ in COLUMNS} == set(Rule) - {Rule.KEY}
+    shipped = {each for each in vars(Rule).values() if isinstance(each, Rule)}
+    assert {rule for rule, _ in COLUMNS} == shipped - {Rule.KEY}
 
 
 # --- The rules, by example ---------------------------------------------------------------------
@@ -280,7 +275,9 @@ def converted(
     loaded: Loaded = ONLY_OBJECT_IDS,
 ) -> ConvertedColumn:
     owners = field_of(identifiers or [OWN] * len(values))
-    return convert_column("c", source, field_of(values), owners, loaded)
+    columns = convert_columns({"c": source}, {"f": field_of(values), "_id": owners}, loaded)
+    ((_, column),) = columns
+    return column
 
 
 def plain(series: pl.Series) -> list[Any]:
@@ -307,7 +304,7 @@ def test_rules(rule: Rule, value: Any, expected: Any, kinds: list[Kind]) -> None
 
 
 @pytest.mark.parametrize("policy", [Missing.REJECT, Missing.DEFAULT])
-@pytest.mark.parametrize("rule", sorted(set(RULES) - ARRAYS))
+@pytest.mark.parametrize("rule", sorted(set(LOADERS) - ARRAYS))
 def test_what_is_not_convertible_rejects_where_not_null(rule: Rule, policy: Missing) -> None:
     """Even where the column has a default: a default stands for what is missing only."""
     if policy not in policies(rule):
@@ -337,7 +334,7 @@ def test_a_missing_time_is_the_own_time_of_the_object_id(rule: Rule, expected: A
     assert [row for row, _ in found.rejections] == [1]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", LOADERS)
 def test_null_stays_null_where_nullable(rule: Rule) -> None:
     policy = Missing.EMPTY_ARRAY if rule in ARRAYS else Missing.NULL
     found = converted(source_for(rule, policy), [None, None])
@@ -432,7 +429,7 @@ def by_rules(
     """One value by the rules alone: what it becomes, findings, and why the document is rejected."""
     if value is None:
         return instead(source, identifier)
-    outcome = RULES[source.rule](value, source, loaded)
+    outcome = LOADERS[source.rule].exact(value, source, loaded)
     if outcome.value is None and source.missing not in (Missing.NULL, Missing.EMPTY_ARRAY):
         return None, [], outcome.findings[0].reason
     findings = [
@@ -479,7 +476,7 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
         one_by_one = [
             by_rules(source, *pair, loaded) for pair in zip(values, identifiers, strict=True)
         ]
-        assert (found.series.name, found.series.dtype) == ("c", DTYPES[rule])
+        assert (found.series.name, found.series.dtype) == ("c", dtype_of(rule))
         assert plain(found.series) == [value for value, *_ in one_by_one]
         expected_findings = [
             (row, finding)

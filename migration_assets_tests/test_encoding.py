@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import CreateTable
 
-from migration_assets.conversion.values import TIMESTAMP_END, TIMESTAMP_MINIMUM
+from migration_assets.conversion.scalars import TIMESTAMP_END, TIMESTAMP_MINIMUM
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.encoding import binary
 from migration_assets.target.connection import Connection, open_target

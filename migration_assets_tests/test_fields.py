@@ -24,8 +24,9 @@ from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import TABLES
 from migration_assets.source.connection import CODEC
 from migration_assets.source.elements import BsonType
-from migration_assets.source.fields import Batch, Field, FieldFinder, UnreadableError
+from migration_assets.source.fields import Field, UnreadableError
 from migration_assets.source.reading import split
+from migration_assets.source.walk import Batch, FieldFinder
 from migration_assets_tests.bson_strategies import OBJECT_IDS, SCALARS, VALUES
 from migration_assets_tests.taken_apart import field_of
 

@@ -628,11 +628,7 @@ ANY = VALUES | DIGITS | DECIMALS | st.just(NOTHING)
 
 COMBINATIONS: list[tuple[Rule, dict[str, Any]]] = [
     *((rule, {}) for rule in LIKELY),
-    *(
-        (rule, {"required": True})
-        for rule in LIKELY
-        if "ARRAY" not in rule.name and rule != Rule.JSON
-    ),
+    *((rule, {"required": True}) for rule in LIKELY if not rule.is_array and rule != Rule.JSON),
     (Rule.TEXT, {"required": True, "default": "Inactive"}),
     (Rule.TEXT, {"required": True, "derived": True}),
     (Rule.TEXT, {"default": "Inactive"}),

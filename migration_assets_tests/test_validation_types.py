@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migration_assets.conversion.extended_json import relaxed
-from migration_assets.conversion.values import (
+from migration_assets.conversion.scalars import (
     TIMESTAMP_END,
     TIMESTAMP_MINIMUM,
     iso_8601,

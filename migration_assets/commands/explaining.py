@@ -19,7 +19,7 @@ from rich.console import Console
 
 from migration_assets.application import chosen_model
 from migration_assets.commands.running import require_schema
-from migration_assets.conversion.columns import convert_column
+from migration_assets.conversion.columns import convert_columns
 from migration_assets.conversion.extended_json import relaxed
 from migration_assets.conversion.values import is_object_id_text
 from migration_assets.endpoints import source_url, target_url
@@ -38,8 +38,8 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import CODEC, Document, SourceDatabase
-from migration_assets.source.fields import FieldFinder
 from migration_assets.source.united import open_united
+from migration_assets.source.walk import FieldFinder
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.sql import identifier
@@ -285,13 +285,10 @@ def _rejected_values(
     remedied, _ = lookup.answered(partial(remedies.apply, given))
     encoded = bson.encode(remedied, codec_options=CODEC)
     batch = FieldFinder(fields(table)).find(encoded)
-    for column, origin in sources(table).items():
-        if origin.rule is Rule.KEY:
-            continue
-        values, identifiers = batch.fields[origin.field], batch.fields["_id"]
-        made = lookup.answered(
-            partial(convert_column, column, origin, values, identifiers, lookup.loaded)
-        )
+    columns = {name: each for name, each in sources(table).items() if each.rule is not Rule.KEY}
+    converted = lookup.answered(lambda: [*convert_columns(columns, batch.fields, lookup.loaded)])
+    for column, made in converted:
+        origin = columns[column]
         was, became = given.get(origin.field), _first(made.series)
         reasons = [reason for _, reason in made.rejections]
         if was is None and became is None and not reasons:

@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 from bson.errors import BSONError
 
-from migration_assets.conversion.columns import convert_column, convert_keys
+from migration_assets.conversion.columns import convert_columns, convert_keys
 from migration_assets.conversion.values import (
     LOSSLESS,
     NOT_UNIQUE,
@@ -26,12 +26,13 @@ from migration_assets.conversion.values import (
     Loaded,
 )
 from migration_assets.identity import canonical, source_id
-from migration_assets.model import Rule, fields, sources, unique_keys
+from migration_assets.model import Rule, Source, fields, sources, unique_keys
 from migration_assets.remediation.applying import Acceptance, Remedied, Remedies
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import are_whole, hidden
-from migration_assets.source.fields import Batch, FieldFinder, UnreadableError
+from migration_assets.source.fields import UnreadableError
 from migration_assets.source.reading import identifier, split
+from migration_assets.source.walk import Batch, FieldFinder
 
 Made = TypeVar("Made")
 Taken = dict[tuple[str, ...], set[tuple[Any, ...]]]
@@ -145,14 +146,16 @@ class BatchConverter:
     loaded: Loaded
     taken: Taken | None = field(default_factory=dict)
     remedies: Remedies = field(default_factory=Remedies)
+    _columns: Mapping[str, Source] = field(init=False)
     _finder: FieldFinder = field(init=False)
     _elsewhere: frozenset[str] = field(init=False)
     """Fields that the model knows and that no column of the table holds: those of junction tables."""
 
     def __post_init__(self) -> None:
-        known = fields(self.table)
+        known, columns = fields(self.table), sources(self.table)
+        self._columns = {n: each for n, each in columns.items() if each.rule is not Rule.KEY}
         self._finder = FieldFinder(known)
-        self._elsewhere = known - {source.field for source in sources(self.table).values()}
+        self._elsewhere = known - {source.field for source in columns.values()}
         if self.taken is not None:
             self.taken = {key: self.taken.get(key, set()) for key in unique_keys(self.table)}
 
@@ -179,36 +182,29 @@ class BatchConverter:
     def _unique_values(self, given: Batch, books: Books) -> pl.DataFrame:
         del books
         batch, _ = remedied_batch(given, self._finder, self.remedies)
-        identifiers, columns = batch.fields["_id"], sources(self.table)
+        columns = {name: sources(self.table)[name] for name in columns_of_keys(self.table)}
         return pl.DataFrame(
-            convert_column(
-                name, columns[name], batch.fields[columns[name].field], identifiers, self.loaded
-            ).series
-            for name in columns_of_keys(self.table)
+            converted.series for _, converted in convert_columns(columns, batch.fields, self.loaded)
         )
 
     def _converted(self, given: Batch, books: Books) -> ConvertedBatch:
         batch, remedied = remedied_batch(given, self._finder, self.remedies)
         identifiers = batch.fields["_id"]
-        columns: list[pl.Series] = []
+        columns = [convert_keys(self.table.name, identifiers)]
         findings: list[tuple[int, str, Finding]] = []
         rejections: dict[int, list[tuple[str, str]]] = defaultdict(list)
-        for name, source in sources(self.table).items():
-            if source.rule is Rule.KEY:
-                columns.append(convert_keys(self.table.name, identifiers))
-                continue
-            values = batch.fields[source.field]
-            converted = convert_column(name, source, values, identifiers, self.loaded)
+        for name, converted in convert_columns(self._columns, batch.fields, self.loaded):
+            origin = self._columns[name].field
             columns.append(converted.series)
-            findings += [(row, source.field, found) for row, found in converted.findings]
+            findings += [(row, origin, found) for row, found in converted.findings]
             for row, reason in converted.rejections:
-                rejections[row].append((source.field, reason))
+                rejections[row].append((origin, reason))
         unmapped = list(self._unmapped(batch))
         for name in self._elsewhere:
             batch.fields[name].check()
         count = len(batch) + len(books.rejected)
         are_all_readable = not books.rejected
-        rows = pl.DataFrame(columns)
+        rows = pl.DataFrame(columns).select(sources(self.table).keys())
         taken = self._reject_repeats(rows, rejections)
         losses = _losses(findings, rejections)
         for row, wrong in sorted(rejections.items()):

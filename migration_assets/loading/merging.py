@@ -23,7 +23,6 @@ from migration_assets.loading.records import Merged
 from migration_assets.loading.staging import BOOKS, books_table, rows_table
 from migration_assets.model import (
     Model,
-    Rule,
     junction_of,
     model_of,
     sources,
@@ -246,8 +245,8 @@ def _referring_columns(table: sa.Table, target: str) -> Iterator[tuple[str, bool
                 yield side.column, False
         return
     for column, source in sources(table).items():
-        if source.references == target and source.rule in (Rule.REFERENCE, Rule.REFERENCE_ARRAY):
-            yield column, source.rule is Rule.REFERENCE_ARRAY
+        if source.references == target and source.rule.refers_to_rows:
+            yield column, source.rule.is_array
 
 
 def _update(connection: Connection, target: sa.Table) -> int:

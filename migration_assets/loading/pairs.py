@@ -26,7 +26,6 @@ from migration_assets.conversion.values import (
     Kind,
     Loaded,
     resolve,
-    type_name,
 )
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.loading import ledger
@@ -48,8 +47,9 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
-from migration_assets.source.elements import BsonType
-from migration_assets.source.fields import Batch, Field, FieldFinder, ObjectIdArrays
+from migration_assets.source.elements import BsonType, type_name
+from migration_assets.source.fields import Field, ObjectIdArrays
+from migration_assets.source.walk import Batch, FieldFinder
 from migration_assets.target.bookkeeping import conversions
 from migration_assets.target.connection import Connection
 from migration_assets.target.sql import identifier

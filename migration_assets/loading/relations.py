@@ -36,7 +36,7 @@ from migration_assets.loading.staging import (
     rows_table,
     staged_batch,
 )
-from migration_assets.model import Rule, Side, junction_of, model_of, sources, unique_keys
+from migration_assets.model import Side, junction_of, model_of, sources, unique_keys
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import Range
 from migration_assets.source.reading import document_bounds, identifier, raw_batches, split
@@ -140,10 +140,10 @@ def orphaned_rows(target: sa.Table) -> list[sql.Composed]:
     for column, source in sources(target).items():
         if source.references is None:
             continue
-        is_text = source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
+        is_text = source.rule.refers_to_documents
         known = documents_of(source.references) if is_text else rows_of(tables[source.references])
         value: LiteralString = "nullif({}, '')::uuid" if is_text else "{}"
-        if source.rule in (Rule.REFERENCE, Rule.REFERENCE_TEXT):
+        if not source.rule.is_array:
             name = sql.SQL("s.{}").format(sql.Identifier(column))
             lone.append((sql.SQL(value).format(name), known))
             continue

@@ -7,8 +7,9 @@ tables are stands in ``migration_assets.nextcrm``.
 
 from __future__ import annotations
 
-from migration_assets.model.columns import Missing, Rule, Source, source_of
+from migration_assets.model.columns import Missing, Source, source_of
 from migration_assets.model.model import Model, model_at, model_of
+from migration_assets.model.rules import Rule
 from migration_assets.model.tables import (
     Junction,
     Side,

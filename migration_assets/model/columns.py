@@ -16,25 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from migration_assets.model.rules import Rule
+
 NOW = "CURRENT_TIMESTAMP"
-
-
-class Rule(enum.StrEnum):
-    """The conversion rule of a column: one row of the table in section 5 of the design."""
-
-    KEY = "key"
-    TEXT = "text"
-    INTEGER = "integer"
-    BIGINT = "bigint"
-    BOOLEAN = "boolean"
-    TIMESTAMP = "timestamp"
-    ENUM = "enum"
-    JSON = "json"
-    TEXT_ARRAY = "text array"
-    REFERENCE = "reference"
-    REFERENCE_ARRAY = "reference array"
-    REFERENCE_TEXT = "reference as text"
-    REFERENCE_TEXT_ARRAY = "reference array as text"
 
 
 class Missing(enum.StrEnum):
@@ -91,7 +75,9 @@ def source_of(column: Column) -> Source:
     return source
 
 
-def _missing(required: bool, default: object, derived: bool) -> Missing:
+def _missing(rule: Rule, default: object, *, required: bool, derived: bool) -> Missing:
+    if rule.is_array:
+        return Missing.EMPTY_ARRAY
     if not required:
         return Missing.NULL
     if derived:
@@ -101,25 +87,44 @@ def _missing(required: bool, default: object, derived: bool) -> Missing:
     return Missing.REJECT
 
 
-def _column(
+def column(
     name: str,
-    type_: sa.types.TypeEngine[Any],
     rule: Rule,
     *constraints: sa.ForeignKey,
+    type_: sa.types.TypeEngine[Any] | None = None,
     required: bool = False,
     default: str | int | bool | None = None,
     derived: bool = False,
     index: bool = False,
-    missing: Missing | None = None,
     references: str | None = None,
     labels: tuple[str, ...] = (),
     secret: bool = False,
 ) -> Column:
+    """Returns a column of any rule, one of an application's own too.
+
+    Args:
+        name: Field and column.
+        rule: The conversion rule.
+        constraints: Foreign keys.
+        type_: The type in PostgreSQL, where the rule does not say it.
+        required: NOT NULL.
+        default: The literal that the schema has, and that stands for a missing value where NOT NULL.
+        derived: A missing value is the time of the ObjectId.
+        index: A secondary index on this column alone.
+        references: Collection whose documents the ids point to.
+        labels: The values of the enum.
+        secret: The value must never be shown outside the bookkeeping.
+
+    Raises:
+        ValueError: No type is given.
+    """
+    if (type_ := type_ or rule.type) is None:
+        raise ValueError(f"{name} has no type: the rule {rule} does not say one")
     source = Source(
         field=name,
         rule=rule,
         references=references,
-        missing=missing or _missing(required, default, derived),
+        missing=_missing(rule, default, required=required, derived=derived),
         default=None if default == NOW else default,
         labels=labels,
         secret=secret,
@@ -157,11 +162,10 @@ def key() -> Column:
 
 def version(*, required: bool = True, default: int | None = None) -> Column:
     """Returns ``__v integer``; missing where NOT NULL is 0 with or without a default in the schema."""
-    column = _column("__v", sa.Integer(), Rule.INTEGER, required=required, default=default)
+    counter = column("__v", Rule.INTEGER, required=required, default=default)
     if required:
-        source = Source("__v", Rule.INTEGER, missing=Missing.DEFAULT, default=0)
-        column.info["source"] = source
-    return column
+        counter.info["source"] = Source("__v", Rule.INTEGER, missing=Missing.DEFAULT, default=0)
+    return counter
 
 
 def text(
@@ -174,9 +178,8 @@ def text(
     secret: bool = False,
 ) -> Column:
     """Returns a ``text`` column; ``derived`` marks a creation time that the application holds as text."""
-    return _column(
+    return column(
         name,
-        sa.Text(),
         Rule.TEXT,
         required=required,
         default=default,
@@ -190,27 +193,21 @@ def integer(
     name: str, *, required: bool = False, default: int | None = None, index: bool = False
 ) -> Column:
     """Returns an ``integer`` column, 32 bits."""
-    return _column(
-        name, sa.Integer(), Rule.INTEGER, required=required, default=default, index=index
-    )
+    return column(name, Rule.INTEGER, required=required, default=default, index=index)
 
 
 def bigint(
     name: str, *, required: bool = False, default: int | None = None, index: bool = False
 ) -> Column:
     """Returns a ``bigint`` column, 64 bits."""
-    return _column(
-        name, sa.BigInteger(), Rule.BIGINT, required=required, default=default, index=index
-    )
+    return column(name, Rule.BIGINT, required=required, default=default, index=index)
 
 
 def boolean(
     name: str, *, required: bool = False, default: bool | None = None, index: bool = False
 ) -> Column:
     """Returns a ``boolean`` column."""
-    return _column(
-        name, sa.Boolean(), Rule.BOOLEAN, required=required, default=default, index=index
-    )
+    return column(name, Rule.BOOLEAN, required=required, default=default, index=index)
 
 
 def timestamp(
@@ -221,9 +218,8 @@ def timestamp(
     A NOT NULL timestamp is taken for a creation or modification time: a missing one is the time of the
     ObjectId.
     """
-    return _column(
+    return column(
         name,
-        pg.TIMESTAMP(precision=3),
         Rule.TIMESTAMP,
         required=required,
         default=default,
@@ -241,10 +237,10 @@ def choice(
     index: bool = False,
 ) -> Column:
     """Returns a column of an enum type."""
-    return _column(
+    return column(
         name,
-        labels,
         Rule.ENUM,
+        type_=labels,
         required=required,
         default=default,
         index=index,
@@ -254,12 +250,12 @@ def choice(
 
 def json(name: str) -> Column:
     """Returns a ``jsonb`` column that takes any BSON value."""
-    return _column(name, pg.JSONB(), Rule.JSON)
+    return column(name, Rule.JSON)
 
 
 def text_array(name: str) -> Column:
     """Returns a ``text[]`` column."""
-    return _column(name, pg.ARRAY(sa.Text()), Rule.TEXT_ARRAY, missing=Missing.EMPTY_ARRAY)
+    return column(name, Rule.TEXT_ARRAY)
 
 
 def reference(
@@ -283,9 +279,8 @@ def reference(
     """
     action = on_delete or ("RESTRICT" if required else "SET NULL")
     constraint = [sa.ForeignKey(f"{collection}.id", onupdate="CASCADE", ondelete=action)]
-    return _column(
+    return column(
         name,
-        pg.UUID(),
         Rule.REFERENCE,
         *(constraint if foreign_key else []),
         required=required,
@@ -296,26 +291,22 @@ def reference(
 
 def reference_array(name: str, collection: str) -> Column:
     """Returns a ``uuid[]`` column that holds ids of documents of another collection, in order."""
-    return _column(
+    return column(
         name,
-        pg.ARRAY(pg.UUID()),
         Rule.REFERENCE_ARRAY,
-        missing=Missing.EMPTY_ARRAY,
         references=collection,
     )
 
 
 def reference_text(name: str, collection: str, *, required: bool = False) -> Column:
     """Returns a ``text`` column that holds an id as text."""
-    return _column(name, sa.Text(), Rule.REFERENCE_TEXT, required=required, references=collection)
+    return column(name, Rule.REFERENCE_TEXT, required=required, references=collection)
 
 
 def reference_text_array(name: str, collection: str) -> Column:
     """Returns a ``text[]`` column that holds ids as text."""
-    return _column(
+    return column(
         name,
-        pg.ARRAY(sa.Text()),
         Rule.REFERENCE_TEXT_ARRAY,
-        missing=Missing.EMPTY_ARRAY,
         references=collection,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from migration_assets.model.columns import source_of
+from migration_assets.model.rules import declared_at
 from migration_assets.model.search import SearchIndex
 from migration_assets.model.tables import (
     circles,
@@ -124,11 +124,7 @@ def model_at(path: str) -> Model:
     Raises:
         ValueError: There is no such path, or no model stands there.
     """
-    module_name, _, name = path.partition(":")
-    try:
-        model = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"there is no model at {path!r}: {error}") from error
+    model = declared_at(path, "model")
     if not isinstance(model, Model):
         raise ValueError(f"what stands at {path!r} is no model, but {type(model).__name__}")
     return model

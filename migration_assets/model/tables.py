@@ -15,7 +15,8 @@ from types import MappingProxyType
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model.columns import Column, Missing, Rule, Source, source_of
+from migration_assets.model.columns import Column, Missing, Source, source_of
+from migration_assets.model.rules import Rule
 
 JUNCTIONS = "junctions"
 
@@ -149,11 +150,7 @@ def referenced_tables(table: sa.Table) -> tuple[str, ...]:
     relation = junction_of(table)
     if relation is not None:
         return tuple(dict.fromkeys([relation.left.collection, relation.right.collection]))
-    found = (
-        source.references
-        for source in sources(table).values()
-        if source.rule in (Rule.REFERENCE, Rule.REFERENCE_ARRAY)
-    )
+    found = (source.references for source in sources(table).values() if source.rule.refers_to_rows)
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
@@ -162,9 +159,7 @@ def documents_referred_to(table: sa.Table) -> tuple[str, ...]:
     if junction_of(table) is not None:
         return ()
     found = (
-        source.references
-        for source in sources(table).values()
-        if source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
+        source.references for source in sources(table).values() if source.rule.refers_to_documents
     )
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
@@ -195,7 +190,7 @@ def required_tables(table: sa.Table) -> frozenset[str]:
     return frozenset(
         source.references
         for source in sources(table).values()
-        if source.rule is Rule.REFERENCE
+        if source.rule.refers_to_rows
         and source.missing is Missing.REJECT
         and source.references is not None
     )

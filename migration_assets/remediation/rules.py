@@ -23,7 +23,6 @@ from migration_assets.model import (
 )
 from migration_assets.source.connection import CODEC
 
-ARRAYS = frozenset({Rule.TEXT_ARRAY, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY})
 NUMBER = "number"
 """Stands for ``int``, ``long``, ``double`` and ``decimal``."""
 NUMBERS = ("int", "long", "double", "decimal")
@@ -265,30 +264,14 @@ def fields_of(table: sa.Table) -> dict[str, frozenset[str]]:
     return held
 
 
-_FINE_TYPES: Mapping[Rule, tuple[str, ...]] = {
-    Rule.TEXT: ("string",),
-    Rule.INTEGER: ("int", "long"),
-    Rule.BIGINT: ("int", "long"),
-    Rule.BOOLEAN: ("bool",),
-    Rule.TIMESTAMP: ("date",),
-    Rule.ENUM: ("string",),
-    Rule.JSON: TYPES,
-    Rule.TEXT_ARRAY: ("string",),
-    Rule.REFERENCE: ("objectId",),
-    Rule.REFERENCE_ARRAY: ("objectId",),
-    Rule.REFERENCE_TEXT: ("string", "objectId"),
-    Rule.REFERENCE_TEXT_ARRAY: ("string", "objectId"),
-}
-
-
 def fine_types(model: Model, rule: Remediation) -> frozenset[str]:
     """Returns the BSON types that the field of a rule takes as they are (section 5), as far as it looks."""
     if rule.field is None:
         return frozenset()
     kind = place_of(model, rule)[1].rule
-    if kind in ARRAYS and not rule.elements:
+    if kind.is_array and not rule.elements:
         return frozenset({"array"})
-    return frozenset(_FINE_TYPES[kind])
+    return frozenset(TYPES if kind.accepts is None else kind.accepts)
 
 
 def place_of(model: Model, rule: Remediation) -> tuple[sa.Table, Source]:
@@ -337,14 +320,11 @@ def refer_to(model: Model, collection: str, *, required: bool) -> Iterator[tuple
                 yield holder, name, refers.is_array
 
 
-_TEXTS = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})
-
-
 @cache
 def references_of(entity: sa.Table) -> Mapping[str, Refers]:
     """Returns the fields of a collection that hold ids, the arrays of relations included."""
     found = {
-        each.field: Refers(each.references, each.rule in ARRAYS, each.rule in _TEXTS)
+        each.field: Refers(each.references, each.rule.is_array, each.rule.refers_to_documents)
         for each in sources(entity).values()
         if each.references is not None
     }
@@ -369,5 +349,5 @@ def relation_arrays(entity: sa.Table) -> frozenset[str]:
 
 def arrays_of(entity: sa.Table) -> frozenset[str]:
     """Returns the fields of a collection that are arrays, those of relations included."""
-    own = {each.field for each in sources(entity).values() if each.rule in ARRAYS}
+    own = {each.field for each in sources(entity).values() if each.rule.is_array}
     return relation_arrays(entity) | own

@@ -13,8 +13,8 @@ from typing import LiteralString
 
 import sqlalchemy as sa
 from psycopg import sql
+from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.model import Rule, junction_of, source_of
 from migration_assets.target.catalog import type_name
 from migration_assets.target.standing import Standing, StandingColumn
 
@@ -30,8 +30,7 @@ _LITERAL = re.compile(r"(?:'(?:[^']|'')*'|-?[0-9.]+|true|false)(?:::[\w\s\".(),]
 
 def baseline_type(column: sa.Column[object]) -> LiteralString:
     """Returns the type of a column in the baseline: labels of an enum are texts."""
-    is_enum = junction_of(column.table) is None and source_of(column).rule is Rule.ENUM
-    return "text" if is_enum else _trusted(type_name(column.type))
+    return "text" if isinstance(column.type, pg.ENUM) else _trusted(type_name(column.type))
 
 
 def comparable_rows(standing: Standing, baseline: sql.Identifier) -> sql.Composed:
@@ -92,8 +91,7 @@ def _value(standing: Standing, column: sa.Column[object]) -> sql.Composable | No
     if now is None:
         return None
     own = sql.SQL("t.{}").format(sql.Identifier(now.name))
-    rule = None if junction_of(standing.table) is not None else source_of(column).rule
-    if rule is Rule.ENUM and (now.is_enum or now.type.startswith(_TEXTS)):
+    if isinstance(column.type, pg.ENUM) and (now.is_enum or now.type.startswith(_TEXTS)):
         return sql.SQL("{}::text").format(own)
     if now.type == type_name(column.type):
         return own
@@ -104,22 +102,20 @@ def _value(standing: Standing, column: sa.Column[object]) -> sql.Composable | No
             + " THEN {own}::bigint WHEN {own} IS NOT NULL THEN b.{name} END"
         )
         return sql.SQL(whole).format(own=own, name=sql.Identifier(column.name))
-    match rule:
-        case Rule.INTEGER | Rule.BIGINT if now.type in _WHOLE:
+    match column.type:
+        case sa.Integer() if now.type in _WHOLE:
             return own
-        case Rule.TEXT | Rule.REFERENCE_TEXT if now.is_enum or now.type.startswith(
-            (*_TEXTS, "uuid")
-        ):
+        case sa.Text() if now.is_enum or now.type.startswith((*_TEXTS, "uuid")):
             return sql.SQL("{}::text").format(own)
-        case Rule.TEXT_ARRAY | Rule.REFERENCE_TEXT_ARRAY if now.type.endswith("[]"):
+        case pg.ARRAY(item_type=sa.Text()) if now.type.endswith("[]"):
             return sql.SQL("{}::text[]").format(own)
-        case Rule.TIMESTAMP if now.type.startswith("timestamp") and now.type.endswith(
+        case sa.TIMESTAMP() if now.type.startswith("timestamp") and now.type.endswith(
             "with time zone"
         ):
             return sql.SQL("({} AT TIME ZONE 'UTC')::timestamp(3)").format(own)
-        case Rule.TIMESTAMP if now.type.startswith(("timestamp", "date")):
+        case sa.TIMESTAMP() if now.type.startswith(("timestamp", "date")):
             return sql.SQL("{}::timestamp(3)").format(own)
-        case Rule.JSON if now.type == "json":
+        case pg.JSONB() if now.type == "json":
             return sql.SQL("{}::jsonb").format(own)
         case _:
             return None
@@ -132,7 +128,4 @@ def _trusted(text: str) -> LiteralString:
 
 def _is_fractional(column: sa.Column[object], now: StandingColumn) -> bool:
     """Tells whether a column of whole numbers takes fractions now."""
-    if junction_of(column.table) is not None:
-        return False
-    is_whole = source_of(column).rule in (Rule.INTEGER, Rule.BIGINT)
-    return is_whole and now.type.startswith(_NUMBERS)
+    return isinstance(column.type, sa.Integer) and now.type.startswith(_NUMBERS)

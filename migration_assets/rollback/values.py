@@ -11,7 +11,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, DecimalException
-from typing import Any
+from typing import Any, LiteralString
 
 import sqlalchemy as sa
 from bson import Decimal128, Int64, ObjectId, json_util
@@ -21,9 +21,10 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 from bson.json_util import JSONMode, JSONOptions
 from psycopg import sql
+from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.conversion.values import BIGINT_RANGE, INTEGER_RANGE
-from migration_assets.model import Rule, Source, source_of
+from migration_assets.conversion.scalars import BIGINT_RANGE, INTEGER_RANGE
+from migration_assets.model import Source
 
 Known = Mapping[str, Mapping[uuid.UUID, Any]]
 """The `_id`s of documents and created rows, by collection."""
@@ -34,15 +35,10 @@ _RELAXED: JSONOptions = JSONOptions(
     uuid_representation=UuidRepresentation.UNSPECIFIED,
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
-_FINITE = """
+_FINITE: LiteralString = """
     CASE WHEN isfinite(t.{0}) THEN (extract(epoch FROM t.{0}) * 1000)::bigint::text
     ELSE t.{0}::text END
 """
-_EXPRESSIONS: Mapping[Rule, str] = {
-    Rule.TIMESTAMP: _FINITE,
-    Rule.ENUM: "t.{0}::text",
-    Rule.JSON: "t.{0}::text",
-}
 
 
 class NotHeldError(Exception):
@@ -51,7 +47,11 @@ class NotHeldError(Exception):
 
 def read_expression(column: sa.Column[object]) -> sql.Composed:
     """Returns the expression that reads a column of ``t`` for :func:`bson_value`."""
-    template = _EXPRESSIONS.get(source_of(column).rule, "t.{0}")
+    template: LiteralString = "t.{0}"
+    if isinstance(column.type, sa.TIMESTAMP):
+        template = _FINITE
+    elif isinstance(column.type, pg.ENUM | pg.JSONB):
+        template = "t.{0}::text"
     return sql.SQL(template).format(sql.Identifier(column.name))
 
 
@@ -89,17 +89,17 @@ def bson_value(source: Source, value: Any, known: Known, ids: Known) -> Any:
         NotHeldError: BSON has no such value.
     """
     collection = source.references or ""
-    match source.rule:
-        case Rule.INTEGER | Rule.BIGINT:
+    if source.rule.refers_to_rows:
+        return _each(value, ids[collection].__getitem__)
+    if source.rule.refers_to_documents:
+        return _each(value, lambda each: _text(each, known[collection]))
+    match source.rule.type:
+        case sa.Integer():
             return _number(value)
-        case Rule.TIMESTAMP:
+        case sa.TIMESTAMP():
             return _date(value)
-        case Rule.JSON:
+        case pg.JSONB():
             return _from_json(value)
-        case Rule.REFERENCE | Rule.REFERENCE_ARRAY:
-            return _each(value, ids[collection].__getitem__)
-        case Rule.REFERENCE_TEXT | Rule.REFERENCE_TEXT_ARRAY:
-            return _each(value, lambda each: _text(each, known[collection]))
         case _:
             return value
 

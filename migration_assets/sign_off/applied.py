@@ -9,7 +9,8 @@ from typing import Any
 
 from psycopg import ServerCursor, sql
 
-from migration_assets.conversion.values import LOSSLESS, RULES, Loaded
+from migration_assets.conversion.rules import loader_of
+from migration_assets.conversion.values import LOSSLESS, Loaded
 from migration_assets.identity import from_canonical
 from migration_assets.loading.identities import COUNTED_AS, counted_of
 from migration_assets.loading.lookup import Lookup
@@ -169,5 +170,6 @@ def _fine(model: Model, connection: Connection, rule: Remediation) -> int:
 
 def _fine_ones(values: Sequence[Any], source: Source, loaded: Loaded) -> int:
     """Returns how many values would arrive without loss."""
-    outcomes = (RULES[source.rule](value, source, loaded) for value in values)
+    exact = loader_of(source.rule).exact
+    outcomes = (exact(value, source, loaded) for value in values)
     return sum(all(each.kind in LOSSLESS for each in found.findings) for found in outcomes)

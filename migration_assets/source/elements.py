@@ -1,4 +1,4 @@
-"""What the bytes of a document hold and the driver hides when it decodes them.
+"""The types of BSON, and what the bytes of a document hold and the driver hides when it decodes them.
 
 The driver keeps the last value of a name that occurs twice, drops the options of a regular expression that
 it does not know, and a DBRef's database that is null. Whether it hid anything shows when what was decoded is
@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import bson
+from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
 
 from migration_assets.source.connection import CODEC, Document
 
@@ -44,6 +48,8 @@ class BsonType(enum.IntEnum):
     MIN_KEY = 0xFF
 
 
+NO_VALUE = (BsonType.NONE, BsonType.NULL, BsonType.UNDEFINED)
+"""The types of a value that is missing or null."""
 FIXED: Mapping[int, int] = {
     **dict.fromkeys((BsonType.UNDEFINED, BsonType.NULL, BsonType.MAX_KEY, BsonType.MIN_KEY), 0),
     BsonType.BOOLEAN: 1,
@@ -60,6 +66,15 @@ SIZED: Mapping[int, int] = {
     BsonType.DB_POINTER: 16,
 }
 """Bytes that a value has besides the length that it begins with."""
+_FURTHER_TYPES: Mapping[type, str] = {
+    Code: "javascript",
+    DBRef: "object",
+    MaxKey: "maxKey",
+    MinKey: "minKey",
+    Regex: "regex",
+    Timestamp: "timestamp",
+}
+"""What the types of the driver that are not Python's own are in BSON."""
 _OPTIONS = frozenset(b"ilmsux")
 """The options that a regular expression can have."""
 
@@ -128,3 +143,34 @@ def _hidden(document: bytes, start: int, *, names_count: bool) -> str | None:
         if is_reference and names.get(b"$db") == BsonType.NULL
         else None
     )
+
+
+def type_name(value: Any) -> str:
+    """Returns the BSON type of a decoded value, as MongoDB's ``$type`` names it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case Int64():
+            return "long"
+        case int():
+            return "int" if -(2**31) <= value < 2**31 else "long"
+        case float():
+            return "double"
+        case Decimal128():
+            return "decimal"
+        case datetime() | DatetimeMS():
+            return "date"
+        case ObjectId():
+            return "objectId"
+        case bytes():
+            return "binData"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+        case _ if type(value) is str:
+            return "string"
+        case _:
+            return _FURTHER_TYPES[type(value)]

@@ -95,7 +95,7 @@ class FaultRow:
     """
 
     fault: Fault
-    kinds: tuple[str, ...]
+    kinds: tuple[Rule | str, ...]
     make: Callable[[Hand], object]
     expect: Expect
     where: Callable[[Place], bool] = _anywhere

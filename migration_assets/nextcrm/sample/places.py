@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migration_assets.model import Missing, junction_of, sources, unique_columns
+from migration_assets.model import Missing, Rule, junction_of, sources, unique_columns
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 
 RELATION = "relation"
@@ -36,7 +36,7 @@ class Place:
 
     collection: str
     field: str
-    kind: str
+    kind: Rule | str
     missing: Missing = Missing.NULL
     references: str = ""
     mirror: str = ""
