@@ -28,12 +28,13 @@ def slices(data: bytes, starts: Places, ends: Places) -> pl.Series:
     return divided(data, bounds).filter(pl.Series(are_values))
 
 
-def divided(data: bytes, bounds: Places) -> pl.Series:
+def divided(data: bytes, bounds: Places, are_null: Mask | None = None) -> pl.Series:
     """Returns data, divided into binary values that follow one another, without copying it.
 
     Args:
         data: The values.
         bounds: Where the first begins, and where each ends.
+        are_null: Which of them are NULL, whatever stands there; None where none is.
 
     Raises:
         ValueError: A value ends before it begins, or after the data.
@@ -42,14 +43,15 @@ def divided(data: bytes, bounds: Places) -> pl.Series:
         return pl.Series(dtype=pl.Binary)
     if bounds[0] < 0 or bounds[-1] > len(data) or (np.diff(bounds) < 0).any():
         raise ValueError("the parts overlap or stand outside of the data")
-    buffers = [None, bounds.astype("<i8", copy=False), data]
+    are_values = None if are_null is None else np.packbits(~are_null, bitorder="little")
+    buffers = [are_values, bounds.astype("<i8", copy=False), data]
     array = nanoarrow.c_array_from_buffers(nanoarrow.large_binary(), len(bounds) - 1, buffers)
     return pl.Series(array)
 
 
-def of_width(data: bytes, width: int) -> pl.Series:
-    """Returns data, divided into binary values of so many bytes each."""
-    return divided(data, np.arange(0, len(data) + 1, width))
+def of_width(data: bytes, width: int, are_null: Mask | None = None) -> pl.Series:
+    """Returns data, divided into binary values of so many bytes each, NULL in some places."""
+    return divided(data, np.arange(0, len(data) + 1, width), are_null)
 
 
 def null_where(series: pl.Series, are_null: Mask) -> pl.Series:

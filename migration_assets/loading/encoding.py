@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-from migration_assets.arrow import divided, null_where, of_width
+from migration_assets.arrow import Mask, divided, null_where, of_width
 
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
@@ -107,8 +107,12 @@ def _content(type_: sa.types.TypeEngine[object]) -> Content:
 
 def _numbers(series: pl.Series, dtype: str) -> pl.Series:
     numbers = _filled(series, 0).to_numpy().astype(dtype)
-    cells = of_width(numbers.tobytes(), numbers.itemsize)
-    return null_where(cells, series.is_null().to_numpy()) if series.null_count() else cells
+    return of_width(numbers.tobytes(), numbers.itemsize, _nulls(series))
+
+
+def _nulls(series: pl.Series) -> Mask | None:
+    """Returns which places of a column are NULL, None where none is."""
+    return series.is_null().to_numpy() if series.null_count() else None
 
 
 def _filled(series: pl.Series, value: object) -> pl.Series:
@@ -125,7 +129,8 @@ def _arrays(series: pl.Series, item: Content, oid: int) -> pl.Series:
     bounds = ends[np.append(0, np.cumsum(counts))]
     heads = pl.Series([_array_head(count, oid) for count in counts.tolist()], dtype=pl.Binary)
     arrays = heads + divided(_joined(cells), bounds)
-    return null_where(arrays, series.is_null().to_numpy())
+    are_null = _nulls(series)
+    return arrays if are_null is None else null_where(arrays, are_null)
 
 
 @cache

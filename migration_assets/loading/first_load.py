@@ -69,11 +69,14 @@ def create_staged(connection: Connection, staged: sql.Identifier, table: sql.Ide
     names = {"staged": staged, "table": table}
     # Staging is read as a whole and gone soon after: vacuuming it helps nobody.
     create = """
-        CREATE TABLE {staged} (
+        CREATE {unlogged} TABLE {staged} (
           LIKE {table} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS
         ) WITH (autovacuum_enabled = false)"""
-    connection.execute(sql.SQL(create).format(**names))
-    if not _are_alike(connection, staged, table):
+    size = connection.execute("SELECT pg_relation_size(%s::regclass)", [table.as_string()])
+    had_rows = size.fetchone() != (0,)
+    unlogged = sql.SQL("UNLOGGED" if had_rows else "")
+    connection.execute(sql.SQL(create).format(unlogged=unlogged, **names))
+    if not had_rows and not _are_alike(connection, staged, table):
         connection.execute(sql.SQL("ALTER TABLE {staged} SET UNLOGGED").format(**names))
 
 

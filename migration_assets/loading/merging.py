@@ -68,10 +68,7 @@ def merge(
     filled = _fill(connection, **names)
     if filled is not None:
         # None is left to wait; the table may have been emptied by hand since.
-        pending = sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
-            identifier(bookkeeping.pending_deletes), sql.Literal(target.name)
-        )
-        merged = Merged(filled, 0, 0, 0, 0, moved=connection.execute(pending).rowcount)
+        merged = Merged(filled, 0, 0, 0, 0, moved=_release_all(connection, target))
     else:
         # Rows are joined by their key: of other columns, which take most of the time, nothing is asked.
         keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in target.primary_key)
@@ -132,11 +129,7 @@ def delete_pending(model: Model, connection: Connection) -> int:
             "DELETE FROM {target} t USING gone g WHERE t.id = g.id",
             target=identifier(target),
         )
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
-                identifier(bookkeeping.pending_deletes), sql.Literal(name)
-            )
-        )
+        _release_all(connection, target)
         connection.execute("DROP TABLE gone")
         mark_anew(connection, target, before)
     return deleted
@@ -166,16 +159,15 @@ def _delete_gone(
         )
         deleted = _execute(connection, gone, **names)
         # A mark that somebody made: no row of this table ever waits.
-        released = _execute(
-            connection, "DELETE FROM {pending} WHERE target_table = {owner}", **names
-        )
-        return Merged(0, 0, deleted, 0, 0, moved=released)
-    _execute(
+        return Merged(0, 0, deleted, 0, 0, moved=_release_all(connection, target))
+    are_gone = _execute(
         connection,
         "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t "
         "WHERE {among} AND NOT EXISTS (SELECT FROM {staged} s WHERE {same})",
         **names,
     )
+    if not are_gone:
+        return Merged(0, 0, 0, 0, 0, moved=_release_all(connection, target))
     _execute(
         connection,
         "CREATE TEMPORARY TABLE referred ON COMMIT DROP AS {queries}",
@@ -213,6 +205,13 @@ def _delete_gone(
         )
     kept = count_rows(connection, sql.Identifier("referred"))
     return Merged(0, 0, deleted, 0, kept, moved=released + added)
+
+
+def _release_all(connection: Connection, target: sa.Table) -> int:
+    """Forgets which rows of a table wait for their deletion; returns how many did."""
+    pending = identifier(bookkeeping.pending_deletes)
+    delete = "DELETE FROM {pending} WHERE target_table = {owner}"
+    return _execute(connection, delete, pending=pending, owner=sql.Literal(target.name))
 
 
 def _list_keys(connection: Connection, keys: Iterable[bytes]) -> None:

@@ -18,7 +18,7 @@ from migration_assets.loading.records import Merged, Tally
 from migration_assets.remediation.rules import Remediations
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
-from migration_assets.target.marks import are_untouched, books_mark
+from migration_assets.target.marks import are_untouched
 from migration_assets.target.sql import identifier
 
 _LATEST = """
@@ -112,6 +112,4 @@ def is_untouched(connection: Connection, table: sa.Table, latest: Latest) -> boo
         table: The table.
         latest: Its latest load.
     """
-    return books_mark(connection, table) == latest.books and are_untouched(
-        connection, [table, *depends_on(table)]
-    )
+    return are_untouched(connection, [table, *depends_on(table)], {table: latest.books})

@@ -22,7 +22,7 @@ from migration_assets.target.bookkeeping import BOOKKEEPING, SCHEMA, uuid_map
 from migration_assets.target.catalog import differing_constraints, missing_constraints
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.ddl import search_indexes
-from migration_assets.target.marks import books_mark, is_as_recorded, rows_mark
+from migration_assets.target.marks import is_as_recorded, marks_of
 from migration_assets.upgrade import in_target
 
 REJECTED = "rejected"
@@ -268,7 +268,7 @@ def read_recorded(
         loads = {name: Load(*rest) for name, *rest in rows(_LOADS)}
         results = {(name, check): Result(*rest) for name, check, *rest in rows(_RESULTS)}
         marks = {
-            name: (rows_mark(connection, table), books_mark(connection, table))
+            name: marks_of(connection, table)
             for name, table in model.tables.items()
             if name in loads
         }

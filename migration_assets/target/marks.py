@@ -9,7 +9,7 @@ visible. Decision 0009 goes through what else there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -73,18 +73,24 @@ def marks_of(connection: Connection, table: sa.Table) -> tuple[str, str]:
     return rows, books
 
 
-def are_untouched(connection: Connection, tables: Sequence[sa.Table]) -> bool:
-    """Tells whether all of some tables are as their latest loads left them."""
+def are_untouched(
+    connection: Connection, tables: Sequence[sa.Table], books_of: Mapping[sa.Table, str] = {}
+) -> bool:
+    """Tells whether all of some tables are as their latest loads left them.
+
+    Args:
+        connection: A connection to the target, where all is asked within one transaction.
+        tables: The tables.
+        books_of: What the books of some tables must have as their mark.
+    """
     query = sql.SQL(_RECORDED).format(loads=sql.Identifier(SCHEMA, loads.name), now=_NOW)
     found = connection.execute(query, [[table.name for table in tables]]).fetchall()
-    recorded = {name: (mark, since) for name, mark, since in found}
-    for table in tables:
-        mark, since = recorded.get(table.name, (None, None))
-        if mark is None or since is None or not 0 <= since < TRANSACTIONS:
-            return False
-        if rows_mark(connection, table) != mark:
-            return False
-    return True
+    recorded = {name: mark for name, mark, since in found if since in range(TRANSACTIONS)}
+    wanted = [*(recorded.get(table.name) for table in tables), *books_of.values()]
+    if None in wanted:
+        return False
+    parts = [*map(_parts_of_rows, tables), *map(_parts_of_books, books_of)]
+    return _marks(connection, *parts) == wanted
 
 
 def is_as_recorded(connection: Connection, table: sa.Table) -> bool:

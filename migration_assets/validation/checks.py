@@ -18,13 +18,13 @@ from pymongo.errors import ConnectionFailure
 
 from migration_assets.errors import MigrationError
 from migration_assets.loading.dependencies import depends_on
-from migration_assets.loading.ledger import versions_of
+from migration_assets.loading.ledger import latest_of, versions_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
-from migration_assets.target.marks import books_mark, rows_mark
+from migration_assets.target.marks import marks_of
 from migration_assets.urls import positive
 from migration_assets.validation.evidence import Evidence, Layer, Phases, Severity
 from migration_assets.validation.table_pass import SAMPLED, compare
@@ -52,19 +52,9 @@ class State:
 
 def state_of(connection: Connection, table: sa.Table) -> State:
     """Returns the state of a table as a transaction sees it."""
-    load = connection.execute(
-        sql.SQL(
-            "SELECT id::text FROM {} WHERE target_table = %s AND finished_at IS NOT NULL "
-            "ORDER BY finished_at DESC LIMIT 1"
-        ).format(sql.Identifier(SCHEMA, bookkeeping.loads.name)),
-        [table.name],
-    ).fetchone()
-    return State(
-        load_id=None if load is None else load[0],
-        versions=versions_of(connection, depends_on(table)),
-        rows_mark=rows_mark(connection, table),
-        books_mark=books_mark(connection, table),
-    )
+    load = latest_of(connection, "id", [table.name]).get(table.name)
+    versions = versions_of(connection, depends_on(table))
+    return State(None if load is None else str(load), versions, *marks_of(connection, table))
 
 
 Layers = tuple[Layer, ...]
