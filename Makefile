@@ -43,7 +43,8 @@ stop: $(INSTALLED) ## Stop the embedded servers
 	$(BIN)/migration-assets servers stop
 
 test: $(INSTALLED) ## Run all tests, on real servers, some files at a time
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+# Frames in tests are so small that to hand them to threads takes longer than what is done with them.
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder
 
 bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)
