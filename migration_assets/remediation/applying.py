@@ -29,7 +29,6 @@ from migration_assets.remediation.rules import (
     relation_arrays,
 )
 from migration_assets.source.connection import Document
-from migration_assets.source.elements import type_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from migration_assets.conversion.values import type_name
 from migration_assets.identity import canonical, source_id
 from migration_assets.remediation.rules import Action, NumberFormat, Remediation
+from migration_assets.source.elements import type_name
 
 MISSING: Any = object()
 """Stands for no value."""
