@@ -23,8 +23,9 @@ from migration_assets.conversion.columns import ConvertedColumn, convert_columns
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.rules import LOADERS, dtype_of
 from migration_assets.conversion.scalars import TIMESTAMP_END, TIMESTAMP_MINIMUM
-from migration_assets.conversion.values import Finding, Kind, Loaded, assumed
+from migration_assets.conversion.values import Finding, Kind
 from migration_assets.identity import document_uuid
+from migration_assets.known_ids import Loaded, assumed
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.connection import CODEC
 from migration_assets_tests.taken_apart import field_of

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from migration_assets.arrow import slices
 from migration_assets.conversion.batches import BatchConverter, Books, readable
-from migration_assets.conversion.values import Loaded
 from migration_assets.errors import SourceError
 from migration_assets.identity import document_uuid
+from migration_assets.known_ids import Loaded
 from migration_assets.loading.digests import DigestedBatch
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import TABLES

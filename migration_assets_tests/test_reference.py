@@ -22,8 +22,8 @@ from psycopg import sql
 
 from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.extended_json import relaxed_texts
-from migration_assets.conversion.values import Loaded
 from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.known_ids import Loaded
 from migration_assets.model import Rule, Source, columns, source_of, sources
 from migration_assets.model.columns import Column
 from migration_assets.nextcrm import ENTITIES, ENUMS

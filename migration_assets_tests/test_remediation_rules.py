@@ -12,9 +12,9 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration_assets.conversion.values import Loaded
 from migration_assets.errors import RemediationError
 from migration_assets.identity import canonical, document_uuid, from_canonical, source_id
+from migration_assets.known_ids import Loaded
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import sample_remediations
 from migration_assets.remediation.applying import Remedied, Remedies

@@ -13,10 +13,10 @@ PACKAGE = Path(migration_assets.__file__).parent
 ORDER = (
     *("text", "errors", "urls", "embedded", "endpoints"),
     *("interrupts", "kept", "memory", "retrying"),
-    *("arrow", "identity"),
+    *("arrow", "identity", "known_ids"),
     *("model", "nextcrm", "application"),
     *("source", "target", "workers", "elsewhere", "upgrade"),
-    *("conversion", "remediation", "loading", "validation"),
+    *("remediation", "conversion", "loading", "validation"),
     *("causes", "preflight", "sign_off", "rollback", "monitoring", "messages", "dump"),
     *("assets", "definitions", "commands", "cli", "reference", "__main__"),
 )
@@ -24,7 +24,6 @@ ORDER = (
 
 KNOWN = {
     ("cli", "reference"): "the command that writes the pages, which describe the commands",
-    ("conversion", "remediation"): "rules are applied within a batch",
 }
 """Arrows back up that there still are, and why."""
 

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from migration_assets.causes.books import is_secret, orphaned, rejected_for
 from migration_assets.causes.losses import LONGEST_EXAMPLE, ORPHANED, Loss
 from migration_assets.conversion.batches import BatchConverter, Books
-from migration_assets.conversion.values import HOLDER_REJECTED, Loaded
+from migration_assets.conversion.values import HOLDER_REJECTED
+from migration_assets.known_ids import Loaded
 from migration_assets.loading.identities import identities
 from migration_assets.loading.pairs import PairConverter, remedies_of
 from migration_assets.model import (

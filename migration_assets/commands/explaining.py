@@ -21,10 +21,10 @@ from migration_assets.application import chosen_model
 from migration_assets.commands.running import require_schema
 from migration_assets.conversion.columns import convert_columns
 from migration_assets.conversion.extended_json import relaxed
-from migration_assets.conversion.values import is_object_id_text
 from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.identity import document_uuid, from_canonical, source_id
+from migration_assets.known_ids import is_object_id_text
 from migration_assets.loading.ledger import loaded_with_other
 from migration_assets.loading.lookup import Lookup
 from migration_assets.model import (

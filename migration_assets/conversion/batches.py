@@ -18,14 +18,9 @@ import sqlalchemy as sa
 from bson.errors import BSONError
 
 from migration_assets.conversion.columns import convert_columns, convert_keys
-from migration_assets.conversion.values import (
-    LOSSLESS,
-    NOT_UNIQUE,
-    NOT_UNIQUE_TOGETHER,
-    Finding,
-    Loaded,
-)
+from migration_assets.conversion.values import LOSSLESS, NOT_UNIQUE, NOT_UNIQUE_TOGETHER, Finding
 from migration_assets.identity import canonical, source_id
+from migration_assets.known_ids import Loaded
 from migration_assets.model import Rule, Source, fields, sources, unique_keys
 from migration_assets.remediation.applying import Acceptance, Remedied, Remedies
 from migration_assets.source.connection import CODEC, Document

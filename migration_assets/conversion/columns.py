@@ -18,8 +18,9 @@ from bson import ObjectId
 from migration_assets.arrow import of_width
 from migration_assets.conversion.rules import dtype_of, loader_of
 from migration_assets.conversion.scalars import iso_8601
-from migration_assets.conversion.values import Assumed, Finding, Kind, Loaded, Outcome
+from migration_assets.conversion.values import Finding, Kind, Outcome
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
+from migration_assets.known_ids import Assumed, Loaded
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.elements import NO_VALUE, BsonType
 from migration_assets.source.fields import Field

@@ -26,13 +26,12 @@ from migration_assets.conversion.values import (
     LOSSLESS,
     Finding,
     Kind,
-    Loaded,
     Outcome,
     coerced,
-    only_id,
     resolve,
     unconvertible,
 )
+from migration_assets.known_ids import Loaded, only_id
 from migration_assets.model import Source
 from migration_assets.source.elements import type_name
 

@@ -17,8 +17,8 @@ import polars as pl
 
 from migration_assets.arrow import null_where, of_width
 from migration_assets.conversion.extended_json import relaxed_texts
-from migration_assets.conversion.values import is_object_id_text
 from migration_assets.identity import UUID_BYTES, object_id_uuids, uuid_texts
+from migration_assets.known_ids import is_object_id_text
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Field
 

@@ -16,7 +16,7 @@ from migration_assets.conversion.batches import (
     Taken,
     columns_of_keys,
 )
-from migration_assets.conversion.values import Loaded
+from migration_assets.known_ids import Loaded
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally

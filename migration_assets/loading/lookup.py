@@ -15,7 +15,7 @@ from typing import LiteralString, TypeVar
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.conversion.values import Loaded, assumed
+from migration_assets.known_ids import Loaded, assumed
 from migration_assets.loading.ledger import versions_of
 from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.target import bookkeeping

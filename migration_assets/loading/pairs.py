@@ -20,14 +20,9 @@ from migration_assets.conversion.batches import (
     of_readable,
     remedied_batch,
 )
-from migration_assets.conversion.values import (
-    HOLDER_REJECTED,
-    Finding,
-    Kind,
-    Loaded,
-    resolve,
-)
+from migration_assets.conversion.values import HOLDER_REJECTED, Finding, Kind, resolve
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
+from migration_assets.known_ids import Loaded
 from migration_assets.loading import ledger
 from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading

@@ -15,6 +15,7 @@ MAKERS = (
     "arrow.py",
     "conversion",
     "identity.py",
+    "known_ids.py",
     "loading",
     "model",
     "remediation",

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from bson import ObjectId
 
-from migration_assets.conversion.values import Loaded, is_object_id_text, only_id, resolve
 from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.known_ids import Loaded, is_object_id_text, only_id, uuid_of
 from migration_assets.remediation.matching import MISSING, Compiled, is_there
 from migration_assets.remediation.rules import (
     JUDGING,
@@ -264,13 +264,13 @@ class Remedies:
         one = _one_id(refers, value)
         if self._loaded is None or not is_there(one) or self._is_known(refers, one):
             return False
-        return resolve(one, collection, self._loaded.rows[collection]) is not None
+        return uuid_of(one, collection, self._loaded.rows[collection]) is not None
 
     def _is_known(self, refers: Refers, value: Any) -> bool:
         if self._loaded is None:
             return True
         known = self._loaded.documents if refers.is_text else self._loaded.rows
-        return resolve(value, refers.collection, known[refers.collection]) is not None
+        return uuid_of(value, refers.collection, known[refers.collection]) is not None
 
     # What is done, in its order
 

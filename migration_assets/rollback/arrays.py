@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.conversion.values import resolve
 from migration_assets.identity import canonical, from_canonical
+from migration_assets.known_ids import uuid_of
 from migration_assets.model import Side, model_of
 from migration_assets.remediation.applying import Remedied
 from migration_assets.rollback.baseline import current_rows
@@ -70,7 +70,7 @@ def _resolves(
     if remedied is not None:
         replacement = remedied.replacement
         element = None if replacement is None else from_canonical(replacement)
-    return element is not None and resolve(element, collection, ids) is not None
+    return element is not None and uuid_of(element, collection, ids) is not None
 
 
 def array_operation(

@@ -10,8 +10,9 @@ from typing import Any
 from psycopg import ServerCursor, sql
 
 from migration_assets.conversion.rules import loader_of
-from migration_assets.conversion.values import LOSSLESS, Loaded
+from migration_assets.conversion.values import LOSSLESS
 from migration_assets.identity import from_canonical
+from migration_assets.known_ids import Loaded
 from migration_assets.loading.identities import COUNTED_AS, counted_of
 from migration_assets.loading.lookup import Lookup
 from migration_assets.model import Model, Source
