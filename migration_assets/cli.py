@@ -440,7 +440,7 @@ def docs(
     with _errors():
         model = chosen_model()
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in files(model).items():
+    for name, text in files(model, app).items():
         (directory / name).write_text(text, encoding="utf-8")
         _console.print(directory / name)
 

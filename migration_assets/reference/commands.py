@@ -14,13 +14,14 @@ Generated from the command line by `migration-assets docs`; do not edit. It is w
 """
 
 
-def commands_page() -> str:
-    """Returns the page: each command with its arguments and options, in the order of the help."""
-    from migration_assets.cli import app  # noqa: PLC0415 - which has the command that writes this
+def commands_page(app: typer.Typer) -> str:
+    """Returns the page: each command with its arguments and options, in the order of the help.
 
-    group: Any = typer.main.get_command(
-        app
-    )  # typer brings a click of its own, without public types
+    Args:
+        app: The command line.
+    """
+    # typer brings a click of its own, without public types.
+    group: Any = typer.main.get_command(app)
     return "\n".join([_HEAD, *_commands("migration-assets", group)]) + "\n"
 
 
