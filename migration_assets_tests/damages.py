@@ -10,7 +10,7 @@ from bson import ObjectId
 from migration_assets.identity import document_uuid
 from migration_assets.validation.evidence import Layer
 
-ROW_COUNT, VALUES, REFERENCES, TYPES = Layer
+ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
 UUID_MAP = "uuid_map"
 ROW, VALUE, REFERENCE, PAIR, TYPE, BOOKS = (
     "Rows",

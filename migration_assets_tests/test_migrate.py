@@ -48,7 +48,7 @@ from migration_assets_tests.loaded_sample import database_copy
 pytestmark = pytest.mark.timeout(600)
 
 SCALE = 0.02
-ROW_COUNT, VALUES, REFERENCES, TYPES = Layer
+ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

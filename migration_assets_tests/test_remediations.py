@@ -48,7 +48,7 @@ from migration_assets.validation.evidence import Layer, Severity
 from migration_assets_tests.loaded_sample import all_checks, check_values, open_losses
 
 SCALE = 0.01
-ROW_COUNT, VALUES, REFERENCES, _ = Layer
+ROW_COUNT, VALUES, REFERENCES, *_ = Layer
 
 LOSSES = {
     Expectation.ALTERED: "altered",

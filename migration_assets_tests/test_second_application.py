@@ -21,7 +21,7 @@ from migration_assets.validation.evidence import Layer
 from migration_assets_tests.second_application import DAY, SHOP, documents, oid
 from migration_assets_tests.test_migrate import QUIET, checks, materialized, red
 
-ROW_COUNT, VALUES, REFERENCES, TYPES = Layer
+ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
 
 
 @dataclass(frozen=True)

@@ -22,26 +22,12 @@ from migration_assets.model import (
     sources,
 )
 from migration_assets.source.connection import CODEC
+from migration_assets.source.elements import TYPE_NAMES
 
 NUMBER = "number"
 """Stands for ``int``, ``long``, ``double`` and ``decimal``."""
 NUMBERS = ("int", "long", "double", "decimal")
-TYPES = (
-    *NUMBERS,
-    NUMBER,
-    "string",
-    "bool",
-    "date",
-    "objectId",
-    "object",
-    "array",
-    "binData",
-    "regex",
-    "timestamp",
-    "javascript",
-    "minKey",
-    "maxKey",
-)
+TYPES = (*NUMBERS, NUMBER, *(name for name in TYPE_NAMES if name not in NUMBERS))
 """The BSON types that a rule can match, as MongoDB's ``$type`` names them."""
 
 _VALUE = "v"

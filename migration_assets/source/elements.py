@@ -66,6 +66,11 @@ SIZED: Mapping[int, int] = {
     BsonType.DB_POINTER: 16,
 }
 """Bytes that a value has besides the length that it begins with."""
+TYPE_NAMES = (
+    *("int", "long", "double", "decimal", "string", "bool", "date", "objectId", "object"),
+    *("array", "binData", "regex", "timestamp", "javascript", "minKey", "maxKey"),
+)
+"""What :func:`type_name` may say of a value that is not null."""
 _FURTHER_TYPES: Mapping[type, str] = {
     Code: "javascript",
     DBRef: "object",

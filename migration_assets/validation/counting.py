@@ -27,7 +27,6 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.exact_values import ALTERED
 from migration_assets.validation.judged_remediations import REMEDIATED
 from migration_assets.validation.recorded_lines import REJECTED
-from migration_assets.validation.rules import RULES
 
 DROPPED = "dropped"
 """The kind of an element that is altered and no text: there is nothing of it."""
@@ -44,9 +43,9 @@ class Measure(enum.Enum):
 
 def measure_of(rule: Rule) -> Measure:
     """Returns what is counted of the fields of a rule."""
-    if RULES[rule].is_array:
+    if rule.is_array:
         return Measure.ELEMENTS
-    return Measure.REFERENCES if rule is Rule.REFERENCE else Measure.VALUES
+    return Measure.REFERENCES if rule.refers_to_rows else Measure.VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
     columns = {n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY}
     counted = [
         sql.SQL(
-            "coalesce(sum(cardinality(t.{})), 0)::bigint" if RULES[rule].is_array else "count(t.{})"
+            "coalesce(sum(cardinality(t.{})), 0)::bigint" if rule.is_array else "count(t.{})"
         ).format(sql.Identifier(name))
         for name, rule in columns.items()
     ]

@@ -15,7 +15,6 @@ Where the design leaves room:
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from migration_assets.model import Missing, Rule, Source
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import loss_reasons
 from migration_assets.validation.bson_reader import Value
-from migration_assets.validation.extended_json import moment, relaxed, storable
+from migration_assets.validation.extended_json import iso_8601, relaxed, scalar_text, storable
 from migration_assets.validation.identities import Ids, only_id, resolved
 from migration_assets.validation.scalars import digits, from_iso_8601, integral, is_negative_zero
 
@@ -60,13 +59,6 @@ class Note(NamedTuple):
 def is_null(value: Value | None) -> bool:
     """Tells whether a field is missing or null."""
     return value is None or value[0] in NULLISH
-
-
-def iso_8601(milliseconds: int) -> str:
-    """Returns a time as ISO 8601, UTC, with milliseconds; a year beyond four digits has a sign."""
-    year, month, day, hour, minute, second, millisecond = moment(milliseconds)
-    years = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
-    return f"{years}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
 
 
 Result = tuple[Any, str | None]
@@ -117,26 +109,8 @@ def text(value: Value, source: Source, ids: Ids) -> Result:
         if loss_reasons.too_long(source, value) is not None:
             return None, UNFIT
         return (data, None) if "\x00" not in data else (data.replace("\x00", "\ufffd"), ALTERED)
-    as_text = _as_text(kind, data)
-    return (None, UNFIT) if as_text is None else (as_text, COERCED)
-
-
-def _as_text(kind: int, data: Any) -> str | None:
-    match kind:
-        case bson.INT32 | bson.INT64:
-            return str(data)
-        case bson.DOUBLE if math.isfinite(data):
-            return repr(data).removesuffix(".0")
-        case bson.BOOLEAN:
-            return "true" if data else "false"
-        case bson.DECIMAL128 if data[-1].isdigit():
-            return str(data)
-        case bson.OBJECT_ID:
-            return str(data.hex())
-        case bson.DATE:
-            return iso_8601(data)
-        case _:
-            return None
+    written = scalar_text(value)
+    return (None, UNFIT) if written is None else (written, COERCED)
 
 
 def integer(value: Value, source: Source, ids: Ids) -> Result:

@@ -2,7 +2,8 @@
 
 The canonical form is text, exactly as ``bson.json_util`` writes it, since identities are made of it
 (section 4). The relaxed form is what a jsonb column must mean (section 5): a structure in which a number
-keeps every digit, so that 1.0 equals 1, and 0.30000000000000004 does not equal 0.3.
+keeps every digit, so that 1.0 equals 1, and 0.30000000000000004 does not equal 0.3. A column of text takes
+a scalar in its shortest form.
 """
 
 from __future__ import annotations
@@ -250,3 +251,30 @@ _EXACT = json.JSONDecoder(
     object_pairs_hook=_sorted_pairs,
 )
 """Reads numbers as they are written and keeps keys that come twice; a tuple is nothing that JSON holds."""
+
+
+def iso_8601(milliseconds: int) -> str:
+    """Returns a time as ISO 8601, UTC, with milliseconds; a year beyond four digits has a sign."""
+    year, month, day, hour, minute, second, millisecond = moment(milliseconds)
+    years = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
+    return f"{years}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z"
+
+
+def scalar_text(value: Value) -> str | None:
+    """Returns a scalar as its shortest text, None for what has none."""
+    kind, data = value
+    match kind:
+        case bson.INT32 | bson.INT64:
+            return str(data)
+        case bson.DOUBLE if math.isfinite(data):
+            return repr(data).removesuffix(".0")
+        case bson.BOOLEAN:
+            return "true" if data else "false"
+        case bson.DECIMAL128 if data[-1].isdigit():
+            return str(data)
+        case bson.OBJECT_ID:
+            return str(data.hex())
+        case bson.DATE:
+            return iso_8601(data)
+        case _:
+            return None

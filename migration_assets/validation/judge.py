@@ -225,7 +225,7 @@ class Judge:
         if value is None or value[0] in NULLISH:
             return missing(source, identifier)
         rule = RULES[source.rule]
-        if rule.is_array:
+        if source.rule.is_array:
             return *array(value, rule.exact, source, self._ids), None
         result, kind = rule.exact(value, source, self._ids)
         is_nullable = source.missing is Missing.NULL

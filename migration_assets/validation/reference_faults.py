@@ -21,12 +21,6 @@ from migration_assets.validation.known_ids import KnownIds, KnownReferences
 from migration_assets.validation.postgres_text import elements, uuid_text
 from migration_assets.validation.recorded_lines import Unmatched
 
-REFERENCE_RULES = frozenset(
-    {Rule.REFERENCE, Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY}
-)
-ARRAY_RULES = frozenset({Rule.REFERENCE_ARRAY, Rule.REFERENCE_TEXT_ARRAY})
-TEXT_RULES = frozenset({Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY})
-
 _NO_REFERENCES = frozenset({"null", '""'})
 """Originals that are no references: they are dropped, but nothing of them leads anywhere."""
 Row = Mapping[str, str | None]
@@ -60,7 +54,7 @@ class Recorded:
         return cls(
             orphans=sum(line.kind == ORPHANED for line in lines if line.field == name),
             unrecorded=[
-                rule in TEXT_RULES and line.kind == ORPHANED
+                rule.refers_to_documents and line.kind == ORPHANED
                 for line in unmatched.missing
                 if line.field == name and is_loss(line)
             ],
@@ -98,7 +92,7 @@ def faults(
     lost = [Fault.STALE] * stale + [Fault.LOST] * (len(missing) - stale)
     unrecorded = [Fault.UNRECORDED if is_kept else Fault.LOST for is_kept in books.unrecorded]
     invented = len(surplus) - len(dangling)
-    if rule in ARRAY_RULES:
+    if rule.is_array:
         found = [*lost, *unrecorded, *[Fault.INVENTED] * invented]
         is_in_order = wanted != held or list(expected) == list(actual)
         yield from found or ([] if is_in_order else [Fault.DIFFERENT])
@@ -118,7 +112,7 @@ def actual_references(rule: Rule, text: str | None) -> list[str | None]:
     """Returns the references in a column of a row, given as PostgreSQL writes it."""
     if text is None:
         return []
-    return elements(text) if rule in ARRAY_RULES else [text]
+    return elements(text) if rule.is_array else [text]
 
 
 def count_in(document: bytes, fields: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -157,12 +151,12 @@ class DocumentReferences:
         self._columns = {
             name: (source.field, source.rule)
             for name, source in columns.items()
-            if source.rule in REFERENCE_RULES
+            if source.rule.is_reference
         }
         self._of_rows = {
             name: known.rows[str(columns[name].references)]
             for name, (_, rule) in self._columns.items()
-            if rule not in TEXT_RULES
+            if not rule.refers_to_documents
         }
         self._result = result
         result.has_references = bool(self)
@@ -206,7 +200,7 @@ class DocumentReferences:
 
     def _count(self, judgement: Judgement, name: str, rule: Rule, expected: Sequence[str]) -> None:
         self._result.references += sum(map(bool, expected))
-        if rule not in TEXT_RULES:  # those held as text are kept as they are
+        if not rule.refers_to_documents:  # those held as text are kept as they are
             lines = judgement.lines
             self._result.references += sum(
                 line.kind == ORPHANED and line.field == name for line in lines

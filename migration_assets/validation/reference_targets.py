@@ -25,7 +25,6 @@ from migration_assets.validation.identities import (
     object_id_of,
     object_id_uuid,
 )
-from migration_assets.validation.reference_faults import ARRAY_RULES, REFERENCE_RULES, TEXT_RULES
 from migration_assets.validation.rows import table_name
 
 _FETCHED = 10_000
@@ -71,7 +70,7 @@ def reference_columns(table: sa.Table) -> Sequence[ReferenceColumn]:
     return [
         ReferenceColumn(column, source.field, source.rule, str(source.references))
         for column, source in sources(table).items()
-        if source.rule in REFERENCE_RULES
+        if source.rule.is_reference
     ]
 
 
@@ -88,7 +87,7 @@ def find_targets(
     )
     gone = sql.SQL("SELECT DISTINCT target_table FROM {}").format(_PENDING)
     have_gone = {name for (name,) in connection.execute(gone)}
-    columns = [column for column in reference_columns(table) if column.rule not in TEXT_RULES]
+    columns = [column for column in reference_columns(table) if column.rule.refers_to_rows]
     for column in columns:
         faults = [(Fault.DANGLING, sql.SQL(_TO_NO_ROW))]
         if column.references in have_gone:
@@ -119,7 +118,7 @@ def _pointing(
     """Yields the keys of the rows, as often as they point where a condition says."""
     value: sql.Composable = sql.Identifier("t", column.name)
     unnested: sql.Composable = sql.SQL("")
-    if column.rule in ARRAY_RULES:
+    if column.rule.is_array:
         unnested = sql.SQL(", unnest({}) e(element)").format(value)
         value = sql.Identifier("e", "element")
     keys = [sql.SQL("{}::uuid").format(sql.Identifier("t", key.name)) for key in table.primary_key]

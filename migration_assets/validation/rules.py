@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from migration_assets.model import Rule, Source
+from migration_assets.model.rules import declared_at
 from migration_assets.validation import aspects as be
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import exact_values as exact
@@ -49,7 +50,6 @@ class JudgedRule:
         text: A converted value as PostgreSQL writes it.
         reason: Why a value is lost, or one element of an array.
         aspects: What the values of a column have to be.
-        is_array: Whether it holds many values.
     """
 
     read_as: str | None
@@ -59,7 +59,6 @@ class JudgedRule:
     text: Callable[[Any], str]
     reason: Reason
     aspects: Callable[[Source], Sequence[Aspect]]
-    is_array: bool = False
 
     def written(self, value: Any) -> str | None:
         """Returns a value as ``judge.Judgement.row`` has it as PostgreSQL writes it, None for NULL."""
@@ -129,64 +128,74 @@ def _array(
         text=text,
         reason=element.reason,
         aspects=_always(*aspects),
-        is_array=True,
     )
 
 
-RULES: Mapping[Rule, JudgedRule] = {
-    Rule.KEY: JudgedRule(
-        read_as="uuid",
-        kinds=IDENTIFIERS,
-        exact=exact.reference,
-        texts=Values.ids,
-        text=uuid_text,
-        reason=loss_reasons.no_reason,
-        aspects=_always(be.IS_UUID),
-    ),
-    Rule.TEXT: _TEXT,
-    Rule.INTEGER: _integer("integer", 32),
-    Rule.BIGINT: _integer("bigint", 64),
-    Rule.BOOLEAN: JudgedRule(
-        read_as="boolean",
-        kinds=frozenset({bson.BOOLEAN}),
-        exact=exact.boolean,
-        texts=Values.booleans,
-        text=boolean_text,
-        reason=loss_reasons.no_reason,
-        aspects=_always(be.IS_BOOLEAN),
-    ),
-    Rule.TIMESTAMP: JudgedRule(
-        read_as="timestamp",  # without its precision: a digit beyond the millisecond must show
-        kinds=frozenset({bson.DATE}),
-        exact=exact.timestamp,
-        texts=Values.times,
-        text=timestamp_text,
-        reason=loss_reasons.timestamp,
-        aspects=_always(be.IS_TIME),
-    ),
-    Rule.ENUM: JudgedRule(
-        read_as=None,
-        kinds=frozenset({bson.STRING}),
-        exact=exact.label,
-        texts=Values.texts,
-        text=str,
-        reason=loss_reasons.label,
-        aspects=lambda source: [be.label(source)],
-    ),
-    Rule.JSON: JudgedRule(
-        read_as="jsonb",
-        kinds=UNDERSTOOD,
-        exact=exact.json,
-        texts=Values.json,
-        text=json_text,
-        reason=loss_reasons.json,
-        aspects=_always(be.IS_JSON),
-    ),
-    Rule.REFERENCE: _REFERENCE,
-    Rule.REFERENCE_TEXT: _REFERENCE_TEXT,
-    Rule.TEXT_ARRAY: _array(_TEXT, Values.arrays_of_texts, array_text, *be.ARE_TEXTS),
-    Rule.REFERENCE_ARRAY: _array(_REFERENCE, Values.arrays_of_ids, uuid_array_text, *be.ARE_UUIDS),
-    Rule.REFERENCE_TEXT_ARRAY: _array(
-        _REFERENCE_TEXT, Values.arrays_of_references_as_text, array_text, *be.ARE_TEXTS
-    ),
-}
+class _Rules(dict[Rule, JudgedRule]):
+    def __missing__(self, rule: Rule) -> JudgedRule:
+        """Returns the record that a rule names which an application has for itself."""
+        judged: JudgedRule = declared_at(rule.judge)
+        return judged
+
+
+RULES: Mapping[Rule, JudgedRule] = _Rules(
+    {
+        Rule.KEY: JudgedRule(
+            read_as="uuid",
+            kinds=IDENTIFIERS,
+            exact=exact.reference,
+            texts=Values.ids,
+            text=uuid_text,
+            reason=loss_reasons.no_reason,
+            aspects=_always(be.IS_UUID),
+        ),
+        Rule.TEXT: _TEXT,
+        Rule.INTEGER: _integer("integer", 32),
+        Rule.BIGINT: _integer("bigint", 64),
+        Rule.BOOLEAN: JudgedRule(
+            read_as="boolean",
+            kinds=frozenset({bson.BOOLEAN}),
+            exact=exact.boolean,
+            texts=Values.booleans,
+            text=boolean_text,
+            reason=loss_reasons.no_reason,
+            aspects=_always(be.IS_BOOLEAN),
+        ),
+        Rule.TIMESTAMP: JudgedRule(
+            read_as="timestamp",  # without its precision: a digit beyond the millisecond must show
+            kinds=frozenset({bson.DATE}),
+            exact=exact.timestamp,
+            texts=Values.times,
+            text=timestamp_text,
+            reason=loss_reasons.timestamp,
+            aspects=_always(be.IS_TIME),
+        ),
+        Rule.ENUM: JudgedRule(
+            read_as=None,
+            kinds=frozenset({bson.STRING}),
+            exact=exact.label,
+            texts=Values.texts,
+            text=str,
+            reason=loss_reasons.label,
+            aspects=lambda source: [be.label(source)],
+        ),
+        Rule.JSON: JudgedRule(
+            read_as="jsonb",
+            kinds=UNDERSTOOD,
+            exact=exact.json,
+            texts=Values.json,
+            text=json_text,
+            reason=loss_reasons.json,
+            aspects=_always(be.IS_JSON),
+        ),
+        Rule.REFERENCE: _REFERENCE,
+        Rule.REFERENCE_TEXT: _REFERENCE_TEXT,
+        Rule.TEXT_ARRAY: _array(_TEXT, Values.arrays_of_texts, array_text, *be.ARE_TEXTS),
+        Rule.REFERENCE_ARRAY: _array(
+            _REFERENCE, Values.arrays_of_ids, uuid_array_text, *be.ARE_UUIDS
+        ),
+        Rule.REFERENCE_TEXT_ARRAY: _array(
+            _REFERENCE_TEXT, Values.arrays_of_references_as_text, array_text, *be.ARE_TEXTS
+        ),
+    }
+)
