@@ -25,7 +25,7 @@ from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.source import ranges
 from migration_assets.source.connection import Document, SourceDatabase
 from migration_assets.source.digests import ContentDigest
-from migration_assets.source.ranges import WHOLE, Range, range_of, ranges_of
+from migration_assets.source.ranges import WHOLE, Range, ranges_of
 from migration_assets.source.reading import BATCH_VARIABLE, identifier, split
 from migration_assets.source.united import united
 from migration_assets.target.connection import Connection, sibling
@@ -100,8 +100,13 @@ def test_each_document_is_in_one_range(
 def test_ids_are_a_range(source: SourceDatabase) -> None:
     source["mixed"].insert_many([{"_id": each} for each in IDS_IN_ORDER])
     wanted = [ObjectId("f" * 24), "a", {"a": 2}, 2**40, "nowhere"]
-    assert ids_in(source["mixed"], range_of(wanted)) == [2**40, "a", {"a": 2}, ObjectId("f" * 24)]
-    assert ids_in(source["mixed"], range_of([])) == []
+    assert ids_in(source["mixed"], Range(ids=tuple(wanted))) == [
+        2**40,
+        "a",
+        {"a": 2},
+        ObjectId("f" * 24),
+    ]
+    assert ids_in(source["mixed"], Range(ids=())) == []
 
 
 def test_each_document_of_united_collections_is_in_one_range(
@@ -115,7 +120,7 @@ def test_each_document_of_united_collections_is_in_one_range(
     cut = ranges_of(collection)
     assert len(cut) > 2
     assert [each for part in cut for each in ids_in(collection, part)] == IDS_IN_ORDER
-    assert ids_in(collection, range_of(["", "a"])) == ["", "a"]
+    assert ids_in(collection, Range(ids=("", "a"))) == ["", "a"]
 
 
 def test_an_id_that_cannot_be_written_and_read_again_ends_the_cutting(

@@ -17,17 +17,11 @@ from migration_assets.conversion.batches import (
     columns_of_keys,
 )
 from migration_assets.known_ids import Loaded
+from migration_assets.loading.doubts import are_there_any, doubled_values, orphaned_rows
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import (
-    Staged,
-    are_there_any,
-    doubled_values,
-    orphaned_rows,
-    relate,
-    removed_rows,
-)
+from migration_assets.loading.relations import Staged, relate, removed_rows
 from migration_assets.loading.staging import Staging
 from migration_assets.model import sources, unique_keys
 from migration_assets.remediation.applying import Remedies

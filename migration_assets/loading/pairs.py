@@ -24,18 +24,12 @@ from migration_assets.conversion.values import HOLDER_REJECTED, Finding, Kind, r
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.known_ids import Loaded
 from migration_assets.loading import ledger
+from migration_assets.loading.doubts import are_there_any, holders_of_orphans, orphaned_pairs
 from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import (
-    Staged,
-    are_there_any,
-    holders_of_orphans,
-    orphaned_pairs,
-    relate,
-    removed_pairs,
-)
+from migration_assets.loading.relations import Staged, relate, removed_pairs
 from migration_assets.loading.staging import Staging, books_table, rows_table
 from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies

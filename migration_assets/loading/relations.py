@@ -15,7 +15,6 @@ from typing import LiteralString
 
 import numpy as np
 import polars as pl
-import sqlalchemy as sa
 from psycopg import ServerCursor, sql
 
 from migration_assets.conversion.batches import columns_of_keys
@@ -23,9 +22,9 @@ from migration_assets.errors import LoadError
 from migration_assets.identity import UUID_BYTES, hex_uuids, object_id, source_id, source_uuid
 from migration_assets.loading import digests
 from migration_assets.loading.digests import DigestedBatch
+from migration_assets.loading.doubts import of_key
 from migration_assets.loading.encoding import binary
 from migration_assets.loading.jobs import Conversion, converted_by
-from migration_assets.loading.lookup import documents_of, rows_of
 from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import (
     BOOKS,
@@ -36,7 +35,7 @@ from migration_assets.loading.staging import (
     rows_table,
     staged_batch,
 )
-from migration_assets.model import Side, junction_of, model_of, sources, unique_keys
+from migration_assets.model import Side, unique_keys
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import Range
 from migration_assets.source.reading import document_bounds, identifier, raw_batches, split
@@ -51,10 +50,6 @@ _AGAIN = sql.Identifier("pg_temp", "converted_again")
 _AT_ONCE = 5_000
 """How many documents are asked for in one query; so many ObjectIds are 100 kB."""
 
-_DOUBLED: LiteralString = """
-    SELECT s.id FROM {staged} s WHERE ({of_row}) IN
-    (SELECT {key} FROM {staged} GROUP BY {key} HAVING count(*) > 1)
-"""
 _CLAIMED: LiteralString = (
     "SELECT s.id FROM {staged} s WHERE ({of_row}) IN (SELECT {key} FROM {claimed})"
 )
@@ -87,15 +82,6 @@ class Staged:
     is_recorded: bool = False
 
 
-def are_there_any(connection: Connection, queries: Sequence[sql.Composed]) -> bool:
-    """Tells whether queries find anything: mostly they do not, and then there is no more to be done.
-
-    All is counted: of a query that ends at the first row PostgreSQL believes that it need not begin well.
-    """
-    every = sql.SQL(" UNION ALL ").join(queries)
-    return bool(count_rows(connection, sql.SQL("({}) q").format(every)))
-
-
 def relate(source: SourceDatabase, staging: Staging, tally: Tally, staged: Staged) -> None:
     """Converts the documents again whose relations are not as was assumed.
 
@@ -110,12 +96,11 @@ def relate(source: SourceDatabase, staging: Staging, tally: Tally, staged: Stage
     Raises:
         LoadError: Such a document is no longer there.
     """
-    connection = staging.connection
-    connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE doubtful (id uuid PRIMARY KEY) ON COMMIT DROP")
+    staging.connection.execute(
+        "CREATE TEMPORARY TABLE doubtful (id uuid PRIMARY KEY) ON COMMIT DROP"
     )
     _Relating(source, staging, tally, staged).run()
-    connection.execute(sql.SQL("DROP TABLE {}").format(_DOUBTFUL))
+    staging.connection.execute(sql.SQL("DROP TABLE {}").format(_DOUBTFUL))
 
 
 def removed_rows(staging: Staging) -> sql.Composed:
@@ -129,99 +114,6 @@ def removed_pairs(staging: Staging, holder: Side, side: int) -> sql.Composed:
     """Returns what removes the pairs of documents on one side that are converted again."""
     return sql.SQL("DELETE FROM {} s USING {} d WHERE s.{} = d.id AND s.side = {}").format(
         staging.batches_table, _DOUBTFUL, sql.Identifier(holder.column), sql.Literal(side)
-    )
-
-
-def orphaned_rows(target: sa.Table) -> list[sql.Composed]:
-    """Returns queries of the ids of staged rows that refer to what was not loaded."""
-    lone: list[tuple[sql.Composed, sql.Composed]] = []
-    queries: list[sql.Composed] = []
-    tables = model_of(target).tables
-    for column, source in sources(target).items():
-        if source.references is None:
-            continue
-        is_text = source.rule.refers_to_documents
-        known = documents_of(source.references) if is_text else rows_of(tables[source.references])
-        value: LiteralString = "nullif({}, '')::uuid" if is_text else "{}"
-        if not source.rule.is_array:
-            name = sql.SQL("s.{}").format(sql.Identifier(column))
-            lone.append((sql.SQL(value).format(name), known))
-            continue
-        queries.append(
-            sql.SQL(
-                "SELECT s.id FROM {staged} s CROSS JOIN unnest(s.{column}) e(id) "
-                "LEFT JOIN ({known}) k ON k.id = {value} WHERE {value} IS NOT NULL AND k.id IS NULL"
-            ).format(
-                staged=rows_table(target),
-                column=sql.Identifier(column),
-                known=known,
-                value=sql.SQL(value).format(sql.SQL("e.id")),
-            )
-        )
-    if lone:
-        queries.append(_not_joined(rows_table(target), sql.SQL("s.id"), lone))
-    return queries
-
-
-def orphaned_pairs(target: sa.Table) -> sql.Composed:
-    """Returns the query of staged pairs of which a side was not loaded; their union is staged."""
-    relation = junction_of(target)
-    assert relation is not None
-    return _not_loaded(target, rows_table(target), (relation.left, relation.right))
-
-
-def holders_of_orphans(staging: Staging, sides: tuple[Side, str, Side], side: int) -> sql.Composed:
-    """Returns the query of the ids of documents whose array has pairs that cannot be loaded."""
-    holder, _, other = sides
-    of_side = sql.SQL("(SELECT * FROM {} WHERE side = {})").format(
-        staging.batches_table, sql.Literal(side)
-    )
-    return _not_loaded(staging.target, of_side, (holder, other))
-
-
-def _not_loaded(target: sa.Table, pairs: sql.Composable, sides: tuple[Side, Side]) -> sql.Composed:
-    """Returns the query of the ids on the first side of pairs of which a side was not loaded."""
-    tables = model_of(target).tables
-    columns = [
-        (sql.SQL("s.{}").format(sql.Identifier(each.column)), rows_of(tables[each.collection]))
-        for each in sides
-    ]
-    return _not_joined(pairs, columns[0][0], columns)
-
-
-def doubled_values(target: sa.Table) -> list[sql.Composed]:
-    """Returns queries of the ids of staged rows that have a unique value which others have, too."""
-    return [
-        sql.SQL(_DOUBLED).format(staged=rows_table(target), **_of_key(key))
-        for key in unique_keys(target)
-    ]
-
-
-def _of_key(key: Sequence[str]) -> Mapping[str, sql.Composed]:
-    return {
-        "key": sql.SQL(", ").join(map(sql.Identifier, key)),
-        "of_row": sql.SQL(", ").join(sql.Identifier("s", name) for name in key),
-    }
-
-
-def _not_joined(
-    staged: sql.Composable,
-    id_: sql.Composable,
-    references: Sequence[tuple[sql.Composable, sql.Composable]],
-) -> sql.Composed:
-    """Returns the query of the ids of rows of which one reference at least finds nothing."""
-    joins = [
-        sql.SQL("LEFT JOIN ({known}) {alias} ON {alias}.id = {value}").format(
-            known=known, alias=sql.Identifier(f"k{number}"), value=value
-        )
-        for number, (value, known) in enumerate(references)
-    ]
-    missing = [
-        sql.SQL("({} IS NOT NULL AND {}.id IS NULL)").format(value, sql.Identifier(f"k{number}"))
-        for number, (value, _) in enumerate(references)
-    ]
-    return sql.SQL("SELECT {} FROM {} s {} WHERE {}").format(
-        id_, staged, sql.SQL(" ").join(joins), sql.SQL(" OR ").join(missing)
     )
 
 
@@ -285,7 +177,7 @@ class _Relating:
         for data in self._read_again():
             _copy(self.connection, into, binary([unique_values(data)], columns))
         for key in unique_keys(target):
-            self._doubt(sql.SQL(_CLAIMED).format(**names, **_of_key(key)))
+            self._doubt(sql.SQL(_CLAIMED).format(**names, **of_key(key)))
 
     def _read_again(self) -> Iterator[bytes]:
         """Yields the documents as BSON, those with unique values in the order of `_id`.

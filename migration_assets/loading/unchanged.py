@@ -39,22 +39,18 @@ class Latest:
     """What the latest finished load of a table left in the ledger.
 
     Attributes:
-        documents: Digest of the documents that it read.
         rows: Mark of the rows that it left.
         books: Mark of the books that it left.
         tally: What it counted.
         merged: What there is of its rows.
-        size: Bytes that it read.
         has_same_plan: Whether its references may still point to the same ids, and to no others.
         base: The load that last converted documents: whose ranges and documents are on record.
     """
 
-    documents: str
     rows: str
     books: str
     tally: Tally
     merged: Merged
-    size: int
     has_same_plan: bool
     base: uuid.UUID
 
@@ -93,12 +89,10 @@ def latest_like_now(
         return None
     unchanged = merged.inserted + merged.updated + merged.unchanged
     return Latest(
-        documents=documents,
         rows=rows,
         books=books,
         tally=Tally.from_json(statistics),
         merged=Merged(0, 0, 0, unchanged, pending=0),
-        size=statistics["size"],
         has_same_plan=plan == now.plan,
         base=base,
     )

@@ -7,7 +7,7 @@ that are listed are a range, too: reading, converting or comparing just these do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -145,8 +145,3 @@ def _cuts(collection: Collection[Document], size: int) -> Iterator[Any]:
             return
         yield cut
         part = Range(cut)
-
-
-def range_of(ids: Sequence[Any]) -> Range:
-    """Returns the range of documents that have one of some `_id`s."""
-    return Range(ids=tuple(ids))
