@@ -56,6 +56,12 @@ LONGEST_FIRST = (
     "test_bench",
     "test_damages",
     "test_rollback",
+    "test_partial_loads",
+    "test_loading",
+    "test_validation_values",
+    "test_validation_references",
+    "test_bad_input",
+    "test_relations",
 )
 """Files whose tests take long: begun early, so that no core waits for the last of them alone."""
 

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from migration_assets.conversion.batches import ConvertedBatch
 from migration_assets.elsewhere import Databases, databases_of
 from migration_assets.loading import digests, ledger
@@ -41,6 +44,9 @@ LARGE = 64_000_000
 
 WORTH_THREADS = 2**18
 """Bytes of a first batch behind which others are likely: to read and write on threads takes milliseconds."""
+
+TOGETHER = 4
+"""Batches whose documents are converted at once where most are known: a few take as long as some hundreds."""
 
 SECONDS, AS_BEFORE, STAGES = "seconds", "as_before", "stages"
 """What was spent on a range, how many of its documents were not converted, and seconds by stage: beside its
@@ -152,6 +158,10 @@ def stage_ranges(
         give_back_freed_memory()
 
 
+_Unknown = tuple[DigestedBatch, npt.NDArray[np.int64]]
+"""A batch, and the places of the documents in it that are to be converted."""
+
+
 @dataclass(slots=True)
 class _Range:
     """A range while it is staged."""
@@ -208,28 +218,44 @@ class _Range:
         return self.content.size
 
     def _converted(self, batches: Iterator[bytes]) -> Iterator[ConvertedBatch]:
+        waiting: list[_Unknown] = []
         for data in batches:
             with self.watch.stage("convert"):
-                converted = self._converted_batch(data)
+                converted = self._converted_batch(data, waiting)
             if converted is not None:
                 yield converted
+        with self.watch.stage("convert"):
+            converted = self._converted_unknown(waiting)
+        if converted is not None:
+            yield converted
 
-    def _converted_batch(self, data: bytes) -> ConvertedBatch | None:
-        """Returns what is made of the documents that are not known; None where all are."""
-        collection = self.reading.collection
+    def _converted_batch(self, data: bytes, waiting: list[_Unknown]) -> ConvertedBatch | None:
+        """Returns what is made of documents; None where they are known, or wait for others."""
         self.read.add(data)
         if self.reading.fields is not None:
-            return self._counted(converted_by(self.convert, collection, data))
-        batch = DigestedBatch(collection, data)
+            return self._counted(converted_by(self.convert, self.reading.collection, data))
+        batch = DigestedBatch(self.reading.collection, data)
         self.content.add_digests(batch.digests, len(data))
-        others = batch.others(self.known)
-        self.as_before += len(batch) - len(others)
-        self.tally.documents += len(batch) - len(others)
+        unknown = batch.others(self.known)
+        self.as_before += len(batch) - len(unknown)
+        self.tally.documents += len(batch) - len(unknown)
+        waiting.append((batch, unknown))
+        if self.known and len(waiting) < TOGETHER:
+            return None
+        return self._converted_unknown(waiting)
+
+    def _converted_unknown(self, waiting: list[_Unknown]) -> ConvertedBatch | None:
+        """Returns what is made of the documents that wait, and lets none wait; None where none does."""
+        data = b"".join([batch.only(unknown) for batch, unknown in waiting])
         converted = None
-        if len(others):
-            converted = self._counted(converted_by(self.convert, collection, batch.only(others)))
+        if data:
+            converted = self._counted(converted_by(self.convert, self.reading.collection, data))
         if self.task.job.keeps_record:
-            self.record.add(batch, others[list(converted.traced)] if converted else ())
+            traced = np.array(list(converted.traced) if converted else [], dtype=np.int64)
+            for batch, unknown in waiting:
+                self.record.add(batch, unknown[traced[traced < len(unknown)]])
+                traced = traced[traced >= len(unknown)] - len(unknown)
+        waiting.clear()
         return converted
 
     def _counted(self, converted: ConvertedBatch) -> ConvertedBatch:
