@@ -80,25 +80,25 @@ class Surroundings:
     versions: Mapping[str, str] = field(default_factory=_versions)
 
 
-def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
+def report(recorded: Recorded, verdict: Verdict, around: Surroundings) -> Json:
     """Returns the report.
 
     Args:
         recorded: The record that the verdict was made from.
-        made: The verdict.
+        verdict: The verdict.
         around: Servers, time and estimate.
     """
     tables = [_table(name, recorded) for name in recorded.model.tables]
-    open_findings = [_finding(recorded.model, each) for each in made.findings]
-    held = [each for each in made.waived if not each.why_void]
-    approval = made.approval
+    open_findings = [_finding(recorded.model, finding) for finding in verdict.findings]
+    held = [waived for waived in verdict.waived if not waived.why_void]
+    approval = verdict.approval
     return {
         "timestamp": _time(around.now),
-        "overallStatus": _status(is_good=made.is_go),
+        "overallStatus": _status(is_good=verdict.is_go),
         "verdict": {
-            "word": made.word,
-            "headline": made.headline,
-            "signature": made.signature,
+            "word": verdict.word,
+            "headline": verdict.headline,
+            "signature": verdict.signature,
             "approver": approval.approver,
             "role": approval.role,
             "decision": approval.decision.value if approval.approver else "",
@@ -109,34 +109,34 @@ def report(recorded: Recorded, made: Verdict, around: Surroundings) -> Json:
             "mongodb": around.source.version,
             "postgresql": around.target.version,
         },
-        "summary": _summary(tables, recorded, made)
+        "summary": _summary(tables, recorded, verdict)
         | {
             "findings": len(open_findings),
             "waived": len(held),
-            "documentsInNoTable": made.documents_in_no_table,
-            "valuesLost": made.values_lost,
+            "documentsInNoTable": verdict.documents_in_no_table,
+            "valuesLost": verdict.values_lost,
         },
         **_layers(tables),
         "findings": open_findings,
-        "information": [_finding(recorded.model, each) for each in made.information],
-        "waivers": [_waiver(recorded.model, each) for each in made.waived],
-        "losses": [_line(each) for each in recorded.losses],
-        "conversions": [_line(each, "documents") for each in recorded.conversions],
-        "unmapped": [asdict(each) for each in recorded.unmapped],
+        "information": [_finding(recorded.model, finding) for finding in verdict.information],
+        "waivers": [_waiver(recorded.model, waived) for waived in verdict.waived],
+        "losses": [_line(line) for line in recorded.losses],
+        "conversions": [_line(line, "documents") for line in recorded.conversions],
+        "unmapped": [asdict(unmapped) for unmapped in recorded.unmapped],
         "timings": _timings(tables, recorded),
         "estimate": _estimate(around.estimate),
         "detailedResults": tables,
     }
 
 
-def canonical(made: Json) -> bytes:
+def canonical(content: Json) -> bytes:
     """Returns the canonical form of a report: keys sorted, no blanks, UTF-8."""
-    return json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def digest(made: Json) -> str:
+def digest(content: Json) -> str:
     """Returns the SHA-256 of the canonical form of a report, without a digest that it carries."""
-    bare = {name: value for name, value in made.items() if name != "digest"}
+    bare = {name: value for name, value in content.items() if name != "digest"}
     return hashlib.sha256(canonical(bare)).hexdigest()
 
 
@@ -162,14 +162,14 @@ def _table(name: str, recorded: Recorded) -> Json:
     )
     total = references.get("references", 0)
     bad = references.get("orphaned", 0) + references.get("unresolved", 0)
-    lost = [each for each in recorded.losses if each.table == name]
+    lost = [line for line in recorded.losses if line.table == name]
     compared = values.get("documents", 0)
-    mismatched = min(compared, values.get("differences", 0) + sum(each.documents for each in lost))
+    mismatched = min(compared, values.get("differences", 0) + sum(line.documents for line in lost))
     return {
         "name": name,
         "group": group_of(recorded.model.tables[name]),
         "isJunction": junction_of(recorded.model.tables[name]) is not None,
-        "status": _status(is_good=all(each["state"] in GREEN for each in checks.values())),
+        "status": _status(is_good=all(check["state"] in GREEN for check in checks.values())),
         "rowCount": {
             "mongo": books.get("documents"),
             "postgresql": books.get("rows"),
@@ -233,13 +233,13 @@ def _load(load: Load | None) -> Json | None:
     }
 
 
-def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
-    entities = [each for each in tables if not each["isJunction"]]
+def _summary(tables: Sequence[Json], recorded: Recorded, verdict: Verdict) -> Json:
+    entities = [table for table in tables if not table["isJunction"]]
     loaded = [table for table in tables if table["load"] is not None]
     slowest = sorted(loaded, key=lambda table: -table["load"]["seconds"])
-    states = [check["state"] for each in tables for check in each["checks"].values()]
-    compared = sum(each["sampleValidation"]["sampleSize"] for each in entities)
-    matched = sum(each["sampleValidation"]["matched"] for each in entities)
+    states = [check["state"] for table in tables for check in table["checks"].values()]
+    compared = sum(table["sampleValidation"]["sampleSize"] for table in entities)
+    matched = sum(table["sampleValidation"]["matched"] for table in entities)
     rows = sum(table["load"]["rows"] for table in loaded)
     seconds = sum(table["load"]["seconds"] for table in loaded)
     lost = dict.fromkeys((REJECTED, "altered", "nulled", ORPHANED), 0)
@@ -249,24 +249,24 @@ def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
         "totalTables": len(tables),
         "tablesValidated": sum(
             not {"missing", "stale", TOUCHED}
-            & {check["state"] for check in each["checks"].values()}
-            for each in tables
+            & {check["state"] for check in table["checks"].values()}
+            for table in tables
         ),
-        "tablesPassed": sum(each["status"] == "PASS" for each in tables),
-        "tablesFailed": sum(each["status"] == "FAIL" for each in tables),
+        "tablesPassed": sum(table["status"] == "PASS" for table in tables),
+        "tablesFailed": sum(table["status"] == "FAIL" for table in tables),
         "totalRecords": sum(
-            each["load"]["documents"] for each in entities if each["load"] is not None
+            table["load"]["documents"] for table in entities if table["load"] is not None
         ),
         "recordsValidated": compared,
         "recordsMatched": matched,
         "recordsMismatched": compared - matched,
         "matchPercentage": _percentage(matched, compared),
-        "checks": made.checks,
+        "checks": verdict.checks,
         "checksPassed": sum(state in GREEN for state in states),
         "rows": rows,
         **lost,
-        "losslessConversions": sum(each.count for each in recorded.conversions),
-        "documentsWithUnmappedFields": sum(each.documents for each in recorded.unmapped),
+        "losslessConversions": sum(line.count for line in recorded.conversions),
+        "documentsWithUnmappedFields": sum(unmapped.documents for unmapped in recorded.unmapped),
         "loadSeconds": round(seconds, 3),
         "rowsPerSecond": round(rows / seconds) if seconds else 0,
         "slowestTables": [table["name"] for table in slowest[:SLOWEST]],
@@ -275,49 +275,49 @@ def _summary(tables: Sequence[Json], recorded: Recorded, made: Verdict) -> Json:
 
 def _layers(tables: Sequence[Json]) -> Json:
     def status(layer: Layer) -> str:
-        return _status(is_good=all(each["checks"][layer]["state"] in GREEN for each in tables))
+        return _status(is_good=all(table["checks"][layer]["state"] in GREEN for table in tables))
 
     def failed(layer: Layer) -> list[Json]:
-        return [each for each in tables if each["checks"][layer]["state"] not in GREEN]
+        return [table for table in tables if table["checks"][layer]["state"] not in GREEN]
 
-    compared = sum(each["sampleValidation"]["sampleSize"] for each in tables)
-    matched = sum(each["sampleValidation"]["matched"] for each in tables)
+    compared = sum(table["sampleValidation"]["sampleSize"] for table in tables)
+    matched = sum(table["sampleValidation"]["matched"] for table in tables)
     return {
         "rowCountValidation": {
             "status": status(Layer.ROW_COUNT),
             "discrepancies": [
                 {
-                    "table": each["name"],
-                    "mongo": each["rowCount"]["mongo"],
-                    "postgresql": each["rowCount"]["postgresql"],
-                    "difference": _difference(each["rowCount"]),
+                    "table": table["name"],
+                    "mongo": table["rowCount"]["mongo"],
+                    "postgresql": table["rowCount"]["postgresql"],
+                    "difference": _difference(table["rowCount"]),
                 }
-                for each in failed(Layer.ROW_COUNT)
+                for table in failed(Layer.ROW_COUNT)
             ],
         },
         "sampleRecordValidation": {
             "status": status(Layer.VALUES),
             "fieldMismatches": [
-                {"table": each["name"], **line}
-                for each in failed(Layer.VALUES)
-                for line in each["checks"][Layer.VALUES]["sample"]
+                {"table": table["name"], **line}
+                for table in failed(Layer.VALUES)
+                for line in table["checks"][Layer.VALUES]["sample"]
                 if "fields_equal" not in line
             ],
             "matchPercentage": _percentage(matched, compared),
         },
         "referentialIntegrityValidation": {
             "status": status(Layer.REFERENCES),
-            "orphanedRecords": sum(each["foreignKeyValidation"]["orphaned"] for each in tables),
+            "orphanedRecords": sum(table["foreignKeyValidation"]["orphaned"] for table in tables),
             "brokenForeignKeys": sum(
-                each["checks"][Layer.REFERENCES]["counts"].get("unresolved", 0) for each in tables
+                table["checks"][Layer.REFERENCES]["counts"].get("unresolved", 0) for table in tables
             ),
         },
         "dataTypeValidation": {
             "status": status(Layer.TYPES),
             "typeErrors": [
-                {"table": each["name"], "what": what, "count": count}
-                for each in failed(Layer.TYPES)
-                for what, count in each["checks"][Layer.TYPES]["counts"].items()
+                {"table": table["name"], "what": what, "count": count}
+                for table in failed(Layer.TYPES)
+                for what, count in table["checks"][Layer.TYPES]["counts"].items()
                 if ": " in what
             ],
         },
@@ -333,36 +333,36 @@ def _difference(counted: Json) -> int | None:
 def _timings(tables: Sequence[Json], recorded: Recorded) -> Json:
     loads, results = recorded.loads.values(), recorded.results.values()
     stages: dict[str, float] = {}
-    for each in loads:
-        for name, spent in each.statistics["stages"].items():
+    for load in loads:
+        for name, spent in load.statistics["stages"].items():
             stages[name] = stages.get(name, 0.0) + spent
     return {
-        "firstLoadStartedAt": _time(min(each.started_at for each in loads)) if loads else None,
-        "lastLoadFinishedAt": _time(max(each.finished_at for each in loads)) if loads else None,
-        "lastCheckAt": _time(max(each.evaluated_at for each in results)) if results else None,
+        "firstLoadStartedAt": _time(min(load.started_at for load in loads)) if loads else None,
+        "lastLoadFinishedAt": _time(max(load.finished_at for load in loads)) if loads else None,
+        "lastCheckAt": _time(max(result.evaluated_at for result in results)) if results else None,
         "stages": {name: round(spent, 3) for name, spent in stages.items()},
         "checks": {
-            layer.value: round(sum(each["checks"][layer]["seconds"] for each in tables), 3)
+            layer.value: round(sum(table["checks"][layer]["seconds"] for table in tables), 3)
             for layer in Layer
         },
     }
 
 
-def _estimate(found: Estimate | None) -> Json | None:
-    if found is None:
+def _estimate(estimate: Estimate | None) -> Json | None:
+    if estimate is None:
         return None
-    measured = found.measured
+    measured = estimate.measured
     return {
         "rehearsalSeconds": round(measured.seconds, 3),
         "rehearsalDocuments": measured.documents,
         "rehearsalBytes": measured.size,
         "rehearsalEndedAt": _time(measured.ended),
         "isWholeRun": measured.is_whole,
-        "documents": found.documents,
-        "bytes": found.size,
-        "ratio": round(found.ratio, 4),
-        "safetyFactor": found.factor,
-        "seconds": round(found.seconds, 3),
+        "documents": estimate.documents,
+        "bytes": estimate.size,
+        "ratio": round(estimate.ratio, 4),
+        "safetyFactor": estimate.factor,
+        "seconds": round(estimate.seconds, 3),
     }
 
 
@@ -370,29 +370,29 @@ def _line(line: Line, *without: str) -> Json:
     return {name: value for name, value in asdict(line).items() if name not in without}
 
 
-def _finding(model: Model, found: Finding) -> Json:
-    is_check = found.check in set(Layer) and found.table in model.tables
+def _finding(model: Model, finding: Finding) -> Json:
+    is_check = finding.check in set(Layer) and finding.table in model.tables
     return {
-        "id": found.id,
-        "table": found.table,
-        "check": found.check,
-        "kind": found.kind,
-        "field": found.about,
-        "count": found.count,
-        "rows": found.rows,
-        "what": found.what,
-        "nextStep": found.next_step,
-        "rule": found.rule,
-        "documentation": DOCUMENTATION[Layer(found.check)] if is_check else DOCUMENT,
-        "sql": statements(found.table, Layer(found.check)) if is_check else "",
+        "id": finding.id,
+        "table": finding.table,
+        "check": finding.check,
+        "kind": finding.kind,
+        "field": finding.about,
+        "count": finding.count,
+        "rows": finding.rows,
+        "what": finding.what,
+        "nextStep": finding.next_step,
+        "rule": finding.rule,
+        "documentation": DOCUMENTATION[Layer(finding.check)] if is_check else DOCUMENT,
+        "sql": statements(finding.table, Layer(finding.check)) if is_check else "",
     }
 
 
-def _waiver(model: Model, given: Waived) -> Json:
+def _waiver(model: Model, waived: Waived) -> Json:
     return {
-        **given.waiver.as_json(),
-        "since": given.waiver.since,
-        "holds": not given.why_void,
-        "whyVoid": given.why_void,
-        "of": _finding(model, given.finding),
+        **waived.waiver.as_json(),
+        "since": waived.waiver.since,
+        "holds": not waived.why_void,
+        "whyVoid": waived.why_void,
+        "of": _finding(model, waived.finding),
     }
