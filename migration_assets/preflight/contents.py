@@ -55,18 +55,18 @@ def content(source: SourceDatabase, collection: str) -> Content:
             shards = list(asked.aggregate([{"$collStats": statistics}]))
         except (OperationFailure, BSONError):
             continue
-        found = _of_shards(shards)
-        if found is not None:
-            return found
+        content_of_shards = _of_shards(shards)
+        if content_of_shards is not None:
+            return content_of_shards
     return _documents_alone(source, collection)
 
 
 def _of_shards(shards: Sequence[Mapping[str, Any]]) -> Content | None:
-    counts = [_number(each, "count") for each in shards]
-    sizes = [_number(each, "storageStats", "size") for each in shards]
+    counts = [_number(shard, "count") for shard in shards]
+    sizes = [_number(shard, "storageStats", "size") for shard in shards]
     writes = [
-        _number(each, "latencyStats", kind, "ops")
-        for each in shards
+        _number(shard, "latencyStats", kind, "ops")
+        for shard in shards
         for kind in ("writes", "transactions")
     ]
     if not shards or None in counts:
@@ -78,10 +78,10 @@ def _of_shards(shards: Sequence[Mapping[str, Any]]) -> Content | None:
     )
 
 
-def _number(found: Any, *path: str) -> int | None:
+def _number(answer: Any, *path: str) -> int | None:
     for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return int(found) if isinstance(found, int | float) and math.isfinite(found) else None
+        answer = answer.get(name) if isinstance(answer, Mapping) else None
+    return int(answer) if isinstance(answer, int | float) and math.isfinite(answer) else None
 
 
 def _documents_alone(source: SourceDatabase, collection: str) -> Content:

@@ -61,27 +61,27 @@ def examine(
         rehearsed_with: The rules with which every document is converted, to tell what a run would lose;
             nothing is converted where None.
     """
-    found: list[Finding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
+    findings: list[Finding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
     known = _Known(at_one_moment, rehearsed_with)
     try:
         with open_source() as source:
-            _examine_source(model, source, known, found, observed_seconds)
+            _examine_source(model, source, known, findings, observed_seconds)
     except MigrationError as cause:
-        found.append(unusable(Area.SOURCE, cause))
+        findings.append(unusable(Area.SOURCE, cause))
     try:
         with open_target() as connection:
-            _examine_target(model, connection, known, found)
+            _examine_target(model, connection, known, findings)
     except MigrationError as cause:
-        found.append(unusable(Area.TARGET, cause))
+        findings.append(unusable(Area.TARGET, cause))
     order = list(Area)
-    return Page(sorted(found, key=lambda each: order.index(each.area)))
+    return Page(sorted(findings, key=lambda finding: order.index(finding.area)))
 
 
 def _examine_source(
     model: Model,
     source: SourceDatabase,
     known: _Known,
-    found: list[Finding],
+    findings: list[Finding],
     observed_seconds: float,
 ) -> None:
     started = time.monotonic()
@@ -99,14 +99,14 @@ def _examine_source(
         (Area.LOSSES, partial(losses, model, source, before, known.rehearsed_with)),
         (Area.FREEZE, partial(freeze.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):
-        found += where_permitted(area, work)
+        findings += where_permitted(area, work)
     time.sleep(max(0.0, observed_seconds - (time.monotonic() - started)))
     after = contents(source)
-    found += freeze.writes(before, after, time.monotonic() - started)
+    findings += freeze.writes(before, after, time.monotonic() - started)
 
 
 def _examine_target(
-    model: Model, connection: Connection, known: _Known, found: list[Finding]
+    model: Model, connection: Connection, known: _Known, findings: list[Finding]
 ) -> None:
     for area, work in (
         (Area.TARGET, partial(on_target.version, connection)),
@@ -120,4 +120,4 @@ def _examine_target(
         (Area.SPACE, partial(on_target.space, connection, known.held)),
         (Area.DURATION, partial(duration, model, connection, known.held, known.snapshots)),
     ):
-        found += where_permitted(area, work)
+        findings += where_permitted(area, work)

@@ -84,7 +84,7 @@ class _Draft:
             self.values[name] = value
 
     def note(self, rule: str, name: str, element: int | None, old: Any, new: Any) -> None:
-        texts = [None if each is MISSING else canonical(each) for each in (old, new)]
+        texts = [None if value is MISSING else canonical(value) for value in (old, new)]
         self.done.append(Remedied(source_id(self.identifier), name, rule, element, *texts))
 
     def replace(self, rule: str, name: str, value: Any) -> None:
@@ -121,7 +121,7 @@ class Remedies:
         self._array = array
         self._elsewhere = relation_arrays(entity) if entity is not None else frozenset()
         refers = references_of(entity) if entity is not None else {}
-        self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
+        self._refers = {name: target for name, target in refers.items() if self._is_told(name)}
         self._filling: list[Compiled] = []
         self._sending: list[Compiled] = []
         self._whole: dict[str, list[Compiled]] = defaultdict(list)
@@ -159,7 +159,7 @@ class Remedies:
     def looks_ids_up(self) -> bool:
         """Whether what rules do may hang on whether an id leads anywhere."""
         rules = chain(self._judging, *self._whole.values(), *self._elements.values())
-        matches = (each.rule.match for each in rules)
+        matches = (rule.rule.match for rule in rules)
         return bool(self._sending or self._redirects) or any(
             match.is_orphaned or match.of is not None for match in matches
         )
@@ -176,7 +176,7 @@ class Remedies:
         for name in dict.fromkeys([*self._whole, *self._elements]):
             self._change(draft, name)
         self._redirect(draft)
-        return draft.values, [each for each in draft.done if self._is_told(each.field)]
+        return draft.values, [line for line in draft.done if self._is_told(line.field)]
 
     def accepts(
         self, identifier: Any, name: str | None, value: Any, *, element: Any = MISSING
@@ -189,7 +189,7 @@ class Remedies:
             value: The value of the field, as it was converted.
             element: The element of it that was lost, where not all of it was.
         """
-        accepting = (each for each in self._judging if each.rule.action is Action.ACCEPT)
+        accepting = (rule for rule in self._judging if rule.rule.action is Action.ACCEPT)
         rule = self._first_for(accepting, identifier, name, value, element)
         return None if rule is None else rule.name
 
@@ -213,9 +213,9 @@ class Remedies:
     def accepts_unreadable(self, identifier: str) -> Acceptance | None:
         """Returns what accepts or defers a document that cannot be read, by its source id."""
         accepting = (
-            each.rule
-            for each in self._judging
-            if each.rule.field is None and (each.ids is None or identifier in each.ids)
+            rule.rule
+            for rule in self._judging
+            if rule.rule.field is None and (rule.ids is None or identifier in rule.ids)
         )
         rule = next(accepting, None)
         return None if rule is None else _acceptance([rule])
@@ -233,15 +233,15 @@ class Remedies:
         value: Any,
         element: Any,
     ) -> Remediation | None:
-        for each in rules:
-            rule = each.rule
+        for compiled in rules:
+            rule = compiled.rule
             if rule.field is None:
                 # Whatever was lost, there or missing.
-                if each.is_of(identifier):
+                if compiled.is_of(identifier):
                     return rule
             elif rule.field == name and not (rule.elements and element is MISSING):
                 looked_at = element if rule.elements else value
-                if self._matches(each, identifier, name, looked_at):
+                if self._matches(compiled, identifier, name, looked_at):
                     return rule
         return None
 
@@ -275,17 +275,17 @@ class Remedies:
     # What is done, in its order
 
     def _fill(self, draft: _Draft) -> None:
-        for each in self._filling:
-            name, other = each.rule.field, each.rule.other
+        for rule in self._filling:
+            name, other = rule.rule.field, rule.rule.other
             assert name is not None
             assert other is not None
             value = draft.get(other)
             if not is_there(value) or is_there(draft.get(name)):
                 continue
-            if each.is_of(draft.identifier):
-                draft.replace(each.name, name, value)
-                if each.rule.action is Action.MOVE:
-                    draft.replace(each.name, other, MISSING)
+            if rule.is_of(draft.identifier):
+                draft.replace(rule.name, name, value)
+                if rule.rule.action is Action.MOVE:
+                    draft.replace(rule.name, other, MISSING)
 
     def _redirect(self, draft: _Draft) -> None:
         for name, refers in self._refers.items():
@@ -315,8 +315,8 @@ class Remedies:
         return ways.get(document_uuid(refers.collection, ObjectId(value)).bytes)
 
     def _send(self, draft: _Draft) -> None:
-        for each in self._sending:
-            name, other = each.rule.field, each.rule.other
+        for rule in self._sending:
+            name, other = rule.rule.field, rule.rule.other
             assert name is not None
             assert other is not None
             value = draft.get(name)
@@ -324,9 +324,9 @@ class Remedies:
                 name, value, self._refers[other].collection
             ):
                 continue
-            if each.is_of(draft.identifier):
-                draft.replace(each.name, other, value)
-                draft.replace(each.name, name, MISSING)
+            if rule.is_of(draft.identifier):
+                draft.replace(rule.name, other, value)
+                draft.replace(rule.name, name, MISSING)
 
     def _change(self, draft: _Draft, name: str) -> None:
         value = draft.get(name)
@@ -346,7 +346,7 @@ class Remedies:
     def _first(
         self, rules: Iterable[Compiled], identifier: Any, name: str, value: Any
     ) -> Compiled | None:
-        return next((each for each in rules if self._matches(each, identifier, name, value)), None)
+        return next((rule for rule in rules if self._matches(rule, identifier, name, value)), None)
 
     @staticmethod
     def _change_elements(draft: _Draft, name: str, decide: Decide) -> None:

@@ -41,7 +41,7 @@ class Compiled:
             }
             values = frozenset(outcomes)
         elif match.values is not None:
-            values = frozenset(value_key(each.value) for each in match.values)
+            values = frozenset(value_key(literal.value) for literal in match.values)
         return cls(
             rule,
             values,

@@ -190,11 +190,11 @@ class Remediations:
     @property
     def counted_as(self) -> Mapping[str, tuple[str, ...]]:
         """The collections that count as one, by the name of that one."""
-        found: dict[str, tuple[str, ...]] = {}
+        counted: dict[str, tuple[str, ...]] = {}
         for rule in self.rules:
             if rule.action is Action.COUNTS_AS and rule.other is not None:
-                found[rule.other] = (*found.get(rule.other, ()), rule.collection)
-        return found
+                counted[rule.other] = (*counted.get(rule.other, ()), rule.collection)
+        return counted
 
     def of_array(self, table: sa.Table, collection: str, array: str) -> tuple[Remediation, ...]:
         """Returns the rules that concern one array of a relation."""
@@ -242,8 +242,10 @@ def fields_of(table: sa.Table) -> dict[str, frozenset[str]]:
     """Returns the fields that a table is made of, the key apart, by collection."""
     relation = junction_of(table)
     if relation is None:
-        given = sources(table).values()
-        return {table.name: frozenset(each.field for each in given if each.rule is not Rule.KEY)}
+        columns = sources(table).values()
+        return {
+            table.name: frozenset(column.field for column in columns if column.rule is not Rule.KEY)
+        }
     held: dict[str, frozenset[str]] = {}
     for holder, array, _ in relation.arrays():
         held[holder.collection] = held.get(holder.collection, frozenset()) | {array}
@@ -301,7 +303,9 @@ def refer_to(model: Model, collection: str, *, required: bool) -> Iterator[tuple
     for holder in model.entities:
         for name, refers in references_of(model.entities[holder]).items():
             columns = sources(model.entities[holder]).values()
-            missing = next((each.missing for each in columns if each.field == name), Missing.NULL)
+            missing = next(
+                (column.missing for column in columns if column.field == name), Missing.NULL
+            )
             if refers.collection == collection and (missing is Missing.REJECT) is required:
                 yield holder, name, refers.is_array
 
@@ -309,17 +313,19 @@ def refer_to(model: Model, collection: str, *, required: bool) -> Iterator[tuple
 @cache
 def references_of(entity: sa.Table) -> Mapping[str, Refers]:
     """Returns the fields of a collection that hold ids, the arrays of relations included."""
-    found = {
-        each.field: Refers(each.references, each.rule.is_array, each.rule.refers_to_documents)
-        for each in sources(entity).values()
-        if each.references is not None
+    references = {
+        column.field: Refers(
+            column.references, column.rule.is_array, column.rule.refers_to_documents
+        )
+        for column in sources(entity).values()
+        if column.references is not None
     }
     for relation in map(junction_of, model_of(entity).junctions.values()):
         assert relation is not None
         for holder, array, other in relation.arrays():
             if holder.collection == entity.name:
-                found[array] = Refers(other.collection, is_array=True, is_text=False)
-    return found
+                references[array] = Refers(other.collection, is_array=True, is_text=False)
+    return references
 
 
 @cache
@@ -335,5 +341,5 @@ def relation_arrays(entity: sa.Table) -> frozenset[str]:
 
 def arrays_of(entity: sa.Table) -> frozenset[str]:
     """Returns the fields of a collection that are arrays, those of relations included."""
-    own = {each.field for each in sources(entity).values() if each.rule.is_array}
+    own = {column.field for column in sources(entity).values() if column.rule.is_array}
     return relation_arrays(entity) | own

@@ -144,24 +144,24 @@ def judged(
         MigrationError: A waiver matches no finding.
     """
     approval = approval or Approval()
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for name in recorded.model.tables:
-        found += table_findings(name, recorded, fingerprints)
-    found += cause_findings(recorded)
+        findings += table_findings(name, recorded, fingerprints)
+    findings += cause_findings(recorded)
     if origin is not None:
-        found += source_findings(recorded, origin)
-    found += map_findings(recorded)
-    found += constraint_findings(recorded)
-    found += unknown_findings(unkept or {})
+        findings += source_findings(recorded, origin)
+    findings += map_findings(recorded)
+    findings += constraint_findings(recorded)
+    findings += unknown_findings(unkept or {})
     waived = matched(
         approval.waivers,
         () if approval.withdraws else recorded.waivers,
-        found,
+        findings,
         dt.datetime.now(dt.UTC).date(),
     )
-    held = {each.finding.id for each in waived if not each.why_void}
+    held = {waiver.finding.id for waiver in waived if not waiver.why_void}
     return Verdict(
-        findings=[each for each in found if each.id not in held],
+        findings=[finding for finding in findings if finding.id not in held],
         checks=len(recorded.model.tables) * len(Layer),
         information=list(information(recorded)),
         waived=waived,
