@@ -52,7 +52,7 @@ def test_rooms_import_in_one_direction() -> None:
 
 LONGEST = 400
 STILL_LONGER = {"cli.py"}
-"""Modules that still have to be divided."""
+"""What still has to be divided."""
 
 
 def test_a_module_is_one_thing() -> None:
