@@ -7,7 +7,8 @@ import warnings
 import dagster as dg
 
 from migration_assets.application import chosen_model
-from migration_assets.assets import monitoring
+from migration_assets.assets import keys, monitoring
+from migration_assets.assets.after_failure import sign_off_job, verdict_sensor
 from migration_assets.assets.executors import chosen_executor
 from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
 from migration_assets.assets.preflight import preflight_asset
@@ -25,7 +26,7 @@ from migration_assets.assets.workers import WorkersResource
 from migration_assets.model import Model
 from migration_assets.workers import ROWS
 
-MIGRATE = "migrate"
+MIGRATE = keys.MIGRATE
 VALIDATE = "validate"
 OBSERVE = "observe"
 PREFLIGHT_JOB = "preflight"
@@ -61,6 +62,12 @@ def build_defs(
     with warnings.catch_warnings():
         # Source assets in a job, and one step for all of them, are in beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
+        migrate = dg.define_asset_job(
+            MIGRATE,
+            dg.AssetSelection.all(include_sources=True) - monitoring.selection(),
+            description="Everything: preflight, observe, map, load, constrain, validate, sign off.",
+        )
+        sign_off = sign_off_job()
         return dg.Definitions(
             assets=[
                 preflight_asset(model),
@@ -70,17 +77,12 @@ def build_defs(
                 monitoring.monitoring_assets(),
             ],
             jobs=[
-                dg.define_asset_job(
-                    MIGRATE,
-                    dg.AssetSelection.all(include_sources=True)
-                    - dg.AssetSelection.assets(PREFLIGHT)
-                    - monitoring.selection(),
-                    description="Everything: observe, map, load, constrain, validate, sign off.",
-                ),
+                migrate,
+                sign_off,
                 dg.define_asset_job(
                     VALIDATE,
                     dg.AssetSelection.all_asset_checks()
-                    - dg.AssetSelection.checks_for_assets(SIGN_OFF)
+                    - dg.AssetSelection.checks_for_assets(SIGN_OFF, PREFLIGHT)
                     - monitoring.selection(),
                     description="The four checks of every table, without loading.",
                 ),
@@ -102,7 +104,7 @@ def build_defs(
                 ),
             ],
             schedules=[monitoring.monitoring_schedule()],
-            sensors=[monitoring.monitoring_sensor()],
+            sensors=[monitoring.monitoring_sensor(), verdict_sensor(migrate, sign_off)],
             resources={
                 "source": source or SourceMongo(),
                 "target": target or TargetPostgres(),

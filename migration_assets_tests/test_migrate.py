@@ -22,7 +22,7 @@ from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, UUID_MAP, table_key
+from migration_assets.assets.keys import CONSTRAINTS, PREFLIGHT, SIGN_OFF, UUID_MAP, table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
@@ -149,7 +149,7 @@ def checks(
         event.asset_check_evaluation_data
         for event in events
         if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        and event.asset_check_evaluation_data.asset_key != SIGN_OFF
+        and event.asset_check_evaluation_data.asset_key not in (PREFLIGHT, SIGN_OFF)
     ]
     return {(each.asset_key.path[-1], Layer(each.check_name)): each.passed for each in found}
 

@@ -25,6 +25,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from migration_assets.assets.keys import PREFLIGHT, TARGET_SCHEMA
+from migration_assets.assets.preflight import check_name
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.cli import app
 from migration_assets.commands.preflight import require_preflight
@@ -647,18 +648,32 @@ def test_job_materializes_the_page_and_fails_on_an_error(filled_url: str, target
     assert said.metadata["errors"].value == 1
 
 
-def test_preflight_is_no_part_of_the_graph() -> None:
-    defs = build_defs()
+def test_preflight_is_the_head_of_the_job_that_migrates_and_an_error_stops_it(
+    filled_url: str, target_url: str
+) -> None:
+    defs = build_defs(source=SourceMongo(url=filled_url), target=TargetPostgres(url=target_url))
     graph = defs.resolve_asset_graph()
-    node = graph.get(PREFLIGHT)
-    assert (node.parent_keys, node.child_keys) == (set(), set())
-    selected: Mapping[str, Any] = {
-        name: defs.resolve_job_def(name).asset_layer.selected_asset_keys
-        for name in (MIGRATE, PREFLIGHT_JOB)
-    }
-    assert PREFLIGHT not in selected[MIGRATE]
-    assert TARGET_SCHEMA in selected[MIGRATE]
-    assert set(selected[PREFLIGHT_JOB]) == {PREFLIGHT}
+    assert graph.get(PREFLIGHT).parent_keys == set()
+    assert graph.get(PREFLIGHT).child_keys == {TARGET_SCHEMA}
+    assert set(defs.resolve_job_def(PREFLIGHT_JOB).asset_layer.selected_asset_keys) == {PREFLIGHT}
+    with psycopg.connect(target_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE somebodys (id int)")
+    result = defs.resolve_job_def(MIGRATE).execute_in_process(
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert not result.success
+    assert result.get_failed_step_keys() == {"migration__preflight"}
+    done = {event.step_key for event in result.get_step_success_events()}
+    assert done <= {"mongodb"}
+    found = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert found.keys() == {check_name(area) for area in Area}
+    red = [name for name, each in found.items() if each.severity is dg.AssetCheckSeverity.ERROR]
+    assert red == ["target_content"]
+    assert not found["target_content"].passed
+    assert "somebodys" in (found["target_content"].description or "")
+    with psycopg.connect(target_url) as connection:
+        assert connection.execute("SELECT to_regclass('migration.loads')").fetchone() == (None,)
 
 
 def test_command_estimates_the_window(variables: None, target_url: str) -> None:

@@ -13,6 +13,12 @@ HEALTH = dg.AssetKey(["monitoring", "health"])
 QUERIES = dg.AssetKey(["monitoring", "queries"])
 CAPACITY = dg.AssetKey(["monitoring", "capacity"])
 
+MIGRATE = "migrate"
+"""The job that does all of it."""
+
+POOL = "migration"
+"""The pool of all that holds the target: one run at a time has it, and the next one waits."""
+
 OWNERS = ["team:migration"]
 MONITORING = "monitoring"
 """The group of what watches the target after go-live; no migration has part in it."""

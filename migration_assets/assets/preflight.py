@@ -1,15 +1,16 @@
-"""The preflight as an asset of its own, upstream of nothing: a page to look at before a run."""
+"""The preflight: a page to look at before a run, and the head of the job that migrates: an error stops it."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import dagster as dg
 
 from migration_assets.assets import describe
 from migration_assets.assets.boundary import guarded
-from migration_assets.assets.keys import OWNERS, PREFLIGHT
+from migration_assets.assets.keys import MIGRATE, OWNERS, POOL, PREFLIGHT
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.model import Model
-from migration_assets.preflight.findings import Page
+from migration_assets.preflight.findings import Area, Finding, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.target.url import notes_on
 
@@ -22,6 +23,16 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
         group_name="migration",
         kinds={"mongodb", "postgres"},
         owners=OWNERS,
+        pool=POOL,
+        check_specs=[
+            dg.AssetCheckSpec(
+                check_name(area),
+                asset=PREFLIGHT,
+                description=f"What there is to know of: {area}. Red: the migration would fail. Yellow: "
+                "it can start, and somebody should know.",
+            )
+            for area in Area
+        ],
         description="What to know before a migration starts: versions, privileges, encoding, time zone, "
         "space, unknown collections and fields, what would be lost and why, duration, writes. It "
         "reads, and changes nothing.",
@@ -32,7 +43,7 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
         source: SourceMongo,
         target: TargetPostgres,
         remediations: RemediationFile,
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         """Makes the page; fails where the migration would."""
         rules = remediations.load(model)
         page = examine(
@@ -41,15 +52,40 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
             target.open,
             at_one_moment=source.reads_snapshot,
             notes=notes_on(target.url),
-            rehearsed_with=rules,
+            rehearsed_with=None
+            if context.run.job_name == MIGRATE
+            else rules,  # it is about to tell
         )
         metadata = page_metadata(page)
+        if not page.errors:  # before its checks, which would else stand beside the page before
+            yield dg.MaterializeResult(asset_key=PREFLIGHT, metadata=metadata)
+        for area in Area:
+            yield check_result(area, [each for each in page.findings if each.area is area])
         if page.errors:
             context.log_event(dg.AssetObservation(PREFLIGHT, metadata=metadata))
             raise dg.Failure(page.summary(), metadata=metadata, allow_retries=False)
-        return dg.MaterializeResult(metadata=metadata)
 
     return preflight
+
+
+def check_name(area: Area) -> str:
+    """Returns the name of the check of an area."""
+    return area.replace(" ", "_")
+
+
+def check_result(area: Area, findings: Sequence[Finding]) -> dg.AssetCheckResult:
+    """Returns the findings of an area as the result of its check."""
+    levels = {each.level for each in findings}
+    said = [f"{each.what}. {each.next_step}" if each.next_step else each.what for each in findings]
+    return dg.AssetCheckResult(
+        asset_key=PREFLIGHT,
+        check_name=check_name(area),
+        passed=levels <= {Level.OK},
+        severity=dg.AssetCheckSeverity.ERROR
+        if Level.ERROR in levels
+        else dg.AssetCheckSeverity.WARN,
+        description="\n".join(said) or "nothing to say",
+    )
 
 
 def page_metadata(page: Page) -> describe.Metadata:

@@ -166,7 +166,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
                 self._kept = None
                 # Where it cannot be written, the target is let go of a little later, or a little sooner.
                 with suppress(MigrationError, psycopg.Error), hold.use() as connection:
-                    is_last = run is None or instance is None or not _steps_left(instance, run)
+                    is_last = run is None or instance is None or not steps_left(instance, run)
                     leave(connection, self._run_id, self._held_as, is_last=is_last)
 
     def moment(self, current: Timestamp) -> Timestamp:
@@ -187,12 +187,24 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         return open_target(self.url) if self._kept is None else self._kept.use()
 
 
-def _steps_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
-    """Returns the steps of a run that have not ended: none where one process did them all."""
+def steps_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
+    """Returns the steps of a run that are still to come: none where one process did them all."""
     assert run.execution_plan_snapshot_id is not None
     plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-    ended = {each.step_key for each in instance.get_run_step_stats(run.run_id) if each.end_time}
-    return set(plan.step_keys_to_execute) - ended
+    ended = {
+        each.step_key: each.status
+        for each in instance.get_run_step_stats(run.run_id)
+        if each.end_time
+    }
+    in_vain = {
+        key for key, status in ended.items() if status is not None and status.value != "SUCCESS"
+    }
+    left = set(plan.step_keys_to_execute) - ended.keys()
+    # What comes after a step that has failed is not begun, and Dagster says nothing of it.
+    while skipped := {key for key in left if in_vain & plan.step_deps[key]}:
+        in_vain |= skipped
+        left -= skipped
+    return left
 
 
 class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from migration_assets.assets import describe
 from migration_assets.assets.boundary import guarded
-from migration_assets.assets.keys import CONSTRAINTS, OWNERS, SIGN_OFF, table_key
+from migration_assets.assets.keys import CONSTRAINTS, OWNERS, POOL, SIGN_OFF, table_key
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
 from migration_assets.errors import MigrationError
@@ -122,6 +122,7 @@ def sign_off_asset(model: Model) -> dg.AssetsDefinition:
         group_name="migration",
         kinds={"report"},
         owners=OWNERS,
+        pool=POOL,
         description="GO only when every check of every table has a fresh passing result or is waived by "
         "name, and nobody wrote to the source since it was read. To sign, shift-click Materialize: approver, "
         "role, decision and waivers are the configuration of the run. From a signed GO on the target is the "

@@ -17,13 +17,21 @@ import sqlalchemy as sa
 
 from migration_assets.assets import describe
 from migration_assets.assets.boundary import guarded
-from migration_assets.assets.keys import OWNERS, TARGET_SCHEMA, UUID_MAP, source_key, table_key
+from migration_assets.assets.keys import (
+    OWNERS,
+    POOL,
+    TARGET_SCHEMA,
+    UUID_MAP,
+    source_key,
+    table_key,
+)
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import is_last_attempt, retried
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.elsewhere import databases_of
+from migration_assets.loading.program import program_version
 from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
@@ -68,6 +76,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
             _check_spec(table_key(table.name), layer) for table in tables for layer in Layer
         ],
         can_subset=True,
+        pool=POOL,
     )
     @guarded
     def build(
@@ -188,7 +197,7 @@ def _spec(table: sa.Table) -> dg.AssetSpec:
         group_name=group_of(table),
         kinds={"postgres", "polars"},
         owners=OWNERS,
-        code_version=model_version(table),
+        code_version=f"{model_version(table)}-{program_version()[:16]}",
         metadata={
             "dagster/column_schema": describe.column_schema(table),
             "dagster/column_lineage": describe.column_lineage(table),

@@ -7,6 +7,8 @@ from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import (
     CONSTRAINTS,
     OWNERS,
+    POOL,
+    PREFLIGHT,
     TARGET_SCHEMA,
     UUID_MAP,
     source_key,
@@ -32,9 +34,11 @@ def schema_asset(model: Model) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=TARGET_SCHEMA,
+        deps=[PREFLIGHT],
         group_name=GROUP,
         kinds=POSTGRES,
         owners=OWNERS,
+        pool=POOL,
         description="Enums, tables with primary keys, and the bookkeeping, in a target that is empty or "
         "ours.",
     )
@@ -71,6 +75,7 @@ def uuid_map_asset(model: Model) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds=POSTGRES,
         owners=OWNERS,
+        pool=POOL,
         description="The UUID of every document of the source, one-to-one.",
     )
     @guarded
@@ -107,6 +112,7 @@ def constraints_asset(model: Model) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds=POSTGRES,
         owners=OWNERS,
+        pool=POOL,
         description="Foreign keys, secondary indexes, full-text and partial indexes, and statistics.",
     )
     @guarded

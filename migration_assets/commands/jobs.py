@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
 from migration_assets.assets.executors import IN_PROCESS, executor_name
-from migration_assets.assets.keys import SIGN_OFF
+from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
 from migration_assets.assets.resources import HOLD_TAG
 from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
 from migration_assets.commands.progress import ConsoleProgress
@@ -32,6 +32,12 @@ from migration_assets.target.lock import Hold
 from migration_assets.urls import DAGSTER_VARIABLE, variable, without_urls
 
 CONFIGURATION = "dagster.yaml"
+
+LOCATION = "migration_assets"
+"""The name of the code location, as in `workspace.yaml`."""
+
+LOOKS = 0.5
+"""Seconds between two looks for the run that was started."""
 
 JOBS: Mapping[str, Callable[[], dg.JobDefinition]] = {
     MIGRATE: migrate_job,
@@ -84,6 +90,10 @@ def run_job(
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if approval or reports:
         config |= run_config(approval or Approval(), reports)
+    is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
+    if assets is None:
+        # Who starts a run here has had its preflight, and has been told.
+        assets = sorted(JOBS[name]().asset_layer.selected_asset_keys - {PREFLIGHT})
     tags = {HOLD_TAG: hold.run_id}
     is_alone = executor_name() == IN_PROCESS
     with (
@@ -100,25 +110,70 @@ def run_job(
         else:
             execute = partial(dg.execute_job, dg.reconstructable(JOBS[name]))
         # On the main thread Dagster would handle signals, and lose one that comes between two steps.
-        result: Any = thread.submit(
+        running = thread.submit(
             execute,
             instance=instance,
             raise_on_error=False,
             asset_selection=assets,
             run_config=config,
             tags=tags,
-        ).result()
+        )
+        while not wait([running], timeout=LOOKS).done and not place_runs(instance, tags):
+            pass
+        result: Any = running.result()
+        place_runs(instance, tags)
         progress.end_line()
-        is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
         return Outcome(
             time.perf_counter() - started, _problem(result), _page(result), is_signing=is_signing
         )
+
+
+def place_runs(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool:
+    """Gives runs their place in the code location: on the UI's timeline, and among the runs of their job.
+
+    Dagster has it only of runs that a server of the code location was asked to launch.
+
+    Args:
+        instance: Dagster's storage.
+        tags: The tags of the runs.
+
+    Returns:
+        Whether there is one, and each has its place.
+    """
+    if instance.is_ephemeral:
+        return True
+    runs = instance.get_runs(dg.RunsFilter(tags=tags))
+    for run in runs:
+        if run.remote_job_origin is None:
+            origin = _repository_origin()
+            instance.add_run_tags(run.run_id, {_REPOSITORY_TAG: origin.get_label()})
+            placed = instance.get_run_by_id(run.run_id) or run
+            instance.run_storage.replace_job_origin(placed, origin.get_job_origin(run.job_name))
+    return bool(runs)
+
+
+_REPOSITORY_TAG = ".dagster/repository"
+
+
+def _repository_origin() -> Any:
+    """Returns where `workspace.yaml` says that the definitions are."""
+    # No public path has these.
+    from dagster._core.remote_origin import (  # noqa: PLC0415
+        ManagedGrpcPythonEnvCodeLocationOrigin,
+        RemoteRepositoryOrigin,
+    )
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin  # noqa: PLC0415
+
+    target = LoadableTargetOrigin(module_name="migration_assets.definitions", attribute="defs")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, LOCATION)
+    return RemoteRepositoryOrigin(location, "__repository__")
 
 
 def _mark_canceled(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> None:
     for run in instance.get_runs(dg.RunsFilter(tags=tags)):
         if not run.is_finished:
             instance.report_run_canceled(run, "Interrupted by Ctrl-C or a signal.")
+    place_runs(instance, tags)
 
 
 def _problem(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str | None:

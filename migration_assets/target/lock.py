@@ -19,7 +19,7 @@ from psycopg import sql
 from migration_assets.interrupts import on_interrupt
 from migration_assets.kept import Kept
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.target.runs import HeldError, IsOver, nobody_knows, require_no_other
+from migration_assets.target.runs import HeldError, IsOver, end, nobody_knows, require_no_other
 
 RUN_LOCK = 0x6D69677261746531  # "migrate1"
 
@@ -177,13 +177,14 @@ def hold_too(connection: Connection, other: Connection) -> None:
 
 
 def end_statements(url: str, run_id: str) -> None:
-    """Ends whatever the connections of a run are doing, and the connections.
+    """Ends whatever the connections of a run are doing, and the connections; the run keeps nothing.
 
     Raises:
         TargetError: The target cannot be used.
     """
     with open_target(url, timeout=1.0) as connection:
         connection.execute(_END, [_name(run_id)])
+        end(connection, run_id)
 
 
 def _name(run_id: str) -> str:
