@@ -69,13 +69,15 @@ def build_defs(
         )
         sign_off = sign_off_job()
         return dg.Definitions(
-            assets=[
-                preflight_asset(model),
-                source_assets(model),
-                *whole_assets(model),
-                *table_assets(model),
-                monitoring.monitoring_assets(),
-            ],
+            assets=dg.with_source_code_references(
+                [
+                    preflight_asset(model),
+                    source_assets(model),
+                    *whole_assets(model),
+                    *table_assets(model),
+                    monitoring.monitoring_assets(),
+                ]
+            ),
             jobs=[
                 migrate,
                 sign_off,

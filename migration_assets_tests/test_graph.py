@@ -105,6 +105,13 @@ def test_everything_has_a_description(
     assert [job.name for job in jobs if not job.description] == []
 
 
+def test_every_asset_says_where_its_code_is(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
+    for key, spec in specs.items():
+        references = spec.metadata["dagster/code_references"].code_references
+        files = {Path(each.file_path).relative_to(ROOT).parts[:2] for each in references}
+        assert files == {("migration_assets", "assets")}, key
+
+
 def test_counts_are_those_of_the_application() -> None:
     assert (len(ENTITIES), len(TABLES)) == (29, 39)
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,9 +91,6 @@ def run_job(
     if approval or reports:
         config |= run_config(approval or Approval(), reports)
     is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
-    if assets is None:
-        # Who starts a run here has had its preflight, and has been told.
-        assets = sorted(JOBS[name]().asset_layer.selected_asset_keys - {PREFLIGHT})
     tags = {HOLD_TAG: hold.run_id}
     is_alone = executor_name() == IN_PROCESS
     with (
@@ -101,9 +98,12 @@ def run_job(
         on_interrupt(partial(_mark_canceled, instance, tags)),
         ThreadPoolExecutor(max_workers=1) as thread,
     ):
+        job = build_defs(model=model, progress=progress).resolve_job_def(name)
+        if assets is None and name == MIGRATE:
+            # Who starts a run here has had its preflight, and has been told.
+            assets = sorted(job.asset_layer.selected_asset_keys - {PREFLIGHT})
         execute: Callable[..., Any]
         if is_alone:
-            job = build_defs(model=model, progress=progress).resolve_job_def(name)
             execute = partial(
                 job.execute_in_process, run_id=hold.run_id[:8] + str(uuid.uuid4())[8:]
             )
@@ -118,10 +118,13 @@ def run_job(
             run_config=config,
             tags=tags,
         )
-        while not wait([running], timeout=LOOKS).done and not place_runs(instance, tags):
-            pass
+        # Where it fails, a run is only harder to find in the UI.
+        with suppress(Exception):
+            while not wait([running], timeout=LOOKS).done and not place_runs(instance, tags):
+                pass
         result: Any = running.result()
-        place_runs(instance, tags)
+        with suppress(Exception):
+            place_runs(instance, tags)
         progress.end_line()
         return Outcome(
             time.perf_counter() - started, _problem(result), _page(result), is_signing=is_signing
