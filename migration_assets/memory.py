@@ -1,8 +1,11 @@
-"""What the C library's allocator does with memory that is freed."""
+"""How this process frees memory: the C library's allocator, and Python's search for cycles."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """From ``malloc.h`` of glibc: https://man7.org/linux/man-pages/man3/mallopt.3.html."""
@@ -47,3 +50,18 @@ def _call(name: str, *given: int) -> None:
     function = getattr(ctypes.CDLL(None), name, None)
     if function is not None:
         function(*given)
+
+
+@contextmanager
+def without_cycle_detection() -> Iterator[None]:
+    """Keeps Python from looking for reference cycles.
+
+    Decoded documents have none, but are so many objects that looking takes as long as decoding.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

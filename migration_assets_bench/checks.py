@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -14,14 +14,9 @@ from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.validation.checks import Layers, run_checks
+from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
-from migration_assets.validation.shared_checks import (
-    CheckTask,
-    SharedChecks,
-    checked_alone,
-    is_worth,
-)
+from migration_assets.validation.shared_checks import Sharing, Sides, divided, is_worth
 from migration_assets.workers import Workers
 from migration_assets_bench.tasks import Done, Task
 
@@ -53,22 +48,18 @@ def failed_checks(
 ) -> list[str]:
     """Runs the checks of a table, as its asset does, and returns the names of those that did not pass."""
     found: list[Evidence] = []
-
     where = databases_of(source, connection)
-
-    def submit(layers: Layers) -> Future[list[Evidence]]:
-        assert where is not None
-        given = CheckTask(where, NEXTCRM, table.name, layers, NO_REMEDIATIONS)
-        return workers.submit(checked_alone, given)
-
-    is_shared = where is not None and is_worth(workers, connection, table.name)
-    checks = SharedChecks(Layer, submit if is_shared else None)
-    for layers in checks:
+    sharing = None
+    if where is not None and is_worth(workers, connection, table.name):
+        sharing = Sharing(workers, Sides(where, NEXTCRM, NO_REMEDIATIONS))
+    given = divided(Layer, None if sharing is None else partial(sharing.submit, table.name))
+    share = None if sharing is None else sharing.compare
+    for layers, future in given.items():
         with watch.stage(f"check {' and '.join(layers)}"):
-            if layers in checks.given:  # of these, the time that the others did not hide
-                found += checks.given[layers].result()
+            if future is not None:  # of these, the time that the others did not hide
+                found += future.result()
             else:
-                found += run_checks(source, connection, table, layers)
+                found += run_checks(source, connection, table, layers, share=share)
     return [f"{each.table} {each.layer}" for each in found if not each.passed]
 
 

@@ -7,18 +7,19 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
 
-from migration_assets import workers
+from migration_assets import workers as workers_module
 from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.workers import WorkersResource
@@ -38,8 +39,16 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection, open_target
+from migration_assets.validation import documents
+from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
-from migration_assets.validation.shared_checks import CheckTask, checked_alone, is_worth
+from migration_assets.validation.shared_checks import (
+    Sharing,
+    Sides,
+    checked_there,
+    compared_there,
+    is_worth,
+)
 from migration_assets.workers import Workers
 from migration_assets_tests.loaded_sample import Loaded
 from migration_assets_tests.test_loading import BOOK_NAMES, KilledError, everything, interrupted
@@ -58,8 +67,7 @@ def children() -> list[int]:
 
 def values_of(process: Workers, source_url: str, target_url: str) -> Future[list[Evidence]]:
     where = Databases(source_url, target_url, f"migration-assets run {RUN_ID[:8]}", None, {})
-    task = CheckTask(where, NEXTCRM, TABLE, (Layer.VALUES,), NO_REMEDIATIONS)
-    return process.submit(checked_alone, task)
+    return Sharing(process, Sides(where, NEXTCRM, NO_REMEDIATIONS)).submit(TABLE, (Layer.VALUES,))
 
 
 def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
@@ -124,7 +132,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def note(_: object, work: Callable[..., object], *__: object) -> None:
         names.append(work.__name__)
 
-    interrupted(monkeypatch, workers._Worker, "submit", note)
+    interrupted(monkeypatch, workers_module._Worker, "submit", note)
     return names
 
 
@@ -142,7 +150,7 @@ def test_a_run_uses_it_and_has_the_same_results(
     )
     found = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
     assert found == dict.fromkeys(Layer, True)
-    assert set(given) == {checked_alone.__name__}
+    assert set(given) == {checked_there.__name__}
     assert children() == []
 
 
@@ -312,6 +320,82 @@ def test_a_load_that_was_cut_off_goes_on_in_two_processes(
         assert len(said) == 1
         assert "resuming after batch " in said[0]
     assert loaded(target) == loaded(faulty_sample.connection)
+
+
+# --- Checks --------------------------------------------------------------------------------------
+
+
+def made_alike(evidence: Sequence[Evidence]) -> list[dict[str, Any]]:
+    """What must be the same, whoever compares which part: all but times and which ones are shown."""
+    return [{**each.as_json(), "seconds": {}, "sample": len(each.sample)} for each in evidence]
+
+
+def checks_of(sample: Loaded, table: str, sharing: Sharing | None) -> list[Evidence]:
+    share = None if sharing is None else sharing.compare
+    layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
+    return run_checks(sample.source, sample.connection, TABLES[table], layers, share=share)
+
+
+DAMAGED = (
+    """UPDATE "crm_Contacts" SET last_name = last_name || '!' WHERE right(id::text, 1) < '4'""",
+    """DELETE FROM "crm_Contacts" WHERE right(id::text, 1) = '5'""",
+    """UPDATE "crm_Contacts" SET id = gen_random_uuid() WHERE right(id::text, 1) = '6'""",
+    """DELETE FROM migration.issues WHERE ctid IN (SELECT ctid FROM migration.issues
+    WHERE target_table = 'crm_Contacts' LIMIT 2)""",
+    """INSERT INTO migration.unmapped_fields SELECT 'crm_Contacts', 'crm_Contacts', source_id, '{}'
+    FROM (VALUES ('000000000000000000000000'), ('ffffffffffffffffffffffff'), ('"text"')) i (source_id)""",
+)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_what_several_processes_compare_is_what_one_does(
+    faulty_sample: Loaded,
+    target: Connection,
+    given: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+) -> None:
+    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", 4)
+    sample = Loaded(faulty_sample.source, target)
+    load_identities(NEXTCRM, sample.source, target)
+    for table in TABLES.values():
+        load_table(sample.source, target, table)
+    where = databases_of(sample.source, target)
+    assert where is not None
+    with Workers(rows=1, processes=processes) as workers:
+        sharing = Sharing(workers, Sides(where, NEXTCRM, NO_REMEDIATIONS))
+        for statements in ((), DAMAGED):
+            for statement in statements:
+                target.execute(statement.encode())
+            for name in ("Users", "crm_Contacts", "Tasks", "gpt_models", "DocumentsToTasks"):
+                shared, alone = (checks_of(sample, name, each) for each in (sharing, None))
+                assert made_alike(shared) == made_alike(alone)
+                assert shared[0].is_sound != (bool(statements) and name == "crm_Contacts")
+        assert given.count(compared_there.__name__) > 4
+        assert len(children()) == processes - 1
+
+
+def test_what_a_worker_compared_that_died_is_compared_here(
+    faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    where = databases_of(faulty_sample.source, faulty_sample.connection)
+    assert where is not None
+    alone = checks_of(faulty_sample, "crm_Contacts", None)
+    killed: list[int] = []
+
+    def kill(*_: object) -> None:
+        if not killed:
+            killed.extend(children())
+            os.kill(killed[0], signal.SIGKILL)
+
+    with Workers(rows=1) as workers:
+        workers.submit(ready).result()
+        interrupted(monkeypatch, workers_module._Worker, "submit", kill)
+        sharing = Sharing(workers, Sides(where, NEXTCRM, NO_REMEDIATIONS))
+        assert made_alike(checks_of(faulty_sample, "crm_Contacts", sharing)) == made_alike(alone)
+    assert len(killed) == 1
 
 
 # --- Reading ahead -------------------------------------------------------------------------------

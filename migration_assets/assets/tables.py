@@ -7,7 +7,6 @@ the sign-off, but not the tables that come after.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import cache, partial
@@ -39,12 +38,7 @@ from migration_assets.model.versions import model_version
 from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.pointers import DOCUMENTATION
-from migration_assets.validation.shared_checks import (
-    CheckTask,
-    SharedChecks,
-    checked_alone,
-    is_worth,
-)
+from migration_assets.validation.shared_checks import Given, Sharing, Sides, divided, is_worth
 
 BLOCKING = frozenset(layer for layer in Layer if layer.blocks)
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -101,24 +95,25 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
                     workers=workers.pool,
                 )
 
-        def shared(table: sa.Table, layers: list[Layer]) -> SharedChecks:
+        def sharing_of(table: sa.Table) -> Sharing | None:
             with source.open_for_run(rules, target) as database, target.open() as connection:
                 where = databases_of(database, connection)
-                is_shared = is_worth(workers.pool, connection, table.name)
+                if where is None or not is_worth(workers.pool, connection, table.name):
+                    return None
+                return Sharing(workers.pool, Sides(where, model, rules))
 
-            def submit(layers: Layers) -> Future[list[Evidence]]:
-                assert where is not None
-                task = CheckTask(where, model, table.name, layers, rules)
-                return workers.pool.submit(checked_alone, task)
-
-            return SharedChecks(layers, submit if is_shared and where is not None else None)
-
-        def checked(table: sa.Table, checks: SharedChecks, layers: Layers) -> list[Evidence]:
-            if layers in checks.given:
-                with suppress(BrokenProcessPool):  # then they are run here
-                    return checks.given.pop(layers).result()
+        def checked(
+            table: sa.Table, sharing: Sharing | None, given: Given, layers: Layers
+        ) -> list[Evidence]:
+            future, given[layers] = given[layers], None  # who asks once more has them made here
+            if future is not None:
+                with suppress(BrokenProcessPool):
+                    return future.result()
+            share = None if sharing is None else sharing.compare
             with source.open_for_run(rules, target) as database, target.open() as connection:
-                return run_checks(database, connection, table, layers, remediations=rules)
+                return run_checks(
+                    database, connection, table, layers, remediations=rules, share=share
+                )
 
         @cache
         def causes(table: str) -> list[Explained]:
@@ -139,9 +134,12 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
             }
             waiting = [layer for layer in Layer if layer in wanted]
             try:
-                checks = retried(context, partial(shared, table, [*waiting]))
-                for layers in checks:
-                    for evidence in retried(context, partial(checked, table, checks, layers)):
+                sharing = retried(context, partial(sharing_of, table))
+                submit = None if sharing is None else partial(sharing.submit, table.name)
+                given = divided(waiting, submit)
+                for layers in given:
+                    work = partial(checked, table, sharing, given, layers)
+                    for evidence in retried(context, work):
                         progress.checked(evidence)
                         waiting.remove(evidence.layer)
                         yield describe.check_result(

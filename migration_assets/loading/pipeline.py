@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import Counter
@@ -48,21 +47,6 @@ class Stopwatch:
                 except StopIteration:
                     return
             yield item
-
-
-@contextmanager
-def without_cycle_detection() -> Iterator[None]:
-    """Keeps Python from looking for reference cycles.
-
-    Decoded documents have none, but are so many objects that looking takes as long as decoding.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager

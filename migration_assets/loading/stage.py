@@ -28,12 +28,11 @@ from migration_assets.loading.ledger import Line
 from migration_assets.loading.pipeline import (
     Stopwatch,
     prefetched,
-    without_cycle_detection,
     written_behind,
 )
 from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import Staging, staged_batch
-from migration_assets.memory import give_back_freed_memory
+from migration_assets.memory import give_back_freed_memory, without_cycle_detection
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import BytesDigest, ContentDigest
 from migration_assets.target.connection import Connection

@@ -22,7 +22,8 @@ from migration_assets.loading.ledger import latest_fingerprints, latest_of, load
 from migration_assets.loading.load import silent
 from migration_assets.loading.lookup import Lookup
 from migration_assets.loading.pairs import PairConverter, remedies_of
-from migration_assets.loading.pipeline import prefetched, without_cycle_detection
+from migration_assets.loading.pipeline import prefetched
+from migration_assets.memory import without_cycle_detection
 from migration_assets.model import Junction, Model, junction_of
 from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations

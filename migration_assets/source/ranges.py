@@ -59,7 +59,7 @@ class Range:
         """Returns what a ``find`` in the order of `_id` takes to return these documents alone.
 
         Bounds of the index, not conditions: these only meet values of the type that they are of. A document
-        whose `_id` is MaxKey itself is not within them; :meth:`batches` has it.
+        whose `_id` is MaxKey itself is not within them; :meth:`finds` has it.
         """
         if self.ids is not None:
             return {"filter": {"_id": {"$in": list(self.ids)}}}
@@ -70,6 +70,11 @@ class Range:
             bounds["max"] = {"_id": self.end}
         return bounds
 
+    def finds(self) -> list[dict[str, Any]]:
+        """Returns the options of each ``find`` that it takes to return all of these documents, in order."""
+        options = self.options()
+        return [options, {"filter": {"_id": _LAST}}] if [*options] == ["min"] else [options]
+
     def batches(
         self,
         collection: Collection[Document],
@@ -78,10 +83,7 @@ class Range:
         by_identifier: bool = True,
     ) -> Iterator[bytes]:
         """Yields the documents of the range as BSON, in batches, as ``raw_batches`` does."""
-        parts = [self.options()]
-        if [*parts[0]] == ["min"]:
-            parts.append({"filter": {"_id": _LAST}})
-        for part in parts:
+        for part in self.finds():
             for batch in raw_batches(
                 collection, projection=projection, by_identifier=by_identifier, part=part
             ):
@@ -100,12 +102,17 @@ def ranges_of(collection: Collection[Document], *, of_parts: bool = False) -> li
         collection: The collection. Where others count as it, its own documents say where it is cut.
         of_parts: Whether some fields alone are read, of more documents at once.
     """
-    batch = documents_per_batch(of_parts=of_parts)
     documents = about_how_many(collection)
-    batches = BATCHES_PER_RANGE if of_parts else documents // (batch * RANGES)
-    size = batch * min(max(batches, 1), BATCHES_PER_RANGE)
+    size = documents_per_range(documents, of_parts=of_parts)
     cuts = [*_cuts(collection, size)] if documents > size else []
     return [Range(start, end) for start, end in zip([_FIRST, *cuts], [*cuts, _LAST], strict=True)]
+
+
+def documents_per_range(documents: int, *, of_parts: bool = False) -> int:
+    """Returns how many documents each range of a collection holds when it is cut, but for the last."""
+    batch = documents_per_batch(of_parts=of_parts)
+    batches = BATCHES_PER_RANGE if of_parts else documents // (batch * RANGES)
+    return batch * min(max(batches, 1), BATCHES_PER_RANGE)
 
 
 def about_how_many(collection: Collection[Document]) -> int:

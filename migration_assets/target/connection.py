@@ -138,7 +138,9 @@ def _backend_pid(connection: Connection) -> int:
 
 
 @contextmanager
-def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterator[None]:
+def at_one_moment(
+    connection: Connection, *, read_only: bool = False, moment: str | None = None
+) -> Iterator[None]:
     """Makes a transaction whose statements see the same: what is recorded is what was looked at.
 
     Somebody who changes the same rows at the same time makes it fail, with an error that passes. Within a
@@ -147,6 +149,7 @@ def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterato
     Args:
         connection: A connection in autocommit mode.
         read_only: Nothing can be changed within it.
+        moment: The moment that another transaction has exported; its own where None.
     """
     is_outermost = is_idle(connection)
     with connection.transaction():
@@ -154,6 +157,10 @@ def at_one_moment(connection: Connection, *, read_only: bool = False) -> Iterato
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             if read_only:
                 connection.execute("SET TRANSACTION READ ONLY")
+            if moment is not None:
+                connection.execute(
+                    sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(moment))
+                )
         yield
 
 

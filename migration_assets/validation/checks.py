@@ -6,8 +6,9 @@ A check that could not run is a failed check (section 9).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from itertools import chain
 
@@ -26,7 +27,9 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import marks_of
 from migration_assets.urls import positive
+from migration_assets.validation.entity_pass import ComparePart, Part, Shared
 from migration_assets.validation.evidence import Evidence, Layer, Phases, Severity
+from migration_assets.validation.findings import Comparison
 from migration_assets.validation.table_pass import SAMPLED, compare
 
 SAMPLE_VARIABLE = "MIGRATION_SAMPLE"
@@ -60,6 +63,8 @@ def state_of(connection: Connection, table: sa.Table) -> State:
 Layers = tuple[Layer, ...]
 """Checks that are made together."""
 
+Share = Callable[[str, Sequence[Part], ComparePart], Iterable[Comparison]]
+"""Shares parts with other processes, as of a moment of the target that a transaction has exported."""
 Check = Callable[[SourceDatabase, Connection, sa.Table, Layers, Remediations], list[Evidence]]
 
 
@@ -77,6 +82,8 @@ def _made(
     table: sa.Table,
     layers: Layers,
     remediations: Remediations,
+    *,
+    shared: Shared | None = None,
 ) -> list[Evidence]:
     """Makes checks that are made together."""
     if len(layers) == 1 and layers[0].alone:
@@ -91,6 +98,7 @@ def _made(
         seed=positive(SEED_VARIABLE, 0),
         remediations=remediations,
         with_types=Layer.TYPES in layers,
+        shared=shared,
     )
     return [
         _function(layer.view)(table, found, phases)
@@ -136,7 +144,8 @@ def run_checks(
     layers: Layers,
     *,
     remediations: Remediations = NO_REMEDIATIONS,
-    check: Check = _made,
+    share: Share | None = None,
+    check: Check | None = None,
 ) -> list[Evidence]:
     """Runs checks of one table that are made ``together`` and keeps their results.
 
@@ -146,13 +155,19 @@ def run_checks(
         table: The table.
         layers: Which checks.
         remediations: What must have been corrected or accepted on the way.
+        share: Shares the parts of a collection with other processes; None to compare all of it here.
         check: What makes them, for tests.
     """
     state = None
     try:
         with at_one_moment(connection, read_only=True):
             state = state_of(connection, table)
-            found = check(source, connection, table, layers, remediations)
+            shared = None
+            if share is not None:
+                ((moment,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
+                shared = partial(share, moment)
+            make = check or partial(_made, shared=shared)
+            found = make(source, connection, table, layers, remediations)
     except Exception as error:  # whatever it is: a check that could not run has failed
         is_lost = isinstance(error, psycopg.OperationalError) and connection.closed
         if is_lost or isinstance(error, ConnectionFailure):

@@ -7,7 +7,7 @@ see, the other does. Documents that the cursor lost are missed by MongoDB's own 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +20,7 @@ from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import SourceError
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.ranges import WHOLE, Range
 from migration_assets.source.replies import raw_replies
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.identities import (
@@ -157,7 +158,7 @@ def batches(
     collection: str,
     *,
     fields: Sequence[str] | None = None,
-    chosen: Mapping[str, Any] | None = None,
+    part: Range = WHOLE,
 ) -> Iterator[Documents]:
     """Yields the documents of a collection in `_id` order.
 
@@ -165,19 +166,21 @@ def batches(
         database: The source.
         collection: The collection; one that does not exist has no documents.
         fields: The fields to read besides `_id`; all where None.
-        chosen: Which documents to read, as MongoDB has it; all where None.
+        part: Which documents to read.
     """
-    cursor: Any = raw_replies(
-        database[collection],
-        filter=chosen,
-        projection=None if fields is None else {"_id": 1, **dict.fromkeys(fields, 1)},
-        sort=[("_id", 1)],
-        batch_size=DOCUMENTS_PER_BATCH,
-    )
-    with cursor:
-        for data in ahead(cursor):
-            if data:
-                yield Documents.of(data)
+    for options in part.finds():
+        cursor: Any = raw_replies(
+            database[collection],
+            projection=None if fields is None else {"_id": 1, **dict.fromkeys(fields, 1)},
+            sort=[("_id", 1)],
+            hint=[("_id", 1)] if {"min", "max"} & {*options} else None,
+            batch_size=DOCUMENTS_PER_BATCH,
+            **options,
+        )
+        with cursor:
+            for data in ahead(cursor):
+                if data:
+                    yield Documents.of(data)
 
 
 def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int) -> list[int]:

@@ -7,22 +7,32 @@ books. A batch of documents and their rows are held at a time, and nothing that 
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
+from bson import ObjectId
 
 from migration_assets.model import Rule, sources, unique_keys
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.ranges import (
+    WHOLE,
+    Range,
+    about_how_many,
+    documents_per_range,
+    range_of,
+    ranges_of,
+)
+from migration_assets.source.united import UnitedCollection
 from migration_assets.target.connection import Connection, count_rows
 from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared, means_same_json
 from migration_assets.validation.counting import count_source
@@ -45,11 +55,33 @@ from migration_assets.validation.odd_types import odd_types, odd_types_in, usual
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines
 from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, table_name
-from migration_assets.validation.types import types_of_rows
+from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
 
 _ROWS_AT_ONCE = 2_000
 _BATCHES_JUDGED = 50
 """Batches whose rows the schema judges at once: to call it takes some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Documents of a collection that are compared by themselves, as another process can be told of them.
+
+    Attributes:
+        table: Name of the entity table.
+        range: The documents.
+        drawn: Numbers of those that are reported one by one, from 1.
+        with_types: Whether to judge the types of their rows, too.
+    """
+
+    table: str
+    range: Range
+    drawn: Sequence[int] = ()
+    with_types: bool = False
+
+
+ComparePart = Callable[[Part], Comparison]
+Shared = Callable[[Sequence[Part], ComparePart], Iterable[Comparison]]
+"""Compares parts, here by the function that is given or elsewhere; what comes of them is in their order."""
 
 
 def compare_documents(
@@ -62,6 +94,7 @@ def compare_documents(
     seed: int,
     remediations: Remediations,
     with_types: bool = False,
+    shared: Shared | None = None,
 ) -> Comparison:
     """Holds an entity table against its collection.
 
@@ -74,29 +107,98 @@ def compare_documents(
         seed: Which ones: the same seed, the same numbers.
         remediations: What must have been corrected or accepted on the way.
         with_types: Whether to judge the types of the rows, too.
+        shared: Shares parts with other processes; None for one part, here.
     """
-    usual = usual_types(table)
+    result = Comparison()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(count_source, source, table.name, {})
-        odd = counting.submit(odd_types, source, table.name, usual)
+        odd = counting.submit(odd_types, source, table.name, usual_types(table))
         with phases.phase("compare"):
             drawn = drawn_numbers(source, table.name, sample_size, seed)
-            comparison = _Pass(source, connection, table, drawn, remediations, usual)
-            if with_types:
-                comparison.result.types = types_of_rows(connection, table)
-            with closing(comparison.books):
-                for step in ahead(comparison.steps(batches(source, table.name))):
-                    comparison.add(step)
-                comparison.finish()
+            result.types = definition_findings(connection, table) if with_types else None
+            parts = _parts(source, table, drawn, is_one=shared is None)
+            if result.types is not None:
+                parts = [replace(part, with_types=True) for part in parts]
+            compare = partial(compare_part, source, connection, table, remediations)
+            if shared is None or len(parts) == 1:
+                comparisons: Iterable[Comparison] = map(compare, parts)
+            else:
+                comparisons = shared(parts, compare)
+            for comparison in comparisons:
+                result.join(comparison)
+            _finish(source, connection, table, remediations, result)
         with phases.phase("types"):
-            result = comparison.result
             result.totals += totals_of(
                 "documents of",
                 {table.name: counted.result().documents},
                 {table.name: result.documents},
             )
-            result.totals += totals_of("BSON type of", odd.result(), comparison.odd_types)
+            result.totals += totals_of("BSON type of", odd.result(), result.odd_types)
     return result
+
+
+def _parts(
+    source: SourceDatabase, table: sa.Table, drawn: Sequence[int], *, is_one: bool
+) -> list[Part]:
+    """Returns the parts of a collection, cut at ObjectIds, whose rows and lines have their order.
+
+    Who has a unique value depends on the documents before, and of collections that count as one nobody
+    knows how many documents a part has: they are one part.
+    """
+    collection = source[table.name]
+    if is_one or unique_keys(table) or isinstance(collection, UnitedCollection):
+        return [Part(table.name, WHOLE, drawn)]
+    size = documents_per_range(about_how_many(collection))
+    firsts = [(n * size, each.start) for n, each in enumerate(ranges_of(collection))]
+    cuts = [(number, at) for number, at in firsts if number == 0 or isinstance(at, ObjectId)]
+    ends = [*cuts[1:], (sys.maxsize, WHOLE.end)]
+    return [
+        Part(table.name, Range(start, end), [n - before for n in drawn if before < n <= last])
+        for (before, start), (last, end) in zip(cuts, ends, strict=True)
+    ]
+
+
+def compare_part(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    remediations: Remediations,
+    part: Part,
+) -> Comparison:
+    """Holds some documents against their rows and their lines in the books."""
+    of_part = _Pass(source, connection, table, remediations, part)
+    with closing(of_part.books):
+        for step in ahead(of_part.steps(batches(source, table.name, part=part.range))):
+            of_part.add(step)
+        of_part.finish()
+    return of_part.result
+
+
+def _finish(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    remediations: Remediations,
+    result: Comparison,
+) -> None:
+    """Compares what belongs to no document, when all parts have been compared."""
+
+    @cache
+    def known() -> SourceIds:
+        return SourceIds(source, table.name)
+
+    of_none = _Pass(source, connection, table, remediations, Part(table.name, range_of(())))
+    of_none.books.finish_others(result.lines_of_others, known)
+    rows = count_rows(connection, table_name(table))
+    if result.types is not None and not result.types.counts["rows"] == rows == result.rows_found:
+        result.types = None
+    if rows != result.rows_found or pending(connection, table.name):
+        for ids in ids_in_pages(connection, table):
+            have = known().have([each.bytes for each in ids]).tolist()
+            strangers = [str(each) for each, is_own in zip(ids, have, strict=True) if not is_own]
+            for start in range(0, len(strangers), _ROWS_AT_ONCE):
+                of_none.add_strangers(strangers[start : start + _ROWS_AT_ONCE])
+    result.join(of_none.result)
 
 
 def recheck_documents(
@@ -108,15 +210,17 @@ def recheck_documents(
     remediations: Remediations,
 ) -> Comparison:
     """Holds some rows of an entity table against their documents, given the `_id`s of these."""
-    comparison = _Pass(source, connection, table, (), remediations, usual_types(table))
+    part = Part(table.name, range_of(identifiers))
+    of_part = _Pass(source, connection, table, remediations, part)
     keys = [uuid_text(uuid_of(table.name, value_of(each))) for each in identifiers]
-    with closing(comparison.books):
+    with closing(of_part.books):
         found: set[str] = set()
-        for documents in batches(source, table.name, chosen={"_id": {"$in": [*identifiers]}}):
-            found.update(comparison.recheck(documents))
-        comparison.finish_lines()
-        comparison.add_strangers([key for key in dict.fromkeys(keys) if key not in found])
-    return comparison.result
+        for step in of_part.steps(batches(source, table.name, part=part.range)):
+            found.update(step.identities.ids)
+            of_part.add(step)
+        of_part.finish()
+        of_part.add_strangers([key for key in dict.fromkeys(keys) if key not in found])
+    return of_part.result
 
 
 class _Step(NamedTuple):
@@ -126,36 +230,33 @@ class _Step(NamedTuple):
         documents: The documents.
         identities: Who they are.
         rows: Their rows, and perhaps some more.
-        recorded: Their lines in the books.
     """
 
     documents: Documents
     identities: Identities
     rows: pl.DataFrame
-    recorded: Lines
 
 
 class _Pass:
-    """The comparison of one collection, batch after batch."""
+    """The comparison of one part of a collection, batch after batch."""
 
     def __init__(
         self,
         source: SourceDatabase,
         connection: Connection,
         table: sa.Table,
-        drawn: Sequence[int],
         remediations: Remediations,
-        usual: Mapping[str, AbstractSet[str]],
+        part: Part,
     ) -> None:
-        self._source, self._connection, self._table = source, connection, table
-        self.odd_types: Counter[tuple[str, str]] = Counter()
-        self._usual = usual
-        self._drawn = drawn
+        self._source, self._connection, self._table, self._part = source, connection, table, part
+        self._usual = usual_types(table)
         self.result = Comparison()
         # One thread reads ahead, the other looks things up: whoever holds it uses the connection.
         self._using = threading.Lock()
         query = locked(connection, self._using)
-        self.judged = JudgedDocuments(connection, self._using, table, remediations, self.result)
+        self.judged = JudgedDocuments(
+            connection, self._using, table, remediations, self.result, part.range
+        )
         self.rules = {
             n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY
         }
@@ -166,44 +267,40 @@ class _Pass:
         self._expected = ExpectedRows(table, self.judged.known.documents, hex_texts)
         # Who has a unique value depends on the documents before.
         self._is_for_judge = bool(unique_keys(table))
-        self._rows = RowsInStep(connection, table, self.rules)
-        self._found_rows = 0
+        start = part.range.start
+        self._rows = RowsInStep(
+            connection, table, self.rules, start.binary if isinstance(start, ObjectId) else None
+        )
+        self._types = None
+        if part.with_types:
+            self.result.types = TypeFindings()
+            self._types = RowTypes(table, self.result.types)
         self._to_judge: list[pl.DataFrame] = []
-        self._has_pending = pending(connection, table.name)
         self.books = self.judged.books
 
     def steps(self, given: Iterable[Documents]) -> Iterator[_Step]:
-        """Yields batches of documents with the rows and the books that belong to them."""
+        """Yields batches of documents with their rows, and perhaps some more."""
         for documents in given:
             identities = Identities.of(self._table.name, documents)
             with self._using:
-                rows = self._rows.next(
-                    identities.own(), identities.ids[identities.others].to_list()
-                )
-                recorded = self.books.of(
-                    identities.last(),
-                    identities.source_ids,
-                    identities.source_ids[identities.others].to_list(),
-                )
-            yield _Step(documents, identities, rows, recorded)
-
-    def recheck(self, documents: Documents) -> list[str]:
-        """Compares documents wherever they stand; returns their UUIDs."""
-        identities = Identities.of(self._table.name, documents)
-        ids = identities.ids.to_list()
-        recorded = self.books.under(identities.source_ids.to_list())
-        self.add(_Step(documents, identities, self._rows.of(ids).unique("id"), recorded))
-        return ids
+                if self._part.range.ids is not None:
+                    rows = self._rows.of(identities.ids.to_list()).unique("id")
+                else:
+                    rows = self._rows.next(
+                        identities.own(), identities.ids[identities.others].to_list()
+                    )
+            yield _Step(documents, identities, rows)
 
     def add(self, step: _Step) -> None:
         """Compares the next documents."""
-        documents, identities, rows, recorded = step
+        documents, identities, rows = step
+        recorded = self._recorded(identities)
         expected = self._expected.of(documents, identities)
-        if self.result.types is not None:
-            self.result.types.add(rows.drop(SOURCE_ID))
+        if self._types is not None:
+            self._types.add(rows.drop(SOURCE_ID))
         lines = compared(expected.rows, rows, ["id"], self._json).head(len(documents))
-        self._found_rows += lines[IS_THERE].to_list().count(True)
-        are_plain = self._are_plain(step, expected, lines)
+        self.result.rows_found += lines[IS_THERE].to_list().count(True)
+        are_plain = self._are_plain(step, recorded, expected, lines)
         self.result.references += int(expected.references[are_plain].sum())
         self.result.rows += int(np.count_nonzero(are_plain))
         others = np.flatnonzero(~are_plain).tolist()
@@ -212,7 +309,7 @@ class _Pass:
         equal_fields = compared_fields.copy()
         if others:
             for number in others:
-                self.odd_types.update(odd_types_in(documents[number], self._usual))
+                self.result.odd_types.update(odd_types_in(documents[number], self._usual))
             wanted = expected.rows["id"][others].implode()
             held = rows.filter(pl.col("id").is_in(wanted))
             judged = self.judged.compare([documents[number] for number in others], held, recorded)
@@ -220,7 +317,9 @@ class _Pass:
             compared_fields[others], equal_fields[others] = judged.compared, judged.equal
         lines = lines.filter(pl.Series(are_plain))
         self._to_judge.append(lines.drop("id"))
-        for number in sorted(n - first for n in self._drawn if 0 <= n - first < len(documents)):
+        for number in sorted(
+            n - first for n in self._part.drawn if 0 <= n - first < len(documents)
+        ):
             self.result.sampled.append(
                 {
                     "source_id": identities.source_ids[number],
@@ -231,48 +330,43 @@ class _Pass:
             )
         self.judged.known.forget()
         if len(self._to_judge) >= _BATCHES_JUDGED:
-            self.finish_lines()
+            self._judge_lines()
         self.result.documents += len(documents)
 
     def finish(self) -> None:
-        """Compares what belongs to no document."""
-        self.finish_lines()
-
-        @cache
-        def known() -> SourceIds:
-            return SourceIds(self._source, self._table.name)
-
-        self.books.finish(known)
+        """Compares what is left when all batches have been added."""
+        self._judge_lines()
+        self.books.finish()
+        self.result.lines_of_others = self.books.taken
         for key in self._rows.doubled:
             self.judged.differ(What.MISSING_IN_SOURCE, key, actual=key)
-        rows = count_rows(self._connection, table_name(self._table))
-        if self.result.types is not None:
-            self.result.types.judge_rows()
-            if self.result.types.counts["rows"] != rows or rows != self._found_rows:
-                self.result.types = None
-        if rows == self._found_rows and not self._has_pending:
-            return
-        for ids in ids_in_pages(self._connection, self._table):
-            have = known().have([each.bytes for each in ids]).tolist()
-            strangers = [str(each) for each, is_own in zip(ids, have, strict=True) if not is_own]
-            for start in range(0, len(strangers), _ROWS_AT_ONCE):
-                self.add_strangers(strangers[start : start + _ROWS_AT_ONCE])
+        if self._types is not None:
+            self._types.judge()
 
-    def finish_lines(self) -> None:
+    def _judge_lines(self) -> None:
         """Lets the schema judge all lines of both sides, equal or not."""
         if self._to_judge:
             lines = pl.concat(self._to_judge)
             self.result.unequal += len(failing_rows(AGREEMENT, lines))
             self._to_judge.clear()
 
-    def _are_plain(self, step: _Step, expected: Expected, lines: pl.DataFrame) -> Mask:
+    def _recorded(self, identities: Identities) -> Lines:
+        """Returns the lines in the books of documents."""
+        if self._part.range.ids is not None:
+            return self.books.under(identities.source_ids.to_list())
+        others = identities.source_ids[identities.others].to_list()
+        return self.books.of(identities.last(), identities.source_ids, others)
+
+    def _are_plain(
+        self, step: _Step, recorded: Lines, expected: Expected, lines: pl.DataFrame
+    ) -> Mask:
         """Tells which documents, neither remedied nor on record, have just the row that is expected."""
         if self._is_for_judge:
             return np.zeros(len(step.documents), dtype=np.bool_)
         agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series().to_numpy()
         found: Mask = agree & ~expected.are_odd
-        if step.recorded:
-            named = pl.Series([name for name, _ in step.recorded], dtype=pl.String).implode()
+        if recorded:
+            named = pl.Series([name for name, _ in recorded], dtype=pl.String).implode()
             found &= ~step.identities.source_ids.is_in(named).to_numpy()
         if self.judged.rules.changes:
             found &= ~step.identities.are_others()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import secrets
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -99,7 +98,6 @@ class Findings:
     sample: list[Finding] = field(default_factory=list)
     keys: KeyDigest = field(default_factory=KeyDigest)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
-    _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def count(self) -> int:
@@ -118,12 +116,17 @@ class Findings:
     ) -> None:
         """Counts a finding, and keeps its keys while there are few."""
         kind = what.value  # evidence goes where a text is known and an enum is not
-        with self._adding:  # whoever reads ahead finds lines of the books that no document has
-            self.kinds[kind] += 1
-            self.keys.add(kind, source_id, identifier, name)
-            if len(self.sample) < SAMPLE_SIZE:
-                masked = self._masked(expected), self._masked(actual)
-                self.sample.append(Finding(source_id, identifier, name, kind, *masked))
+        self.kinds[kind] += 1
+        self.keys.add(kind, source_id, identifier, name)
+        if len(self.sample) < SAMPLE_SIZE:
+            masked = self._masked(expected), self._masked(actual)
+            self.sample.append(Finding(source_id, identifier, name, kind, *masked))
+
+    def join(self, others: Findings) -> None:
+        """Takes in what was found of another part."""
+        self.kinds.update(others.kinds)
+        self.keys.total += others.keys.total
+        self.sample += others.sample[: SAMPLE_SIZE - len(self.sample)]
 
     def totals(self, kinds: type[What] | type[Fault]) -> list[Total]:
         """Returns how many there are of each kind, where there must be none."""
@@ -155,7 +158,6 @@ class Comparison:
         pairs: Pairs that are there, for a junction table.
         references: References that the source has.
         asymmetric: Pairs of the table that only one of its two arrays has.
-        has_references: Whether the table has columns that hold references.
         values: What is wrong with rows, values and books.
         faults: What is wrong with references.
         totals: Numbers that both sides have to agree on.
@@ -167,6 +169,9 @@ class Comparison:
         accepted: Those of them that a remediation accepts.
         orphaned: Keys of some references on record as orphaned that nobody accepts.
         types: What the rows say of their types, where these were asked for and all of them were read.
+        rows_found: Rows that documents have.
+        odd_types: Values of unusual BSON types, by field and type.
+        lines_of_others: Lines in the books under `_id`s that are no ObjectIds, of documents.
     """
 
     documents: int = 0
@@ -175,7 +180,6 @@ class Comparison:
     pairs: int = 0
     references: int = 0
     asymmetric: int = 0
-    has_references: bool = True
     values: Findings = field(default_factory=Findings)
     faults: Findings = field(default_factory=Findings)
     totals: list[Total] = field(default_factory=list)
@@ -187,6 +191,22 @@ class Comparison:
     accepted: Mapping[str, int] = field(default_factory=dict)
     orphaned: list[Mapping[str, Any]] = field(default_factory=list)
     types: TypeFindings | None = None
+    rows_found: int = 0
+    odd_types: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lines_of_others: int = 0
+
+    def join(self, other: Comparison) -> None:
+        """Takes in what came out of another part of the collection, the totals of all of it apart."""
+        for name in ("documents", "rows", "unequal", "references", "rows_found", "lines_of_others"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.lines.update(other.lines)
+        self.conversions.update(other.conversions)
+        self.odd_types.update(other.odd_types)
+        self.values.join(other.values)
+        self.faults.join(other.faults)
+        self.sampled += other.sampled
+        if self.types is not None and other.types is not None:
+            self.types.join(other.types)
 
 
 def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:

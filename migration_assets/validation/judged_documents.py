@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from migration_assets.model import Rule, sources
 from migration_assets.remediation.rules import Remediations
+from migration_assets.source.ranges import Range
 from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.expected import SOURCE_ID
@@ -66,6 +67,7 @@ class JudgedDocuments:
         table: sa.Table,
         remediations: Remediations,
         result: Comparison,
+        part: Range,
     ) -> None:
         self._connection, self._using, self._table = connection, using, table
         columns = sources(table)
@@ -78,7 +80,7 @@ class JudgedDocuments:
         self.references = DocumentReferences(columns, self.known, result)
         self.rules = JudgedRules(remediations.of(table), table, self.known.ids)
         self._judge = Judge(table, self.known.ids, self.rules)
-        self.books = Books(result.values, connection, using, table.name, table.name)
+        self.books = Books(result.values, connection, using, table.name, table.name, part=part)
 
     def compare(self, documents: Sequence[bytes], rows: pl.DataFrame, recorded: Lines) -> Judged:
         """Judges documents and compares them.

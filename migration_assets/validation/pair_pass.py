@@ -177,7 +177,8 @@ class _Array:
         with closing(books):
             for documents in batches(self._source, self.holder.collection, fields=self._read):
                 found += self._of_batch(documents, books)
-            books.finish(known)
+            books.finish()
+            books.finish_others(books.taken, known)
         return np.concatenate(found)
 
     def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString, NamedTuple
 
 import polars as pl
+from bson import ObjectId
 from psycopg import ServerCursor, sql
 
+from migration_assets.source.ranges import WHOLE, Range
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -33,6 +35,7 @@ UNMAPPED = "unmapped"
 ORIGINAL = "original"
 
 _OBJECT_ID = "^[0-9a-f]{24}$"
+_UNDER_OTHERS = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
 _FETCHED = 2_000
 _SHORT = 1_000
 """Letters of the longest text that comes with its line."""
@@ -110,10 +113,12 @@ class Books:
     Attributes:
         findings: Where it is told what of them is not as it must be.
         connection: A connection within a transaction.
-        using: Held by the thread that uses it; whoever reads lines holds it already.
+        using: Held by the thread that uses it.
         table: Name of the target table.
         collection: The collection whose documents are read.
         array: The array of a relation whose lines they are; None for all lines of the table.
+        part: The documents whose lines are read in step.
+        taken: Lines under an `_id` that is no ObjectId that documents took.
     """
 
     findings: Findings
@@ -122,23 +127,19 @@ class Books:
     table: str
     collection: str
     array: str | None = None
-    _cursor: ServerCursor[Any] = field(init=False)
+    part: Range = WHOLE
+    taken: int = field(init=False, default=0)
+    _cursor: ServerCursor[Any] | None = field(init=False, default=None)
     _ahead: Lines = field(init=False, default_factory=list)
     _is_read: bool = field(init=False, default=False)
     _strays: Lines = field(init=False, default_factory=list)
     _others: int = field(init=False)
-    """Lines under an `_id` that is no ObjectId that no document took yet."""
+    """Lines of the whole table under an `_id` that is no ObjectId."""
 
     def __post_init__(self) -> None:
-        under_others = self._query(sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID)))
-        counted = self.connection.execute(
-            sql.SQL("SELECT count(*) FROM ({}) e").format(under_others)
-        ).fetchone()
-        self._others = counted[0] if counted else 0
-        under_object_ids = sql.SQL("source_id ~ {}").format(sql.Literal(_OBJECT_ID))
-        self._cursor = ServerCursor(self.connection, "books")
-        ordered = sql.SQL('SELECT * FROM ({}) e ORDER BY source_id COLLATE "C"')
-        self._cursor.execute(ordered.format(self._query(under_object_ids)))
+        self._is_read = self.part.ids is not None
+        query = sql.SQL("SELECT count(*) FROM ({}) e").format(self._query(_UNDER_OTHERS))
+        ((self._others,),) = self._rows(query)
 
     def of(
         self,
@@ -164,34 +165,38 @@ class Books:
                 self._add_stray(line)
         if others and self._others:
             of_others = self.under(others)
-            self._others -= len(of_others)
+            self.taken += len(of_others)
             found += of_others
         return found
 
     def under(self, source_ids: Sequence[str]) -> Lines:
         """Returns the lines of some documents, whatever was read before."""
         chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*source_ids]))
-        return [*_lines(self.connection.execute(self._query(chosen)))]
+        return [*_lines(self._rows(self._query(chosen)))]
 
-    def finish(self, known: Callable[[], SourceIds]) -> None:
-        """Finds all lines that nobody took, and ends reading; call it after the last batch.
-
-        Args:
-            known: Reads the ids of all documents of the collection; called where it is needed.
-        """
+    def finish(self) -> None:
+        """Finds the lines of the part that nobody took; call it after the last batch."""
         while self._fill():
             self._add_stray(self._ahead.pop())
-        self.close()
-        if self._others:
-            ids = known()
-            with ServerCursor(self.connection, "other_books") as cursor:
-                cursor.itersize = _FETCHED
-                chosen = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
-                for line in _lines(cursor.execute(self._query(chosen))):
-                    # The source id of such a document is what its UUID is the hash of (section 4).
-                    key = uuid.uuid5(namespace(self.collection), line[0]).bytes
-                    if not ids.have([key]).all():
-                        self._add_stray(line)
+        self._compare_strays()
+
+    def finish_others(self, taken: int, known: Callable[[], SourceIds]) -> None:
+        """Finds the lines under an `_id` that is no ObjectId that no document has.
+
+        Args:
+            taken: How many such lines documents took, in all parts.
+            known: Reads the ids of all documents of the collection; called where it is needed.
+        """
+        if taken == self._others:
+            return
+        ids = known()
+        with ServerCursor(self.connection, "other_books") as cursor:
+            cursor.itersize = _FETCHED
+            for line in _lines(cursor.execute(self._query(_UNDER_OTHERS))):
+                # The source id of such a document is what its UUID is the hash of (section 4).
+                key = uuid.uuid5(namespace(self.collection), line[0]).bytes
+                if not ids.have([key]).all():
+                    self._add_stray(line)
         self._compare_strays()
 
     def _add_stray(self, line: tuple[str, Line]) -> None:
@@ -206,7 +211,8 @@ class Books:
 
     def close(self) -> None:
         """Ends reading, also where a comparison stops halfway."""
-        self._cursor.close()
+        if self._cursor is not None:
+            self._cursor.close()
 
     def compare(
         self, expected: Mapping[tuple[str, str], Sequence[Line]], recorded: Lines
@@ -265,19 +271,38 @@ class Books:
         query = sql.SQL("SELECT {} FROM {} WHERE ctid = {}::tid").format(
             sql.SQL(_BOOKS[book].text), sql.Identifier(SCHEMA, book), sql.Literal(ctid)
         )
-        with self.using:
-            row = self.connection.execute(query).fetchone()
-        return row is not None and is_same_json(str(row[0]), expected)
+        return any(is_same_json(str(text), expected) for (text,) in self._rows(query))
 
     def _fill(self) -> bool:
-        """Tells whether there is a next line, and holds it."""
+        """Tells whether there is a next line of the part, and holds it."""
         if not self._ahead and not self._is_read:
-            rows = self._cursor.fetchmany(_FETCHED)
+            with self.using:
+                self._cursor = self._cursor or self._opened()
+                rows = self._cursor.fetchmany(_FETCHED)
             self._ahead = [*_lines(reversed(rows))]
             self._is_read = not rows
         return bool(self._ahead)
 
-    def _query(self, chosen: sql.Composed) -> sql.Composed:
+    def _opened(self) -> ServerCursor[Any]:
+        """Returns a cursor over the lines under the ObjectIds of the part, in their order."""
+        bounds: list[tuple[LiteralString, str]] = [("~", _OBJECT_ID)]
+        if isinstance(self.part.start, ObjectId):
+            bounds.append((">=", str(self.part.start)))
+        if isinstance(self.part.end, ObjectId):
+            bounds.append(("<", str(self.part.end)))
+        chosen = sql.SQL(" AND ").join(
+            sql.SQL('source_id COLLATE "C" {} {}').format(sql.SQL(operator), sql.Literal(bound))
+            for operator, bound in bounds
+        )
+        cursor = ServerCursor(self.connection, "books")
+        ordered = sql.SQL('SELECT * FROM ({}) e ORDER BY source_id COLLATE "C"')
+        return cursor.execute(ordered.format(self._query(chosen)))
+
+    def _rows(self, query: sql.Composed) -> list[tuple[Any, ...]]:
+        with self.using:
+            return self.connection.execute(query).fetchall()
+
+    def _query(self, chosen: sql.Composable) -> sql.Composed:
         array = None if self.array is None else (self.collection, self.array)
         return _query(self.table, chosen, array)
 

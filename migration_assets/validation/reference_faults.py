@@ -159,7 +159,6 @@ class DocumentReferences:
             if not rule.refers_to_documents
         }
         self._result = result
-        result.has_references = bool(self)
 
     def __bool__(self) -> bool:
         """Whether there are columns that hold references."""

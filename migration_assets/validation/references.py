@@ -25,6 +25,7 @@ from migration_assets.validation.findings import (
     failing,
     totals_frame,
 )
+from migration_assets.validation.reference_targets import reference_columns
 
 _KEYS = ("source_id", "id", "field", "what")
 
@@ -40,7 +41,7 @@ def references_evidence(table: sa.Table, found: Comparison, phases: Phases) -> E
     counts = Counter[str](orphaned=found.recorded.get(ORPHANED, 0) - accepted)
     if junction_of(table) is not None:
         counts.update(pairs=found.pairs, references=found.references, asymmetric=found.asymmetric)
-    elif found.has_references:
+    elif reference_columns(table):
         counts.update(documents=found.documents, references=found.references)
     if accepted:
         counts["accepted"] = accepted

@@ -21,6 +21,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.expected import SOURCE_ID
+from migration_assets.validation.identities import object_id_uuid
 from migration_assets.validation.rules import RULES
 
 IDS_PER_PAGE = 50_000
@@ -41,13 +42,14 @@ _PENDING_DELETES = sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name)
 
 
 @contextmanager
-def snapshot(connection: Connection) -> Iterator[None]:
+def snapshot(connection: Connection, moment: str | None = None) -> Iterator[None]:
     """Reads within it see the target as it is now, and cannot change it.
 
     Args:
         connection: A connection in autocommit mode. In a transaction of its own already, that decides.
+        moment: The moment that another process has exported; now where None.
     """
-    with at_one_moment(connection, read_only=True):
+    with at_one_moment(connection, read_only=True, moment=moment):
         connection.execute(_SETTINGS)
         yield
 
@@ -150,14 +152,21 @@ class RowsInStep:
         connection: A connection to the target, within ``snapshot``.
         table: The entity table.
         rules: The columns to read besides the key, each with the rule of its field.
+        start: The ObjectId that the documents begin at; None for the first of all.
         doubled: Ids of which a second row came.
     """
 
     connection: Connection
     table: sa.Table
     rules: Mapping[str, Rule]
+    start: bytes | None = None
     doubled: list[str] = field(init=False, default_factory=list)
-    _last: str | None = field(init=False, default=None)
+    _after: uuid.UUID | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.start is not None:
+            number = int.from_bytes(object_id_uuid(self.start), "big")
+            self._after = uuid.UUID(int=number - 1)
 
     @property
     def columns(self) -> list[str]:
@@ -175,10 +184,10 @@ class RowsInStep:
         if own:
             upto, most = own[-1], len(own) + _BESIDE
             chosen = sql.SQL("id <= {}").format(_uuid(upto))
-            if self._last is not None:
-                chosen += sql.SQL(" AND id > {}").format(_uuid(self._last))
+            if self._after is not None:
+                chosen += sql.SQL(" AND id > {}").format(sql.Literal(self._after))
             found = self._read(chosen, most)
-            self._last = upto
+            self._after = uuid.UUID(upto)
             if found.height == most:
                 found = self.of(own)
         if others:

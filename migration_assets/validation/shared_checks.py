@@ -1,85 +1,145 @@
-"""The checks of a table in two processes."""
+"""The checks of a table in several processes: each takes the next part of it, this one among them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from migration_assets.elsewhere import Databases
+from migration_assets.memory import without_cycle_detection
 from migration_assets.model import Model
 from migration_assets.remediation.rules import Remediations
 from migration_assets.target.connection import Connection
 from migration_assets.validation.checks import Layers, run_checks, together
+from migration_assets.validation.entity_pass import Part, compare_part
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets.validation.findings import Comparison
+from migration_assets.validation.rows import snapshot
 from migration_assets.workers import Workers
-
-_LONG = frozenset({Layer.VALUES, Layer.REFERENCES})
-"""Checks that compare all rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class CheckTask:
-    """Checks of a table that are made together, as another process can be told of them.
+class Sides:
+    """What is compared, as another process can be told of it.
 
     Attributes:
         where: The databases, and how the run reads and holds them.
         model: The application's tables.
-        table: Name of the table.
-        layers: Which checks.
         remediations: The rules that hold.
     """
 
     where: Databases
     model: Model
-    table: str
-    layers: Layers
     remediations: Remediations
 
 
-class SharedChecks:
-    """The checks of a table, the longest of which a second process makes meanwhile.
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Shares checks with workers.
+
+    Attributes:
+        workers: The processes.
+        sides: What is compared.
+    """
+
+    workers: Workers
+    sides: Sides
+
+    def submit(self, table: str, layers: Layers) -> Future[list[Evidence]]:
+        """Starts checks in a worker."""
+        return self.workers.submit(checked_there, self.sides, table, layers)
+
+    def compare(
+        self, moment: str, parts: Sequence[Part], here: Callable[[Part], Comparison]
+    ) -> list[Comparison]:
+        """Compares parts here and in workers; what a worker had that died is compared here.
+
+        Args:
+            moment: As of which the target is looked at, as the transaction of the comparison has exported it.
+            parts: The parts.
+            here: Compares one in this process.
+        """
+        waiting = deque(enumerate(parts))
+        found: dict[int, Comparison] = {}
+
+        def work(compare: Callable[[Part], Comparison]) -> None:
+            while waiting:
+                with suppress(IndexError):  # another one was faster
+                    number, part = waiting.popleft()
+                    try:
+                        found[number] = compare(part)
+                    except BrokenProcessPool:
+                        waiting.append((number, part))
+                        raise
+                    except BaseException:
+                        waiting.clear()
+                        raise
+
+        def there(part: Part) -> Comparison:
+            return self.workers.submit(compared_there, self.sides, moment, part).result()
+
+        helpers = min(self.workers.processes, len(parts)) - 1
+        with ThreadPoolExecutor(helpers or 1) as pool:
+            helping = [pool.submit(work, there) for _ in range(helpers)]
+            work(here)
+            for each in helping:
+                with suppress(BrokenProcessPool):
+                    each.result()
+        work(here)
+        return [found[number] for number in range(len(parts))]
+
+
+Given = dict[Layers, Future[list[Evidence]] | None]
+"""Checks that are made together, in the order to ask for them; None where this process makes them."""
+
+
+def divided(
+    layers: Iterable[Layer], submit: Callable[[Layers], Future[list[Evidence]]] | None
+) -> Given:
+    """Divides checks: what compares all rows is made here, with workers to help, which make the rest first.
 
     Args:
         layers: What is to be checked.
-        submit: Gives the second process checks; None where this process is to do them all.
-
-    Attributes:
-        given: What the second process was given and nobody has asked for yet.
+        submit: Gives checks away; None where this process is to do them all.
     """
-
-    def __init__(
-        self, layers: Iterable[Layer], submit: Callable[[Layers], Future[list[Evidence]]] | None
-    ) -> None:
-        self.given: dict[Layers, Future[list[Evidence]]] = {}
-        self._here = together(layers)
-        if submit is not None and len(self._here) > 1:
-            self._here.sort(key=lambda layers: not _LONG.isdisjoint(layers))
-            longest = self._here.pop()
-            self.given[longest] = submit(longest)
-
-    def __iter__(self) -> Iterator[Layers]:
-        """Yields what this process is to check, then what the second one was given: that may take a while."""
-        yield from self._here
-        yield from tuple(self.given)
+    groups = together(layers)
+    if submit is None:
+        return dict.fromkeys(groups)
+    groups.sort(key=lambda group: not any(layer.view for layer in group))
+    return {group: submit(group) if number else None for number, group in enumerate(groups)}
 
 
 def is_worth(workers: Workers, connection: Connection, table: str) -> bool:
-    """Tells whether a table has rows enough to start a second process; one that is there helps anyhow."""
+    """Tells whether a table has rows enough to start workers; those that are there help anyhow."""
     return workers.are_there or workers.is_worth_rows_of(
         connection, sql.SQL("SELECT FROM {}").format(sql.Identifier(table))
     )
 
 
-def checked_alone(task: CheckTask) -> list[Evidence]:
+def checked_there(sides: Sides, table: str, layers: Layers) -> list[Evidence]:
     """Runs checks over connections of its own, which are kept for the next ones."""
-    with task.where.open() as (source, connection):
+    with sides.where.open() as (source, connection):
         return run_checks(
             source,
             connection,
-            task.model.tables[task.table],
-            task.layers,
-            remediations=task.remediations,
+            sides.model.tables[table],
+            layers,
+            remediations=sides.remediations,
         )
+
+
+def compared_there(sides: Sides, moment: str, part: Part) -> Comparison:
+    """Compares a part over such connections, as of the moment that the comparison has exported."""
+    table = sides.model.tables[part.table]
+    with (
+        sides.where.open() as (source, connection),
+        snapshot(connection, moment),
+        without_cycle_detection(),
+    ):
+        return compare_part(source, connection, table, sides.remediations, part)

@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migration_assets.loading.pipeline import without_cycle_detection
+from migration_assets.memory import without_cycle_detection
 from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation.entity_pass import compare_documents, recheck_documents
+from migration_assets.validation.entity_pass import Shared, compare_documents, recheck_documents
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.findings import Comparison, totals_of
 from migration_assets.validation.identities import uuid_of, value_of
@@ -37,6 +37,7 @@ def compare(
     seed: int = 0,
     remediations: Remediations = NO_REMEDIATIONS,
     with_types: bool = False,
+    shared: Shared | None = None,
 ) -> Comparison:
     """Holds a table against its source, all rows, and against its books (section 9).
 
@@ -49,12 +50,13 @@ def compare(
         seed: Which ones are drawn: the same seed, the same ones.
         remediations: What must have been corrected or accepted on the way.
         with_types: Whether to judge the types of the rows that it reads, too.
+        shared: Shares the parts of a collection with other processes; None to compare all of it here.
 
     Raises:
         psycopg.Error: The target cannot be read as the model says.
         PyMongoError: The source cannot be read.
     """
-    of_documents = partial(compare_documents, with_types=with_types)
+    of_documents = partial(compare_documents, with_types=with_types, shared=shared)
     compare_rows = of_documents if junction_of(table) is None else compare_pairs
     with snapshot(connection), without_cycle_detection():
         result = compare_rows(

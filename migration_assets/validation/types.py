@@ -61,63 +61,84 @@ class TypeFindings:
     """What was found so far: totals by column and check, all keys, and a sample of them; never a value.
 
     Attributes:
-        table: The table.
         counts: Rows and columns that were looked at.
         failures: Failures by column and check.
         sample: Some of them, as keys and names.
         keys: The keys of all of them.
     """
 
-    table: sa.Table
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     sample: list[Mapping[str, Any]] = field(default_factory=list)
     keys: KeyDigest = field(default_factory=KeyDigest)
-    _waiting: list[pl.DataFrame] = field(default_factory=list)
 
-    def judge_definition(self, defined: Sequence[ColumnDefinition]) -> None:
-        """Takes in the definition of the table."""
-        self.counts["columns"] = len(defined)
-        frame = catalog_frame(self.table, defined)
-        for index in failure_cases(CATALOG, frame)["index"]:
-            line = frame.row(index, named=True)
-            for aspect in CATALOG_TYPES:
-                found, expected = line[aspect], line[f"model_{aspect}"]
-                if found != expected:
-                    check = f"{aspect} in the catalog"
-                    self.failures[line["column"], check] += 1
-                    self.keys.add(line["column"], check, found)
-                    self._show(column=line["column"], check=check, found=found, expected=expected)
+    def join(self, others: TypeFindings) -> None:
+        """Takes in what was found of other rows."""
+        self.counts.update(others.counts)
+        self.failures.update(others.failures)
+        self.keys.total += others.keys.total
+        self.sample += others.sample[: SAMPLE_SIZE - len(self.sample)]
+
+    def show(self, **line: Any) -> None:
+        """Adds to the sample while there are few."""
+        if len(self.sample) < SAMPLE_SIZE:
+            self.sample.append(line)
+
+
+def _of_definition(table: sa.Table, defined: Sequence[ColumnDefinition]) -> TypeFindings:
+    """Returns what is wrong with the definition of a table."""
+    found = TypeFindings(Counter(columns=len(defined)))
+    frame = catalog_frame(table, defined)
+    for index in failure_cases(CATALOG, frame)["index"]:
+        line = frame.row(index, named=True)
+        for aspect in CATALOG_TYPES:
+            actual, expected = line[aspect], line[f"model_{aspect}"]
+            if actual != expected:
+                check = f"{aspect} in the catalog"
+                found.failures[line["column"], check] += 1
+                found.keys.add(line["column"], check, actual)
+                found.show(column=line["column"], check=check, found=actual, expected=expected)
+    return found
+
+
+@dataclass(slots=True)
+class RowTypes:
+    """Judges rows, so many at once.
+
+    Attributes:
+        table: The table.
+        findings: Where it is told what is wrong with them.
+    """
+
+    table: sa.Table
+    findings: TypeFindings
+    _waiting: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Takes in some rows as PostgreSQL writes them, which are judged with others."""
         self._waiting.append(frame)
         if sum(each.height for each in self._waiting) >= _ROWS_AT_ONCE:
-            self.judge_rows()
+            self.judge()
 
-    def judge_rows(self) -> None:
+    def judge(self) -> None:
         """Judges the rows that were taken in, each known by the columns of its key."""
         if not self._waiting:
             return
         frame = pl.concat(self._waiting)
         self._waiting.clear()
-        self.counts["rows"] += frame.height
+        self.findings.counts["rows"] += frame.height
         if failure_cases(sound_schema(self.table, frame.columns), frame).is_empty():
             return
         schema = table_schema(self.table, frame.columns)
         cases = failure_cases(schema, frame).with_columns(pl.col("check").replace(_WORDS))
         for column, check, count in cases.group_by("column", "check").len().sort("*").rows():
-            self.failures[column, check] += count
+            self.findings.failures[column, check] += count
         keys = [each.name for each in self.table.primary_key if each.name in frame.columns]
         names = frame.select(keys).rows()
         for column, check, index in cases.select("column", "check", "index").rows():
             name = " ".join(map(str, names[index])) if keys else ""
-            self.keys.add(name, column, check)
-            self._show(id=name, column=column, check=check)
-
-    def _show(self, **line: Any) -> None:
-        if len(self.sample) < SAMPLE_SIZE:
-            self.sample.append(line)
+            self.findings.keys.add(name, column, check)
+            self.findings.show(id=name, column=column, check=check)
 
 
 def check_types(_: object, connection: Connection, table: sa.Table) -> Evidence:
@@ -131,11 +152,11 @@ def check_types(_: object, connection: Connection, table: sa.Table) -> Evidence:
     Returns:
         The evidence, with failures by column and check; it is sound only where it passed.
     """
-    findings, phases = TypeFindings(table), Phases()
+    phases = Phases()
     with snapshot(connection):
         with phases.phase("definition"):
             defined = _definitions(connection, table)
-            findings.judge_definition(defined)
+            findings = _of_definition(table, defined)
         present = {each.column for each in defined}
         judged = [column.name for column in table.columns if column.name in present]
         if judged:
@@ -143,20 +164,20 @@ def check_types(_: object, connection: Connection, table: sa.Table) -> Evidence:
                 sql.SQL(", ").join(map(sql.Identifier, judged)), table_name(table)
             )
             with phases.phase("values"):
+                rows = RowTypes(table, findings)
                 for frame in frames(connection, table, query, judged):
-                    findings.add(frame)
-                findings.judge_rows()
-    return _evidence(findings, phases)
+                    rows.add(frame)
+                rows.judge()
+    return _evidence(table, findings, phases)
 
 
-def types_of_rows(connection: Connection, table: sa.Table) -> TypeFindings | None:
-    """Returns what takes in the rows that a comparison reads, None where these do not show their types.
+def definition_findings(connection: Connection, table: sa.Table) -> TypeFindings | None:
+    """Returns what is found of the definition, to which rows add; None where these do not show their types.
 
     They are read as what the model says. So where the definition is another, or nothing holds, the table has
     to be read by itself.
     """
-    findings = TypeFindings(table)
-    findings.judge_definition(_definitions(connection, table))
+    findings = _of_definition(table, _definitions(connection, table))
     return None if findings.failures else findings
 
 
@@ -177,11 +198,10 @@ def _default(expression: str | None) -> str | None:
 
 def types_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence | None:
     """Returns what a comparison says of types, None where it did not read all rows as they are."""
-    del table
-    return None if found.types is None else _evidence(found.types, phases)
+    return None if found.types is None else _evidence(table, found.types, phases)
 
 
-def _evidence(findings: TypeFindings, phases: Phases) -> Evidence:
+def _evidence(table: sa.Table, findings: TypeFindings, phases: Phases) -> Evidence:
     """Returns what was found of types."""
     total = findings.failures.total()
     failed = {
@@ -189,7 +209,7 @@ def _evidence(findings: TypeFindings, phases: Phases) -> Evidence:
     }
     summary = f"{total} failures in {len({column for column, _ in findings.failures})} columns"
     return Evidence(
-        table=findings.table.name,
+        table=table.name,
         layer=Layer.TYPES,
         passed=not total,
         severity=Severity.ERROR,
