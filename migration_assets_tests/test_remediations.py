@@ -367,6 +367,7 @@ def test_explain_shows_what_became_of_a_document(settings: Dirty) -> None:
     assert "sharedWith[1] replaced by rule own-shared" in said
     assert "no row of Users has this id (accepted by rule accept-Boards)" in said
     assert "in BoardWatchers" in said
+    assert "row and books are as the document and the rules make them" in said
     assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", '"own"')
     for given in ("own", '"own"', "'own'", "'\"own\"'"):
         assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", given)

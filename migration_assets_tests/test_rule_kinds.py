@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from bson import DatetimeMS, Decimal128, Int64, ObjectId, json_util
 from rich.console import Console
@@ -513,6 +514,10 @@ def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_oth
     assert "→ -0001-12-31 23:59:59.999" in found
     assert MASK in found
     assert "geheim" not in found
+    assert "as the document and the rules make them" in found
+    with psycopg.connect(tables_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'Users'")
+    assert "checks       is_admin: not recorded" in explained("Users", "7")
     found = explained("tasksComments", "legacy:1", '"legacy:1"', "'legacy:1'")
     assert "(deferred by rule later, until a later step)" in found
     assert "no row of Tasks has this id" in found

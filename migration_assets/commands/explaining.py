@@ -12,6 +12,7 @@ from typing import Any
 
 import bson
 import polars as pl
+import sqlalchemy as sa
 from bson import ObjectId
 from bson.errors import BSONError
 from psycopg import sql
@@ -45,6 +46,7 @@ from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.sql import identifier
 from migration_assets.text import escape
 from migration_assets.validation.documents import drawn_numbers
+from migration_assets.validation.table_pass import recheck
 
 MASK = "(secret)"
 _SHOWN = 60
@@ -235,6 +237,7 @@ def _lines(
             "unknown",
             f"fields that the model does not know, kept: {', '.join(json.loads(kept))}",
         )
+    yield from _findings(source, connection, model.entities[collection], own, rules)
     for table in model.junctions.values():
         relation = junction_of(table)
         assert relation is not None
@@ -242,6 +245,18 @@ def _lines(
             if side.collection == collection:
                 count = _pairs(model, connection, table.name, side.column, key)
                 yield "pairs", f"{count:,} in {table.name}"
+
+
+def _findings(
+    source: SourceDatabase, connection: Connection, table: sa.Table, own: Any, rules: Remediations
+) -> Iterator[tuple[str, str]]:
+    """Yields what the checks ``values`` and ``references`` find of one document."""
+    found = recheck(source, connection, table, [own], remediations=rules)
+    wrong = [*found.values.sample, *found.faults.sample]
+    for said in dict.fromkeys(f"{each.field or 'the whole'}: {each.what}" for each in wrong):
+        yield "checks", said
+    if not wrong:
+        yield "checks", "row and books are as the document and the rules make them"
 
 
 def _row(
