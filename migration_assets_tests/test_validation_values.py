@@ -577,7 +577,7 @@ def test_the_servers_count_of_documents_guards_the_cursor(
     load_table(source, target, TABLES["invoice_States"])
     monkeypatch.setattr(
         "migration_assets.validation.entity_pass.batches",
-        lambda *given: (documents[:-1] for documents in batches(*given)),
+        lambda *given, **named: (each[:-1] for each in batches(*given, **named)),
     )
     target.execute('DELETE FROM "invoice_States" WHERE name = %s', ["c"])
     found = check_values(source, target, TABLES["invoice_States"])

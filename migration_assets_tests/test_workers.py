@@ -39,7 +39,7 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.validation import documents
+from migration_assets.validation import documents, entity_pass
 from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.shared_checks import (
@@ -355,8 +355,8 @@ def test_what_several_processes_compare_is_what_one_does(
     monkeypatch: pytest.MonkeyPatch,
     processes: int,
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "6")
     monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", 4)
+    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 3)
     sample = Loaded(faulty_sample.source, target)
     load_identities(NEXTCRM, sample.source, target)
     for table in TABLES.values():
@@ -379,7 +379,7 @@ def test_what_several_processes_compare_is_what_one_does(
 def test_what_a_worker_compared_that_died_is_compared_here(
     faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 3)
     where = databases_of(faulty_sample.source, faulty_sample.connection)
     assert where is not None
     alone = checks_of(faulty_sample, "crm_Contacts", None)

@@ -93,7 +93,9 @@ class Range:
 WHOLE = Range()
 
 
-def ranges_of(collection: Collection[Document], *, of_parts: bool = False) -> list[Range]:
+def ranges_of(
+    collection: Collection[Document], *, of_parts: bool = False, size: int | None = None
+) -> list[Range]:
     """Returns the ranges that a collection is cut into, in the order of `_id`.
 
     The server counts along its index on `_id`, so none of the documents is read.
@@ -101,18 +103,15 @@ def ranges_of(collection: Collection[Document], *, of_parts: bool = False) -> li
     Args:
         collection: The collection. Where others count as it, its own documents say where it is cut.
         of_parts: Whether some fields alone are read, of more documents at once.
+        size: How many documents each has, but for the last; what is good for a load where None.
     """
     documents = about_how_many(collection)
-    size = documents_per_range(documents, of_parts=of_parts)
+    if size is None:
+        batch = documents_per_batch(of_parts=of_parts)
+        batches = BATCHES_PER_RANGE if of_parts else documents // (batch * RANGES)
+        size = batch * min(max(batches, 1), BATCHES_PER_RANGE)
     cuts = [*_cuts(collection, size)] if documents > size else []
     return [Range(start, end) for start, end in zip([_FIRST, *cuts], [*cuts, _LAST], strict=True)]
-
-
-def documents_per_range(documents: int, *, of_parts: bool = False) -> int:
-    """Returns how many documents each range of a collection holds when it is cut, but for the last."""
-    batch = documents_per_batch(of_parts=of_parts)
-    batches = BATCHES_PER_RANGE if of_parts else documents // (batch * RANGES)
-    return batch * min(max(batches, 1), BATCHES_PER_RANGE)
 
 
 def about_how_many(collection: Collection[Document]) -> int:

@@ -27,8 +27,6 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import (
     WHOLE,
     Range,
-    about_how_many,
-    documents_per_range,
     range_of,
     ranges_of,
 )
@@ -37,6 +35,7 @@ from migration_assets.target.connection import Connection, count_rows
 from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared, means_same_json
 from migration_assets.validation.counting import count_source
 from migration_assets.validation.documents import (
+    DOCUMENTS_PER_BATCH,
     Documents,
     Identities,
     Mask,
@@ -58,6 +57,7 @@ from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, 
 from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
 
 _ROWS_AT_ONCE = 2_000
+BATCHES_PER_PART = 2
 _BATCHES_JUDGED = 50
 """Batches whose rows the schema judges at once: to call it takes some milliseconds."""
 
@@ -148,8 +148,8 @@ def _parts(
     collection = source[table.name]
     if is_one or unique_keys(table) or isinstance(collection, UnitedCollection):
         return [Part(table.name, WHOLE, drawn)]
-    size = documents_per_range(about_how_many(collection))
-    firsts = [(n * size, each.start) for n, each in enumerate(ranges_of(collection))]
+    size = BATCHES_PER_PART * DOCUMENTS_PER_BATCH
+    firsts = [(n * size, each.start) for n, each in enumerate(ranges_of(collection, size=size))]
     cuts = [(number, at) for number, at in firsts if number == 0 or isinstance(at, ObjectId)]
     ends = [*cuts[1:], (sys.maxsize, WHOLE.end)]
     return [
@@ -187,12 +187,17 @@ def _finish(
     def known() -> SourceIds:
         return SourceIds(source, table.name)
 
-    of_none = _Pass(source, connection, table, remediations, Part(table.name, range_of(())))
-    of_none.books.finish_others(result.lines_of_others, known)
     rows = count_rows(connection, table_name(table))
     if result.types is not None and not result.types.counts["rows"] == rows == result.rows_found:
         result.types = None
-    if rows != result.rows_found or pending(connection, table.name):
+    has_strangers = rows != result.rows_found or pending(connection, table.name)
+    has_strays = result.lines_of_others != result.all_lines_of_others
+    if not has_strangers and not has_strays:
+        return
+    of_none = _Pass(source, connection, table, remediations, Part(table.name, range_of(())))
+    if has_strays:
+        of_none.books.finish_others(known)
+    if has_strangers:
         for ids in ids_in_pages(connection, table):
             have = known().have([each.bytes for each in ids]).tolist()
             strangers = [str(each) for each, is_own in zip(ids, have, strict=True) if not is_own]
@@ -338,6 +343,7 @@ class _Pass:
         self._judge_lines()
         self.books.finish()
         self.result.lines_of_others = self.books.taken
+        self.result.all_lines_of_others = self.books.others
         for key in self._rows.doubled:
             self.judged.differ(What.MISSING_IN_SOURCE, key, actual=key)
         if self._types is not None:

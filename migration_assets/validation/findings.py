@@ -172,6 +172,7 @@ class Comparison:
         rows_found: Rows that documents have.
         odd_types: Values of unusual BSON types, by field and type.
         lines_of_others: Lines in the books under `_id`s that are no ObjectIds, of documents.
+        all_lines_of_others: All such lines, whatever part was compared.
     """
 
     documents: int = 0
@@ -194,6 +195,7 @@ class Comparison:
     rows_found: int = 0
     odd_types: Counter[tuple[str, str]] = field(default_factory=Counter)
     lines_of_others: int = 0
+    all_lines_of_others: int = 0
 
     def join(self, other: Comparison) -> None:
         """Takes in what came out of another part of the collection, the totals of all of it apart."""
@@ -202,6 +204,7 @@ class Comparison:
         self.lines.update(other.lines)
         self.conversions.update(other.conversions)
         self.odd_types.update(other.odd_types)
+        self.all_lines_of_others = other.all_lines_of_others
         self.values.join(other.values)
         self.faults.join(other.faults)
         self.sampled += other.sampled

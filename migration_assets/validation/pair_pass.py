@@ -178,7 +178,8 @@ class _Array:
             for documents in batches(self._source, self.holder.collection, fields=self._read):
                 found += self._of_batch(documents, books)
             books.finish()
-            books.finish_others(books.taken, known)
+            if books.taken != books.others:
+                books.finish_others(known)
         return np.concatenate(found)
 
     def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:

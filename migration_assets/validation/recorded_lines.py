@@ -118,7 +118,8 @@ class Books:
         collection: The collection whose documents are read.
         array: The array of a relation whose lines they are; None for all lines of the table.
         part: The documents whose lines are read in step.
-        taken: Lines under an `_id` that is no ObjectId that documents took.
+        others: Lines of all parts under an `_id` that is no ObjectId.
+        taken: Those of them that documents of this part took.
     """
 
     findings: Findings
@@ -128,18 +129,17 @@ class Books:
     collection: str
     array: str | None = None
     part: Range = WHOLE
+    others: int = field(init=False)
     taken: int = field(init=False, default=0)
     _cursor: ServerCursor[Any] | None = field(init=False, default=None)
     _ahead: Lines = field(init=False, default_factory=list)
     _is_read: bool = field(init=False, default=False)
     _strays: Lines = field(init=False, default_factory=list)
-    _others: int = field(init=False)
-    """Lines of the whole table under an `_id` that is no ObjectId."""
 
     def __post_init__(self) -> None:
         self._is_read = self.part.ids is not None
         query = sql.SQL("SELECT count(*) FROM ({}) e").format(self._query(_UNDER_OTHERS))
-        ((self._others,),) = self._rows(query)
+        ((self.others,),) = self._rows(query)
 
     def of(
         self,
@@ -163,7 +163,7 @@ class Books:
                 found.append(line)
             else:
                 self._add_stray(line)
-        if others and self._others:
+        if others and self.others:
             of_others = self.under(others)
             self.taken += len(of_others)
             found += of_others
@@ -180,15 +180,12 @@ class Books:
             self._add_stray(self._ahead.pop())
         self._compare_strays()
 
-    def finish_others(self, taken: int, known: Callable[[], SourceIds]) -> None:
-        """Finds the lines under an `_id` that is no ObjectId that no document has.
+    def finish_others(self, known: Callable[[], SourceIds]) -> None:
+        """Finds the lines under an `_id` that is no ObjectId that no document has, in all parts.
 
         Args:
-            taken: How many such lines documents took, in all parts.
-            known: Reads the ids of all documents of the collection; called where it is needed.
+            known: Reads the ids of all documents of the collection.
         """
-        if taken == self._others:
-            return
         ids = known()
         with ServerCursor(self.connection, "other_books") as cursor:
             cursor.itersize = _FETCHED
