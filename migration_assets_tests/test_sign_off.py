@@ -71,7 +71,7 @@ from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets.validation.checks import record, run_check, run_checks, state_of
+from migration_assets.validation.checks import record, run_checks, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.key_digest import rows_text
 from migration_assets.validation.pointers import DOCUMENTATION, statements
@@ -912,7 +912,7 @@ def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
         )
         pass_all(variables)
         with open_source(small_migration.mongodb_url) as source:
-            run_check(source, variables, TABLES["openAi_keys"], Layer.VALUES)
+            run_checks(source, variables, TABLES["openAi_keys"], (Layer.VALUES,))
 
     finding = "openAi_keys:values:failed"
     damaged(1)

@@ -29,7 +29,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
 from migration_assets.validation import documents, entity_pass, partitions, recorded_lines, rows
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
-from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_check, run_checks
+from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_checks
 from migration_assets.validation.documents import batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
@@ -116,7 +116,9 @@ def test_the_sample_is_as_large_as_the_environment_says(
     def drawn(seed: str) -> Evidence:
         monkeypatch.setenv(SEED_VARIABLE, seed)
         table = TABLES["crm_Industry_Type"]
-        return run_check(faulty_sample.source, faulty_sample.connection, table, Layer.VALUES)
+        sides = faulty_sample.source, faulty_sample.connection
+        (evidence,) = run_checks(*sides, table, (Layer.VALUES,))
+        return evidence
 
     monkeypatch.setenv(SAMPLE_VARIABLE, "3")
     first, again, other = map(drawn, ("1", "1", "2"))

@@ -114,29 +114,6 @@ def _function(path: str) -> Callable[..., Evidence]:
     return function
 
 
-def run_check(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    layer: Layer,
-    *,
-    remediations: Remediations = NO_REMEDIATIONS,
-) -> Evidence:
-    """Runs one check of one table and keeps its result in ``migration.check_results``.
-
-    The result is bound to the state that the check has seen, whatever is loaded while it runs.
-
-    Args:
-        source: The source database.
-        connection: A connection to the target, in autocommit mode.
-        table: The table.
-        layer: Which check.
-        remediations: What must have been corrected or accepted on the way.
-    """
-    (evidence,) = run_checks(source, connection, table, (layer,), remediations=remediations)
-    return evidence
-
-
 def run_checks(
     source: SourceDatabase,
     connection: Connection,
@@ -147,7 +124,9 @@ def run_checks(
     share: Share | None = None,
     check: Check | None = None,
 ) -> list[Evidence]:
-    """Runs checks of one table that are made ``together`` and keeps their results.
+    """Runs checks of one table that are made ``together``, and keeps their results in ``migration``.
+
+    A result is bound to the state that the check has seen, whatever is loaded while it runs.
 
     Args:
         source: The source database.
