@@ -356,7 +356,8 @@ def test_what_several_processes_compare_is_what_one_does(
     processes: int,
 ) -> None:
     monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", 4)
-    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 3)
+    monkeypatch.setattr(entity_pass, "BATCHES_PER_PART", 1)
+    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 6)
     sample = Loaded(faulty_sample.source, target)
     load_identities(NEXTCRM, sample.source, target)
     for table in TABLES.values():
@@ -379,7 +380,8 @@ def test_what_several_processes_compare_is_what_one_does(
 def test_what_a_worker_compared_that_died_is_compared_here(
     faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 3)
+    monkeypatch.setattr(entity_pass, "BATCHES_PER_PART", 1)
+    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 6)
     where = databases_of(faulty_sample.source, faulty_sample.connection)
     assert where is not None
     alone = checks_of(faulty_sample, "crm_Contacts", None)
