@@ -27,7 +27,6 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import (
     WHOLE,
     Range,
-    range_of,
     ranges_of,
 )
 from migration_assets.source.united import UnitedCollection
@@ -195,7 +194,7 @@ def _finish(
     has_strays = result.lines_of_others != result.all_lines_of_others
     if not has_strangers and not has_strays:
         return
-    of_none = _Pass(source, connection, table, remediations, Part(table.name, range_of(())))
+    of_none = _Pass(source, connection, table, remediations, Part(table.name, Range(ids=())))
     if has_strays:
         of_none.books.finish_others(known)
     if has_strangers:
@@ -216,7 +215,7 @@ def recheck_documents(
     remediations: Remediations,
 ) -> Comparison:
     """Holds some rows of an entity table against their documents, given the `_id`s of these."""
-    part = Part(table.name, range_of(identifiers))
+    part = Part(table.name, Range(ids=tuple(identifiers)))
     of_part = _Pass(source, connection, table, remediations, part)
     keys = [uuid_text(uuid_of(table.name, value_of(each))) for each in identifiers]
     with closing(of_part.books):
