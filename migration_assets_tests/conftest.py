@@ -29,14 +29,15 @@ from migration_assets.source.connection import Document, SourceDatabase, open_so
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
-from migration_assets_tests.browsing import browser_path, opened_page
-from migration_assets_tests.loaded_sample import (
+from migration_assets_tests import ROOT
+from migration_assets_tests.support.browsing import browser_path, opened_page
+from migration_assets_tests.support.loaded_sample import (
     Loaded,
     database_copy,
     load_everything,
     loaded_sample,
 )
-from migration_assets_tests.pages import DOCS, ROOT, Shell
+from migration_assets_tests.support.pages import DOCS, Shell
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -47,21 +48,22 @@ settings.register_profile("suite", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+TESTS = Path(__file__).parent
 LONGEST_FIRST = (
-    "test_ui",
-    "test_runbooks",
-    "test_cli",
-    "test_migrate",
-    "test_faults",
-    "test_bench",
-    "test_damages",
-    "test_rollback",
-    "test_partial_loads",
-    "test_loading",
-    "test_validation_values",
-    "test_validation_references",
-    "test_bad_input",
-    "test_relations",
+    "ui/test_ui",
+    "docs/test_runbooks",
+    "integration/migration/test_cli",
+    "integration/migration/test_migrate",
+    "integration/faults/test_faults",
+    "integration/bench/test_bench",
+    "integration/validation/test_damages",
+    "integration/rollback/test_rollback",
+    "integration/reruns/test_partial_loads",
+    "integration/loading/test_loading",
+    "integration/validation/test_values",
+    "integration/validation/test_references",
+    "integration/loading/test_bad_input",
+    "integration/loading/test_relations",
 )
 """Files whose tests take long: begun early, so that no core waits for the last of them alone."""
 
@@ -74,8 +76,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Orders the files by how long they take, where they are done at the same time."""
-    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    places = {TESTS / f"{name}.py": place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 MEMORY = Path("/dev/shm")

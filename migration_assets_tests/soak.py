@@ -23,13 +23,14 @@ from migration_assets.assets.retries import STEP_RETRIES, STEP_WAIT
 from migration_assets.retrying import Patience
 from migration_assets.source.connection import Document
 from migration_assets.target.connection import open_target
-from migration_assets_tests import faults
-from migration_assets_tests.faults import Figures, Ground
+from migration_assets_tests import ROOT
+from migration_assets_tests.support import faults
+from migration_assets_tests.support.faults import Figures, Ground
 
 KILLS = 200
 """How often the process is killed where nothing is said: the whole measure."""
 
-PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+PAGE = ROOT / "docs" / "reliability.md"
 
 _TEXT = """\
 # Reliability: what was broken on purpose, and what was lost

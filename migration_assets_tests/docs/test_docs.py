@@ -1,0 +1,66 @@
+"""The documentation: what is derived from the code is as the code is, and no link of it leads nowhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from migration_assets.cli import app
+from migration_assets.nextcrm import NEXTCRM, TABLES
+from migration_assets.reference import files
+from migration_assets.reference.environment import VARIABLES
+from migration_assets_tests import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+READ = re.compile(r'"((?:MIGRATION|SOURCE|TARGET|ROLLBACK|DAGSTER)_[A-Z_]+)"')
+
+
+@pytest.mark.parametrize("name", files(NEXTCRM, app))
+def test_reference_is_as_the_code_is(name: str) -> None:
+    made = files(NEXTCRM, app)[name]
+    found = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    assert found == made, "write it anew: make docs"
+
+
+def test_every_column_and_variable_has_a_line() -> None:
+    tables = files(NEXTCRM, app)["tables.md"]
+    lines = [line for line in tables.splitlines() if line.startswith("| `")]
+    assert len(lines) == sum(len(table.columns) for table in TABLES.values())
+    sources = (ROOT / "migration_assets").rglob("*.py")
+    read = {name for file in sources for name in READ.findall(file.read_text(encoding="utf-8"))}
+    assert read == set(VARIABLES)
+
+
+def _anchors(page: Path) -> set[str]:
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            if link.startswith(("http://", "https://")):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.relative_to(ROOT)}: {link}"
+            if anchor:
+                assert anchor in _anchors(target), f"{page.relative_to(ROOT)}: {link}"
+
+
+def test_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        path = page.relative_to(ROOT / "docs")
+        folder = f"({path.parent.as_posix()}/)"
+        assert path.name == "README.md" or f"({path.as_posix()})" in index or folder in index, path
+
+
+def test_every_inconsistency_of_the_public_plans_has_an_answer() -> None:
+    """Operations, section 10: thirty of them."""
+    page = (ROOT / "docs" / "runbooks" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 31))

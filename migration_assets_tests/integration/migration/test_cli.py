@@ -1,0 +1,535 @@
+"""The command line: exit codes, one line for each error, no password in any output, nothing left behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from pymongo import MongoClient
+from rich.console import Console
+from typer.testing import CliRunner
+
+from migration_assets.cli import app
+from migration_assets.commands import running
+from migration_assets.commands.decisions import print_decisions
+from migration_assets.commands.progress import ConsoleProgress
+from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
+from migration_assets.nextcrm import NEXTCRM, TABLES
+from migration_assets.nextcrm.sample import generate
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
+from migration_assets.retrying import ATTEMPTS_VARIABLE
+from migration_assets.sign_off.findings import Finding
+from migration_assets.source.connection import open_source
+from migration_assets.target.ddl import files
+from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE, redacted
+from migration_assets_tests import ROOT
+
+pytestmark = pytest.mark.timeout(600)
+
+PROGRAM = Path(sys.executable).with_name("migration-assets")
+PASSWORD = "correct-horse"  # made up, so that it can be looked for
+SCALE = 0.01
+GO, NO_GO, COULD_NOT_RUN = running.Exit
+
+VARIABLES = (
+    ATTEMPTS_VARIABLE,
+    SOURCE_VARIABLE,
+    TARGET_VARIABLE,
+    DAGSTER_VARIABLE,
+    "DAGSTER_HOME",
+    "MIGRATION_ASSETS_HOME",
+)
+UNREACHABLE = "127.0.0.1:9"  # the port of discard, on which nobody listens
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user's shell with none of our variables, in a directory that holds nothing."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said."""
+
+    code: int
+    out: str
+    error: str
+
+    @property
+    def all(self) -> str:
+        return self.out + self.error
+
+    @property
+    def line(self) -> str:
+        """The one line of the error."""
+        (line,) = self.error.strip().splitlines()
+        assert line.startswith("error: ")
+        return line
+
+
+def call(*arguments: str, **variables: str) -> Said:
+    """Runs a command in this process."""
+    result = CliRunner().invoke(app, arguments, env=variables)
+    if not isinstance(result.exception, SystemExit | None):
+        raise result.exception
+    return Said(result.exit_code, result.stdout, result.stderr)
+
+
+def spawn(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Starts a command as a user does."""
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    return subprocess.Popen(
+        [PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment | variables,
+    )
+
+
+def command(*arguments: str, **variables: str) -> Said:
+    """Runs a command as a user does."""
+    process = spawn(*arguments, **variables)
+    out, error = process.communicate(timeout=300)
+    return Said(process.returncode, out, error)
+
+
+def tables_of(target_url: str) -> list[str]:
+    with psycopg.connect(target_url) as connection:
+        found = connection.execute(
+            "SELECT schemaname || '.' || tablename FROM pg_tables "
+            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+        )
+        return [name for (name,) in found]
+
+
+def password_of(url: str) -> str:
+    password = urlsplit(url).password
+    assert password is not None
+    return password
+
+
+@pytest.fixture(scope="module")
+def sample_url(servers: Urls) -> Iterator[str]:
+    """A source in which one of the collections is missing."""
+    name = f"sample_{uuid.uuid4().hex[:12]}"
+    url = servers.mongodb_url.replace("/nextcrm", f"/{name}")
+    with MongoClient[dict[str, Any]](url) as client:
+        database = client.get_default_database()
+        generate(database, scale=SCALE)
+        database.drop_collection("ImageUpload")
+        yield url
+        client.drop_database(name)
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What `migration-assets run` has done."""
+
+    variables: Mapping[str, str]
+    said: Said
+
+    @property
+    def target_url(self) -> str:
+        return self.variables[TARGET_VARIABLE]
+
+
+@pytest.fixture(scope="module")
+def migrated(servers: Urls, sample_url: str) -> Iterator[Migrated]:
+    """A target that `migration-assets run` has filled."""
+    with fresh_database(servers) as urls:
+        variables = {SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: urls.postgres_url}
+        yield Migrated(variables, command("run", **variables))
+
+
+def test_run_is_go_and_ends_with_a_line_for_each_table(migrated: Migrated) -> None:
+    said = migrated.said
+    assert (said.code, said.error) == (GO, "")
+    *_, last = said.out.strip().splitlines()
+    assert re.fullmatch(r"GO after \d+\.\d s", last)
+    for name in TABLES:
+        assert re.search(
+            rf"^ {name} +[\d,]+ +[\d,]+ .* ✓  ✓  ✓  ✓ *$", said.out, flags=re.MULTILINE
+        )
+    assert password_of(migrated.target_url) not in said.all
+
+
+def test_missing_collection_is_an_empty_table(migrated: Migrated) -> None:
+    """MongoDB creates a collection with its first document, so a missing one is one without any."""
+    assert re.search(r"^ ImageUpload +0 +0 +0 ", migrated.said.out, flags=re.MULTILINE)
+    with psycopg.connect(migrated.target_url) as connection:
+        assert connection.execute('SELECT count(*) FROM "ImageUpload"').fetchone() == (0,)
+
+
+def test_select_brings_some_tables_up_to_date(migrated: Migrated) -> None:
+    said = call("run", "--select", "Boards, Sections", **migrated.variables)
+    assert (said.code, said.error) == (GO, "")
+    assert re.search(r"^ 1/2 Boards +\d+ rows, +0 written .* ✓✓✓✓$", said.out, flags=re.MULTILINE)
+    assert re.search(r"^ 2/2 Sections ", said.out, flags=re.MULTILINE)
+
+
+def test_validate_and_summary_repeat_the_result(migrated: Migrated) -> None:
+    validated = call("validate", **migrated.variables)
+    assert (validated.code, validated.error) == (GO, "")
+    summary = call("summary", **migrated.variables)
+    assert summary.code == 0
+    assert "39 of 39 tables" in summary.out
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        pytest.param('DELETE FROM "tasksComments"', "row_count", id="blocking check"),
+        pytest.param("UPDATE \"tasksComments\" SET comment = '?'", "values", id="other check"),
+    ],
+)
+def test_red_check_is_no_go(migrated: Migrated, damage: str, check: str) -> None:
+    with psycopg.connect(migrated.target_url) as connection:
+        connection.execute(damage)
+    said = call("validate", **migrated.variables)
+    assert said.code == NO_GO
+    assert f"✗ tasksComments: check {check} failed" in said.out
+    assert re.search(r"^NO-GO after", said.out, flags=re.MULTILINE)
+    repaired = call("run", "--select", "tasksComments", **migrated.variables)
+    assert repaired.code == GO
+
+
+def test_write_to_the_source_is_no_go(migrated: Migrated) -> None:
+    with MongoClient[dict[str, Any]](migrated.variables[SOURCE_VARIABLE]) as client:
+        boards = client.get_default_database()["Boards"]
+        before = boards.find_one_and_update({}, {"$set": {"title": "written after the run"}})
+        assert before is not None
+        said = call("validate", **migrated.variables)
+        boards.replace_one({"_id": before["_id"]}, before)
+    assert said.code == NO_GO
+    assert "collection Boards was written to after it was read" in " ".join(said.out.split())
+
+
+WRONG_URLS = {
+    "source without scheme": (SOURCE_VARIABLE, f"mongodb//u:{PASSWORD}@localhost/nextcrm"),
+    "source with one slash": (SOURCE_VARIABLE, f"mongodb:/u:{PASSWORD}@localhost/nextcrm"),
+    "source without database": (SOURCE_VARIABLE, f"mongodb://u:{PASSWORD}@{UNREACHABLE}"),
+    "source with a bare slash": (SOURCE_VARIABLE, f"mongodb://u:/{PASSWORD}@localhost/nextcrm"),
+    "source with a bare @": (SOURCE_VARIABLE, f"mongodb://u:@{PASSWORD}@localhost/nextcrm"),
+    "source with a wrong port": (SOURCE_VARIABLE, f"mongodb://u:{PASSWORD}@localhost:no/nextcrm"),
+    "target without scheme": (TARGET_VARIABLE, f"u:{PASSWORD}@localhost/nextcrm"),
+    "target with one slash": (TARGET_VARIABLE, f"postgresql:/u:{PASSWORD}@localhost/nextcrm"),
+    "target of another kind": (TARGET_VARIABLE, f"mysql://u:{PASSWORD}@localhost/nextcrm"),
+    "target with a bare slash": (TARGET_VARIABLE, f"postgresql://u:/{PASSWORD}@localhost/nextcrm"),
+    "target with a bare @": (TARGET_VARIABLE, f"postgresql://u:@{PASSWORD}@localhost/nextcrm"),
+    "target with words": (TARGET_VARIABLE, f"host=localhost user=u password={PASSWORD}"),
+    "target with a wrong parameter": (
+        TARGET_VARIABLE,
+        f"postgresql://u:{PASSWORD}@{UNREACHABLE}/nextcrm?sslmod={PASSWORD}",
+    ),
+    "target out of reach": (TARGET_VARIABLE, f"postgresql://u:{PASSWORD}@{UNREACHABLE}/nextcrm"),
+}
+
+
+@pytest.mark.parametrize(("name", "url"), WRONG_URLS.values(), ids=WRONG_URLS.keys())
+def test_wrong_url_is_one_line(sample_url: str, target_url: str, name: str, url: str) -> None:
+    variables = {SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url} | {name: url}
+    said = call("run", **variables)
+    assert said.code == COULD_NOT_RUN
+    assert name in said.line
+    assert PASSWORD not in said.all
+    assert tables_of(target_url) == []
+
+
+def test_source_out_of_reach_is_one_line(target_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"mongodb://u:{PASSWORD}@{UNREACHABLE}/nextcrm"
+    monkeypatch.setitem(open_source.__wrapped__.__kwdefaults__, "timeout", 1.0)  # type: ignore[attr-defined]
+    said = call("run", **{SOURCE_VARIABLE: url, TARGET_VARIABLE: target_url})
+    assert (said.code, said.out) == (COULD_NOT_RUN, "")
+    assert f"MongoDB at mongodb://{UNREACHABLE}/nextcrm: no answer" in said.line
+    assert PASSWORD not in said.all
+    assert tables_of(target_url) == []
+
+
+def test_missing_source_database_is_one_line(sample_url: str, target_url: str) -> None:
+    said = call("run", **{SOURCE_VARIABLE: sample_url + "_", TARGET_VARIABLE: target_url})
+    assert said.code == COULD_NOT_RUN
+    assert "there is no database" in said.line
+    assert tables_of(target_url) == []
+
+
+def test_missing_target_database_is_one_line(sample_url: str, target_url: str) -> None:
+    said = call("run", **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url + "_"})
+    assert said.code == COULD_NOT_RUN
+    assert "does not exist" in said.line
+    assert password_of(target_url) not in said.all
+
+
+def test_wrong_password_is_one_line(sample_url: str, target_url: str) -> None:
+    wrong = target_url.replace(password_of(target_url), PASSWORD)
+    said = call("run", **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: wrong})
+    assert said.code == COULD_NOT_RUN
+    assert "password authentication failed" in said.line
+    assert PASSWORD not in said.all
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["validate"], ["run", "--select", "Users"]])
+def test_target_of_others_is_left_alone(
+    sample_url: str, target_url: str, arguments: list[str]
+) -> None:
+    with psycopg.connect(target_url) as connection:
+        connection.execute("CREATE TABLE theirs (id int); INSERT INTO theirs VALUES (1)")
+    said = call(*arguments, **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url})
+    assert said.code == COULD_NOT_RUN
+    assert "public.theirs" in said.line
+    assert "nothing was touched" in said.line
+    assert tables_of(target_url) == ["public.theirs"]
+
+
+@pytest.mark.parametrize("arguments", [["validate"], ["summary"], ["run", "--select", "Users"]])
+def test_target_without_tables_is_one_line(
+    sample_url: str, target_url: str, arguments: list[str]
+) -> None:
+    said = call(*arguments, **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url})
+    assert said.code == COULD_NOT_RUN
+    assert "nothing was migrated to it yet" in said.line
+    assert tables_of(target_url) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "newest", "what"),
+    [
+        ("migration_assets.target.connection", "OLDEST_VERSION", 990_000, "PostgreSQL"),
+        ("migration_assets.source.connection", "OLDEST_MAJOR", 99, "MongoDB"),
+    ],
+)
+def test_old_server_is_one_line(
+    sample_url: str,
+    target_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    name: str,
+    newest: int,
+    what: str,
+) -> None:
+    monkeypatch.setattr(f"{module}.{name}", newest)
+    said = call("run", **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url})
+    assert said.code == COULD_NOT_RUN
+    assert re.search(rf"the server is {what} \d[\d.]*; \d+ or newer is needed", said.line)
+    assert tables_of(target_url) == []
+
+
+@pytest.mark.parametrize("select", ["Nobody", "Users,Nobody", "", "users"])
+def test_unknown_table_is_one_line(migrated: Migrated, select: str) -> None:
+    said = call("run", "--select", select, **migrated.variables)
+    assert said.code == COULD_NOT_RUN
+    assert "there is no table" in said.line
+
+
+def test_dagster_storage_out_of_reach_is_one_line(
+    migrated: Migrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As often as ever, but without twelve seconds of waits in between.
+    monkeypatch.setattr("dagster_postgres.utils.calculate_delay", lambda **_: 0.0)
+    storage = f"postgresql+psycopg2://u:{PASSWORD}@{UNREACHABLE}/dagster"
+    variables = {"DAGSTER_HOME": str(ROOT), DAGSTER_VARIABLE: storage}
+    said = call("run", **migrated.variables, **variables)
+    assert said.code == COULD_NOT_RUN
+    assert DAGSTER_VARIABLE in said.line
+    assert PASSWORD not in said.all
+
+
+def test_unexpected_error_is_no_verdict_and_holds_no_value(
+    migrated: Migrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError(f"{SECRET_PREFIX}of a document")
+
+    monkeypatch.setattr(running, "run_job", broken)
+    said = call("run", **migrated.variables)
+    assert said.code == COULD_NOT_RUN
+    assert "unexpected ValueError" in said.error.splitlines()[-1]
+    assert "in broken" in said.error
+    assert SECRET_PREFIX not in said.all
+
+
+def test_crash_of_the_sign_off_is_not_the_verdict_of_an_earlier_run(
+    migrated: Migrated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError(f"{SECRET_PREFIX}of a document")
+
+    monkeypatch.setattr("migration_assets.assets.sign_off.sign", broken)
+    said = call("run", **migrated.variables)
+    assert said.code == COULD_NOT_RUN
+    assert "unexpected ValueError" in said.line
+    assert "GO" not in said.out.splitlines()[-1]
+    assert SECRET_PREFIX not in said.all
+
+
+def test_server_that_dies_half_way_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = EmbeddedServers(tmp_path / "home", durable=False)
+    # Half of them refer to it and are not begun; each of the others would wait for mongod in vain.
+    later = "crm_Accounts"
+    started = ConsoleProgress.started
+    kills = [servers.kill_mongod, servers.kill_postgres]
+
+    def killing(self: ConsoleProgress, table: str) -> None:
+        started(self, table)
+        if table == later and kills:
+            kills.pop(0)()
+
+    monkeypatch.setattr(ConsoleProgress, "started", killing)
+    monkeypatch.setitem(open_source.__wrapped__.__kwdefaults__, "timeout", 2.0)  # type: ignore[attr-defined]
+    with servers as urls:
+        with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
+            generate(client.get_default_database(), scale=SCALE)
+        variables = {SOURCE_VARIABLE: urls.mongodb_url, TARGET_VARIABLE: urls.postgres_url}
+        for where in (f"MongoDB at {redacted(urls.mongodb_url)}", "PostgreSQL at postgresql://"):
+            said = call("run", **variables, **{ATTEMPTS_VARIABLE: "1"})
+            assert said.code == COULD_NOT_RUN
+            assert said.line.startswith(f"error: {where}")
+            assert password_of(urls.postgres_url) not in said.all
+            assert not re.search(r"^(NO-)?GO", said.out, flags=re.MULTILINE)
+
+            servers.start()
+            with psycopg.connect(urls.postgres_url) as connection:
+                assert connection.execute(f'SELECT count(*) FROM "{later}"').fetchone() == (0,)
+                assert connection.execute('SELECT count(*) FROM "Users"').fetchone() != (0,)
+
+
+def test_interrupted_run_is_one_line(migrated: Migrated) -> None:
+    process = spawn("run", **migrated.variables)
+    assert process.stdout is not None
+    process.stdout.readline()  # it has begun with the tables
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == COULD_NOT_RUN
+    (line,) = error.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "interrupted" in line
+    assert not re.search(r"^(NO-)?GO", out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [SOURCE_VARIABLE, TARGET_VARIABLE])
+def test_demo_does_not_touch_the_users_servers(migrated: Migrated, name: str) -> None:
+    said = call("demo", "--scale", "0.01", **{name: migrated.variables[name]})
+    assert said.code == COULD_NOT_RUN
+    assert name in said.line
+    assert password_of(migrated.target_url) not in said.all
+
+
+@pytest.mark.parametrize("command", ["demo", "sample"])
+def test_a_history_takes_no_other_faults(command: str) -> None:
+    said = call(command, "--history", "--dirty", "0.1")
+    assert said.code == COULD_NOT_RUN
+    assert "--history" in said.line
+    assert "--dirty" in said.line
+
+
+def test_ui_outside_of_the_project_is_one_line(migrated: Migrated) -> None:
+    said = call("ui", **migrated.variables, **{DAGSTER_VARIABLE: "postgresql+psycopg2://nowhere"})
+    assert said.code == COULD_NOT_RUN
+    assert "workspace.yaml" in said.line
+
+
+def test_sql_writes_the_ddl(tmp_path: Path) -> None:
+    said = call("sql", str(tmp_path / "made"))
+    assert said.code == 0
+    made = {path.name: path.read_text() for path in (tmp_path / "made").glob("*.sql")}
+    assert made == files(NEXTCRM)
+    printed = {Path(line).name for line in said.out.splitlines()}
+    assert printed >= files(NEXTCRM).keys()
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"migration-assets \d+\.\d+\.\d+\n", call("--version").out)
+
+
+def test_servers_start_and_stop_and_leave_nothing_running(tmp_path: Path) -> None:
+    home = {"MIGRATION_ASSETS_HOME": str(tmp_path / "home")}
+    before = call("servers", "status", **home)
+    assert before.out == "postgres: is stopped\nmongod: is stopped\n"
+    try:
+        started = command("servers", "start", **home)
+        assert (started.code, started.error.count("error")) == (0, 0)
+        status = call("servers", "status", **home)
+        pids = [int(pid) for pid in re.findall(r"runs as process (\d+) on port \d+", status.out)]
+        assert len(pids) == 2
+        assert all(Path("/proc", str(pid)).exists() for pid in pids)
+        urls = call("servers", "urls", **home)
+        exported = dict(re.findall(r"^export (\w+)='(.+)'$", urls.out, flags=re.MULTILINE))
+        assert set(exported) == {SOURCE_VARIABLE, TARGET_VARIABLE, DAGSTER_VARIABLE}
+        # Only `urls` is for a shell; what is for people shows no password.
+        assert password_of(exported[TARGET_VARIABLE]) not in started.all + status.all
+    finally:
+        stopped = command("servers", "stop", **home)
+    assert (stopped.code, stopped.all) == (0, "")
+    assert call("servers", "status", **home).out == before.out
+    assert processes_naming(tmp_path) == []
+
+
+def test_faulty_demo_lists_what_was_lost_and_is_go_by_the_command_that_it_names(
+    servers: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fresh_database(servers) as urls:
+        monkeypatch.setattr(EmbeddedServers, "start", lambda _: urls)
+        monkeypatch.setattr(EmbeddedServers, "urls", urls)
+        monkeypatch.setenv(DAGSTER_VARIABLE, urls.dagster_url)  # the demo sets it where it is unset
+        faulty = call("demo", "--scale", "0.01", "--dirty", "0.0001")
+        assert (faulty.code, faulty.error) == (NO_GO, "")
+        assert re.search(r"^NO-GO after", faulty.out, flags=re.MULTILINE)
+        decisions = re.search(r"^(\d+) decisions left until GO", faulty.out, re.MULTILINE)
+        assert decisions is not None
+        numbered = re.findall(r"^ +(\d+) \d", faulty.out, re.MULTILINE)
+        assert len(numbered) == min(int(decisions[1]), 20)
+        rules = re.findall(r"^ +- (\{name: .*\})$", faulty.out, re.MULTILINE)
+        assert len(rules) >= len(numbered)
+        assert re.search(
+            r"^! \d+ checks only warned: nothing is lost there", faulty.out, re.MULTILINE
+        )
+        # Losses are listed by cause, and not a second time as checks that failed.
+        assert re.findall(r"^✗ .*", faulty.out, re.MULTILINE) == []
+        (named,) = re.findall(r"^\S+ (run --remediations \S+)$", faulty.out, re.MULTILINE)
+        corrected = call(*named.split())
+    assert (corrected.code, corrected.error) == (GO, "")
+    assert re.search(r"^✓ remediated [\d,]+ values? of \S+ by rule", corrected.out, re.MULTILINE)
+    assert re.search(r"^✓ accepted [\d,]+ losses of \S+ by rule", corrected.out, re.MULTILINE)
+    assert "decisions left" not in corrected.out
+    assert SECRET_PREFIX not in faulty.all + corrected.all
+
+
+def test_decisions_are_readable_on_a_narrow_terminal() -> None:
+    rule = "- {name: x, collection: crm_Opportunities_Sales_Stages, match: any, accept: true}"
+    findings = [Finding("Boards", "9 values lost", "Decide", rule=rule)] * 22
+    said = io.StringIO()
+    print_decisions(Console(file=said, width=80), findings)
+    assert said.getvalue().startswith("22 decisions left until GO")
+    assert said.getvalue().count(f"    {rule}\n") == 20
+    assert "and 2 more: the report has all of them" in said.getvalue()
+
+
+def processes_naming(directory: Path) -> list[str]:
+    """Returns the command lines of processes in which a directory is named."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if str(directory) in line:
+            found.append(line)
+    return found

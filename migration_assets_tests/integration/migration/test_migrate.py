@@ -1,0 +1,567 @@
+"""The whole way on real servers, through Dagster: migrate, damage, notice, repair, sign off."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+import psycopg
+import pytest
+import sqlalchemy as sa
+from bson import ObjectId
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from psycopg import sql
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from migration_assets.assets.keys import CONSTRAINTS, PREFLIGHT, SIGN_OFF, UUID_MAP, table_key
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.tables import BLOCKING
+from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
+from migration_assets.embedded import Urls, fresh_database
+from migration_assets.loading.records import LoadResult
+from migration_assets.loading.tables import load_table
+from migration_assets.model import referenced_tables, source_of
+from migration_assets.nextcrm import ENTITIES, TABLES
+from migration_assets.nextcrm.sample import generate
+from migration_assets.nextcrm.sample.values import SECRET_PREFIX
+from migration_assets.remediation.rules import Remediations
+from migration_assets.sign_off.signing import REPORTS_VARIABLE
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target import bookkeeping
+from migration_assets.target.bookkeeping import BOOKKEEPING
+from migration_assets.target.connection import Connection
+from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.validation.checks import Layers, run_checks
+from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets_tests.support.damages import DAMAGES
+from migration_assets_tests.support.loaded_sample import database_copy
+
+pytestmark = pytest.mark.timeout(600)
+
+SCALE = 0.02
+ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A source, a target, and Dagster's memory of what was done with them."""
+
+    source_url: str
+    target_url: str = field(repr=False)
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+
+    def definitions(self) -> dg.Definitions:
+        """Returns the definitions for these two databases."""
+        return build_defs(
+            source=SourceMongo(url=self.source_url), target=TargetPostgres(url=self.target_url)
+        )
+
+    def run(
+        self,
+        job: str = MIGRATE,
+        *,
+        assets: Sequence[dg.AssetKey] | None = None,
+        quiet: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Runs a job as the UI does, or some of its assets, with their checks."""
+        return (
+            self.definitions()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=self.instance,
+                asset_selection=assets,
+                raise_on_error=False,
+                run_config=QUIET if quiet else None,
+            )
+        )
+
+    def sign_off(self) -> Mapping[str, Any]:
+        """Materializes the sign-off alone and returns the report that it kept in the target."""
+        result = self.run(assets=[SIGN_OFF])
+        with psycopg.connect(self.target_url) as connection:
+            row = connection.execute(
+                "SELECT verdict, report FROM migration.sign_offs ORDER BY signed_at DESC LIMIT 1"
+            ).fetchone()
+        assert row is not None
+        verdict, report = row
+        (judged,) = [
+            event for event in result.get_asset_check_evaluations() if event.asset_key == SIGN_OFF
+        ]
+        assert judged.passed is (verdict == "GO")
+        # The step fails on a NO-GO, so that a re-execution from failure takes the sign-off with it.
+        assert result.success is (verdict == "GO")
+        return {**report, "verdict": verdict}
+
+    def execute(self, statement: sql.Composable | str, *values: object) -> list[tuple[Any, ...]]:
+        """Executes something in the target, behind the back of the migration."""
+        with psycopg.connect(self.target_url, autocommit=True) as connection:
+            cursor = connection.execute(statement, values or None)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="module")
+def sample_url(servers: Urls) -> Iterator[str]:
+    """A source with a small clean sample. Who writes to it puts it right again."""
+    name = f"sample_{uuid.uuid4().hex[:12]}"
+    url = servers.mongodb_url.replace("/nextcrm", f"/{name}")
+    with MongoClient[dict[str, Any]](url) as client:
+        generate(client.get_default_database(), scale=SCALE)
+        yield url
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def first_run(
+    servers: Urls, sample_url: str
+) -> Iterator[tuple[Migration, dg.ExecuteInProcessResult]]:
+    """A first migration of the sample, which the tests copy and do not touch."""
+    with database_copy(servers) as url:
+        migration = Migration(sample_url, url)
+        yield migration, migration.run()
+
+
+@pytest.fixture
+def migrated(
+    servers: Urls, first_run: tuple[Migration, dg.ExecuteInProcessResult]
+) -> Iterator[Migration]:
+    """A migrated target of the test's own."""
+    migration, _ = first_run
+    with database_copy(servers, migration.target_url) as url:
+        yield Migration(migration.source_url, url)
+
+
+def checks(
+    result: dg.ExecuteInProcessResult | Sequence[dg.DagsterEvent],
+) -> dict[tuple[str, Layer], bool]:
+    """Returns whether each check passed, by table and layer."""
+    events = result if isinstance(result, Sequence) else result.all_events
+    found = [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and event.asset_check_evaluation_data.asset_key not in (PREFLIGHT, SIGN_OFF)
+    ]
+    return {(each.asset_key.path[-1], Layer(each.check_name)): each.passed for each in found}
+
+
+def red(found: Mapping[tuple[str, Layer], bool]) -> set[tuple[str, Layer]]:
+    return {name for name, passed in found.items() if not passed}
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> dict[dg.AssetKey, dict[str, Any]]:
+    """Returns the metadata of what was materialized."""
+    return {
+        event.asset_key: {
+            name: entry.value for name, entry in event.materialization.metadata.items()
+        }
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key is not None
+    }
+
+
+def row_versions(migration: Migration) -> dict[str, list[tuple[Any, ...]]]:
+    """Returns where each row of each table stands and which transaction wrote it."""
+    query = 'SELECT ctid::text, xmin::text FROM "{}" ORDER BY ctid'
+    return {name: migration.execute(query.format(name)) for name in TABLES}
+
+
+def test_first_run_is_go(first_run: tuple[Migration, dg.ExecuteInProcessResult]) -> None:
+    migration, result = first_run
+    assert result.success
+    found = checks(result)
+    assert set(found) == {(name, layer) for name in TABLES for layer in Layer}
+    assert red(found) == set()
+
+    # Each check is of what the same run has materialized: in the UI it is not grey beside it.
+    for evaluation in result.get_asset_check_evaluations():
+        assert evaluation.target_materialization_data is not None, evaluation.asset_key
+        assert evaluation.target_materialization_data.run_id == result.run_id
+
+    made = materialized(result)
+    assert made[SIGN_OFF]["verdict"] == "GO"
+    assert made[SIGN_OFF]["checks"] == 4 * len(TABLES)
+    with MongoClient[dict[str, Any]](migration.source_url) as client:
+        source = client.get_default_database()
+        for name in ENTITIES:
+            metadata = made[table_key(name)]
+            assert metadata["documents"] == source[name].count_documents({})
+            assert metadata["rejected"] == 0
+    for name in TABLES:
+        ((rows,),) = migration.execute(f'SELECT count(*) FROM "{name}"')
+        assert made[table_key(name)]["dagster/row_count"] == rows > 0
+        assert made[table_key(name)]["inserted"] == rows
+
+
+def test_second_run_writes_no_row(migrated: Migration) -> None:
+    before = row_versions(migrated)
+    result = migrated.run()
+    assert result.success
+    assert red(checks(result)) == set()
+    made = materialized(result)
+    for name in TABLES:
+        metadata = made[table_key(name)]
+        written = {each: metadata[each] for each in ("inserted", "updated", "deleted")}
+        assert written == {"inserted": 0, "updated": 0, "deleted": 0}, name
+    assert made[CONSTRAINTS]["indexes built"] == made[CONSTRAINTS]["foreign keys built"] == 0
+    assert made[SIGN_OFF]["verdict"] == "GO"
+    assert row_versions(migrated) == before
+
+
+def test_unchanged_data_keep_their_version(migrated: Migration) -> None:
+    """Otherwise the UI would call every table downstream stale after a rehearsal."""
+    versions = []
+    for _ in range(2):
+        result = migrated.run(assets=[table_key("crm_Accounts")])
+        (event,) = result.asset_materializations_for_node("postgres__crm_Accounts")
+        assert event.tags is not None
+        versions.append(event.tags["dagster/data_version"])
+    assert versions[0] == versions[1]
+
+
+IN_THE_GRAPH = (
+    "a text is changed",
+    "a row is deleted",
+    "a reference points to another row",
+    "a pair points to another row",
+)
+"""Damages that the whole graph is tested with."""
+
+
+def test_damage_turns_checks_red_until_the_tables_are_materialized(migrated: Migration) -> None:
+    damages = [each for each in DAMAGES if each.what in IN_THE_GRAPH]
+    before = {each.table: rows_of(migrated, each.table) for each in damages}
+    for damage in damages:
+        for statement in damage.statements:
+            migrated.execute(statement)
+        assert rows_of(migrated, damage.table) != before[damage.table]
+
+    result = migrated.run(VALIDATE)
+    expected = {(each.table, layer) for each in damages for layer in each.red}
+    assert red(checks(result)) == expected
+    for evaluation in result.get_asset_check_evaluations():
+        is_told = not evaluation.passed and Layer(evaluation.check_name) not in BLOCKING
+        is_told = is_told and evaluation.severity is dg.AssetCheckSeverity.ERROR
+        assert ("what to press" in evaluation.metadata) is is_told
+    assert materialized(result) == {}
+    report = migrated.sign_off()
+    assert report["verdict"] == "NO-GO"
+    found = [finding["table"] for finding in report["findings"]]
+    assert sorted(found) == sorted(table for table, _ in expected)
+
+    for table, rows in before.items():
+        repaired = migrated.run(assets=[table_key(table)])
+        assert repaired.success
+        assert checks(repaired) == {(table, layer): True for layer in Layer}
+        metadata = materialized(repaired)[table_key(table)]
+        assert 1 <= sum(metadata[each] for each in ("inserted", "updated", "deleted")) <= 4
+        assert rows_of(migrated, table) == rows
+    if any(set(before) & set(referenced_tables(table)) for table in TABLES.values()):
+        # Rows changed that others refer to: what was checked before that counts no longer.
+        findings = migrated.sign_off()["findings"]
+        assert {"older" in finding["what"] for finding in findings} == {True}
+        assert migrated.run(VALIDATE).success
+    assert migrated.sign_off()["verdict"] == "GO"
+
+
+def rows_of(migrated: Migration, table: str) -> list[tuple[Any, ...]]:
+    return migrated.execute(f'SELECT t::text FROM "{table}" t ORDER BY 1')
+
+
+def test_write_to_the_source_is_no_go(migrated: Migration) -> None:
+    with MongoClient[dict[str, Any]](migrated.source_url) as client:
+        boards = client.get_default_database()["Boards"]
+        before = boards.find_one()
+        assert before is not None
+        boards.update_one({"_id": before["_id"]}, {"$set": {"title": "written after the run"}})
+        try:
+            report = migrated.sign_off()
+        finally:
+            boards.replace_one({"_id": before["_id"]}, before)
+    assert report["verdict"] == "NO-GO"
+    assert "Boards" in {finding["table"] for finding in report["findings"]}
+    for finding in report["findings"]:
+        assert "collection Boards was written to" in finding["what"]
+        assert "written after the run" not in json.dumps(finding)
+    assert migrated.sign_off()["verdict"] == "GO"
+
+
+def losing_a_board(
+    source: SourceDatabase, connection: Connection, table: sa.Table, **options: Any
+) -> LoadResult:
+    """Loads a table; somebody deletes a row of `Boards` as soon as it is there."""
+    result = load_table(source, connection, table, **options)
+    if table.name == "Boards":
+        connection.execute('DELETE FROM "Boards" WHERE id = (SELECT id FROM "Boards" LIMIT 1)')
+    return result
+
+
+@pytest.fixture
+def empty(sample_url: str, tables_url: str) -> Migration:
+    """A target with the schema and nothing else."""
+    return Migration(sample_url, tables_url)
+
+
+def test_reexecution_from_failure_builds_a_bad_table_again(
+    empty: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is lost before its check, so the table's step fails, and is run again."""
+    whole = {"migration__constraints", "migration__sign_off"}
+    monkeypatch.setattr("migration_assets.assets.tables.load_table", losing_a_board)
+    monkeypatch.setenv(SOURCE_VARIABLE, empty.source_url)
+    monkeypatch.setenv(TARGET_VARIABLE, empty.target_url)
+    repository = ReconstructableRepository.for_module("migration_assets.definitions", "defs")
+    job = repository.get_reconstructable_job(MIGRATE)
+
+    with dg.execute_job(job, instance=empty.instance, run_config=QUIET) as first:
+        assert not first.success
+        failed = {event.step_key for event in first.all_events if event.is_step_failure}
+        assert failed == {"postgres__Boards"}
+        found = checks(first.all_events)
+        assert not found["Boards", ROW_COUNT]
+        assert {table for table, _ in red(found)} == {"Boards"}
+        done = {event.step_key for event in first.all_events if event.is_step_success}
+        assert "postgres__Users" in done
+        # What comes after the bad table waits; what does not is done.
+        assert not {"postgres__Sections", *whole} & done
+
+    monkeypatch.setattr("migration_assets.assets.tables.load_table", load_table)
+    again = dg.ReexecutionOptions.from_failure(first.run_id, empty.instance)
+    with dg.execute_job(
+        job, instance=empty.instance, run_config=QUIET, reexecution_options=again
+    ) as second:
+        assert second.success
+        done_again = {event.step_key for event in second.all_events if event.is_step_success}
+        assert {"postgres__Boards", "postgres__Sections", *whole} <= done_again
+        assert "postgres__Users" not in done_again
+        assert red(checks(second.all_events)) == set()
+        assert ("Boards", ROW_COUNT) in checks(second.all_events)
+    assert empty.sign_off()["verdict"] == "GO"
+
+
+@pytest.mark.parametrize("layer", Layer)
+def test_check_that_raises_is_a_failed_check_without_values(
+    migrated: Migration, monkeypatch: pytest.MonkeyPatch, layer: Layer
+) -> None:
+    def broken(
+        source: SourceDatabase,
+        connection: Connection,
+        table: sa.Table,
+        layers: Layers,
+        rules: Remediations,
+    ) -> list[Evidence]:
+        del source, connection, layers, rules
+        raise ValueError(f"{table.name} holds {SECRET_PREFIX}of a document")
+
+    raising = partial(run_checks, check=broken)
+    monkeypatch.setattr("migration_assets.assets.tables.run_checks", raising)
+    key = dg.AssetCheckKey(table_key("Users"), layer)
+    result = dg.materialize(
+        [
+            each
+            for each in migrated.definitions().assets or ()
+            if isinstance(each, dg.AssetsDefinition)
+        ],
+        instance=migrated.instance,
+        resources=migrated.definitions().resources,
+        selection=dg.AssetSelection.checks(key),
+        raise_on_error=False,
+    )
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert evaluation.description == "the check could not run: ValueError"
+    # The checks that block fail the step; a table whose count could not be taken is not good.
+    assert result.success is (layer not in BLOCKING)
+    assert SECRET_PREFIX not in said(migrated)
+    report = migrated.sign_off()
+    assert report["verdict"] == "NO-GO"
+    (finding,) = report["findings"]
+    assert finding["what"] == f"check {layer} failed: {evaluation.description}"
+
+
+def said(migration: Migration) -> str:
+    """Returns what Dagster keeps of all runs, what the books keep without documents, and all reports."""
+    runs = migration.instance.get_runs()
+    kept = [dg.serialize_value(run) for run in runs]
+    kept += [
+        dg.serialize_value(entry)
+        for run in runs
+        for entry in migration.instance.all_logs(run.run_id)
+    ]
+    for book in set(BOOKKEEPING.tables.values()) - set(_HOLDING_DOCUMENTS):
+        kept += map(str, migration.execute(f"SELECT b::text FROM migration.{book.name} b"))
+    for book, columns in _HOLDING_DOCUMENTS.items():
+        query = f"SELECT to_jsonb(b) - %s::text[] FROM migration.{book.name} b"
+        kept += map(str, migration.execute(query, [*columns, "source_id"]))
+    reports = [path.read_text() for path in Path(os.environ[REPORTS_VARIABLE]).iterdir()]
+    return "\n".join([*kept, *reports])
+
+
+_HOLDING_DOCUMENTS = {
+    bookkeeping.rejected_documents: ["document"],
+    bookkeeping.issues: ["original"],
+    bookkeeping.unmapped_fields: ["fields"],
+    bookkeeping.remediations: ["original", "replacement"],
+}
+"""The books that keep values, and the columns that do."""
+
+
+def secret_rules(source: Database[dict[str, Any]]) -> str:
+    """Returns rules that match, set, map, drop and accept secrets, and one that matches none."""
+
+    def found(collection: str, name: str) -> list[str]:
+        held = source[collection].find({name: {"$regex": f"^{SECRET_PREFIX}"}}).sort("_id", 1)
+        return [json.dumps(each[name]) for each in held.limit(2)]
+
+    mapped, matched = found("openAi_keys", "api_key")
+    dropped, _ = found("systemServices", "serviceKey")
+    new = f"{SECRET_PREFIX}in the file"
+    return f"""version: 1
+rules:
+  - {{name: mapped, collection: openAi_keys, field: api_key, map: {{{mapped}: {new} 1}}}}
+  - name: dropped
+    collection: systemServices
+    field: serviceKey
+    match: {{values: [{dropped}]}}
+    drop: true
+  - {{name: accepted, collection: openAi_keys, field: api_key, match: {{any: true}}, accept: true}}
+  - {{name: matched, collection: openAi_keys, field: api_key, match: {{values: [{matched}]}}, set: {new} 2}}
+  - {{name: unused, collection: Users, field: password, map: {{{new} 3: {new} 4}}}}
+  - name: set
+    collection: Users
+    field: password
+    match: {{type: string}}
+    set: {new} 5
+    changes_fine_values: true
+"""
+
+
+_QUOTING_ROWS = """
+    ALTER TABLE "openAi_keys" ADD CONSTRAINT strict CHECK (api_key = '') NOT VALID
+"""
+"""PostgreSQL's error on it has the whole row as its detail."""
+
+
+@pytest.fixture
+def dirty_url(servers: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A source with a sample in which every kind of fault occurs, in secret fields too, and rules."""
+    with fresh_database(servers) as urls:
+        with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
+            database = client.get_default_database()
+            generate(database, scale=SCALE, dirty=0.05)
+            file = tmp_path / "rules.yaml"
+            file.write_text(secret_rules(database), encoding="utf-8")
+        monkeypatch.setenv(REMEDIATIONS_VARIABLE, str(file))
+        yield urls.mongodb_url
+
+
+def test_secrets_stand_in_the_books_only(
+    servers: Urls,
+    dirty_url: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    secret_columns = {
+        (name, column.name)
+        for name, table in ENTITIES.items()
+        for column in table.columns
+        if source_of(column).secret
+    }
+    assert len(secret_columns) == 5
+    with database_copy(servers) as url:
+        migration = Migration(dirty_url, url)
+        first = migration.run(quiet=False)
+        # A warning of a check that blocks lets the tables after it start.
+        assert materialized(first).keys() >= {table_key(name) for name in TABLES}
+        warned = {
+            each.asset_key.path[-1]
+            for each in first.get_asset_check_evaluations()
+            if each.severity is dg.AssetCheckSeverity.WARN and each.check_name == ROW_COUNT
+        }
+        assert warned >= {"Tasks", "Users", "DocumentsToTasks"}
+        applied = dict(
+            migration.execute("SELECT rule, count(*) FROM migration.remediations GROUP BY 1")
+        )
+        assert applied.keys() == {"mapped", "dropped", "matched", "set"}
+        for name, column in secret_columns:
+            changed = migration.execute(
+                f'UPDATE "{name}" SET "{column}" = %s WHERE "{column}" IS NOT NULL RETURNING id',
+                f"{SECRET_PREFIX}that somebody has set",
+            )
+            assert changed, (name, column)
+        validated = migration.run(VALIDATE, quiet=False)
+        assert {name for name, _ in secret_columns} <= {
+            table for table, _ in red(checks(validated))
+        }
+
+        migration.execute('DELETE FROM "openAi_keys"')
+        migration.execute(_QUOTING_ROWS)
+        failed = migration.run(assets=[table_key("openAi_keys")], quiet=False)
+        (failure,) = [event for event in failed.all_events if event.is_step_failure]
+        assert "SQLSTATE 23514" in str(failure.step_failure_data.error)
+        migration.run(assets=[SIGN_OFF], quiet=False)
+
+        ((held,),) = migration.execute(
+            "SELECT count(*) FROM migration.rejected_documents WHERE document LIKE %s",
+            f"%{SECRET_PREFIX}%",
+        )
+        assert held > 0  # the sample has what this test looks for
+        ((held,),) = migration.execute(
+            "SELECT count(*) FROM migration.remediations WHERE original LIKE %s AND replacement LIKE %s",
+            *[f"%{SECRET_PREFIX}%"] * 2,
+        )
+        assert held >= applied["set"]
+        for name in ("mapped", "accepted", "unused"):  # and the report of the rules is there
+            assert f"rule {name}" in said(migration)
+        assert list(Path(os.environ[REPORTS_VARIABLE]).glob("*NO-GO.html"))
+        assert SECRET_PREFIX not in said(migration)
+    captured = capfd.readouterr()
+    assert "STEP_FAILURE" in captured.err  # the log is there, and was looked through
+    assert SECRET_PREFIX not in captured.out + captured.err
+    assert SECRET_PREFIX not in caplog.text
+
+
+def test_run_says_no_url_with_a_password(migrated: Migration) -> None:
+    """Not even when a database is gone."""
+    password = urlsplit(migrated.target_url).password
+    assert password is not None
+    lost = replace(migrated, target_url=migrated.target_url + "_that_is_not_there")
+    result = lost.run(assets=[table_key("Users")])
+    assert not result.success
+    kept = [dg.serialize_value(entry) for entry in lost.instance.all_logs(result.run_id)]
+    assert "that_is_not_there" in "".join(kept)
+    assert password not in "".join(kept)
+
+
+def test_red_check_names_the_causes_with_the_rules_that_would_resolve_them(
+    mongo_database: SourceDatabase, source_url: str, tables_url: str
+) -> None:
+    gone = ObjectId()
+    board = {"__v": 0, "title": "a title", "description": "x", "user": gone}
+    mongo_database["Boards"].insert_one(board)
+    mongo_database["Sections"].insert_one({"__v": 0, "title": "y", "board": board["_id"]})
+    migration = Migration(source_url, tables_url)
+    done = migration.run(
+        assets=[UUID_MAP, *(table_key(name) for name in ("Users", "Boards", "Sections"))]
+    )
+    (red_check,) = [
+        event
+        for event in done.get_asset_check_evaluations()
+        if event.asset_key == table_key("Sections") and not event.passed
+    ]
+    causes = red_check.metadata["causes"]
+    assert isinstance(causes, dg.TableMetadataValue)
+    (line,) = causes.records
+    assert line.data["cause"] == "1 document of Users is missing: 1 reference to it"
+    assert line.data["what follows"] == "rejected: 1 Sections, 1 Boards"
+    assert "references_to: Users" in str(line.data["rule"])
+    assert "a title" not in str(red_check.metadata)

@@ -1,0 +1,233 @@
+"""Another application than NextCRM, from its own declaration: migrate, check, damage, sign off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, table_key
+from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
+from migration_assets.embedded import Urls, fresh_database
+from migration_assets.identity import document_uuid
+from migration_assets.validation.evidence import Layer
+from migration_assets_tests.integration.migration.test_migrate import (
+    QUIET,
+    checks,
+    materialized,
+    red,
+)
+from migration_assets_tests.support.second_application import DAY, SHOP, documents, oid
+
+ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A source, a target, and Dagster's memory of what was done with them."""
+
+    urls: Urls = field(repr=False)
+    source: Database[dict[str, Any]]
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+
+    def run(self, job: str = MIGRATE, *tables: str) -> dg.ExecuteInProcessResult:
+        """Runs a job, or some of its tables with their checks."""
+        definitions = build_defs(
+            model=SHOP,
+            source=SourceMongo(url=self.urls.mongodb_url),
+            target=TargetPostgres(url=self.urls.postgres_url),
+        )
+        return definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=[table_key(name) for name in tables] or None,
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Executes something in the target, behind the back of the migration."""
+        with psycopg.connect(self.urls.postgres_url, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def verdict(self) -> str:
+        """Returns the latest verdict."""
+        query = "SELECT verdict FROM migration.sign_offs ORDER BY signed_at DESC LIMIT 1"
+        return str(self.execute(query)[0][0])
+
+    def issues(self) -> list[tuple[Any, ...]]:
+        """Returns the lossy conversions on record."""
+        return self.execute("SELECT collection, field, kind FROM migration.issues ORDER BY 1, 2, 3")
+
+    def row_versions(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Returns where each row of each table stands and which transaction wrote it."""
+        query = 'SELECT ctid::text, xmin::text FROM "{}" ORDER BY ctid'
+        return {name: self.execute(query.format(name)) for name in SHOP.tables}
+
+
+@pytest.fixture
+def shop(servers: Urls) -> Iterator[Shop]:
+    with (
+        fresh_database(servers) as urls,
+        MongoClient[dict[str, Any]](urls.mongodb_url) as client,
+    ):
+        database = client.get_default_database()
+        for name, held in documents().items():
+            database[name].insert_many(held)
+        yield Shop(urls, database)
+
+
+def uuid_of(collection: str, number: int) -> Any:
+    return document_uuid(collection, oid(number))
+
+
+def written(result: dg.ExecuteInProcessResult) -> Mapping[str, int]:
+    """Returns how many rows each table's load inserted, updated or deleted."""
+    made = materialized(result)
+    return {
+        name: sum(int(made[table_key(name)][each]) for each in ("inserted", "updated", "deleted"))
+        for name in SHOP.tables
+        if table_key(name) in made
+    }
+
+
+def test_the_graph_has_no_circle() -> None:
+    assert [*SHOP.tables].index("teams") < [*SHOP.tables].index("people")
+    assert [len(tables) for tables in SHOP.circles if len(tables) > 1] == [2]
+    nodes = build_defs(model=SHOP).resolve_asset_graph()
+    assert nodes.get(table_key("teams")).parent_keys.isdisjoint({table_key("people")})
+    assert table_key("teams") in nodes.get(table_key("people")).parent_keys
+
+
+def test_it_is_migrated_and_signed_off(shop: Shop) -> None:
+    result = shop.run()
+    assert result.success
+    assert red(checks(result)) == set()
+    assert set(checks(result)) == {(name, layer) for name in SHOP.tables for layer in Layer}
+    assert shop.verdict() == "GO"
+    assert shop.issues() == []
+    assert dict(shop.execute("SELECT id, parent FROM categories")) == {
+        uuid_of("categories", 1): uuid_of("categories", 3),
+        uuid_of("categories", 2): uuid_of("categories", 1),
+        uuid_of("categories", 3): uuid_of("categories", 3),
+        uuid_of("categories", 4): None,
+    }
+    assert dict(shop.execute("SELECT id, lead FROM teams")) == {
+        uuid_of("teams", 11): uuid_of("people", 21),
+        uuid_of("teams", 12): uuid_of("people", 22),
+        uuid_of("teams", 13): None,
+    }
+    assert [row for (row,) in shop.execute("SELECT description FROM products ORDER BY id")] == [
+        "red",
+        "blue",
+        None,
+    ]
+    assert shop.execute('SELECT count(*) FROM "productKeepers"') == [(3,)]
+    keys = shop.execute("SELECT conname FROM pg_constraint WHERE contype = 'f' ORDER BY 1")
+    assert len(keys) == 6
+
+    before = shop.row_versions()
+    again = shop.run()
+    assert again.success
+    assert set(written(again).values()) == {0}
+    assert materialized(again)[CONSTRAINTS]["indexes built"] == 0
+    assert materialized(again)[SIGN_OFF]["verdict"] == "GO"
+    assert shop.row_versions() == before
+
+
+def test_a_reference_to_nowhere_is_on_record_and_no_go(shop: Shop) -> None:
+    shop.source["categories"].update_one({"_id": oid(2)}, {"$set": {"parent": oid(99)}})
+    shop.source["teams"].update_one({"_id": oid(11)}, {"$set": {"lead": oid(98)}})
+    result = shop.run()
+    assert shop.verdict() == "NO-GO"
+    assert shop.issues() == [
+        ("categories", "parent", "orphaned"),
+        ("teams", "lead", "orphaned"),
+    ]
+    assert shop.execute("SELECT lead FROM teams WHERE name = 'sales'") == [(None,)]
+    assert red(checks(result)) == {("categories", REFERENCES), ("teams", REFERENCES)}
+
+    # Whoever they meant comes: the lines go, and nothing else is written.
+    shop.source["categories"].insert_one({"_id": oid(99), "name": "late"})
+    shop.source["people"].insert_one(
+        {"_id": oid(98), "name": "Eve", "createdAt": DAY, "team": oid(11)}
+    )
+    shop.run()
+    assert shop.issues() == []
+    assert shop.verdict() == "GO"
+    assert shop.execute("SELECT lead FROM teams WHERE name = 'sales'") == [(uuid_of("people", 98),)]
+
+
+def test_a_person_of_no_team_is_rejected_and_leads_none(shop: Shop) -> None:
+    """What is rejected on one side of the circle is an orphan on the other."""
+    shop.source["people"].update_one({"_id": oid(21)}, {"$set": {"team": oid(97)}})
+    shop.run()
+    assert shop.execute("SELECT collection, field FROM migration.rejected_documents") == [
+        ("people", "team")
+    ]
+    assert ("teams", "lead", "orphaned") in shop.issues()
+    assert shop.execute("SELECT lead FROM teams WHERE name = 'sales'") == [(None,)]
+    assert shop.verdict() == "NO-GO"
+
+
+def test_a_doubled_composite_key_is_rejected(shop: Shop) -> None:
+    """Half of it may be doubled, as it is in the clean documents."""
+    shop.source["products"].insert_one(
+        {"_id": oid(34), "shop": "b", "sku": "1", "desc": "later", "stock": 1}
+    )
+    shop.run()
+    query = "SELECT source_id, field, reason FROM migration.rejected_documents"
+    ((source_id, name, reason),) = shop.execute(query)
+    assert (source_id, name) == (str(oid(34)), "shop, sku")
+    assert "they must be unique together" in reason
+    assert shop.verdict() == "NO-GO"
+
+    # Two swap their keys, and the doubled one gets one of its own.
+    products = shop.source["products"]
+    products.update_one({"_id": oid(34)}, {"$set": {"sku": "2"}})
+    products.update_one({"_id": oid(31)}, {"$set": {"sku": "2"}})
+    products.update_one({"_id": oid(32)}, {"$set": {"sku": "1"}})
+    result = shop.run()
+    assert red(checks(result)) == set()
+    assert shop.verdict() == "GO"
+    assert shop.execute("SELECT sku FROM products ORDER BY id") == [
+        ("2",),
+        ("1",),
+        ("1",),
+        ("2",),
+    ]
+
+
+DAMAGES = {
+    "a row is deleted": (
+        "DELETE FROM categories WHERE name = 'none'",
+        {("categories", ROW_COUNT), ("categories", VALUES)},
+    ),
+    "the renamed field is another": (
+        "UPDATE products SET description = 'green' WHERE description = 'red'",
+        {("products", VALUES)},
+    ),
+    "a reference of the circle is another": (
+        "UPDATE teams SET lead = (SELECT id FROM people WHERE name = 'Cyd') WHERE name = 'sales'",
+        {("teams", VALUES), ("teams", REFERENCES)},
+    ),
+    "a type is another": (
+        "ALTER TABLE products ALTER COLUMN stock TYPE bigint",
+        {("products", TYPES)},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_damage_turns_the_right_checks_red(shop: Shop, what: str) -> None:
+    statement, expected = DAMAGES[what]
+    assert shop.run().success
+    shop.execute(statement)
+    assert red(checks(shop.run(VALIDATE))) == expected

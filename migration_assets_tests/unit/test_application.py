@@ -1,0 +1,34 @@
+"""Which application is migrated is a setting of the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from migration_assets.application import MODEL_VARIABLE, chosen_model
+from migration_assets.cli import app
+from migration_assets.errors import MigrationError
+from migration_assets.nextcrm import NEXTCRM
+from migration_assets_tests.support.second_application import SHOP
+
+
+def test_it_is_nextcrm_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    assert chosen_model() is NEXTCRM
+
+
+def test_a_command_works_with_another_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(MODEL_VARIABLE, SHOP.path)
+    assert CliRunner().invoke(app, ["sql", str(tmp_path)]).exit_code == 0
+    written = (tmp_path / "03_tables.sql").read_text("utf-8")
+    assert written.count("CREATE TABLE") == len(SHOP.tables)
+    assert "Boards" not in written
+
+
+def test_a_path_without_a_model_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODEL_VARIABLE, "nowhere:SHOP")
+    with pytest.raises(MigrationError, match="there is no model at 'nowhere:SHOP'") as raised:
+        chosen_model()
+    assert MODEL_VARIABLE in raised.value.next_step
