@@ -19,10 +19,10 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui stop bench soak lint format types defs check sql docs lock clean
+.PHONY: help demo test test-unit ui stop bench soak lint format types defs check sql docs lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,10 @@ test: $(INSTALLED) ## Run all tests, on real servers, some files at a time
 # Frames in tests are so small that to hand them to threads takes longer than what is done with them.
 	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder
+
+test-unit: $(INSTALLED) ## Run the tests that need no server and no browser, in less than a minute
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not server and not browser and not slow" \
+		--numprocesses 2
 
 bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)
 	$(BIN)/python -m migration_assets_bench --scales $(SCALES) --repeat $(REPEAT) --seed $(SEED) \

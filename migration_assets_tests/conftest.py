@@ -49,6 +49,12 @@ settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 TESTS = Path(__file__).parent
+NEEDS = {
+    **dict.fromkeys(("servers", "ground", "guarded", "replica_set", "ui"), "server"),
+    "browser": "browser",
+}
+"""Fixtures, and the marker of a test that asks for one, by way of another fixture too."""
+
 LONGEST_FIRST = (
     "ui/test_ui",
     "docs/test_runbooks",
@@ -74,8 +80,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the files by how long they take, where they are done at the same time."""
+    """Marks each test by what it needs, and orders the files by how long they take."""
+    for item in items:
+        for fixture, marker in NEEDS.items():
+            if isinstance(item, pytest.Function) and fixture in item.fixturenames:
+                item.add_marker(marker)
     places = {TESTS / f"{name}.py": place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 

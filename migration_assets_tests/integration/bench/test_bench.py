@@ -57,6 +57,8 @@ def results(measurements: list[Measurement], documents: dict[float, int]) -> Res
     )
 
 
+@pytest.mark.server
+@pytest.mark.slow
 def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "migration_assets_bench", "--scales", "0.01", "--repeat", "1"]
     options = ["--no-peers", "--only", "floor", "load", "--work", str(tmp_path / "work")]

@@ -264,6 +264,7 @@ def test_a_pid_file_of_another_program_is_not_believed(
     assert status[server] not in (None, os.getpid())
 
 
+@pytest.mark.server
 def test_a_taken_port_is_replaced_also_in_a_replica_set(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path, replica_set=True)
     try:
@@ -314,6 +315,7 @@ def test_create_database_takes_any_name_and_keeps_what_there_is(servers: Embedde
     ]
 
 
+@pytest.mark.server
 def test_an_error_says_where_why_and_what_next(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path)
     log = tmp_path / "mongod" / "server.log"

@@ -378,6 +378,7 @@ def test_crash_of_the_sign_off_is_not_the_verdict_of_an_earlier_run(
     assert SECRET_PREFIX not in said.all
 
 
+@pytest.mark.server
 def test_server_that_dies_half_way_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

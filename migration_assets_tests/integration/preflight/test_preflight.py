@@ -360,6 +360,7 @@ def test_what_cannot_be_seen_of_writes_is_said() -> None:
     assert "updates cannot be seen" in only(freeze.writes(held, held, 1.0)).what
 
 
+@pytest.mark.server
 def test_replica_set_can_be_read_at_one_point_in_time(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
