@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,8 @@ servers_app = typer.Typer(help="The embedded servers on this machine.", no_args_
 
 CONFIGURATION = "dagster.yaml"
 WORKSPACE = "workspace.yaml"
+PROJECT = Path(__file__).parent / "project"
+"""Pages, SQL and configuration that come with the program: links in a checkout, files in a wheel."""
 
 _History = Annotated[
     bool,
@@ -134,12 +138,31 @@ def ui(
                 raise MigrationError(
                     f"there is no {name}",
                     where=str(Path.cwd()),
-                    next_step="Start the UI in the directory of the project",
+                    next_step="Start the UI in the directory of the project, or make one: "
+                    "migration-assets init",
                 )
         os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
         console.print("Dagster starts, which takes some seconds")
         said = f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it"
         serve(WORKSPACE, port, ready=lambda: console.print(said))
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where the files go.")] = Path(),
+) -> None:
+    """Writes the pages, the SQL and the configuration of Dagster that messages and the UI refer to.
+
+    A file that is there already stays as it is.
+    """
+    with errors():
+        for file in sorted(path for path in _files(PROJECT) if not path.name.startswith(".")):
+            written = directory / file.relative_to(PROJECT)
+            if written.exists():
+                continue
+            written.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, written)
+            console.print(written)
 
 
 @app.command()
@@ -208,6 +231,15 @@ def servers_urls() -> None:
 def _here(path: Path) -> Path:
     """Returns a path as it is written in the working directory, where it is in it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yields the files in a directory, and in those that it links to."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
 
 
 def _refuse_both(*, history: bool, dirty: float) -> None:

