@@ -58,9 +58,10 @@ bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALE
 soak: $(INSTALLED) ## Break things on purpose, many times, and write docs/reliability.md (KILLS=200, SEED=1)
 	$(BIN)/python -m migration_assets_tests.soak --kills $(KILLS) --seed $(SEED)
 
-lint: $(INSTALLED) ## Look for mistakes and style
+lint: $(INSTALLED) ## Look for mistakes, style and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 
 types: $(INSTALLED) ## Check the types
 	$(BIN)/mypy
