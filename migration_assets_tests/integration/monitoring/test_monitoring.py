@@ -958,11 +958,11 @@ def test_sensor_keeps_its_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_schedule_looks_when_it_is_due(tables_url: str, target: Connection) -> None:
     def tick(url: str = tables_url, after: dt.timedelta = 0 * MINUTE) -> object:
-        context = dg.build_schedule_context(
+        with dg.build_schedule_context(
             resources={"watched": WatchedPostgres(url=url)},
             scheduled_execution_time=dt.datetime.now(tz=dt.UTC) + after,
-        )
-        return monitoring.monitoring_schedule()(context)
+        ) as context:
+            return monitoring.monitoring_schedule()(context)
 
     assert isinstance(tick(), dg.SkipReason)
     _sign(target, dt.datetime.now(tz=dt.UTC) - MINUTE)
