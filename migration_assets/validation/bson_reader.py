@@ -61,6 +61,11 @@ TYPE_NAMES: Mapping[int, str] = MappingProxyType(
 )
 """The types by the names that MongoDB's ``$type`` gives them."""
 
+NULLISH: Final = frozenset({NULL, UNDEFINED})
+"""What stands for no value; deprecated types are what every driver reads."""
+TEXTUAL: Final = frozenset({STRING, SYMBOL})
+_READ_AS: Mapping[int, int] = {SYMBOL: STRING, DB_POINTER: DOCUMENT, CODE_WITH_SCOPE: CODE}
+
 Value = tuple[int, Any]
 """BSON type and data: ``float`` for DOUBLE, ``str`` for STRING, SYMBOL and CODE, ``Fields`` for DOCUMENT, a
 list of values for ARRAY, (subtype, ``bytes``) for BINARY, 12 ``bytes`` for OBJECT_ID, ``bool`` for BOOLEAN,
@@ -90,21 +95,24 @@ class UnreadableError(ValueError):
     """What was given is not valid BSON, or holds text that is not UTF-8."""
 
 
-def read_document(document: bytes, *, errors: str = "strict") -> Fields:
+def type_as_read(value: Value) -> str:
+    """Returns the name of the type that drivers read a value as."""
+    return TYPE_NAMES[_READ_AS.get(value[0], value[0])]
+
+
+def read_document(document: bytes) -> Fields:
     """Returns the fields of a document with their values.
 
     Args:
         document: The document as BSON, nothing before and nothing after it.
-        errors: What to do about bytes that are not UTF-8, as ``bytes.decode`` takes it.
 
     Raises:
         UnreadableError: It is not valid BSON, or a text in it is not UTF-8.
     """
-    with_length = _document_end(document, 0)
-    if with_length != len(document):
+    if _document_end(document, 0) != len(document):
         raise UnreadableError("the length of the document is not that of its bytes")
     try:
-        fields, _ = _fields(document, 0, errors)
+        fields, _ = _fields(document, 0, "strict")
     except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
     return fields
@@ -134,7 +142,7 @@ def spans(document: bytes) -> Iterator[tuple[int, bytes, int, int]]:
         while position < last:
             kind = document[position]
             stop = document.index(0, position + 1)
-            end = SIZES[kind](document, stop + 1)
+            end = _end_of(kind, document, stop + 1)
             if end > last:
                 raise UnreadableError("a field ends after its document")
             yield kind, document[position + 1 : stop], stop + 1, end
@@ -345,25 +353,6 @@ _READERS: Mapping[int, _Reader] = {
 }
 
 
-def _fixed(size: int) -> Callable[[bytes, int], int]:
-    return lambda _data, start: start + size
-
-
-def _sized(overhead: int) -> Callable[[bytes, int], int]:
-    """Returns the end of a value that begins with its length, and has so many bytes besides."""
-    return lambda data, start: start + overhead + _sound(_int32(data, start)[0])
-
-
-def _sound(size: int) -> int:
-    if size < 0:
-        raise UnreadableError("a length is negative")
-    return size
-
-
-def _after_names(data: bytes, start: int) -> int:
-    return data.index(0, data.index(0, start) + 1) + 1
-
-
 FIXED_SIZES: Mapping[int, int] = MappingProxyType(
     {
         **dict.fromkeys((UNDEFINED, NULL, MAX_KEY, MIN_KEY), 0),
@@ -384,11 +373,15 @@ OVERHEADS: Mapping[int, int] = MappingProxyType(
     }
 )
 """Bytes of a value besides the length that it begins with."""
-SIZES: Mapping[int, Callable[[bytes, int], int]] = MappingProxyType(
-    {
-        **{kind: _fixed(size) for kind, size in FIXED_SIZES.items()},
-        **{kind: _sized(overhead) for kind, overhead in OVERHEADS.items()},
-        REGEX: _after_names,
-    }
-)
-"""Where a value ends, by its type."""
+
+
+def _end_of(kind: int, data: bytes, start: int) -> int:
+    """Returns where a value ends, by its type."""
+    if kind in FIXED_SIZES:
+        return start + FIXED_SIZES[kind]
+    if kind == REGEX:
+        return data.index(0, data.index(0, start) + 1) + 1
+    overhead, size = OVERHEADS[kind], _int32(data, start)[0]
+    if size < 0:
+        raise UnreadableError("a length is negative")
+    return int(start + overhead + size)

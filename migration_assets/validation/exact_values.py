@@ -25,7 +25,14 @@ from migration_assets.validation import loss_reasons
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.extended_json import iso_8601, relaxed, scalar_text, storable
 from migration_assets.validation.identities import Ids, only_id, resolved
-from migration_assets.validation.scalars import digits, from_iso_8601, integral, is_negative_zero
+from migration_assets.validation.scalars import (
+    digits,
+    from_iso_8601,
+    integral,
+    is_digits,
+    is_negative_zero,
+    is_whole,
+)
 
 ASYMMETRIC = "asymmetric"
 COERCED = "coerced"
@@ -35,7 +42,7 @@ ALTERED = "altered"
 NULLED = "nulled"
 ORPHANED = "orphaned"
 REPEATED = "repeated"
-LOSSLESS = frozenset({COERCED, DEFAULTED, DERIVED})
+LOSSLESS = frozenset({COERCED, DEFAULTED, DERIVED, REPEATED})
 UNFIT = "not convertible"
 
 FIRST_TIMESTAMP = -210_866_803_200_000
@@ -43,27 +50,45 @@ FIRST_TIMESTAMP = -210_866_803_200_000
 LAST_TIMESTAMP = 9_224_318_015_999_999
 """PostgreSQL's last, 294276-12-31T23:59:59.999."""
 
-NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
-_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
 _RANGES = {Rule.INTEGER: 2**31, Rule.BIGINT: 2**63}
 
 
 class Note(NamedTuple):
-    """What a rule did to a value, or to one element of it."""
+    """What a rule did to a value, or to one element of it; and why, where that is a loss."""
 
     kind: str
     element: int | None
     original: Value
+    reason: str = ""
+
+
+class Result(NamedTuple):
+    """What becomes of a value.
+
+    Attributes:
+        value: It converted; None where there is none.
+        kind: What happened to it; None where it is as it was.
+        reason: Why it is not as it was; None where nothing is lost, and where no rule takes such a value.
+    """
+
+    value: Any
+    kind: str | None = None
+    reason: str | None = None
+
+    def why(self, original: Value) -> str:
+        """Returns why a value did not arrive as it was, or keeps its document from becoming a row."""
+        return self.reason or f"{bson.type_as_read(original)} fits no rule"
+
+
+Convert = Callable[[Value, Source, Ids], Result]
+_NO_RULE = Result(None, UNFIT)
+_NULL_ELEMENT = Result(None, UNFIT, loss_reasons.NULL_DROPPED)
+_EMPTY_ELEMENT = Result(None, UNFIT, loss_reasons.EMPTY_DROPPED)
 
 
 def is_null(value: Value | None) -> bool:
     """Tells whether a field is missing or null."""
-    return value is None or value[0] in NULLISH
-
-
-Result = tuple[Any, str | None]
-"""A converted value, None where there is none, and what happened to it."""
-Convert = Callable[[Value, Source, Ids], Result]
+    return value is None or value[0] in bson.NULLISH
 
 
 def missing(source: Source, identifier: Value) -> tuple[Any, list[Note], str | None]:
@@ -91,13 +116,14 @@ def array(value: Value, rule: Convert, source: Source, ids: Ids) -> tuple[list[A
         notes.append(Note(COERCED, None, value))
     kept = []
     for position, element in enumerate(elements):
-        result, kind = (None, UNFIT) if is_null(element) else rule(element, source, ids)
-        if result is not None:
-            kept.append(result)
+        result = _NULL_ELEMENT if is_null(element) else rule(element, source, ids)
+        kind = result.kind
+        if result.value is not None:
+            kept.append(result.value)
         elif kind != ORPHANED:
             kind = ALTERED
         if kind is not None:
-            notes.append(Note(kind, position, element))
+            notes.append(Note(kind, position, element, result.why(element)))
     return kept, notes
 
 
@@ -105,26 +131,32 @@ def text(value: Value, source: Source, ids: Ids) -> Result:
     """A text; scalars as their shortest text."""
     del ids
     kind, data = value
-    if kind in _TEXTUAL:
-        if loss_reasons.too_long(source, value) is not None:
-            return None, UNFIT
-        return (data, None) if "\x00" not in data else (data.replace("\x00", "\ufffd"), ALTERED)
-    written = scalar_text(value)
-    return (None, UNFIT) if written is None else (written, COERCED)
+    if kind not in bson.TEXTUAL:
+        written = scalar_text(value)
+        return _NO_RULE if written is None else Result(written, COERCED)
+    too_long = loss_reasons.too_long(source, data)
+    if too_long is not None:
+        return Result(None, UNFIT, too_long)
+    if "\x00" in data:
+        return Result(data.replace("\x00", "\ufffd"), ALTERED, loss_reasons.NUL_REPLACED)
+    return Result(data)
 
 
 def integer(value: Value, source: Source, ids: Ids) -> Result:
     """An integer of 32 or 64 bits."""
     del ids
     kind, data = value
-    number = digits(data) if kind in _TEXTUAL else integral(value)
+    is_text = kind in bson.TEXTUAL
+    number = digits(data) if is_text else integral(value)
     limit = _RANGES[source.rule]
     if number is None or not -limit <= number < limit:
-        return None, UNFIT
-    if kind in (bson.INT32, bson.INT64):
-        return number, None
-    is_altered = str(number) != data if kind in _TEXTUAL else is_negative_zero(value)
-    return number, ALTERED if is_altered else COERCED
+        is_number = is_digits(data) if is_text else is_whole(value)
+        return Result(None, UNFIT, f"out of range of {source.rule}") if is_number else _NO_RULE
+    if is_text and str(number) != data:
+        return Result(number, ALTERED, loss_reasons.DIGITS_REWRITTEN)
+    if not is_text and is_negative_zero(value):
+        return Result(number, ALTERED, loss_reasons.SIGN_DROPPED)
+    return Result(number, None if kind in (bson.INT32, bson.INT64) else COERCED)
 
 
 def boolean(value: Value, source: Source, ids: Ids) -> Result:
@@ -132,35 +164,41 @@ def boolean(value: Value, source: Source, ids: Ids) -> Result:
     del source, ids
     kind, data = value
     if kind == bson.BOOLEAN:
-        return data, None
-    if kind in _TEXTUAL:
-        return (data == "true", COERCED) if data in ("true", "false") else (None, UNFIT)
+        return Result(data)
+    if kind in bson.TEXTUAL:
+        return Result(data == "true", COERCED) if data in ("true", "false") else _NO_RULE
     number = integral(value)
-    return (number == 1, COERCED) if number in (0, 1) else (None, UNFIT)
+    return Result(number == 1, COERCED) if number in (0, 1) else _NO_RULE
 
 
 def timestamp(value: Value, source: Source, ids: Ids) -> Result:
     """A time in milliseconds since 1970."""
     del source, ids
     kind, data = value
-    happened: str | None = COERCED
+    is_exact = True
     if kind == bson.DATE:
-        milliseconds, happened = data, None
-    elif kind in _TEXTUAL:
-        milliseconds, is_whole = from_iso_8601(data)
-        happened = COERCED if is_whole else ALTERED
+        milliseconds = data
+    elif kind in bson.TEXTUAL:
+        milliseconds, is_exact = from_iso_8601(data)
+        if milliseconds is None:
+            return Result(None, UNFIT, loss_reasons.NO_ISO_8601)
     else:
         milliseconds = integral(value)
+        if milliseconds is None and not is_whole(value):
+            return _NO_RULE
     if milliseconds is None or not FIRST_TIMESTAMP <= milliseconds <= LAST_TIMESTAMP:
-        return None, UNFIT
-    return milliseconds, happened
+        return Result(None, UNFIT, loss_reasons.OUT_OF_TIME)
+    if not is_exact:
+        return Result(milliseconds, ALTERED, loss_reasons.SHORTENED)
+    return Result(milliseconds, None if kind == bson.DATE else COERCED)
 
 
 def label(value: Value, source: Source, ids: Ids) -> Result:
     """A label of the enum."""
     del ids
     kind, data = value
-    return (data, None) if kind in _TEXTUAL and data in source.labels else (None, UNFIT)
+    is_label = kind in bson.TEXTUAL and data in source.labels
+    return Result(data) if is_label else Result(None, UNFIT, loss_reasons.NO_LABEL)
 
 
 def json(value: Value, source: Source, ids: Ids) -> Result:
@@ -168,33 +206,63 @@ def json(value: Value, source: Source, ids: Ids) -> Result:
     del source, ids
     structure = relaxed(value)
     cleaned = storable(structure)
-    return cleaned, None if cleaned == structure else ALTERED
+    if cleaned == structure:
+        return Result(cleaned)
+    has_nul = _has_nul(structure)
+    return Result(
+        cleaned, ALTERED, loss_reasons.NUL_REPLACED if has_nul else loss_reasons.ZERO_REPLACED
+    )
+
+
+def _has_nul(structure: Any) -> bool:
+    if isinstance(structure, str):
+        return "\x00" in structure
+    if isinstance(structure, dict):
+        return any(map(_has_nul, structure.values()))
+    return isinstance(structure, list) and any(map(_has_nul, structure))
 
 
 def is_empty_text(value: Value) -> bool:
     """Tells whether a value is a text without a character, which is no reference."""
-    return value[0] in _TEXTUAL and not value[1]
+    return value[0] in bson.TEXTUAL and not value[1]
 
 
 def reference(value: Value, source: Source, ids: Ids) -> Result:
     """The UUID of a row, 16 bytes."""
     if is_empty_text(value):
-        return None, COERCED
-    collection = str(source.references)
+        return Result(None, COERCED, loss_reasons.EMPTY_AS_NULL)
     one = only_id(value)
-    found, is_from_text = resolved(one or value, collection, ids.rows[collection])
-    if found is not None:
-        return found, COERCED if is_from_text or one else None
-    return None, ORPHANED
+    found = element_of_relation(one or value, source, ids)
+    return Result(found.value, COERCED) if one and found.value is not None else found
+
+
+def element_of_relation(value: Value, source: Source, ids: Ids) -> Result:
+    """The UUID of a row that an element of the array of a relation leads to, 16 bytes."""
+    if is_empty_text(value):
+        return _EMPTY_ELEMENT
+    collection = str(source.references)
+    found, is_from_text = resolved(value, collection, ids.rows[collection])
+    if found is None:
+        return Result(None, ORPHANED, loss_reasons.no_row(collection))
+    return Result(found, COERCED if is_from_text else None)
+
+
+def element_of_rejected(value: Value, source: Source, ids: Ids) -> Result:
+    """Nothing: what holds the array of a relation is no row, so its elements are no pairs."""
+    del source, ids
+    is_empty = is_empty_text(value)
+    return _EMPTY_ELEMENT if is_empty else Result(None, ORPHANED, loss_reasons.HOLDER_REJECTED)
 
 
 def reference_text(value: Value, source: Source, ids: Ids) -> Result:
     """The UUID of a document as text; anything else as it is."""
     if is_empty_text(value):
-        return "", None
+        return Result("")
     collection = str(source.references)
     found, _ = resolved(value, collection, ids.documents[collection])
     if found is not None:
-        return str(uuid.UUID(bytes=found)), None
-    kept, _ = text(value, source, ids)
-    return (None, UNFIT) if kept is None else (kept, ORPHANED)
+        return Result(str(uuid.UUID(bytes=found)))
+    kept = text(value, source, ids).value
+    return (
+        _NO_RULE if kept is None else Result(kept, ORPHANED, loss_reasons.no_document(collection))
+    )

@@ -19,8 +19,6 @@ from migration_assets.validation.bson_reader import UnreadableError, Value
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.scalars import integral
 
-_NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
-_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
 _OBJECT_ID_HEX = re.compile(r"[0-9a-fA-F]{24}")
 _FIRST_BYTES = 64
 OBJECT_ID_SIZE = 12
@@ -120,7 +118,7 @@ def resolved(value: Value, collection: str, ids: Container[bytes]) -> tuple[byte
 
 def is_object_id_text(value: Value) -> bool:
     """Tells whether a value is a text of 24 hex digits, which can stand for an ObjectId."""
-    return value[0] in _TEXTUAL and _OBJECT_ID_HEX.fullmatch(value[1]) is not None
+    return value[0] in bson.TEXTUAL and _OBJECT_ID_HEX.fullmatch(value[1]) is not None
 
 
 def only_id(value: Value) -> Value | None:
@@ -128,8 +126,8 @@ def only_id(value: Value) -> Value | None:
     if value[0] != bson.ARRAY or len(value[1]) != 1:
         return None
     element: Value = value[1][0]
-    is_empty = element[0] in _TEXTUAL and not element[1]
-    return None if is_empty or element[0] in _NULLISH else element
+    is_empty = element[0] in bson.TEXTUAL and not element[1]
+    return None if is_empty or element[0] in bson.NULLISH else element
 
 
 @lru_cache(maxsize=256)

@@ -29,7 +29,6 @@ from migration_assets.validation.exact_values import (
     COERCED,
     LOSSLESS,
     NULLED,
-    NULLISH,
     ORPHANED,
     REPEATED,
     UNFIT,
@@ -138,7 +137,6 @@ class Judge:
         self._sources = {
             name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
         }
-        self._of_fields = {source.field: source for source in self._sources.values()}
         self._known = fields(table)
         self._owners: dict[tuple[str, ...], dict[tuple[Any, ...], bytes]] = {
             columns: {} for columns in unique_keys(table)
@@ -185,9 +183,7 @@ class Judge:
                 lines=tuple(done),
                 document=canonical_document(given),
                 besides=tuple(
-                    (name, self._why(name, note))
-                    for name, note in notes
-                    if note.kind not in LOSSLESS
+                    (name, note.reason) for name, note in notes if note.kind not in LOSSLESS
                 ),
                 accepted_by=acceptance_text(*self._rules.document_accepted_by(source_id, wrong)),
             )
@@ -212,28 +208,25 @@ class Judge:
         element = [] if note.element is None else [note.original]
         accepted_by = self._rules.accepted_by(source_id, name, value, *element)
         original = canonical(note.original)
-        return Line(name, note.kind, note.element, original, accepted_by, self._why(name, note))
-
-    def _why(self, name: str, note: Note) -> str:
-        source = self._of_fields[name]
-        return RULES[source.rule].why(source, note.kind, note.original)
+        return Line(name, note.kind, note.element, original, accepted_by, note.reason)
 
     def _column(
         self, source: Source, value: Value | None, identifier: Value
     ) -> tuple[Any, list[Note], str | None]:
         """Returns what a column must hold, what happened to the value, and why it cannot be."""
-        if value is None or value[0] in NULLISH:
+        if value is None or value[0] in bson.NULLISH:
             return missing(source, identifier)
         rule = RULES[source.rule]
         if source.rule.is_array:
             return *array(value, rule.exact, source, self._ids), None
-        result, kind = rule.exact(value, source, self._ids)
-        is_nullable = source.missing is Missing.NULL
-        if result is None and not is_nullable:
-            return None, [], rule.why(source, kind or UNFIT, value)
-        if kind is None:
-            return result, [], None
-        return result, [Note(NULLED if kind == UNFIT else kind, None, value)], None
+        result = rule.exact(value, source, self._ids)
+        why = result.why(value)
+        if result.value is None and source.missing is not Missing.NULL:
+            return None, [], why
+        if result.kind is None:
+            return result.value, [], None
+        kind = NULLED if result.kind == UNFIT else result.kind
+        return result.value, [Note(kind, None, value, why)], None
 
     def _repeats(
         self, key: bytes, row: Mapping[str, Any], *, is_rejected: bool
@@ -273,7 +266,7 @@ def judge_array(
         known: The ids of the rows there.
         is_loaded: Whether the document that holds it became a row.
     """
-    if value is None or value[0] in NULLISH:
+    if value is None or value[0] in bson.NULLISH:
         return ArrayJudgement()
     is_lone = value[0] != bson.ARRAY
     found: list[bytes] = []

@@ -40,9 +40,6 @@ from migration_assets.validation.remediation_matching import is_of, is_there, ma
 REMEDIATED = "remediated"
 
 _ABSENT = object()
-_NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
-_NUMBERS = frozenset({bson.INT32, bson.INT64, bson.DOUBLE})
-_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
 _EMPTY = Ids()
 
 
@@ -312,7 +309,7 @@ class JudgedRules:
             return False
         refers = self._refers[name]
         one = _one_of(refers, value)
-        is_empty = one[0] in _TEXTUAL and not one[1]
+        is_empty = one[0] in bson.TEXTUAL and not one[1]
         is_known = resolved(one, refers.collection, self._known(refers))[0] is not None
         return is_there(one) and not is_empty and not is_known
 

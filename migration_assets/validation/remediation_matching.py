@@ -10,15 +10,7 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.extended_json import canonical
 
-_NULLISH = frozenset({bson.NULL, bson.UNDEFINED})
 _NUMBERS = frozenset({bson.INT32, bson.INT64, bson.DOUBLE})
-_TEXTUAL = frozenset({bson.STRING, bson.SYMBOL})
-_SAME_TYPES = {
-    bson.SYMBOL: "string",
-    bson.DB_POINTER: "object",
-    bson.CODE_WITH_SCOPE: "javascript",
-}
-"""Deprecated types are what every driver reads."""
 
 
 def read(literal: Literal) -> Value:
@@ -47,7 +39,7 @@ def _number(value: Value | None, given: NumberFormat) -> Value | None:
 
 def _number_in(value: Value | None, given: NumberFormat) -> Mapping[int, str] | None:
     """Returns sign and digits of a text that fits a format: nothing for a missing one, None for others."""
-    if value is None or value[0] not in _TEXTUAL:
+    if value is None or value[0] not in bson.TEXTUAL:
         return None
     text = value[1].strip()
     if not text:
@@ -77,7 +69,7 @@ def matches(rule: Remediation, value: Value | None, source_id: str) -> bool:
     ):
         return False
     if match.types is not None and not (
-        value is not None and has_value and _type(value) in match.types
+        value is not None and has_value and bson.type_as_read(value) in match.types
     ):
         return False
     is_dropped_whole = rule.action is Action.DROP and not rule.elements
@@ -95,16 +87,12 @@ def is_of(rule: Remediation, source_id: str) -> bool:
 
 def is_there(value: Value | None) -> bool:
     """Tells whether there is a value, and not null."""
-    return value is not None and value[0] not in _NULLISH
-
-
-def _type(value: Value) -> str:
-    return _SAME_TYPES.get(value[0]) or bson.TYPE_NAMES[value[0]]
+    return value is not None and value[0] not in bson.NULLISH
 
 
 def _is_mapped(rule: Remediation, old: Literal, value: Value) -> bool:
     wanted = read(old)
-    if rule.ignores_case and wanted[0] in _TEXTUAL and value[0] in _TEXTUAL:
+    if rule.ignores_case and wanted[0] in bson.TEXTUAL and value[0] in bson.TEXTUAL:
         return bool(wanted[1].casefold() == value[1].casefold())
     return _is_same(wanted, value)
 

@@ -1,7 +1,7 @@
 """What the judge knows of each conversion rule, one record a rule: all that it takes to add one here.
 
-What one value becomes stands in ``exact_values``, what many do at once in ``plain_values``, why a value is
-lost in ``loss_reasons``, what the values of a column have to be in ``aspects``. None of it is the loader's.
+What one value becomes stands in ``exact_values``, what many do at once in ``plain_values``, what the values
+of a column have to be in ``aspects``. None of it is the loader's.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from migration_assets.model.rules import declared_at
 from migration_assets.validation import aspects as be
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import exact_values as exact
-from migration_assets.validation import loss_reasons
 from migration_assets.validation.aspects import Aspect
-from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.exact_values import Convert
 from migration_assets.validation.extended_json import json_text
 from migration_assets.validation.field_places import UNDERSTOOD
-from migration_assets.validation.loss_reasons import Reason
 from migration_assets.validation.plain_values import Values
 from migration_assets.validation.postgres_text import (
     array_text,
@@ -45,10 +42,9 @@ class JudgedRule:
         read_as: The PostgreSQL type that a column is read as, so that a wrong type with the right values is
             for the layer ``types`` to find; None for its own.
         kinds: The BSON types that a column accepts as they are.
-        exact: What one value becomes, or one element of an array.
+        exact: What one value becomes, or one element of an array, and why where that is a loss.
         texts: What many values of these types become, as PostgreSQL writes them.
         text: A converted value as PostgreSQL writes it.
-        reason: Why a value is lost, or one element of an array.
         aspects: What the values of a column have to be.
     """
 
@@ -57,16 +53,11 @@ class JudgedRule:
     exact: Convert
     texts: Callable[[Values], pl.Series]
     text: Callable[[Any], str]
-    reason: Reason
     aspects: Callable[[Source], Sequence[Aspect]]
 
     def written(self, value: Any) -> str | None:
         """Returns a value as ``judge.Judgement.row`` has it as PostgreSQL writes it, None for NULL."""
         return None if value is None else self.text(value)
-
-    def why(self, source: Source, kind: str, value: Value) -> str:
-        """Returns why a value did not arrive as it was, or keeps its document from becoming a row."""
-        return loss_reasons.of_loss(self.reason, source, kind, value)
 
 
 def _always(*aspects: Aspect) -> Callable[[Source], Sequence[Aspect]]:
@@ -79,7 +70,6 @@ _TEXT = JudgedRule(
     exact=exact.text,
     texts=Values.texts,
     text=str,
-    reason=loss_reasons.text,
     aspects=_always(be.IS_TEXT),
 )
 _REFERENCE = JudgedRule(
@@ -88,7 +78,6 @@ _REFERENCE = JudgedRule(
     exact=exact.reference,
     texts=Values.ids,
     text=uuid_text,
-    reason=loss_reasons.reference,
     aspects=_always(be.IS_UUID),
 )
 _REFERENCE_TEXT = JudgedRule(
@@ -97,7 +86,6 @@ _REFERENCE_TEXT = JudgedRule(
     exact=exact.reference_text,
     texts=Values.references_as_text,
     text=str,
-    reason=loss_reasons.reference_text,
     aspects=_always(be.IS_TEXT),
 )
 
@@ -109,7 +97,6 @@ def _integer(type_: str, bits: int) -> JudgedRule:
         exact=exact.integer,
         texts=Values.integers,
         text=str,
-        reason=loss_reasons.integer,
         aspects=_always(be.integer(bits)),
     )
 
@@ -126,7 +113,6 @@ def _array(
         exact=element.exact,
         texts=texts,
         text=text,
-        reason=element.reason,
         aspects=_always(*aspects),
     )
 
@@ -146,7 +132,6 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             exact=exact.reference,
             texts=Values.ids,
             text=uuid_text,
-            reason=loss_reasons.no_reason,
             aspects=_always(be.IS_UUID),
         ),
         Rule.TEXT: _TEXT,
@@ -158,7 +143,6 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             exact=exact.boolean,
             texts=Values.booleans,
             text=boolean_text,
-            reason=loss_reasons.no_reason,
             aspects=_always(be.IS_BOOLEAN),
         ),
         Rule.TIMESTAMP: JudgedRule(
@@ -167,7 +151,6 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             exact=exact.timestamp,
             texts=Values.times,
             text=timestamp_text,
-            reason=loss_reasons.timestamp,
             aspects=_always(be.IS_TIME),
         ),
         Rule.ENUM: JudgedRule(
@@ -176,7 +159,6 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             exact=exact.label,
             texts=Values.texts,
             text=str,
-            reason=loss_reasons.label,
             aspects=lambda source: [be.label(source)],
         ),
         Rule.JSON: JudgedRule(
@@ -185,7 +167,6 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             exact=exact.json,
             texts=Values.json,
             text=json_text,
-            reason=loss_reasons.json,
             aspects=_always(be.IS_JSON),
         ),
         Rule.REFERENCE: _REFERENCE,

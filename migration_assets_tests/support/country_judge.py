@@ -18,8 +18,8 @@ def _exact(value: Value, source: Source, ids: Ids) -> Result:
     del source, ids
     kind, data = value
     if kind != bson.STRING or len(data) != 2 or not _LETTERS.issuperset(data):
-        return None, UNFIT
-    return data.upper(), None if data == data.upper() else COERCED
+        return Result(None, UNFIT, "not a country")
+    return Result(data.upper(), None if data == data.upper() else COERCED)
 
 
 JUDGED = JudgedRule(
@@ -28,7 +28,6 @@ JUDGED = JudgedRule(
     exact=_exact,
     texts=Values.texts,
     text=str,
-    reason=lambda *_: "not a country",
     aspects=lambda _: [
         Aspect("two capital letters", lambda value: value.str.contains("^[A-Z]{2}$"))
     ],

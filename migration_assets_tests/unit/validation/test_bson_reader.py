@@ -217,7 +217,8 @@ def test_text_that_is_not_utf_8_is_unreadable_unless_replaced() -> None:
     bad = document(element(0x02, "name", text(b"caf\xe9")))
     with pytest.raises(UnreadableError):
         read_document(bad)
-    assert read_document(bad, errors="replace") == [("name", (bson_reader.STRING, "caf\ufffd"))]
+    replaced = bson_reader.read_value(bson_reader.DOCUMENT, bad, 0, errors="replace")
+    assert replaced[1] == [("name", (bson_reader.STRING, "caf\ufffd"))]
     for half_character in (b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80"):
         with pytest.raises(UnreadableError):
             read_document(document(element(0x02, "name", text(half_character))))
