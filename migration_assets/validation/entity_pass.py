@@ -299,7 +299,7 @@ class _Pass:
     def add(self, step: _Step) -> None:
         """Compares the next documents."""
         documents, identities, rows = step
-        recorded = self._recorded(identities)
+        recorded = self.books.of(identities)
         expected = self._expected.of(documents, identities)
         if self._types is not None:
             self._types.add(rows.drop(SOURCE_ID))
@@ -356,13 +356,6 @@ class _Pass:
             self.result.unequal += len(failing_rows(AGREEMENT, lines))
             self._to_judge.clear()
 
-    def _recorded(self, identities: Identities) -> Lines:
-        """Returns the lines in the books of documents."""
-        if self._part.range.ids is not None:
-            return self.books.under(identities.source_ids.to_list())
-        others = identities.source_ids[identities.others].to_list()
-        return self.books.of(identities.last(), identities.source_ids, others)
-
     def _are_plain(
         self, step: _Step, recorded: Lines, expected: Expected, lines: pl.DataFrame
     ) -> Mask:
@@ -370,16 +363,9 @@ class _Pass:
         if self._is_for_judge:
             return np.zeros(len(step.documents), dtype=np.bool_)
         agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series().to_numpy()
-        found: Mask = agree & ~expected.are_odd
-        if recorded:
-            named = pl.Series([name for name, _ in recorded], dtype=pl.String).implode()
-            found &= ~step.identities.source_ids.is_in(named).to_numpy()
-        if self.judged.rules.changes:
-            found &= ~step.identities.are_others()
-            for number in np.flatnonzero(found).tolist():
-                source_id = step.identities.source_ids[number]
-                found[number] = not self.judged.rules.touch(step.documents[number], source_id)
-        return found
+        return self.judged.judging.without_judging(
+            step.documents, step.identities, recorded, agree & ~expected.are_odd
+        )
 
     def add_strangers(self, keys: Sequence[str]) -> None:
         """Takes in rows that no document stands for, as far as they are there."""

@@ -14,7 +14,7 @@ Where the design leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,16 +25,14 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import loss_reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
 from migration_assets.validation.exact_values import (
-    ALTERED,
-    COERCED,
     LOSSLESS,
     NULLED,
-    ORPHANED,
     REPEATED,
     UNFIT,
     Note,
     array,
-    is_empty_text,
+    element_of_rejected,
+    element_of_relation,
     is_null,
     missing,
 )
@@ -45,7 +43,6 @@ from migration_assets.validation.extended_json import (
 from migration_assets.validation.identities import (
     Ids,
     identifier_of,
-    resolved,
     source_id_of,
     uuid_of,
 )
@@ -112,21 +109,6 @@ class Judgement:
         return name, reason
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayJudgement:
-    """What must have become of an array of a relation.
-
-    Attributes:
-        ids: What its elements point to, in order, repeats included.
-        lines: The elements that are no pair, as they must stand in the books.
-        conversions: Kinds of lossless conversions, one each.
-    """
-
-    ids: tuple[bytes, ...] = ()
-    lines: tuple[Line, ...] = ()
-    conversions: tuple[str, ...] = ()
-
-
 class Judge:
     """Judges the documents of one collection, each once or more, the first time in `_id` order."""
 
@@ -187,7 +169,6 @@ class Judge:
                 ),
                 accepted_by=acceptance_text(*self._rules.document_accepted_by(source_id, wrong)),
             )
-        unknown = [(name, value) for name, value in remedied if name not in self._known]
         return Judgement(
             key,
             source_id,
@@ -201,8 +182,13 @@ class Judge:
                 ),
             ),
             conversions=tuple((name, note.kind) for name, note in notes if note.kind in LOSSLESS),
-            unmapped=canonical_document(unknown) if unknown else None,
+            unmapped=self._unmapped(remedied),
         )
+
+    def _unmapped(self, remedied: Fields) -> str | None:
+        """Returns the fields that the model does not know, None without any."""
+        unknown = [(name, value) for name, value in remedied if name not in self._known]
+        return canonical_document(unknown) if unknown else None
 
     def _line(self, source_id: str, name: str, value: Value, note: Note) -> Line:
         element = [] if note.element is None else [note.original]
@@ -214,7 +200,7 @@ class Judge:
         self, source: Source, value: Value | None, identifier: Value
     ) -> tuple[Any, list[Note], str | None]:
         """Returns what a column must hold, what happened to the value, and why it cannot be."""
-        if value is None or value[0] in bson.NULLISH:
+        if value is None or is_null(value):
             return missing(source, identifier)
         rule = RULES[source.rule]
         if source.rule.is_array:
@@ -254,35 +240,35 @@ def acceptance_text(rules: str | None, step: str | None) -> str | None:
     return f"{rules} until {step}" if step else rules
 
 
-def judge_array(
-    value: Value | None, name: str, collection: str, known: Container[bytes], *, is_loaded: bool
-) -> ArrayJudgement:
-    """Returns what must have become of an array of ids of a relation (section 5).
+class ArrayJudge(Judge):
+    """Judges the array of a relation that documents hold, and nothing else of them (section 5).
 
     Args:
-        value: The array; a lone value is one element.
-        name: The field.
-        collection: The collection that its elements point to.
-        known: The ids of the rows there.
-        is_loaded: Whether the document that holds it became a row.
+        entity: The table of the collection that holds it.
+        array: The field.
+        references: The collection that its elements lead to.
+        ids: The rows of both.
+        rules: The remediations for it.
     """
-    if value is None or value[0] in bson.NULLISH:
-        return ArrayJudgement()
-    is_lone = value[0] != bson.ARRAY
-    found: list[bytes] = []
-    lines: list[Line] = []
-    conversions = [COERCED] if is_lone else []
-    for position, element in enumerate([value] if is_lone else value[1]):
-        if is_null(element) or is_empty_text(element):
-            why = loss_reasons.NULL_DROPPED if is_null(element) else loss_reasons.EMPTY_DROPPED
-            lines.append(Line(name, ALTERED, position, canonical(element), reason=why))
-            continue
-        pointed, is_from_text = resolved(element, collection, known) if is_loaded else (None, False)
-        if pointed is None:
-            why = loss_reasons.no_row(collection) if is_loaded else loss_reasons.HOLDER_REJECTED
-            lines.append(Line(name, ORPHANED, position, canonical(element), reason=why))
-            continue
-        found.append(pointed)
-        conversions += [COERCED] if is_from_text else []
-    conversions += [REPEATED] * (len(found) - len(set(found)))
-    return ArrayJudgement(tuple(found), tuple(lines), tuple(conversions))
+
+    def __init__(
+        self, entity: sa.Table, array: str, references: str, ids: Ids, rules: JudgedRules = NO_RULES
+    ) -> None:
+        super().__init__(entity, ids, rules)
+        self._sources = {array: Source(array, Rule.REFERENCE_ARRAY, references)}
+        self._owners = {}
+
+    def _column(
+        self, source: Source, value: Value | None, identifier: Value
+    ) -> tuple[Any, list[Note], str | None]:
+        """Returns what the elements of an array lead to, repeats included; None without one."""
+        if value is None or is_null(value):
+            return None, [], None
+        found, notes = array(value, element_of_relation, source, self._ids)
+        if uuid_of(self._table, identifier) not in self._ids.rows[self._table]:
+            found, notes = array(value, element_of_rejected, source, self._ids)
+        repeats = len(found) - len(set(found))
+        return found, [*notes, *[Note(REPEATED, None, value)] * repeats], None
+
+    def _unmapped(self, remedied: Fields) -> None:
+        """Says nothing of other fields."""

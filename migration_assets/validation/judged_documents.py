@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 import sqlalchemy as sa
@@ -20,14 +21,13 @@ from migration_assets.validation.findings import Comparison, What
 from migration_assets.validation.identities import object_id_of
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
+from migration_assets.validation.judging import JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import (
     REJECTED,
     Books,
     Lines,
-    Unmatched,
-    expected_lines,
 )
 from migration_assets.validation.reference_faults import DocumentReferences, Row
 from migration_assets.validation.rows import pending
@@ -55,8 +55,8 @@ class JudgedDocuments:
     Attributes:
         known: The ids that references may point to.
         references: What is wrong with references.
-        rules: The remediations.
         books: The lines of the table in the books.
+        judging: Judges the documents.
         result: Where findings go.
     """
 
@@ -78,9 +78,16 @@ class JudgedDocuments:
         self.result = result
         self.known = known_references(locked(connection, using), table)
         self.references = DocumentReferences(columns, self.known, result)
-        self.rules = JudgedRules(remediations.of(table), table, self.known.ids)
-        self._judge = Judge(table, self.known.ids, self.rules)
+        rules = JudgedRules(remediations.of(table), table, self.known.ids)
         self.books = Books(result.values, connection, using, table.name, table.name, part=part)
+        self.judging = Judging(
+            table.name,
+            partial(Judge, table, self.known.ids, rules),
+            self.known,
+            rules,
+            self.books,
+            result,
+        )
 
     def compare(self, documents: Sequence[bytes], rows: pl.DataFrame, recorded: Lines) -> Judged:
         """Judges documents and compares them.
@@ -90,34 +97,26 @@ class JudgedDocuments:
             rows: Their rows, as far as they are there.
             recorded: Their lines in the books.
         """
-        self._ask(documents)
         row_of = {row["id"]: row for row in rows.iter_rows(named=True)}
-        judgements = [self._judge.judge(document) for document in documents]
-        keys = [uuid_text(each.id) for each in judgements]
-        lines = [expected_lines(each) for each in judgements]
-        names = [each.source_id for each in judgements]
-        unmatched = self.books.compare(
-            dict(zip(zip(names, keys, strict=True), lines, strict=True)), recorded
-        )
-        for document, judgement, key in zip(documents, judgements, keys, strict=True):
-            self._examine(document, judgement, row_of.get(key), unmatched[judgement.source_id])
-        self.result.lines.update(line.kind for each in lines for line in each)
+        judged = self.judging.judge(documents, recorded)
+        for each in judged:
+            self._examine(each, row_of.get(each.key))
         texts = [
-            {"id": key, SOURCE_ID: judgement.source_id, **self._texts(judgement)}
-            for judgement, key in zip(judgements, keys, strict=True)
-            if not judgement.rejections
+            {"id": each.key, SOURCE_ID: each.judgement.source_id, **self._texts(each.judgement)}
+            for each in judged
+            if not each.judgement.rejections
         ]
         expected = pl.DataFrame(texts, schema=rows.schema)
         actual = rows.join(expected.select("id"), on="id", how="semi")
         both = compared(expected, actual, ["id"], self._json)
         each_line = zip(both.iter_rows(named=True), texts, strict=True)
         counts = []
-        for judgement, key in zip(judgements, keys, strict=True):
-            if judgement.rejections:
+        for each in judged:
+            if each.judgement.rejections:
                 counts.append((0, 0))
                 continue
             line, wanted = next(each_line)
-            equal = self._tell(judgement, line, wanted, row_of.get(key))
+            equal = self._tell(each.judgement, line, wanted, row_of.get(each.key))
             counts.append((len(self._columns), equal))
         return Judged(both.drop("id"), *zip(*counts, strict=True))
 
@@ -138,31 +137,15 @@ class JudgedDocuments:
     def _texts(self, judgement: Judgement) -> Row:
         return {n: RULES[each.rule].written(judgement.row[n]) for n, each in self._columns.items()}
 
-    def _ask(self, documents: Sequence[bytes]) -> None:
-        """Asks for all that documents refer to, which judging them once tells."""
-        if not self.known:
-            return
-        # What a rule makes of a value hangs on the first answer, and refers to something else.
-        for _ in range(2 if self.rules.ask_for_ids else 1):
-            asking = Judge(self._table, self.known.ids, self.rules)
-            for document in documents:
-                asking.judge(document)
-            self.known.ask()
-
-    def _examine(
-        self, document: bytes, judgement: Judgement, row: Row | None, unmatched: Unmatched
-    ) -> None:
+    def _examine(self, judged: JudgedDocument, row: Row | None) -> None:
         """Holds the references of a judged document against those of its row."""
-        self.result.conversions.update(
-            (self._table.name, name, kind) for name, kind in judgement.conversions
-        )
+        document, judgement, key, unmatched = judged
         if judgement.rejections:
-            identifier = uuid_text(judgement.id)
             is_lost = row is None and any(line.kind == REJECTED for line in unmatched.missing)
             self.references.reject(document, judgement, is_lost=is_lost)
-            if row is not None and not self._waits(identifier):
-                self.differ(What.MISSING_IN_SOURCE, identifier, actual=repr(row), judged=judgement)
-                self.references.invent(identifier, judgement.source_id, row)
+            if row is not None and not self._waits(key):
+                self.differ(What.MISSING_IN_SOURCE, key, actual=repr(row), judged=judgement)
+                self.references.invent(key, judgement.source_id, row)
             return
         self.result.rows += 1
         if row is None:

@@ -10,8 +10,8 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from functools import cache
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,10 @@ import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.model import Junction, Side, junction_of
+from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
-from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.comparison import AGREEMENT, compared
 from migration_assets.validation.documents import (
     Documents,
@@ -33,8 +31,7 @@ from migration_assets.validation.documents import (
     batches,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
-from migration_assets.validation.exact_values import ASYMMETRIC, ORPHANED, is_null
-from migration_assets.validation.extended_json import canonical
+from migration_assets.validation.exact_values import ASYMMETRIC, ORPHANED
 from migration_assets.validation.findings import (
     Comparison,
     Fault,
@@ -44,15 +41,11 @@ from migration_assets.validation.findings import (
 )
 from migration_assets.validation.identities import (
     UUID_SIZE,
-    identifier_of,
     object_id_of,
-    uuid_of,
 )
-from migration_assets.validation.identities import (
-    source_id_of as source_id_in,
-)
-from migration_assets.validation.judge import ArrayJudgement, Line, acceptance_text, judge_array
-from migration_assets.validation.judged_remediations import REMEDIATED, rules_for
+from migration_assets.validation.judge import ArrayJudge
+from migration_assets.validation.judged_remediations import rules_for
+from migration_assets.validation.judging import JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
@@ -60,8 +53,6 @@ from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import (
     REJECTED,
     Books,
-    Lines,
-    Unmatched,
 )
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
@@ -137,12 +128,16 @@ class _Array:
         self.is_left = holder == relation.left
         self.stale: set[bytes] = set()
         """Documents with an element on record as orphaned that leads to a row."""
-        self._source, self._result, self._other = source, result, other.collection
-        self._known = known_references(locked(connection, threading.Lock()), table)
-        ids = self._known.ids
-        self._rules = rules_for(remediations, table, holder.collection, name, ids)
-        self._read = remediations.fields_to_read(table, holder.collection, name)
-        self._connection, self._table = connection, table.name
+        self._source, self._result, self._connection = source, result, connection
+        using = threading.Lock()
+        self._known = known_references(locked(connection, using), table)
+        ids, collection = self._known.ids, holder.collection
+        rules = rules_for(remediations, table, collection, name, ids)
+        self._read = remediations.fields_to_read(table, collection, name)
+        self._books = Books(result.values, connection, using, table.name, collection, name)
+        entity = model_of(table).entities[collection]
+        judge = partial(ArrayJudge, entity, name, other.collection, ids, rules)
+        self._judging = Judging(collection, judge, self._known, rules, self._books, result)
         self._plain = PlainPairs(name, self.is_left)
 
     def holder_of(self, pair: bytes) -> bytes:
@@ -161,126 +156,53 @@ class _Array:
     def pairs(self) -> PairBytes:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
         found = [joined([])]
-
-        @cache
-        def known() -> SourceIds:
-            return SourceIds(self._source, self.holder.collection)
-
-        books = Books(
-            self._result.values,
-            self._connection,
-            threading.Lock(),
-            self._table,
-            self.holder.collection,
-            self.name,
-        )
-        with closing(books):
+        with closing(self._books) as books:
             for documents in batches(self._source, self.holder.collection, fields=self._read):
-                found += self._of_batch(documents, books)
+                found += self._of_batch(documents)
             books.finish()
             if books.taken != books.others:
-                books.finish_others(known)
+                books.finish_others(partial(SourceIds, self._source, self.holder.collection))
         return np.concatenate(found)
 
-    def _of_batch(self, documents: Documents, books: Books) -> Iterator[PairBytes]:
+    def _of_batch(self, documents: Documents) -> Iterator[PairBytes]:
         identities = Identities.of(self.holder.collection, documents)
-        names = identities.source_ids.to_list()
-        others = [names[number] for number in identities.others]
-        recorded = books.of(identities.last(), names, others)
-        are_recorded = {name for name, _ in recorded}
-        are_plain = np.array([name not in are_recorded for name in names], dtype=np.bool_)
-        if self._rules.changes:
-            are_plain &= ~identities.are_others()
-            for number in np.flatnonzero(are_plain).tolist():
-                are_plain[number] = not self._rules.touch(documents[number], names[number])
-        plain = self._plain.of(documents, identities.keys, are_plain)
+        recorded = self._books.of(identities)
+        candidates = self._judging.without_judging(
+            documents, identities, recorded, np.ones(len(documents), dtype=np.bool_)
+        )
+        plain = self._plain.of(documents, identities.keys, candidates)
         self._result.documents += plain.arrays
         self._result.references += len(plain.pairs)
         yield plain.pairs
         rest = [documents[number] for number in np.flatnonzero(~plain.are_plain).tolist()]
-        # What a rule makes of an element hangs on the first answer, and refers to something else.
-        for _ in range(2 if self._rules.ask_for_ids else 1):
-            for document in rest:
-                source_id, _ = self._identity(document)
-                self._judgement(document, source_id, is_loaded=True)  # notes all that it refers to
-            self._known.ask()
-        yield joined(dict.fromkeys(self._judged(rest, recorded, books)))
+        judged = self._judging.judge(rest, recorded)
+        yield joined(dict.fromkeys(chain.from_iterable(map(self._pairs_of, judged))))
         self._known.forget()
 
-    def _identity(self, document: bytes) -> tuple[str, bytes]:
-        """Returns the source id and the UUID of a document, which is noted to be asked for."""
-        identifier = identifier_of(document)
-        key = uuid_of(self.holder.collection, identifier)
-        _ = key in self._known.rows[self.holder.collection]
-        return source_id_in(identifier), key
+    def _pairs_of(self, judged: JudgedDocument) -> Iterator[bytes]:
+        """Takes in what was judged of an array, and yields its pairs."""
+        key, ids = judged.judgement.id, judged.judgement.row.get(self.name)
+        self._find_lost(judged)
+        self._result.documents += ids is not None
+        self._result.references += len(ids or ())
+        self._result.references += sum(line.kind == ORPHANED for line in judged.judgement.lines)
+        yield from (key + each if self.is_left else each + key for each in ids or ())
 
-    def _judged(self, documents: Sequence[bytes], recorded: Lines, books: Books) -> Iterator[bytes]:
-        """Judges arrays one by one, compares what the books say of them, and yields their pairs."""
-        names = [self._identity(document) for document in documents]
-        judgements = []
-        for document, (source_id, key) in zip(documents, names, strict=True):
-            is_loaded = key in self._known.rows[self.holder.collection]
-            judged, value = self._judgement(document, source_id, is_loaded=is_loaded)
-            judgements.append(judged)
-            self._result.documents += not is_null(value)
-        keys = [uuid_text(key) for _, key in names]
-        expected = {
-            (source_id, key): judged.lines
-            for (source_id, _), key, judged in zip(names, keys, judgements, strict=True)
-        }
-        unmatched = books.compare(expected, recorded)
-        for document, (source_id, key), judged in zip(documents, names, judgements, strict=True):
-            self._find_lost(document, source_id, key, unmatched[source_id])
-            self._result.references += len(judged.ids)
-            self._result.references += sum(line.kind == ORPHANED for line in judged.lines)
-            self._result.lines.update(line.kind for line in judged.lines)
-            self._result.conversions.update(
-                (self.holder.collection, self.name, kind) for kind in judged.conversions
-            )
-            yield from (key + each if self.is_left else each + key for each in judged.ids)
-
-    def _find_lost(self, document: bytes, source_id: str, key: bytes, unmatched: Unmatched) -> None:
+    def _find_lost(self, judged: JudgedDocument) -> None:
         """Finds elements that are lost, as they are neither pairs nor on record."""
-        if any(line.kind == ORPHANED for line in unmatched.unfounded):
-            self.stale.add(key)
-        for line in unmatched.missing:
+        if any(line.kind == ORPHANED for line in judged.unmatched.unfounded):
+            self.stale.add(judged.judgement.id)
+        for line in judged.unmatched.missing:
             lost = int(is_loss(line))
             if line.kind == REJECTED:
-                lost = sum(count for _, count in count_in(document, [self.name]))
+                lost = sum(count for _, count in count_in(judged.document, [self.name]))
             for _ in range(lost):
                 self._result.faults.add(
-                    Fault.LOST, source_id=source_id, identifier=uuid_text(key), name=self.name
+                    Fault.LOST,
+                    source_id=judged.judgement.source_id,
+                    identifier=judged.key,
+                    name=self.name,
                 )
-
-    def _judgement(
-        self, document: bytes, source_id: str, *, is_loaded: bool
-    ) -> tuple[ArrayJudgement, Value | None]:
-        """Returns what must have become of an array, and its value; unreadable ones are kept as bytes."""
-        try:
-            fields = bson.read_whole(document)
-        except bson.UnreadableError:
-            whole = canonical((bson.BINARY, (0, document)))
-            accepted = self._rules.document_accepted_by(source_id, [(None, None)])
-            accepted_by = acceptance_text(*accepted)
-            return ArrayJudgement(lines=(Line(None, REJECTED, None, whole, accepted_by),)), None
-        remedied, changes = self._rules.remedied(fields, source_id)
-        value = dict(remedied).get(self.name)
-        known = self._known.rows[self._other]
-        judged = judge_array(value, self.name, self._other, known, is_loaded=is_loaded)
-        lines = [
-            Line(change.field, REMEDIATED, change.element, change.text()) for change in changes
-        ]
-        lines += [self._accepted(line, source_id, value) for line in judged.lines]
-        return replace(judged, lines=tuple(lines)), value
-
-    def _accepted(self, line: Line, source_id: str, value: Value | None) -> Line:
-        """Returns a line with the remediation that accepts it."""
-        assert value is not None
-        assert line.element is not None
-        elements = value[1] if value[0] == bson.ARRAY else [value]
-        lost = elements[line.element]
-        accepted_by = self._rules.accepted_by(source_id, self.name, value, lost)
-        return line._replace(accepted_by=accepted_by)
 
 
 def _actual(connection: Connection, table: sa.Table, relation: Junction) -> PairBytes:

@@ -24,7 +24,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import AGREEMENT, compared
-from migration_assets.validation.documents import SourceIds
+from migration_assets.validation.documents import Identities, SourceIds
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What, failing_rows
 from migration_assets.validation.identities import namespace
@@ -141,30 +141,22 @@ class Books:
         query = sql.SQL("SELECT count(*) FROM ({}) e").format(self._query(_UNDER_OTHERS))
         ((self.others,),) = self._rows(query)
 
-    def of(
-        self,
-        last: str | None,
-        object_ids: Iterable[str | None],
-        others: Sequence[str],
-    ) -> Lines:
-        """Returns the lines of the next documents; one that comes before and is of none is a finding.
-
-        Args:
-            last: The greatest ObjectId among them, as 24 hex digits; None where there is none.
-            object_ids: Their ObjectIds.
-            others: The source ids of the others.
-        """
+    def of(self, identities: Identities) -> Lines:
+        """Returns the lines of the next documents; one that comes before and is of none is a finding."""
+        if self.part.ids is not None:
+            return self.under(identities.source_ids.to_list())
+        last = identities.last()
         found: Lines = []
         wanted: set[str | None] | None = None
         while last is not None and self._fill() and self._ahead[-1][0] <= last:
-            wanted = {*object_ids} if wanted is None else wanted
+            wanted = {*identities.source_ids} if wanted is None else wanted
             line = self._ahead.pop()
             if line[0] in wanted:
                 found.append(line)
             else:
                 self._add_stray(line)
-        if others and self.others:
-            of_others = self.under(others)
+        if identities.others and self.others:
+            of_others = self.under(identities.source_ids[identities.others].to_list())
             self.taken += len(of_others)
             found += of_others
         return found

@@ -30,7 +30,7 @@ from migration_assets.target.schema import build_constraints
 from migration_assets.validation import documents, entity_pass, partitions, recorded_lines, rows
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_checks
-from migration_assets.validation.documents import batches
+from migration_assets.validation.documents import Identities, batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
     TOTALS,
@@ -787,7 +787,8 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
     with closing(
         Books(findings, loaded.connection, threading.Lock(), "Boards", "Boards")
     ) as of_boards:
-        held = of_boards.of(ids[0], ids[:1], ids[1:])
+        names = pl.Series(ids)
+        held = of_boards.of(Identities(b"", names, names, others=[1]))
         assert max(len(line.original) for _, line in held) < 2_000
         whole = Line(None, REJECTED, None, long)
         assert of_boards.compare({(name, name): [whole] for name in ids}, held) == {}

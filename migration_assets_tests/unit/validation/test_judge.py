@@ -42,7 +42,7 @@ from migration_assets.validation.identities import (
     source_id_of,
     uuid_of,
 )
-from migration_assets.validation.judge import Judge, Judgement, Line, judge_array
+from migration_assets.validation.judge import ArrayJudge, Judge, Judgement, Line
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.rules import RULES
@@ -582,9 +582,14 @@ PAIR_CASES: list[tuple[Any, bool, list[Any], list[Line], list[str]]] = [
 def test_an_array_of_a_relation(
     value: Any, is_loaded: bool, ids: list[Any], lines: list[Line], conversions: list[str]
 ) -> None:
-    found = judge_array(value_of(value), "a", "Users", ROWS["Users"], is_loaded=is_loaded)
-    assert found.ids == tuple(document_uuid("Users", each).bytes for each in ids)
-    assert (list(found.lines), list(found.conversions)) == (lines, conversions)
+    holder = document_uuid("Things", OWN).bytes
+    known = Ids({"Things": {holder} if is_loaded else frozenset(), **ROWS})
+    judge = ArrayJudge(table_with(column_of(Rule.TEXT)), "a", "Users", known)
+    found = judge.judge(bson.encode({"_id": OWN, "a": value, "more": 1}, codec_options=CODEC))
+    assert (found.row["a"] or []) == [document_uuid("Users", each).bytes for each in ids]
+    assert list(found.lines) == lines
+    assert list(found.conversions) == [("a", kind) for kind in conversions]
+    assert (found.id, found.unmapped) == (holder, None)
 
 
 @given(OBJECT_IDS | VALUES.filter(lambda value: not isinstance(value, list)))
