@@ -7,8 +7,6 @@ the sign-off, but not the tables that come after.
 """
 
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from functools import cache, partial
 
 import dagster as dg
@@ -38,7 +36,14 @@ from migration_assets.model.versions import model_version
 from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.pointers import DOCUMENTATION
-from migration_assets.validation.shared_checks import Given, Sharing, Sides, divided, is_worth
+from migration_assets.validation.shared_checks import (
+    Given,
+    Sharing,
+    Sides,
+    divided,
+    is_worth,
+    made_there,
+)
 
 BLOCKING = frozenset(layer for layer in Layer if layer.blocks)
 """The checks whose failure means that the table itself is not as it was loaded."""
@@ -106,9 +111,9 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:  # noqa: C901 - its p
             table: sa.Table, sharing: Sharing | None, given: Given, layers: Layers
         ) -> list[Evidence]:
             future, given[layers] = given[layers], None  # who asks once more has them made here
-            if future is not None:
-                with suppress(BrokenProcessPool):
-                    return future.result()
+            made = None if future is None else made_there(future, table.name, context.log.warning)
+            if made is not None:
+                return made
             share = None if sharing is None else sharing.compare
             with source.open_for_run(rules, target) as database, target.open() as connection:
                 return run_checks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,8 @@ from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.findings import Comparison
 from migration_assets.validation.rows import snapshot
 from migration_assets.workers import Workers
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,19 @@ class Sharing:
 
         def work(compare: Callable[[Part], Comparison]) -> None:
             while waiting:
-                with suppress(IndexError):  # another one was faster
+                try:
                     number, part = waiting.popleft()
-                    try:
-                        found[number] = compare(part)
-                    except BrokenProcessPool:
-                        waiting.append((number, part))
-                        raise
-                    except BaseException:
-                        waiting.clear()
-                        raise
+                except IndexError:  # another one was faster
+                    return
+                try:
+                    found[number] = compare(part)
+                except BrokenProcessPool:
+                    _logger.warning("A worker died: what it had of %s is compared here", part.table)
+                    waiting.append((number, part))
+                    raise
+                except BaseException:
+                    waiting.clear()
+                    raise
 
         def there(part: Part) -> Comparison:
             return self.workers.submit(compared_there, self.sides, moment, part).result()
@@ -113,6 +119,17 @@ def divided(
         return dict.fromkeys(groups)
     groups.sort(key=lambda group: not any(layer.view for layer in group))
     return {group: submit(group) if number else None for number, group in enumerate(groups)}
+
+
+def made_there(
+    checks: Future[list[Evidence]], table: str, say: Callable[[str], object]
+) -> list[Evidence] | None:
+    """Returns what a worker has made of the checks of a table; None where it died, which it says."""
+    try:
+        return checks.result()
+    except BrokenProcessPool:
+        say(f"A worker died: the checks of {table} that it made are made here")
+        return None
 
 
 def is_worth(workers: Workers, connection: Connection, table: str) -> bool:
