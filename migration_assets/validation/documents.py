@@ -10,8 +10,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +50,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Documents(Sequence[bytes]):
+class Documents:
     """Documents as they stand in a reply of the server; each is cut out only where it is asked for.
 
     Attributes:
@@ -77,14 +76,11 @@ class Documents(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.starts)
 
-    @overload
-    def __getitem__(self, number: int) -> bytes: ...
-    @overload
-    def __getitem__(self, number: slice) -> Documents: ...
-    def __getitem__(self, number: int | slice) -> bytes | Documents:
-        if isinstance(number, slice):
-            return Documents(self.data, self.starts[number], self.ends[number])
+    def __getitem__(self, number: int) -> bytes:
         return self.data[self.starts[number] : self.ends[number]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.__getitem__, range(len(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +214,6 @@ def starts(data: bytes) -> list[int]:
             )
         position += size
     return found
-
-
-def split(data: bytes) -> list[bytes]:
-    """Returns the documents that stand in a reply of the server one after the other."""
-    places = [*starts(data), len(data)]
-    return [data[start:end] for start, end in pairwise(places)]
 
 
 class SourceIds:

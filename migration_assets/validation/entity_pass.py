@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -46,8 +47,8 @@ from migration_assets.validation.documents import (
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRows
 from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
-from migration_assets.validation.identities import uuid_of, value_of
-from migration_assets.validation.judged_documents import JudgedDocuments, source_id_of_row
+from migration_assets.validation.identities import object_id_text, uuid_of, value_of
+from migration_assets.validation.judged_documents import JudgedDocuments
 from migration_assets.validation.known_ids import has_hex_texts, locked
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
 from migration_assets.validation.postgres_text import uuid_text
@@ -372,5 +373,5 @@ class _Pass:
         for row in self._rows.of(keys).iter_rows(named=True) if keys else ():
             self.judged.differ(What.MISSING_IN_SOURCE, row["id"], actual=row["id"])
             if self.judged.references:
-                name = source_id_of_row(row["id"]) or row[SOURCE_ID]
+                name = object_id_text(uuid.UUID(row["id"]).bytes) or row[SOURCE_ID]
                 self.judged.references.invent(row["id"], name, row)

@@ -91,6 +91,12 @@ def object_id_of(identifier: bytes) -> bytes | None:
     return object_id if object_id_uuid(object_id) == identifier else None
 
 
+def object_id_text(identifier: bytes) -> str | None:
+    """Returns the same as 24 hex digits, which are the source id of its document."""
+    object_id = object_id_of(identifier)
+    return object_id.hex() if object_id else None
+
+
 def source_id_of(identifier: Value) -> str:
     """Returns an `_id` as the books write it; integral numbers of all types alike (section 4)."""
     kind, data = identifier

@@ -18,7 +18,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.expected import SOURCE_ID
 from migration_assets.validation.findings import Comparison, What
-from migration_assets.validation.identities import object_id_of
+from migration_assets.validation.identities import object_id_text
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.judging import JudgedDocument, Judging
@@ -78,11 +78,11 @@ class JudgedDocuments:
         self.result = result
         self.known = known_references(locked(connection, using), table)
         self.references = DocumentReferences(columns, self.known, result)
-        rules = JudgedRules(remediations.of(table), table, self.known.ids)
+        rules = JudgedRules(remediations.of(table), table, self.known)
         self.books = Books(result.values, connection, using, table.name, table.name, part=part)
         self.judging = Judging(
             table.name,
-            partial(Judge, table, self.known.ids, rules),
+            partial(Judge, table, self.known, rules),
             self.known,
             rules,
             self.books,
@@ -171,15 +171,9 @@ class JudgedDocuments:
         """Takes in a difference."""
         self.result.values.add(
             what,
-            source_id=judged.source_id if judged else source_id_of_row(key),
+            source_id=judged.source_id if judged else object_id_text(uuid.UUID(key).bytes),
             identifier=key,
             name=name,
             expected=None if expected is None else expected.encode(),
             actual=None if actual is None else actual.encode(),
         )
-
-
-def source_id_of_row(key: str) -> str | None:
-    """Returns the source id of a row by its UUID, None where its `_id` is no ObjectId."""
-    object_id = object_id_of(uuid.UUID(key).bytes)
-    return object_id.hex() if object_id else None

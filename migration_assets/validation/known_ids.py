@@ -82,21 +82,11 @@ class KnownIds:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownReferences:
-    """The ids that the references of a table may point to (section 5).
-
-    Attributes:
-        rows: By table, the ids of its rows, without those whose document is gone.
-        documents: By collection, the ids of all its documents.
-    """
+class KnownReferences(Ids):
+    """The ids that the references of a table may point to, as PostgreSQL has them (section 5)."""
 
     rows: Mapping[str, KnownIds]
     documents: Mapping[str, KnownIds]
-
-    @property
-    def ids(self) -> Ids:
-        """The same for the judge."""
-        return Ids(rows=self.rows, documents=self.documents)
 
     def __bool__(self) -> bool:
         """Whether the table has references at all."""

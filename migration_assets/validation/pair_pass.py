@@ -41,7 +41,7 @@ from migration_assets.validation.findings import (
 )
 from migration_assets.validation.identities import (
     UUID_SIZE,
-    object_id_of,
+    object_id_text,
 )
 from migration_assets.validation.judge import ArrayJudge
 from migration_assets.validation.judged_remediations import rules_for
@@ -131,12 +131,12 @@ class _Array:
         self._source, self._result, self._connection = source, result, connection
         using = threading.Lock()
         self._known = known_references(locked(connection, using), table)
-        ids, collection = self._known.ids, holder.collection
-        rules = rules_for(remediations, table, collection, name, ids)
+        collection = holder.collection
+        rules = rules_for(remediations, table, collection, name, self._known)
         self._read = remediations.fields_to_read(table, collection, name)
         self._books = Books(result.values, connection, using, table.name, collection, name)
         entity = model_of(table).entities[collection]
-        judge = partial(ArrayJudge, entity, name, other.collection, ids, rules)
+        judge = partial(ArrayJudge, entity, name, other.collection, self._known, rules)
         self._judging = Judging(collection, judge, self._known, rules, self._books, result)
         self._plain = PlainPairs(name, self.is_left)
 
@@ -146,8 +146,7 @@ class _Array:
 
     def source_id(self, pair: bytes) -> str | None:
         """Returns the document of a pair that holds the array, None where its `_id` is no ObjectId."""
-        object_id = object_id_of(self.holder_of(pair))
-        return object_id.hex() if object_id else None
+        return object_id_text(self.holder_of(pair))
 
     def name_of(self, pair: bytes) -> str | None:
         """Returns the same, whatever its `_id` is: asked for where it is shown."""
@@ -256,8 +255,7 @@ def _compare(
                     name=array.name,
                 )
             continue
-        object_id = object_id_of(pair[:UUID_SIZE])
-        source_id = object_id.hex() if object_id else None
+        source_id = object_id_text(pair[:UUID_SIZE])
         for _ in range(line["times"] - (side is not None)):
             result.values.add(
                 What.MISSING_IN_SOURCE,

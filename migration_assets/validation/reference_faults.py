@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,76 +27,46 @@ Row = Mapping[str, str | None]
 _EMPTY_TEXT = b"\x01\x00\x00\x00\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the books say of the references that a document has in one field.
-
-    Attributes:
-        orphans: References to nothing that must stand in the books.
-        unrecorded: Those that do not stand there: whether each is kept as text.
-        stale: Lines for references that do lead somewhere.
-    """
-
-    orphans: int
-    unrecorded: Sequence[bool]
-    stale: int
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        rule: Rule,
-        lines: Collection[Line],
-        unmatched: Unmatched,
-    ) -> Recorded:
-        """Returns what the books say of one field, from what they must and do say of a document."""
-        return cls(
-            orphans=sum(line.kind == ORPHANED for line in lines if line.field == name),
-            unrecorded=[
-                rule.refers_to_documents and line.kind == ORPHANED
-                for line in unmatched.missing
-                if line.field == name and is_loss(line)
-            ],
-            stale=sum(line.kind == ORPHANED for line in unmatched.unfounded if line.field == name),
-        )
-
-
 def is_loss(line: Line) -> bool:
     """Tells whether a line of the books is of a reference that did not arrive."""
     return line.kind in (ORPHANED, ALTERED, NULLED) and line.original not in _NO_REFERENCES
 
 
 def faults(
-    rule: Rule,
     expected: Sequence[str],
     actual: Sequence[str | None],
-    books: Recorded,
+    *,
+    is_array: bool,
+    orphans: int,
+    stale: int,
+    unrecorded: Sequence[Fault],
     is_absent: Callable[[str], bool],
 ) -> Iterator[Fault]:
     """Yields what is wrong with the references of a document in one column.
 
     Args:
-        rule: The rule of the column.
-        expected: What it must hold: UUIDs, or texts as bytes.
+        expected: What it must hold.
         actual: What it holds; nothing for NULL.
-        books: What the books say.
+        is_array: Whether it holds several.
+        orphans: References to nothing that must stand in the books.
+        stale: Lines of the books for references that do lead somewhere.
+        unrecorded: Those that do not stand in the books.
         is_absent: Tells of a UUID that nothing has it. That the row has what the source has, and it leads
             nowhere, is found by itself (``reference_targets``).
     """
     wanted, held = Counter[str | None](expected), Counter(actual)
     missing = [each for each in (wanted - held).elements() if each]
     surplus = [each for each in (held - wanted).elements() if each != ""]
-    dangling = [each for each in surplus if books.orphans and each and is_absent(each)]
-    stale = min(books.stale, len(missing))
+    dangling = [each for each in surplus if orphans and each and is_absent(each)]
+    stale = min(stale, len(missing))
     lost = [Fault.STALE] * stale + [Fault.LOST] * (len(missing) - stale)
-    unrecorded = [Fault.UNRECORDED if is_kept else Fault.LOST for is_kept in books.unrecorded]
     invented = len(surplus) - len(dangling)
-    if rule.is_array:
+    if is_array:
         found = [*lost, *unrecorded, *[Fault.INVENTED] * invented]
         is_in_order = wanted != held or list(expected) == list(actual)
         yield from found or ([] if is_in_order else [Fault.DIFFERENT])
     elif invented:
-        yield Fault.DIFFERENT if missing or books.orphans else Fault.INVENTED
+        yield Fault.DIFFERENT if missing or orphans else Fault.INVENTED
     elif not dangling:
         yield from lost or unrecorded
 
@@ -169,11 +138,22 @@ class DocumentReferences:
         for column, (name, rule) in self._columns.items():
             expected = expected_references(judgement.row[column])
             self._count(judgement, name, rule, expected)
-            books = Recorded.of(name, rule, judgement.lines, unmatched)
-            held = actual_references(rule, row[column])
             known = self._of_rows.get(column)
-            is_absent = _never if known is None else partial(_is_absent, known)
-            for fault in faults(rule, expected, held, books, is_absent):
+            for fault in faults(
+                expected,
+                actual_references(rule, row[column]),
+                is_array=rule.is_array,
+                orphans=_orphans(judgement.lines, name),
+                stale=_orphans(unmatched.unfounded, name),
+                unrecorded=[
+                    Fault.UNRECORDED
+                    if rule.refers_to_documents and line.kind == ORPHANED
+                    else Fault.LOST
+                    for line in unmatched.missing
+                    if line.field == name and is_loss(line)
+                ],
+                is_absent=partial(_is_absent, known),
+            ):
                 self._add(fault, name, uuid_text(judgement.id), judgement.source_id)
 
     def lose(self, judgement: Judgement) -> None:
@@ -200,20 +180,17 @@ class DocumentReferences:
     def _count(self, judgement: Judgement, name: str, rule: Rule, expected: Sequence[str]) -> None:
         self._result.references += sum(map(bool, expected))
         if not rule.refers_to_documents:  # those held as text are kept as they are
-            lines = judgement.lines
-            self._result.references += sum(
-                line.kind == ORPHANED and line.field == name for line in lines
-            )
+            self._result.references += _orphans(judgement.lines, name)
 
     def _add(self, fault: Fault, name: str, identifier: str, source_id: str | None) -> None:
         self._result.faults.add(fault, source_id=source_id, identifier=identifier, name=name)
 
 
-def _is_absent(known: KnownIds, identifier: str) -> bool:
-    return known.is_absent(uuid.UUID(identifier).bytes)
+def _orphans(lines: Iterable[Line], name: str) -> int:
+    """Returns how many lines say of a field that a reference leads nowhere."""
+    return sum(line.kind == ORPHANED and line.field == name for line in lines)
 
 
-def _never(identifier: str) -> bool:
-    """Tells of a reference held as text that it is not looked for among the rows."""
-    del identifier
-    return False
+def _is_absent(known: KnownIds | None, identifier: str) -> bool:
+    """Tells of a UUID that no row has it; references held as text are not looked for among the rows."""
+    return known is not None and known.is_absent(uuid.UUID(identifier).bytes)

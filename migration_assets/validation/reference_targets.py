@@ -22,7 +22,7 @@ from migration_assets.validation.evidence import SAMPLE_SIZE
 from migration_assets.validation.findings import Comparison, Fault, What
 from migration_assets.validation.identities import (
     namespace,
-    object_id_of,
+    object_id_text,
     object_id_uuid,
 )
 from migration_assets.validation.rows import table_name
@@ -94,8 +94,7 @@ def find_targets(
             faults.append((Fault.GONE, sql.SQL(_TO_GONE_ROW)))
         for fault, condition in faults:
             for keys in _pointing(connection, table, column, condition, of_rows):
-                object_id = object_id_of(keys[0].bytes)
-                source_id = object_id.hex() if object_id else None
+                source_id = object_id_text(keys[0].bytes)
                 for findings, what, between in (
                     (result.faults, fault, " "),
                     (result.values, What.LEADS_NOWHERE, "/"),
@@ -175,9 +174,9 @@ def _row_of(collection: str, name: str) -> str:
 
 def source_id_of(connection: Connection, collections: Sequence[str], key: bytes) -> str | None:
     """Returns the source id of a row: from its UUID where that can be undone, else from the map."""
-    object_id = object_id_of(key)
-    if object_id is not None:
-        return object_id.hex()
+    name = object_id_text(key)
+    if name is not None:
+        return name
     query = sql.SQL("SELECT source_id FROM {} WHERE collection = ANY(%s) AND id = %s").format(
         sql.Identifier(SCHEMA, bookkeeping.uuid_map.name)
     )

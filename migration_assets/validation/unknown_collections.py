@@ -22,7 +22,7 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import DOCUMENTS_PER_BATCH, split
+from migration_assets.validation.documents import DOCUMENTS_PER_BATCH, Documents
 from migration_assets.validation.extended_json import canonical, canonical_document
 from migration_assets.validation.identities import (
     identifier_of,
@@ -98,7 +98,7 @@ def _documents(source: SourceDatabase, collection: str) -> Iterator[bytes]:
     cursor: Any = raw_replies(source[collection], batch_size=DOCUMENTS_PER_BATCH)
     with cursor:
         for data in cursor:
-            yield from split(bytes(data))
+            yield from Documents.of(bytes(data))
 
 
 def _content(documents: Iterable[bytes]) -> Content:
