@@ -23,7 +23,6 @@ import sqlalchemy as sa
 from bson import ObjectId
 
 from migration_assets.model import Rule, sources, unique_keys
-from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import (
     WHOLE,
@@ -31,7 +30,7 @@ from migration_assets.source.ranges import (
     ranges_of,
 )
 from migration_assets.source.united import UnitedCollection
-from migration_assets.target.connection import Connection, count_rows
+from migration_assets.target.connection import count_rows
 from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared, means_same_json
 from migration_assets.validation.counting import count_source
 from migration_assets.validation.documents import (
@@ -49,6 +48,7 @@ from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRo
 from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
 from migration_assets.validation.identities import object_id_text, uuid_of, value_of
 from migration_assets.validation.judged_documents import JudgedDocuments
+from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.known_ids import has_hex_texts, locked
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
 from migration_assets.validation.postgres_text import uuid_text
@@ -86,30 +86,25 @@ Shared = Callable[[Sequence[Part], ComparePart], Iterable[Comparison]]
 
 
 def compare_documents(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
+    compared_table: ComparedTable,
     phases: Phases,
     *,
     sample_size: int,
     seed: int,
-    remediations: Remediations,
     with_types: bool = False,
     shared: Shared | None = None,
 ) -> Comparison:
     """Holds an entity table against its collection.
 
     Args:
-        source: The source database.
-        connection: A connection to the target, within a transaction.
-        table: The entity table.
+        compared_table: The entity table and its source.
         phases: Where the seconds are added.
         sample_size: How many documents to report one by one.
         seed: Which ones: the same seed, the same numbers.
-        remediations: What must have been corrected or accepted on the way.
         with_types: Whether to judge the types of the rows, too.
         shared: Shares parts with other processes; None for one part, here.
     """
+    source, connection, table, _ = compared_table
     result = Comparison()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(count_source, source, table.name, {})
@@ -120,14 +115,14 @@ def compare_documents(
             parts = _parts(source, table, drawn, is_one=shared is None)
             if result.types is not None:
                 parts = [replace(part, with_types=True) for part in parts]
-            compare = partial(compare_part, source, connection, table, remediations)
+            compare = partial(compare_part, compared_table)
             if shared is None or len(parts) == 1:
                 comparisons: Iterable[Comparison] = map(compare, parts)
             else:
                 comparisons = shared(parts, compare)
             for comparison in comparisons:
                 result.join(comparison)
-            _finish(source, connection, table, remediations, result)
+            _finish(compared_table, result)
         with phases.phase("types"):
             result.totals += totals_of(
                 "documents of",
@@ -159,30 +154,20 @@ def _parts(
     ]
 
 
-def compare_part(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    remediations: Remediations,
-    part: Part,
-) -> Comparison:
+def compare_part(compared_table: ComparedTable, part: Part) -> Comparison:
     """Holds some documents against their rows and their lines in the books."""
-    of_part = _Pass(source, connection, table, remediations, part)
+    of_part = _Pass(compared_table, part)
     with closing(of_part.books):
-        for step in ahead(of_part.steps(batches(source, table.name, part=part.range))):
+        documents = batches(compared_table.source, part.table, part=part.range)
+        for step in ahead(of_part.steps(documents)):
             of_part.add(step)
         of_part.finish()
     return of_part.result
 
 
-def _finish(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    remediations: Remediations,
-    result: Comparison,
-) -> None:
+def _finish(compared_table: ComparedTable, result: Comparison) -> None:
     """Compares what belongs to no document, when all parts have been compared."""
+    source, connection, table, _ = compared_table
 
     @cache
     def known() -> SourceIds:
@@ -195,7 +180,7 @@ def _finish(
     has_strays = result.lines_of_others != result.all_lines_of_others
     if not has_strangers and not has_strays:
         return
-    of_none = _Pass(source, connection, table, remediations, Part(table.name, Range(ids=())))
+    of_none = _Pass(compared_table, Part(table.name, Range(ids=())))
     if has_strays:
         of_none.books.finish_others(known)
     if has_strangers:
@@ -207,17 +192,11 @@ def _finish(
     result.join(of_none.result)
 
 
-def recheck_documents(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    identifiers: Sequence[Any],
-    *,
-    remediations: Remediations,
-) -> Comparison:
+def recheck_documents(compared_table: ComparedTable, identifiers: Sequence[Any]) -> Comparison:
     """Holds some rows of an entity table against their documents, given the `_id`s of these."""
+    source, _, table, _ = compared_table
     part = Part(table.name, Range(ids=tuple(identifiers)))
-    of_part = _Pass(source, connection, table, remediations, part)
+    of_part = _Pass(compared_table, part)
     keys = [uuid_text(uuid_of(table.name, value_of(each))) for each in identifiers]
     with closing(of_part.books):
         found: set[str] = set()
@@ -246,23 +225,15 @@ class _Step(NamedTuple):
 class _Pass:
     """The comparison of one part of a collection, batch after batch."""
 
-    def __init__(
-        self,
-        source: SourceDatabase,
-        connection: Connection,
-        table: sa.Table,
-        remediations: Remediations,
-        part: Part,
-    ) -> None:
-        self._source, self._connection, self._table, self._part = source, connection, table, part
+    def __init__(self, compared_table: ComparedTable, part: Part) -> None:
+        _, connection, table, _ = compared_table
+        self._table, self._part = table, part
         self._usual = usual_types(table)
         self.result = Comparison()
         # One thread reads ahead, the other looks things up: whoever holds it uses the connection.
         self._using = threading.Lock()
         query = locked(connection, self._using)
-        self.judged = JudgedDocuments(
-            connection, self._using, table, remediations, self.result, part.range
-        )
+        self.judged = JudgedDocuments(compared_table, self._using, self.result, part.range)
         self.rules = {
             n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY
         }

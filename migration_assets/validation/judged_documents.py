@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
-import sqlalchemy as sa
 
 from migration_assets.model import Rule, sources
-from migration_assets.remediation.rules import Remediations
 from migration_assets.source.ranges import Range
-from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.expected import SOURCE_ID
 from migration_assets.validation.findings import Comparison, What
 from migration_assets.validation.identities import object_id_text
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
-from migration_assets.validation.judging import JudgedDocument, Judging
+from migration_assets.validation.judging import ComparedTable, JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import (
@@ -62,13 +59,12 @@ class JudgedDocuments:
 
     def __init__(
         self,
-        connection: Connection,
+        compared_table: ComparedTable,
         using: threading.Lock,
-        table: sa.Table,
-        remediations: Remediations,
         result: Comparison,
         part: Range,
     ) -> None:
+        _, connection, table, remediations = compared_table
         self._connection, self._using, self._table = connection, using, table
         columns = sources(table)
         self._columns = {n: each for n, each in columns.items() if each.rule is not Rule.KEY}

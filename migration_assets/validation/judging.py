@@ -12,7 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import sqlalchemy as sa
 
+from migration_assets.remediation.rules import Remediations
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
 from migration_assets.validation.documents import Documents, Identities, Mask
 from migration_assets.validation.findings import Comparison
 from migration_assets.validation.judge import Judge, Judgement
@@ -20,6 +24,22 @@ from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import KnownReferences
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Books, Lines, Unmatched, expected_lines
+
+
+class ComparedTable(NamedTuple):
+    """A table and what it is compared with.
+
+    Attributes:
+        source: The source database.
+        connection: A connection to the target, within a transaction.
+        table: An entity table or a junction table.
+        remediations: What must have been corrected or accepted on the way.
+    """
+
+    source: SourceDatabase
+    connection: Connection
+    table: sa.Table
+    remediations: Remediations
 
 
 class JudgedDocument(NamedTuple):

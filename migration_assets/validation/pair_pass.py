@@ -20,8 +20,6 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.model import Junction, Side, junction_of, model_of
-from migration_assets.remediation.rules import Remediations
-from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import AGREEMENT, compared
 from migration_assets.validation.documents import (
@@ -45,7 +43,7 @@ from migration_assets.validation.identities import (
 )
 from migration_assets.validation.judge import ArrayJudge
 from migration_assets.validation.judged_remediations import rules_for
-from migration_assets.validation.judging import JudgedDocument, Judging
+from migration_assets.validation.judging import ComparedTable, JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
@@ -63,34 +61,22 @@ _FIELDS = 2
 
 
 def compare_pairs(
-    source: SourceDatabase,
-    connection: Connection,
-    table: sa.Table,
-    phases: Phases,
-    *,
-    sample_size: int,
-    seed: int,
-    remediations: Remediations,
+    compared_table: ComparedTable, phases: Phases, *, sample_size: int, seed: int
 ) -> Comparison:
     """Holds a junction table against the arrays of its relation.
 
     Args:
-        source: The source database.
-        connection: A connection to the target, within a transaction.
-        table: The junction table.
+        compared_table: The junction table and its source.
         phases: Where the seconds are added.
         sample_size: How many pairs to report one by one.
         seed: Which ones.
-        remediations: What must have been corrected or accepted on the way.
     """
+    _, connection, table, _ = compared_table
     relation = junction_of(table)
     assert relation is not None
     result = Comparison()
     with phases.phase("compare"):
-        arrays = [
-            _Array(source, connection, table, *sides, remediations, result)
-            for sides in relation.arrays()
-        ]
+        arrays = [_Array(compared_table, relation, *sides, result) for sides in relation.arrays()]
         sides = [array.pairs() for array in arrays]  # what it takes to read them is held no longer
         rows = _actual(connection, table, relation)
         result.pairs = len(rows)
@@ -113,17 +99,14 @@ class _Array:
 
     def __init__(
         self,
-        source: SourceDatabase,
-        connection: Connection,
-        table: sa.Table,
+        compared_table: ComparedTable,
+        relation: Junction,
         holder: Side,
         name: str,
         other: Side,
-        remediations: Remediations,
         result: Comparison,
     ) -> None:
-        relation = junction_of(table)
-        assert relation is not None
+        source, connection, table, remediations = compared_table
         self.holder, self.name = holder, name
         self.is_left = holder == relation.left
         self.stale: set[bytes] = set()

@@ -21,6 +21,7 @@ from migration_assets.validation.checks import Layers, run_checks, together
 from migration_assets.validation.entity_pass import Part, compare_part
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.findings import Comparison
+from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.rows import snapshot
 from migration_assets.workers import Workers
 
@@ -159,4 +160,4 @@ def compared_there(sides: Sides, moment: str, part: Part) -> Comparison:
         snapshot(connection, moment),
         without_cycle_detection(),
     ):
-        return compare_part(source, connection, table, sides.remediations, part)
+        return compare_part(ComparedTable(source, connection, table, sides.remediations), part)

@@ -18,6 +18,7 @@ from migration_assets.validation.entity_pass import Shared, compare_documents, r
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.findings import Comparison, totals_of
 from migration_assets.validation.identities import uuid_of, value_of
+from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.pair_pass import compare_pairs
 from migration_assets.validation.recorded_lines import recorded_conversions, recorded_lines
 from migration_assets.validation.reference_targets import find_targets, name_documents
@@ -58,16 +59,9 @@ def compare(
     """
     of_documents = partial(compare_documents, with_types=with_types, shared=shared)
     compare_rows = of_documents if junction_of(table) is None else compare_pairs
+    compared_table = ComparedTable(source, connection, table, remediations)
     with snapshot(connection), without_cycle_detection():
-        result = compare_rows(
-            source,
-            connection,
-            table,
-            phases,
-            sample_size=sample_size,
-            seed=seed,
-            remediations=remediations,
-        )
+        result = compare_rows(compared_table, phases, sample_size=sample_size, seed=seed)
         with phases.phase("leading nowhere"):
             find_targets(connection, table, result)
         with phases.phase("books"):
@@ -104,9 +98,8 @@ def recheck(
     """
     rows = [uuid.UUID(bytes=uuid_of(table.name, value_of(each))) for each in identifiers]
     with snapshot(connection):
-        result = recheck_documents(
-            source, connection, table, identifiers, remediations=remediations
-        )
+        compared_table = ComparedTable(source, connection, table, remediations)
+        result = recheck_documents(compared_table, identifiers)
         find_targets(connection, table, result, rows=rows)
         name_documents(connection, table, result)
     return result
