@@ -7,10 +7,8 @@ that has another row: only what is equal here is settled.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -34,12 +32,8 @@ from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.plain_values import Values
 from migration_assets.validation.rules import IDENTIFIERS, RULES
 
-Made = TypeVar("Made")
-
 SOURCE_ID = "uuid_map"
 """What the source id that the map gives a row is called beside the columns of its table."""
-
-_HEX = re.compile("[0-9a-fA-F]{24}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)

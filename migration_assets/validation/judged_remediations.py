@@ -131,11 +131,6 @@ class JudgedRules:
         """Whether a rule changes values."""
         return bool(self._names)
 
-    @property
-    def fields(self) -> Sequence[str]:
-        """The fields that rules change or look at."""
-        return self._names
-
     def touch(self, document: bytes, source_id: str) -> bool:
         """Tells whether a rule changes a document, reading nothing but the fields that rules are for.
 

@@ -15,6 +15,11 @@ from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairB
 COMPARED_AT_ONCE = 25_000
 """Pairs that are compared at once: to hold one takes 32 bytes, to compare it some 700."""
 
+_FACTORS = np.array(
+    [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93]
+)
+"""Odd numbers without a pattern, one for each 8 bytes of a pair."""
+
 
 def joined(pairs: Iterable[bytes]) -> PairBytes:
     """Returns pairs given as 32 bytes each."""
@@ -22,13 +27,9 @@ def joined(pairs: Iterable[bytes]) -> PairBytes:
 
 
 def partitions(blocks: Sequence[PairBytes]) -> Iterator[list[pl.DataFrame]]:
-    """Yields pairs in parts, few enough to compare at once; the id on the left decides where one belongs.
-
-    What decides are 14 bits of the UUID that differ for ObjectIds made one after the other (their counter,
-    section 4) as well as for hashes.
-    """
+    """Yields pairs in parts, few enough to compare at once; a hash of both ids decides where one belongs."""
     parts = 1 + max(map(len, blocks)) // COMPARED_AT_ONCE
-    numbers = [_numbers(pairs) % parts for pairs in blocks]
+    numbers = [_hashes(pairs) % parts for pairs in blocks]
     orders = [np.argsort(each, kind="stable") for each in numbers]
     ends = [np.cumsum(np.bincount(each, minlength=parts)) for each in numbers]
     for part in range(parts):
@@ -38,12 +39,11 @@ def partitions(blocks: Sequence[PairBytes]) -> Iterator[list[pl.DataFrame]]:
         ]
 
 
-def _numbers(pairs: PairBytes) -> npt.NDArray[np.int16]:
-    """Returns the 14 bits of each pair."""
-    data = pairs.view(np.uint8).reshape(-1, PAIR_SIZE)
-    high, low = (data[:, at].astype(np.int16) for at in (13, 14))
-    numbers: npt.NDArray[np.int16] = high * np.int16(64) + low // np.int16(4)
-    return numbers
+def _hashes(pairs: PairBytes) -> npt.NDArray[np.uint16]:
+    """Returns a hash of each pair."""
+    words = pairs.view(np.uint64).reshape(-1, len(_FACTORS))
+    found: npt.NDArray[np.uint16] = (words @ _FACTORS >> np.uint64(48)).astype(np.uint16)
+    return found
 
 
 def _frame(pairs: PairBytes, chosen: Numbers) -> pl.DataFrame:

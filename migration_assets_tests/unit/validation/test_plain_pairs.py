@@ -6,6 +6,7 @@ from typing import Any
 
 import bson
 import numpy as np
+import pytest
 from bson import Int64, ObjectId
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from migration_assets.identity import document_uuid
 from migration_assets.validation.documents import Documents
 from migration_assets.validation.identities import object_id_uuid
+from migration_assets.validation.partitions import COMPARED_AT_ONCE, joined, partitions
 from migration_assets.validation.plain_pairs import PlainPairs
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
@@ -94,3 +96,14 @@ def test_many_documents_have_the_pairs_of_each(
     assert found.pairs.tolist() == [pair for each in expected for pair in each or []]
     have_array = [document.get("array") is not None for document, _ in given]
     assert found.arrays == sum(np.array(have_array, dtype=np.bool_) & found.are_plain)
+
+
+@pytest.mark.parametrize("lefts", [1, 7, 100_000])
+@pytest.mark.parametrize("object_id", ["{:08x}0000000000000000", "{:024x}"])
+def test_pairs_are_compared_in_parts_of_one_size(lefts: int, object_id: str) -> None:
+    """Also those of one document, and those whose ids are made of a time alone, or of a count alone."""
+    ids = [object_id_uuid(bytes.fromhex(object_id.format(number))) for number in range(100_000)]
+    pairs = joined(ids[number % lefts] + right for number, right in enumerate(ids))
+    parts = [part.height for (part,) in partitions([pairs])]
+    assert sum(parts) == len(ids)
+    assert max(parts) <= COMPARED_AT_ONCE
