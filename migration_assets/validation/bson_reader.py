@@ -88,7 +88,7 @@ _double = struct.Struct("<d").unpack_from
 _two_uint32 = struct.Struct("<II").unpack_from
 _two_uint64 = struct.Struct("<QQ").unpack_from
 
-_Reader = Callable[[bytes, int, str], tuple[Any, int]]
+_Reader = Callable[[bytes, int], tuple[Any, int]]
 
 
 class UnreadableError(ValueError):
@@ -112,20 +112,20 @@ def read_document(document: bytes) -> Fields:
     if _document_end(document, 0) != len(document):
         raise UnreadableError("the length of the document is not that of its bytes")
     try:
-        fields, _ = _fields(document, 0, "strict")
+        fields, _ = _fields(document, 0)
     except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
     return fields
 
 
-def read_value(kind: int, data: bytes, start: int, *, errors: str = "strict") -> Value:
+def read_value(kind: int, data: bytes, start: int) -> Value:
     """Returns the value of a type that begins at a position.
 
     Raises:
         UnreadableError: There is no valid value.
     """
     try:
-        value, _ = _READERS[kind](data, start, errors)
+        value, _ = _READERS[kind](data, start)
     except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
     return kind, value
@@ -193,7 +193,7 @@ def _document_end(data: bytes, start: int) -> int:
     return end
 
 
-def _fields(data: bytes, start: int, errors: str) -> tuple[Fields, int]:
+def _fields(data: bytes, start: int) -> tuple[Fields, int]:
     end = _document_end(data, start)
     fields: Fields = []
     position, last = start + 4, end - 1
@@ -203,32 +203,32 @@ def _fields(data: bytes, start: int, errors: str) -> tuple[Fields, int]:
         stop = find(0, position + 1, last)
         if stop < 0:
             raise UnreadableError("a name does not end")
-        name = str(data[position + 1 : stop], "utf-8", errors)
-        value, position = readers[kind](data, stop + 1, errors)
+        name = str(data[position + 1 : stop], "utf-8")
+        value, position = readers[kind](data, stop + 1)
         fields.append((name, (kind, value)))
     if position != last:
         raise UnreadableError("a field ends after its document")
     return fields, end
 
 
-def _array(data: bytes, start: int, errors: str) -> tuple[list[Value], int]:
-    fields, end = _fields(data, start, errors)
+def _array(data: bytes, start: int) -> tuple[list[Value], int]:
+    fields, end = _fields(data, start)
     return [value for _, value in fields], end
 
 
-def _text(data: bytes, start: int, errors: str) -> tuple[str, int]:
+def _text(data: bytes, start: int) -> tuple[str, int]:
     size: int = _int32(data, start)[0]
     end = start + 4 + size
     if size < 1 or data[end - 1]:
         raise UnreadableError("a text does not end where it says")
-    return str(data[start + 4 : end - 1], "utf-8", errors), end
+    return str(data[start + 4 : end - 1], "utf-8"), end
 
 
-def _name(data: bytes, start: int, errors: str) -> tuple[str, int]:
+def _name(data: bytes, start: int) -> tuple[str, int]:
     stop = data.find(0, start)
     if stop < 0:
         raise UnreadableError("a name does not end")
-    return str(data[start:stop], "utf-8", errors), stop + 1
+    return str(data[start:stop], "utf-8"), stop + 1
 
 
 def _bytes(data: bytes, start: int, size: int) -> tuple[bytes, int]:
@@ -238,8 +238,7 @@ def _bytes(data: bytes, start: int, size: int) -> tuple[bytes, int]:
     return data[start:end], end
 
 
-def _binary(data: bytes, start: int, errors: str) -> tuple[tuple[int, bytes], int]:
-    del errors
+def _binary(data: bytes, start: int) -> tuple[tuple[int, bytes], int]:
     size, subtype = _int32(data, start)[0], data[start + 4]
     content, end = _bytes(data, start + 5, size)
     if subtype == _OLD_BINARY:
@@ -249,49 +248,44 @@ def _binary(data: bytes, start: int, errors: str) -> tuple[tuple[int, bytes], in
     return (subtype, content), end
 
 
-def _object_id(data: bytes, start: int, errors: str) -> tuple[bytes, int]:
-    del errors
+def _object_id(data: bytes, start: int) -> tuple[bytes, int]:
     return _bytes(data, start, _OBJECT_ID_SIZE)
 
 
-def _boolean(data: bytes, start: int, errors: str) -> tuple[bool, int]:
-    del errors
+def _boolean(data: bytes, start: int) -> tuple[bool, int]:
     if data[start] > 1:
         raise UnreadableError("a boolean is neither 0 nor 1")
     return data[start] == 1, start + 1
 
 
-def _regex(data: bytes, start: int, errors: str) -> tuple[tuple[str, str], int]:
-    pattern, position = _name(data, start, errors)
-    options, end = _name(data, position, errors)
-    is_known = len(set(options) & _REGEX_OPTIONS) == len(options)
-    if not is_known and errors == "strict":
+def _regex(data: bytes, start: int) -> tuple[tuple[str, str], int]:
+    pattern, position = _name(data, start)
+    options, end = _name(data, position)
+    if len(set(options) & _REGEX_OPTIONS) != len(options):
         raise UnreadableError("a regular expression has an option that there is not, or one twice")
     return (pattern, options), end
 
 
-def _db_pointer(data: bytes, start: int, errors: str) -> tuple[tuple[str, bytes], int]:
-    collection, position = _text(data, start, errors)
-    identifier, end = _object_id(data, position, errors)
+def _db_pointer(data: bytes, start: int) -> tuple[tuple[str, bytes], int]:
+    collection, position = _text(data, start)
+    identifier, end = _object_id(data, position)
     return (collection, identifier), end
 
 
-def _code_with_scope(data: bytes, start: int, errors: str) -> tuple[tuple[str, Fields], int]:
-    code, position = _text(data, start + 4, errors)
-    scope, end = _fields(data, position, errors)
+def _code_with_scope(data: bytes, start: int) -> tuple[tuple[str, Fields], int]:
+    code, position = _text(data, start + 4)
+    scope, end = _fields(data, position)
     if start + _int32(data, start)[0] != end:
         raise UnreadableError("code with scope does not end where it says")
     return (code, scope), end
 
 
-def _timestamp(data: bytes, start: int, errors: str) -> tuple[tuple[int, int], int]:
-    del errors
+def _timestamp(data: bytes, start: int) -> tuple[tuple[int, int], int]:
     increment, seconds = _two_uint32(data, start)
     return (seconds, increment), start + 8
 
 
-def _decimal128(data: bytes, start: int, errors: str) -> tuple[str, int]:
-    del errors
+def _decimal128(data: bytes, start: int) -> tuple[str, int]:
     low, high = _two_uint64(data, start)
     return _decimal_text(high, low), start + 16
 
@@ -323,13 +317,13 @@ def _decimal_text(high: int, low: int) -> str:
     return f"{sign}{padded[:exponent]}.{padded[exponent:]}"
 
 
-def _nothing(data: bytes, start: int, errors: str) -> tuple[None, int]:
-    del data, errors
+def _nothing(data: bytes, start: int) -> tuple[None, int]:
+    del data
     return None, start
 
 
 _READERS: Mapping[int, _Reader] = {
-    DOUBLE: lambda data, start, _: (_double(data, start)[0], start + 8),
+    DOUBLE: lambda data, start: (_double(data, start)[0], start + 8),
     STRING: _text,
     DOCUMENT: _fields,
     ARRAY: _array,
@@ -337,16 +331,16 @@ _READERS: Mapping[int, _Reader] = {
     UNDEFINED: _nothing,
     OBJECT_ID: _object_id,
     BOOLEAN: _boolean,
-    DATE: lambda data, start, _: (_int64(data, start)[0], start + 8),
+    DATE: lambda data, start: (_int64(data, start)[0], start + 8),
     NULL: _nothing,
     REGEX: _regex,
     DB_POINTER: _db_pointer,
     CODE: _text,
     SYMBOL: _text,
     CODE_WITH_SCOPE: _code_with_scope,
-    INT32: lambda data, start, _: (_int32(data, start)[0], start + 4),
+    INT32: lambda data, start: (_int32(data, start)[0], start + 4),
     TIMESTAMP: _timestamp,
-    INT64: lambda data, start, _: (_int64(data, start)[0], start + 8),
+    INT64: lambda data, start: (_int64(data, start)[0], start + 8),
     DECIMAL128: _decimal128,
     MAX_KEY: _nothing,
     MIN_KEY: _nothing,

@@ -11,6 +11,7 @@ import enum
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from migration_assets.validation.recorded_lines import REJECTED
 DROPPED = "dropped"
 """The kind of an element that is altered and no text: there is nothing of it."""
 _FETCHED = 500
+_EMPTY_TEXT = b"\x01\x00\x00\x00\x00"
 
 
 class Measure(enum.Enum):
@@ -241,29 +243,32 @@ def _rejected(connection: Connection, table: str) -> Iterator[tuple[str, Mapping
         for collection, text in cursor.execute(query):
             document: dict[str, Any] = json.loads(text)
             if "_id" not in document and "$binary" in document:
-                document = _from_bytes(base64.b64decode(document["$binary"]["base64"]))
+                document = outline(base64.b64decode(document["$binary"]["base64"]))
             yield collection, document
 
 
-def _from_bytes(document: bytes) -> dict[str, Any]:
-    """Returns the fields that the server counts in a document that is not readable as a whole."""
+def outline(document: bytes) -> dict[str, Any]:
+    """Returns the fields of a document, readable or not, as far as the server counts them.
+
+    Returns:
+        None for no value, a list for an array, an empty text for an empty text, True for anything else; the
+        first of two fields with one name, and nothing behind what cannot be divided into fields.
+    """
     found: dict[str, Any] = {}
-    try:
-        for kind, name, start, _ in bson.spans(document):
-            value = bson.read_value(kind, document, start, errors="replace")
-            found.setdefault(name.decode(errors="replace"), _countable(value))
-    except bson.UnreadableError:
-        # What comes after is not to be divided into fields, by the server neither.
-        return found
+    with suppress(bson.UnreadableError):
+        for kind, name, start, end in bson.spans(document):
+            value: Any = _outlined(kind, document[start:end])
+            if kind == bson.ARRAY:
+                array = document[start:end]
+                value = [_outlined(each, array[at:to]) for each, _, at, to in bson.spans(array)]
+            found.setdefault(name.decode(errors="replace"), value)
     return found
 
 
-def _countable(value: bson.Value) -> Any:
-    """Returns a value as far as it is counted: as None, a list, a text or something else."""
-    kind, data = value
-    if kind in (bson.NULL, bson.UNDEFINED):
+def _outlined(kind: int, data: bytes) -> Any:
+    if kind in bson.NULLISH:
         return None
-    return data if kind in (bson.ARRAY, bson.STRING, bson.SYMBOL) else True
+    return "" if kind in bson.TEXTUAL and data == _EMPTY_TEXT else True
 
 
 def _measured(value: Any, measure: Measure) -> int:

@@ -177,7 +177,7 @@ class _Array:
         for line in judged.unmatched.missing:
             lost = int(is_loss(line))
             if line.kind == REJECTED:
-                lost = sum(count for _, count in count_in(judged.document, [self.name]))
+                lost = count_in(judged.document, self.name)
             for _ in range(lost):
                 self._result.faults.add(
                     Fault.LOST,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from migration_assets.model import Rule, Source
-from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.counting import outline
 from migration_assets.validation.exact_values import ALTERED, NULLED, ORPHANED
 from migration_assets.validation.findings import Comparison, Fault
 from migration_assets.validation.judge import Judgement, Line
@@ -24,7 +24,6 @@ _NO_REFERENCES = frozenset({"null", '""'})
 """Originals that are no references: they are dropped, but nothing of them leads anywhere."""
 Row = Mapping[str, str | None]
 """A row: each column as PostgreSQL writes it, None for NULL."""
-_EMPTY_TEXT = b"\x01\x00\x00\x00\x00"
 
 
 def is_loss(line: Line) -> bool:
@@ -84,27 +83,11 @@ def actual_references(rule: Rule, text: str | None) -> list[str | None]:
     return elements(text) if rule.is_array else [text]
 
 
-def count_in(document: bytes, fields: Collection[str]) -> Iterator[tuple[str, int]]:
-    """Yields how many references each of some fields of a document has, readable or not."""
-    names = {name.encode(): name for name in fields}
-    try:
-        for kind, name, start, end in bson.spans(document):
-            if name in names:
-                parts = [(kind, start, end)]
-                held = document
-                if kind == bson.ARRAY:
-                    held = document[start:end]
-                    parts = [(each, at, to) for each, _, at, to in bson.spans(held)]
-                yield (
-                    names[name],
-                    sum(
-                        each not in (bson.NULL, bson.UNDEFINED)
-                        and not (each in (bson.STRING, bson.SYMBOL) and held[at:to] == _EMPTY_TEXT)
-                        for each, at, to in parts
-                    ),
-                )
-    except bson.UnreadableError:
-        return  # what comes after is not to be divided into fields
+def count_in(document: bytes, name: str) -> int:
+    """Returns how many references a field of a document has, readable or not."""
+    value = outline(document).get(name)
+    elements = value if isinstance(value, list) else [value]
+    return sum(each is not None and each != "" for each in elements)
 
 
 class DocumentReferences:
@@ -166,7 +149,8 @@ class DocumentReferences:
 
     def reject(self, document: bytes, judgement: Judgement, *, is_lost: bool) -> None:
         """Takes in a document that must not become a row, lost where that is not on record."""
-        for name, count in count_in(document, {name for name, _ in self._columns.values()}):
+        for name in dict.fromkeys(name for name, _ in self._columns.values()):
+            count = count_in(document, name)
             self._result.references += count
             for _ in range(count if is_lost else 0):
                 self._add(Fault.LOST, name, uuid_text(judgement.id), judgement.source_id)
