@@ -174,32 +174,30 @@ def record(connection: Connection, evidence: Evidence, state: State | None) -> N
         evidence: The result.
         state: What was looked at; None where nothing could be: it is of no load then.
     """
+    row = {
+        "target_table": evidence.table,
+        "check_name": evidence.layer,
+        "load_id": None if state is None else state.load_id,
+        "passed": evidence.passed,
+        "severity": evidence.severity,
+        "summary": evidence.summary,
+        "evidence": json.dumps(evidence.as_json()),
+        "versions": json.dumps({} if state is None else dict(state.versions)),
+        "rows_mark": None if state is None else state.rows_mark,
+        "books_mark": None if state is None else state.books_mark,
+    }
+    statement = sql.SQL(
+        "INSERT INTO {results} ({names}, evaluated_at) VALUES ({values}, clock_timestamp()) "
+        "ON CONFLICT (target_table, check_name) DO UPDATE SET ({names}, evaluated_at) = "
+        "({new}, excluded.evaluated_at)"
+    ).format(
+        results=sql.Identifier(SCHEMA, bookkeeping.check_results.name),
+        names=sql.SQL(", ").join(map(sql.Identifier, row)),
+        values=sql.SQL(", ").join(map(sql.Placeholder, row)),
+        new=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in row),
+    )
     with connection.transaction():
-        connection.execute(
-            sql.SQL(
-                "INSERT INTO {results} (target_table, check_name, load_id, passed, severity, "
-                "summary, evidence, evaluated_at, versions, rows_mark, books_mark) "
-                "VALUES (%(table)s, %(check)s, %(load)s, %(passed)s, %(severity)s, %(summary)s, "
-                "%(evidence)s, clock_timestamp(), %(versions)s, %(rows_mark)s, %(books_mark)s) "
-                "ON CONFLICT (target_table, check_name) DO UPDATE SET load_id = excluded.load_id, "
-                "passed = excluded.passed, severity = excluded.severity, summary = excluded.summary, "
-                "evidence = excluded.evidence, evaluated_at = excluded.evaluated_at, "
-                "versions = excluded.versions, rows_mark = excluded.rows_mark, "
-                "books_mark = excluded.books_mark"
-            ).format(results=sql.Identifier(SCHEMA, bookkeeping.check_results.name)),
-            {
-                "table": evidence.table,
-                "check": evidence.layer,
-                "passed": evidence.passed,
-                "severity": evidence.severity,
-                "summary": evidence.summary,
-                "evidence": json.dumps(evidence.as_json()),
-                "load": None if state is None else state.load_id,
-                "versions": json.dumps({} if state is None else dict(state.versions)),
-                "rows_mark": None if state is None else state.rows_mark,
-                "books_mark": None if state is None else state.books_mark,
-            },
-        )
+        connection.execute(statement, row)
 
 
 def _could_not_run(table: sa.Table, layer: Layer, error: Exception) -> Evidence:

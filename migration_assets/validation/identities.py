@@ -110,6 +110,14 @@ def source_id_of(identifier: Value) -> str:
     return canonical(identifier)
 
 
+def uuid_of_source_id(collection: str, source_id: str) -> uuid.UUID:
+    """Returns the UUID of a document by its `_id` as the books write it."""
+    if _OBJECT_ID_HEX.fullmatch(source_id):
+        return uuid.UUID(bytes=object_id_uuid(bytes.fromhex(source_id)))
+    # That of any other `_id` is the text that its UUID is the hash of.
+    return uuid.uuid5(namespace(collection), source_id)
+
+
 def resolved(value: Value, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
     """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
     found = uuid_of(collection, value)

@@ -9,7 +9,6 @@ must stand there and what does are two frames, held against each other as rows a
 from __future__ import annotations
 
 import threading
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from migration_assets.validation.comparison import AGREEMENT, compared
 from migration_assets.validation.documents import Identities, SourceIds
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What, failing_rows
-from migration_assets.validation.identities import namespace
+from migration_assets.validation.identities import uuid_of_source_id
 from migration_assets.validation.judge import Judgement, Line
 
 REJECTED = "rejected"
@@ -182,9 +181,8 @@ class Books:
         with ServerCursor(self.connection, "other_books") as cursor:
             cursor.itersize = _FETCHED
             for line in _lines(cursor.execute(self._query(_UNDER_OTHERS))):
-                # The source id of such a document is what its UUID is the hash of (section 4).
-                key = uuid.uuid5(namespace(self.collection), line[0]).bytes
-                if not ids.have([key]).all():
+                key = uuid_of_source_id(self.collection, line[0])
+                if not ids.have([key.bytes]).all():
                     self._add_stray(line)
         self._compare_strays()
 

@@ -20,15 +20,10 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import SAMPLE_SIZE
 from migration_assets.validation.findings import Comparison, Fault, What
-from migration_assets.validation.identities import (
-    namespace,
-    object_id_text,
-    object_id_uuid,
-)
+from migration_assets.validation.identities import object_id_text, uuid_of_source_id
 from migration_assets.validation.rows import table_name
 
 _FETCHED = 10_000
-_OBJECT_ID_DIGITS = 24
 
 _POINTING: Final = (
     "SELECT {keys} FROM {table} t{unnested} WHERE {value} IS NOT NULL AND {of_rows} AND {condition} "
@@ -147,7 +142,12 @@ def name_documents(connection: Connection, table: sa.Table, result: Comparison) 
         "ORDER BY collection, source_id, field, element LIMIT {}"
     ).format(_ISSUES, sql.Literal(table.name), sql.Literal(SAMPLE_SIZE))
     result.orphaned = [
-        {"source_id": name, "id": _row_of(collection, name), "field": field, "what": "orphaned"}
+        {
+            "source_id": name,
+            "id": str(uuid_of_source_id(collection, name)),
+            "field": field,
+            "what": "orphaned",
+        }
         for collection, name, field in connection.execute(query).fetchall()
     ]
     relation = junction_of(table)
@@ -159,17 +159,6 @@ def name_documents(connection: Connection, table: sa.Table, result: Comparison) 
             key = uuid.UUID(finding.id.split()[0]).bytes
             name = source_id_of(connection, collections, key)
             result.faults.sample[number] = replace(finding, source_id=name)
-
-
-def _row_of(collection: str, name: str) -> str:
-    """Returns the id of the row of a document by its source id (section 4)."""
-    try:
-        if len(name) == _OBJECT_ID_DIGITS:
-            return str(uuid.UUID(bytes=object_id_uuid(bytes.fromhex(name))))
-    except ValueError:
-        pass
-    # The source id of any other `_id` is the text that its UUID is the hash of.
-    return str(uuid.uuid5(namespace(collection), name))
 
 
 def source_id_of(connection: Connection, collections: Sequence[str], key: bytes) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 import sqlalchemy as sa
-from psycopg import sql
+from psycopg import ServerCursor, sql
 
 from migration_assets.model import Rule
 from migration_assets.target import bookkeeping
@@ -103,23 +103,14 @@ def pending(connection: Connection, table: str, identifier: str | None = None) -
 
 def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[list[uuid.UUID]]:
     """Yields the ids of the rows that do not wait for their deletion, so many at once."""
-    last = uuid.UUID(int=0)
-    while True:
-        page = sql.SQL(
-            "SELECT t.id::uuid FROM {} t WHERE t.id > {} AND NOT EXISTS (SELECT FROM {} p "
-            "WHERE p.target_table = {} AND p.id = t.id) ORDER BY t.id LIMIT {}"
-        ).format(
-            table_name(table),
-            sql.Literal(last),
-            _PENDING_DELETES,
-            sql.Literal(table.name),
-            sql.Literal(IDS_PER_PAGE),
-        )
-        ids = [each for (each,) in connection.execute(page).fetchall()]
-        if not ids:
-            return
-        yield ids
-        last = ids[-1]
+    query = sql.SQL(
+        "SELECT t.id::uuid FROM {} t WHERE NOT EXISTS (SELECT FROM {} p "
+        "WHERE p.target_table = {} AND p.id = t.id) ORDER BY t.id"
+    ).format(table_name(table), _PENDING_DELETES, sql.Literal(table.name))
+    with ServerCursor(connection, "ids") as cursor:
+        cursor.execute(query)
+        while page := cursor.fetchmany(IDS_PER_PAGE):
+            yield [each for (each,) in page]
 
 
 def packed(connection: Connection, query: sql.Composed, expression: sql.Composed) -> bytes:
