@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit ui stop bench soak lint format types defs check sql docs lock clean
+.PHONY: help demo test test-unit ui stop bench soak lint format types defs check sql docs docs-build docs-serve lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -74,13 +74,22 @@ defs: $(INSTALLED) ## Load the graph as `dg` does
 # A home of its own: dagster.yaml here names a storage, which is there for the UI alone.
 	DAGSTER_HOME=$$(mktemp -d) $(BIN)/dg check defs
 
-check: lint types defs test ## All that CI runs
+check: lint types defs docs-build test ## All that CI runs
 
 sql: $(INSTALLED) ## Write sql/ anew from the model
 	$(BIN)/migration-assets sql sql
 
 docs: $(INSTALLED) ## Write docs/reference anew from the code
 	$(BIN)/migration-assets docs docs/reference
+
+# Material for MkDocs tells of its successor at each start.
+docs-build docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs-build: $(INSTALLED) ## Build the documentation as a site, in build/site; a broken link is an error
+	$(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
+
+docs-serve: $(INSTALLED) ## Show the documentation on 127.0.0.1:8000, with search, as it is written
+	$(BIN)/mkdocs serve --config-file docs/site/mkdocs.yml
 
 lock: $(INSTALLED) ## Pin all dependencies anew
 	$(BIN)/python -m pip install --quiet uv

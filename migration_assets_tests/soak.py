@@ -33,9 +33,10 @@ KILLS = 200
 PAGE = ROOT / "docs" / "reliability.md"
 
 _TEXT = """\
-# Reliability: what was broken on purpose, and what was lost
+# Reliability
 
-Written by `{command}` on {date}, in {minutes:.0f} minutes, on {machine}.{part}
+Written by `{command}` on {date}, in {minutes:.0f} minutes, on
+{machine}.{part}
 
 **{faults} faults of {kinds} kinds; losses: {losses}; false GO: {false_gos}.**
 
@@ -43,34 +44,37 @@ Written by `{command}` on {date}, in {minutes:.0f} minutes, on {machine}.{part}
 |---|--:|--:|--:|--:|--:|--:|--:|
 {lines}
 
-The faults are real: processes and servers end by SIGKILL, the disk is a file system of its own that is full, the
-locks hold a load at the moment that is meant. The moments are drawn with the seed {seed}. After each, the load was started
-again, or went on by itself; a process that was killed again went on again, so that one load bears several kills. Once it was
-through, all rows of all tables and all lines of all books were compared with those of an undisturbed load of the same source: one missing, doubled or different line is a loss. The
-undisturbed load, and every load after a fault, was also judged by the four checks, which read both databases anew and share
-no conversion with the loader. A false GO is a difference that every check calls green, or a command that says GO of a target
-that was damaged, whatever the verdict before was. The sample is small and dirty, in batches of few documents, so that there is much to interrupt; seven
-tables stand for all, with every kind of load among them.
+- **Resumed:** the load continued after its last committed batch. **Begun again:** it started over
+  and said why, since the source, the model or staging had changed. **Attempts repeated:** it went
+  on from its last position after a lost connection.
+- **Loss:** a row, or a line of the books, that is missing, doubled or different. After each fault
+  the load was started again, or went on by itself. Then all rows of all tables and all lines of the
+  books were compared with those of an undisturbed load of the same source.
+- **False GO:** a difference that all checks call green, or a command that says GO of a damaged
+  target. The four checks judged the undisturbed load and every load after a fault.
 
-*Resumed*: went on after its last committed batch. *Begun again*: was not resumed and said why, since the source, the model
-or what was staged had changed. *Attempts repeated*: after a lost connection, from the last position.
-`make test` does a small part of the same with fixed seeds, {ci_kills} kills among them.
+The faults are real. Processes and servers end by SIGKILL, at moments drawn with the seed {seed};
+one load bears several kills. Locks hold a load where a fault has to hit it. The full disk is a file
+system of its own. The sample is small and dirty, in small batches, so that there is much to
+interrupt. Seven tables stand for all kinds of loads. `make test` does a part of this with fixed
+seeds, {ci_kills} kills among them.
 
 ## What is tried again, and what is not
 
 | what fails | what happens |
 |---|---|
-| a connection, a cursor, a primary that steps down, a restart, a deadlock | the step tries again within itself, {attempts} times in all, after {delays} s (`MIGRATION_ATTEMPTS`) |
+| a connection, a cursor, a primary that steps down, a restart, a deadlock | the step tries {attempts} times in all, after {delays} s (`MIGRATION_ATTEMPTS`) |
 | that goes on failing | Dagster starts the step again, {step_retries} times, after {step_wait:.0f} s each; the UI shows it as up for retry |
-| the process of a run: killed, out of memory | the daemon starts the run again from where it failed, twice (`run_retries` in `dagster.yaml`); without the daemon, and with `migration-assets run`, start it again |
-| anything else: a full disk, a missing privilege, a wrong URL, a NO-GO | fails at once, in one line: what, where, next step |
+| the process of a run: killed, out of memory | Dagster's daemon starts the run again from where it failed, twice (`run_retries` in `dagster.yaml`); without the daemon, and with `migration-assets run`, start it again |
+| anything else: a full disk, a missing privilege, a wrong URL, a NO-GO | fails at once, with one line: what, where, next step |
 
-With `MIGRATION_ATTEMPTS=1` nothing is tried again within a run.
+With `MIGRATION_ATTEMPTS=1` a run tries nothing again.
 
 ## What was not tried
 
-Loss of power (the servers of these runs do not wait for the disk), a network that loses single packets, clocks that
-differ, and a replica set that elects another primary in the middle: its error codes are retried, but no election was made.
+- Loss of power: the servers of these runs do not wait for the disk.
+- A network that loses single packets, and clocks that differ.
+- An election of a new primary during a load. Its error codes are retried, but no election was made.
 """  # noqa: E501 - Markdown
 
 

@@ -11,10 +11,14 @@ from migration_assets.cli import app
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.reference import files
 from migration_assets.reference.environment import VARIABLES
+from migration_assets_bench.report import BEGIN
 from migration_assets_tests import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [*TOP, *DOCS]
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+WIDTH = 100
 READ = re.compile(r'"((?:MIGRATION|SOURCE|TARGET|ROLLBACK|DAGSTER)_[A-Z_]+)"')
 
 
@@ -53,10 +57,28 @@ def test_links_lead_somewhere() -> None:
 
 def test_index_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    for page in PAGES[1:]:
+    for page in DOCS:
         path = page.relative_to(ROOT / "docs")
-        folder = f"({path.parent.as_posix()}/)"
+        folder = f"({path.parent.as_posix()}/README.md)"
         assert path.name == "README.md" or f"({path.as_posix()})" in index or folder in index, path
+
+
+def test_prose_is_wrapped() -> None:
+    """Tables and blocks cannot be; what is derived, such as figures, is as its program writes it."""
+    for page in PAGES:
+        if page.parent.name == "reference":
+            continue
+        is_block = False
+        by_hand, _, _ = page.read_text(encoding="utf-8").partition(BEGIN)
+        for number, line in enumerate(by_hand.splitlines(), 1):
+            is_block ^= line.lstrip().startswith("```")
+            if not is_block and not line.lstrip().startswith("|"):
+                assert len(line) <= WIDTH, f"{page.relative_to(ROOT)}:{number}"
+
+
+def test_glossary_is_short() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert 20 <= len(re.findall(r"^\| \*\*", page, re.MULTILINE)) <= 30
 
 
 def test_every_inconsistency_of_the_public_plans_has_an_answer() -> None:

@@ -171,9 +171,9 @@ def _record(shell: Shell) -> None:
         "# Times of the runbooks' commands",
         "",
         "Measured by the test that does the runbooks in order: about 500 documents, "
-        f"{os.cpu_count()} cores ({platform.machine()}) shared with other work. It is the time",
-        "of a command itself; the program takes two to three seconds more to start. What your data takes, "
-        "the rehearsal says. Write it anew with",
+        f"{os.cpu_count()} cores ({platform.machine()}) shared",
+        "with other work. This is the time of each command itself; the program takes two to three seconds",
+        "more to start. The rehearsal says what your data takes. Write it anew with",
         "`RECORD_TIMES=1 python -m pytest migration_assets_tests/docs/test_runbooks.py`.",
         "",
         "| page | command | seconds |",
