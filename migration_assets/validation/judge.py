@@ -206,13 +206,12 @@ class Judge:
         if source.rule.is_array:
             return *array(value, rule.exact, source, self._ids), None
         result = rule.exact(value, source, self._ids)
-        why = result.why(value)
         if result.value is None and source.missing is not Missing.NULL:
-            return None, [], why
+            return None, [], result.why(value)
         if result.kind is None:
             return result.value, [], None
         kind = NULLED if result.kind == UNFIT else result.kind
-        return result.value, [Note(kind, None, value, why)], None
+        return result.value, [Note(kind, None, value, result.why(value))], None
 
     def _repeats(
         self, key: bytes, row: Mapping[str, Any], *, is_rejected: bool
