@@ -460,6 +460,7 @@ def test_version() -> None:
     assert re.fullmatch(r"migration-assets \d+\.\d+\.\d+\n", call("--version").out)
 
 
+@pytest.mark.server
 def test_servers_start_and_stop_and_leave_nothing_running(tmp_path: Path) -> None:
     home = {"MIGRATION_ASSETS_HOME": str(tmp_path / "home")}
     before = call("servers", "status", **home)
