@@ -7,7 +7,9 @@ the sign-off, but not the tables that come after.
 """
 
 from collections.abc import Iterator
-from functools import cache, partial
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
 import dagster as dg
 import sqlalchemy as sa
@@ -33,6 +35,9 @@ from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
+from migration_assets.remediation.rules import Remediations
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
 from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.pointers import DOCUMENTATION
@@ -60,7 +65,7 @@ def table_assets(model: Model) -> list[dg.AssetsDefinition]:
     return [table_asset(*tables) for tables in model.circles]
 
 
-def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:  # noqa: C901 - its parts are functions in it
+def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
     """Returns the asset of a table with its four checks; those of a circle of tables are one step.
 
     A table that refers to one that is loaded after it is loaded again when that one is there, which settles
@@ -78,7 +83,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:  # noqa: C901 - its p
         pool=POOL,
     )
     @guarded
-    def build(  # noqa: C901 - see above
+    def build(
         context: dg.AssetExecutionContext,
         source: SourceMongo,
         target: TargetPostgres,
@@ -88,83 +93,13 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:  # noqa: C901 - its p
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         progress.started(tables[0].name)
         rules = remediations.load(model)
-
-        def loaded(table: sa.Table) -> LoadResult:
-            with source.open_for_run(rules, target) as database, target.open() as connection:
-                return load_table(
-                    database,
-                    connection,
-                    table,
-                    say=context.log.info,
-                    remediations=rules,
-                    workers=workers.pool,
-                )
-
-        def sharing_of(table: sa.Table) -> Sharing | None:
-            with source.open_for_run(rules, target) as database, target.open() as connection:
-                where = databases_of(database, connection)
-                if where is None or not is_worth(workers.pool, connection, table.name):
-                    return None
-                return Sharing(workers.pool, Sides(where, model, rules))
-
-        def checked(
-            table: sa.Table, sharing: Sharing | None, given: Given, layers: Layers
-        ) -> list[Evidence]:
-            future, given[layers] = given[layers], None  # who asks once more has them made here
-            made = None if future is None else made_there(future, table.name, context.log.warning)
-            if made is not None:
-                return made
-            share = None if sharing is None else sharing.compare
-            with source.open_for_run(rules, target) as database, target.open() as connection:
-                return run_checks(
-                    database, connection, table, layers, remediations=rules, share=share
-                )
-
-        @cache
-        def causes(table: str) -> list[Explained]:
-            with source.open_for_run(rules, target) as database, target.open() as connection:
-                found = recorded_causes(model, database, connection)
-            return [(cause, rule) for cause, rule in found if cause.concerns(table)]
-
-        def told(table: sa.Table, evidence: Evidence) -> list[Explained]:
-            """Returns the causes of losses where these, and nothing else, make a check red."""
-            is_red = not evidence.passed and evidence.layer not in BLOCKING
-            is_loss = is_red and evidence.is_sound
-            return retried(context, partial(causes, table.name)) if is_loss else []
-
-        def checks_of(table: sa.Table) -> Iterator[dg.AssetCheckResult]:
-            key = table_key(table.name)
-            wanted = {
-                check.name for check in context.selected_asset_check_keys if check.asset_key == key
-            }
-            waiting = [layer for layer in Layer if layer in wanted]
-            try:
-                sharing = retried(context, partial(sharing_of, table))
-                submit = None if sharing is None else partial(sharing.submit, table.name)
-                given = divided(waiting, submit)
-                for layers in given:
-                    work = partial(checked, table, sharing, given, layers)
-                    for evidence in retried(context, work):
-                        progress.checked(evidence)
-                        waiting.remove(evidence.layer)
-                        yield describe.check_result(
-                            evidence,
-                            key,
-                            "" if evidence.layer in BLOCKING else LOADING_AGAIN,
-                            told(table, evidence),
-                        )
-            except Exception as error:
-                if is_last_attempt(context, error):
-                    # Else they were grey beside what was loaded, and nothing would say why.
-                    for layer in waiting:
-                        yield describe.check_not_run(key, layer, error)
-                raise
-
+        step = _Step(context, model, source, target, rules, workers, progress)
         keys = context.selected_asset_keys
         selected = [table for table in tables if table_key(table.name) in keys]
         again = [table for table in selected if model.is_loaded_twice(table)]
         results = {
-            table.name: retried(context, partial(loaded, table)) for table in (*selected, *again)
+            table.name: retried(context, partial(step.loaded, table))
+            for table in (*selected, *again)
         }
         for table in tables:
             if table is not tables[0]:
@@ -176,9 +111,107 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:  # noqa: C901 - its p
                     metadata=describe.load_metadata(result, rules.of(table)),
                     data_version=dg.DataVersion(result.version),
                 )
-            yield from checks_of(table)
+            yield from step.checks_of(table)
 
     return build
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the step of a table does: loads it and makes its checks."""
+
+    context: dg.AssetExecutionContext
+    model: Model
+    source: SourceMongo
+    target: TargetPostgres
+    rules: Remediations
+    workers: WorkersResource
+    progress: Progress
+    causes: dict[str, list[Explained]] = field(default_factory=dict)
+
+    @contextmanager
+    def databases(self) -> Iterator[tuple[SourceDatabase, Connection]]:
+        """Opens both databases."""
+        source = self.source.open_for_run(self.rules, self.target)
+        with source as database, self.target.open() as connection:
+            yield database, connection
+
+    def loaded(self, table: sa.Table) -> LoadResult:
+        """Brings a table to the state of its source."""
+        with self.databases() as (database, connection):
+            return load_table(
+                database,
+                connection,
+                table,
+                say=self.context.log.info,
+                remediations=self.rules,
+                workers=self.workers.pool,
+            )
+
+    def checks_of(self, table: sa.Table) -> Iterator[dg.AssetCheckResult]:
+        """Yields the results of the checks that the run has selected."""
+        key = table_key(table.name)
+        selected = self.context.selected_asset_check_keys
+        wanted = {check.name for check in selected if check.asset_key == key}
+        waiting = [layer for layer in Layer if layer in wanted]
+        try:
+            for evidence in self._evidence(table, tuple(waiting)):
+                self.progress.checked(evidence)
+                waiting.remove(evidence.layer)
+                again = "" if evidence.layer in BLOCKING else LOADING_AGAIN
+                causes = self._causes_of_red(table, evidence)
+                yield describe.check_result(evidence, key, again, causes)
+        except Exception as error:
+            if is_last_attempt(self.context, error):
+                # Else they were grey beside what was loaded, and nothing would say why.
+                for layer in waiting:
+                    yield describe.check_not_run(key, layer, error)
+            raise
+
+    def _evidence(self, table: sa.Table, layers: Layers) -> Iterator[Evidence]:
+        """Yields what the checks find."""
+        sharing = retried(self.context, partial(self._sharing_of, table))
+        submit = None if sharing is None else partial(sharing.submit, table.name)
+        given = divided(layers, submit)
+        for together in given:
+            yield from retried(
+                self.context, partial(self._checked, table, sharing, given, together)
+            )
+
+    def _sharing_of(self, table: sa.Table) -> Sharing | None:
+        with self.databases() as (database, connection):
+            where = databases_of(database, connection)
+            if where is None or not is_worth(self.workers.pool, connection, table.name):
+                return None
+            return Sharing(self.workers.pool, Sides(where, self.model, self.rules))
+
+    def _checked(
+        self, table: sa.Table, sharing: Sharing | None, given: Given, layers: Layers
+    ) -> list[Evidence]:
+        future, given[layers] = given[layers], None  # who asks once more has them made here
+        made = None if future is None else made_there(future, table.name, self.context.log.warning)
+        if made is not None:
+            return made
+        share = None if sharing is None else sharing.compare
+        with self.databases() as (database, connection):
+            return run_checks(
+                database, connection, table, layers, remediations=self.rules, share=share
+            )
+
+    def _causes_of_red(self, table: sa.Table, evidence: Evidence) -> list[Explained]:
+        """Returns the causes of losses where these, and nothing else, make a check red."""
+        is_red = not evidence.passed and evidence.layer not in BLOCKING
+        is_loss = is_red and evidence.is_sound
+        return retried(self.context, partial(self._causes, table.name)) if is_loss else []
+
+    def _causes(self, table: str) -> list[Explained]:
+        if table not in self.causes:
+            with self.databases() as (database, connection):
+                recorded = recorded_causes(self.model, database, connection)
+            self.causes[table] = [
+                (cause, rule) for cause, rule in recorded if cause.concerns(table)
+            ]
+        return self.causes[table]
 
 
 def _spec(table: sa.Table) -> dg.AssetSpec:
