@@ -47,8 +47,8 @@ test: $(INSTALLED) ## Run all tests, on real servers, some files at a time
 	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder
 
-test-unit: $(INSTALLED) ## Run the tests that need no server and no browser, in less than a minute
-	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not server and not browser and not slow" \
+test-unit: $(INSTALLED) ## Run the tests that need no server and no browser, properties briefly
+	HYPOTHESIS_PROFILE=quick POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not server and not browser and not slow" \
 		--numprocesses 2
 
 bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 
 # A property is tried often enough to fail within some runs; `thorough` is for a change of what it is about.
+settings.register_profile("quick", max_examples=10, deadline=None)  # for `make test-unit`
 settings.register_profile("suite", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
