@@ -36,6 +36,9 @@ WORKSPACE = "workspace.yaml"
 PROJECT = Path(__file__).parent / "project"
 """Pages, SQL and configuration that come with the program: links in a checkout, files in a wheel."""
 
+_Scale = Annotated[float, typer.Option(help="1 is about 27,000 documents.")]
+_Seed = Annotated[int, typer.Option(help="Another seed, another sample.")]
+_Dirty = Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")]
 _History = Annotated[
     bool,
     typer.Option(
@@ -47,9 +50,9 @@ _History = Annotated[
 
 @app.command()
 def demo(
-    scale: Annotated[float, typer.Option(help="1 is about 27,000 documents.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 1,
-    dirty: Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")] = 0.0,
+    scale: _Scale = 1.0,
+    seed: _Seed = 1,
+    dirty: _Dirty = 0.0,
     history: _History = False,
 ) -> None:
     """Starts the embedded servers, makes a sample, migrates it, and says how to open the UI."""
@@ -86,9 +89,9 @@ def demo(
 
 @app.command()
 def sample(
-    scale: Annotated[float, typer.Option(help="1 is about 27,000 documents.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 1,
-    dirty: Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")] = 0.0,
+    scale: _Scale = 1.0,
+    seed: _Seed = 1,
+    dirty: _Dirty = 0.0,
     history: _History = False,
 ) -> None:
     """Replaces the documents of the EMBEDDED source by a sample of NextCRM's."""

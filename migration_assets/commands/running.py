@@ -33,10 +33,9 @@ from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.origin import origin_of
 from migration_assets.source.united import open_united
-from migration_assets.target.bookkeeping import SCHEMA, loads
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import Hold, held_for_run
-from migration_assets.target.occupants import require_own_target
+from migration_assets.target.occupants import is_ours, require_own_target
 from migration_assets.target.runs import end
 from migration_assets.target.standing import standing_tables
 from migration_assets.text import counted, escape
@@ -186,7 +185,7 @@ def held_databases(model: Model, *, needs_schema: bool = False) -> Iterator[Hold
             require_own_target(model, connection)
             if needs_schema:
                 require_schema(connection)
-            if is_migrated(connection):
+            if is_ours(connection):
                 require_standing(model, connection, creates_tables=not needs_schema)
         try:
             yield hold
@@ -195,19 +194,13 @@ def held_databases(model: Model, *, needs_schema: bool = False) -> Iterator[Hold
                 end(connection, hold.run_id)
 
 
-def is_migrated(connection: Connection) -> bool:
-    """Tells whether a target has the bookkeeping of this project."""
-    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
-    return found != (None,)
-
-
 def require_schema(connection: Connection) -> None:
     """Refuses a target that nothing was migrated to.
 
     Raises:
         MigrationError: It has no bookkeeping.
     """
-    if not is_migrated(connection):
+    if not is_ours(connection):
         raise MigrationError(
             "nothing was migrated to it yet",
             where=f"database {connection.info.dbname}",

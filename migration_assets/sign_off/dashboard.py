@@ -38,7 +38,7 @@ def summary(report: Json, digest: str) -> str:
         report: The report.
         digest: Its SHA-256.
     """
-    figures, verdict, states = report["summary"], report["verdict"], _states(report)
+    figures, verdict = report["summary"], report["verdict"]
     decisions, others = _divided(report["findings"])
     lines = [
         f"## {verdict['headline']}, {markdown(verdict['signature'][:_LONGEST_SIGNATURE])}",
@@ -47,9 +47,7 @@ def summary(report: Json, digest: str) -> str:
         "",
         f"- decisions left: **{len(decisions)}**, other findings: **{len(others)}**",
         f"- {figures['checks']:,} checks: "
-        + ", ".join(
-            f"{MARKS[each]} {states[each]:,} {WORDS[each]}" for each in MARKS if states[each]
-        ),
+        + ", ".join(said for said, _ in _counted_states(report)),
         f"- {figures['tablesPassed']:,} of {figures['totalTables']:,} tables are green",
         f"- {figures['totalRecords']:,} documents, {figures['rows']:,} rows, "
         f"{figures['rejected']:,} documents rejected",
@@ -79,21 +77,25 @@ def dashboard(report: Json) -> str:
 
 def _divided(findings: Sequence[Json]) -> tuple[list[Json], list[Json]]:
     """Returns the findings that are losses to decide on, and those that are to be put right."""
-    decisions = [each for each in findings if is_loss(each["check"], each["kind"])]
-    return decisions, [each for each in findings if each not in decisions]
+    divided: tuple[list[Json], list[Json]] = ([], [])
+    for each in findings:
+        divided[not is_loss(each["check"], each["kind"])].append(each)
+    return divided
 
 
-def _states(report: Json) -> Counter[str]:
-    """Returns how many checks are in which state."""
+def _counted_states(report: Json) -> Iterator[tuple[str, str]]:
+    """Yields the states that checks are in, each with its mark and how many checks are in it."""
     tables = report["detailedResults"]
-    return Counter(check["state"] for table in tables for check in table["checks"].values())
+    states = Counter(check["state"] for table in tables for check in table["checks"].values())
+    for state, mark in MARKS.items():
+        if states[state]:
+            yield f"{mark} {states[state]:,} {WORDS[state]}", state
 
 
 def _matrix(report: Json) -> Iterator[str]:
     """Yields what each mark means, then a row for each table: those first that are not green."""
-    for state, count in sorted(_states(report).items(), key=lambda each: [*MARKS].index(each[0])):
-        reason = f": {REASONS[state]}" if state in REASONS else ""
-        yield f"- {MARKS[state]} {count:,} {WORDS[state]}{reason}"
+    for said, state in _counted_states(report):
+        yield f"- {said}: {REASONS[state]}" if state in REASONS else f"- {said}"
     yield ""
     yield f"| table | {' | '.join(Layer)} |"
     yield f"|---|{':-:|' * len(Layer)}"
