@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit ui stop bench soak lint format types defs check sql docs docs-build docs-serve lock clean
+.PHONY: help demo test test-unit ui stop bench soak scale lint format types defs check sql docs docs-build docs-serve lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALE
 
 soak: $(INSTALLED) ## Break things on purpose, many times, and write docs/reliability.md (KILLS=200, SEED=1)
 	$(BIN)/python -m migration_assets_tests.soak --kills $(KILLS) --seed $(SEED)
+
+scale: $(INSTALLED) ## Migrate over two hosts, one of which dies (SCALE=1; root, Linux; installs RabbitMQ)
+	command -v rabbitmq-server >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends rabbitmq-server >/dev/null; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[scale]'
+	$(BIN)/python -m migration_assets_bench.scale_out --scale $(SCALE)
 
 lint: $(INSTALLED) ## Look for mistakes, style and spelling
 	$(BIN)/ruff check .

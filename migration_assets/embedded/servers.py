@@ -27,12 +27,14 @@ class EmbeddedServers:
         durable: False makes PostgreSQL faster and its data disposable: a crash of the machine may
             corrupt it. A killed server keeps its commits either way.
         timeout: Seconds for a server to start, and for it to stop before it is killed.
+        host: The address they listen on, for machines of the same network.
     """
 
     directory: Path
     replica_set: bool = False
     durable: bool = True
     timeout: float = 60
+    host: str = "127.0.0.1"
 
     def start(self) -> Urls:
         """Starts what is not running; both servers at once.
@@ -119,11 +121,11 @@ class EmbeddedServers:
 
     @property
     def _postgres(self) -> Postgres:
-        return Postgres(self._home("postgres"), self.timeout, self.durable)
+        return Postgres(self._home("postgres"), self.timeout, self.host, self.durable)
 
     @property
     def _mongod(self) -> Mongod:
-        return Mongod(self._home("mongod"), self.timeout, self.replica_set)
+        return Mongod(self._home("mongod"), self.timeout, self.host, self.replica_set)
 
     def _home(self, name: str) -> Path:
         return self.directory.expanduser().resolve() / name
