@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model, model_at
-from migration_assets.urls import variable
-
-MODEL_VARIABLE = "MIGRATION_MODEL"
-NEXTCRM = "migration_assets.nextcrm:NEXTCRM"
+from migration_assets.settings import MODEL
 
 
 def chosen_model() -> Model:
@@ -16,12 +13,12 @@ def chosen_model() -> Model:
     Raises:
         MigrationError: The variable names none, or one that contradicts itself.
     """
-    path = variable(MODEL_VARIABLE) or NEXTCRM
+    path = MODEL.read()
     try:
         return model_at(path)
     except ValueError as error:
         raise MigrationError(
             str(error),
             where=f"model {path}",
-            next_step=f"Set {MODEL_VARIABLE} to package.module:NAME of a Model that Python can import",
+            next_step=f"Set {MODEL.name} to package.module:NAME of a Model that Python can import",
         ) from error

@@ -13,9 +13,7 @@ from migration_assets.cli_options import (
     console,
     errors,
 )
-from migration_assets.urls import (
-    ROLLBACK_VARIABLE,
-)
+from migration_assets.settings import ROLLBACK_URL
 
 app = typer.Typer()
 
@@ -92,7 +90,7 @@ def apply_gained(
     directory: Annotated[Path, typer.Argument(help="The export.")],
     to: Annotated[
         str | None,
-        typer.Option(help=f"MongoDB URL to write to; {ROLLBACK_VARIABLE} where not given."),
+        typer.Option(help=f"MongoDB URL to write to; {ROLLBACK_URL.name} where not given."),
     ] = None,
     yes_write: Annotated[
         str | None, typer.Option(metavar="DATABASE", help="Confirms, for scripts.")

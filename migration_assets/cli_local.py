@@ -20,13 +20,8 @@ from migration_assets.cli_options import (
     errors,
 )
 from migration_assets.errors import MigrationError
-from migration_assets.urls import (
-    DAGSTER_VARIABLE,
-    SOURCE_VARIABLE,
-    TARGET_VARIABLE,
-    redacted,
-    variable,
-)
+from migration_assets.settings import DAGSTER_HOME, DAGSTER_URL, SOURCE_URL, TARGET_URL
+from migration_assets.urls import redacted
 
 app = typer.Typer()
 servers_app = typer.Typer(help="The embedded servers on this machine.", no_args_is_help=True)
@@ -63,17 +58,17 @@ def demo(
     from migration_assets.nextcrm.sample import sample_remediations  # noqa: PLC0415
 
     with errors():
-        for name in (SOURCE_VARIABLE, TARGET_VARIABLE):
-            if variable(name) is not None:
+        for variable in (SOURCE_URL, TARGET_URL):
+            if variable.read() is not None:
                 raise MigrationError(
                     "the demo replaces the source's documents, so it runs on embedded servers only",
-                    where=name,
-                    next_step=f"Unset {name}, or use `migration-assets run` for your own servers",
+                    where=variable.name,
+                    next_step=f"Unset {variable.name}, or use `migration-assets run` for your own servers",
                 )
         _refuse_both(history=history, dirty=dirty)
         with interrupts.raising():
             urls = EmbeddedServers(default_directory()).start()
-        os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
+        os.environ.setdefault(DAGSTER_URL.name, urls.dagster_url)
         _generate(urls.mongodb_url, scale=scale, seed=seed, dirty=dirty, history=history)
         code = migrate(console)
         if code == 1 and not history:
@@ -134,10 +129,10 @@ def ui(
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
     with errors(), interrupts.raising():
-        names = (SOURCE_VARIABLE, TARGET_VARIABLE, DAGSTER_VARIABLE)
-        if any(variable(name) is None for name in names):
+        variables = (SOURCE_URL, TARGET_URL, DAGSTER_URL)
+        if any(variable.read() is None for variable in variables):
             urls = EmbeddedServers(default_directory()).start()
-            os.environ.setdefault(DAGSTER_VARIABLE, urls.dagster_url)
+            os.environ.setdefault(DAGSTER_URL.name, urls.dagster_url)
         for name in (WORKSPACE, CONFIGURATION):
             if not Path(name).exists():
                 raise MigrationError(
@@ -146,7 +141,7 @@ def ui(
                     next_step="Start the UI in the directory of the project, or make one: "
                     "migration-assets init",
                 )
-        os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
+        os.environ.setdefault(DAGSTER_HOME.name, str(Path.cwd()))
         console.print("Dagster starts, which takes some seconds")
         said = f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it"
         serve(WORKSPACE, port, ready=lambda: console.print(said))
@@ -226,9 +221,9 @@ def servers_urls() -> None:
     with errors():
         urls = EmbeddedServers(default_directory()).urls
     for name, url in (
-        (SOURCE_VARIABLE, urls.mongodb_url),
-        (TARGET_VARIABLE, urls.postgres_url),
-        (DAGSTER_VARIABLE, urls.dagster_url),
+        (SOURCE_URL.name, urls.mongodb_url),
+        (TARGET_URL.name, urls.postgres_url),
+        (DAGSTER_URL.name, urls.dagster_url),
     ):
         typer.echo(f"export {name}='{url}'")
 

@@ -15,10 +15,8 @@ from rich.console import Console
 
 from migration_assets import interrupts
 from migration_assets.errors import MigrationError
+from migration_assets.settings import REMEDIATIONS
 from migration_assets.text import escape
-from migration_assets.urls import (
-    REMEDIATIONS_VARIABLE,
-)
 
 _WIDTH = 100
 """Columns where the output is no terminal: what the table of results needs."""
@@ -43,7 +41,7 @@ RemediationsFile = Annotated[
 def use(remediations: Path | None) -> None:
     """Lets this process, and what it starts, use a file of remediations."""
     if remediations is not None:
-        os.environ[REMEDIATIONS_VARIABLE] = str(remediations)
+        os.environ[REMEDIATIONS.name] = str(remediations)
 
 
 @contextmanager

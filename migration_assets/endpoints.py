@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE, variable
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 
 if TYPE_CHECKING:
     from migration_assets.embedded import Urls
@@ -16,7 +16,7 @@ def source_url() -> str:
     Raises:
         MigrationError: The variable is unset, and no embedded server is running.
     """
-    return variable(SOURCE_VARIABLE) or _embedded_urls().mongodb_url
+    return SOURCE_URL.read() or _embedded_urls().mongodb_url
 
 
 def target_url() -> str:
@@ -25,7 +25,7 @@ def target_url() -> str:
     Raises:
         MigrationError: The variable is unset, and no embedded server is running.
     """
-    return variable(TARGET_VARIABLE) or _embedded_urls().postgres_url
+    return TARGET_URL.read() or _embedded_urls().postgres_url
 
 
 def _embedded_urls() -> Urls:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from migration_assets.errors import MigrationError
-from migration_assets.urls import positive
-
-ATTEMPTS_VARIABLE = "MIGRATION_ATTEMPTS"
+from migration_assets.settings import ATTEMPTS
 
 Result = TypeVar("Result")
 
@@ -25,7 +23,7 @@ class Patience:
         longest: No wait is longer, in seconds.
     """
 
-    attempts: int = 6
+    attempts: int = ATTEMPTS.default
     delay: float = 0.5
     longest: float = 15.0
 
@@ -36,7 +34,7 @@ class Patience:
         Raises:
             MigrationError: It is not a whole number above 0.
         """
-        return cls(attempts=positive(ATTEMPTS_VARIABLE, cls().attempts))
+        return cls(attempts=ATTEMPTS.read())
 
     def wait(self, attempt: int) -> float:
         """Returns the seconds to wait after an attempt, counted from 1."""

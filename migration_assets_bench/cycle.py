@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.nextcrm import ENTITIES, NEXTCRM
+from migration_assets.settings import DAGSTER_URL, SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.signing import sign
 from migration_assets.source.connection import open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import open_target
-from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.workers import Workers
 from migration_assets_bench.checks import failed_checks, problem
 from migration_assets_bench.ours import add_constraints, counts, load_tables, stages
@@ -62,9 +62,9 @@ def with_dagster(task: Task) -> Done:
     home = Path(task.directory)
     os.environ |= {
         "DAGSTER_HOME": str(home),
-        SOURCE_VARIABLE: task.source,
-        TARGET_VARIABLE: task.target,
-        DAGSTER_VARIABLE: task.storage,
+        SOURCE_URL.name: task.source,
+        TARGET_URL.name: task.target,
+        DAGSTER_URL.name: task.storage,
     }
     os.chdir(home)
     started = time.perf_counter()

@@ -24,11 +24,10 @@ from pymongo import MongoClient
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.nextcrm import NEXTCRM
 from migration_assets.nextcrm.sample import generate
-from migration_assets.sign_off.signing import REPORTS_VARIABLE
+from migration_assets.settings import REPORTS, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import Document, SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests import ROOT
 from migration_assets_tests.support.browsing import browser_path, opened_page
 from migration_assets_tests.support.loaded_sample import (
@@ -106,7 +105,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the reports of sign-offs go: not into the project."""
     directory = tmp_path_factory.mktemp("reports")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv(REPORTS_VARIABLE, str(directory))
+        monkeypatch.setenv(REPORTS.name, str(directory))
         yield directory
 
 
@@ -252,7 +251,7 @@ QUIET = {"cpu": 1, "memory": 1, "disk": 1, "io_wait": 0, "network": 1}
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell in an empty directory, with our program and PostgreSQL's on its path, and nothing set."""
     names = [name for name in os.environ if name.startswith(("MIGRATION_", "DAGSTER_"))]
-    for name in (*names, SOURCE_VARIABLE, TARGET_VARIABLE, "ROLLBACK_MONGODB_URL"):
+    for name in (*names, SOURCE_URL.name, TARGET_URL.name, "ROLLBACK_MONGODB_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "readings.json").write_text(

@@ -12,11 +12,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from migration_assets.errors import MigrationError
-from migration_assets.urls import variable
+from migration_assets.settings import EXECUTOR
 
-EXECUTOR_VARIABLE = "MIGRATION_EXECUTOR"
-IN_PROCESS, MULTIPROCESS = "in_process", "multiprocess"
+IN_PROCESS, MULTIPROCESS = EXECUTOR.words
 
 EXECUTORS: Mapping[str, dg.ExecutorDefinition] = {
     IN_PROCESS: dg.in_process_executor,
@@ -28,26 +26,10 @@ EXECUTORS: Mapping[str, dg.ExecutorDefinition] = {
 }
 
 
-def executor_name() -> str:
-    """Returns the name of the executor that the environment asks for.
-
-    Raises:
-        MigrationError: There is none of that name.
-    """
-    name = variable(EXECUTOR_VARIABLE) or IN_PROCESS
-    if name not in EXECUTORS:
-        raise MigrationError(
-            f"is neither {IN_PROCESS} nor {MULTIPROCESS}",
-            where=EXECUTOR_VARIABLE,
-            next_step="Unset it, or give one of the two; any other executor is given to `build_defs`",
-        )
-    return name
-
-
 def chosen_executor() -> dg.ExecutorDefinition:
     """Returns the executor that the environment asks for.
 
     Raises:
         MigrationError: There is none of that name.
     """
-    return EXECUTORS[executor_name()]
+    return EXECUTORS[EXECUTOR.read()]

@@ -21,7 +21,7 @@ from migration_assets.monitoring.forecast import Forecast
 from migration_assets.monitoring.health import Health, capacity, check_health, given_readings
 from migration_assets.monitoring.kpis import WATCHED, Kpi, Result, Status
 from migration_assets.monitoring.queries import Answer
-from migration_assets.urls import variable
+from migration_assets.settings import ALERT_WEBHOOK
 
 MONITOR = "monitor"
 RUNBOOK = str(Path("docs", "runbooks", "monitoring.md"))
@@ -97,7 +97,7 @@ def monitoring_sensor() -> dg.SensorDefinition:
         name="monitoring_alerts",
         minimum_interval_seconds=60,
         description="Tells critical KPIs, failed runs of the job `monitor` and the end of both: to the log, "
-        f"and to the webhook that {alerts.VARIABLE} names. Turn it on at go-live.",
+        f"and to the webhook that {ALERT_WEBHOOK.name} names. Turn it on at go-live.",
     )
     @guarded
     def monitoring_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -105,7 +105,7 @@ def monitoring_sensor() -> dg.SensorDefinition:
             context.instance,
             context.cursor,
             dt.datetime.now(tz=dt.UTC),
-            webhook=variable(alerts.VARIABLE),
+            webhook=ALERT_WEBHOOK.read(),
             log=context.log,
         )
         return dg.SensorResult(cursor=cursor, skip_reason=said)

@@ -20,31 +20,26 @@ from migration_assets.kept import Kept
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.settings import REMEDIATIONS, SNAPSHOT, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase, is_current, open_source
-from migration_assets.source.snapshots import (
-    SNAPSHOT_VARIABLE,
-    at_moment,
-    current_moment,
-    snapshot_wanted,
-)
+from migration_assets.source.snapshots import at_moment, current_moment, snapshot_wanted
 from migration_assets.source.united import united
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.lock import held_for_run, is_held
 from migration_assets.target.runs import enter, leave, moment_of_run
-from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 
 HOLD_TAG = "migration/hold"
 """The tag of a run that joins the hold of the command that has started it."""
 
 
-@dg.resource(description=f"{SOURCE_VARIABLE}, else the URL of the embedded server.")
+@dg.resource(description=f"{SOURCE_URL.name}, else the URL of the embedded server.")
 @guarded
 def source_location(_: dg.InitResourceContext) -> str:
     """Returns the URL of the source, from the environment."""
     return source_url()
 
 
-@dg.resource(description=f"{TARGET_VARIABLE}, else the URL of the embedded server.")
+@dg.resource(description=f"{TARGET_URL.name}, else the URL of the embedded server.")
 @guarded
 def target_location(_: dg.InitResourceContext) -> str:
     """Returns the URL of the target, from the environment."""
@@ -58,7 +53,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
     snapshot: bool = Field(
         default=False,
         description="Read every collection as of one moment, the same for all steps of the run; takes a "
-        f"replica set. {SNAPSHOT_VARIABLE}=on does the same for every run.",
+        f"replica set. {SNAPSHOT.name}=on does the same for every run.",
     )
     _moment: Timestamp | None = PrivateAttr(default=None)
     _kept: Kept[SourceDatabase] | None = PrivateAttr(default=None)
@@ -212,7 +207,7 @@ class RemediationFile(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     path: str = Field(
         default="",
-        description=f"YAML file of remediations, docs/remediations.md; empty: {REMEDIATIONS_VARIABLE}, "
+        description=f"YAML file of remediations, docs/remediations.md; empty: {REMEDIATIONS.name}, "
         "else no rules. Materialize the tables that it concerns again after a change.",
     )
 

@@ -13,8 +13,9 @@ from migration_assets.assets.resources import RemediationFile, SourceMongo, Targ
 from migration_assets.assets.retries import retried
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
+from migration_assets.settings import REPORTS
 from migration_assets.sign_off.dashboard import dashboard, summary
-from migration_assets.sign_off.signing import REPORTS_VARIABLE, Signed, sign
+from migration_assets.sign_off.signing import Signed, sign
 from migration_assets.sign_off.waivers import Approval, Decision, parsed
 from migration_assets.target.connection import Connection
 from migration_assets.target.ownership import withdraw
@@ -62,7 +63,7 @@ class SignOffConfig(dg.Config):
     withdrawal_reason: str = Field(default="", description="Why it is withdrawn.")
     reports: str = Field(
         default="",
-        description=f"Directory for the report; empty: {REPORTS_VARIABLE}, else `reports` here.",
+        description=f"Directory for the report; empty: {REPORTS.name}, else `reports` here.",
     )
 
     @property

@@ -18,7 +18,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
-from migration_assets.assets.executors import IN_PROCESS, executor_name
+from migration_assets.assets.executors import IN_PROCESS
 from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
 from migration_assets.assets.resources import HOLD_TAG
 from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
@@ -27,9 +27,10 @@ from migration_assets.definitions import MIGRATE, VALIDATE, build_defs, migrate_
 from migration_assets.errors import MigrationError, UnexpectedError
 from migration_assets.interrupts import on_interrupt
 from migration_assets.model import Model
+from migration_assets.settings import DAGSTER_HOME, DAGSTER_URL, EXECUTOR
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.target.lock import Hold
-from migration_assets.urls import DAGSTER_VARIABLE, variable, without_urls
+from migration_assets.urls import without_urls
 
 CONFIGURATION = "dagster.yaml"
 
@@ -92,7 +93,7 @@ def run_job(
         config |= run_config(approval or Approval(), reports)
     is_signing = name == MIGRATE and (assets is None or SIGN_OFF in assets)
     tags = {HOLD_TAG: hold.run_id}
-    is_alone = executor_name() == IN_PROCESS
+    is_alone = EXECUTOR.read() == IN_PROCESS
     with (
         dagster_instance(is_kept=not is_alone) as instance,
         on_interrupt(partial(_mark_canceled, instance, tags)),
@@ -252,11 +253,11 @@ def dagster_instance(*, is_kept: bool = False) -> Iterator[dg.DagsterInstance]:
     Args:
         is_kept: Other processes take part, so that it cannot be in memory.
     """
-    if variable("DAGSTER_HOME") is None and variable(DAGSTER_VARIABLE) is not None:
+    if DAGSTER_HOME.read() is None and DAGSTER_URL.read() is not None:
         here = Path.cwd()
         if (here / CONFIGURATION).exists():
-            os.environ["DAGSTER_HOME"] = str(here)
-    if variable("DAGSTER_HOME") is None:
+            os.environ[DAGSTER_HOME.name] = str(here)
+    if DAGSTER_HOME.read() is None:
         if not is_kept:
             with dg.DagsterInstance.ephemeral() as instance:
                 yield instance
@@ -280,7 +281,7 @@ def _configured_instance() -> dg.DagsterInstance:
         raise MigrationError(
             f"Dagster's own storage cannot be opened ({type(error).__name__})",
             where=f"DAGSTER_HOME {os.environ['DAGSTER_HOME']}",
-            next_step=f"Check its {CONFIGURATION}, and that {DAGSTER_VARIABLE} is postgresql+psycopg2://"
+            next_step=f"Check its {CONFIGURATION}, and that {DAGSTER_URL.name} is postgresql+psycopg2://"
             "user:password@host:port/database and can be reached; without DAGSTER_HOME and "
-            f"{DAGSTER_VARIABLE} the run needs no storage",
+            f"{DAGSTER_URL.name} the run needs no storage",
         ) from None

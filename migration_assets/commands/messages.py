@@ -15,12 +15,12 @@ from rich.table import Table
 from migration_assets.application import chosen_model
 from migration_assets.endpoints import target_url
 from migration_assets.messages.fields import FIELDS
-from migration_assets.messages.filling import VARIABLE, fill, read_pairs, read_values
+from migration_assets.messages.filling import fill, read_pairs, read_values
 from migration_assets.messages.record import Record, read_record
 from migration_assets.messages.templates import template, templates
 from migration_assets.model import Model
+from migration_assets.settings import MESSAGE_VALUES
 from migration_assets.target.connection import open_target
-from migration_assets.urls import variable
 
 
 def show_templates(console: Console) -> None:
@@ -56,7 +56,7 @@ def write_message(
     """
     model = chosen_model()
     chosen = template(name)
-    configured = variable(VARIABLE)
+    configured = MESSAGE_VALUES.read()
     path = values or (None if configured is None else Path(configured))
     given = {**({} if path is None else read_values(path)), **read_pairs(pairs)}
     message = fill(chosen, given, now=dt.datetime.now(tz=dt.UTC), read_record=partial(_read, model))

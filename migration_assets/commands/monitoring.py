@@ -21,9 +21,9 @@ from migration_assets.monitoring.health import Health, check_health, given_readi
 from migration_assets.monitoring.kpis import BY_NAME, Result, Status
 from migration_assets.monitoring.queries import BY_NUMBER, Answer, ask
 from migration_assets.monitoring.samples import Sample
+from migration_assets.settings import ALERT_WEBHOOK
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.text import escape
-from migration_assets.urls import variable
 
 LIVE = ("connections", "active_queries", "locks")
 """The queries that a look at the target shows besides the KPIs."""
@@ -61,7 +61,7 @@ def look(console: Console, *, given: Sequence[str] = (), is_alerting: bool = Fal
     Raises:
         MigrationError: It cannot look: the server, a URL or a reading is wrong.
     """
-    webhook = variable(alerts.VARIABLE) if is_alerting else None
+    webhook = ALERT_WEBHOOK.read() if is_alerting else None
     try:
         with open_target(target_url()) as connection:
             before = history.last_critical(connection) if history.is_kept(connection) else None

@@ -15,9 +15,10 @@ from migration_assets.dump import Dump, Restored, open_dump, restore
 from migration_assets.dump.reading import SERVERS_OWN
 from migration_assets.dump.stream import DumpError
 from migration_assets.errors import MigrationError
+from migration_assets.settings import SOURCE_URL
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.text import counted, escape
-from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
+from migration_assets.urls import redacted, without_urls
 
 _TIMEOUT = 10_000
 """Milliseconds to wait for a server."""
@@ -62,7 +63,7 @@ def restore_dump(
     shown = target if url is None else where
     note = "" if shown == target else " (with the user and password that you gave to --to)"
     console.print(
-        f"To migrate it:\nexport {SOURCE_VARIABLE}='{escape(shown)}'{note}\nmigration-assets run",
+        f"To migrate it:\nexport {SOURCE_URL.name}='{escape(shown)}'{note}\nmigration-assets run",
         soft_wrap=True,
     )
 

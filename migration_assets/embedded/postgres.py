@@ -22,10 +22,8 @@ from migration_assets.embedded.databases import (
 )
 from migration_assets.embedded.machine import Account, give, package
 from migration_assets.embedded.server import Server, State
-from migration_assets.urls import TARGET_VARIABLE, variable, without_urls
-
-PROGRAMS_VARIABLE = "EMBEDDED_POSTGRES_BIN"
-"""Directory of `initdb`, `pg_ctl` and `postgres` to use instead of those of the wheel, 15 or later."""
+from migration_assets.settings import EMBEDDED_POSTGRES, TARGET_URL
+from migration_assets.urls import without_urls
 
 _FIRST_WITH_BUILTIN_LOCALES = 17
 _STATEMENTS = "pg_stat_statements"
@@ -40,7 +38,7 @@ class Postgres(Server):
     name = "postgres"
     pid_file = "postmaster.pid"
     stop_signal = signal.SIGINT  # "fast": does not wait for clients to leave
-    url_variable = TARGET_VARIABLE
+    url_variable = TARGET_URL.name
 
     @property
     def password_file(self) -> Path:
@@ -57,7 +55,7 @@ class Postgres(Server):
         return f"{scheme}://postgres:{password}@{self.host}:{port}/{database}"
 
     def _program(self, name: str) -> Path:
-        own = variable(PROGRAMS_VARIABLE)
+        own = EMBEDDED_POSTGRES.read()
         return (Path(own) if own else package("embedded_postgres") / "pginstall" / "bin") / name
 
     def _major_version(self) -> int:

@@ -30,8 +30,7 @@ from migration_assets.embedded.machine import (
     let_through,
     psutil_module,
 )
-
-DIRECTORY_VARIABLE = "MIGRATION_ASSETS_HOME"
+from migration_assets.settings import EMBEDDED_HOME
 
 
 @dataclass(frozen=True)
@@ -323,7 +322,7 @@ class Server(ABC):
 
     def _unusable(self, exc: OSError) -> EmbeddedServerError:
         what = f"cannot use {exc.filename or 'its directory'}: {exc.strerror or exc}"
-        return self._error(what, f"Set {DIRECTORY_VARIABLE} to a directory of your own")
+        return self._error(what, f"Set {EMBEDDED_HOME.name} to a directory of your own")
 
     def _error(self, what: str, next_step: str) -> EmbeddedServerError:
         return EmbeddedServerError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from types import TracebackType
 from migration_assets.embedded.databases import DAGSTER_DATABASE, DATABASE, Urls
 from migration_assets.embedded.mongod import Mongod
 from migration_assets.embedded.postgres import Postgres
-from migration_assets.embedded.server import DIRECTORY_VARIABLE, ServerStatus
+from migration_assets.embedded.server import ServerStatus
+from migration_assets.settings import EMBEDDED_HOME
 
 
 @dataclass(frozen=True)
@@ -133,5 +133,4 @@ class EmbeddedServers:
 
 def default_directory() -> Path:
     """The directory when none is named: `$MIGRATION_ASSETS_HOME`, else `./.migration-assets`."""
-    directory = os.environ.get(DIRECTORY_VARIABLE) or ".migration-assets"
-    return Path(directory).expanduser().absolute()
+    return Path(EMBEDDED_HOME.read()).expanduser().absolute()

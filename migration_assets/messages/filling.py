@@ -14,9 +14,7 @@ from migration_assets.messages import fields
 from migration_assets.messages.fields import FIELDS, Kind
 from migration_assets.messages.record import Record, progress, results
 from migration_assets.messages.templates import WINDOW_START, Template
-
-VARIABLE = "MIGRATION_MESSAGE_VALUES"
-"""Names a file of values."""
+from migration_assets.settings import MESSAGE_VALUES
 
 UPDATE_HOURS = 4
 """Hours between reports during the window (operations, section 5)."""
@@ -231,7 +229,8 @@ def _missing(template: Template, names: Sequence[str], problem: str) -> Migratio
     return MigrationError(
         f"{len(names)} placeholders would be empty: {'; '.join(said)}{why}",
         where=f"message {template.name}",
-        next_step=f"Give each with --set name=value, or in the file that --values or {VARIABLE} names",
+        next_step="Give each with --set name=value, or in the file that --values or "
+        f"{MESSAGE_VALUES.name} names",
     )
 
 

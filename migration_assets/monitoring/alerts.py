@@ -21,8 +21,8 @@ from typing import Protocol
 
 from migration_assets.errors import MigrationError
 from migration_assets.monitoring.application import opener, require_http
+from migration_assets.settings import ALERT_WEBHOOK
 
-VARIABLE = "MIGRATION_ALERT_WEBHOOK"
 ATTEMPTS = 3
 TIMEOUT = 5.0
 """Seconds for one attempt."""
@@ -117,14 +117,14 @@ def tell(
             return True
         if is_final:
             break
-    log.error(f"the alert was not delivered to the webhook of {VARIABLE}: {problem}")
+    log.error(f"the alert was not delivered to the webhook of {ALERT_WEBHOOK.name}: {problem}")
     return False
 
 
 def _post(url: str, alert: Alert, timeout: float) -> tuple[str, bool]:
     """Returns what went wrong, empty where nothing did, and whether trying again is of no use."""
     try:
-        require_http(url, VARIABLE)
+        require_http(url, ALERT_WEBHOOK.name)
         request = urllib.request.Request(  # noqa: S310 - required to be http or https
             url,
             data=json.dumps(alert.as_json()).encode(),

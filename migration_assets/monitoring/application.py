@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from migration_assets.errors import MigrationError
+from migration_assets.settings import APPLICATION_URL
 
-VARIABLE = "MIGRATION_APP_URL"
 REQUESTS = 5
 TIMEOUT = 5.0
 """Seconds after which a request has failed."""
 
-NOT_GIVEN = f"set {VARIABLE} to the URL of the application's health endpoint, or give a reading"
+NOT_GIVEN = (
+    f"set {APPLICATION_URL.name} to the URL of the application's health endpoint, or give a reading"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def probe(url: str, *, requests: int = REQUESTS, timeout: float = TIMEOUT) -> li
     Raises:
         MigrationError: The URL is none.
     """
-    require_http(url, VARIABLE)
+    require_http(url, APPLICATION_URL.name)
     client = opener()
     return [_request(client, url, timeout) for _ in range(requests)]
 

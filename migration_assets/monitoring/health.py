@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration_assets.monitoring import application, history, readings
+from migration_assets.monitoring import history, readings
 from migration_assets.monitoring.forecast import Forecast, forecast
 from migration_assets.monitoring.kpis import (
     KPIS,
@@ -23,8 +23,8 @@ from migration_assets.monitoring.kpis import (
 from migration_assets.monitoring.measures import readings as measured
 from migration_assets.monitoring.queries import Answer
 from migration_assets.monitoring.samples import Sample, take_sample
+from migration_assets.settings import APPLICATION_URL, MONITOR_READINGS
 from migration_assets.target.connection import Connection
-from migration_assets.urls import variable
 
 PAUSE = 1.0
 """Seconds between the first two samples where there is no history: a rate needs two."""
@@ -76,7 +76,7 @@ def given_readings(pairs: Sequence[str] = ()) -> dict[str, Reading]:
     Raises:
         MigrationError: The file or one of the readings cannot be used.
     """
-    path = variable(readings.VARIABLE)
+    path = MONITOR_READINGS.read()
     found = {} if path is None else readings.read(Path(path), dt.datetime.now(tz=dt.UTC))
     return found | readings.given(pairs)
 
@@ -101,7 +101,7 @@ def check_health(
     Raises:
         MigrationError: A URL that is configured is none.
     """
-    url = variable(application.VARIABLE)
+    url = APPLICATION_URL.read()
     is_kept = history.is_kept(connection)
     if before is None:
         before = history.recent(connection) if is_kept else []

@@ -18,8 +18,8 @@ from typing import Any
 
 from migration_assets.errors import MigrationError
 from migration_assets.monitoring.kpis import BY_NAME, Reading
+from migration_assets.settings import MONITOR_READINGS
 
-VARIABLE = "MIGRATION_MONITOR_READINGS"
 FRESH = dt.timedelta(minutes=15)
 """Age until which a file counts."""
 
@@ -52,10 +52,10 @@ def read(path: Path, now: dt.datetime) -> dict[str, Reading]:
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise MigrationError(
             f"the file of readings cannot be used ({type(error).__name__})",
-            where=VARIABLE,
+            where=MONITOR_READINGS.name,
             next_step='Write {"taken_at": "<time with zone>", "readings": {"<kpi>": <number>}} to it',
         ) from None
-    readings = _readings(numbers, f"given at {taken_at.isoformat()}", where=VARIABLE)
+    readings = _readings(numbers, f"given at {taken_at.isoformat()}", where=MONITOR_READINGS.name)
     if age <= FRESH:
         return readings
     stale = f"the file of readings was last written at {taken_at.isoformat()}: renew it"

@@ -12,8 +12,8 @@ from pymongo.errors import ConfigurationError, OperationFailure
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content, written_between
 from migration_assets.preflight.findings import Area, Finding, error, ok, warning
+from migration_assets.settings import SNAPSHOT
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.snapshots import SNAPSHOT_VARIABLE
 from migration_assets.text import counted, listed
 
 DEFAULT_HISTORY = 300.0
@@ -78,9 +78,9 @@ def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[F
     if is_wanted and (possible is None or not possible.are_possible):
         yield error(
             Area.FREEZE,
-            f"{SNAPSHOT_VARIABLE} is on, but this server cannot be read as of one moment: writes must "
+            f"{SNAPSHOT.name} is on, but this server cannot be read as of one moment: writes must "
             "be frozen",
-            f"Unset {SNAPSHOT_VARIABLE} and stop the application's writes, or migrate from a member of "
+            f"Unset {SNAPSHOT.name} and stop the application's writes, or migrate from a member of "
             "a replica set",
         )
         return
@@ -104,7 +104,7 @@ def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[F
     elif possible.are_possible:
         yield ok(
             Area.FREEZE,
-            f"snapshot reads are possible ({SNAPSHOT_VARIABLE}=on); a snapshot is {said}",
+            f"snapshot reads are possible ({SNAPSHOT.name}=on); a snapshot is {said}",
             FREEZE,
         )
     else:

@@ -15,11 +15,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from migration_assets.errors import MigrationError
+from migration_assets.settings import SERVER_DF
 from migration_assets.target.connection import Connection
-from migration_assets.urls import variable
-
-DF_VARIABLE = "MIGRATION_SERVER_DF"
 
 _DIRECTORY = """
     SELECT coalesce(nullif(pg_tablespace_location(dattablespace), ''),
@@ -42,23 +39,11 @@ def free_bytes(connection: Connection) -> int | None:
             return shutil.disk_usage(directory).free
         except OSError:  # a directory above it that this user cannot pass
             pass
-    return _said_by_df(connection, directory) if may_run_programs and _df_wanted() else None
-
-
-def _df_wanted() -> bool:
-    """Returns whether ``MIGRATION_SERVER_DF`` allows to run `df` on the server.
-
-    Raises:
-        MigrationError: It is something else than ``on`` or ``off``.
-    """
-    value = variable(DF_VARIABLE) or "off"
-    if value not in ("on", "off"):
-        raise MigrationError(
-            "is neither on nor off",
-            where=DF_VARIABLE,
-            next_step="Set it to on to have the preflight run `df` on the server, else unset it",
-        )
-    return value == "on"
+    return (
+        _said_by_df(connection, directory)
+        if may_run_programs and SERVER_DF.read() == "on"
+        else None
+    )
 
 
 def is_on_this_machine(connection: Connection) -> bool:

@@ -8,7 +8,8 @@ from migration_assets.errors import TargetError
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, error, ok, warning
-from migration_assets.preflight.space import DF_VARIABLE, free_bytes
+from migration_assets.preflight.space import free_bytes
+from migration_assets.settings import SERVER_DF
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
 from migration_assets.target.catalog import additions, differences
 from migration_assets.target.connection import OLDEST_VERSION, Connection, lock_holders
@@ -286,7 +287,7 @@ def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[Findi
         yield warning(
             Area.SPACE,
             f"the free space cannot be known from here; {said}",
-            f"Look on the server with `df -h` at the data directory; {DF_VARIABLE}=on runs `df` "
+            f"Look on the server with `df -h` at the data directory; {SERVER_DF.name}=on runs `df` "
             "there, where the role may run programs",
         )
     elif free >= needed:

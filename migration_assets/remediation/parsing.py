@@ -61,7 +61,7 @@ from migration_assets.remediation.strict_yaml import (
     some_elements,
     text_of,
 )
-from migration_assets.urls import REMEDIATIONS_VARIABLE, variable
+from migration_assets.settings import REMEDIATIONS
 
 VERSION = 1
 
@@ -90,7 +90,7 @@ def load_remediations(model: Model, path: str | None = None) -> Remediations:
     Raises:
         RemediationError: It cannot be read, or it has mistakes.
     """
-    chosen = path or variable(REMEDIATIONS_VARIABLE)
+    chosen = path or REMEDIATIONS.read()
     if chosen is None:
         return NO_REMEDIATIONS
     try:
@@ -99,7 +99,7 @@ def load_remediations(model: Model, path: str | None = None) -> Remediations:
         raise RemediationError(
             f"cannot be read ({type(error).__name__})",
             where=f"remediations {chosen}",
-            next_step=f"Check the path, and that it is UTF-8; unset {REMEDIATIONS_VARIABLE} for no rules",
+            next_step=f"Check the path, and that it is UTF-8; unset {REMEDIATIONS.name} for no rules",
         ) from None
     return _parsed(model, text, chosen)
 

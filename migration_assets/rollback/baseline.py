@@ -29,12 +29,12 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.comparable import baseline_type, comparable_rows
 from migration_assets.rollback.refused import RefusedError
+from migration_assets.settings import REMEDIATIONS
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
 from migration_assets.source.reading import raw_batches
 from migration_assets.target.connection import Connection
 from migration_assets.target.standing import Standing, standing_tables
-from migration_assets.urls import REMEDIATIONS_VARIABLE
 
 
 def baseline_table(table: sa.Table) -> sql.Identifier:
@@ -124,7 +124,7 @@ def _require_same_remediations(
             f"loaded with other remediations: {', '.join(other)}",
             where=f"database {connection.info.dbname}",
             next_step=f"What they were loaded from cannot be computed again: let "
-            f"{REMEDIATIONS_VARIABLE} name the file that they were loaded with; before go-live, "
+            f"{REMEDIATIONS.name} name the file that they were loaded with; before go-live, "
             "bring the tables up to date first",
         )
 

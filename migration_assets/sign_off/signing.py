@@ -17,6 +17,7 @@ from migration_assets.model import Model
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.duration import Estimate, Rehearsal, estimate, rehearsal
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.settings import REPORTS
 from migration_assets.sign_off.page import page
 from migration_assets.sign_off.recorded import Recorded, read_recorded
 from migration_assets.sign_off.report import Json, Server, Surroundings, digest, report
@@ -28,11 +29,7 @@ from migration_assets.source.origin import origin_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
-from migration_assets.urls import variable
 from migration_assets.validation.unknown_collections import unkept
-
-REPORTS_VARIABLE = "MIGRATION_REPORTS"
-DEFAULT_DIRECTORY = Path("reports")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def reports_directory(given: str | Path = "") -> Path:
     Raises:
         MigrationError: Nothing can be written there.
     """
-    directory = Path(given or variable(REPORTS_VARIABLE) or DEFAULT_DIRECTORY).absolute()
+    directory = Path(given or REPORTS.read()).absolute()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_usable = os.access(directory, os.W_OK | os.X_OK)
@@ -72,7 +69,7 @@ def reports_directory(given: str | Path = "") -> Path:
         raise MigrationError(
             "the report of the sign-off cannot be written there",
             where=f"directory {directory}",
-            next_step=f"Set {REPORTS_VARIABLE}, or --reports, to a directory that you may write to",
+            next_step=f"Set {REPORTS.name}, or --reports, to a directory that you may write to",
         )
     return directory
 

@@ -24,6 +24,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import SourceError
+from migration_assets.settings import SOURCE_URL
 from migration_assets.source.refusals import (
     COMMAND_NOT_FOUND,
     OLDEST_MAJOR,
@@ -31,7 +32,7 @@ from migration_assets.source.refusals import (
     reported,
     unreachable,
 )
-from migration_assets.urls import SOURCE_VARIABLE, redacted, without_urls
+from migration_assets.urls import redacted, without_urls
 
 Document = dict[str, Any]
 SourceDatabase = Database[Document]
@@ -64,7 +65,7 @@ class SourceClient(MongoClient[Document]):
 
 @contextmanager
 def open_source(
-    url: str, *, timeout: float = 10.0, variable: str = SOURCE_VARIABLE
+    url: str, *, timeout: float = 10.0, variable: str = SOURCE_URL.name
 ) -> Iterator[SourceDatabase]:
     """Opens the database that a MongoDB URL names, to be read from its primary with majority concern.
 

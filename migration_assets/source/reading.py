@@ -19,13 +19,11 @@ from bson.errors import BSONError
 from pymongo.collection import Collection
 
 from migration_assets.errors import SourceError
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import elements, hidden
 from migration_assets.source.replies import raw_replies
-from migration_assets.urls import positive
 
-BATCH_VARIABLE = "MIGRATION_DOCUMENTS_PER_BATCH"
-DOCUMENTS_PER_BATCH = 5_000
 BYTES_PER_BATCH = 6 * 2**20
 """A reply of the server holds up to 16 MB; while one part of it is written, the next can be converted."""
 _OF_PARTS = 4
@@ -92,7 +90,7 @@ def documents_per_batch(*, of_parts: bool) -> int:
     Args:
         of_parts: Whether some fields alone are read: four times as many then.
     """
-    return positive(BATCH_VARIABLE, DOCUMENTS_PER_BATCH) * (_OF_PARTS if of_parts else 1)
+    return DOCUMENTS_PER_BATCH.read() * (_OF_PARTS if of_parts else 1)
 
 
 def _bounded(data: bytes, size: int) -> Iterator[bytes]:

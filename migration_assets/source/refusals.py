@@ -17,7 +17,8 @@ from pymongo.errors import (
 )
 
 from migration_assets.errors import SourceError
-from migration_assets.urls import SOURCE_VARIABLE, without_urls
+from migration_assets.settings import SOURCE_URL
+from migration_assets.urls import without_urls
 
 OLDEST_MAJOR = 5
 """The oldest MongoDB that the project is made for (section 11)."""
@@ -78,7 +79,7 @@ and killed cursors, since a load reads again from the start."""
 
 
 @contextmanager
-def reported(where: str, variable: str = SOURCE_VARIABLE) -> Iterator[None]:
+def reported(where: str, variable: str = SOURCE_URL.name) -> Iterator[None]:
     """Turns the driver's errors into a :class:`SourceError` of one line.
 
     The error is not chained: its details may repeat parts of documents or of the URL.

@@ -14,12 +14,10 @@ from bson.timestamp import Timestamp
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from migration_assets.errors import MigrationError, SourceError
+from migration_assets.errors import SourceError
+from migration_assets.settings import SNAPSHOT
 from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.urls import variable
-
-SNAPSHOT_VARIABLE = "MIGRATION_SNAPSHOT"
 
 REFUSED = frozenset(
     {
@@ -50,14 +48,7 @@ def snapshot_wanted() -> bool:
     Raises:
         MigrationError: It is something else than ``on`` or ``off``.
     """
-    value = variable(SNAPSHOT_VARIABLE) or "off"
-    if value not in ("on", "off"):
-        raise MigrationError(
-            "is neither on nor off",
-            where=SNAPSHOT_VARIABLE,
-            next_step="Set it to on to read every collection as of one moment, else unset it",
-        )
-    return value == "on"
+    return SNAPSHOT.read() == "on"
 
 
 def current_moment(source: SourceDatabase) -> Timestamp:
@@ -82,7 +73,7 @@ def current_moment(source: SourceDatabase) -> Timestamp:
     raise SourceError(
         "the server cannot be read as of one moment, which takes a replica set: writes must be frozen",
         where=f"database {source.name}",
-        next_step=f"Stop the application's writes and unset {SNAPSHOT_VARIABLE}, or migrate from a "
+        next_step=f"Stop the application's writes and unset {SNAPSHOT.name}, or migrate from a "
         "member of a replica set",
     )
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import psycopg
 
 from migration_assets.errors import TargetError
-from migration_assets.urls import TARGET_VARIABLE, without_urls
+from migration_assets.settings import TARGET_URL
+from migration_assets.urls import without_urls
 
 _LOOK = "Look it up in the server's log, then start again"
 _FREE = "Give the server disk space, memory or connections, then start again"
@@ -22,12 +23,12 @@ _READ_ONLY = (
     "SET default_transaction_read_only = off"
 )
 _CREDENTIALS = (
-    f"Check the user and the password in {TARGET_VARIABLE} (special characters as in %40 for @), and "
+    f"Check the user and the password in {TARGET_URL.name} (special characters as in %40 for @), and "
     "that the role may log in"
 )
-_CORRECT = f"Correct it in {TARGET_VARIABLE}"
+_CORRECT = f"Correct it in {TARGET_URL.name}"
 _CERTIFICATES = (
-    f"Correct sslmode, sslrootcert, sslcert or sslkey in {TARGET_VARIABLE}, or their files"
+    f"Correct sslmode, sslrootcert, sslcert or sslkey in {TARGET_URL.name}, or their files"
 )
 POOLER = (
     "Give the server's direct address, or a session of its own: pgbouncer's pool_mode=session, Supabase's "
@@ -35,7 +36,7 @@ POOLER = (
 )
 
 NEXT_STEPS = {
-    "08": f"Check that the server runs and that {TARGET_VARIABLE} names it; then start again",
+    "08": f"Check that the server runs and that {TARGET_URL.name} names it; then start again",
     "08P01": POOLER,
     "22": _LOOK,
     "22021": "The database's encoding cannot hold every text: create it anew, with ENCODING 'UTF8'",
@@ -43,7 +44,7 @@ NEXT_STEPS = {
     "25006": _READ_ONLY,
     "25P03": "Set idle_in_transaction_session_timeout = 0 for the role, then start again",
     "28": _CREDENTIALS,
-    "3D000": f"Create the database (sql/roles/postgres.sql), or correct its name in {TARGET_VARIABLE}",
+    "3D000": f"Create the database (sql/roles/postgres.sql), or correct its name in {TARGET_URL.name}",
     "40": "Start again: what is committed stays",
     "42": "The target is not as the model has it: `migration-assets preflight` shows what differs",
     "42501": "Let the role own the database and what the migration made in it (sql/roles/postgres.sql)",
@@ -55,7 +56,7 @@ NEXT_STEPS = {
     "55006": "End the sessions that use it, then start again",
     "55P03": "End that session, or wait for it, then start again: what is committed stays",
     "57014": "Set statement_timeout = 0 for the role, or ask who cancelled it; then start again",
-    "57P": f"Check that the server runs and that {TARGET_VARIABLE} names it; then start again",
+    "57P": f"Check that the server runs and that {TARGET_URL.name} names it; then start again",
     "58": "Look in the server's log: a file of the server is missing or cannot be read",
     "XX": "Look in the server's log: the server itself reports a fault in its data or program",
 }
@@ -100,12 +101,12 @@ _CAUSES: Sequence[_Cause] = (
     _cause(
         r"permission denied to set role|invalid value for parameter|unrecognized configuration parameter"
         r"|invalid command-line argument|permission denied to set parameter|-c \w* ?requires a value",
-        f"Correct options in {TARGET_VARIABLE} or PGOPTIONS; a role is taken by its members (GRANT … TO …)",
+        f"Correct options in {TARGET_URL.name} or PGOPTIONS; a role is taken by its members (GRANT … TO …)",
     ),
     _cause(r"authentication failed|no password supplied|not permitted to log in", _CREDENTIALS),
     _cause(
         r"role \".*\" does not exist",
-        f"Correct the user, or the role in its options, in {TARGET_VARIABLE}",
+        f"Correct the user, or the role in its options, in {TARGET_URL.name}",
     ),
     _cause(
         r"permission denied for database",
@@ -119,7 +120,7 @@ _CAUSES: Sequence[_Cause] = (
     _cause(
         r"pg_hba\.conf",
         "Let pg_hba.conf admit this host, user and database; where it says no encryption, add "
-        f"sslmode=require to {TARGET_VARIABLE}",
+        f"sslmode=require to {TARGET_URL.name}",
     ),
     _cause(
         r"too many (clients|connections)|remaining connection slots",
@@ -128,7 +129,7 @@ _CAUSES: Sequence[_Cause] = (
     ),
     _cause(
         r"translate host name|resolve host|parse network address|codec",
-        f"Correct the name of the host in {TARGET_VARIABLE}",
+        f"Correct the name of the host in {TARGET_URL.name}",
     ),
     _cause(
         r"certificate|private key|SSL error|does not support SSL|SSL was required|root\.crt|sslmode",
@@ -192,7 +193,7 @@ def _no_connection(error: psycopg.Error, where: str) -> TargetError:
         steps, passes = cause.next_step, cause.passes and is_lost
     else:
         steps, passes = (
-            f"Check that the server runs and that {TARGET_VARIABLE} names it, a database on it, and a role "
+            f"Check that the server runs and that {TARGET_URL.name} names it, a database on it, and a role "
             "that may log in; then start again",
             is_lost,
         )

@@ -18,7 +18,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migration_assets.errors import TargetError
-from migration_assets.urls import TARGET_VARIABLE, redacted, without_urls
+from migration_assets.settings import TARGET_URL
+from migration_assets.urls import redacted, without_urls
 
 _DRIVER = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 _READABLE = re.compile(_DRIVER.pattern + r"(?:(?:[^\s/@%]|%[0-9A-Fa-f]{2})*@)?[^\s@]*")
@@ -86,7 +87,7 @@ def understood(url: str, *, timeout: float) -> TargetUrl:
         raise TargetError(
             "the URL cannot be read",
             where="PostgreSQL",
-            next_step=f"Set {TARGET_VARIABLE} to postgresql://user:password@host:port/database, in UTF-8, "
+            next_step=f"Set {TARGET_URL.name} to postgresql://user:password@host:port/database, in UTF-8, "
             "special characters as in %40 for @, %2F for /, %25 for %",
         )
     shown = redacted(url)
@@ -128,7 +129,7 @@ def _refused(shown: str, what: str, next_step: str = "") -> TargetError:
     return TargetError(
         what,
         where=f"PostgreSQL at {shown}",
-        next_step=next_step or f"Correct it in {TARGET_VARIABLE}",
+        next_step=next_step or f"Correct it in {TARGET_URL.name}",
     )
 
 
@@ -149,7 +150,7 @@ def _notes(given: dict[str, str], refuse: Refuse) -> Iterator[str]:
     if given.get("schema", _SCHEMA) != _SCHEMA:
         raise refuse(
             f"schema={given['schema']} is asked for; the application's tables are in the schema {_SCHEMA}",
-            f"Leave schema out of {TARGET_VARIABLE}, or make it schema={_SCHEMA}",
+            f"Leave schema out of {TARGET_URL.name}, or make it schema={_SCHEMA}",
         )
     if "sslidentity" in given:
         raise refuse(
@@ -186,7 +187,7 @@ def _require_database(found: Mapping[str, str], refuse: Refuse) -> None:
     if not found.get("dbname") and not any(elsewhere):
         raise refuse(
             "the URL names no database",
-            f"Set {TARGET_VARIABLE} to postgresql://user:password@host:port/database",
+            f"Set {TARGET_URL.name} to postgresql://user:password@host:port/database",
         )
 
 
@@ -202,7 +203,7 @@ def _completed(found: dict[str, str], timeout: float, refuse: Refuse) -> dict[st
     if wanted in ("standby", "read-only", "prefer-standby"):
         raise refuse(
             f"target_session_attrs={wanted} asks for a server that takes no writes",
-            f"Leave it out of {TARGET_VARIABLE}, or make it primary",
+            f"Leave it out of {TARGET_URL.name}, or make it primary",
         )
     if "," in found.get("host", "") + found.get("hostaddr", "") and wanted == "any":
         found["target_session_attrs"] = "primary"

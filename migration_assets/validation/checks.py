@@ -21,19 +21,16 @@ from migration_assets.errors import MigrationError
 from migration_assets.loading.dependencies import depends_on
 from migration_assets.loading.ledger import latest_of, versions_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.settings import SAMPLE, SAMPLE_SEED
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import marks_of
-from migration_assets.urls import positive
 from migration_assets.validation.entity_pass import ComparePart, Part, Shared
 from migration_assets.validation.evidence import Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import Comparison
-from migration_assets.validation.table_pass import SAMPLED, compare
-
-SAMPLE_VARIABLE = "MIGRATION_SAMPLE"
-SEED_VARIABLE = "MIGRATION_SAMPLE_SEED"
+from migration_assets.validation.table_pass import compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +91,8 @@ def _made(
         connection,
         table,
         phases,
-        sample_size=positive(SAMPLE_VARIABLE, SAMPLED),
-        seed=positive(SEED_VARIABLE, 0),
+        sample_size=SAMPLE.read(),
+        seed=SAMPLE_SEED.read(),
         remediations=remediations,
         with_types=Layer.TYPES in layers,
         shared=shared,

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from migration_assets.memory import without_cycle_detection
 from migration_assets.model import junction_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.settings import SAMPLE
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.validation.entity_pass import Shared, compare_documents, recheck_documents
@@ -24,9 +25,6 @@ from migration_assets.validation.recorded_lines import recorded_conversions, rec
 from migration_assets.validation.reference_targets import find_targets, name_documents
 from migration_assets.validation.rows import snapshot
 
-SAMPLED = 100
-"""Documents, or pairs, that are drawn and reported one by one, if nobody says otherwise."""
-
 
 def compare(
     source: SourceDatabase,
@@ -34,7 +32,7 @@ def compare(
     table: sa.Table,
     phases: Phases,
     *,
-    sample_size: int = SAMPLED,
+    sample_size: int = SAMPLE.default,
     seed: int = 0,
     remediations: Remediations = NO_REMEDIATIONS,
     with_types: bool = False,

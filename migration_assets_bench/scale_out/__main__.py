@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from migration_assets.embedded import EmbeddedServers, Urls
 from migration_assets.nextcrm import TABLES
 from migration_assets.nextcrm.sample import generate
-from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.settings import DAGSTER_URL, SOURCE_URL, TARGET_URL
 from migration_assets.validation.evidence import Layer
 from migration_assets_bench.rounds import DAGSTER_CONFIGURATION
 from migration_assets_bench.scale_out.broker import broker
@@ -68,9 +68,9 @@ def main() -> int:
 def _environment(urls: Urls, broker_url: str) -> Mapping[str, str]:
     """Returns all that a host must know."""
     return {
-        SOURCE_VARIABLE: urls.mongodb_url,
-        TARGET_VARIABLE: urls.postgres_url,
-        DAGSTER_VARIABLE: urls.dagster_url,
+        SOURCE_URL.name: urls.mongodb_url,
+        TARGET_URL.name: urls.postgres_url,
+        DAGSTER_URL.name: urls.dagster_url,
         "CELERY_BROKER_URL": broker_url,
     }
 

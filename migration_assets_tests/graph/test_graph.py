@@ -20,7 +20,7 @@ from migration_assets.assets.describe import column_schema
 from migration_assets.assets.keys import table_key
 from migration_assets.definitions import build_defs
 from migration_assets.nextcrm import ENTITIES, TABLES
-from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.settings import DAGSTER_URL, SOURCE_URL, TARGET_URL
 from migration_assets.validation.evidence import Layer
 from migration_assets_tests import ROOT
 
@@ -136,9 +136,9 @@ print(len(loaded.defs.resolve_asset_graph().get_all_asset_keys()))
 
 def test_definitions_load_without_servers_and_variables(tmp_path: Path) -> None:
     ours = {
-        SOURCE_VARIABLE,
-        TARGET_VARIABLE,
-        DAGSTER_VARIABLE,
+        SOURCE_URL.name,
+        TARGET_URL.name,
+        DAGSTER_URL.name,
         "DAGSTER_HOME",
         "MIGRATION_ASSETS_HOME",
     }

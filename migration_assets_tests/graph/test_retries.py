@@ -12,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test, instance_for_test
 from migration_assets.assets import retries
 from migration_assets.assets.retries import STEP_RETRIES, retried
 from migration_assets.errors import TargetError
-from migration_assets.retrying import ATTEMPTS_VARIABLE
+from migration_assets.settings import ATTEMPTS
 from migration_assets_tests import ROOT
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -30,7 +30,7 @@ def executed(
     monkeypatch: pytest.MonkeyPatch, *, failures: int, is_transient: bool = True, attempts: int = 2
 ) -> tuple[dg.ExecuteInProcessResult, int]:
     """Runs a step that fails some times; returns the result, and how often it was tried."""
-    monkeypatch.setenv(ATTEMPTS_VARIABLE, str(attempts))
+    monkeypatch.setenv(ATTEMPTS.name, str(attempts))
     monkeypatch.setattr(retries, "STEP_WAIT", 0.01)
     tried = 0
 

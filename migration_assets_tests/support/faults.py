@@ -31,12 +31,11 @@ from migration_assets import interrupts
 from migration_assets.embedded import EmbeddedServers, Urls, create_database, fresh_database
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
-from migration_assets.sign_off.signing import REPORTS_VARIABLE
+from migration_assets.settings import REPORTS, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import create_schema
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.support import victim
 from migration_assets_tests.support.loaded_sample import all_checks
 
@@ -197,9 +196,9 @@ def command(urls: Urls, *arguments: str) -> Iterator[Loading]:
     """Starts a command of the program; its process is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="migration-assets-") as reports:
         variables = {
-            SOURCE_VARIABLE: urls.mongodb_url,
-            TARGET_VARIABLE: urls.postgres_url,
-            REPORTS_VARIABLE: reports,
+            SOURCE_URL.name: urls.mongodb_url,
+            TARGET_URL.name: urls.postgres_url,
+            REPORTS.name: reports,
         }
         with _beside(victim.command, arguments, given={"variables": variables}) as made:
             yield made

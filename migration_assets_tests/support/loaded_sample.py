@@ -22,13 +22,14 @@ from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.settings import SAMPLE
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import create_schema
 from migration_assets.validation.checks import run_checks, together
 from migration_assets.validation.evidence import Evidence, Layer, Phases
 from migration_assets.validation.references import references_evidence
-from migration_assets.validation.table_pass import SAMPLED, compare
+from migration_assets.validation.table_pass import compare
 from migration_assets.validation.values import values_evidence
 
 _TASK = {"__v": 0, "position": 1, "priority": "low", "title": "own"}
@@ -130,7 +131,7 @@ def check_values(
     target: Connection,
     table: sa.Table,
     *,
-    sample_size: int = SAMPLED,
+    sample_size: int = SAMPLE.default,
     seed: int = 0,
     remediations: Remediations = NO_REMEDIATIONS,
 ) -> Evidence:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from migration_assets.cli import app
 from migration_assets.embedded import Urls
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets_tests import ROOT
 
 DOCS = ROOT / "docs"
@@ -152,7 +152,7 @@ class Shell:
 
     def use(self, urls: Urls) -> None:
         """Takes other databases, as an operator who goes from staging to production."""
-        self.variables |= {SOURCE_VARIABLE: urls.mongodb_url, TARGET_VARIABLE: urls.postgres_url}
+        self.variables |= {SOURCE_URL.name: urls.mongodb_url, TARGET_URL.name: urls.postgres_url}
 
 
 def do_page(

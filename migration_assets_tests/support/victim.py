@@ -15,9 +15,9 @@ from migration_assets.loading.identities import load_identities
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
-from migration_assets.retrying import ATTEMPTS_VARIABLE, with_retries
+from migration_assets.retrying import with_retries
+from migration_assets.settings import ATTEMPTS, DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import open_source
-from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.lock import Hold, held_for_run
 from migration_assets.target.schema import build_constraints, create_schema
 
@@ -54,8 +54,8 @@ def main(
         documents_per_batch: Documents between two commits.
         attempts: Attempts where the reason of a failure passes.
     """
-    os.environ[BATCH_VARIABLE] = str(documents_per_batch)
-    os.environ[ATTEMPTS_VARIABLE] = str(attempts)
+    os.environ[DOCUMENTS_PER_BATCH.name] = str(documents_per_batch)
+    os.environ[ATTEMPTS.name] = str(attempts)
     with said.open("a", buffering=1) as lines:
 
         def say(line: str) -> None:

@@ -7,20 +7,21 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from migration_assets.application import MODEL_VARIABLE, chosen_model
+from migration_assets.application import chosen_model
 from migration_assets.cli import app
 from migration_assets.errors import MigrationError
 from migration_assets.nextcrm import NEXTCRM
+from migration_assets.settings import MODEL
 from migration_assets_tests.support.second_application import SHOP
 
 
 def test_it_is_nextcrm_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    monkeypatch.delenv(MODEL.name, raising=False)
     assert chosen_model() is NEXTCRM
 
 
 def test_a_command_works_with_another_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(MODEL_VARIABLE, SHOP.path)
+    monkeypatch.setenv(MODEL.name, SHOP.path)
     assert CliRunner().invoke(app, ["sql", str(tmp_path)]).exit_code == 0
     written = (tmp_path / "03_tables.sql").read_text("utf-8")
     assert written.count("CREATE TABLE") == len(SHOP.tables)
@@ -28,7 +29,7 @@ def test_a_command_works_with_another_one(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_path_without_a_model_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MODEL_VARIABLE, "nowhere:SHOP")
+    monkeypatch.setenv(MODEL.name, "nowhere:SHOP")
     with pytest.raises(MigrationError, match="there is no model at 'nowhere:SHOP'") as raised:
         chosen_model()
-    assert MODEL_VARIABLE in raised.value.next_step
+    assert MODEL.name in raised.value.next_step

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from migration_assets.errors import MigrationError, TargetError
-from migration_assets.retrying import ATTEMPTS_VARIABLE, Patience, with_retries
+from migration_assets.retrying import Patience, with_retries
+from migration_assets.settings import ATTEMPTS
 
 
 def _error(*, is_transient: bool) -> TargetError:
@@ -58,8 +59,8 @@ def test_it_ends_after_the_last_attempt() -> None:
 
 
 def test_attempts_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ATTEMPTS_VARIABLE, "2")
+    monkeypatch.setenv(ATTEMPTS.name, "2")
     assert Patience.configured().attempts == 2
-    monkeypatch.setenv(ATTEMPTS_VARIABLE, "none")
+    monkeypatch.setenv(ATTEMPTS.name, "none")
     with pytest.raises(MigrationError, match="whole number"):
         Patience.configured()

@@ -11,7 +11,7 @@ import migration_assets
 PACKAGE = Path(migration_assets.__file__).parent
 
 ORDER = (
-    *("text", "errors", "urls", "embedded", "endpoints"),
+    *("text", "errors", "urls", "settings", "embedded", "endpoints"),
     *("interrupts", "kept", "memory", "retrying"),
     *("arrow", "identity", "known_ids"),
     *("model", "nextcrm", "application"),

@@ -15,6 +15,7 @@ import migration_assets
 from migration_assets.cli import app
 from migration_assets.commands.decisions import print_decisions
 from migration_assets.errors import MigrationError
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.dashboard import dashboard, summary
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.page import page
@@ -23,7 +24,6 @@ from migration_assets.sign_off.verdict import judged
 from migration_assets.sign_off.waivers import draft
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import code, escape, markdown, one_line, printable
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.integration.sign_off.test_sign_off import PRINTS, made_report, recorded
 
 PACKAGE = Path(migration_assets.__file__).parent
@@ -106,8 +106,8 @@ def test_preflight_shows_names_of_collections_as_text(
 ) -> None:
     mongo_database["legacy\x1b[2J\u202e"].insert_one({"a": 1})
     mongo_database["Users"].insert_one({"a\x1b[2J": 1})
-    monkeypatch.setenv(SOURCE_VARIABLE, source_url)
-    monkeypatch.setenv(TARGET_VARIABLE, target_url)
+    monkeypatch.setenv(SOURCE_URL.name, source_url)
+    monkeypatch.setenv(TARGET_URL.name, target_url)
     said = CliRunner().invoke(app, ["preflight"]).output
     assert "legacy\\x1b[2J\\u202e" in "".join(said.split())
     assert "a\\x1b[2J" in said

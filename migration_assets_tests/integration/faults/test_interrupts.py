@@ -27,10 +27,10 @@ from migration_assets.commands.progress import ConsoleProgress
 from migration_assets.embedded import Urls
 from migration_assets.loading.staging import Staging
 from migration_assets.nextcrm import NEXTCRM
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.target import schema
 from migration_assets.target.connection import Connection
 from migration_assets.target.lock import held_for_run
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.workers import Workers
 from migration_assets_tests.support.faults import FORKS
 
@@ -162,7 +162,7 @@ def test_command_ends_at_once_in_one_line_and_leaves_nothing_running(
 ) -> None:
     target = tables_url if moment in ON_EMPTY_TABLES else small_copy
     log = tmp_path / "said"
-    variables = {SOURCE_VARIABLE: small_migration.mongodb_url, TARGET_VARIABLE: target}
+    variables = {SOURCE_URL.name: small_migration.mongodb_url, TARGET_URL.name: target}
     process = FORKS.Process(target=command, args=(moment, log, variables))
     process.start()
     process.join(SECONDS)

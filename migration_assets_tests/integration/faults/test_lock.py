@@ -21,11 +21,11 @@ from migration_assets.commands.jobs import _problem
 from migration_assets.definitions import VALIDATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import TargetError
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.target import lock
 from migration_assets.target.connection import Connection, open_target, sibling
 from migration_assets.target.lock import held_for_run, hold_too, is_held, open_held
 from migration_assets.target.runs import HeldError
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 FIRST, SECOND = str(uuid.uuid4()), str(uuid.uuid4())
@@ -68,7 +68,7 @@ def migrated(small_migration: Urls) -> Urls:
 def test_command_into_a_target_that_is_held_says_by_whom_and_prints_no_verdict(
     migrated: Urls, arguments: list[str]
 ) -> None:
-    variables = {SOURCE_VARIABLE: migrated.mongodb_url, TARGET_VARIABLE: migrated.postgres_url}
+    variables = {SOURCE_URL.name: migrated.mongodb_url, TARGET_URL.name: migrated.postgres_url}
     with held_for_run(migrated.postgres_url, FIRST):
         said = CliRunner().invoke(app, arguments, env=variables)
     assert (said.exit_code, said.stdout) == (2, "")

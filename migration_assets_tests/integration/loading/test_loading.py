@@ -28,9 +28,9 @@ from migration_assets.loading.records import LoadResult, Merged
 from migration_assets.loading.staging import Staging
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
-from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
@@ -427,10 +427,10 @@ def test_more_documents_than_a_batch(
     assert (result.rows, batches(bare, result)) == (total, 2)
     assert rows(bare, "invoice_States", "id", "name") == [(uid(n), f"{n}") for n in range(total)]
     # Of ids alone a batch holds four times as many, and a range always four batches.
-    monkeypatch.setenv(BATCH_VARIABLE, "313")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "313")
     result = load(source, bare, "uuid_map")
     assert (result.documents, batches(bare, result)) == (total, len(ENTITIES))
-    monkeypatch.setenv(BATCH_VARIABLE, "312")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "312")
     empty(bare)
     result = load(source, bare, "uuid_map")
     assert (result.documents, batches(bare, result)) == (total, len(ENTITIES) + 1)
@@ -1458,7 +1458,7 @@ def test_a_load_that_fails_at_its_end_changes_nothing(
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "2")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "2")
 
 
 def killed_at(

@@ -22,11 +22,12 @@ from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.model import unique_keys
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source import ranges
 from migration_assets.source.connection import Document, SourceDatabase
 from migration_assets.source.digests import ContentDigest
 from migration_assets.source.ranges import WHOLE, Range, ranges_of
-from migration_assets.source.reading import BATCH_VARIABLE, identifier, split
+from migration_assets.source.reading import identifier, split
 from migration_assets.source.united import united
 from migration_assets.target.connection import Connection, sibling
 from migration_assets_tests.integration.loading.test_loading import everything, interrupted
@@ -81,7 +82,7 @@ def ids_in(collection: Collection[Document], part: Range) -> list[Any]:
 def test_each_document_is_in_one_range(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, str(size))
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, str(size))
     monkeypatch.setattr(ranges, "BATCHES_PER_RANGE", 1)
     collection = source["mixed"]
     assert ranges_of(collection) == [WHOLE]
@@ -112,7 +113,7 @@ def test_ids_are_a_range(source: SourceDatabase) -> None:
 def test_each_document_of_united_collections_is_in_one_range(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "2")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "2")
     monkeypatch.setattr(ranges, "BATCHES_PER_RANGE", 1)
     source["one"].insert_many([{"_id": each} for each in IDS_IN_ORDER[1::2]])
     source["two"].insert_many([{"_id": each} for each in IDS_IN_ORDER[::2]])
@@ -126,7 +127,7 @@ def test_each_document_of_united_collections_is_in_one_range(
 def test_an_id_that_cannot_be_written_and_read_again_ends_the_cutting(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "1")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "1")
     source["odd"].insert_many([{"_id": each} for each in (MinKey(), None, math.nan, 1)])
     assert ranges_of(source["odd"]) == [Range(end=None), Range(None)]
 
@@ -138,7 +139,7 @@ def test_an_id_that_cannot_be_written_and_read_again_ends_the_cutting(
 def test_ranges_cut_anywhere_and_staged_in_any_order_give_the_same(
     faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, str(size))
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, str(size))
     monkeypatch.setattr(ranges, "BATCHES_PER_RANGE", 2)
     begin, chance = ledger.begin, random.Random(size)
 
@@ -175,7 +176,7 @@ def test_ranges_cut_anywhere_and_staged_in_any_order_give_the_same(
 def test_only_the_ranges_that_are_missing_are_staged(
     faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "3")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "3")
     source, name = faulty_sample.source, "Boards"
     load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["Users"])

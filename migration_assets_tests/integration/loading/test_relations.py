@@ -14,8 +14,8 @@ from migration_assets.loading import documents, lookup, relations
 from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.lookup import AskedIds
 from migration_assets.loading.pairs import PairsJob
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection
 from migration_assets_tests.integration.loading.test_loading import (
     account,
@@ -137,7 +137,7 @@ def test_relations_are_found_as_if_each_id_were_looked_up(
 ) -> None:
     faulty(source, seed=seed)
     monkeypatch.setattr(lookup, "_MOST_TEXTS", most_texts)
-    monkeypatch.setenv(BATCH_VARIABLE, "9")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "9")
     found = loaded(source, bare)
     empty(bare)
     with monkeypatch.context() as patch:
@@ -166,7 +166,7 @@ def test_no_id_is_looked_up_for_documents_that_are_as_they_should_be(
 def test_who_has_a_unique_value_is_told_by_the_order_of_ids(
     source: SourceDatabase, bare: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "2")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "2")
     source["Users"].insert_many(
         [
             user(9, email="a"),

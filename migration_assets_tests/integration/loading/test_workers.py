@@ -36,8 +36,8 @@ from migration_assets.loading.tables import load_table
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation import documents, entity_pass
 from migration_assets.validation.checks import run_checks
@@ -165,7 +165,7 @@ def test_a_run_uses_it_and_has_the_same_results(
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     """A worker that helps with every table, of which ranges hold a few documents."""
-    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "6")
     with Workers(rows=1) as workers:
         workers.start(ready)
         workers.submit(ready).result()
@@ -240,7 +240,7 @@ def test_workers_do_nothing_where_nothing_has_changed(
 def test_three_processes_share_a_table(
     faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "6")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "6")
     with Workers(rows=1, processes=3) as workers:
         load_all(faulty_sample.source, target, workers)
         assert len(children()) == 2

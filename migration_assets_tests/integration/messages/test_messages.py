@@ -17,12 +17,12 @@ from migration_assets.cli import app
 from migration_assets.errors import MigrationError
 from migration_assets.messages import fields
 from migration_assets.messages.fields import FIELDS
-from migration_assets.messages.filling import VARIABLE, fill, read_pairs, read_values
+from migration_assets.messages.filling import fill, read_pairs, read_values
 from migration_assets.messages.record import Load, Record, progress, read_record, results
 from migration_assets.messages.templates import template, templates
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
+from migration_assets.settings import MESSAGE_VALUES, TARGET_URL
 from migration_assets.target.connection import open_target
-from migration_assets.urls import TARGET_VARIABLE
 from migration_assets.validation.evidence import Layer
 from migration_assets_tests import ROOT
 
@@ -161,8 +161,9 @@ def test_every_gap_is_refused_by_name(name: str) -> None:
             left = {key: value for key, value in given.items() if key != missing} | empty
             with pytest.raises(MigrationError, match=rf"\b{missing} \(") as raised:
                 _fill(name, left)
-            assert f"--set name=value, or in the file that --values or {VARIABLE}" in str(
-                raised.value
+            assert (
+                f"--set name=value, or in the file that --values or {MESSAGE_VALUES.name}"
+                in str(raised.value)
             )
 
 
@@ -364,8 +365,8 @@ def test_record_is_read_from_the_target(small_copy: str, target_url: str) -> Non
 
 @pytest.fixture
 def command(small_copy: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(TARGET_URL.name, small_copy)
+    monkeypatch.delenv(MESSAGE_VALUES.name, raising=False)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         result = CliRunner().invoke(app, ["message", *arguments], catch_exceptions=False)
@@ -402,7 +403,7 @@ def test_command_writes_messages(
     assert "156 of 156 checks passed, verdict GO" in said
     assert "every record and every value was moved" in said
 
-    monkeypatch.setenv(VARIABLE, str(EXAMPLE))
+    monkeypatch.setenv(MESSAGE_VALUES.name, str(EXAMPLE))
     file = tmp_path / "progress.md"
     code, said, errors = command("progress", *window[:2], f"--output={file}")
     assert (code, said, errors) == (0, "", "")

@@ -29,7 +29,7 @@ from migration_assets.definitions import build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
-from migration_assets.retrying import ATTEMPTS_VARIABLE
+from migration_assets.settings import ATTEMPTS
 from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.support.loaded_sample import database_copy
@@ -138,7 +138,7 @@ def test_no_kind_of_error_says_a_value(
     capfd: pytest.CaptureFixture[str],
     kind: Callable[[], None],
 ) -> None:
-    monkeypatch.setenv(ATTEMPTS_VARIABLE, "2")
+    monkeypatch.setenv(ATTEMPTS.name, "2")
     monkeypatch.setattr("migration_assets.assets.retries.STEP_WAIT", 0.01)
     monkeypatch.setattr("migration_assets.retrying.Patience.wait", lambda *_: 0.01)
     monkeypatch.setattr("migration_assets.assets.tables.load_table", lambda *_, **__: kind())

@@ -29,11 +29,11 @@ from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
-from migration_assets.retrying import ATTEMPTS_VARIABLE
+from migration_assets.settings import ATTEMPTS, DAGSTER_URL, SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.findings import Finding
 from migration_assets.source.connection import open_source
 from migration_assets.target.ddl import files
-from migration_assets.urls import DAGSTER_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE, redacted
+from migration_assets.urls import redacted
 from migration_assets_tests import ROOT
 
 pytestmark = pytest.mark.timeout(600)
@@ -44,10 +44,10 @@ SCALE = 0.01
 GO, NO_GO, COULD_NOT_RUN = running.Exit
 
 VARIABLES = (
-    ATTEMPTS_VARIABLE,
-    SOURCE_VARIABLE,
-    TARGET_VARIABLE,
-    DAGSTER_VARIABLE,
+    ATTEMPTS.name,
+    SOURCE_URL.name,
+    TARGET_URL.name,
+    DAGSTER_URL.name,
     "DAGSTER_HOME",
     "MIGRATION_ASSETS_HOME",
 )
@@ -147,14 +147,14 @@ class Migrated:
 
     @property
     def target_url(self) -> str:
-        return self.variables[TARGET_VARIABLE]
+        return self.variables[TARGET_URL.name]
 
 
 @pytest.fixture(scope="module")
 def migrated(servers: Urls, sample_url: str) -> Iterator[Migrated]:
     """A target that `migration-assets run` has filled."""
     with fresh_database(servers) as urls:
-        variables = {SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: urls.postgres_url}
+        variables = {SOURCE_URL.name: sample_url, TARGET_URL.name: urls.postgres_url}
         yield Migrated(variables, command("run", **variables))
 
 
@@ -211,7 +211,7 @@ def test_red_check_is_no_go(migrated: Migrated, damage: str, check: str) -> None
 
 
 def test_write_to_the_source_is_no_go(migrated: Migrated) -> None:
-    with MongoClient[dict[str, Any]](migrated.variables[SOURCE_VARIABLE]) as client:
+    with MongoClient[dict[str, Any]](migrated.variables[SOURCE_URL.name]) as client:
         boards = client.get_default_database()["Boards"]
         before = boards.find_one_and_update({}, {"$set": {"title": "written after the run"}})
         assert before is not None
@@ -222,29 +222,29 @@ def test_write_to_the_source_is_no_go(migrated: Migrated) -> None:
 
 
 WRONG_URLS = {
-    "source without scheme": (SOURCE_VARIABLE, f"mongodb//u:{PASSWORD}@localhost/nextcrm"),
-    "source with one slash": (SOURCE_VARIABLE, f"mongodb:/u:{PASSWORD}@localhost/nextcrm"),
-    "source without database": (SOURCE_VARIABLE, f"mongodb://u:{PASSWORD}@{UNREACHABLE}"),
-    "source with a bare slash": (SOURCE_VARIABLE, f"mongodb://u:/{PASSWORD}@localhost/nextcrm"),
-    "source with a bare @": (SOURCE_VARIABLE, f"mongodb://u:@{PASSWORD}@localhost/nextcrm"),
-    "source with a wrong port": (SOURCE_VARIABLE, f"mongodb://u:{PASSWORD}@localhost:no/nextcrm"),
-    "target without scheme": (TARGET_VARIABLE, f"u:{PASSWORD}@localhost/nextcrm"),
-    "target with one slash": (TARGET_VARIABLE, f"postgresql:/u:{PASSWORD}@localhost/nextcrm"),
-    "target of another kind": (TARGET_VARIABLE, f"mysql://u:{PASSWORD}@localhost/nextcrm"),
-    "target with a bare slash": (TARGET_VARIABLE, f"postgresql://u:/{PASSWORD}@localhost/nextcrm"),
-    "target with a bare @": (TARGET_VARIABLE, f"postgresql://u:@{PASSWORD}@localhost/nextcrm"),
-    "target with words": (TARGET_VARIABLE, f"host=localhost user=u password={PASSWORD}"),
+    "source without scheme": (SOURCE_URL.name, f"mongodb//u:{PASSWORD}@localhost/nextcrm"),
+    "source with one slash": (SOURCE_URL.name, f"mongodb:/u:{PASSWORD}@localhost/nextcrm"),
+    "source without database": (SOURCE_URL.name, f"mongodb://u:{PASSWORD}@{UNREACHABLE}"),
+    "source with a bare slash": (SOURCE_URL.name, f"mongodb://u:/{PASSWORD}@localhost/nextcrm"),
+    "source with a bare @": (SOURCE_URL.name, f"mongodb://u:@{PASSWORD}@localhost/nextcrm"),
+    "source with a wrong port": (SOURCE_URL.name, f"mongodb://u:{PASSWORD}@localhost:no/nextcrm"),
+    "target without scheme": (TARGET_URL.name, f"u:{PASSWORD}@localhost/nextcrm"),
+    "target with one slash": (TARGET_URL.name, f"postgresql:/u:{PASSWORD}@localhost/nextcrm"),
+    "target of another kind": (TARGET_URL.name, f"mysql://u:{PASSWORD}@localhost/nextcrm"),
+    "target with a bare slash": (TARGET_URL.name, f"postgresql://u:/{PASSWORD}@localhost/nextcrm"),
+    "target with a bare @": (TARGET_URL.name, f"postgresql://u:@{PASSWORD}@localhost/nextcrm"),
+    "target with words": (TARGET_URL.name, f"host=localhost user=u password={PASSWORD}"),
     "target with a wrong parameter": (
-        TARGET_VARIABLE,
+        TARGET_URL.name,
         f"postgresql://u:{PASSWORD}@{UNREACHABLE}/nextcrm?sslmod={PASSWORD}",
     ),
-    "target out of reach": (TARGET_VARIABLE, f"postgresql://u:{PASSWORD}@{UNREACHABLE}/nextcrm"),
+    "target out of reach": (TARGET_URL.name, f"postgresql://u:{PASSWORD}@{UNREACHABLE}/nextcrm"),
 }
 
 
 @pytest.mark.parametrize(("name", "url"), WRONG_URLS.values(), ids=WRONG_URLS.keys())
 def test_wrong_url_is_one_line(sample_url: str, target_url: str, name: str, url: str) -> None:
-    variables = {SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url} | {name: url}
+    variables = {SOURCE_URL.name: sample_url, TARGET_URL.name: target_url} | {name: url}
     said = call("run", **variables)
     assert said.code == COULD_NOT_RUN
     assert name in said.line
@@ -255,7 +255,7 @@ def test_wrong_url_is_one_line(sample_url: str, target_url: str, name: str, url:
 def test_source_out_of_reach_is_one_line(target_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"mongodb://u:{PASSWORD}@{UNREACHABLE}/nextcrm"
     monkeypatch.setitem(open_source.__wrapped__.__kwdefaults__, "timeout", 1.0)  # type: ignore[attr-defined]
-    said = call("run", **{SOURCE_VARIABLE: url, TARGET_VARIABLE: target_url})
+    said = call("run", **{SOURCE_URL.name: url, TARGET_URL.name: target_url})
     assert (said.code, said.out) == (COULD_NOT_RUN, "")
     assert f"MongoDB at mongodb://{UNREACHABLE}/nextcrm: no answer" in said.line
     assert PASSWORD not in said.all
@@ -263,14 +263,14 @@ def test_source_out_of_reach_is_one_line(target_url: str, monkeypatch: pytest.Mo
 
 
 def test_missing_source_database_is_one_line(sample_url: str, target_url: str) -> None:
-    said = call("run", **{SOURCE_VARIABLE: sample_url + "_", TARGET_VARIABLE: target_url})
+    said = call("run", **{SOURCE_URL.name: sample_url + "_", TARGET_URL.name: target_url})
     assert said.code == COULD_NOT_RUN
     assert "there is no database" in said.line
     assert tables_of(target_url) == []
 
 
 def test_missing_target_database_is_one_line(sample_url: str, target_url: str) -> None:
-    said = call("run", **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url + "_"})
+    said = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url + "_"})
     assert said.code == COULD_NOT_RUN
     assert "does not exist" in said.line
     assert password_of(target_url) not in said.all
@@ -278,7 +278,7 @@ def test_missing_target_database_is_one_line(sample_url: str, target_url: str) -
 
 def test_wrong_password_is_one_line(sample_url: str, target_url: str) -> None:
     wrong = target_url.replace(password_of(target_url), PASSWORD)
-    said = call("run", **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: wrong})
+    said = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: wrong})
     assert said.code == COULD_NOT_RUN
     assert "password authentication failed" in said.line
     assert PASSWORD not in said.all
@@ -290,7 +290,7 @@ def test_target_of_others_is_left_alone(
 ) -> None:
     with psycopg.connect(target_url) as connection:
         connection.execute("CREATE TABLE theirs (id int); INSERT INTO theirs VALUES (1)")
-    said = call(*arguments, **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url})
+    said = call(*arguments, **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
     assert said.code == COULD_NOT_RUN
     assert "public.theirs" in said.line
     assert "nothing was touched" in said.line
@@ -301,7 +301,7 @@ def test_target_of_others_is_left_alone(
 def test_target_without_tables_is_one_line(
     sample_url: str, target_url: str, arguments: list[str]
 ) -> None:
-    said = call(*arguments, **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url})
+    said = call(*arguments, **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
     assert said.code == COULD_NOT_RUN
     assert "nothing was migrated to it yet" in said.line
     assert tables_of(target_url) == []
@@ -324,7 +324,7 @@ def test_old_server_is_one_line(
     what: str,
 ) -> None:
     monkeypatch.setattr(f"{module}.{name}", newest)
-    said = call("run", **{SOURCE_VARIABLE: sample_url, TARGET_VARIABLE: target_url})
+    said = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
     assert said.code == COULD_NOT_RUN
     assert re.search(rf"the server is {what} \d[\d.]*; \d+ or newer is needed", said.line)
     assert tables_of(target_url) == []
@@ -343,10 +343,10 @@ def test_dagster_storage_out_of_reach_is_one_line(
     # As often as ever, but without twelve seconds of waits in between.
     monkeypatch.setattr("dagster_postgres.utils.calculate_delay", lambda **_: 0.0)
     storage = f"postgresql+psycopg2://u:{PASSWORD}@{UNREACHABLE}/dagster"
-    variables = {"DAGSTER_HOME": str(ROOT), DAGSTER_VARIABLE: storage}
+    variables = {"DAGSTER_HOME": str(ROOT), DAGSTER_URL.name: storage}
     said = call("run", **migrated.variables, **variables)
     assert said.code == COULD_NOT_RUN
-    assert DAGSTER_VARIABLE in said.line
+    assert DAGSTER_URL.name in said.line
     assert PASSWORD not in said.all
 
 
@@ -398,9 +398,9 @@ def test_server_that_dies_half_way_is_one_line(
     with servers as urls:
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
             generate(client.get_default_database(), scale=SCALE)
-        variables = {SOURCE_VARIABLE: urls.mongodb_url, TARGET_VARIABLE: urls.postgres_url}
+        variables = {SOURCE_URL.name: urls.mongodb_url, TARGET_URL.name: urls.postgres_url}
         for where in (f"MongoDB at {redacted(urls.mongodb_url)}", "PostgreSQL at postgresql://"):
-            said = call("run", **variables, **{ATTEMPTS_VARIABLE: "1"})
+            said = call("run", **variables, **{ATTEMPTS.name: "1"})
             assert said.code == COULD_NOT_RUN
             assert said.line.startswith(f"error: {where}")
             assert password_of(urls.postgres_url) not in said.all
@@ -425,7 +425,7 @@ def test_interrupted_run_is_one_line(migrated: Migrated) -> None:
     assert not re.search(r"^(NO-)?GO", out, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [SOURCE_VARIABLE, TARGET_VARIABLE])
+@pytest.mark.parametrize("name", [SOURCE_URL.name, TARGET_URL.name])
 def test_demo_does_not_touch_the_users_servers(migrated: Migrated, name: str) -> None:
     said = call("demo", "--scale", "0.01", **{name: migrated.variables[name]})
     assert said.code == COULD_NOT_RUN
@@ -454,7 +454,7 @@ def test_a_number_out_of_range_is_refused_by_name(command: str, option: str, val
 
 
 def test_ui_outside_of_the_project_is_one_line(migrated: Migrated) -> None:
-    said = call("ui", **migrated.variables, **{DAGSTER_VARIABLE: "postgresql+psycopg2://nowhere"})
+    said = call("ui", **migrated.variables, **{DAGSTER_URL.name: "postgresql+psycopg2://nowhere"})
     assert said.code == COULD_NOT_RUN
     assert "workspace.yaml" in said.line
 
@@ -486,9 +486,9 @@ def test_servers_start_and_stop_and_leave_nothing_running(tmp_path: Path) -> Non
         assert all(Path("/proc", str(pid)).exists() for pid in pids)
         urls = call("servers", "urls", **home)
         exported = dict(re.findall(r"^export (\w+)='(.+)'$", urls.out, flags=re.MULTILINE))
-        assert set(exported) == {SOURCE_VARIABLE, TARGET_VARIABLE, DAGSTER_VARIABLE}
+        assert set(exported) == {SOURCE_URL.name, TARGET_URL.name, DAGSTER_URL.name}
         # Only `urls` is for a shell; what is for people shows no password.
-        assert password_of(exported[TARGET_VARIABLE]) not in started.all + status.all
+        assert password_of(exported[TARGET_URL.name]) not in started.all + status.all
     finally:
         stopped = command("servers", "stop", **home)
     assert (stopped.code, stopped.all) == (0, "")
@@ -502,7 +502,7 @@ def test_faulty_demo_lists_what_was_lost_and_is_go_by_the_command_that_it_names(
     with fresh_database(servers) as urls:
         monkeypatch.setattr(EmbeddedServers, "start", lambda _: urls)
         monkeypatch.setattr(EmbeddedServers, "urls", urls)
-        monkeypatch.setenv(DAGSTER_VARIABLE, urls.dagster_url)  # the demo sets it where it is unset
+        monkeypatch.setenv(DAGSTER_URL.name, urls.dagster_url)  # the demo sets it where it is unset
         faulty = call("demo", "--scale", "0.01", "--dirty", "0.0001")
         assert (faulty.code, faulty.error) == (NO_GO, "")
         assert re.search(r"^NO-GO after", faulty.out, flags=re.MULTILINE)

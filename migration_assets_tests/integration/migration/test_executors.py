@@ -20,17 +20,16 @@ from psycopg import sql
 from pymongo import MongoClient
 
 import migration_assets
-from migration_assets.application import MODEL_VARIABLE
-from migration_assets.assets.executors import EXECUTOR_VARIABLE, IN_PROCESS, MULTIPROCESS
+from migration_assets.assets.executors import IN_PROCESS, MULTIPROCESS
 from migration_assets.definitions import build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
+from migration_assets.settings import EXECUTOR, MODEL, SOURCE_URL, TARGET_URL
 from migration_assets.target import bookkeeping, runs
 from migration_assets.target.bookkeeping import BOOKS, uuid_map
 from migration_assets.target.connection import open_target
 from migration_assets.target.lock import held_for_run
 from migration_assets.target.runs import HeldError, enter, leave, moment_of_run
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.support.loaded_sample import database_copy
 from migration_assets_tests.support.second_application import SHOP, documents, oid
 
@@ -39,10 +38,10 @@ FIRST, SECOND, COMMAND = (str(uuid.uuid4()) for _ in range(3))
 
 
 def test_an_executor_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(EXECUTOR_VARIABLE, "celery")
+    monkeypatch.setenv(EXECUTOR.name, "celery")
     with pytest.raises(MigrationError, match="neither in_process nor multiprocess"):
         build_defs()
-    monkeypatch.setenv(EXECUTOR_VARIABLE, MULTIPROCESS)
+    monkeypatch.setenv(EXECUTOR.name, MULTIPROCESS)
     assert build_defs().executor is not dg.in_process_executor
     assert build_defs(executor=dg.in_process_executor).executor is dg.in_process_executor
 
@@ -87,10 +86,10 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Runs a migration as an operator does."""
     ours = {
-        MODEL_VARIABLE: SHOP.path,
-        SOURCE_VARIABLE: source,
-        TARGET_VARIABLE: target,
-        EXECUTOR_VARIABLE: executor,
+        MODEL.name: SHOP.path,
+        SOURCE_URL.name: source,
+        TARGET_URL.name: target,
+        EXECUTOR.name: executor,
         "PYTHONPATH": str(Path(migration_assets.__file__).parents[1]),
     }
     done = subprocess.run(

@@ -20,12 +20,11 @@ from migration_assets.errors import LoadError, MigrationError, TargetError
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
-from migration_assets.sign_off.signing import REPORTS_VARIABLE
+from migration_assets.settings import REPORTS, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, at_one_moment, open_target
 from migration_assets.target.ownership import SignedGo, require_ours, standing_go, withdraw
 from migration_assets.target.schema import build_constraints, create_schema
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
 WRITES = {
     "a row that MongoDB does not know": 'INSERT INTO "Boards" SELECT (jsonb_populate_record(b, '
@@ -205,7 +204,7 @@ def test_only_a_withdrawal_ends_what_a_signed_go_protects(target: Connection) ->
 def test_withdrawal_on_the_command_line_is_on_record(
     live: Connection, small_copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
+    monkeypatch.setenv(TARGET_URL.name, small_copy)
 
     def call(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["sign-off", *arguments])
@@ -241,10 +240,10 @@ def test_run_after_go_live_is_refused_and_touches_nothing(
 ) -> None:
     for name in ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(SOURCE_VARIABLE, small_migration.mongodb_url)
-    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
-    monkeypatch.setenv(REPORTS_VARIABLE, str(tmp_path / "reports"))
-    assert os.environ[TARGET_VARIABLE] == small_copy
+    monkeypatch.setenv(SOURCE_URL.name, small_migration.mongodb_url)
+    monkeypatch.setenv(TARGET_URL.name, small_copy)
+    monkeypatch.setenv(REPORTS.name, str(tmp_path / "reports"))
+    assert os.environ[TARGET_URL.name] == small_copy
     live.execute("""UPDATE "invoice_States" SET name = 'theirs'""")
     before = content(live, "invoice_States")
     result = CliRunner().invoke(app, ["run", "--select", "invoice_States"])

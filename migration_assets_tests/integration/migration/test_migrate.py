@@ -34,12 +34,11 @@ from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.rules import Remediations
-from migration_assets.sign_off.signing import REPORTS_VARIABLE
+from migration_assets.settings import REMEDIATIONS, REPORTS, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import BOOKKEEPING
 from migration_assets.target.connection import Connection
-from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import Layers, run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets_tests.support.damages import DAMAGES
@@ -317,8 +316,8 @@ def test_reexecution_from_failure_builds_a_bad_table_again(
     """A row is lost before its check, so the table's step fails, and is run again."""
     whole = {"migration__constraints", "migration__sign_off"}
     monkeypatch.setattr("migration_assets.assets.tables.load_table", losing_a_board)
-    monkeypatch.setenv(SOURCE_VARIABLE, empty.source_url)
-    monkeypatch.setenv(TARGET_VARIABLE, empty.target_url)
+    monkeypatch.setenv(SOURCE_URL.name, empty.source_url)
+    monkeypatch.setenv(TARGET_URL.name, empty.target_url)
     repository = ReconstructableRepository.for_module("migration_assets.definitions", "defs")
     job = repository.get_reconstructable_job(MIGRATE)
 
@@ -402,7 +401,7 @@ def said(migration: Migration) -> str:
     for book, columns in _HOLDING_DOCUMENTS.items():
         query = f"SELECT to_jsonb(b) - %s::text[] FROM migration.{book.name} b"
         kept += map(str, migration.execute(query, [*columns, "source_id"]))
-    reports = [path.read_text() for path in Path(os.environ[REPORTS_VARIABLE]).iterdir()]
+    reports = [path.read_text() for path in Path(os.environ[REPORTS.name]).iterdir()]
     return "\n".join([*kept, *reports])
 
 
@@ -460,7 +459,7 @@ def dirty_url(servers: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             generate(database, scale=SCALE, dirty=0.05)
             file = tmp_path / "rules.yaml"
             file.write_text(secret_rules(database), encoding="utf-8")
-        monkeypatch.setenv(REMEDIATIONS_VARIABLE, str(file))
+        monkeypatch.setenv(REMEDIATIONS.name, str(file))
         yield urls.mongodb_url
 
 
@@ -522,7 +521,7 @@ def test_secrets_stand_in_the_books_only(
         assert held >= applied["set"]
         for name in ("mapped", "accepted", "unused"):  # and the report of the rules is there
             assert f"rule {name}" in said(migration)
-        assert list(Path(os.environ[REPORTS_VARIABLE]).glob("*NO-GO.html"))
+        assert list(Path(os.environ[REPORTS.name]).glob("*NO-GO.html"))
         assert SECRET_PREFIX not in said(migration)
     captured = capfd.readouterr()
     assert "STEP_FAILURE" in captured.err  # the log is there, and was looked through

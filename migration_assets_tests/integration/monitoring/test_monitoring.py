@@ -50,8 +50,14 @@ from migration_assets.monitoring.kpis import BY_NAME, KPIS, RULES, Reading, Stat
 from migration_assets.monitoring.redaction import without_literals
 from migration_assets.monitoring.samples import Sample, take_sample
 from migration_assets.nextcrm import TABLES
+from migration_assets.settings import (
+    ALERT_WEBHOOK,
+    APPLICATION_URL,
+    DAGSTER_URL,
+    MONITOR_READINGS,
+    TARGET_URL,
+)
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.urls import DAGSTER_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests import ROOT
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "monitoring.md"
@@ -68,7 +74,7 @@ SECRET = "hunter2-of-the-tests"
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (application.VARIABLE, alerts.VARIABLE, readings.VARIABLE):
+    for name in (APPLICATION_URL.name, ALERT_WEBHOOK.name, MONITOR_READINGS.name):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -168,7 +174,12 @@ def test_runbook_has_every_kpi_query_and_the_right_uptime() -> None:
     for query in queries.QUERIES:
         assert f"| {query.number} | {query.name.replace('_', ' ')} |" in text
     assert f"{48 * 60 * 0.001:.1f} minutes" in text
-    for variable in (application.VARIABLE, alerts.VARIABLE, readings.VARIABLE, TARGET_VARIABLE):
+    for variable in (
+        APPLICATION_URL.name,
+        ALERT_WEBHOOK.name,
+        MONITOR_READINGS.name,
+        TARGET_URL.name,
+    ):
         assert variable in text
 
 
@@ -339,7 +350,7 @@ def test_readings_that_are_none_are_refused(pair: str) -> None:
 def test_files_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "readings.json"
     file.write_text(content)
-    with pytest.raises(MigrationError, match=readings.VARIABLE):
+    with pytest.raises(MigrationError, match=MONITOR_READINGS.name):
         readings.read(file, NOW)
 
 
@@ -845,7 +856,7 @@ def test_application_is_probed() -> None:
     assert all(each.milliseconds > 0 for each in probes)
     (refused,) = application.probe(receiver.url, requests=1)
     assert not refused.is_good
-    with pytest.raises(MigrationError, match=application.VARIABLE) as raised:
+    with pytest.raises(MigrationError, match=APPLICATION_URL.name) as raised:
         application.probe(f"file:///{SECRET}")
     assert SECRET not in str(raised.value)
 
@@ -912,7 +923,7 @@ def test_job_checks_every_kpi_and_sensor_tells(
         assert said in ("nothing to tell", "critical: told")  # the machine may be at its limit
         receiver.got.clear()
         with closed_port() as port:
-            monkeypatch.setenv(application.VARIABLE, f"http://127.0.0.1:{port}/{SECRET}")
+            monkeypatch.setenv(APPLICATION_URL.name, f"http://127.0.0.1:{port}/{SECRET}")
             critical = _run(instance, small_copy)
         assert critical.success  # a critical KPI is no failure of the run
         cursor, said = monitoring.look(instance, cursor, NOW, webhook=receiver.url)
@@ -923,7 +934,7 @@ def test_job_checks_every_kpi_and_sensor_tells(
             "no new run",
         )
 
-        monkeypatch.delenv(application.VARIABLE)
+        monkeypatch.delenv(APPLICATION_URL.name)
         with closed_port() as port:
             failed = _run(instance, f"postgresql://nobody:{SECRET}@127.0.0.1:{port}/none")
         assert not failed.success
@@ -948,7 +959,7 @@ def closed_port() -> Iterator[int]:
 
 
 def test_sensor_keeps_its_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(alerts.VARIABLE, raising=False)
+    monkeypatch.delenv(ALERT_WEBHOOK.name, raising=False)
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance=instance, cursor=None)
         result = monitoring.monitoring_sensor()(context)
@@ -980,8 +991,8 @@ def test_schedule_looks_when_it_is_due(tables_url: str, target: Connection) -> N
 
 @pytest.fixture
 def command(small_copy: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
-    monkeypatch.delenv(DAGSTER_VARIABLE, raising=False)
+    monkeypatch.setenv(TARGET_URL.name, small_copy)
+    monkeypatch.delenv(DAGSTER_URL.name, raising=False)
 
     def run(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["monitor", *arguments], catch_exceptions=False)
@@ -997,7 +1008,7 @@ def test_command_looks_alerts_and_reports(command: Any, monkeypatch: pytest.Monk
     assert "18 KPIs" in said
     assert "not measured: API p50" in said
     with receiving(200) as receiver:
-        monkeypatch.setenv(alerts.VARIABLE, receiver.url)
+        monkeypatch.setenv(ALERT_WEBHOOK.name, receiver.url)
         for reading in ("replication_lag=31", "replication_lag=32", "replication_lag=1"):
             code, said = command(*usual, "--alert", f"--reading={reading}")
             assert code == int(reading != "replication_lag=1")
@@ -1027,8 +1038,8 @@ def test_command_tells_that_the_target_is_out_of_reach(
     command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closed_port() as port, receiving(200) as receiver:
-        monkeypatch.setenv(TARGET_VARIABLE, f"postgresql://u:{SECRET}@127.0.0.1:{port}/none")
-        monkeypatch.setenv(alerts.VARIABLE, receiver.url)
+        monkeypatch.setenv(TARGET_URL.name, f"postgresql://u:{SECRET}@127.0.0.1:{port}/none")
+        monkeypatch.setenv(ALERT_WEBHOOK.name, receiver.url)
         code, said = command("--alert")
     assert code == 2
     assert SECRET not in said
@@ -1040,7 +1051,7 @@ def test_live_view_keeps_nothing(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
+    monkeypatch.setenv(TARGET_URL.name, small_copy)
     code = commands.watch(Console(width=120), 0.01, given=["cpu=99"], rounds=2)
     assert code is commands.Exit.CRITICAL
     assert capsys.readouterr().out.count("not part of the history") == 2

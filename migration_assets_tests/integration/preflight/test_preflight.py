@@ -51,11 +51,11 @@ from migration_assets.preflight.findings import Area, Finding, Level, Page
 from migration_assets.preflight.freeze import Snapshots
 from migration_assets.preflight.page import examine
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.settings import SERVER_DF, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.occupants import require_own_target
 from migration_assets.target.schema import create_schema
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 
 HOURS = 3600.0
 VALUE = "a value that must not be shown"
@@ -458,7 +458,7 @@ def test_free_space_is_that_of_the_file_system(
     # A superuser may ask `df` on another machine, where that is wanted.
     monkeypatch.setattr(space, "is_on_this_machine", lambda _: False)
     assert space.free_bytes(target) is None
-    monkeypatch.setenv(space.DF_VARIABLE, "on")
+    monkeypatch.setenv(SERVER_DF.name, "on")
     there = space.free_bytes(target)
     assert there is not None
     assert math.isclose(there, here, rel_tol=0.2)
@@ -587,8 +587,8 @@ def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connec
 def variables(
     filled_url: str, target_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(SOURCE_VARIABLE, filled_url)
-    monkeypatch.setenv(TARGET_VARIABLE, target_url)
+    monkeypatch.setenv(SOURCE_URL.name, filled_url)
+    monkeypatch.setenv(TARGET_URL.name, target_url)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
@@ -604,7 +604,7 @@ def test_command_prints_the_page_and_says_whether_to_start(
     assert "write freeze" in done.output
     assert "sql/roles/mongodb.js" in done.output
     assert password not in done.output
-    monkeypatch.setenv(TARGET_VARIABLE, target_url.replace(password, "hunter2"))
+    monkeypatch.setenv(TARGET_URL.name, target_url.replace(password, "hunter2"))
     refused = CliRunner().invoke(app, ["preflight"])
     assert refused.exit_code == 2, refused.output
     assert "the migration would fail: 1 error (target server)" in refused.output

@@ -36,6 +36,7 @@ from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.rollback.export import export_gained
 from migration_assets.rollback.files import read_manifest
 from migration_assets.rollback.refused import RefusedError
+from migration_assets.settings import REMEDIATIONS, SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.applied import applied
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import SourceDatabase, open_source
@@ -43,7 +44,6 @@ from migration_assets.source.digests import ContentDigest
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
-from migration_assets.urls import REMEDIATIONS_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.evidence import Layer, Severity
 from migration_assets_tests.support.loaded_sample import all_checks, check_values, open_losses
 
@@ -347,9 +347,9 @@ def test_a_rollback_gives_back_what_the_source_has(dirty: Dirty, tmp_path: Path)
 
 @pytest.fixture
 def settings(dirty: Dirty, rules_file: Path, monkeypatch: pytest.MonkeyPatch) -> Dirty:
-    monkeypatch.setenv(SOURCE_VARIABLE, dirty.urls.mongodb_url)
-    monkeypatch.setenv(TARGET_VARIABLE, dirty.urls.postgres_url)
-    monkeypatch.setenv(REMEDIATIONS_VARIABLE, str(rules_file))
+    monkeypatch.setenv(SOURCE_URL.name, dirty.urls.mongodb_url)
+    monkeypatch.setenv(TARGET_URL.name, dirty.urls.postgres_url)
+    monkeypatch.setenv(REMEDIATIONS.name, str(rules_file))
     return dirty
 
 

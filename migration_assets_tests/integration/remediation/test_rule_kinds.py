@@ -27,12 +27,12 @@ from migration_assets.preflight.findings import Level
 from migration_assets.preflight.source import collections
 from migration_assets.remediation.parsing import parse_remediations
 from migration_assets.remediation.rules import Remediations
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.applied import applied
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.source.united import UnitedDatabase, united
 from migration_assets.target.connection import Connection
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.unknown_collections import unkept
 from migration_assets_tests.support.loaded_sample import all_checks, open_losses
 
@@ -494,8 +494,8 @@ def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_oth
         "Translation": [{"_id": "cz", "text": "geheim"}, {"_id": 5, "text": "x"}],
     }
     migrate(given, rules, "Users", "Tasks", "tasksComments")
-    monkeypatch.setenv(SOURCE_VARIABLE, source_url)
-    monkeypatch.setenv(TARGET_VARIABLE, tables_url)
+    monkeypatch.setenv(SOURCE_URL.name, source_url)
+    monkeypatch.setenv(TARGET_URL.name, tables_url)
 
     def explained(collection: str, *ids: str) -> str:
         said = []

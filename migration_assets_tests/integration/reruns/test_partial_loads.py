@@ -23,8 +23,8 @@ from migration_assets.loading.records import LoadResult, Merged
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.reading import BATCH_VARIABLE
 from migration_assets.target.connection import Connection
 from migration_assets_tests.integration.loading.test_loading import (
     KilledError,
@@ -336,7 +336,7 @@ def test_what_is_touched_during_a_load_is_put_right(
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(BATCH_VARIABLE, "2")
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "2")
 
 
 def killed_and_resumed(

@@ -49,10 +49,10 @@ from migration_assets.rollback.operations import (
     same,
 )
 from migration_assets.rollback.values import NotHeldError, bson_value
+from migration_assets.settings import ROLLBACK_URL, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import CODEC, Document, open_source
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints, create_schema
-from migration_assets.urls import ROLLBACK_VARIABLE, SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets_tests.support.loaded_sample import database_copy, load_everything
 
 SCALE = 0.01
@@ -99,7 +99,7 @@ class Site:
 
     def run(self, *arguments: str | Path, **environment: str) -> Result:
         """Runs a command; what it prints must hold no secret, and no password."""
-        given = {SOURCE_VARIABLE: self.source_url, TARGET_VARIABLE: self.target_url}
+        given = {SOURCE_URL.name: self.source_url, TARGET_URL.name: self.target_url}
         result = CliRunner().invoke(app, [*map(str, arguments)], env=given | environment)
         said = result.output + result.stderr
         assert SECRET_PREFIX not in said
@@ -115,7 +115,7 @@ class Site:
     def apply(self, directory: Path, url: str, *more: str) -> Result:
         """Applies an export to a copy of the source."""
         name = url.rpartition("/")[2].partition("?")[0]
-        environment = {ROLLBACK_VARIABLE: url}
+        environment = {ROLLBACK_URL.name: url}
         return self.run("apply-gained", directory, "--yes-write", name, *more, **environment)
 
 
@@ -550,7 +550,7 @@ def test_apply_needs_a_url_and_a_name_and_a_whole_export(site: Site, tmp_path: P
     site.export(directory)
     result = site.run("apply-gained", directory, "--yes-write", "anything")
     assert result.exit_code == COULD_NOT_RUN
-    assert ROLLBACK_VARIABLE in result.stderr
+    assert ROLLBACK_URL.name in result.stderr
     with mongo_copy(site.source_url) as copy, MongoClient[Document](copy) as client:
         result = site.run("apply-gained", directory, "--to", copy, "--yes-write", "another")
         assert result.exit_code == REFUSED

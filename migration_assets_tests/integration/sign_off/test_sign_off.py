@@ -34,6 +34,7 @@ from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.preflight.duration import Estimate, Rehearsal
+from migration_assets.settings import REPORTS, SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.dashboard import REASONS, dashboard, summary
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.page import MARKS as STATE_MARKS
@@ -55,7 +56,7 @@ from migration_assets.sign_off.report import (
     digest,
     report,
 )
-from migration_assets.sign_off.signing import REPORTS_VARIABLE, reports_directory
+from migration_assets.sign_off.signing import reports_directory
 from migration_assets.sign_off.verdict import Verdict, judged
 from migration_assets.sign_off.waivers import (
     Approval,
@@ -70,7 +71,6 @@ from migration_assets.sign_off.waivers import (
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.source.fingerprints import fingerprints
 from migration_assets.target.connection import Connection, open_target
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
 from migration_assets.validation.checks import record, run_checks, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity
 from migration_assets.validation.key_digest import rows_text
@@ -655,7 +655,7 @@ def test_every_state_of_a_check_has_a_mark_and_a_reason() -> None:
 
 def test_reports_directory_that_cannot_be_is_an_error_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MigrationError, match=REPORTS_VARIABLE):
+    with pytest.raises(MigrationError, match=REPORTS.name):
         reports_directory(tmp_path / "file" / "reports")
     assert reports_directory(tmp_path / "new" / "reports").is_dir()
 
@@ -684,9 +684,9 @@ def variables(
     small_migration: Urls, small_copy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Connection]:
     """A migrated target, as the command line sees it; all its checks have passed."""
-    monkeypatch.setenv(SOURCE_VARIABLE, small_migration.mongodb_url)
-    monkeypatch.setenv(TARGET_VARIABLE, small_copy)
-    monkeypatch.setenv(REPORTS_VARIABLE, str(tmp_path / "reports"))
+    monkeypatch.setenv(SOURCE_URL.name, small_migration.mongodb_url)
+    monkeypatch.setenv(TARGET_URL.name, small_copy)
+    monkeypatch.setenv(REPORTS.name, str(tmp_path / "reports"))
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
     monkeypatch.chdir(tmp_path)

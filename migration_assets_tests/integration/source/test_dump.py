@@ -25,7 +25,7 @@ from migration_assets.commands import restoring
 from migration_assets.dump import open_dump
 from migration_assets.dump import restoring as writing
 from migration_assets.errors import MigrationError
-from migration_assets.urls import SOURCE_VARIABLE
+from migration_assets.settings import SOURCE_URL
 from migration_assets_tests.support.dumps import (
     END,
     Dumped,
@@ -116,7 +116,7 @@ def test_every_form_is_restored_byte_for_byte(
     assert f"{len(RESTORED)} collections" in said
     for line in ("view: a view", "time series: weather", "system collection: system.js"):
         assert f"not restored, {line}" in said
-    assert f"export {SOURCE_VARIABLE}='mongodb://" in said
+    assert f"export {SOURCE_URL.name}='mongodb://" in said
     with MongoClient[Any](source_url) as client:
         names = client.get_default_database()["Names"]
         assert names.options()["collation"]["strength"] == 1
@@ -127,11 +127,11 @@ def test_the_embedded_server_is_filled_where_none_is_named(
     source_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restoring, "_embedded", lambda: source_url)
-    monkeypatch.setenv(SOURCE_VARIABLE, "mongodb://production.example/nextcrm")
+    monkeypatch.setenv(SOURCE_URL.name, "mongodb://production.example/nextcrm")
     code, said, _ = restore(write_directory(tmp_path, COLLECTIONS[:1]))
     assert code == 0
     assert there(source_url) == {"Users": sorted(USERS)}
-    assert f"export {SOURCE_VARIABLE}='{source_url}'" in said
+    assert f"export {SOURCE_URL.name}='{source_url}'" in said
 
 
 def test_what_is_no_collection_is_named(source_url: str, tmp_path: Path) -> None:

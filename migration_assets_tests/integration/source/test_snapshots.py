@@ -30,12 +30,12 @@ from migration_assets.errors import MigrationError, SourceError
 from migration_assets.loading.identities import load_identities
 from migration_assets.nextcrm import ENTITIES, NEXTCRM
 from migration_assets.preflight.contents import contents
+from migration_assets.settings import SNAPSHOT
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import Document, SourceDatabase, is_current, open_source
 from migration_assets.source.fingerprints import content, fingerprints
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import (
-    SNAPSHOT_VARIABLE,
     at_moment,
     current_moment,
     moment_read,
@@ -289,10 +289,10 @@ def test_a_single_server_says_that_writes_must_be_frozen(source_url: str) -> Non
 
 def test_the_setting_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
     for value, wanted in (("", False), ("off", False), ("on", True)):
-        monkeypatch.setenv(SNAPSHOT_VARIABLE, value)
+        monkeypatch.setenv(SNAPSHOT.name, value)
         assert snapshot_wanted() is wanted
         assert SourceMongo().reads_snapshot is wanted
-    monkeypatch.setenv(SNAPSHOT_VARIABLE, "yes")
+    monkeypatch.setenv(SNAPSHOT.name, "yes")
     with pytest.raises(MigrationError, match="neither on nor off"):
         snapshot_wanted()
 

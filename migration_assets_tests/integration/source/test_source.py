@@ -24,11 +24,11 @@ from pymongo.message import _OpMsg
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError, SourceError, TargetError
 from migration_assets.preflight import source as on_source
+from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source import connection
 from migration_assets.source.connection import SourceClient, SourceDatabase, open_source
 from migration_assets.source.fingerprints import content, fingerprints
 from migration_assets.source.reading import (
-    BATCH_VARIABLE,
     RawBatch,
     identifier,
     object_ids_alone,
@@ -400,7 +400,7 @@ def test_batches_are_in_order_of_id(
 ) -> None:
     source["mixed"].insert_many([{"x": 1, "_id": each} for each in reversed(IDS_IN_ORDER)])
     for size in (1, 3, 100):
-        monkeypatch.setenv(BATCH_VARIABLE, str(size))
+        monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, str(size))
         batches = list(raw_batches(source["mixed"]))
         assert ids(iter(batches)) == IDS_IN_ORDER
         assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))

@@ -25,12 +25,13 @@ from migration_assets.identity import document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
+from migration_assets.settings import SAMPLE, SAMPLE_SEED
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
 from migration_assets.target.schema import build_constraints
 from migration_assets.validation import documents, entity_pass, partitions, recorded_lines, rows
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
-from migration_assets.validation.checks import SAMPLE_VARIABLE, SEED_VARIABLE, run_checks
+from migration_assets.validation.checks import run_checks
 from migration_assets.validation.documents import Identities, batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.findings import (
@@ -115,17 +116,17 @@ def test_the_sample_is_as_large_as_the_environment_says(
     faulty_sample: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drawn(seed: str) -> Evidence:
-        monkeypatch.setenv(SEED_VARIABLE, seed)
+        monkeypatch.setenv(SAMPLE_SEED.name, seed)
         table = TABLES["crm_Industry_Type"]
         sides = faulty_sample.source, faulty_sample.connection
         (evidence,) = run_checks(*sides, table, (Layer.VALUES,))
         return evidence
 
-    monkeypatch.setenv(SAMPLE_VARIABLE, "3")
+    monkeypatch.setenv(SAMPLE.name, "3")
     first, again, other = map(drawn, ("1", "1", "2"))
     assert first.counts["sampled"] == len(first.sample) == 3
     assert first.sample == again.sample != other.sample
-    monkeypatch.setenv(SAMPLE_VARIABLE, "many")
+    monkeypatch.setenv(SAMPLE.name, "many")
     assert "MIGRATION_SAMPLE" in drawn("1").summary
 
 

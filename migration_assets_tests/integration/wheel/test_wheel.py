@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from migration_assets.cli import app
 from migration_assets.nextcrm.sample import generate
-from migration_assets.urls import SOURCE_VARIABLE, TARGET_VARIABLE
+from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets_tests import ROOT
 
 PROJECT = "migration_assets/project"
@@ -82,7 +82,7 @@ def test_wheel_migrates_a_sample(
 ) -> None:
     with MongoClient[dict[str, Any]](source_url) as client:
         generate(client.get_default_database(), scale=0.01)
-    urls = {SOURCE_VARIABLE: source_url, TARGET_VARIABLE: target_url}
+    urls = {SOURCE_URL.name: source_url, TARGET_URL.name: target_url}
     done = run(wheel, tmp_path, "-m", "migration_assets", "run", **urls)
     assert done.returncode == 0, done.stdout + done.stderr
     demo = run(wheel, tmp_path, "-m", "migration_assets", "demo")
