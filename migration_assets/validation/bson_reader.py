@@ -1,16 +1,23 @@
-"""BSON read by walking its bytes, without the driver: the judge's own eyes.
+"""BSON as the judge reads it: values by the driver's own decoder, and what that hides by a walk over bytes.
 
-A value is a pair of its BSON type and plain Python data, so nothing is merged on the way: a symbol is
-not a string, an int32 not an int64, and a field that occurs twice is seen twice. Here belongs the format
-(https://bsonspec.org/spec.html) and nothing of the migration's rules.
+The driver keeps the last of two fields with one name, drops the options of a regular expression that there
+are not, and a DBRef's database that is null. That it hid nothing is proven by encoding again what it decoded;
+where the bytes differ, the walk says why. Here belongs the format (https://bsonspec.org/spec.html) and
+nothing of the migration's rules.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
+
+import bson as driver
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
 
 DOUBLE: Final = 0x01
 STRING: Final = 0x02
@@ -64,40 +71,55 @@ TYPE_NAMES: Mapping[int, str] = MappingProxyType(
 NULLISH: Final = frozenset({NULL, UNDEFINED})
 """What stands for no value; deprecated types are what every driver reads."""
 TEXTUAL: Final = frozenset({STRING, SYMBOL})
-_READ_AS: Mapping[int, int] = {SYMBOL: STRING, DB_POINTER: DOCUMENT, CODE_WITH_SCOPE: CODE}
 
-Value = tuple[int, Any]
-"""BSON type and data: ``float`` for DOUBLE, ``str`` for STRING, SYMBOL and CODE, ``Fields`` for DOCUMENT, a
-list of values for ARRAY, (subtype, ``bytes``) for BINARY, 12 ``bytes`` for OBJECT_ID, ``bool`` for BOOLEAN,
-milliseconds since 1970 for DATE, (pattern, options) for REGEX, (collection, 12 bytes) for DB_POINTER,
-(code, ``Fields``) for CODE_WITH_SCOPE, ``int`` for INT32 and INT64, (seconds, increment) for TIMESTAMP,
-text for DECIMAL128, None for the others."""
+FIXED_SIZES: Mapping[int, int] = MappingProxyType(
+    {
+        **dict.fromkeys((UNDEFINED, NULL, MAX_KEY, MIN_KEY), 0),
+        BOOLEAN: 1,
+        INT32: 4,
+        **dict.fromkeys((DOUBLE, DATE, TIMESTAMP, INT64), 8),
+        OBJECT_ID: 12,
+        DECIMAL128: 16,
+    }
+)
+"""Bytes of the values of types that always have the same."""
+OVERHEADS: Mapping[int, int] = MappingProxyType(
+    {
+        **dict.fromkeys((DOCUMENT, ARRAY, CODE_WITH_SCOPE), 0),
+        **dict.fromkeys((STRING, CODE, SYMBOL), 4),
+        BINARY: 5,
+        DB_POINTER: 16,
+    }
+)
+"""Bytes of a value besides the length that it begins with."""
 
-Fields = list[tuple[str, Value]]
-"""The fields of a document, in order."""
+Fields = dict[str, Any]
+"""The fields of a document, in order, with their values as the driver has them."""
 
-_OBJECT_ID_SIZE = 12
-_REGEX_OPTIONS = frozenset("ilmsux")
-_OLD_BINARY = 2
+CODEC: CodecOptions[Fields] = CodecOptions(
+    document_class=dict,
+    tz_aware=False,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+    datetime_conversion=DatetimeConversion.DATETIME_MS,
+)
+_LENGTH = 4
+"""Bytes of the length that a text or a document begins with."""
 _OVERHEAD = 5
 """Bytes of an empty document: its length and its end."""
-
+_ARRAY_BEGINS = 6
+"""Where the array begins in a document whose only field has an empty name."""
+_REGEX_OPTIONS = frozenset(b"ilmsux")
 _int32 = struct.Struct("<i").unpack_from
-_int64 = struct.Struct("<q").unpack_from
-_double = struct.Struct("<d").unpack_from
-_two_uint32 = struct.Struct("<II").unpack_from
-_two_uint64 = struct.Struct("<QQ").unpack_from
-
-_Reader = Callable[[bytes, int], tuple[Any, int]]
 
 
 class UnreadableError(ValueError):
-    """What was given is not valid BSON, or holds text that is not UTF-8."""
+    """What was given is not valid BSON, holds text that is not UTF-8, or what the driver hides."""
 
 
-def type_as_read(value: Value) -> str:
+def type_as_read(value: Any) -> str:
     """Returns the name of the type that drivers read a value as."""
-    return TYPE_NAMES[_READ_AS.get(value[0], value[0])]
+    kind = driver.encode({"": value}, codec_options=CODEC)[_LENGTH]
+    return TYPE_NAMES[CODE if kind == CODE_WITH_SCOPE else kind]
 
 
 def read_document(document: bytes) -> Fields:
@@ -107,38 +129,71 @@ def read_document(document: bytes) -> Fields:
         document: The document as BSON, nothing before and nothing after it.
 
     Raises:
-        UnreadableError: It is not valid BSON, or a text in it is not UTF-8.
+        UnreadableError: It is not valid BSON, a text in it is not UTF-8, or the driver hides something of it.
     """
-    if _document_end(document, 0) != len(document):
-        raise UnreadableError("the length of the document is not that of its bytes")
     try:
-        fields, _ = _fields(document, 0)
-    except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
+        fields = driver.decode(document, CODEC)
+    except BSONError as error:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
+    is_whole = driver.encode(fields, codec_options=CODEC) == document
+    flaw = None if is_whole else _flaw(document, 0)
+    if flaw is not None:
+        raise UnreadableError(flaw)
     return fields
 
 
-def read_value(kind: int, data: bytes, start: int) -> Value:
-    """Returns the value of a type that begins at a position.
+def read_value(kind: int, value: bytes) -> Any:
+    """Returns a value, given its type and its bytes.
 
     Raises:
-        UnreadableError: There is no valid value.
+        UnreadableError: There is no valid value, or the driver hides something of it.
     """
-    try:
-        value, _ = _READERS[kind](data, start)
-    except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
-        raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
-    return kind, value
+    return read_document(_document_of(element_of(kind, value)))[""]
 
 
-def spans(document: bytes) -> Iterator[tuple[int, bytes, int, int]]:
+def element_of(kind: int, value: bytes) -> bytes:
+    """Returns a field with an empty name, as BSON."""
+    return b"%c\0%b" % (kind, value)
+
+
+def read_elements(elements: Sequence[bytes]) -> list[Fields]:
+    """Returns documents of one field each, which are given as BSON.
+
+    Returns:
+        An empty document for each that is not, byte for byte, what the driver would write of what it reads.
+    """
+    documents = list(map(_document_of, elements))
+    with suppress(Exception):  # of bytes that are not sound, the driver raises what it likes
+        found = driver.decode_all(b"".join(documents), CODEC)
+        whole = driver.encode({"": found}, codec_options=CODEC)
+        held = driver._array_of_documents_to_buffer(memoryview(whole)[_ARRAY_BEGINS:-1])
+        if held == b"".join(documents):
+            return found
+    if len(elements) == 1:
+        return [{}]
+    half = len(elements) // 2
+    return read_elements(elements[:half]) + read_elements(elements[half:]) if elements else []
+
+
+def _document_of(element: bytes) -> bytes:
+    return b"%b%b\0" % ((len(element) + _OVERHEAD).to_bytes(_LENGTH, "little"), element)
+
+
+def spans(document: bytes, begin: int = 0) -> Iterator[tuple[int, bytes, int, int]]:
     """Yields (type, name, start, end) of each field without decoding its value.
+
+    Args:
+        document: BSON.
+        begin: Where in it the document begins whose fields they are.
 
     Raises:
         UnreadableError: The bytes cannot be divided into fields.
     """
-    position, last = 4, _document_end(document, 0) - 1
     try:
+        last = begin + _int32(document, begin)[0] - 1
+        if not begin + _LENGTH <= last < len(document) or document[last]:
+            raise UnreadableError("a document does not end where it says")
+        position = begin + _LENGTH
         while position < last:
             kind = document[position]
             stop = document.index(0, position + 1)
@@ -151,224 +206,6 @@ def spans(document: bytes) -> Iterator[tuple[int, bytes, int, int]]:
         raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
 
 
-def read_whole(document: bytes) -> Fields:
-    """Returns the fields of a document that drivers read all of.
-
-    Raises:
-        UnreadableError: It is not valid BSON, or drivers do not read all of it.
-    """
-    fields = read_document(document)
-    if (found := flaw(fields)) is not None:
-        raise UnreadableError(found)
-    return fields
-
-
-def flaw(fields: Fields) -> str | None:
-    """Returns why drivers do not read all of a document, or of one within it; None where they do."""
-    names = {name: kind for name, (kind, _) in fields}
-    if len(names) != len(fields):
-        return "a field occurs twice"
-    if "$id" in names and (names.get("$ref"), names.get("$db")) == (STRING, NULL):
-        return "a DBRef has null for a database"
-    return next(filter(None, (flaw_within(value) for _, value in fields)), None)
-
-
-def flaw_within(value: Value) -> str | None:
-    """Returns why drivers do not read all of the documents within a value; None where they do."""
-    kind, data = value
-    if kind == DOCUMENT:
-        return flaw(data)
-    if kind == ARRAY:
-        return next(filter(None, map(flaw_within, data)), None)
-    return flaw(data[1]) if kind == CODE_WITH_SCOPE else None
-
-
-def _document_end(data: bytes, start: int) -> int:
-    """Returns where a document ends; it must lie within the data and end with a zero."""
-    if len(data) < start + _OVERHEAD:
-        raise UnreadableError("too short for a document")
-    end: int = start + _int32(data, start)[0]
-    if not start + _OVERHEAD <= end <= len(data) or data[end - 1]:
-        raise UnreadableError("a document does not end where it says")
-    return end
-
-
-def _fields(data: bytes, start: int) -> tuple[Fields, int]:
-    end = _document_end(data, start)
-    fields: Fields = []
-    position, last = start + 4, end - 1
-    readers, find = _READERS, data.find
-    while position < last:
-        kind = data[position]
-        stop = find(0, position + 1, last)
-        if stop < 0:
-            raise UnreadableError("a name does not end")
-        name = str(data[position + 1 : stop], "utf-8")
-        value, position = readers[kind](data, stop + 1)
-        fields.append((name, (kind, value)))
-    if position != last:
-        raise UnreadableError("a field ends after its document")
-    return fields, end
-
-
-def _array(data: bytes, start: int) -> tuple[list[Value], int]:
-    fields, end = _fields(data, start)
-    return [value for _, value in fields], end
-
-
-def _text(data: bytes, start: int) -> tuple[str, int]:
-    size: int = _int32(data, start)[0]
-    end = start + 4 + size
-    if size < 1 or data[end - 1]:
-        raise UnreadableError("a text does not end where it says")
-    return str(data[start + 4 : end - 1], "utf-8"), end
-
-
-def _name(data: bytes, start: int) -> tuple[str, int]:
-    stop = data.find(0, start)
-    if stop < 0:
-        raise UnreadableError("a name does not end")
-    return str(data[start:stop], "utf-8"), stop + 1
-
-
-def _bytes(data: bytes, start: int, size: int) -> tuple[bytes, int]:
-    end = start + size
-    if size < 0 or end > len(data):
-        raise UnreadableError("a value ends after the document")
-    return data[start:end], end
-
-
-def _binary(data: bytes, start: int) -> tuple[tuple[int, bytes], int]:
-    size, subtype = _int32(data, start)[0], data[start + 4]
-    content, end = _bytes(data, start + 5, size)
-    if subtype == _OLD_BINARY:
-        if _int32(content, 0)[0] != size - 4:
-            raise UnreadableError("a binary value does not end where it says")
-        content = content[4:]
-    return (subtype, content), end
-
-
-def _object_id(data: bytes, start: int) -> tuple[bytes, int]:
-    return _bytes(data, start, _OBJECT_ID_SIZE)
-
-
-def _boolean(data: bytes, start: int) -> tuple[bool, int]:
-    if data[start] > 1:
-        raise UnreadableError("a boolean is neither 0 nor 1")
-    return data[start] == 1, start + 1
-
-
-def _regex(data: bytes, start: int) -> tuple[tuple[str, str], int]:
-    pattern, position = _name(data, start)
-    options, end = _name(data, position)
-    if len(set(options) & _REGEX_OPTIONS) != len(options):
-        raise UnreadableError("a regular expression has an option that there is not, or one twice")
-    return (pattern, options), end
-
-
-def _db_pointer(data: bytes, start: int) -> tuple[tuple[str, bytes], int]:
-    collection, position = _text(data, start)
-    identifier, end = _object_id(data, position)
-    return (collection, identifier), end
-
-
-def _code_with_scope(data: bytes, start: int) -> tuple[tuple[str, Fields], int]:
-    code, position = _text(data, start + 4)
-    scope, end = _fields(data, position)
-    if start + _int32(data, start)[0] != end:
-        raise UnreadableError("code with scope does not end where it says")
-    return (code, scope), end
-
-
-def _timestamp(data: bytes, start: int) -> tuple[tuple[int, int], int]:
-    increment, seconds = _two_uint32(data, start)
-    return (seconds, increment), start + 8
-
-
-def _decimal128(data: bytes, start: int) -> tuple[str, int]:
-    low, high = _two_uint64(data, start)
-    return _decimal_text(high, low), start + 16
-
-
-def _decimal_text(high: int, low: int) -> str:
-    """Returns a Decimal128 in the text form of its specification.
-
-    The specification is
-    https://github.com/mongodb/specifications/blob/master/source/bson-decimal128/decimal128.md.
-    """
-    sign = "-" if high >> 63 else ""
-    if high >> 58 & 0x1F == 0x1F:
-        return "NaN"
-    if high >> 58 & 0x1E == 0x1E:
-        return f"{sign}Infinity"
-    if high >> 61 & 0b11 == 0b11:
-        # An encoding of coefficients beyond 34 digits: such a coefficient counts as 0.
-        exponent, coefficient = (high >> 47 & 0x3FFF) - 6176, 0
-    else:
-        exponent, coefficient = (high >> 49 & 0x3FFF) - 6176, (high & (1 << 49) - 1) << 64 | low
-    digits = str(coefficient) if coefficient < 10**34 else "0"
-    adjusted = exponent + len(digits) - 1
-    if exponent > 0 or adjusted < -6:
-        point = f".{digits[1:]}" if len(digits) > 1 else ""
-        return f"{sign}{digits[0]}{point}E{adjusted:+}"
-    if exponent == 0:
-        return f"{sign}{digits}"
-    padded = digits.rjust(1 - exponent, "0")
-    return f"{sign}{padded[:exponent]}.{padded[exponent:]}"
-
-
-def _nothing(data: bytes, start: int) -> tuple[None, int]:
-    del data
-    return None, start
-
-
-_READERS: Mapping[int, _Reader] = {
-    DOUBLE: lambda data, start: (_double(data, start)[0], start + 8),
-    STRING: _text,
-    DOCUMENT: _fields,
-    ARRAY: _array,
-    BINARY: _binary,
-    UNDEFINED: _nothing,
-    OBJECT_ID: _object_id,
-    BOOLEAN: _boolean,
-    DATE: lambda data, start: (_int64(data, start)[0], start + 8),
-    NULL: _nothing,
-    REGEX: _regex,
-    DB_POINTER: _db_pointer,
-    CODE: _text,
-    SYMBOL: _text,
-    CODE_WITH_SCOPE: _code_with_scope,
-    INT32: lambda data, start: (_int32(data, start)[0], start + 4),
-    TIMESTAMP: _timestamp,
-    INT64: lambda data, start: (_int64(data, start)[0], start + 8),
-    DECIMAL128: _decimal128,
-    MAX_KEY: _nothing,
-    MIN_KEY: _nothing,
-}
-
-
-FIXED_SIZES: Mapping[int, int] = MappingProxyType(
-    {
-        **dict.fromkeys((UNDEFINED, NULL, MAX_KEY, MIN_KEY), 0),
-        BOOLEAN: 1,
-        INT32: 4,
-        **dict.fromkeys((DOUBLE, DATE, TIMESTAMP, INT64), 8),
-        OBJECT_ID: _OBJECT_ID_SIZE,
-        DECIMAL128: 16,
-    }
-)
-"""Bytes of the values of types that always have the same."""
-OVERHEADS: Mapping[int, int] = MappingProxyType(
-    {
-        **dict.fromkeys((DOCUMENT, ARRAY, CODE_WITH_SCOPE), 0),
-        **dict.fromkeys((STRING, CODE, SYMBOL), 4),
-        BINARY: 5,
-        DB_POINTER: 4 + _OBJECT_ID_SIZE,
-    }
-)
-"""Bytes of a value besides the length that it begins with."""
-
-
 def _end_of(kind: int, data: bytes, start: int) -> int:
     """Returns where a value ends, by its type."""
     if kind in FIXED_SIZES:
@@ -379,3 +216,32 @@ def _end_of(kind: int, data: bytes, start: int) -> int:
     if size < 0:
         raise UnreadableError("a length is negative")
     return int(start + overhead + size)
+
+
+def _flaw(data: bytes, begin: int, *, is_array: bool = False) -> str | None:
+    """Returns what drivers hide of a document that they read; None where they hide nothing."""
+    kinds: dict[bytes, int] = {}
+    for kind, name, start, end in spans(data, begin):
+        if name in kinds and not is_array:
+            return "a field occurs twice"
+        kinds[name] = kind
+        flaw = _flaw_of_value(kind, data, start, end)
+        if flaw is not None:
+            return flaw
+    is_reference = not is_array and b"$id" in kinds and kinds.get(b"$ref") == STRING
+    if is_reference and kinds.get(b"$db") == NULL:
+        return "a DBRef has null for a database"
+    return None
+
+
+def _flaw_of_value(kind: int, data: bytes, start: int, end: int) -> str | None:
+    if kind in (DOCUMENT, ARRAY):
+        return _flaw(data, start, is_array=kind == ARRAY)
+    if kind == CODE_WITH_SCOPE:
+        code = start + _LENGTH
+        return _flaw(data, code + _LENGTH + _int32(data, code)[0])
+    if kind == REGEX:
+        options = data[data.index(0, start) + 1 : end - 1]
+        if len(_REGEX_OPTIONS.intersection(options)) < len(options):
+            return "a regular expression has an option that there is not, or one twice"
+    return None

@@ -25,9 +25,8 @@ from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.exact_values import ALTERED
+from migration_assets.validation.exact_values import ALTERED, REJECTED
 from migration_assets.validation.judged_remediations import REMEDIATED
-from migration_assets.validation.recorded_lines import REJECTED
 
 DROPPED = "dropped"
 """The kind of an element that is altered and no text: there is nothing of it."""

@@ -15,20 +15,20 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import SourceError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import WHOLE, Range
 from migration_assets.source.replies import raw_replies
-from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.identities import (
     OBJECT_ID_SIZE,
     UUID_SIZE,
     hex_texts,
     identifier_of,
     source_id_of,
-    uuid_of,
+    uuid_of_source_id,
     uuid_texts,
     uuids_of,
 )
@@ -114,9 +114,9 @@ class Identities:
             each_name = source_ids.to_list()
             for number in unknown:
                 identifier = identifier_of(documents[number])
-                each_key[number] = uuid_of(collection, identifier)
                 each_name[number] = source_id_of(identifier)
-                others += [] if identifier[0] == bson.OBJECT_ID else [number]
+                each_key[number] = uuid_of_source_id(collection, each_name[number]).bytes
+                others += [] if isinstance(identifier, ObjectId) else [number]
             keys, source_ids = b"".join(each_key), pl.Series(each_name, dtype=pl.String)
         return cls(keys, uuid_texts(keys), source_ids, others)
 

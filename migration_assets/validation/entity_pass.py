@@ -46,7 +46,7 @@ from migration_assets.validation.documents import (
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRows
 from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
-from migration_assets.validation.identities import object_id_text, uuid_of, value_of
+from migration_assets.validation.identities import object_id_text, uuid_of
 from migration_assets.validation.judged_documents import JudgedDocuments
 from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.known_ids import has_hex_texts, locked
@@ -197,7 +197,7 @@ def recheck_documents(compared_table: ComparedTable, identifiers: Sequence[Any])
     source, _, table, _ = compared_table
     part = Part(table.name, Range(ids=tuple(identifiers)))
     of_part = _Pass(compared_table, part)
-    keys = [uuid_text(uuid_of(table.name, value_of(each))) for each in identifiers]
+    keys = [uuid_text(uuid_of(table.name, each)) for each in identifiers]
     with closing(of_part.books):
         found: set[str] = set()
         for step in of_part.steps(batches(source, table.name, part=part.range)):

@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
-import bson as driver
 import numpy as np
 import polars as pl
+from bson import Int64, ObjectId
 
 from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.bson_reader import UnreadableError, Value
+from migration_assets.validation.bson_reader import UnreadableError
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.scalars import integral
 
@@ -41,7 +41,7 @@ class Ids:
     documents: Mapping[str, Container[bytes]] = field(default_factory=dict)
 
 
-def identifier_of(document: bytes) -> Value:
+def identifier_of(document: bytes) -> Any:
     """Returns the `_id` of a document; its bytes where it has no Extended JSON.
 
     What it would be read as, with text that is not UTF-8 replaced, might be another document's too.
@@ -50,24 +50,17 @@ def identifier_of(document: bytes) -> Value:
         spans = {name: (kind, start, end) for kind, name, start, end in bson.spans(document)}
         kind, start, end = spans[b"_id"]
     except (UnreadableError, KeyError):
-        return bson.BINARY, (0, document[:_FIRST_BYTES])
+        return document[:_FIRST_BYTES]
     try:
-        value = bson.read_value(kind, document, start)
+        return bson.read_value(kind, document[start:end])
     except UnreadableError:
-        return bson.BINARY, (0, document[start:end])
-    return (bson.BINARY, (0, document[start:end])) if bson.flaw_within(value) else value
+        return document[start:end]
 
 
-def value_of(identifier: Any) -> Value:
-    """Returns an `_id` as the driver has it as ``bson_reader`` reads it."""
-    return identifier_of(driver.encode({"_id": identifier}))
-
-
-def uuid_of(collection: str, identifier: Value) -> bytes:
+def uuid_of(collection: str, identifier: Any) -> bytes:
     """Returns the UUID of a document, 16 bytes (section 4)."""
-    kind, data = identifier
-    if kind == bson.OBJECT_ID:
-        return object_id_uuid(data)
+    if isinstance(identifier, ObjectId):
+        return object_id_uuid(identifier.binary)
     return uuid.uuid5(namespace(collection), source_id_of(identifier)).bytes
 
 
@@ -97,16 +90,14 @@ def object_id_text(identifier: bytes) -> str | None:
     return object_id.hex() if object_id else None
 
 
-def source_id_of(identifier: Value) -> str:
+def source_id_of(identifier: Any) -> str:
     """Returns an `_id` as the books write it; integral numbers of all types alike (section 4)."""
-    kind, data = identifier
-    if kind == bson.OBJECT_ID:
-        return str(data.hex())
+    if isinstance(identifier, ObjectId):
+        return str(identifier)
     number = integral(identifier)
-    if number is not None and -(2**31) <= number < 2**31:
-        return canonical((bson.INT32, number))
     if number is not None and -(2**63) <= number < 2**63:
-        return canonical((bson.INT64, number))
+        is_short = -(2**31) <= number < 2**31
+        return canonical(number if is_short else Int64(number))
     return canonical(identifier)
 
 
@@ -118,30 +109,27 @@ def uuid_of_source_id(collection: str, source_id: str) -> uuid.UUID:
     return uuid.uuid5(namespace(collection), source_id)
 
 
-def resolved(value: Value, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
+def resolved(value: Any, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
     """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
     found = uuid_of(collection, value)
     if found in ids:
         return found, False
     if is_object_id_text(value):
-        found = object_id_uuid(bytes.fromhex(value[1]))
+        found = object_id_uuid(bytes.fromhex(value))
         if found in ids:
             return found, True
     return None, False
 
 
-def is_object_id_text(value: Value) -> bool:
+def is_object_id_text(value: Any) -> TypeGuard[str]:
     """Tells whether a value is a text of 24 hex digits, which can stand for an ObjectId."""
-    return value[0] in bson.TEXTUAL and _OBJECT_ID_HEX.fullmatch(value[1]) is not None
+    return type(value) is str and _OBJECT_ID_HEX.fullmatch(value) is not None
 
 
-def only_id(value: Value) -> Value | None:
+def only_id(value: Any) -> Any | None:
     """Returns the id in a list of exactly one, None for anything else."""
-    if value[0] != bson.ARRAY or len(value[1]) != 1:
-        return None
-    element: Value = value[1][0]
-    is_empty = element[0] in bson.TEXTUAL and not element[1]
-    return None if is_empty or element[0] in bson.NULLISH else element
+    is_of_one = isinstance(value, list) and len(value) == 1 and value[0] != ""
+    return value[0] if is_of_one else None
 
 
 @lru_cache(maxsize=256)

@@ -14,37 +14,35 @@ Where the design leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources, unique_keys
-from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import loss_reasons
-from migration_assets.validation.bson_reader import Fields, UnreadableError, Value
+from migration_assets.validation.bson_reader import Fields, UnreadableError, read_document
 from migration_assets.validation.exact_values import (
     LOSSLESS,
     NULLED,
+    REJECTED,
     REPEATED,
     UNFIT,
+    UNMAPPED,
     Note,
     array,
     element_of_rejected,
     element_of_relation,
-    is_null,
     missing,
 )
-from migration_assets.validation.extended_json import (
-    canonical,
-    canonical_document,
-)
+from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.identities import (
     Ids,
     identifier_of,
     source_id_of,
     uuid_of,
+    uuid_of_source_id,
 )
 from migration_assets.validation.judged_remediations import NO_RULES, REMEDIATED, JudgedRules
 from migration_assets.validation.rules import RULES
@@ -73,15 +71,11 @@ class Judgement:
         id: UUID of the row, 16 bytes.
         source_id: `_id` as the books write it.
         row: Value by column: ``str``, ``int``, ``bool``, milliseconds since 1970, 16 bytes of a UUID, a
-            list of them, a JSON structure (``extended_json.relaxed``) or None; nothing where rejected.
+            list of them, JSON text or None; nothing where rejected.
         rejections: (field, reason) of whatever keeps the document from becoming a row; field is None
             where it cannot be read.
-        lines: Lossy conversions, as they must stand in the books.
-        conversions: (field, kind) of each lossless one.
-        unmapped: The fields that the model does not know, canonical Extended JSON; None without any.
-        document: The whole as it must stand in the books, where rejected.
-        besides: (field, reason) of what a rejected document would lose, too.
-        accepted_by: What accepts or defers a rejection, as ``acceptance_text`` writes it.
+        lines: All that must stand in the books of it, one by one.
+        conversions: (field, kind) of each lossless conversion, which the books count.
     """
 
     id: bytes
@@ -90,23 +84,6 @@ class Judgement:
     rejections: tuple[tuple[str | None, str], ...] = ()
     lines: tuple[Line, ...] = ()
     conversions: tuple[tuple[str, str], ...] = ()
-    unmapped: str | None = None
-    document: str = ""
-    besides: tuple[tuple[str, str], ...] = ()
-    accepted_by: str | None = None
-
-    def rejection(self) -> tuple[str | None, str | None]:
-        """Returns field and reason as they must stand in the books; no reason where it cannot be read."""
-        name, reason = self.rejections[0]
-        if name is None:
-            return None, None
-        if len(self.rejections) > 1:
-            name = ", ".join(dict.fromkeys(str(each) for each, _ in self.rejections))
-            reason = "; ".join(f"{each}: {why}" for each, why in self.rejections)
-        if self.besides:
-            said = "; ".join(f"{each}: {why}" for each, why in dict.fromkeys(self.besides))
-            reason = f"{reason} (besides, {said})"
-        return name, reason
 
 
 class Judge:
@@ -127,25 +104,15 @@ class Judge:
     def judge(self, document: bytes) -> Judgement:
         """Returns what must have become of a document given as BSON."""
         identifier = identifier_of(document)
-        key, source_id = uuid_of(self._table, identifier), source_id_of(identifier)
+        source_id = source_id_of(identifier)
+        key = uuid_of_source_id(self._table, source_id).bytes
         try:
-            given = bson.read_whole(document)
+            given = read_document(document)
         except UnreadableError as error:
-            whole = canonical((bson.BINARY, (0, document)))
-            return Judgement(
-                key,
-                source_id,
-                rejections=((None, str(error)),),
-                document=whole,
-                accepted_by=acceptance_text(
-                    *self._rules.document_accepted_by(source_id, [(None, None)])
-                ),
-            )
-        return self._readable(key, source_id, given, identifier)
-
-    def _readable(self, key: bytes, source_id: str, given: Fields, identifier: Value) -> Judgement:
-        remedied, changes = self._rules.remedied(given, source_id)
-        values = dict(remedied)
+            cause = (None, str(error))
+            line = self._rejected(source_id, [cause], {}, document, [])
+            return Judgement(key, source_id, rejections=(cause,), lines=(line,))
+        values, changes = self._rules.remedied(given, source_id)
         row: dict[str, Any] = {}
         notes: list[tuple[str, Note]] = []
         rejections: list[tuple[str | None, str]] = []
@@ -155,52 +122,54 @@ class Judge:
             if refusal is not None:
                 rejections.append((source.field, refusal))
         rejections += self._repeats(key, row, is_rejected=bool(rejections))
-        done = [Line(each.field, REMEDIATED, each.element, each.text()) for each in changes]
+        lines = [Line(each.field, REMEDIATED, each.element, each.text()) for each in changes]
+        losses = [(name, note) for name, note in notes if note.kind not in LOSSLESS]
         if rejections:
-            wrong = [(name, values.get(str(name))) for name, _ in rejections]
-            return Judgement(
-                key,
-                source_id,
-                rejections=tuple(rejections),
-                lines=tuple(done),
-                document=canonical_document(given),
-                besides=tuple(
-                    (name, note.reason) for name, note in notes if note.kind not in LOSSLESS
-                ),
-                accepted_by=acceptance_text(*self._rules.document_accepted_by(source_id, wrong)),
-            )
-        return Judgement(
-            key,
-            source_id,
-            row,
-            lines=(
-                *done,
-                *(
-                    self._line(source_id, name, values[name], note)
-                    for name, note in notes
-                    if note.kind not in LOSSLESS
-                ),
-            ),
-            conversions=tuple((name, note.kind) for name, note in notes if note.kind in LOSSLESS),
-            unmapped=self._unmapped(remedied),
-        )
+            lines.append(self._rejected(source_id, rejections, values, given, losses))
+            return Judgement(key, source_id, rejections=tuple(rejections), lines=tuple(lines))
+        lines += [self._lost(source_id, name, values[name], note) for name, note in losses]
+        unknown = self._unknown(values)
+        if unknown:
+            lines.append(Line(None, UNMAPPED, None, canonical(unknown)))
+        lossless = tuple((name, note.kind) for name, note in notes if note.kind in LOSSLESS)
+        return Judgement(key, source_id, row, lines=tuple(lines), conversions=lossless)
 
-    def _unmapped(self, remedied: Fields) -> str | None:
-        """Returns the fields that the model does not know, None without any."""
-        unknown = [(name, value) for name, value in remedied if name not in self._known]
-        return canonical_document(unknown) if unknown else None
+    def _rejected(
+        self,
+        source_id: str,
+        rejections: Sequence[tuple[str | None, str]],
+        values: Fields,
+        whole: Fields | bytes,
+        losses: Iterable[tuple[str, Note]],
+    ) -> Line:
+        """Returns the line that keeps a rejected document; what else it would lose is said besides."""
+        wrong = [(name, values.get(str(name))) for name, _ in rejections]
+        accepted_by = acceptance_text(*self._rules.document_accepted_by(source_id, wrong))
+        name, reason = rejections[0]
+        if name is None:  # it cannot be read; why, is said in the driver's words
+            return Line(None, REJECTED, None, canonical(whole), accepted_by)
+        if len(rejections) > 1:
+            name = ", ".join(dict.fromkeys(str(each) for each, _ in rejections))
+            reason = "; ".join(f"{each}: {why}" for each, why in rejections)
+        besides = "; ".join(dict.fromkeys(f"{each}: {note.reason}" for each, note in losses))
+        reason += f" (besides, {besides})" if besides else ""
+        return Line(name, REJECTED, None, canonical(whole), accepted_by, reason)
 
-    def _line(self, source_id: str, name: str, value: Value, note: Note) -> Line:
+    def _unknown(self, values: Fields) -> Fields:
+        """Returns the fields that the model does not know."""
+        return {name: value for name, value in values.items() if name not in self._known}
+
+    def _lost(self, source_id: str, name: str, value: Any, note: Note) -> Line:
         element = [] if note.element is None else [note.original]
         accepted_by = self._rules.accepted_by(source_id, name, value, *element)
         original = canonical(note.original)
         return Line(name, note.kind, note.element, original, accepted_by, note.reason)
 
     def _column(
-        self, source: Source, value: Value | None, identifier: Value
+        self, source: Source, value: Any, identifier: Any
     ) -> tuple[Any, list[Note], str | None]:
         """Returns what a column must hold, what happened to the value, and why it cannot be."""
-        if value is None or is_null(value):
+        if value is None:
             return missing(source, identifier)
         rule = RULES[source.rule]
         if source.rule.is_array:
@@ -258,10 +227,10 @@ class ArrayJudge(Judge):
         self._owners = {}
 
     def _column(
-        self, source: Source, value: Value | None, identifier: Value
+        self, source: Source, value: Any, identifier: Any
     ) -> tuple[Any, list[Note], str | None]:
         """Returns what the elements of an array lead to, repeats included; None without one."""
-        if value is None or is_null(value):
+        if value is None:
             return None, [], None
         found, notes = array(value, element_of_relation, source, self._ids)
         if uuid_of(self._table, identifier) not in self._ids.rows[self._table]:
@@ -269,5 +238,7 @@ class ArrayJudge(Judge):
         repeats = len(found) - len(set(found))
         return found, [*notes, *[Note(REPEATED, None, value)] * repeats], None
 
-    def _unmapped(self, remedied: Fields) -> None:
+    def _unknown(self, values: Fields) -> Fields:
         """Says nothing of other fields."""
+        del values
+        return {}

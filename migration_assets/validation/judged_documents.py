@@ -13,6 +13,7 @@ import polars as pl
 from migration_assets.model import Rule, sources
 from migration_assets.source.ranges import Range
 from migration_assets.validation.comparison import compared, means_same_json
+from migration_assets.validation.exact_values import REJECTED
 from migration_assets.validation.expected import SOURCE_ID
 from migration_assets.validation.findings import Comparison, What
 from migration_assets.validation.identities import object_id_text
@@ -21,11 +22,7 @@ from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.judging import ComparedTable, JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import (
-    REJECTED,
-    Books,
-    Lines,
-)
+from migration_assets.validation.recorded_lines import Books, Lines
 from migration_assets.validation.reference_faults import DocumentReferences, Row
 from migration_assets.validation.rows import pending
 from migration_assets.validation.rules import RULES

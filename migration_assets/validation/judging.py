@@ -23,7 +23,7 @@ from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import KnownReferences
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import Books, Lines, Unmatched, expected_lines
+from migration_assets.validation.recorded_lines import Books, Lines, Unmatched
 
 
 class ComparedTable(NamedTuple):
@@ -107,16 +107,15 @@ class Judging:
         self._ask(documents)
         judgements = [self._judge.judge(document) for document in documents]
         keys = [uuid_text(each.id) for each in judgements]
-        lines = [expected_lines(each) for each in judgements]
-        names = [each.source_id for each in judgements]
-        unmatched = self.books.compare(
-            dict(zip(zip(names, keys, strict=True), lines, strict=True)), recorded
-        )
-        self.result.lines.update(line.kind for each in lines for line in each)
+        expected = {
+            (each.source_id, key): each.lines for each, key in zip(judgements, keys, strict=True)
+        }
+        unmatched = self.books.compare(expected, recorded)
+        self.result.lines.update(line.kind for each in judgements for line in each.lines)
         self.result.conversions.update(
             (self.collection, *conversion) for each in judgements for conversion in each.conversions
         )
-        of_each = [unmatched[name] for name in names]
+        of_each = [unmatched[each.source_id] for each in judgements]
         return [*map(JudgedDocument, documents, judgements, keys, of_each)]
 
     def _ask(self, documents: Sequence[bytes]) -> None:

@@ -29,7 +29,7 @@ from migration_assets.validation.documents import (
     batches,
 )
 from migration_assets.validation.evidence import SAMPLE_SIZE, Phases
-from migration_assets.validation.exact_values import ASYMMETRIC, ORPHANED
+from migration_assets.validation.exact_values import ASYMMETRIC, ORPHANED, REJECTED
 from migration_assets.validation.findings import (
     Comparison,
     Fault,
@@ -48,10 +48,7 @@ from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import (
-    REJECTED,
-    Books,
-)
+from migration_assets.validation.recorded_lines import Books
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import packed

@@ -6,37 +6,23 @@ to be all that there is.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-import bson as driver
 import numpy as np
-import orjson
 import polars as pl
 from bson import ObjectId
-from bson.binary import UuidRepresentation
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.datetime_ms import DatetimeMS
-from bson.int64 import Int64
 
 from migration_assets.arrow import slices
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import (
-    Mask,
-    Numbers,
-    at_each_byte,
-)
+from migration_assets.validation.documents import Mask, Numbers, at_each_byte
 from migration_assets.validation.exact_values import FIRST_TIMESTAMP, LAST_TIMESTAMP
-from migration_assets.validation.extended_json import json_text, relaxed, storable
-from migration_assets.validation.field_places import (
-    Places,
-)
+from migration_assets.validation.extended_json import jsonb_text
+from migration_assets.validation.field_places import Places
 from migration_assets.validation.identities import (
     OBJECT_ID_SIZE,
     object_id_uuid,
@@ -48,25 +34,10 @@ from migration_assets.validation.postgres_text import array_text, timestamp_text
 
 Made = TypeVar("Made")
 
-CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
-    document_class=dict,
-    tz_aware=False,
-    uuid_representation=UuidRepresentation.UNSPECIFIED,
-    datetime_conversion=DatetimeConversion.DATETIME_MS,
-)
 _FIRST_PLAIN_TIME, _LAST_PLAIN_TIME = -62_135_596_800_000, 253_402_300_799_999
 """The years 1 to 9999 in milliseconds since 1970: a time beyond them is written in another way."""
 _LENGTH = 4
 """Bytes of the length that a text or a document begins with."""
-_ARRAY_BEGINS = 6
-"""Where the array begins in a document whose only field has an empty name."""
-_JSON_OPTIONS = (
-    orjson.OPT_PASSTHROUGH_SUBCLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_DATACLASS
-)
-
-
 _BOOLEANS = ["f", "t"]
 _HEX = re.compile("[0-9a-fA-F]{24}").fullmatch
 
@@ -155,8 +126,7 @@ class Values:
 
     def json(self) -> pl.Series:
         """Returns relaxed Extended JSON; null where a value takes a closer look."""
-        texts = self._decoded(_json_text, _exact_json_text)
-        return pl.Series(texts, dtype=pl.String)
+        return pl.Series(self._decoded(_json_text), dtype=pl.String)
 
     def arrays_of_texts(self) -> pl.Series:
         """Returns arrays of texts."""
@@ -165,10 +135,8 @@ class Values:
     def arrays(self, kind: type) -> list[list[Any]]:
         """Returns arrays of one type, an empty one where a value is anything else."""
 
-        def of_kind(value: list[Any]) -> list[Any]:
-            if not all(type(each) is kind for each in value):
-                raise TypeError
-            return value
+        def of_kind(value: list[Any]) -> list[Any] | None:
+            return value if all(type(each) is kind for each in value) else None
 
         return [each or [] for each in self._decoded(of_kind)]
 
@@ -207,54 +175,26 @@ class Values:
         texts = iter(uuid_texts(b"".join(chain.from_iterable(keys))).to_list())
         return [list(islice(texts, len(each))) for each in keys]
 
-    def _decoded(
-        self,
-        made: Callable[[Any], Made],
-        otherwise: Callable[[int, bytes], Made | None] = lambda _kind, _data: None,
-    ) -> list[Made | None]:
+    def _decoded(self, made: Callable[[Any], Made | None]) -> list[Made | None]:
         """Returns what is made of values that the driver decodes, None where a closer look is due.
 
         Tags and notes repeat: of values that are the same bytes one is decoded.
 
         Args:
-            made: Makes it of a value; TypeError or ValueError where it cannot.
-            otherwise: Makes it of a value that the driver does not read, given as its type and its bytes.
+            made: Makes it of a value; None where it cannot.
         """
         ends, kinds = self.places.ends[self.at].tolist(), self.places.kinds[self.at].tolist()
         each = zip(kinds, self.starts.tolist(), ends, strict=True)
-        elements = [b"%c\0%b" % (kind, self.data[start:end]) for kind, start, end in each]
-        found: dict[bytes, Made | None] = dict.fromkeys(elements)
-        for element, values in zip(found, decoded([*found]), strict=True):
-            with suppress(TypeError, ValueError):
-                found[element] = made(values[""]) if values else None
-            if found[element] is None:
-                found[element] = otherwise(element[0], element[2:])
+        elements = [bson.element_of(kind, self.data[start:end]) for kind, start, end in each]
+        unique = [*dict.fromkeys(elements)]
+        found = {
+            element: made(fields[""]) if fields else None
+            for element, fields in zip(unique, bson.read_elements(unique), strict=True)
+        }
         for number, element in enumerate(elements):
             if found[element] is None:
                 self.leave(number)
         return [found[element] for element in elements]
-
-
-def decoded(elements: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Decodes elements of BSON by the driver, and proves that it hides nothing: encoded, they are the same.
-
-    Returns:
-        A document for each element; an empty one where the driver does not read all of it.
-    """
-    documents = [
-        b"%b%b\0" % ((len(each) + _LENGTH + 1).to_bytes(_LENGTH, "little"), each)
-        for each in elements
-    ]
-    with suppress(Exception):  # of bytes that are not sound, the driver raises what it likes
-        found = driver.decode_all(b"".join(documents), CODEC)
-        whole = driver.encode({"": found}, codec_options=CODEC)
-        held = driver._array_of_documents_to_buffer(memoryview(whole)[_ARRAY_BEGINS:-1])
-        if held == b"".join(documents):
-            return found
-    if len(elements) == 1:
-        return [{}]
-    half = len(elements) // 2
-    return decoded(elements[:half]) + decoded(elements[half:]) if elements else []
 
 
 @lru_cache(10_000)
@@ -269,41 +209,7 @@ def _text_of(utf_8: bytes) -> str | None:
         return None
 
 
-def _json_text(value: Any) -> str:
-    """Returns relaxed Extended JSON of a value; TypeError or ValueError where that takes a closer look."""
-    text = orjson.dumps(value, default=_extended, option=_JSON_OPTIONS)
-    is_plain = b"\\u0000" not in text and b"-0.0" not in text  # which jsonb does not hold
-    # NaN and the infinities are written as null, too.
-    if not is_plain or (b"null" in text and not _is_finite(value)):
-        raise ValueError
-    return str(text, "utf-8")
-
-
-def _exact_json_text(kind: int, data: bytes) -> str | None:
-    """Returns the same of a value as ``bson_reader`` reads it, None where jsonb cannot hold it as it is."""
-    try:
-        value = bson.read_value(kind, data, 0)
-        structure = relaxed(value)
-    except bson.UnreadableError:
-        return None
-    is_sound = bson.flaw_within(value) is None and storable(structure) == structure
-    return json_text(structure) if is_sound else None
-
-
-def _extended(value: Any) -> Any:
-    kind = type(value)
-    if kind is ObjectId:
-        return {"$oid": str(value)}
-    if kind is DatetimeMS:
-        return relaxed((bson.DATE, int(value)))
-    if kind is Int64:
-        return int(value)
-    raise TypeError(kind.__name__)
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return type(value) is not float or math.isfinite(value)
+def _json_text(value: Any) -> str | None:
+    """Returns a value as JSON; None where jsonb cannot hold it as it is."""
+    text, loss = jsonb_text(value)
+    return text if loss is None else None

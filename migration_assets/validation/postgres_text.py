@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Sequence
 
-from migration_assets.validation.extended_json import moment
+from migration_assets.validation.scalars import moment
 
 _PLAIN_ELEMENT = re.compile(r'[^ \t\n\r\v\f"\\{},]+').fullmatch
 _ESCAPED = re.compile(r'(["\\])')

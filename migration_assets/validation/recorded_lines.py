@@ -27,10 +27,8 @@ from migration_assets.validation.documents import Identities, SourceIds
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What, failing_rows
 from migration_assets.validation.identities import uuid_of_source_id
-from migration_assets.validation.judge import Judgement, Line
+from migration_assets.validation.judge import Line
 
-REJECTED = "rejected"
-UNMAPPED = "unmapped"
 ORIGINAL = "original"
 
 _OBJECT_ID = "^[0-9a-f]{24}$"
@@ -328,17 +326,6 @@ def _of_book(
         table=sql.Identifier(SCHEMA, name),
         conditions=sql.SQL(" AND ").join(conditions),
     )
-
-
-def expected_lines(judgement: Judgement) -> list[Line]:
-    """Returns what must stand in the books of a document."""
-    lines: list[Line] = list(judgement.lines)
-    if judgement.rejections:
-        name, reason = judgement.rejection()
-        lines.append(Line(name, REJECTED, None, judgement.document, judgement.accepted_by, reason))
-    if judgement.unmapped is not None:
-        lines.append(Line(None, UNMAPPED, None, judgement.unmapped))
-    return lines
 
 
 def _numbered(lines: Iterable[tuple[Any, ...]]) -> pl.DataFrame:

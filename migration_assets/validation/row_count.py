@@ -55,12 +55,13 @@ from migration_assets.validation.exact_values import (
     DERIVED,
     NULLED,
     ORPHANED,
+    REJECTED,
     REPEATED,
+    UNMAPPED,
 )
 from migration_assets.validation.findings import failing
 from migration_assets.validation.judged_remediations import REMEDIATED
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.recorded_lines import REJECTED, UNMAPPED
 
 LOAD_AGAIN = (
     "Materialize the table again (and the UUID map, if its line is wrong), then run this check: rows or "

@@ -19,7 +19,6 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import exact_values as exact
 from migration_assets.validation.aspects import Aspect
 from migration_assets.validation.exact_values import Convert
-from migration_assets.validation.extended_json import json_text
 from migration_assets.validation.field_places import UNDERSTOOD
 from migration_assets.validation.plain_values import Values
 from migration_assets.validation.postgres_text import (
@@ -166,7 +165,7 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             kinds=UNDERSTOOD,
             exact=exact.json,
             texts=Values.json,
-            text=json_text,
+            text=str,
             aspects=_always(be.IS_JSON),
         ),
         Rule.REFERENCE: _REFERENCE,

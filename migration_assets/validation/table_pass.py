@@ -18,7 +18,7 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation.entity_pass import Shared, compare_documents, recheck_documents
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.findings import Comparison, totals_of
-from migration_assets.validation.identities import uuid_of, value_of
+from migration_assets.validation.identities import uuid_of
 from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.pair_pass import compare_pairs
 from migration_assets.validation.recorded_lines import recorded_conversions, recorded_lines
@@ -94,7 +94,7 @@ def recheck(
         psycopg.Error: The target cannot be read as the model says.
         PyMongoError: The source cannot be read.
     """
-    rows = [uuid.UUID(bytes=uuid_of(table.name, value_of(each))) for each in identifiers]
+    rows = [uuid.UUID(bytes=uuid_of(table.name, each)) for each in identifiers]
     with snapshot(connection):
         compared_table = ComparedTable(source, connection, table, remediations)
         result = recheck_documents(compared_table, identifiers)

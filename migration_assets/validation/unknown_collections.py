@@ -23,7 +23,7 @@ from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.documents import DOCUMENTS_PER_BATCH, Documents
-from migration_assets.validation.extended_json import canonical, canonical_document
+from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.identities import (
     identifier_of,
     source_id_of,
@@ -33,7 +33,6 @@ _KEPT = (
     "SELECT collection, source_id, fields FROM {unmapped} WHERE target_table = {map} UNION ALL "
     "SELECT collection, source_id, document FROM {rejected} WHERE target_table = {map}"
 )
-_NOTHING: bson.Value = (bson.NULL, None)
 
 
 @dataclass(slots=True)
@@ -105,11 +104,10 @@ def _content(documents: Iterable[bytes]) -> Content:
     content = Content()
     for document in documents:
         try:
-            fields = bson.read_whole(document)
+            fields = bson.read_document(document)
         except bson.UnreadableError:
-            whole = canonical((bson.BINARY, (0, document)))
-            content.add(source_id_of(identifier_of(document)), whole)
+            content.add(source_id_of(identifier_of(document)), canonical(document))
             continue
         # A document of a time series may have no `_id`.
-        content.add(source_id_of(dict(fields).get("_id", _NOTHING)), canonical_document(fields))
+        content.add(source_id_of(fields.get("_id")), canonical(fields))
     return content

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
-from migration_assets.validation.exact_values import ALTERED, NULLED
+from migration_assets.validation.exact_values import ALTERED, NULLED, REJECTED
 from migration_assets.validation.findings import (
     TOTALS,
     Comparison,
@@ -30,7 +30,6 @@ from migration_assets.validation.findings import (
     totals_frame,
 )
 from migration_assets.validation.key_digest import KeyDigest
-from migration_assets.validation.recorded_lines import REJECTED
 
 LOAD_AGAIN = (
     "Materialize the table again, then run this check; if it stays red, the loader and the judge read "

@@ -1,18 +1,13 @@
-"""BSON values of every type that pymongo writes, for properties; and what the judge's reader calls them."""
+"""BSON values of every type that pymongo writes, for properties."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-import bson
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 from hypothesis import strategies as st
-
-from migration_assets.source.connection import CODEC
-from migration_assets.validation import bson_reader
-from migration_assets.validation.bson_reader import Fields, Value
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 OBJECT_IDS = st.binary(min_size=12, max_size=12).map(ObjectId)
@@ -52,48 +47,3 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 DOCUMENTS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(NAMES, VALUES, max_size=6)
-
-
-def value_of(value: Any) -> Value:
-    """Returns the judge's reading of a value: a document of it alone, written by pymongo."""
-    ((_, read),) = bson_reader.read_document(bson.encode({"": value}, codec_options=CODEC))
-    return read
-
-
-def fields_named(fields: Fields) -> dict[str, Any]:
-    """Returns a document as pymongo decodes it, from the judge's reading of it."""
-    return {name: decoded(value) for name, value in fields}
-
-
-def decoded(value: Value) -> Any:
-    """Returns a value as pymongo decodes it, from the judge's reading of it."""
-    kind, data = value
-    match kind:
-        case bson_reader.DOCUMENT:
-            return fields_named(data)
-        case bson_reader.ARRAY:
-            return [decoded(each) for each in data]
-        case bson_reader.BINARY:
-            return data[1] if data[0] == 0 else Binary(data[1], data[0])
-        case bson_reader.OBJECT_ID:
-            return ObjectId(data)
-        case bson_reader.DATE:
-            return DatetimeMS(data)
-        case bson_reader.REGEX:
-            return Regex(data[0], sum(_FLAGS[letter] for letter in data[1]))
-        case bson_reader.CODE:
-            return Code(data)
-        case bson_reader.CODE_WITH_SCOPE:
-            return Code(data[0], fields_named(data[1]))
-        case bson_reader.INT64:
-            return Int64(data)
-        case bson_reader.TIMESTAMP:
-            return Timestamp(*data)
-        case bson_reader.DECIMAL128:
-            return data
-        case bson_reader.MIN_KEY:
-            return MinKey()
-        case bson_reader.MAX_KEY:
-            return MaxKey()
-        case _:
-            return data

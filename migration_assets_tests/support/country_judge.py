@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from migration_assets.model import Source
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.aspects import Aspect
-from migration_assets.validation.bson_reader import Value
 from migration_assets.validation.exact_values import COERCED, UNFIT, Result
 from migration_assets.validation.identities import Ids
 from migration_assets.validation.plain_values import Values
@@ -14,12 +15,11 @@ from migration_assets.validation.rules import JudgedRule
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def _exact(value: Value, source: Source, ids: Ids) -> Result:
+def _exact(value: Any, source: Source, ids: Ids) -> Result:
     del source, ids
-    kind, data = value
-    if kind != bson.STRING or len(data) != 2 or not _LETTERS.issuperset(data):
+    if type(value) is not str or len(value) != 2 or not _LETTERS.issuperset(value):
         return Result(None, UNFIT, "not a country")
-    return Result(data.upper(), None if data == data.upper() else COERCED)
+    return Result(value.upper(), None if value == value.upper() else COERCED)
 
 
 JUDGED = JudgedRule(

@@ -34,6 +34,7 @@ from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import run_checks
 from migration_assets.validation.documents import Identities, batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
+from migration_assets.validation.exact_values import REJECTED
 from migration_assets.validation.findings import (
     TOTALS,
     Fault,
@@ -45,7 +46,7 @@ from migration_assets.validation.findings import (
 )
 from migration_assets.validation.judge import Line
 from migration_assets.validation.odd_types import odd_types, usual_types
-from migration_assets.validation.recorded_lines import REJECTED, Books
+from migration_assets.validation.recorded_lines import Books
 from migration_assets.validation.table_pass import compare, recheck
 from migration_assets_tests.support.loaded_sample import Loaded, check_values
 
