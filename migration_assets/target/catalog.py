@@ -172,7 +172,7 @@ def differing_constraints(model: Model, connection: Connection) -> dict[str, str
         What each is in the target, as PostgreSQL writes it, by name.
     """
     expected = {name: _essence(statement) for name, statement in ddl.indexes(model).items()}
-    found = {
+    differing = {
         name: definition
         for name, definition, is_valid in connection.execute(_INDEXES)
         if is_valid and name in expected and _essence(definition) != expected[name]
@@ -184,8 +184,8 @@ def differing_constraints(model: Model, connection: Connection) -> dict[str, str
         key = keys[name]
         is_same = table == key.table.name and _essence(definition) == _essence(_foreign_key(key))
         if not is_same or not is_valid:
-            found[name] = f"on {table}: {definition}"
-    return found
+            differing[name] = f"on {table}: {definition}"
+    return differing
 
 
 def is_unbounded(model: Model, name: str, definition: str) -> bool:
@@ -222,30 +222,30 @@ def differences(
             difference.
     """
     tables = model.tables if tables is None else tables
-    found: dict[tuple[str, str], tuple[str, bool]] = {
+    columns: dict[tuple[str, str], tuple[str, bool]] = {
         (table, column): (type_, not_null)
         for table, column, type_, not_null in connection.execute(_COLUMNS)
     }
-    said = []
+    texts = []
     for table in (model.tables[name] for name in tables):
         expected = {
             column.name: (type_name(column.type), not column.nullable) for column in table.columns
         }
-        actual = {column: found[name, column] for name, column in found if name == table.name}
+        actual = {column: columns[name, column] for name, column in columns if name == table.name}
         for column in expected.keys() | actual.keys():
             if expected.get(column) != actual.get(column):
-                said.append(
+                texts.append(
                     f"{table.name}.{column} is {_words(actual.get(column))}, "
                     f"not {_words(expected.get(column))}"
                 )
     labels: dict[str, list[str]] = dict(connection.execute(_LABELS).fetchall())
-    said += [
-        f"enum {each.name} has other labels"
-        for each in model.enums
-        if labels.get(str(each.name), [] if len(tables) == len(model.tables) else list(each.enums))
-        != list(each.enums)
+    texts += [
+        f"enum {enum.name} has other labels"
+        for enum in model.enums
+        if labels.get(str(enum.name), [] if len(tables) == len(model.tables) else list(enum.enums))
+        != list(enum.enums)
     ]
-    return sorted(said)
+    return sorted(texts)
 
 
 def obstacles(connection: Connection, tables: Iterable[sa.Table]) -> list[Obstacle]:
@@ -262,12 +262,12 @@ def obstacles(connection: Connection, tables: Iterable[sa.Table]) -> list[Obstac
     }
     names = list(expected_keys)
     rows = connection.execute(_OBSTACLES, {"tables": names}).fetchall()
-    found = [Obstacle(f"{name} {what}", WAYS_OUT[kind]) for name, what, kind in rows]
+    hindrances = [Obstacle(f"{name} {what}", WAYS_OUT[kind]) for name, what, kind in rows]
     for name, key in connection.execute(_PRIMARY_KEYS, [names]).fetchall():
         if key != (expected := expected_keys[name]):
             what = f"{name} has {', '.join(key) or 'nothing'} as its primary key, not {', '.join(expected)}"
-            found.append(Obstacle(what, WAYS_OUT["key"]))
-    return found
+            hindrances.append(Obstacle(what, WAYS_OUT["key"]))
+    return hindrances
 
 
 def additions(model: Model, connection: Connection) -> list[str]:

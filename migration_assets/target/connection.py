@@ -210,7 +210,7 @@ _HOLDERS = """
 
 def lock_holders(connection: Connection) -> list[str]:
     """Returns who else holds tables of the application or the migration, in words, likely blockers first."""
-    return [said for (said,) in connection.execute(_HOLDERS)]
+    return [holder for (holder,) in connection.execute(_HOLDERS)]
 
 
 def _holders(connection: Connection) -> str:

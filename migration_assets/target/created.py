@@ -45,9 +45,9 @@ def _our_names(model: Model) -> Mapping[tuple[str, str], frozenset[str]]:
     """Returns the names that this project creates, by kind and schema; in its staging schema all are."""
     return {
         (EXTENSION, ""): frozenset(model.extensions),
-        (TYPE, "public"): frozenset(str(each.name) for each in model.enums),
+        (TYPE, "public"): frozenset(str(enum.name) for enum in model.enums),
         (TABLE, "public"): frozenset(model.tables),
-        (TABLE, SCHEMA): frozenset(each.name for each in BOOKKEEPING.tables.values()),
+        (TABLE, SCHEMA): frozenset(table.name for table in BOOKKEEPING.tables.values()),
     }
 
 
@@ -80,8 +80,8 @@ class DatabaseObject:
 def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
     """Returns the objects that there are, of the kinds that this project creates."""
     names = {"schema": sql.Literal(SCHEMA), "staging": sql.Literal(STAGING_SCHEMA)}
-    found = connection.execute(sql.SQL(_PRESENT).format(**names))
-    return frozenset(DatabaseObject(*row) for row in found)
+    rows = connection.execute(sql.SQL(_PRESENT).format(**names))
+    return frozenset(DatabaseObject(*row) for row in rows)
 
 
 def record_created(
@@ -102,7 +102,9 @@ def record_created(
         What was created.
     """
     created = sorted(
-        found for found in present_objects(connection) - before if is_named_as_ours(model, found)
+        database_object
+        for database_object in present_objects(connection) - before
+        if is_named_as_ours(model, database_object)
     )
     created += [DatabaseObject(ROWS, "public", name) for name in prepared]
     with connection.cursor() as cursor:
@@ -110,18 +112,18 @@ def record_created(
             sql.SQL(
                 "INSERT INTO {} (kind, schema, name) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
             ).format(_table()),
-            [(each.kind, each.schema, each.name) for each in created],
+            [(new.kind, new.schema, new.name) for new in created],
         )
     return created
 
 
-def is_named_as_ours(model: Model, found: DatabaseObject) -> bool:
+def is_named_as_ours(model: Model, database_object: DatabaseObject) -> bool:
     """Tells whether this project creates an object of this name.
 
     Somebody else may create tables at the same moment.
     """
-    names = _our_names(model).get((found.kind, found.schema))
-    return names is None or found.name in names
+    names = _our_names(model).get((database_object.kind, database_object.schema))
+    return names is None or database_object.name in names
 
 
 def recorded_objects(model: Model, connection: Connection) -> frozenset[DatabaseObject]:
@@ -134,16 +136,16 @@ def recorded_objects(model: Model, connection: Connection) -> frozenset[Database
     recorded = frozenset(DatabaseObject(*row) for row in connection.execute(query))
     present = present_objects(connection)
     filled = {
-        DatabaseObject(ROWS, each.schema, each.name) for each in present if each.kind == TABLE
+        DatabaseObject(ROWS, table.schema, table.name) for table in present if table.kind == TABLE
     }
-    found = set(recorded & (present | filled))
+    ours = set(recorded & (present | filled))
     for name, standing in standing_tables(model, connection).items():
         for created in (DatabaseObject(TABLE, PUBLIC, name), DatabaseObject(ROWS, PUBLIC, name)):
             if created in recorded:
-                found.discard(created)
+                ours.discard(created)
                 if standing.is_there:
-                    found.add(DatabaseObject(created.kind, standing.schema, standing.name))
-    return frozenset(found)
+                    ours.add(DatabaseObject(created.kind, standing.schema, standing.name))
+    return frozenset(ours)
 
 
 def _table() -> sql.Identifier:

@@ -59,19 +59,19 @@ def bookkeeping_version() -> str:
 
 
 def _bookkeeping() -> list[str]:
-    made = [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"]
+    statements = [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"]
     for table in BOOKKEEPING.sorted_tables:
-        made.append(_text(CreateTable(table, if_not_exists=True)))
-        made.append(_text(SetTableComment(table)))
+        statements.append(_text(CreateTable(table, if_not_exists=True)))
+        statements.append(_text(SetTableComment(table)))
         indexes = sorted(table.indexes, key=name_of)
-        made += [_text(CreateIndex(index, if_not_exists=True)) for index in indexes]
-    made.append(f"CREATE SCHEMA IF NOT EXISTS {STAGING_SCHEMA}")
-    made += [
+        statements += [_text(CreateIndex(index, if_not_exists=True)) for index in indexes]
+    statements.append(f"CREATE SCHEMA IF NOT EXISTS {STAGING_SCHEMA}")
+    statements += [
         f'CREATE UNLOGGED TABLE IF NOT EXISTS {STAGING_SCHEMA}."{staged_name(book.name)}"\n'
         f"  (LIKE {SCHEMA}.{book.name})"
         for book in BOOKS
     ]
-    return made
+    return statements
 
 
 def unique_indexes(model: Model) -> Mapping[str, str]:
@@ -109,8 +109,8 @@ def foreign_keys(model: Model) -> Mapping[str, str]:
 
 def foreign_key_constraints(model: Model) -> list[sa.ForeignKeyConstraint]:
     """Returns the foreign keys of the model, by name."""
-    found = [key for table in model.tables.values() for key in table.foreign_key_constraints]
-    return sorted(found, key=name_of)
+    keys = [key for table in model.tables.values() for key in table.foreign_key_constraints]
+    return sorted(keys, key=name_of)
 
 
 def indexes(model: Model) -> Mapping[str, str]:
@@ -138,7 +138,7 @@ def constraints(model: Model) -> Mapping[str, str]:
 
 def files(model: Model) -> Mapping[str, str]:
     """Returns the files of `sql/`, by name."""
-    made = {
+    contents = {
         "01_extensions.sql": ("Extensions, where the server has them", extensions(model)),
         "02_enums.sql": ("Enum types", enums(model)),
         "03_tables.sql": ("Tables with their primary keys", tables(model)),
@@ -153,7 +153,7 @@ def files(model: Model) -> Mapping[str, str]:
             search_indexes(model).values(),
         ),
     }
-    return {name: _file(title, statements) for name, (title, statements) in made.items()}
+    return {name: _file(title, statements) for name, (title, statements) in contents.items()}
 
 
 def _file(title: str, statements: Iterable[str]) -> str:
@@ -162,10 +162,10 @@ def _file(title: str, statements: Iterable[str]) -> str:
 
 
 def _indexes(model: Model, *, unique: bool) -> Mapping[str, str]:
-    found = [index for table in model.tables.values() for index in table.indexes]
+    indexes = [index for table in model.tables.values() for index in table.indexes]
     return {
         name_of(index): _text(CreateIndex(index, if_not_exists=True))
-        for index in sorted(found, key=name_of)
+        for index in sorted(indexes, key=name_of)
         if bool(index.unique) is unique
     }
 

@@ -214,9 +214,9 @@ def take(connection: Connection, name: str) -> None:
             _lock(connection, "SELECT pg_advisory_unlock_shared({lock})")
         patience = IDLE_PATIENCE if any(is_idle for is_idle, _ in others) else PATIENCE
         if time.monotonic() > started + patience:
-            said = others[0][1] if others else "it has just ended"
+            holder = others[0][1] if others else "it has just ended"
             raise HeldError(
-                f"another run is under way ({said})",
+                f"another run is under way ({holder})",
                 where=f"database {connection.info.dbname}",
                 next_step="Wait until it has ended, or terminate it, then start again",
             )

@@ -84,8 +84,8 @@ def are_untouched(
         books_of: What the books of some tables must have as their mark.
     """
     query = sql.SQL(_RECORDED).format(loads=sql.Identifier(SCHEMA, loads.name), now=_NOW)
-    found = connection.execute(query, [[table.name for table in tables]]).fetchall()
-    recorded = {name: mark for name, mark, since in found if since in range(TRANSACTIONS)}
+    rows = connection.execute(query, [[table.name for table in tables]]).fetchall()
+    recorded = {name: mark for name, mark, since in rows if since in range(TRANSACTIONS)}
     wanted = [*(recorded.get(table.name) for table in tables), *books_of.values()]
     if None in wanted:
         return False
@@ -154,17 +154,17 @@ def _marks(connection: Connection, *marked: _Parts) -> list[str]:
 
 def _mark(connection: Connection, parts: _Parts) -> sql.Composed:
     """Returns what makes the mark of tables."""
-    said: list[sql.Composable] = [sql.SQL(_SERVER)]
+    expressions: list[sql.Composable] = [sql.SQL(_SERVER)]
     for table, owner in parts:
         name = sql.Identifier(table.schema or "public", table.name)
         literal = sql.Literal(name.as_string(connection))
         # A table that was rewritten is looked at again; books are shared, so one's neighbours do not count.
         filenode = "0" if owner else "pg_relation_filenode({})"
-        said.append(
+        expressions.append(
             sql.SQL(_RELATION).format(name=literal, filenode=sql.SQL(filenode).format(literal))
         )
         of_owner = sql.SQL("WHERE r.target_table = {}").format(owner) if owner else sql.SQL("")
-        said.append(sql.SQL(_ROWS).format(table=name, of_owner=of_owner))
+        expressions.append(sql.SQL(_ROWS).format(table=name, of_owner=of_owner))
     return sql.SQL("encode(sha256(convert_to(concat_ws(E'\\n', {}), 'UTF8')), 'hex')").format(
-        sql.SQL(", ").join(said)
+        sql.SQL(", ").join(expressions)
     )

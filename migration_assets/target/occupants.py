@@ -42,8 +42,8 @@ _OCCUPANTS = """
 
 def is_ours(connection: Connection) -> bool:
     """Tells whether the database carries the bookkeeping of this project."""
-    found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
-    return found != (None,)
+    relation = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.{loads.name}"]).fetchone()
+    return relation != (None,)
 
 
 def require_own_target(model: Model, connection: Connection) -> list[str]:
@@ -68,17 +68,17 @@ def require_own_target(model: Model, connection: Connection) -> list[str]:
         allowed = {f"public.{name}" for name in (*prepared, PRISMAS_OWN)}
         foreign = [name for name in names if name not in allowed]
         where = f"database {connection.info.dbname}"
-        said = "the database is not empty and was not made by this project: it holds "
+        refusal = "the database is not empty and was not made by this project: it holds "
         if foreign:
             raise TargetError(
-                f"{said}{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
+                f"{refusal}{len(foreign)} tables or views, {', '.join(foreign[:3])} among them",
                 where=where,
                 next_step="Give an empty database; nothing was touched",
             )
         differing = differences(model, connection, prepared)
         if differing:
             raise TargetError(
-                f"{said}{len(prepared)} of the application's tables, public.{prepared[0]} among them, of "
+                f"{refusal}{len(prepared)} of the application's tables, public.{prepared[0]} among them, of "
                 f"another release than the model's: {'; '.join(differing[:3])} ({len(differing)} in all)",
                 where=where,
                 next_step="Give an empty database, or one to which Prisma has applied 0_init and no later "
@@ -87,8 +87,8 @@ def require_own_target(model: Model, connection: Connection) -> list[str]:
         filled = [name for name in prepared if _has_rows(connection, name)]
     if filled:
         raise TargetError(
-            f"{said}rows in {len(filled)} of the application's tables, public.{filled[0]} among them: it was "
-            "seeded, or is in use",
+            f"{refusal}rows in {len(filled)} of the application's tables, public.{filled[0]} among them: "
+            "it was seeded, or is in use",
             where=where,
             next_step="Give an empty database, or empty it with `prisma migrate reset --skip-seed` if nobody "
             "needs these rows; nothing was touched",

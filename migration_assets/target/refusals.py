@@ -75,18 +75,18 @@ class _Cause:
     """Why connecting failed, by what libpq or the server says.
 
     Attributes:
-        said: What is said.
+        pattern: What the message has in it.
         next_step: What to do.
         passes: Connecting again may help.
     """
 
-    said: re.Pattern[str]
+    pattern: re.Pattern[str]
     next_step: str
     passes: bool = False
 
 
-def _cause(said: str, next_step: str, *, passes: bool = False) -> _Cause:
-    return _Cause(re.compile(said, re.IGNORECASE), next_step, passes)
+def _cause(pattern: str, next_step: str, *, passes: bool = False) -> _Cause:
+    return _Cause(re.compile(pattern, re.IGNORECASE), next_step, passes)
 
 
 _CAUSES: Sequence[_Cause] = (
@@ -184,7 +184,7 @@ def _no_connection(error: psycopg.Error, where: str) -> TargetError:
     if _NO_SPACE in text:
         return TargetError("no connection, since its disk is full", where=where, next_step=_FREE)
     is_lost = isinstance(error, psycopg.OperationalError)
-    cause = next((each for each in _CAUSES if each.said.search(text)), None)
+    cause = next((known for known in _CAUSES if known.pattern.search(text)), None)
     if error.sqlstate is not None:
         steps, passes = next_step(error.sqlstate), error.sqlstate.startswith(_PASSING)
         if cause is not None:

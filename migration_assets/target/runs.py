@@ -171,7 +171,7 @@ def _heard(connection: Connection, run_id: str, held_as: str) -> None:
 
 
 def _has_runs(connection: Connection) -> bool:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT to_regclass(%s) IS NOT NULL", [f"{bookkeeping.SCHEMA}.{bookkeeping.runs.name}"]
     ).fetchone()
-    return found == (True,)
+    return row == (True,)

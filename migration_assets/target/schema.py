@@ -87,13 +87,13 @@ def create_schema(model: Model, connection: Connection) -> tuple[str, ...]:
             connection.execute(_trusted(statement))
         created = record_created(model, connection, before)
         record_created(model, connection, before, prepared)
-        found = differences(model, connection)
-        if (created or found) and (signed := standing_go(connection)) is not None:
-            what = ", ".join(map(str, created)) or "; ".join(found[:5])
+        differing = differences(model, connection)
+        if (created or differing) and (signed := standing_go(connection)) is not None:
+            what = ", ".join(map(str, created)) or "; ".join(differing[:5])
             raise refused_to_create(connection, signed, what)
-        if found:
+        if differing:
             raise TargetError(
-                f"the tables differ from the model: {'; '.join(found[:5])} ({len(found)} in all)",
+                f"the tables differ from the model: {'; '.join(differing[:5])} ({len(differing)} in all)",
                 where=f"database {connection.info.dbname}",
                 next_step="Migrate into an empty database, or put the tables right",
             )
@@ -107,14 +107,14 @@ def require_plain_tables(connection: Connection, tables: Iterable[sa.Table]) -> 
     Raises:
         TargetError: There is such a thing; nothing was written.
     """
-    found = obstacles(connection, tables)
-    if found:
-        said = "; ".join(each.what for each in found[:3])
-        more = f" ({len(found)} in all)" if len(found) > 3 else ""
+    hindrances = obstacles(connection, tables)
+    if hindrances:
+        listed = "; ".join(obstacle.what for obstacle in hindrances[:3])
+        more = f" ({len(hindrances)} in all)" if len(hindrances) > 3 else ""
         raise TargetError(
-            f"rows would not arrive as they are: {said}{more}",
+            f"rows would not arrive as they are: {listed}{more}",
             where=f"database {connection.info.dbname}",
-            next_step="; ".join(dict.fromkeys(each.way_out for each in found[:3]))
+            next_step="; ".join(dict.fromkeys(obstacle.way_out for obstacle in hindrances[:3]))
             + ". Nothing was written",
         )
 
@@ -213,10 +213,13 @@ def _at_once(
     Whoever interrupts it, as Dagster does where a run is terminated, need not wait for an index.
     """
     with ThreadPoolExecutor(max_workers=len(workers)) as threads:
-        begun = [threads.submit(_build_indexes, model, each, works, left_out) for each in workers]
+        begun = [
+            threads.submit(_build_indexes, model, connection, works, left_out)
+            for connection in workers
+        ]
         try:
-            for each in begun:
-                each.result()
+            for future in begun:
+                future.result()
         except Exception:
             raise
         except BaseException:

@@ -117,51 +117,60 @@ class Standing:
             now = self.columns.get(column.name)
             if now is not None and now.is_not_null is column.nullable:
                 yield f"column {own}.{column.name} {'refuses' if now.is_not_null else 'takes'} NULL now"
-        for each in self.added:
-            yield f"column {own}.{each.name} is new"
+        for added in self.added:
+            yield f"column {own}.{added.name} is new"
 
 
 def standing_tables(model: Model, connection: Connection) -> Mapping[str, Standing]:
     """Returns how each table of the model stands in the target, by name."""
-    found: dict[tuple[str, str], list[StandingColumn]] = {}
+    columns_by_place: dict[tuple[str, str], list[StandingColumn]] = {}
     query = connection.execute(_COLUMNS, [[SCHEMA, STAGING_SCHEMA]])
     for schema, name, place, column, type_, *rest in query:
-        found.setdefault((schema, name), []).append(StandingColumn(column, place, type_, *rest))
-    return {name: _standing(table, found) for name, table in model.tables.items()}
+        columns_by_place.setdefault((schema, name), []).append(
+            StandingColumn(column, place, type_, *rest)
+        )
+    return {name: _standing(table, columns_by_place) for name, table in model.tables.items()}
 
 
 def changes_since(model: Model, connection: Connection) -> list[str]:
     """Returns in words what the application has changed of the tables of the migration."""
-    return [said for each in standing_tables(model, connection).values() for said in each.changes()]
+    return [
+        change
+        for standing in standing_tables(model, connection).values()
+        for change in standing.changes()
+    ]
 
 
-def _standing(table: sa.Table, found: Mapping[tuple[str, str], list[StandingColumn]]) -> Standing:
-    for schema, name in _places(table, found):
-        columns = found[schema, name]
+def _standing(
+    table: sa.Table, columns_by_place: Mapping[tuple[str, str], list[StandingColumn]]
+) -> Standing:
+    for schema, name in _places(table, columns_by_place):
+        columns = columns_by_place[schema, name]
         # A copy that somebody made (CREATE TABLE ... AS) has no key, and is somebody's.
-        is_own = (schema, name) == (PUBLIC, table.name) or any(each.is_key for each in columns)
+        is_own = (schema, name) == (PUBLIC, table.name) or any(column.is_key for column in columns)
         if is_own and _is_it(table, columns):
             known = _columns(table, columns)
-            taken = {each.place for each in known.values()}
-            added = tuple(each for each in columns if each.place not in taken)
+            known_places = {column.place for column in known.values()}
+            added = tuple(column for column in columns if column.place not in known_places)
             return Standing(table, schema, name, known, added)
     return Standing(table)
 
 
 def _places(
-    table: sa.Table, found: Mapping[tuple[str, str], list[StandingColumn]]
+    table: sa.Table, columns_by_place: Mapping[tuple[str, str], list[StandingColumn]]
 ) -> Iterator[tuple[str, str]]:
     """Yields where a table may be: its own place, another schema, another name with the same columns.
 
     Two columns are too few to know a junction table by.
     """
     yield from sorted(
-        (place for place in found if place[1] == table.name), key=lambda place: place[0] != PUBLIC
+        (place for place in columns_by_place if place[1] == table.name),
+        key=lambda place: place[0] != PUBLIC,
     )
     names = [column.name for column in table.columns]
-    for place, columns in found.items():
+    for place, columns in columns_by_place.items():
         is_another = place[1] not in model_of(table).tables and len(names) > 2
-        if is_another and [each.name for each in columns][: len(names)] == names:
+        if is_another and [column.name for column in columns][: len(names)] == names:
             yield place
 
 
@@ -171,21 +180,23 @@ def _is_it(table: sa.Table, columns: list[StandingColumn]) -> bool:
 
 
 def _in_place(table: sa.Table, columns: list[StandingColumn]) -> int:
-    at = {each.place: each.name for each in columns}
-    return sum(at.get(place) == each.name for place, each in enumerate(table.columns, 1))
+    at = {column.place: column.name for column in columns}
+    return sum(at.get(place) == column.name for place, column in enumerate(table.columns, 1))
 
 
 def _by_name(table: sa.Table, columns: list[StandingColumn]) -> int:
-    return len({each.name for each in columns} & {each.name for each in table.columns})
+    return len({column.name for column in columns} & {column.name for column in table.columns})
 
 
 def _columns(table: sa.Table, columns: list[StandingColumn]) -> dict[str, StandingColumn]:
     """Returns the columns of the model that are there: by name, else in the place of the one that is gone."""
-    by_name = {each.name: each for each in columns}
-    known = {each.name: by_name[each.name] for each in table.columns if each.name in by_name}
+    by_name = {column.name: column for column in columns}
+    known = {
+        column.name: by_name[column.name] for column in table.columns if column.name in by_name
+    }
     if 2 * _in_place(table, columns) < len(table.columns):
         return known  # restored from a dump: the places are others
-    at = {each.place: each for each in columns if each.name not in table.columns}
+    at = {column.place: column for column in columns if column.name not in table.columns}
     for place, column in enumerate(table.columns, 1):
         if column.name not in known and place in at:
             known[column.name] = at[place]

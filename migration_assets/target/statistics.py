@@ -44,11 +44,11 @@ def stale_statistics(model: Model, connection: Connection) -> list[str]:
 
 def largest_first(model: Model, connection: Connection) -> list[str]:
     """Returns the tables by size on disk."""
-    found = connection.execute(
+    rows = connection.execute(
         sql.SQL(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
             "AND relname = ANY(%s) ORDER BY pg_relation_size(oid) DESC, relname"
         ),
         [list(model.tables)],
     )
-    return [name for (name,) in found]
+    return [name for (name,) in rows]

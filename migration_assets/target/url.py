@@ -96,16 +96,18 @@ def understood(url: str, *, timeout: float) -> TargetUrl:
     assert split is not None
     account, place = split.groups()
     address, _, query = place.partition("?")
-    given = dict(_parameters(query, refuse))
-    notes = tuple(_notes(given, refuse))
+    query_parameters = dict(_parameters(query, refuse))
+    notes = tuple(_notes(query_parameters, refuse))
     try:
-        found = {k: str(v) for k, v in conninfo_to_dict(account + address).items()} | given
-        make_conninfo("", **found)
+        parameters = {
+            k: str(v) for k, v in conninfo_to_dict(account + address).items()
+        } | query_parameters
+        make_conninfo("", **parameters)
     except psycopg.Error as error:
         raise refuse(without_urls(str(error))) from None
-    _require_database(found, refuse)
-    _require_ports(found.get("port", ""), refuse)
-    return TargetUrl(shown, make_conninfo("", **_completed(found, timeout, refuse)), notes)
+    _require_database(parameters, refuse)
+    _require_ports(parameters.get("port", ""), refuse)
+    return TargetUrl(shown, make_conninfo("", **_completed(parameters, timeout, refuse)), notes)
 
 
 def notes_on(url: str) -> tuple[str, ...]:
@@ -145,46 +147,47 @@ def _parameters(query: str, refuse: Refuse) -> Iterator[tuple[str, str]]:
         yield unquote(name), unquote(value)
 
 
-def _notes(given: dict[str, str], refuse: Refuse) -> Iterator[str]:
+def _notes(parameters: dict[str, str], refuse: Refuse) -> Iterator[str]:
     """Takes what is not libpq's out of the parameters, and says of each what becomes of it."""
-    if given.get("schema", _SCHEMA) != _SCHEMA:
+    if parameters.get("schema", _SCHEMA) != _SCHEMA:
         raise refuse(
-            f"schema={given['schema']} is asked for; the application's tables are in the schema {_SCHEMA}",
+            f"schema={parameters['schema']} is asked for; the application's tables are in the schema "
+            f"{_SCHEMA}",
             f"Leave schema out of {TARGET_URL.name}, or make it schema={_SCHEMA}",
         )
-    if "sslidentity" in given:
+    if "sslidentity" in parameters:
         raise refuse(
             "sslidentity (a PKCS#12 file, of Prisma) cannot be used",
             "Take the certificate and the key out of it with `openssl pkcs12`, and name them as sslcert "
             "and sslkey",
         )
-    is_prismas = bool(given.keys() & {*_PRISMAS, "schema", "pgbouncer", "sslaccept"})
-    if given.pop("ssl", "").lower() in _TRUE:  # as libpq reads it in a URL
-        given.setdefault("sslmode", "require")
-    given.pop("schema", None)
-    if given.pop("pgbouncer", "").lower() in _TRUE:
+    is_prismas = bool(parameters.keys() & {*_PRISMAS, "schema", "pgbouncer", "sslaccept"})
+    if parameters.pop("ssl", "").lower() in _TRUE:  # as libpq reads it in a URL
+        parameters.setdefault("sslmode", "require")
+    parameters.pop("schema", None)
+    if parameters.pop("pgbouncer", "").lower() in _TRUE:
         yield (
             "pgbouncer=true says that this is a pooler: the migration needs a session of its own, so give "
             "the server's direct address if this one is refused"
         )
-    for name in [name for name in given if name in _IGNORED]:
-        del given[name]
+    for name in [name for name in parameters if name in _IGNORED]:
+        del parameters[name]
         yield f"{name} is ignored ({_IGNORED[name]})"
-    if is_prismas and "sslcert" in given and "sslkey" not in given:
-        given.setdefault("sslrootcert", given.pop("sslcert"))
+    if is_prismas and "sslcert" in parameters and "sslkey" not in parameters:
+        parameters.setdefault("sslrootcert", parameters.pop("sslcert"))
         yield "sslcert is taken as Prisma means it: the certificate of the authority (sslrootcert)"
-    accept = given.pop("sslaccept", "accept_invalid_certs")
+    accept = parameters.pop("sslaccept", "accept_invalid_certs")
     if accept == "strict":
-        given["sslmode"] = "verify-full"
-        given.setdefault("sslrootcert", "system")
+        parameters["sslmode"] = "verify-full"
+        parameters.setdefault("sslrootcert", "system")
     elif accept != "accept_invalid_certs":
         raise refuse(f"invalid sslaccept value: {accept!r}")
 
 
-def _require_database(found: Mapping[str, str], refuse: Refuse) -> None:
+def _require_database(parameters: Mapping[str, str], refuse: Refuse) -> None:
     """Refuses a URL without a database: libpq would take one that is named as the user."""
-    elsewhere = os.environ.get("PGDATABASE"), os.environ.get("PGSERVICE"), found.get("service")
-    if not found.get("dbname") and not any(elsewhere):
+    elsewhere = os.environ.get("PGDATABASE"), os.environ.get("PGSERVICE"), parameters.get("service")
+    if not parameters.get("dbname") and not any(elsewhere):
         raise refuse(
             "the URL names no database",
             f"Set {TARGET_URL.name} to postgresql://user:password@host:port/database",
@@ -197,26 +200,26 @@ def _require_ports(ports: str, refuse: Refuse) -> None:
             raise refuse(f"{port} is no port: ports are 1 to 65535")
 
 
-def _completed(found: dict[str, str], timeout: float, refuse: Refuse) -> dict[str, str]:
+def _completed(parameters: dict[str, str], timeout: float, refuse: Refuse) -> dict[str, str]:
     """Returns the parameters with what a migration needs besides."""
-    wanted = found.get("target_session_attrs", "any")
+    wanted = parameters.get("target_session_attrs", "any")
     if wanted in ("standby", "read-only", "prefer-standby"):
         raise refuse(
             f"target_session_attrs={wanted} asks for a server that takes no writes",
             f"Leave it out of {TARGET_URL.name}, or make it primary",
         )
-    if "," in found.get("host", "") + found.get("hostaddr", "") and wanted == "any":
-        found["target_session_attrs"] = "primary"
+    if "," in parameters.get("host", "") + parameters.get("hostaddr", "") and wanted == "any":
+        parameters["target_session_attrs"] = "primary"
     # Each of our connections must come to the same server.
-    if found.pop("load_balance_hosts", "disable") not in ("disable", "random"):
+    if parameters.pop("load_balance_hosts", "disable") not in ("disable", "random"):
         raise refuse("invalid load_balance_hosts value")
-    seconds = found.get("connect_timeout", "0")
+    seconds = parameters.get("connect_timeout", "0")
     if not seconds.lstrip("-").isdecimal():
         raise refuse("connect_timeout is no number of seconds")
     if int(seconds) <= 0:  # libpq would wait forever
-        found["connect_timeout"] = str(max(1, int(timeout)))
-    if "options" in found and (more := os.environ.get("PGOPTIONS")):
-        found["options"] = (
-            f"{more} {found['options']}"  # libpq takes one or the other; the last wins
+        parameters["connect_timeout"] = str(max(1, int(timeout)))
+    if "options" in parameters and (more := os.environ.get("PGOPTIONS")):
+        parameters["options"] = (
+            f"{more} {parameters['options']}"  # libpq takes one or the other; the last wins
         )
-    return {**KEEPALIVES, **found, "application_name": APPLICATION_NAME}
+    return {**KEEPALIVES, **parameters, "application_name": APPLICATION_NAME}
