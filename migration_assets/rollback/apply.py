@@ -87,11 +87,11 @@ class Applied:
     conflicts: int = 0
     examples: list[Conflict] = field(default_factory=list)
 
-    def conflict(self, found: Conflict) -> None:
+    def conflict(self, conflict: Conflict) -> None:
         """Counts a conflict."""
         self.conflicts += 1
         if len(self.examples) < SHOWN:
-            self.examples.append(found)
+            self.examples.append(conflict)
 
 
 def apply_gained(
@@ -117,7 +117,7 @@ def apply_gained(
     applied = Applied()
     for kinds in _ORDER:
         for name, written in manifest.collections.items():
-            wanted = [each for each in kinds if written.operations.get(_name(each))]
+            wanted = [kind for kind in kinds if written.operations.get(_name(kind))]
             if not wanted:
                 continue
             say(f"{'writing' if write else 'looking at'} {name}")
@@ -165,10 +165,10 @@ def _delete_state(operation: Delete, current: Document | None) -> tuple[State, s
 def _update_state(operation: Update, current: Document | None) -> tuple[State, str]:
     if current is None:
         return State.CONFLICT, "the document is gone"
-    found = picked(current, operation.touched)
-    if not _differing(found, operation.set):
+    fields = picked(current, operation.touched)
+    if not _differing(fields, operation.set):
         return State.DONE, ""
-    names = _differing(found, operation.before)
+    names = _differing(fields, operation.before)
     if not names:
         return State.PENDING, ""
     return State.CONFLICT, f"changed since the migration: {', '.join(names)}"
@@ -180,7 +180,7 @@ def _pairs_state(operation: Pairs, current: Document | None) -> tuple[State, str
     held = current.get(operation.field, [])
     if not isinstance(held, list):
         return State.CONFLICT, f"changed since the migration: {operation.field}"
-    forms = {canonical(each) for each in held}
+    forms = {canonical(element) for element in held}
     is_added = forms.issuperset(map(canonical, operation.add))
     is_pulled = forms.isdisjoint(map(canonical, operation.pull))
     return (State.DONE if is_added and is_pulled else State.PENDING), ""
@@ -288,23 +288,23 @@ class _Step:
 
     def _current(self, chunk: Sequence[Operation]) -> Mapping[str, Document]:
         """Returns the documents of operations as they are now, by their source id."""
-        ids = [each.identifier for each in chunk]
-        found = self.database[self.name].find({"_id": {"$in": ids}})
-        return {source_id(each["_id"]): each for each in found}
+        ids = [operation.identifier for operation in chunk]
+        documents = self.database[self.name].find({"_id": {"$in": ids}})
+        return {source_id(document["_id"]): document for document in documents}
 
     def _written(self, pending: Sequence[Operation], current: Mapping[str, Document]) -> set[int]:
         """Writes operations on documents as they were judged; returns which of them were not written."""
         owners: list[int] = []
         writes: list[_Write] = []
         for number, operation in enumerate(pending):
-            for each in _writes(operation, current.get(source_id(operation.identifier))):
+            for write in _writes(operation, current.get(source_id(operation.identifier))):
                 owners.append(number)
-                writes.append(each)
+                writes.append(write)
         collection = self.database.get_collection(self.name, write_concern=_DURABLE)
         refused: list[Mapping[str, Any]] = []
         try:
-            done = collection.bulk_write(writes, ordered=False)
-            hit = done.matched_count + done.inserted_count + done.deleted_count
+            result = collection.bulk_write(writes, ordered=False)
+            hit = result.matched_count + result.inserted_count + result.deleted_count
         except BulkWriteError as error:
             refused = error.details.get("writeErrors", [])
             hit = sum(error.details.get(name, 0) for name in ("nMatched", "nInserted", "nRemoved"))
@@ -315,7 +315,7 @@ class _Step:
                 self._conflict(pending[owners[refusal["index"]]], _refusal(refusal["code"]))
         except OperationFailure as error:
             raise self._not_written(error.code) from None
-        failed = {owners[each["index"]] for each in refused}
+        failed = {owners[refusal["index"]] for refusal in refused}
         if hit + len(refused) < len(writes):
             failed |= self._missed(pending, failed)
         return failed
@@ -357,6 +357,8 @@ def _name(kind: type[Operation]) -> str:
 def _chunks(
     directory: Path, written: Written, kinds: tuple[type[Operation], ...]
 ) -> Iterator[list[Operation]]:
-    wanted = (each for each in operations(directory, written) if isinstance(each, kinds))
+    wanted = (
+        operation for operation in operations(directory, written) if isinstance(operation, kinds)
+    )
     while chunk := list(islice(wanted, _CHUNK)):
         yield chunk

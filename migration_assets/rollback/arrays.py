@@ -43,22 +43,24 @@ def pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
 
 
 def forms(
-    held: Any, collection: str, gone: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
+    held: Any, collection: str, removed: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
 ) -> tuple[Any, ...]:
     """Returns the elements of an array that stand for ids that went, as the array holds them.
 
     Args:
         held: The array, as the source has it.
         collection: The collection that its elements point to.
-        gone: The ids.
+        removed: The ids.
         read_as: What remediations made of elements, by the original.
     """
-    ids = frozenset(each.bytes for each in gone)
+    ids = frozenset(row_id.bytes for row_id in removed)
     if not ids or held is ABSENT or held is None:
         return ()
     elements = held if isinstance(held, list) else [held]
     forms = {
-        canonical(each): each for each in elements if _resolves(each, collection, ids, read_as)
+        canonical(element): element
+        for element in elements
+        if _resolves(element, collection, ids, read_as)
     }
     return tuple(forms.values())
 
@@ -74,13 +76,13 @@ def _resolves(
 
 
 def array_operation(
-    own: Any, array: str, held: Any, added: tuple[Any, ...], gone: tuple[Any, ...]
+    own: Any, array: str, held: Any, added: tuple[Any, ...], pulled: tuple[Any, ...]
 ) -> Operation | None:
     """Returns what changes an array; a lone value, or null, in its place becomes an array first."""
-    if not added and not gone:
+    if not added and not pulled:
         return None
     if held is ABSENT or isinstance(held, list):
-        return Pairs(own, array, added, gone)
-    went = {canonical(each) for each in gone}
-    kept = [] if held is None or canonical(held) in went else [held]
-    return Update(own, {array: held}, {array: [*kept, *added]})
+        return Pairs(own, array, added, pulled)
+    went = {canonical(element) for element in pulled}
+    remaining = [] if held is None or canonical(held) in went else [held]
+    return Update(own, {array: held}, {array: [*remaining, *added]})

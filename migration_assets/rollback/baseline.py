@@ -177,7 +177,7 @@ class _Stage:
                 self.changed.add(table.name)
 
     def complete(self, table: sa.Table) -> None:
-        keys = sql.SQL(", ").join(sql.Identifier(each.name) for each in table.primary_key)
+        keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.primary_key)
         names = {"table": baseline_table(table), "keys": keys}
         self.connection.execute(sql.SQL("CREATE INDEX ON {table} ({keys})").format(**names))
         self.connection.execute(sql.SQL("ANALYZE {table}").format(**names))

@@ -65,13 +65,13 @@ def unheld_rows(standing: Standing) -> Iterator[tuple[str, sql.Composed]]:
 
     A row that holds the default of a new column does not use it.
     """
-    for each in standing.added:
-        if not each.is_derived:
-            name = sql.Identifier(each.name)
-            is_literal = each.default is not None and _LITERAL.fullmatch(each.default)
-            default = sql.SQL(_trusted(each.default or "") if is_literal else "NULL")
+    for added in standing.added:
+        if not added.is_derived:
+            name = sql.Identifier(added.name)
+            is_literal = added.default is not None and _LITERAL.fullmatch(added.default)
+            default = sql.SQL(_trusted(added.default or "") if is_literal else "NULL")
             query = "FROM {} WHERE {} IS DISTINCT FROM ({})"
-            yield each.name, sql.SQL(query).format(standing.identifier, name, default)
+            yield added.name, sql.SQL(query).format(standing.identifier, name, default)
     for column in standing.table.columns:
         now = standing.columns.get(column.name)
         if now is None:

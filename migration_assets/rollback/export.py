@@ -142,9 +142,9 @@ class _Export:
     def _deleted(self, table: sa.Table, uuids: Sequence[uuid.UUID]) -> None:
         ids = self.identifiers.of(table.name, uuids)
         documents = self._documents(table.name, ids.values())
-        for each in uuids:
-            before = documents[source_id(ids[each])]
-            self._write(table.name, each, Delete(ids[each], before))
+        for row_id in uuids:
+            before = documents[source_id(ids[row_id])]
+            self._write(table.name, row_id, Delete(ids[row_id], before))
 
     def _changed(self, table: sa.Table) -> Iterator[list[_Row]]:
         rows = updated_rows(table)
@@ -179,11 +179,15 @@ class _Export:
             self._write(table.name, row.id, Insert(whole))
 
     def _there(self, collection: str, own: Mapping[uuid.UUID, Any]) -> Mapping[uuid.UUID, Document]:
-        found = {
-            source_id(each["_id"]): each
-            for each in self.source[collection].find({"_id": {"$in": list(own.values())}})
+        documents = {
+            source_id(document["_id"]): document
+            for document in self.source[collection].find({"_id": {"$in": list(own.values())}})
         }
-        return {row: found[key] for row, each in own.items() if (key := source_id(each)) in found}
+        return {
+            row: documents[key]
+            for row, identifier in own.items()
+            if (key := source_id(identifier)) in documents
+        }
 
     def _fields(
         self, table: sa.Table, row: _Row, names: Iterable[str], known: Known, ids: Known
@@ -207,7 +211,7 @@ class _Export:
             if source.references is not None:
                 values = (row.values[name] for row in rows)
                 wanted[source.references].update(
-                    each for value in values for each in references_in(source, value)
+                    row_id for value in values for row_id in references_in(source, value)
                 )
         known = {name: self.identifiers.known(name, uuids) for name, uuids in wanted.items()}
         return known, {name: self.identifiers.of(name, uuids) for name, uuids in wanted.items()}
@@ -216,7 +220,7 @@ class _Export:
         self, table: sa.Table, uuids: Sequence[uuid.UUID]
     ) -> Mapping[uuid.UUID, dict[str, list[Any]]]:
         """Returns the arrays of relations of created documents, empty ones too, by field."""
-        arrays: dict[uuid.UUID, dict[str, list[Any]]] = {each: {} for each in uuids}
+        arrays: dict[uuid.UUID, dict[str, list[Any]]] = {row_id: {} for row_id in uuids}
         for junction, relation in _relations(model_of(table)):
             for holder, array, other in relation.arrays():
                 if holder.collection != table.name:
@@ -229,14 +233,14 @@ class _Export:
                     sql.Identifier(other.column),
                     current_rows(junction),
                 )
-                found: dict[uuid.UUID, list[uuid.UUID]] = dict(
+                elements: dict[uuid.UUID, list[uuid.UUID]] = dict(
                     self.connection.execute(query, [list(uuids)]).fetchall()
                 )
                 ids = self.identifiers.of(
-                    other.collection, (each for held in found.values() for each in held)
+                    other.collection, (element for held in elements.values() for element in held)
                 )
-                for each in uuids:
-                    arrays[each][array] = [ids[element] for element in found.get(each, [])]
+                for row_id in uuids:
+                    arrays[row_id][array] = [ids[element] for element in elements.get(row_id, [])]
         return arrays
 
     def _pairs(
@@ -248,16 +252,16 @@ class _Export:
         remedies: Remedies,
     ) -> None:
         own = self.identifiers.of(holder.collection, [row[0] for row in chunk])
-        elements = {each for row in chunk for held in row[1:] for each in held or ()}
+        elements = {element for row in chunk for held in row[1:] for element in held or ()}
         ids = self.identifiers.of(other.collection, elements)
         documents = self._documents(holder.collection, own.values(), [array])
         for row, came, went in chunk:
             document = documents[source_id(own[row])]
             held = document.get(array, ABSENT)
-            read_as = {each.original: each for each in remedies.apply(document)[1]}
-            gone = forms(held, other.collection, went or (), read_as)
-            added = tuple(ids[each] for each in came or ())
-            operation = array_operation(own[row], array, held, added, gone)
+            read_as = {remedied.original: remedied for remedied in remedies.apply(document)[1]}
+            pulled = forms(held, other.collection, went or (), read_as)
+            added = tuple(ids[element] for element in came or ())
+            operation = array_operation(own[row], array, held, added, pulled)
             if operation is not None:
                 self._write(holder.collection, row, operation)
 
@@ -285,9 +289,9 @@ class _Export:
         """
         wanted = list(ids)
         projection = None if fields is None else dict.fromkeys(fields, 1)
-        found = self.source[collection].find({"_id": {"$in": wanted}}, projection)
-        documents = {source_id(each["_id"]): each for each in found}
-        if not documents.keys() >= {source_id(each) for each in wanted}:
+        documents_found = self.source[collection].find({"_id": {"$in": wanted}}, projection)
+        documents = {source_id(document["_id"]): document for document in documents_found}
+        if not documents.keys() >= {source_id(identifier) for identifier in wanted}:
             raise RefusedError(
                 f"{collection} is being written to",
                 where="source",

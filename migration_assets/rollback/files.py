@@ -89,8 +89,8 @@ class Manifest:
     def operations(self) -> Counter[str]:
         """How many operations there are, by kind, in all collections."""
         total: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
-        for each in self.collections.values():
-            total.update(each.operations)
+        for collection in self.collections.values():
+            total.update(collection.operations)
         return total
 
     @property
@@ -159,8 +159,8 @@ class ExportFiles:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for each in [*self._collections.values(), *self._others.values()]:
-            each.close()
+        for writer in [*self._collections.values(), *self._others.values()]:
+            writer.close()
 
     def operation(self, collection: str, operation: Operation) -> None:
         """Appends an operation on a document.
@@ -194,8 +194,10 @@ class ExportFiles:
         """
         manifest = Manifest(
             format=FORMAT,
-            collections={name: each.close() for name, each in sorted(self._collections.items())},
-            others={name: each.close() for name, each in sorted(self._others.items())},
+            collections={
+                name: writer.close() for name, writer in sorted(self._collections.items())
+            },
+            others={name: writer.close() for name, writer in sorted(self._others.items())},
             **known,
         )
         with os.fdopen(_created(self.directory / MANIFEST), "w", encoding="utf-8") as file:
@@ -213,8 +215,8 @@ def read_manifest(directory: Path) -> Manifest:
         MigrationError: There is no whole export, or one of its files was changed.
     """
     try:
-        said = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        manifest = _manifest(said)
+        content = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        manifest = _manifest(content)
         for written in [*manifest.collections.values(), *manifest.others.values()]:
             if _sha256(directory / written.file) != written.sha256:
                 raise _unusable(directory, f"{written.file} is not as it was exported")
@@ -239,14 +241,14 @@ def operations(directory: Path, written: Written) -> Iterator[Operation]:
                 raise _unusable(directory, f"{written.file}, line {number}: no operation") from None
 
 
-def _manifest(said: dict[str, Any]) -> Manifest:
-    if said["format"] != FORMAT:
-        raise ValueError(said["format"])
+def _manifest(content: dict[str, Any]) -> Manifest:
+    if content["format"] != FORMAT:
+        raise ValueError(content["format"])
     for name, kind in (("collections", Written), ("others", Written), ("tables", Fingerprint)):
-        said[name] = {key: kind(**each) for key, each in said[name].items()}
+        content[name] = {key: kind(**attributes) for key, attributes in content[name].items()}
     for name in ("unknown_tables", "changes"):
-        said[name] = tuple(said.get(name, ()))
-    return Manifest(**said)
+        content[name] = tuple(content.get(name, ()))
+    return Manifest(**content)
 
 
 def _prepare(directory: Path) -> None:

@@ -40,8 +40,8 @@ def hashed_object_id(collection: str, identifier: uuid.UUID, attempt: int = 0) -
         identifier: Its UUID.
         attempt: Another one for each attempt, where an earlier one is taken.
     """
-    said = f"{collection}\n{identifier}\n{attempt}".encode()
-    return ObjectId(_NO_TIME + hashlib.sha256(said).digest()[:8])
+    seed = f"{collection}\n{identifier}\n{attempt}".encode()
+    return ObjectId(_NO_TIME + hashlib.sha256(seed).digest()[:8])
 
 
 def candidate(collection: str, identifier: uuid.UUID, attempt: int) -> ObjectId:
@@ -101,14 +101,16 @@ class Identifiers:
             "UNION ALL "
             "SELECT id, source_id FROM {} WHERE collection = %(collection)s AND id = ANY(%(ids)s)"
         ).format(identifier(uuid_map), new_ids())
-        found = self.connection.execute(query, {"collection": collection, "ids": wanted})
-        return {each: identifier_of(source) for each, source in found}
+        rows = self.connection.execute(query, {"collection": collection, "ids": wanted})
+        return {row_id: identifier_of(source) for row_id, source in rows}
 
     def of(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
         """Returns the `_id` for each UUID; one that nothing has gets the `_id` that it would have."""
         wanted = set(uuids)
-        found = dict(self.known(collection, wanted))
-        return found | {each: candidate(collection, each, 0) for each in wanted - found.keys()}
+        known = dict(self.known(collection, wanted))
+        return known | {
+            row_id: candidate(collection, row_id, 0) for row_id in wanted - known.keys()
+        }
 
     def mapping(self) -> Iterator[tuple[str, uuid.UUID, str]]:
         """Yields (collection, UUID, `_id` as text) of each row that got a new `_id`."""
@@ -119,18 +121,18 @@ class Identifiers:
     def _name(self, collection: str, uuids: list[uuid.UUID]) -> None:
         attempt = 0
         while uuids:
-            made = {each: candidate(collection, each, attempt) for each in uuids}
-            taken = self._taken(collection, made.values())
+            candidates = {row_id: candidate(collection, row_id, attempt) for row_id in uuids}
+            used = self._taken(collection, candidates.values())
             free: dict[ObjectId, uuid.UUID] = {}
-            for each, found in made.items():
-                if found not in taken:
-                    free.setdefault(found, each)
+            for row_id, new_id in candidates.items():
+                if new_id not in used:
+                    free.setdefault(new_id, row_id)
             self._insert(collection, free)
-            uuids = [each for each in uuids if each not in set(free.values())]
+            uuids = [row_id for row_id in uuids if row_id not in set(free.values())]
             attempt += 1
 
     def _insert(self, collection: str, named: Mapping[ObjectId, uuid.UUID]) -> None:
-        lines = [(collection, each, source_id(found)) for found, each in named.items()]
+        lines = [(collection, row_id, source_id(object_id)) for object_id, row_id in named.items()]
         with self.connection.cursor() as cursor:
             cursor.executemany(
                 sql.SQL("INSERT INTO {} (collection, id, source_id) VALUES (%s, %s, %s)").format(
@@ -139,18 +141,18 @@ class Identifiers:
                 lines,
             )
 
-    def _taken(self, collection: str, made: Iterable[ObjectId]) -> set[ObjectId]:
+    def _taken(self, collection: str, object_ids: Iterable[ObjectId]) -> set[ObjectId]:
         """Returns those ObjectIds that a document, or another new row, has already."""
-        wanted = {source_id(each): each for each in made}
-        by_uuid = {document_uuid(collection, each): each for each in wanted.values()}
+        wanted = {source_id(object_id): object_id for object_id in object_ids}
+        by_uuid = {document_uuid(collection, object_id): object_id for object_id in wanted.values()}
         query = sql.SQL("SELECT id FROM {} WHERE collection = %s AND id = ANY(%s)")
         documents = self.connection.execute(
             query.format(identifier(uuid_map)), [collection, list(by_uuid)]
         )
-        taken = {by_uuid[each] for (each,) in documents}
+        used = {by_uuid[document_id] for (document_id,) in documents}
         query = sql.SQL("SELECT source_id FROM {} WHERE collection = %s AND source_id = ANY(%s)")
         rows = self.connection.execute(query.format(new_ids()), [collection, list(wanted)])
-        return taken | {wanted[each] for (each,) in rows}
+        return used | {wanted[source] for (source,) in rows}
 
 
 def new_ids() -> sql.Identifier:

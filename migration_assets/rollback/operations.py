@@ -119,22 +119,22 @@ def line_of(operation: Operation) -> str:
     Raises:
         ValueError: MongoDB could not hold it, or it could not be read back as it is.
     """
-    said: Document = {"op": kind_of(operation), "_id": operation.identifier}
+    document: Document = {"op": kind_of(operation), "_id": operation.identifier}
     match operation:
         case Insert():
-            said["document"] = operation.document
+            document["document"] = operation.document
         case Update():
-            said |= {"before": operation.before, "set": operation.set}
-            said["unset"] = list(operation.unset)
+            document |= {"before": operation.before, "set": operation.set}
+            document["unset"] = list(operation.unset)
         case Delete():
-            said["before"] = operation.before
+            document["before"] = operation.before
         case Pairs():
-            said |= {"field": operation.field, "add": list(operation.add)}
-            said["pull"] = list(operation.pull)
+            document |= {"field": operation.field, "add": list(operation.add)}
+            document["pull"] = list(operation.pull)
     try:
-        line = canonical(said)
+        line = canonical(document)
         is_exact = bson.encode(parsed(line), codec_options=CODEC) == bson.encode(
-            said, codec_options=CODEC
+            document, codec_options=CODEC
         )
     except (BSONError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"MongoDB cannot hold it ({type(error).__name__})") from None
@@ -149,16 +149,20 @@ def operation_of(line: str) -> Operation:
     Raises:
         ValueError: The line is none.
     """
-    said = parsed(line)
-    match said["op"]:
+    document = parsed(line)
+    match document["op"]:
         case "insert":
-            return Insert(said["document"])
+            return Insert(document["document"])
         case "update":
-            return Update(said["_id"], said["before"], said["set"], tuple(said["unset"]))
+            return Update(
+                document["_id"], document["before"], document["set"], tuple(document["unset"])
+            )
         case "delete":
-            return Delete(said["_id"], said["before"])
+            return Delete(document["_id"], document["before"])
         case "pairs":
-            return Pairs(said["_id"], said["field"], tuple(said["add"]), tuple(said["pull"]))
+            return Pairs(
+                document["_id"], document["field"], tuple(document["add"]), tuple(document["pull"])
+            )
         case other:
             raise ValueError(f"no kind of operation is called {other!r}")
 

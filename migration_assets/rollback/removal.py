@@ -76,9 +76,12 @@ def remove(model: Model, connection: Connection, proof: Proof, *, dry_run: bool)
     require_migrated(connection)
     with connection.transaction(force_rollback=dry_run):
         going = _created(model, connection)
-        _hold(connection, [each for each in going if each.kind in (TABLE, ROWS)])
+        _hold(
+            connection,
+            [created for created in going if created.kind in (TABLE, ROWS)],
+        )
         proof(connection)
-        removed = [Removed(each, _rows(connection, each)) for each in going]
+        removed = [Removed(created, _rows(connection, created)) for created in going]
         _drop(model, connection, going)
     return removed
 
@@ -90,15 +93,15 @@ def planned(model: Model, connection: Connection) -> list[Removed]:
         TargetError: The target was not made by this project, or is out of reach.
     """
     require_migrated(connection)
-    return [Removed(each, _rows(connection, each)) for each in _created(model, connection)]
+    return [Removed(created, _rows(connection, created)) for created in _created(model, connection)]
 
 
 def left_behind(model: Model, connection: Connection) -> list[DatabaseObject]:
     """Returns what is named as ours but stays, since this project did not create it."""
     named = {
-        each
-        for each in present_objects(connection)
-        if each.kind in (TABLE, TYPE, SCHEMA_KIND) and is_named_as_ours(model, each)
+        present
+        for present in present_objects(connection)
+        if present.kind in (TABLE, TYPE, SCHEMA_KIND) and is_named_as_ours(model, present)
     }
     return sorted(named - set(_created(model, connection)))
 
@@ -121,10 +124,10 @@ def nothing_gained(
                 next_step=f"{error.next_step}. Or name an export with --exported, or give the rows "
                 "up with --discard-gained",
             ) from None
-        found = {name: each for name, each in gained(model, connection).items() if each}
+        gains = {name: rows for name, rows in gained(model, connection).items() if rows}
         columns = {name: rows for name, rows in unknown_columns(model, connection).items() if rows}
         drop_baseline(model, connection)
-        _refuse_gains(connection, [f"{name} ({each.total})" for name, each in found.items()])
+        _refuse_gains(connection, [f"{name} ({rows.total})" for name, rows in gains.items()])
         _refuse_gains(connection, [f"{name} ({rows})" for name, rows in columns.items()])
 
     return proof
@@ -147,7 +150,9 @@ def all_exported(model: Model, manifest: Manifest) -> Proof:
                 next_step="Save them by hand, then give them up here with --discard-gained",
             )
         now = table_fingerprints(model, connection)
-        changed = [name for name, each in now.items() if each != manifest.tables.get(name)]
+        changed = [
+            name for name, fingerprint in now.items() if fingerprint != manifest.tables.get(name)
+        ]
         if changed:
             raise RefusedError(
                 f"written to since the export: {', '.join(changed)}",
@@ -163,10 +168,10 @@ def nothing_to_prove(connection: Connection) -> None:
     del connection
 
 
-def _refuse_gains(connection: Connection, found: list[str]) -> None:
-    if found:
+def _refuse_gains(connection: Connection, gains: list[str]) -> None:
+    if gains:
         raise RefusedError(
-            f"the application has written to it since the migration: {', '.join(found)}",
+            f"the application has written to it since the migration: {', '.join(gains)}",
             where=f"database {connection.info.dbname}",
             next_step="Run `migration-assets export-gained` and name its directory with --exported, or "
             "give these rows up with --discard-gained",
@@ -176,12 +181,14 @@ def _refuse_gains(connection: Connection, found: list[str]) -> None:
 def _created(model: Model, connection: Connection) -> list[DatabaseObject]:
     """Returns what goes, in the order in which it is dropped."""
     staging = {
-        each
-        for each in present_objects(connection)
-        if each.kind == TABLE and each.schema == STAGING_SCHEMA and _is_staging(model, each.name)
+        present
+        for present in present_objects(connection)
+        if present.kind == TABLE
+        and present.schema == STAGING_SCHEMA
+        and _is_staging(model, present.name)
     }
-    found = recorded_objects(model, connection) | staging
-    return sorted(found, key=lambda each: (_ORDER.index(each.kind), each))
+    ours = recorded_objects(model, connection) | staging
+    return sorted(ours, key=lambda created: (_ORDER.index(created.kind), created))
 
 
 def _is_staging(model: Model, name: str) -> bool:
@@ -192,7 +199,7 @@ def _is_staging(model: Model, name: str) -> bool:
 def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
     """Holds the tables against all other sessions until the end of the transaction."""
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
-    names = sql.SQL(", ").join(each.identifier for each in tables)
+    names = sql.SQL(", ").join(table.identifier for table in tables)
     try:
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
     except psycopg.errors.LockNotAvailable:
@@ -203,10 +210,10 @@ def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
         ) from None
 
 
-def _rows(connection: Connection, found: DatabaseObject) -> int | None:
-    if found.kind not in (TABLE, ROWS):
+def _rows(connection: Connection, database_object: DatabaseObject) -> int | None:
+    if database_object.kind not in (TABLE, ROWS):
         return None
-    return count_rows(connection, found.identifier)
+    return count_rows(connection, database_object.identifier)
 
 
 def _drop(model: Model, connection: Connection, going: list[DatabaseObject]) -> None:
@@ -219,7 +226,7 @@ def _drop(model: Model, connection: Connection, going: list[DatabaseObject]) -> 
     }
     for kind in _ORDER:
         # All of a kind in one statement: what they hold on to among themselves is in no one's way.
-        names = [each.identifier for each in going if each.kind == kind]
+        names = [created.identifier for created in going if created.kind == kind]
         if not names:
             continue
         statement = sql.SQL(statements[kind]).format(sql.SQL(", ").join(names))

@@ -59,10 +59,10 @@ def references_in(source: Source, value: Any) -> Iterator[uuid.UUID]:
     """Yields the UUIDs that a value refers to."""
     if value is None or source.references is None:
         return
-    for each in value if isinstance(value, list) else [value]:
-        found = as_uuid(each)
-        if found is not None:
-            yield found
+    for element in value if isinstance(value, list) else [value]:
+        row_id = as_uuid(element)
+        if row_id is not None:
+            yield row_id
 
 
 def as_uuid(value: Any) -> uuid.UUID | None:
@@ -70,10 +70,10 @@ def as_uuid(value: Any) -> uuid.UUID | None:
     if isinstance(value, uuid.UUID):
         return value
     try:
-        found = uuid.UUID(value)
+        parsed = uuid.UUID(value)
     except (AttributeError, TypeError, ValueError):
         return None
-    return found if str(found) == value else None
+    return parsed if str(parsed) == value else None
 
 
 def bson_value(source: Source, value: Any, known: Known, ids: Known) -> Any:
@@ -92,7 +92,7 @@ def bson_value(source: Source, value: Any, known: Known, ids: Known) -> Any:
     if source.rule.refers_to_rows:
         return _each(value, ids[collection].__getitem__)
     if source.rule.refers_to_documents:
-        return _each(value, lambda each: _text(each, known[collection]))
+        return _each(value, lambda element: _text(element, known[collection]))
     match source.rule.type:
         case sa.Integer():
             return _number(value)
@@ -106,16 +106,16 @@ def bson_value(source: Source, value: Any, known: Known, ids: Known) -> Any:
 
 def _each(value: Any, convert: Callable[[Any], Any]) -> Any:
     if isinstance(value, list):
-        return [None if each is None else convert(each) for each in value]
+        return [None if element is None else convert(element) for element in value]
     return convert(value)
 
 
 def _text(value: str, known: Mapping[uuid.UUID, Any]) -> Any:
     """Returns an id held as text: 24 hex digits again; a text that is no id stays."""
-    found = as_uuid(value)
-    if found is None or found not in known:
+    row_id = as_uuid(value)
+    if row_id is None or row_id not in known:
         return value
-    identifier = known[found]
+    identifier = known[row_id]
     return str(identifier) if isinstance(identifier, ObjectId) else identifier
 
 
@@ -140,10 +140,10 @@ def _from_json(text: str) -> Any:
 def _unwrapped(value: Any) -> Any:
     """Returns a JSON value with the wrappers of Extended JSON, innermost first, as BSON values."""
     if isinstance(value, list):
-        return [_unwrapped(each) for each in value]
+        return [_unwrapped(element) for element in value]
     if not isinstance(value, dict):
         return value
-    inner = {name: _unwrapped(each) for name, each in value.items()}
+    inner = {name: _unwrapped(element) for name, element in value.items()}
     if not any(name.startswith("$") for name in inner):
         return inner
     try:
