@@ -46,10 +46,10 @@ def monitor(
             raise typer.Exit(monitoring.query(console, query))
         if watch is not None:
             with interrupts.raising():
-                raise typer.Exit(monitoring.watch(console, watch, given=reading or ()))
+                raise typer.Exit(monitoring.watch(console, watch, pairs=reading or ()))
         if daily:
-            raise typer.Exit(monitoring.report(console, given=reading or (), room=room))
-        raise typer.Exit(monitoring.look(console, given=reading or (), is_alerting=alert))
+            raise typer.Exit(monitoring.report(console, pairs=reading or (), room=room))
+        raise typer.Exit(monitoring.look(console, pairs=reading or (), is_alerting=alert))
 
 
 @app.command()

@@ -46,7 +46,7 @@ def monitoring_assets() -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         given = given_readings()
         with watched.open() as connection:
-            health = check_health(connection, given=given)
+            health = check_health(connection, other_readings=given)
             growth = capacity(connection)
         yield dg.MaterializeResult(asset_key=HEALTH, metadata=health_metadata(health))
         yield dg.MaterializeResult(asset_key=QUERIES, metadata=query_metadata(health.answers))

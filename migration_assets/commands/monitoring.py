@@ -50,12 +50,12 @@ class Exit(enum.IntEnum):
     CRITICAL = 1
 
 
-def look(console: Console, *, given: Sequence[str] = (), is_alerting: bool = False) -> Exit:
+def look(console: Console, *, pairs: Sequence[str] = (), is_alerting: bool = False) -> Exit:
     """Takes a sample, keeps it, and prints how the target is.
 
     Args:
         console: Where it goes.
-        given: Readings of other tools, as `name=value`.
+        pairs: Readings of other tools, as `name=value`.
         is_alerting: Tell what is critical, as the sensor does; also that the target is out of reach.
 
     Raises:
@@ -65,7 +65,7 @@ def look(console: Console, *, given: Sequence[str] = (), is_alerting: bool = Fal
     try:
         with open_target(target_url()) as connection:
             before = history.last_critical(connection) if history.is_kept(connection) else None
-            health = check_health(connection, given=given_readings(given))
+            health = check_health(connection, other_readings=given_readings(pairs))
     except MigrationError as error:
         if is_alerting:
             wrong = {"monitor": f"migration-assets monitor failed: {error.what}"}
@@ -80,14 +80,14 @@ def look(console: Console, *, given: Sequence[str] = (), is_alerting: bool = Fal
 
 
 def watch(
-    console: Console, seconds: float, *, given: Sequence[str] = (), rounds: int | None = None
+    console: Console, seconds: float, *, pairs: Sequence[str] = (), rounds: int | None = None
 ) -> Exit:
     """Prints how the target is again and again, until Ctrl-C. Nothing of it is kept.
 
     Args:
         console: Where it goes.
         seconds: From one look to the next.
-        given: Readings of other tools, as `name=value`.
+        pairs: Readings of other tools, as `name=value`.
         rounds: How often; without end where None.
 
     Raises:
@@ -96,7 +96,7 @@ def watch(
     status = Exit.FINE
     try:
         with open_target(target_url()) as connection:
-            for health in _healths(connection, seconds, given, rounds):
+            for health in _healths(connection, seconds, pairs, rounds):
                 console.clear()
                 _print_health(console, health)
                 console.print(f"[dim]every {seconds:g} s, Ctrl-C ends it[/]")
@@ -106,21 +106,21 @@ def watch(
     return status
 
 
-def report(console: Console, *, given: Sequence[str] = (), room: float | None = None) -> Exit:
+def report(console: Console, *, pairs: Sequence[str] = (), room: float | None = None) -> Exit:
     """Prints the report of the day, and keeps its sample.
 
     Args:
         console: Where it goes.
-        given: Readings of other tools, as `name=value`.
+        pairs: Readings of other tools, as `name=value`.
         room: What there is room for in gigabytes; the volume's where None.
 
     Raises:
         MigrationError: It cannot look: the server, a URL or a reading is wrong.
     """
     with open_target(target_url()) as connection:
-        health = check_health(connection, given=given_readings(given))
-        made = daily(connection, health, limit=None if room is None else int(room * 1e9))
-    _print_daily(console, made)
+        health = check_health(connection, other_readings=given_readings(pairs))
+        day = daily(connection, health, limit=None if room is None else int(room * 1e9))
+    _print_daily(console, day)
     return _exit(health)
 
 
@@ -141,23 +141,23 @@ def query(console: Console, number: int) -> Exit:
 
 
 def _healths(
-    connection: Connection, seconds: float, given: Sequence[str], rounds: int | None
+    connection: Connection, seconds: float, pairs: Sequence[str], rounds: int | None
 ) -> Iterator[Health]:
     seen: list[Sample] = []
-    done = 0
-    while rounds is None or done < rounds:
+    round_number = 0
+    while rounds is None or round_number < rounds:
         started = time.monotonic()
         # Rates are over a minute, or from the start until there is one.
         now = seen[-1].taken_at if seen else None
-        old = [each for each in seen if now is not None and now - each.taken_at >= WINDOW]
+        old = [sample for sample in seen if now is not None and now - sample.taken_at >= WINDOW]
         before = old or seen[:1]
         health = check_health(
-            connection, before=before, given=given_readings(given), is_recorded=False
+            connection, before=before, other_readings=given_readings(pairs), is_recorded=False
         )
-        seen = [*old[-1:], *[each for each in seen if each not in old], health.sample]
+        seen = [*old[-1:], *[sample for sample in seen if sample not in old], health.sample]
         yield health
-        done += 1
-        if rounds is None or done < rounds:
+        round_number += 1
+        if rounds is None or round_number < rounds:
             time.sleep(max(0.0, seconds - (time.monotonic() - started)))
 
 
@@ -209,7 +209,7 @@ def _print_health(console: Console, health: Health) -> None:
     )
     _print_kpis(console, health.results)
     for name in LIVE:
-        answer = next(each for each in health.answers if each.query.name == name)
+        answer = next(answer for answer in health.answers if answer.query.name == name)
         if answer.rows or answer.problem:
             _print_answer(console, answer, shown=SHOWN)
     if not health.is_recorded:
@@ -218,7 +218,7 @@ def _print_health(console: Console, health: Health) -> None:
 
 def _print_kpis(console: Console, results: Sequence[Result]) -> None:
     """Prints what was measured as a table, and what was not with its reason."""
-    measured = [each for each in results if each.status is not Status.UNKNOWN]
+    measured = [result for result in results if result.status is not Status.UNKNOWN]
     console.print(_kpi_table(measured))
     reasons: dict[str, list[str]] = {}
     for result in results:
@@ -282,39 +282,39 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _print_daily(console: Console, made: Daily) -> None:
-    health = made.health
+def _print_daily(console: Console, day: Daily) -> None:
+    health = day.health
     console.print(f"[bold]Daily report[/] of {health.sample.taken_at:%Y-%m-%d %H:%M} UTC")
     console.print(f"{health.status}: {health.summary()}")
-    console.print(f"Size: {health.sample.database_bytes / 1e6:,.1f} MB; {made.forecast.summary()}")
+    console.print(f"Size: {health.sample.database_bytes / 1e6:,.1f} MB; {day.forecast.summary()}")
     _print_kpis(console, health.results)
     console.print("[bold]The last 24 hours[/]: samples that were not ok")
     bad = [
         [BY_NAME[name].title, *[counts.get(status, 0) for status in _BAD], sum(counts.values())]
-        for name, counts in made.statuses.items()
+        for name, counts in day.statuses.items()
         if name in BY_NAME and any(counts.get(status) for status in _BAD)
     ]
     if bad:
         console.print(_plain_table(["KPI", *_BAD, "samples"], bad))
     else:
         console.print("none")
-    console.print(f"[bold]The {len(made.tables)} largest tables[/], rows counted")
+    console.print(f"[bold]The {len(day.tables)} largest tables[/], rows counted")
     console.print(
         _plain_table(
             ["table", "MB", "rows"],
             [
                 [
-                    each.name,
-                    f"{each.bytes / 1e6:,.2f}",
-                    each.problem or each.rows,
+                    table.name,
+                    f"{table.bytes / 1e6:,.2f}",
+                    table.problem or table.rows,
                 ]
-                for each in made.tables
+                for table in day.tables
             ],
         )
     )
     for name in ("slow_queries", "cache_hit_ratio", "connections"):
-        _print_answer(console, made.answer(name), shown=SHOWN)
-    dead = made.dead()
+        _print_answer(console, day.answer(name), shown=SHOWN)
+    dead = day.dead()
     console.print(f"[bold]Tables with over 1,000 dead rows[/] (estimated): {len(dead) or 'none'}")
     if dead:
         console.print(_plain_table(["table", "dead rows", "last autovacuum"], dead))

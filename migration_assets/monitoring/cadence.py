@@ -40,7 +40,7 @@ PHASES: tuple[Phase, ...] = (
 
 def phase(since: dt.timedelta) -> Phase:
     """Returns the phase at a time after the sign-off."""
-    return next(each for each in PHASES if each.until is None or since < each.until)
+    return next(phase for phase in PHASES if phase.until is None or since < phase.until)
 
 
 def is_due(

@@ -65,16 +65,16 @@ class Daily:
 
     def answer(self, name: str) -> Answer:
         """Returns the answer of one of the twelve queries."""
-        return next(each for each in self.health.answers if each.query.name == name)
+        return next(answer for answer in self.health.answers if answer.query.name == name)
 
     def dead(self) -> list[tuple[str, int, object]]:
         """Returns the tables with many dead rows: name, estimated dead rows, last autovacuum."""
-        found = [
+        tables = [
             (row["table"], row["estimated_dead_rows"], row["last_autovacuum"])
             for row in rows(self.answer("bloat"))
             if row["estimated_dead_rows"] > DEAD_ROWS
         ]
-        return found[:TOP]
+        return tables[:TOP]
 
 
 def daily(connection: Connection, health: Health, *, limit: int | None = None) -> Daily:
@@ -92,8 +92,8 @@ def daily(connection: Connection, health: Health, *, limit: int | None = None) -
 def largest(connection: Connection, *, top: int = TOP) -> list[TableSize]:
     """Returns the largest tables of the application with their exact number of rows."""
     with read_only(connection):
-        found = connection.execute(_LARGEST, [top]).fetchall()
-    return [_counted(connection, *row) for row in found]
+        sizes = connection.execute(_LARGEST, [top]).fetchall()
+    return [_counted(connection, *row) for row in sizes]
 
 
 def _counted(connection: Connection, schema: str, name: str, size: int) -> TableSize:

@@ -56,16 +56,16 @@ class Forecast:
         """Returns it in words."""
         if self.daily is None:
             return self.reason
-        said = f"{self.daily / 1e6:+,.2f} MB a day (± {self.error / 1e6:,.2f})"
+        growth = f"{self.daily / 1e6:+,.2f} MB a day (± {self.error / 1e6:,.2f})"
         left, earliest = self.days_left, self.earliest
         if left is None or earliest is None:
-            return f"{said}; give the room there is to know when it is full"
+            return f"{growth}; give the room there is to know when it is full"
         if math.isinf(left):
             when = "does not grow towards the limit"
             if not math.isinf(earliest):
                 when += f", at worst full in {earliest:,.0f} days"
-            return f"{said}; {when}"
-        return f"{said}; full in {left:,.0f} days, at the earliest in {earliest:,.0f}"
+            return f"{growth}; {when}"
+        return f"{growth}; full in {left:,.0f} days, at the earliest in {earliest:,.0f}"
 
     def _days_left(self, daily: float | None) -> float | None:
         if daily is None or self.limit is None or self.size is None:
@@ -91,7 +91,7 @@ def forecast(sizes: Sequence[tuple[dt.datetime, int]], *, limit: int | None = No
         )
         return Forecast(len(sizes), size, limit, reason=reason)
     days = [(when - sizes[0][0]) / dt.timedelta(days=1) for when, _ in sizes]
-    daily, error = _line(days, [float(each) for _, each in sizes])
+    daily, error = _line(days, [float(size) for _, size in sizes])
     return Forecast(len(sizes), size, limit, daily, SPREAD * error)
 
 

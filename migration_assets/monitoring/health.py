@@ -64,10 +64,10 @@ class Health:
         counts = {
             status: sum(result.status is status for result in kpis) for status in reversed(Status)
         }
-        said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        by_status = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         rules = [result for result in self.results if result.kpi in RULES]
         warned = [result.kpi.title for result in rules if result.status is Status.WARNING]
-        return f"{len(kpis)} KPIs: {said}" + (f"; and {', '.join(warned)}" if warned else "")
+        return f"{len(kpis)} KPIs: {by_status}" + (f"; and {', '.join(warned)}" if warned else "")
 
 
 def given_readings(pairs: Sequence[str] = ()) -> dict[str, Reading]:
@@ -77,15 +77,15 @@ def given_readings(pairs: Sequence[str] = ()) -> dict[str, Reading]:
         MigrationError: The file or one of the readings cannot be used.
     """
     path = MONITOR_READINGS.read()
-    found = {} if path is None else readings.read(Path(path), dt.datetime.now(tz=dt.UTC))
-    return found | readings.given(pairs)
+    configured = {} if path is None else readings.read(Path(path), dt.datetime.now(tz=dt.UTC))
+    return configured | readings.given(pairs)
 
 
 def check_health(
     connection: Connection,
     *,
     before: Sequence[Sample] | None = None,
-    given: Mapping[str, Reading] | None = None,
+    other_readings: Mapping[str, Reading] | None = None,
     is_recorded: bool = True,
     pause: float = PAUSE,
 ) -> Health:
@@ -94,7 +94,7 @@ def check_health(
     Args:
         connection: A connection to the target.
         before: The samples before; those of the history where None.
-        given: Readings of other tools, which take precedence.
+        other_readings: Readings of other tools, which take precedence.
         is_recorded: Keep it, where the target keeps a history.
         pause: Seconds between the first two samples where there is none before.
 
@@ -109,8 +109,8 @@ def check_health(
         before = [take_sample(connection)[0]]
         time.sleep(pause)
     sample, answers = take_sample(connection, application_url=url)
-    found = {**measured(sample, before), **(given or {})}
-    results = [evaluate(kpi, found[kpi.name]) for kpi in WATCHED]
+    all_readings = {**measured(sample, before), **(other_readings or {})}
+    results = [evaluate(kpi, all_readings[kpi.name]) for kpi in WATCHED]
     is_recorded = is_recorded and is_kept
     if is_recorded:
         history.record(connection, sample, results)
@@ -137,5 +137,5 @@ def capacity(connection: Connection, *, limit: int | None = None) -> Forecast:
 
 def _rate(before: Sample, now: Sample) -> float | None:
     seconds = (now.taken_at - before.taken_at).total_seconds()
-    done = now.numbers["transactions"] - before.numbers.get("transactions", 0)
-    return done / seconds if seconds > 0 and done >= 0 else None
+    transactions = now.numbers["transactions"] - before.numbers.get("transactions", 0)
+    return transactions / seconds if seconds > 0 and transactions >= 0 else None

@@ -58,7 +58,7 @@ def record(connection: Connection, sample: Sample, results: Sequence[Result]) ->
         "standbys": dict(sample.standbys),
         "probes": None
         if sample.probes is None
-        else [[round(each.milliseconds, 3), each.is_good] for each in sample.probes],
+        else [[round(probe.milliseconds, 3), probe.is_good] for probe in sample.probes],
     }
     with connection.transaction():
         connection.execute(
@@ -85,14 +85,14 @@ def record(connection: Connection, sample: Sample, results: Sequence[Result]) ->
 
 def recent(connection: Connection, *, span: dt.timedelta = KEPT) -> list[Sample]:
     """Returns the samples of the last time, the oldest first."""
-    found = connection.execute(
+    samples = connection.execute(
         sql.SQL(
             "SELECT /* migration-assets */ taken_at, database_bytes, counters, statements FROM {} "
             "WHERE taken_at > clock_timestamp() - %s ORDER BY taken_at"
         ).format(_TABLE),
         [span],
     ).fetchall()
-    return [_sample(*row) for row in found]
+    return [_sample(*row) for row in samples]
 
 
 def last_taken(connection: Connection) -> dt.datetime | None:
@@ -115,14 +115,14 @@ def sizes(connection: Connection) -> list[tuple[dt.datetime, int]]:
 
 def statuses(connection: Connection, *, span: dt.timedelta) -> dict[str, dict[str, int]]:
     """Returns for each KPI how many samples of the last time had which status."""
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     query = sql.SQL(
         "SELECT /* migration-assets */ k.key, k.value ->> 'status', count(*) FROM {}, jsonb_each(kpis) k "
         "WHERE taken_at > clock_timestamp() - %s GROUP BY 1, 2"
     ).format(_TABLE)
     for name, status, count in connection.execute(query, [span]):
-        found.setdefault(name, {})[status] = count
-    return found
+        counts.setdefault(name, {})[status] = count
+    return counts
 
 
 def _sample(

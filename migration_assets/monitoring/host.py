@@ -50,7 +50,7 @@ def counters(
     """
     if not is_host_of(connection, proc=proc):
         return {}
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     measures: tuple[Callable[[], Mapping[str, float]], ...] = (
         partial(_cpu, proc),
         partial(_memory, proc),
@@ -60,8 +60,8 @@ def counters(
     for measure in measures:
         # What cannot be read is missing, and the KPI says so.
         with suppress(OSError, ValueError, LookupError):
-            found |= measure()
-    return found
+            numbers |= measure()
+    return numbers
 
 
 def _cpu(proc: Path) -> Mapping[str, float]:

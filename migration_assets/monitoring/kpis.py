@@ -217,12 +217,12 @@ class Result:
         if self.reading.value is None:
             return f"{self.kpi.title}: {self.status}, {self.reading.origin}"
         missed = "" if self.kpi.meets_target(self.reading.value) else ", target missed"
-        said = {
+        assessment = {
             Status.CRITICAL: f"critical ({critical})",
             Status.WARNING: f"warning ({warning})",
             Status.OK: f"ok{missed}",
         }.get(self.status, self.status)
-        return f"{self.kpi.title} {self.shown}: {said}; {self.reading.origin}"
+        return f"{self.kpi.title} {self.shown}: {assessment}; {self.reading.origin}"
 
 
 def evaluate(kpi: Kpi, reading: Reading) -> Result:

@@ -46,7 +46,7 @@ class Samples:
 
     def since(self, age: dt.timedelta) -> Iterator[Sample]:
         """Yields the samples of a time until now."""
-        yield from (each for each in self.history if self.now.taken_at - each.taken_at <= age)
+        yield from (sample for sample in self.history if self.now.taken_at - sample.taken_at <= age)
         yield self.now
 
     def delta(self, name: str, before: Sample | None) -> float | None:
@@ -90,7 +90,7 @@ def duration(span: dt.timedelta) -> str:
 def _probes(samples: Samples, age: dt.timedelta) -> list[Probe] | None:
     if samples.now.probes is None:
         return None
-    return [each for sample in samples.since(age) for each in sample.probes or ()]
+    return [probe for sample in samples.since(age) for probe in sample.probes or ()]
 
 
 def _latency(quantile: float) -> Callable[[Samples], Reading]:
@@ -98,7 +98,7 @@ def _latency(quantile: float) -> Callable[[Samples], Reading]:
         probes = _probes(samples, HOUR)
         if probes is None:
             return Reading(None, NOT_GIVEN)
-        times = sorted(each.milliseconds for each in probes if each.is_good)
+        times = sorted(probe.milliseconds for probe in probes if probe.is_good)
         if not times:
             return Reading(None, "no request was answered")
         place = max(1, math.ceil(quantile * len(times)))
@@ -113,7 +113,7 @@ def _error_rate(samples: Samples) -> Reading:
     probes = _probes(samples, HOUR)
     if probes is None:
         return Reading(None, NOT_GIVEN)
-    failed = sum(not each.is_good for each in probes)
+    failed = sum(not probe.is_good for probe in probes)
     origin = f"{failed} of {len(probes)} requests of our own in the last hour"
     return Reading(100 * failed / len(probes), origin, len(probes))
 
@@ -122,7 +122,7 @@ def _uptime(samples: Samples) -> Reading:
     probes = _probes(samples, STABILITY)
     if probes is None:
         return Reading(None, NOT_GIVEN)
-    good = sum(each.is_good for each in probes)
+    good = sum(probe.is_good for probe in probes)
     origin = f"{good} of {len(probes)} requests of our own in the last 48 h were answered"
     return Reading(100 * good / len(probes), origin, len(probes))
 
@@ -141,31 +141,33 @@ def _statements(samples: Samples) -> tuple[list[tuple[float, int]], str] | str:
         return now.problems.get("sessions") or now.problems.get("slow_queries", _SECOND)
     if before is None or before.statements is None:
         return _SECOND
-    found: list[tuple[float, int]] = []
+    statements: list[tuple[float, int]] = []
     for name, (calls, spent) in now.statements.items():
         earlier_calls, earlier_spent = before.statements.get(name, (0, 0.0))
         if calls < earlier_calls:  # the statistics of this statement were reset
             earlier_calls, earlier_spent = 0, 0.0
         if calls > earlier_calls:
-            found.append(((spent - earlier_spent) / (calls - earlier_calls), calls - earlier_calls))
-    return found, samples.span(before)
+            statements.append(
+                ((spent - earlier_spent) / (calls - earlier_calls), calls - earlier_calls)
+            )
+    return statements, samples.span(before)
 
 
 def _query_average(samples: Samples) -> Reading:
-    found = _statements(samples)
-    if isinstance(found, str):
-        return Reading(None, found)
-    statements, span = found
+    measured = _statements(samples)
+    if isinstance(measured, str):
+        return Reading(None, measured)
+    statements, span = measured
     calls = sum(count for _, count in statements)
     spent = sum(mean * count for mean, count in statements)
     return Reading(spent / calls if calls else None, f"{calls} calls {span}", calls)
 
 
 def _query_p95(samples: Samples) -> Reading:
-    found = _statements(samples)
-    if isinstance(found, str):
-        return Reading(None, found)
-    statements, span = found
+    measured = _statements(samples)
+    if isinstance(measured, str):
+        return Reading(None, measured)
+    statements, span = measured
     calls = sum(count for _, count in statements)
     seen, value = 0, None
     for mean, count in sorted(statements):
@@ -202,8 +204,8 @@ def _cache_hit(samples: Samples) -> Reading:
 
 def _deadlocks(samples: Samples) -> Reading:
     """Counts over an hour at least: one deadlock within five minutes is not twelve an hour."""
-    same = [each for each in samples.history if _is_one_count(each, samples.now)]
-    old = [each for each in same if samples.now.taken_at - each.taken_at >= HOUR]
+    same = [sample for sample in samples.history if _is_one_count(sample, samples.now)]
+    old = [sample for sample in same if samples.now.taken_at - sample.taken_at >= HOUR]
     before = old[-1] if old else next(iter(same), None)
     count = samples.delta("deadlocks", before)
     if count is None or before is None:

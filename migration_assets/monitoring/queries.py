@@ -101,7 +101,7 @@ def text(file: str) -> str:
 
 def files() -> dict[str, str]:
     """Returns all files for `sql/monitoring/`, by name."""
-    names = sorted(each.name for each in (resources(__package__) / "sql").iterdir())
+    names = sorted(file.name for file in (resources(__package__) / "sql").iterdir())
     return {name: text(name) for name in names if name.endswith(".sql")}
 
 

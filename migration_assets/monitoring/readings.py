@@ -30,8 +30,8 @@ def given(pairs: Sequence[str]) -> dict[str, Reading]:
     Raises:
         MigrationError: A name is unknown, or a value is no number.
     """
-    found = dict(_split(pair) for pair in pairs)
-    return _readings(found, "given by hand", where="--reading")
+    numbers = dict(_split(pair) for pair in pairs)
+    return _readings(numbers, "given by hand", where="--reading")
 
 
 def read(path: Path, now: dt.datetime) -> dict[str, Reading]:
@@ -68,7 +68,7 @@ def _split(pair: str) -> tuple[str, str]:
 
 
 def _readings(numbers: Mapping[str, Any], origin: str, *, where: str) -> dict[str, Reading]:
-    found: dict[str, Reading] = {}
+    readings: dict[str, Reading] = {}
     for name, number in numbers.items():
         if name not in BY_NAME:
             raise MigrationError(
@@ -86,5 +86,5 @@ def _readings(numbers: Mapping[str, Any], origin: str, *, where: str) -> dict[st
                 where=where,
                 next_step=f"Give it in {BY_NAME[name].unit or 'plain numbers'}",
             )
-        found[name] = Reading(value, origin)
-    return found
+        readings[name] = Reading(value, origin)
+    return readings

@@ -35,17 +35,17 @@ def without_literals(text: str, *, length: int = 200) -> str:
         text: The statement.
         length: Characters after which it is cut.
     """
-    said: list[str] = []
-    for found in _TOKEN.finditer(text):
-        kind = found.lastgroup
+    parts: list[str] = []
+    for token in _TOKEN.finditer(text):
+        kind = token.lastgroup
         if kind == "doubt":
-            said.append(CUT)
+            parts.append(CUT)
             break
         if kind == "comment":
-            said.append(" ")
+            parts.append(" ")
         elif kind in ("string", "dollar", "number"):
-            said.append("?")
+            parts.append("?")
         else:
-            said.append(found.group())
-    line = " ".join("".join(said).split())
+            parts.append(token.group())
+    line = " ".join("".join(parts).split())
     return line if len(line) <= length else line[:length] + CUT

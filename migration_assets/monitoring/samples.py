@@ -115,26 +115,26 @@ def _answer(answers: Sequence[Answer], name: str) -> Answer:
 
 
 def _numbers(answers: Sequence[Answer]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for row in rows(_answer(answers, "health")):
-        found["connections"] = row["connections"]
-        found["connection_limit"] = row["connection_limit"]
+        numbers["connections"] = row["connections"]
+        numbers["connection_limit"] = row["connection_limit"]
     for row in rows(_answer(answers, "cache_hit_ratio")):
-        found["blocks_hit"] = row["table_blocks_hit"]
-        found["blocks_read"] = row["table_blocks_read"]
+        numbers["blocks_hit"] = row["table_blocks_hit"]
+        numbers["blocks_read"] = row["table_blocks_read"]
     active = [row["seconds"] for row in rows(_answer(answers, "active_queries")) if _is_active(row)]
-    found["longest_seconds"] = max(active, default=0)
-    found["waiting"] = len(_answer(answers, "locks").rows)
+    numbers["longest_seconds"] = max(active, default=0)
+    numbers["waiting"] = len(_answer(answers, "locks").rows)
     dead = [
         row["dead_percent"]
         for row in rows(_answer(answers, "bloat"))
         if row["estimated_dead_rows"] > DEAD_ROWS
     ]
-    found["dead_percent"] = max(dead, default=0)
+    numbers["dead_percent"] = max(dead, default=0)
     for row in rows(_answer(answers, "checkpoints")):
-        found["checkpoints_timed"] = row["timed"]
-        found["checkpoints_requested"] = row["requested"]
-    return {name: float(number) for name, number in found.items()}
+        numbers["checkpoints_timed"] = row["timed"]
+        numbers["checkpoints_requested"] = row["requested"]
+    return {name: float(number) for name, number in numbers.items()}
 
 
 def _is_active(row: Mapping[str, Any]) -> bool:
@@ -143,12 +143,12 @@ def _is_active(row: Mapping[str, Any]) -> bool:
 
 def _standbys(answer: Answer) -> dict[str, float]:
     """Returns the standbys that stream; a base backup is none. Of those with one name the slowest counts."""
-    found: dict[str, float] = {}
+    standbys: dict[str, float] = {}
     for row in rows(answer):
         if row["state"] == "streaming" and row["behind_seconds"] is not None:
             behind = float(row["behind_seconds"])
-            found[row["standby"]] = max(behind, found.get(row["standby"], 0.0))
-    return found
+            standbys[row["standby"]] = max(behind, standbys.get(row["standby"], 0.0))
+    return standbys
 
 
 def _statements(
@@ -158,5 +158,5 @@ def _statements(
         problems.setdefault("slow_queries", NO_STATEMENTS)
         return None
     with read_only(connection):
-        found = connection.execute(_STATEMENTS).fetchall()
-    return {name: (int(calls), float(spent)) for name, calls, spent in found}
+        statements = connection.execute(_STATEMENTS).fetchall()
+    return {name: (int(calls), float(spent)) for name, calls, spent in statements}

@@ -504,7 +504,7 @@ def test_every_query_runs_on_an_empty_database(target_url: str) -> None:
             assert not answer.problem, query
             assert answer.columns
         usual = readings.given(["memory=1", "disk=1"])  # those of the machine are not meant here
-        health = check_health(connection, pause=0, given=usual)
+        health = check_health(connection, pause=0, other_readings=usual)
     assert not health.is_recorded
     assert health.status is Status.OK
     assert {result.status for result in health.results if result.kpi.name == "cache_hit"} == {
@@ -653,7 +653,7 @@ def test_statements_are_counted_wherever_the_extension_is(target_url: str) -> No
 def test_samples_are_kept_and_read_again(target: Connection) -> None:
     first = check_health(target, pause=0)
     assert first.is_recorded
-    second = check_health(target, given={"cpu": Reading(97.0, "test")})
+    second = check_health(target, other_readings={"cpu": Reading(97.0, "test")})
     kept = history.recent(target)
     assert [sample.taken_at for sample in kept] == [
         first.sample.taken_at,
@@ -1052,7 +1052,7 @@ def test_live_view_keeps_nothing(
     from rich.console import Console
 
     monkeypatch.setenv(TARGET_URL.name, small_copy)
-    code = commands.watch(Console(width=120), 0.01, given=["cpu=99"], rounds=2)
+    code = commands.watch(Console(width=120), 0.01, pairs=["cpu=99"], rounds=2)
     assert code is commands.Exit.CRITICAL
     assert capsys.readouterr().out.count("not part of the history") == 2
     with open_target(small_copy) as connection:
