@@ -28,9 +28,15 @@ def show_templates(console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("", "message", "to", "when", "values to give"):
         table.add_column(name)
-    for each in templates().values():
-        given = [name for name in each.needs() if not FIELDS[name].source]
-        table.add_row(str(each.number), each.name, each.audience, each.timing, ", ".join(given))
+    for shown in templates().values():
+        names = [name for name in shown.needs() if not FIELDS[name].source]
+        table.add_row(
+            str(shown.number),
+            shown.name,
+            shown.audience,
+            shown.timing,
+            ", ".join(names),
+        )
     console.print(table)
 
 
@@ -58,8 +64,10 @@ def write_message(
     chosen = template(name)
     configured = MESSAGE_VALUES.read()
     path = values or (None if configured is None else Path(configured))
-    given = {**({} if path is None else read_values(path)), **read_pairs(pairs)}
-    message = fill(chosen, given, now=dt.datetime.now(tz=dt.UTC), read_record=partial(_read, model))
+    given_values = {**({} if path is None else read_values(path)), **read_pairs(pairs)}
+    message = fill(
+        chosen, given_values, now=dt.datetime.now(tz=dt.UTC), read_record=partial(_read, model)
+    )
     if output is None:
         typer.echo(message.text)
     else:

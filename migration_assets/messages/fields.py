@@ -141,14 +141,14 @@ def moment(name: str, text: str, zone: dt.tzinfo | None) -> dt.datetime:
         MigrationError: It is no time, or has no zone.
     """
     try:
-        found = dt.datetime.fromisoformat(text)
+        time = dt.datetime.fromisoformat(text)
     except ValueError:
         raise _refused(name, Kind.MOMENT) from None
-    if found.tzinfo is not None:
-        return found if zone is None else found.astimezone(zone)
+    if time.tzinfo is not None:
+        return time if zone is None else time.astimezone(zone)
     if zone is None:
         raise _refused(name, Kind.MOMENT)
-    return found.replace(tzinfo=zone)
+    return time.replace(tzinfo=zone)
 
 
 def time_zone(text: str) -> dt.tzinfo:
@@ -178,8 +178,8 @@ def shown_duration(span: dt.timedelta) -> str:
     """Returns a time in words, as in `46 hours` or `1 hour 30 minutes`."""
     minutes = round(span.total_seconds() / 60)
     parts = [(minutes // 60, "hour"), (minutes % 60, "minute")]
-    said = [f"{count} {unit}{'s' if count != 1 else ''}" for count, unit in parts if count]
-    return " ".join(said) or "0 minutes"
+    words = [f"{count} {unit}{'s' if count != 1 else ''}" for count, unit in parts if count]
+    return " ".join(words) or "0 minutes"
 
 
 def shown(name: str, text: str) -> str:

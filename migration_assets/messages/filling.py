@@ -76,23 +76,27 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
     Raises:
         MigrationError: One is no pair, or names what is no placeholder.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign:
             raise MigrationError("it is no pair", where="--set", next_step="Write --set name=value")
-        found[name.strip()] = value
-    return _known(found, where="--set")
+        values[name.strip()] = value
+    return _known(values, where="--set")
 
 
 def fill(
-    template: Template, given: Mapping[str, str], *, now: dt.datetime, read_record: ReadRecord
+    template: Template,
+    given_values: Mapping[str, str],
+    *,
+    now: dt.datetime,
+    read_record: ReadRecord,
 ) -> Message:
     """Returns a message without a gap.
 
     Args:
         template: The template.
-        given: Values by name; an empty one is none.
+        given_values: Values by name; an empty one is none.
         now: The time with its zone.
         read_record: Reads the target's record since the start of the window; called only where the
             message needs it.
@@ -101,12 +105,12 @@ def fill(
         MigrationError: A placeholder would be empty, a value cannot be used, or what the message says
             would not be true.
     """
-    zone = fields.time_zone(given["time_zone"]) if given.get("time_zone") else None
+    zone = fields.time_zone(given_values["time_zone"]) if given_values.get("time_zone") else None
     values: dict[str, Value] = {
         name: fields.moment(name, text, zone)
         if FIELDS[name].kind is Kind.MOMENT
         else fields.shown(name, text)
-        for name, text in given.items()
+        for name, text in given_values.items()
         if text.strip()
     }
     _require_order(template, values)
@@ -123,11 +127,11 @@ def fill(
     missing = [name for name in template.needs() if name not in values]
     if missing:
         raise _missing(template, missing, problem)
-    said = {
+    texts = {
         name: fields.shown_moment(value) if isinstance(value, dt.datetime) else value
         for name, value in values.items()
     }
-    return Message(template.filled(said), _hints(template, values))
+    return Message(template.filled(texts), _hints(template, values))
 
 
 def _read(values: Mapping[str, Value], read_record: ReadRecord) -> tuple[Record | None, str]:
@@ -152,15 +156,15 @@ def _recorded(
     read = results(record)
     if WINDOW_START in values:
         read |= progress(record, now)
-    said: dict[str, Value] = {
+    shown: dict[str, Value] = {
         name: value.astimezone(zone or dt.UTC)
         if isinstance(value, dt.datetime)
         else fields.shown(name, value)
         for name, value in read.items()
     }
-    if "progress_percent" in said:
-        said["progress_bar"] = _bar(str(said["progress_percent"]))
-    return said
+    if "progress_percent" in shown:
+        shown["progress_bar"] = _bar(str(shown["progress_percent"]))
+    return shown
 
 
 def _computed(
@@ -204,30 +208,30 @@ def _require_order(template: Template, values: Mapping[str, Value]) -> None:
 
 
 def _require_verdict(template: Template, record: Record | None, problem: str) -> None:
-    found = (
+    verdict = (
         problem if record is None else record.verdict or "there is no sign-off since window_start"
     )
-    if template.requires and found != template.requires:
+    if template.requires and verdict != template.requires:
         raise MigrationError(
-            f"it says that the migration was signed off with a {template.requires}: {found}",
+            f"it says that the migration was signed off with a {template.requires}: {verdict}",
             where=f"message {template.name}",
             next_step="Sign off first, or send `delay` or `rollback`",
         )
 
 
 def _missing(template: Template, names: Sequence[str], problem: str) -> MigrationError:
-    said = []
+    gaps = []
     is_recorded = False
     for name in names:
         field = FIELDS[name]
         kind = "" if field.kind is Kind.TEXT else f", {field.kind.value}"
         if field.kind is Kind.ITEMS:
             kind += f" of items with {', '.join(field.keys)}"
-        said.append(f"{name} ({field.meaning}{kind})")
+        gaps.append(f"{name} ({field.meaning}{kind})")
         is_recorded |= field.source != ""
     why = f"; {problem}" if problem and is_recorded else ""
     return MigrationError(
-        f"{len(names)} placeholders would be empty: {'; '.join(said)}{why}",
+        f"{len(names)} placeholders would be empty: {'; '.join(gaps)}{why}",
         where=f"message {template.name}",
         next_step="Give each with --set name=value, or in the file that --values or "
         f"{MESSAGE_VALUES.name} names",

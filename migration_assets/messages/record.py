@@ -85,27 +85,27 @@ class Record:
     def tables(self) -> set[str]:
         """The tables that are loaded."""
         return {
-            each.table
-            for each in self.loads
-            if each.finished_at and each.table in self.model.tables
+            load.table
+            for load in self.loads
+            if load.finished_at and load.table in self.model.tables
         }
 
     @property
     def done(self) -> int:
         """Documents of the source that were read; the elements of junction tables are not meant."""
         return sum(
-            each.documents for each in self._latest().values() if each.table in self.model.entities
+            load.documents for load in self._latest().values() if load.table in self.model.entities
         )
 
     @property
     def moved(self) -> int:
         """Documents that became a row."""
         return sum(
-            each.rows for each in self._latest().values() if each.table in self.model.entities
+            load.rows for load in self._latest().values() if load.table in self.model.entities
         )
 
     def _latest(self) -> dict[str, Load]:
-        return {each.table: each for each in self.loads}
+        return {load.table: load for load in self.loads}
 
 
 def read_record(
@@ -125,7 +125,7 @@ def read_record(
         table.name: sql.Identifier(SCHEMA, table.name)
         for table in bookkeeping.BOOKKEEPING.sorted_tables
     }
-    found = connection.execute(
+    rows = connection.execute(
         sql.SQL(_LOADS).format(loads=names["loads"], batches=names["batches"])
     ).fetchall()
     passed, failed = connection.execute(
@@ -138,7 +138,7 @@ def read_record(
     ).fetchone() or (0, 0)
     return Record(
         model=model,
-        loads=tuple(load for load in (Load(*row) for row in found) if load.started_at >= since),
+        loads=tuple(load for load in (Load(*row) for row in rows) if load.started_at >= since),
         documents=_count(connection, names["uuid_map"], "collection", list(model.entities)),
         rejected=_count(
             connection, names["rejected_documents"], "target_table", list(model.tables)
@@ -157,16 +157,16 @@ def progress(record: Record, now: dt.datetime) -> dict[str, str | dt.datetime]:
     """Returns how far a migration is, as values of placeholders; empty where it has not started."""
     if not record.loads or not record.documents:
         return {}
-    done, total = min(record.done, record.documents), record.documents
+    documents, total = min(record.done, record.documents), record.documents
     started = min(load.started_at for load in record.loads)
     running = [load for load in record.loads if load.finished_at is None]
     finished = [load.finished_at for load in record.loads if load.finished_at is not None]
     until = now if running or not finished else max(finished)
     seconds = (until - started).total_seconds()
-    rate = done / seconds if seconds > 0 else 0.0
+    rate = documents / seconds if seconds > 0 else 0.0
     values: dict[str, str | dt.datetime] = {
-        "progress_percent": str(100 * done // total),
-        "records_done": str(done),
+        "progress_percent": str(100 * documents // total),
+        "records_done": str(documents),
         "records_total": str(total),
         "records_per_second": str(round(rate)),
         "tables_done": str(len(record.tables)),
@@ -175,7 +175,7 @@ def progress(record: Record, now: dt.datetime) -> dict[str, str | dt.datetime]:
         "progress_findings": _findings(record),
     }
     if rate > 0:
-        values["expected_end"] = until + dt.timedelta(seconds=(total - done) / rate)
+        values["expected_end"] = until + dt.timedelta(seconds=(total - documents) / rate)
     return values
 
 
@@ -187,8 +187,8 @@ def results(record: Record) -> dict[str, str | dt.datetime]:
         values["known_items"] = _known_items(record)
     expected = len(record.model.tables) * len(Layer)
     if record.verdict is not None and record.passed:
-        said = f"{record.passed:,} of {expected:,} checks passed, verdict {record.verdict}"
-        values["validation_result"] = said
+        result = f"{record.passed:,} of {expected:,} checks passed, verdict {record.verdict}"
+        values["validation_result"] = result
     if record.uptime is not None:
         values["uptime_percent"] = str(record.uptime)
     return values
@@ -228,10 +228,10 @@ def _known_items(record: Record) -> str:
         "values could not be moved as they were": record.issues,
         "records have fields that NextCRM does not know, which are kept apart": record.unmapped,
     }
-    said = [f"{count:,} {what}" for what, count in counts.items() if count]
-    if not said:
+    items = [f"{count:,} {what}" for what, count in counts.items() if count]
+    if not items:
         return "every record and every value was moved."
-    return f"{', '.join(said)}. All are on record, and we look at them one by one."
+    return f"{', '.join(items)}. All are on record, and we look at them one by one."
 
 
 def _count(connection: Connection, table: sql.Identifier, column: str, among: list[str]) -> int:

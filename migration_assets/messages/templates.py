@@ -65,12 +65,14 @@ class Template:
 @cache
 def templates() -> Mapping[str, Template]:
     """Returns the templates by name, in the order of their numbers."""
-    found = [
-        _template(each.name, each.read_text(encoding="utf-8"))
-        for each in (resources(__package__) / "templates").iterdir()
-        if each.name.endswith(".md")
+    parsed = [
+        _template(file.name, file.read_text(encoding="utf-8"))
+        for file in (resources(__package__) / "templates").iterdir()
+        if file.name.endswith(".md")
     ]
-    return {each.name: each for each in sorted(found, key=lambda template: template.number)}
+    return {
+        template.name: template for template in sorted(parsed, key=lambda template: template.number)
+    }
 
 
 def template(name: str) -> Template:
@@ -79,9 +81,9 @@ def template(name: str) -> Template:
     Raises:
         MigrationError: There is none.
     """
-    for each in templates().values():
-        if name in (each.name, str(each.number)):
-            return each
+    for candidate in templates().values():
+        if name in (candidate.name, str(candidate.number)):
+            return candidate
     raise MigrationError(
         f"there is no template {name!r}",
         where="message",
@@ -108,4 +110,4 @@ def _template(file: str, text: str) -> Template:
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
