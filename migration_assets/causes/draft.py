@@ -50,11 +50,11 @@ class Draft:
         is_choice = proposed.confidence is Confidence.CHOICE
         rules = "".join(self.indent + rule_text(rule) for rule in proposed.rules)
         why_not = "" if is_choice else _mistakes(self.model, self.text + rules)
-        said = [*comment, f"confidence: {proposed.confidence}; {proposed.why}"]
+        lines = [*comment, f"confidence: {proposed.confidence}; {proposed.why}"]
         if why_not:
-            said.append(f"not taken over: {why_not}")
+            lines.append(f"not taken over: {why_not}")
         # A name of the source may hold what ends a line, and would be a rule then.
-        self.text += "\n" + "".join(f"{self.indent}# {printable(line)}\n" for line in said)
+        self.text += "\n" + "".join(f"{self.indent}# {printable(line)}\n" for line in lines)
         self.text += (
             re.sub(f"^{self.indent}(?=-)", f"{self.indent}# ", rules, flags=re.MULTILINE)
             if is_choice or why_not
@@ -68,45 +68,45 @@ def shipped_text(model: Model) -> str:
     return _HEAD if shipped is None else shipped.read_text(encoding="utf-8")
 
 
-def draft(model: Model, source: SourceDatabase, given: str = "") -> Draft:
+def draft(model: Model, source: SourceDatabase, existing: str = "") -> Draft:
     """Returns a draft of the rules that a source needs.
 
     Args:
         model: The application's tables.
         source: The source database.
-        given: The text of the rules that there are already, which the draft begins with; where empty, those
-            that the project ships are tried, and the draft has the ones that something in the source needs.
+        existing: The text of the rules that there are already, which the draft begins with; where empty,
+            those that the project ships are tried, and the draft has the ones that the source needs.
 
     Raises:
-        RemediationError: The given text has mistakes, or no rule can be added to it.
+        RemediationError: The existing rules have mistakes, or no rule can be added to them.
     """
-    indent = _indent(given) if given else "  "
-    text = given or shipped_text(model)
-    rules = parse_remediations(model, text, file="given" if given else "shipped")
+    indent = _indent(existing) if existing else "  "
+    text = existing or shipped_text(model)
+    rules = parse_remediations(model, text, file="given" if existing else "shipped")
     seen = united(source, rules.counted_as)
     rehearsal = rehearse(model, seen, rules)
-    begun = given.rstrip() + "\n" if given else _HEAD + "".join(_needed(text, rehearsal))
-    made = Draft(model, begun, indent=indent)
+    begun = existing.rstrip() + "\n" if existing else _HEAD + "".join(_needed(text, rehearsal))
+    result = Draft(model, begun, indent=indent)
     causes = causes_of(rehearsal.losses, known_from(model, seen, rehearsal.losses))
     for cause, proposed in proposals(model, causes, seen, with_values=True):
-        made.decisions += proposed.confidence is Confidence.CHOICE
-        made.add(_said(cause), proposed)
+        result.decisions += proposed.confidence is Confidence.CHOICE
+        result.add(_said(cause), proposed)
     for comment, renamed in (
         *_renamed_fields(model, seen, rehearsal),
         *_renamed_collections(model, seen),
     ):
-        made.add(comment, renamed)
-    return made
+        result.add(comment, renamed)
+    return result
 
 
-def _indent(given: str) -> str:
+def _indent(text: str) -> str:
     """Returns what stands before each rule of a text, so that one can be added.
 
     Raises:
         RemediationError: The rules are not one a line, or not the last of the text.
     """
     try:
-        node = yaml.compose(given, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return ""  # the parser says it better
     entries = node.value if isinstance(node, yaml.MappingNode) else []

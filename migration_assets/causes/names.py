@@ -22,8 +22,8 @@ _SAME = {
 
 def words(name: str) -> frozenset[str]:
     """Returns the words of a name, those that stand for each other as one, without plurals."""
-    found = (word.lower() for word in _WORDS.findall(name))
-    return frozenset(filter(None, (_SAME.get(word, word.removesuffix("s")) for word in found)))
+    parts = (word.lower() for word in _WORDS.findall(name))
+    return frozenset(filter(None, (_SAME.get(word, word.removesuffix("s")) for word in parts)))
 
 
 def likeness(name: str, other: str) -> float:

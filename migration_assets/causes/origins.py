@@ -33,22 +33,22 @@ def known_from(
     for loss in losses:
         if loss.missing_id:
             missing.setdefault(loss.points_to, {})[loss.missing_id] = None
-    found: dict[Document, str] = {}
+    origins: dict[Document, str] = {}
     names = sorted(
         name for name in source.list_collection_names() if not name.startswith("system.")
     )
     for collection, ids in missing.items():
         for identifier in ids:
             if isinstance(_value(identifier), str):
-                found[collection, identifier] = TEXTS
+                origins[collection, identifier] = TEXTS
         own = {form: identifier for identifier in ids for form in _other_forms(identifier)}
         for form in _held(source, collection, own):
-            found[collection, own[form]] = f"an _id of {collection} in another form"
+            origins[collection, own[form]] = f"an _id of {collection} in another form"
         for other in names:
             if other != collection:
                 for identifier in _held(source, other, ids):
-                    found[collection, identifier] = where_known(model, collection, other)
-    return found
+                    origins[collection, identifier] = where_known(model, collection, other)
+    return origins
 
 
 def document_named(source: SourceDatabase, collection: str, text: str) -> Any | None:

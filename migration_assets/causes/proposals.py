@@ -104,14 +104,14 @@ def proposals(
         for _, collection, field, kind in cause.direct
         if kind != ALTERED
     }
-    found = []
+    proposed_rules = []
     for cause in causes:
         proposed = proposal(model, cause, lookup, with_values=with_values)
         if cause.root.kind == ALTERED and (cause.root.collection, cause.root.field) in lost:
             why = "decide on the other losses of this field first: to accept it accepts them, too"
             proposed = replace(proposed, confidence=Confidence.CHOICE, why=why)
-        found.append((cause, proposed))
-    return found
+        proposed_rules.append((cause, proposed))
+    return proposed_rules
 
 
 def proposal(
@@ -209,13 +209,13 @@ def _of_missing(model: Model, cause: Cause) -> Proposal:
     are_optional = any(kind != REJECTED for *_, kind in cause.direct)
     rules: list[Yaml] = []
     lacking = "texts" if root.known_from == TEXTS else "missing"
-    given = {"references_to": root.collection, "match": "orphaned"}
+    orphans = {"references_to": root.collection, "match": "orphaned"}
     if are_required:
         rules.append(
-            {"name": f"{root.collection}-instead-of-{lacking}", **given, "set": {"$oid": CHOOSE}}
+            {"name": f"{root.collection}-instead-of-{lacking}", **orphans, "set": {"$oid": CHOOSE}}
         )
     if are_optional:
-        rules.append({"name": f"{root.collection}-{lacking}", **given, "accept": True})
+        rules.append({"name": f"{root.collection}-{lacking}", **orphans, "accept": True})
     why = (
         f"choose the document of {root.collection} that takes over"
         if are_required
@@ -311,13 +311,13 @@ def _numbers(cause: Cause, _: Source, texts: Sequence[str]) -> Proposal | None:
     for text in texts:
         bare = text.strip()
         is_empty = is_empty or not bare
-        found = _NUMBER.fullmatch(bare)
-        if found is None:
+        number_match = _NUMBER.fullmatch(bare)
+        if number_match is None:
             if bare and not _DIGITS.fullmatch(bare):
                 return None
             continue
-        thousands |= {found["thousands"]} - {None}
-        decimals |= {found["decimal"]} - {None}
+        thousands |= {number_match["thousands"]} - {None}
+        decimals |= {number_match["decimal"]} - {None}
     # A lone group of three, 1.500, is read as thousands: the columns take whole numbers.
     if len(thousands) > 1 or len(decimals) > 1 or thousands & decimals:
         return None
@@ -343,10 +343,10 @@ _OF_TEXTS: Mapping[Rule, Callable[[Cause, Source, Sequence[str]], Proposal | Non
 
 def _texts(originals: Iterable[str]) -> list[str]:
     """Returns originals as texts where all of them are such, else nothing."""
-    given = [from_canonical(original) for original in originals]
-    if len(given) > EXAMPLES or not all(isinstance(value, str) for value in given):
+    values = [from_canonical(original) for original in originals]
+    if len(values) > EXAMPLES or not all(isinstance(value, str) for value in values):
         return []
-    return given
+    return values
 
 
 def _source(model: Model, collection: str, field: str) -> Source | None:

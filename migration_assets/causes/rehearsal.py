@@ -62,9 +62,9 @@ class Rehearsal:
         """Takes in the books of a batch."""
         self.losses += _losses(table, collection, books)
         self.applied.update(
-            each.rule
-            for each in books.remediations
-            if each.field == self.moved_from.get(each.rule, each.field)
+            remedied.rule
+            for remedied in books.remediations
+            if remedied.field == self.moved_from.get(remedied.rule, remedied.field)
         )
         accepted = [issue.accepted_by for issue in books.issues]
         accepted += [rejected.accepted_by for rejected in books.rejected]
@@ -98,10 +98,12 @@ def rehearse(
         loaded = Loaded(
             # Of a table that comes later, which a circle has, every document counts as a row.
             rows={
-                each: rows[each] if each in rows else _ids(_identities(source, each))
-                for each in referenced_tables(table)
+                referenced: rows[referenced]
+                if referenced in rows
+                else _ids(_identities(source, referenced))
+                for referenced in referenced_tables(table)
             },
-            documents={each: documents[each] for each in documents_referred_to(table)},
+            documents={other: documents[other] for other in documents_referred_to(table)},
         )
         if junction_of(table) is not None:
             for holder, books in _of_pairs(source, table, loaded, remediations):
@@ -169,14 +171,14 @@ def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:
             yield Loss(table.name, collection, name, kind, reason, count, originals=originals)
     if table.name != collection:
         return  # what cannot be read is rejected with its own table, too
-    for each in books.rejected:
+    for rejected in books.rejected:
         yield from rejected_for(
             model_of(table),
             table.name,
             collection,
-            each.source_id,
-            each.field or "",
-            each.reason,
-            each.document,
-            is_accepted=each.accepted_by is not None,
+            rejected.source_id,
+            rejected.field or "",
+            rejected.reason,
+            rejected.document,
+            is_accepted=rejected.accepted_by is not None,
         )

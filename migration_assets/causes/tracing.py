@@ -89,12 +89,12 @@ def causes_of(losses: Iterable[Loss], known_from: Mapping[Document, str]) -> lis
     for loss in every:
         if loss.kind == REJECTED:
             rejections[loss.collection, loss.source_id].append(loss)
-    found: dict[Root, Cause] = {}
+    causes: dict[Root, Cause] = {}
     for loss in every:
         if loss.is_accepted:
             continue
         for root, is_direct in _roots(loss, rejections, known_from, frozenset()):
-            cause = found.setdefault(root, Cause(root))
+            cause = causes.setdefault(root, Cause(root))
             counted = cause.direct if is_direct else cause.consequences
             counted[loss.table, loss.collection, loss.field, loss.kind] += loss.count
             cause.keys += loss.keys
@@ -106,7 +106,7 @@ def causes_of(losses: Iterable[Loss], known_from: Mapping[Document, str]) -> lis
                 cause.documents.add((loss.collection, loss.source_id))
             if is_direct and root.kind == GONE:
                 cause.missing_ids[loss.missing_id] += loss.count
-    return sorted(found.values(), key=lambda cause: (-cause.count, cause.root))
+    return sorted(causes.values(), key=lambda cause: (-cause.count, cause.root))
 
 
 def _roots(

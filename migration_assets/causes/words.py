@@ -21,12 +21,12 @@ def what(cause: Cause) -> str:
         missing = len(cause.missing_ids)
         is_one = missing == 1
         if root.known_from == TEXTS:
-            said = f"{counted(missing, 'text')} {'stands' if is_one else 'stand'} where an id "
-            return f"{said}of {root.collection} should: {counted(count, 'reference')}"
-        said = f"{counted(missing, 'document')} of {root.collection} {'is' if is_one else 'are'} missing"
+            fact = f"{counted(missing, 'text')} {'stands' if is_one else 'stand'} where an id "
+            return f"{fact}of {root.collection} should: {counted(count, 'reference')}"
+        fact = f"{counted(missing, 'document')} of {root.collection} {'is' if is_one else 'are'} missing"
         if root.known_from:
-            said += f"; the ids are those of {root.known_from}"
-        return f"{said}: {counted(count, 'reference')} to {'it' if is_one else 'them'}"
+            fact += f"; the ids are those of {root.known_from}"
+        return f"{fact}: {counted(count, 'reference')} to {'it' if is_one else 'them'}"
     place = ".".join(filter(None, [root.collection, root.field]))
     if root.kind == REJECTED and not root.field:
         return f"{counted(count, 'document')} of {place} cannot be read"

@@ -109,33 +109,33 @@ class _Directory:
         self.others: list[str] = []
         try:
             entries = sorted(path.iterdir())
-            inner = [each for each in entries if each.is_dir()]
-            files = [each for each in entries if not each.is_dir() and not self._is_other(each)]
-            found = [(path.resolve().name, files)] if files else []
-            found += [(each.name, sorted(each.iterdir())) for each in inner]
+            inner = [entry for entry in entries if entry.is_dir()]
+            files = [entry for entry in entries if not entry.is_dir() and not self._is_other(entry)]
+            databases = [(path.resolve().name, files)] if files else []
+            databases += [(directory.name, sorted(directory.iterdir())) for directory in inner]
         except OSError as error:
             raise DumpError(
                 f"it cannot be read: {error.strerror}",
                 where=str(error.filename or path),
                 next_step="Check the rights of the directory, then start again",
             ) from None
-        for database, paths in found:
-            self._add(database, [each for each in paths if not self._is_other(each)])
+        for database, paths in databases:
+            self._add(database, [file for file in paths if not self._is_other(file)])
         if not self.collections:
             raise DumpError(
                 "there is no file of a dump in it", where=str(path), next_step=_MAKE_ONE
             )
 
     def documents(self, database: str) -> Iterator[tuple[str, bytes]]:
-        for each in self.collections:
-            if each.database != database or each.kind != "collection":
+        for collection in self.collections:
+            if collection.database != database or collection.kind != "collection":
                 continue
-            file = self._data[database, each.name]
+            file = self._data[database, collection.name]
             with opened(file.path, is_packed=file.is_packed) as stream:
                 while (document := stream.document()) is not None:
                     if document == TERMINATOR:
                         raise stream.error("no BSON document begins here", stream.offset - 4)
-                    yield each.name, document
+                    yield collection.name, document
 
     def _is_other(self, path: Path) -> bool:
         """Notes what holds no collection."""
@@ -209,10 +209,14 @@ class _Archive:
 
     def documents(self, database: str) -> Iterator[tuple[str, bytes]]:
         awaited = {
-            (each.database, each.name) for each in self.collections if each.kind == "collection"
+            (collection.database, collection.name)
+            for collection in self.collections
+            if collection.kind == "collection"
         }
         left_out = {
-            (each.database, each.name) for each in self.collections if each.kind != "collection"
+            (collection.database, collection.name)
+            for collection in self.collections
+            if collection.kind != "collection"
         }
         sums: dict[tuple[str, str], _Checksum] = {}
         while (document := self._stream.document()) is not None:

@@ -66,11 +66,11 @@ def restore(
         )
     restored = Restored()
     try:
-        for each in dump.collections:
-            if each.database == database and each.kind == "collection":
-                with _reported(f"{where}, collection {each.name}"):
-                    into.create_collection(each.name, collation=each.collation)
-                restored.documents[each.name] = 0
+        for collection in dump.collections:
+            if collection.database == database and collection.kind == "collection":
+                with _reported(f"{where}, collection {collection.name}"):
+                    into.create_collection(collection.name, collation=collection.collation)
+                restored.documents[collection.name] = 0
         for batch in _batches(dump.documents(database)):
             for name, documents in batch.items():
                 restored.documents[name] += len(documents)
@@ -113,10 +113,10 @@ def _verify(into: SourceDatabase, restored: Restored, where: str) -> None:
     """Holds the number of documents that are there against that of the dump."""
     for name, count in restored.documents.items():
         with _reported(where):
-            found = into[name].count_documents({})
-        if found != count:
+            restored_count = into[name].count_documents({})
+        if restored_count != count:
             raise MigrationError(
-                f"collection {name} has {found:,} documents, the dump {count:,}",
+                f"collection {name} has {restored_count:,} documents, the dump {count:,}",
                 where=where,
                 next_step="Let nobody else write to it, and start again; what was restored is removed",
             )
