@@ -53,7 +53,7 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
             next_step="Rehearse with `migration-assets run`, then ask again",
         )
     factor = OPTIMISED_FACTOR if is_optimised else SAFETY_FACTOR
-    found = estimate(model, measured, held, factor=factor)
+    estimated = estimate(model, measured, held, factor=factor)
     console.print(_table(tables))
     what = (
         "a whole run" if measured.is_whole else "the loads alone, without checks and constraints,"
@@ -61,10 +61,10 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
     console.print(
         f"{what} took {in_words(measured.seconds)} for {measured.documents:,} documents, "
         f"{megabytes(measured.size)}, on {measured.ended:%Y-%m-%d}; the source now holds "
-        f"{found.documents:,} documents, {megabytes(found.size)}\n"
-        f"{in_words(measured.seconds)} x {found.ratio:.4g} (size) x {factor:g} (safety) = "
-        f"[bold]about {in_words(found.seconds)}[/]; plan a window of "
-        f"{counted(max(1, math.ceil(found.seconds / 3600)), 'hour')} or more",
+        f"{estimated.documents:,} documents, {megabytes(estimated.size)}\n"
+        f"{in_words(measured.seconds)} x {estimated.ratio:.4g} (size) x {factor:g} (safety) = "
+        f"[bold]about {in_words(estimated.seconds)}[/]; plan a window of "
+        f"{counted(max(1, math.ceil(estimated.seconds / 3600)), 'hour')} or more",
         soft_wrap=True,
     )
 
@@ -78,12 +78,12 @@ def _table(tables: list[TableEstimate]) -> Table:
     shown.add_column("table", no_wrap=True)
     for name in ("then", "per second", "now", "expected"):
         shown.add_column(name, justify="right", no_wrap=True)
-    for each in tables:
+    for table in tables:
         shown.add_row(
-            each.table,
-            f"{each.measured:,}",
-            f"{each.rate:,.0f}",
-            f"{each.expected:,}",
-            f"{each.seconds:.2f} s" if each.seconds < 10 else in_words(each.seconds),
+            table.table,
+            f"{table.measured:,}",
+            f"{table.rate:,.0f}",
+            f"{table.expected:,}",
+            f"{table.seconds:.2f} s" if table.seconds < 10 else in_words(table.seconds),
         )
     return shown

@@ -59,13 +59,13 @@ class Exit(enum.IntEnum):
     FOUND = 0
 
 
-def explain(console: Console, collection: str, given: str) -> Exit:
+def explain(console: Console, collection: str, id_text: str) -> Exit:
     """Prints what became of a document.
 
     Args:
         console: Where it goes.
         collection: Its collection.
-        given: Its `_id` as the books have it: 24 hex digits, or canonical Extended JSON; a text may go
+        id_text: Its `_id` as the books have it: 24 hex digits, or canonical Extended JSON; a text may go
             without its quotes.
 
     Raises:
@@ -80,10 +80,10 @@ def explain(console: Console, collection: str, given: str) -> Exit:
     with opened as source, open_target(target_url()) as connection:
         require_schema(connection)
         if collection in model.entities:
-            own = _own_id(source, connection, collection, given)
+            own = _own_id(source, connection, collection, id_text)
             lines = list(_lines(model, source, connection, collection, own))
         else:
-            lines = list(_kept_lines(connection, collection, given))
+            lines = list(_kept_lines(connection, collection, id_text))
     _print(console, lines)
     return Exit.FOUND
 
@@ -126,17 +126,17 @@ def _require_known(model: Model, collection: str) -> None:
 
 
 def _print(console: Console, lines: Iterable[tuple[str, str]]) -> None:
-    for name, said in lines:
-        console.print(f"[bold]{name:<12}[/] {escape(said)}", soft_wrap=True)
+    for name, text in lines:
+        console.print(f"[bold]{name:<12}[/] {escape(text)}", soft_wrap=True)
 
 
-def _candidates(given: str) -> list[Any]:
+def _candidates(id_text: str) -> list[Any]:
     """Returns what an `_id` may be that was given as text: as the books have it first, then a bare text."""
-    text = given[1:-1] if len(given) > 1 and given[0] == given[-1] == "'" else given
-    found: list[Any] = [ObjectId(text.lower())] if is_object_id_text(text) else []
+    text = id_text[1:-1] if len(id_text) > 1 and id_text[0] == id_text[-1] == "'" else id_text
+    candidates: list[Any] = [ObjectId(text.lower())] if is_object_id_text(text) else []
     with suppress(BSONError, ValueError, TypeError):
-        found.append(from_canonical(text))
-    return [each for each in (*found, text) if _can_be_asked_for(each)]
+        candidates.append(from_canonical(text))
+    return [candidate for candidate in (*candidates, text) if _can_be_asked_for(candidate)]
 
 
 def _can_be_asked_for(own: Any) -> bool:
@@ -148,19 +148,19 @@ def _can_be_asked_for(own: Any) -> bool:
     return True
 
 
-def _own_id(source: SourceDatabase, connection: Connection, collection: str, given: str) -> Any:
+def _own_id(source: SourceDatabase, connection: Connection, collection: str, id_text: str) -> Any:
     """Returns the `_id` of a document that the source or the map has.
 
     Raises:
         MigrationError: Neither has it.
     """
-    for own in _candidates(given):
+    for own in _candidates(id_text):
         has_row = _rows(connection, _MAPPED, _MAP, collection, source_id(own))
         if has_row or next(iter(_found(source, collection, own)), None) is not None:
             return own
     raise MigrationError(
         "neither the source nor the UUID map has it",
-        where=f"document {given[:_SHOWN]} of {collection}",
+        where=f"document {id_text[:_SHOWN]} of {collection}",
         next_step="Check the id, and that the collection is the one it is of: 24 hex digits, or what stands "
         "as source_id in the books",
     )
@@ -173,13 +173,13 @@ def _found(source: SourceDatabase, collection: str, own: Any) -> Iterator[Docume
     )
 
 
-def _kept_lines(connection: Connection, collection: str, given: str) -> Iterator[tuple[str, str]]:
+def _kept_lines(connection: Connection, collection: str, id_text: str) -> Iterator[tuple[str, str]]:
     """Yields what there is to say of a document of a collection that the model does not know."""
-    for own in _candidates(given) if _can_be_asked_for(collection) else ():
+    for own in _candidates(id_text) if _can_be_asked_for(collection) else ():
         name = source_id(own)
-        for (kept,) in _book(connection, _UNMAPPED, collection, name):
+        for (unmapped,) in _book(connection, _UNMAPPED, collection, name):
             yield "document", f"{name} of {collection}, which the model does not know"
-            yield "kept", f"whole in migration.unmapped_fields: {', '.join(json.loads(kept))}"
+            yield "kept", f"whole in migration.unmapped_fields: {', '.join(json.loads(unmapped))}"
             return
         for _, _, reason, _, _, _ in _book(connection, _REJECTED, collection, name):
             yield "document", f"{name} of {collection}, which the model does not know"
@@ -187,7 +187,7 @@ def _kept_lines(connection: Connection, collection: str, given: str) -> Iterator
             return
     raise MigrationError(
         "the model knows no such collection, and the books keep no such document of it",
-        where=f"document {given[:_SHOWN]} of collection {collection}",
+        where=f"document {id_text[:_SHOWN]} of collection {collection}",
         next_step="Give a collection of the model, such as Users, in the application's own case, or one "
         "whose documents are kept in migration.unmapped_fields, and an id as the books have it",
     )
@@ -219,23 +219,23 @@ def _lines(
     if collection in stale:
         yield "rules", f"{collection} was loaded with other remediations: materialize it again"
     for rule, field, element, is_set in _book(connection, _REMEDIATED, collection, name):
-        done = "replaced" if is_set else "dropped"
-        yield "remediated", f"{_place(field, element)} {done} by rule {rule}"
+        effect = "replaced" if is_set else "dropped"
+        yield "remediated", f"{_place(field, element)} {effect} by rule {rule}"
     yield from _row(model, connection, collection, key, document or {})
     for table, field, reason, accepted_by, until, whole in _book(
         connection, _REJECTED, collection, name
     ):
-        said = f"from {table} for {field or 'the whole document'}: {reason}"
+        origin = f"from {table} for {field or 'the whole document'}: {reason}"
         waits = f" (deferred by rule {accepted_by}, until {until})"
-        yield "rejected", said + (waits if until else _accepted(accepted_by))
+        yield "rejected", origin + (waits if until else _accepted(accepted_by))
         if field is not None and table == collection:
             yield from _rejected_values(model, connection, rules, collection, document, whole)
     for field, element, kind, reason, accepted_by in _book(connection, _ISSUES, collection, name):
         yield kind, f"{_place(field, element)}: {reason}{_accepted(accepted_by)}"
-    for (kept,) in _book(connection, _UNMAPPED, collection, name):
+    for (unmapped,) in _book(connection, _UNMAPPED, collection, name):
         yield (
             "unknown",
-            f"fields that the model does not know, kept: {', '.join(json.loads(kept))}",
+            f"fields that the model does not know, kept: {', '.join(json.loads(unmapped))}",
         )
     yield from _findings(source, connection, model.entities[collection], own, rules)
     for table in model.junctions.values():
@@ -251,10 +251,10 @@ def _findings(
     source: SourceDatabase, connection: Connection, table: sa.Table, own: Any, rules: Remediations
 ) -> Iterator[tuple[str, str]]:
     """Yields what the checks ``values`` and ``references`` find of one document."""
-    found = recheck(source, connection, table, [own], remediations=rules)
-    wrong = [*found.values.sample, *found.faults.sample]
-    for said in dict.fromkeys(f"{each.field or 'the whole'}: {each.what}" for each in wrong):
-        yield "checks", said
+    comparison = recheck(source, connection, table, [own], remediations=rules)
+    wrong = [*comparison.values.sample, *comparison.faults.sample]
+    for finding in dict.fromkeys(f"{fault.field or 'the whole'}: {fault.what}" for fault in wrong):
+        yield "checks", finding
     if not wrong:
         yield "checks", "row and books are as the document and the rules make them"
 
@@ -263,21 +263,21 @@ def _row(
     model: Model, connection: Connection, collection: str, key: uuid.UUID, document: Document
 ) -> Iterator[tuple[str, str]]:
     """Yields each column with the value of its field, and what it became where that is another text."""
-    given = sources(model.entities[collection])
+    origins = sources(model.entities[collection])
     chosen = sql.SQL(", ").join(
-        sql.SQL("{}::text").format(sql.Identifier(column)) for column in given
+        sql.SQL("{}::text").format(sql.Identifier(column)) for column in origins
     )
-    found = connection.execute(
+    row = connection.execute(
         sql.SQL("SELECT {} FROM {} WHERE id = %s").format(
             chosen, identifier(model.tables[collection])
         ),
         [key],
     ).fetchone()
-    if found is None:
+    if row is None:
         yield "row", f"none in {collection}"
         return
     yield "row", f"is in {collection}"
-    for (column, origin), value in zip(given.items(), found, strict=True):
+    for (column, origin), value in zip(origins.items(), row, strict=True):
         was = document.get(origin.field)
         if origin.field == "_id" or (was is None and value is None):
             continue
@@ -290,22 +290,26 @@ def _rejected_values(
     rules: Remediations,
     collection: str,
     document: Document | None,
-    kept: str,
+    whole: str,
 ) -> Iterator[tuple[str, str]]:
     """Yields each field of a rejected document, and what its column would take, or why it takes nothing."""
     table = model.entities[collection]
-    given = from_canonical(kept) if document is None else document
+    original = from_canonical(whole) if document is None else document
     lookup = Lookup(connection, table)
     remedies = Remedies(rules.of(table), table, lookup.loaded)
-    remedied, _ = lookup.answered(partial(remedies.apply, given))
+    remedied, _ = lookup.answered(partial(remedies.apply, original))
     encoded = bson.encode(remedied, codec_options=CODEC)
     batch = FieldFinder(fields(table)).find(encoded)
-    columns = {name: each for name, each in sources(table).items() if each.rule is not Rule.KEY}
+    columns = {
+        name: column_source
+        for name, column_source in sources(table).items()
+        if column_source.rule is not Rule.KEY
+    }
     converted = lookup.answered(lambda: [*convert_columns(columns, batch.fields, lookup.loaded)])
-    for column, made in converted:
+    for column, conversion in converted:
         origin = columns[column]
-        was, became = given.get(origin.field), _first(made.series)
-        reasons = [reason for _, reason in made.rejections]
+        was, became = original.get(origin.field), _first(conversion.series)
+        reasons = [reason for _, reason in conversion.rejections]
         if was is None and became is None and not reasons:
             continue
         shown = MASK if origin.secret else _side_by_side(was, _text_of(became))
@@ -322,7 +326,7 @@ def _text_of(value: Any) -> str | None:
     if isinstance(value, bytes):
         return str(uuid.UUID(bytes=value))
     if isinstance(value, pl.Series | list):
-        return "{" + ",".join(str(_text_of(each)) for each in value) + "}"
+        return "{" + ",".join(str(_text_of(element)) for element in value) + "}"
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else str(value)
@@ -378,10 +382,10 @@ def _rows(
 
 
 def _pairs(model: Model, connection: Connection, table: str, column: str, key: uuid.UUID) -> int:
-    found = connection.execute(
+    row = connection.execute(
         sql.SQL("SELECT count(*) FROM {} WHERE {} = %s").format(
             identifier(model.tables[table]), sql.Identifier(column)
         ),
         [key],
     ).fetchone()
-    return 0 if found is None else int(found[0])
+    return 0 if row is None else int(row[0])

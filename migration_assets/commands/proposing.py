@@ -30,9 +30,9 @@ def propose(console: Console, output: Path, *, remediations: Path | None) -> Non
         RemediationError: The rules that there are have mistakes.
     """
     model = chosen_model()
-    given = "" if remediations is None else _text(remediations)
+    existing = "" if remediations is None else _text(remediations)
     with open_source(source_url()) as source:
-        made = draft(model, source, given)
+        proposed = draft(model, source, existing)
     try:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -42,10 +42,13 @@ def propose(console: Console, output: Path, *, remediations: Path | None) -> Non
             next_step="Give another name with --output, or remove the file",
         ) from None
     with os.fdopen(file, "w", encoding="utf-8") as opened:
-        opened.write(made.text)
+        opened.write(proposed.text)
     left = "nothing is left to choose"
-    if made.decisions:
-        left = f"{counted(made.decisions, 'cause')} left for you to choose: look for CHOOSE and `a choice`"
+    if proposed.decisions:
+        left = (
+            f"{counted(proposed.decisions, 'cause')} left for you to choose: "
+            "look for CHOOSE and `a choice`"
+        )
     console.print(
         f"{escape(str(output))}: read each rule, keep what is right; {left}. Then: "
         f"migration-assets run --remediations {escape(str(output))}",

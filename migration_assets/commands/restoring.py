@@ -81,7 +81,9 @@ def _chosen(dump: Dump, path: Path, database: str | None) -> str:
     Raises:
         DumpError: There are several and none is named, or not the one that is named.
     """
-    names = sorted({each.database for each in dump.collections if each.kind == "collection"})
+    names = sorted(
+        {collection.database for collection in dump.collections if collection.kind == "collection"}
+    )
     if database is not None and database in names:
         return database
     candidates = [name for name in names if name not in SERVERS_OWN]
@@ -110,17 +112,17 @@ def _print_others(console: Console, dump: Dump, database: str) -> None:
     """Says in one line a kind what of the dump was not restored."""
     for kind in ("view", "time series", "system collection"):
         names = [
-            each.name
-            for each in dump.collections
-            if each.database == database and each.kind == kind
+            collection.name
+            for collection in dump.collections
+            if collection.database == database and collection.kind == kind
         ]
         _print_left_out(console, kind, names)
-    databases = {each.database for each in dump.collections} - {database} - SERVERS_OWN
+    databases = {collection.database for collection in dump.collections} - {database} - SERVERS_OWN
     _print_left_out(console, "other database", sorted(databases))
     _print_left_out(console, "other file", dump.others)
 
 
 def _print_left_out(console: Console, kind: str, names: Sequence[str]) -> None:
     if names:
-        said = f"not restored, {kind}: {', '.join(names)}"
-        console.print(f"[yellow]![/] {escape(said)}", soft_wrap=True)
+        line = f"not restored, {kind}: {', '.join(names)}"
+        console.print(f"[yellow]![/] {escape(line)}", soft_wrap=True)

@@ -110,29 +110,31 @@ def apply_gained(
             open_source(url, variable=ROLLBACK_URL.name) as database,
             console.status("looking") as status,
         ):
-            found = apply.apply_gained(
+            to_apply = apply.apply_gained(
                 directory, manifest, database, write=False, say=status.update
             )
             status.stop()
-            _print_applied(console, found, "to apply")
-            if found.conflicts and not skip_conflicts:
+            _print_applied(console, to_apply, "to apply")
+            if to_apply.conflicts and not skip_conflicts:
                 raise RefusedError(
-                    f"{found.conflicts} operations are in conflict with what was written since",
+                    f"{to_apply.conflicts} operations are in conflict with what was written since",
                     where=f"MongoDB database {database.name}",
                     next_step="Nothing was written. Decide on each document, or leave these operations "
                     "out with --skip-conflicts",
                 )
-            if dry_run or not found.pending:
-                return Exit.REFUSED if found.conflicts else Exit.DONE
+            if dry_run or not to_apply.pending:
+                return Exit.REFUSED if to_apply.conflicts else Exit.DONE
             _confirm(confirmed, ask, database.name, "be written to")
             status.start()
-            done = apply.apply_gained(directory, manifest, database, write=True, say=status.update)
+            applied = apply.apply_gained(
+                directory, manifest, database, write=True, say=status.update
+            )
     except RefusedError as error:
         return _refused(console, error)
-    _print_applied(console, done, "applied")
+    _print_applied(console, applied, "applied")
     if manifest.problems:
         console.print(f"[yellow]![/] {manifest.problems} values are not in the export")
-    return Exit.REFUSED if done.conflicts else Exit.DONE
+    return Exit.REFUSED if applied.conflicts else Exit.DONE
 
 
 def roll_back(
@@ -231,12 +233,12 @@ def _print_export(console: Console, manifest: Manifest, directory: Path) -> None
     table.add_row(f"{len(manifest.collections)} collections", *_numbers(manifest.operations))
     console.print(table)
     _print_changes(console, manifest.changes)
-    made = manifest.others[NEW_IDS].lines
-    console.print(f"{made:,} rows that were created in PostgreSQL got a new _id.")
+    created = manifest.others[NEW_IDS].lines
+    console.print(f"{created:,} rows that were created in PostgreSQL got a new _id.")
     for column, rows in manifest.unknown_columns.items():
         if rows:
-            said = f"column {column} holds what the model has no room for: not exported, {rows:,} rows use it"
-            console.print(f"[red]✗[/] {escape(said)}")
+            line = f"column {column} holds what the model has no room for: not exported, {rows:,} rows use it"
+            console.print(f"[red]✗[/] {escape(line)}")
     for name in manifest.unknown_tables:
         console.print(f"[yellow]![/] table {escape(name)} is not the model's: not exported")
     if manifest.problems:
@@ -252,8 +254,8 @@ def _print_changes(console: Console, changes: Sequence[str]) -> None:
     """Says what the application has changed of the tables, and what that means here."""
     if not changes:
         return
-    for said in changes:
-        console.print(f"[yellow]![/] {escape(said)}", soft_wrap=True)
+    for change in changes:
+        console.print(f"[yellow]![/] {escape(change)}", soft_wrap=True)
     console.print(
         "The application has changed these since the migration. What is still there is compared, exported "
         "and removed; of what is gone MongoDB keeps what it has.",
@@ -267,8 +269,8 @@ def _print_applied(console: Console, applied: Applied, title: str) -> None:
     table.add_row("applied before", *_numbers(applied.done))
     console.print(table)
     for conflict in applied.examples:
-        said = f"{conflict.collection} {conflict.source_id}: {conflict.what}"
-        console.print(f"[red]✗[/] {escape(said)}", soft_wrap=True)
+        line = f"{conflict.collection} {conflict.source_id}: {conflict.what}"
+        console.print(f"[red]✗[/] {escape(line)}", soft_wrap=True)
     if applied.conflicts > SHOWN:
         console.print(f"[red]✗[/] and {applied.conflicts - SHOWN:,} more conflicts")
 
@@ -277,17 +279,19 @@ def _print_removed(console: Console, removed: list[Removed], title: str) -> None
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(title, no_wrap=True)
     table.add_column("rows", justify="right")
-    for each in removed:
-        table.add_row(escape(str(each.object)), "" if each.rows is None else f"{each.rows:,}")
+    for item in removed:
+        table.add_row(escape(str(item.object)), "" if item.rows is None else f"{item.rows:,}")
     table.add_section()
-    table.add_row(f"{len(removed)} objects", f"{sum(each.rows or 0 for each in removed):,}")
+    table.add_row(f"{len(removed)} objects", f"{sum(item.rows or 0 for item in removed):,}")
     console.print(table)
 
 
 def _print_left(model: Model, console: Console, connection: Connection, *, dry_run: bool) -> None:
     if dry_run:
-        for each in removal.left_behind(model, connection):
-            console.print(f"[yellow]![/] {escape(str(each))} was not created here, and stays")
+        for database_object in removal.left_behind(model, connection):
+            console.print(
+                f"[yellow]![/] {escape(str(database_object))} was not created here, and stays"
+            )
 
 
 def _operations_table() -> Table:

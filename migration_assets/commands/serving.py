@@ -73,7 +73,7 @@ def _asked_to_end() -> Iterator[list[int]]:
     """Lends the signals that have asked this process to end; none of them breaks off what it is doing."""
     asked: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda each, _: asked.append(each)) for number in numbers]
+    before = [signal.signal(number, lambda caught, _: asked.append(caught)) for number in numbers]
     try:
         yield asked
     finally:

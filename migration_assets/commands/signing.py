@@ -33,13 +33,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id from there"
 
 
-def require_unicode(**given: str | None) -> None:
+def require_unicode(**texts: str | None) -> None:
     """Refuses what a terminal that is not set to UTF-8 has passed on: no database takes it.
 
     Raises:
         MigrationError: A text is not Unicode.
     """
-    for name, text in given.items():
+    for name, text in texts.items():
         if _SURROGATE.search(text or ""):
             raise MigrationError(
                 "it is not UTF-8",
@@ -99,10 +99,14 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
         )
     with open_target(target_url()) as connection:
         require_schema(connection)
-        made = latest(connection)
-    seen = [] if made is None else [*made["findings"], *(each["of"] for each in made["waivers"])]
-    known = {each["id"]: each for each in seen}
-    found = []
+        last_report = latest(connection)
+    seen = (
+        []
+        if last_report is None
+        else [*last_report["findings"], *(waiver["of"] for waiver in last_report["waivers"])]
+    )
+    known = {entry["id"]: entry for entry in seen}
+    waivers = []
     for pair in pairs:
         finding, _, reason = pair.partition("=")
         if not reason.strip():
@@ -122,8 +126,8 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
                 where=f"--waive {finding}",
                 next_step="Do what the finding says",
             )
-        found.append(Waiver(finding, count, rows, approver, reason.strip()))
-    return found
+        waivers.append(Waiver(finding, count, rows, approver, reason.strip()))
+    return waivers
 
 
 def draft_waivers(console: Console, approver: str, output: Path | None) -> None:
@@ -140,14 +144,14 @@ def draft_waivers(console: Console, approver: str, output: Path | None) -> None:
     require_unicode(approver=approver)
     with open_target(target_url()) as connection:
         require_schema(connection)
-        made = latest(connection)
-    if made is None:
+        last_report = latest(connection)
+    if last_report is None:
         raise MigrationError(
             "there is no report yet",
             where="waivers",
             next_step="Run `migration-assets sign-off` first",
         )
-    text = draft(made, approver.strip())
+    text = draft(last_report, approver.strip())
     if output is None:
         console.out(text, end="", highlight=False)
         return
@@ -190,29 +194,29 @@ def verify(console: Console, file: Path) -> Exit:
         MigrationError: It cannot be read, or the target cannot.
     """
     try:
-        made = json.loads(file.read_text(encoding="utf-8"))
-        carried = made["digest"]
+        file_report = json.loads(file.read_text(encoding="utf-8"))
+        carried = file_report["digest"]
     except (OSError, ValueError, KeyError, TypeError):
         raise MigrationError(
             "is not a report of a sign-off",
             where=str(file),
             next_step="Give the JSON file that the sign-off has written",
         ) from None
-    found = digest(made)
+    actual = digest(file_report)
     with open_target(target_url()) as connection:
         require_schema(connection)
-        is_known = is_recorded(connection, found)
-        withdrawal = withdrawal_of(connection, found)
-    is_good = found == carried and is_known
-    said = (
+        is_known = is_recorded(connection, actual)
+        withdrawal = withdrawal_of(connection, actual)
+    is_good = actual == carried and is_known
+    outcome = (
         "is the report that was recorded"
         if is_good
         else "has the digest of no recorded sign-off"
-        if found == carried
+        if actual == carried
         else "was changed: its content has another digest than it says"
     )
     colour = "green" if is_good else "red"
-    console.print(f"[{colour}]{escape(str(file))} {said}[/]\nsha256 {found}", soft_wrap=True)
+    console.print(f"[{colour}]{escape(str(file))} {outcome}[/]\nsha256 {actual}", soft_wrap=True)
     if withdrawal:
         console.print(f"[yellow]![/] {escape(withdrawal)}", soft_wrap=True)
     return Exit.GO if is_good else Exit.NO_GO

@@ -58,13 +58,13 @@ def lines(model: Model, connection: Connection) -> list[Line]:
         loads=sql.Identifier(SCHEMA, bookkeeping.loads.name),
         results=sql.Identifier(SCHEMA, bookkeeping.check_results.name),
     )
-    found = {
+    by_table = {
         table: Line(table, stats, checks) for table, stats, checks in connection.execute(query)
     }
-    return [found[name] for name in model.tables if name in found]
+    return [by_table[name] for name in model.tables if name in by_table]
 
 
-def summary_table(model: Model, found: list[Line]) -> Table:
+def summary_table(model: Model, loaded: list[Line]) -> Table:
     """Returns the lines as a table for the terminal."""
     legend = ", ".join(f"{number} {layer}" for number, layer in enumerate(Layer, start=1))
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=f"checks: {legend}")
@@ -75,7 +75,7 @@ def summary_table(model: Model, found: list[Line]) -> Table:
         table.add_column(str(number), justify="center", no_wrap=True)
     totals = dict.fromkeys(("source", "rows", "rejected", "written"), 0)
     seconds = 0.0
-    for line in found:
+    for line in loaded:
         numbers = line.statistics
         merged = numbers["merged"]
         rows = merged["inserted"] + merged["updated"] + merged["unchanged"]
@@ -97,7 +97,7 @@ def summary_table(model: Model, found: list[Line]) -> Table:
         )
     table.add_section()
     table.add_row(
-        f"{len(found)} of {len(model.tables)} tables",
+        f"{len(loaded)} of {len(model.tables)} tables",
         f"{totals['source']:,}",
         f"{totals['rows']:,}",
         f"{totals['rejected']:,}",
