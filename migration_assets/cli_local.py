@@ -143,8 +143,8 @@ def ui(
                 )
         os.environ.setdefault(DAGSTER_HOME.name, str(Path.cwd()))
         console.print("Dagster starts, which takes some seconds")
-        said = f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it"
-        serve(WORKSPACE, port, ready=lambda: console.print(said))
+        address = f"Dagster on [bold]http://127.0.0.1:{port}[/], Ctrl-C ends it"
+        serve(WORKSPACE, port, ready=lambda: console.print(address))
 
 
 @app.command()

@@ -62,8 +62,8 @@ def errors() -> Iterator[None]:
         fail(f"ended by an unexpected {type(error).__name__}. Report it with the lines above")
 
 
-def fail(said: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
     """Ends with exit code 2 and a line."""
     to_errors = Console(stderr=True, highlight=False)
-    to_errors.print(f"[red]error:[/] {escape(said)}", soft_wrap=True)
+    to_errors.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(2) from None

@@ -28,14 +28,14 @@ class MigrationError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Tells how to make it again in another process."""
-        made = partial(
+        rebuild = partial(
             type(self),
             self.what,
             where=self.where,
             next_step=self.next_step,
             is_transient=self.is_transient,
         )
-        return made, ()
+        return rebuild, ()
 
 
 class SourceError(MigrationError):

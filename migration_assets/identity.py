@@ -90,11 +90,11 @@ def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
     return uuid.uuid5(_namespace(collection), source_id(identifier))
 
 
-def source_uuid(collection: str, given: str) -> uuid.UUID:
+def source_uuid(collection: str, written_id: str) -> uuid.UUID:
     """Returns the UUID of a document, given its `_id` as :func:`source_id` writes it."""
-    if _HEX.fullmatch(given):
-        return document_uuid(collection, ObjectId(given))
-    return uuid.uuid5(_namespace(collection), given)
+    if _HEX.fullmatch(written_id):
+        return document_uuid(collection, ObjectId(written_id))
+    return uuid.uuid5(_namespace(collection), written_id)
 
 
 @lru_cache(maxsize=100)
@@ -115,19 +115,19 @@ def object_id_uuids(object_ids: bytes) -> bytes:
     Raises:
         ValueError: The length is not a multiple of 12.
     """
-    given = np.frombuffer(object_ids, dtype=np.uint8)
-    if given.size % OBJECT_ID_BYTES:
+    octets = np.frombuffer(object_ids, dtype=np.uint8)
+    if octets.size % OBJECT_ID_BYTES:
         raise ValueError("ObjectIds are 12 bytes each")
-    given = given.reshape(-1, OBJECT_ID_BYTES)
-    seconds = _big_endian(given[:, :4]).astype(np.uint64)
-    rest = _big_endian(given[:, 4:])
-    made = np.empty((len(given), UUID_BYTES), dtype=np.uint8)
-    made[:, :6] = _bytes(seconds * np.uint64(_MILLISECONDS))[:, 2:]
+    octets = octets.reshape(-1, OBJECT_ID_BYTES)
+    seconds = _big_endian(octets[:, :4]).astype(np.uint64)
+    rest = _big_endian(octets[:, 4:])
+    uuids = np.empty((len(octets), UUID_BYTES), dtype=np.uint8)
+    uuids[:, :6] = _bytes(seconds * np.uint64(_MILLISECONDS))[:, 2:]
     top, low = rest >> np.uint64(52), rest & np.uint64((1 << 52) - 1)
-    made[:, 6] = (top >> np.uint64(8)).astype(np.uint8) | _VERSION_7
-    made[:, 7] = (top & np.uint64(0xFF)).astype(np.uint8)
-    made[:, 8:] = _bytes((low << np.uint64(10)) | (np.uint64(_VARIANT) << np.uint64(56)))
-    return made.tobytes()
+    uuids[:, 6] = (top >> np.uint64(8)).astype(np.uint8) | _VERSION_7
+    uuids[:, 7] = (top & np.uint64(0xFF)).astype(np.uint8)
+    uuids[:, 8:] = _bytes((low << np.uint64(10)) | (np.uint64(_VARIANT) << np.uint64(56)))
+    return uuids.tobytes()
 
 
 def object_id(identifier: uuid.UUID) -> ObjectId | None:

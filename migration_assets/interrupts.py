@@ -79,20 +79,20 @@ def _handled_by(handler: _Handler) -> Iterator[None]:
 
 def _end(number: int, frame: FrameType | None) -> None:
     del number, frame
-    for each in _SIGNALS:  # a second one must not leave half of it running
-        signal.signal(each, signal.SIG_IGN)
-    done: list[bool] = []
+    for signal_number in _SIGNALS:  # a second one must not leave half of it running
+        signal.signal(signal_number, signal.SIG_IGN)
+    ended: list[bool] = []
     # The main thread may be anywhere, also within a lock that this needs: so not here, and not for long.
-    _thread.start_new_thread(_put_in_order, (done,))
+    _thread.start_new_thread(_put_in_order, (ended,))
     ends = time.monotonic() + PATIENCE
-    while not done and time.monotonic() < ends:
+    while not ended and time.monotonic() < ends:
         time.sleep(0.01)
     is_terminal = os.isatty(2)
     os.write(2, f"{chr(10) * is_terminal}error: {SAID}\n".encode())
     os._exit(CODE)
 
 
-def _put_in_order(done: list[bool]) -> None:
+def _put_in_order(ended: list[bool]) -> None:
     for child in multiprocessing.active_children():
         with suppress(Exception):
             child.kill()
@@ -103,4 +103,4 @@ def _put_in_order(done: list[bool]) -> None:
         if sys.stdout.isatty():
             sys.stdout.write("\x1b[?25h")  # a display of progress has hidden the cursor
         sys.stdout.flush()
-    done.append(True)
+    ended.append(True)

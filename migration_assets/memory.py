@@ -45,11 +45,11 @@ def give_back_freed_memory() -> None:
     _call("malloc_trim", 0)
 
 
-def _call(name: str, *given: int) -> None:
+def _call(name: str, *arguments: int) -> None:
     """Calls a function of the C library, where it has it."""
     function = getattr(ctypes.CDLL(None), name, None)
     if function is not None:
-        function(*given)
+        function(*arguments)
 
 
 @contextmanager

@@ -30,7 +30,8 @@ _WORD_JOINER = "\u2060"
 def printable(text: str) -> str:
     r"""Returns a text in which what cannot be seen is written out, as `\x1b` or `\u202e`: one line."""
     return "".join(
-        _written_out(each) if unicodedata.category(each) in _INVISIBLE else each for each in text
+        _written_out(character) if unicodedata.category(character) in _INVISIBLE else character
+        for character in text
     )
 
 

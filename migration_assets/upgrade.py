@@ -85,5 +85,5 @@ def in_source(
             )
     for item in items:
         if isinstance(item.in_source, tuple):
-            found = source[collection].aggregate(list(item.in_source), maxTimeMS=milliseconds)
-            yield from ((item, counts["count"]) for counts in found)
+            groups = source[collection].aggregate(list(item.in_source), maxTimeMS=milliseconds)
+            yield from ((item, counts["count"]) for counts in groups)

@@ -16,4 +16,4 @@ def redacted(url: str) -> str:
 
 def without_urls(message: str) -> str:
     """Returns a driver's message as one line in which every URL is redacted."""
-    return _URL.sub(lambda found: redacted(found.group()), " ".join(message.split()))
+    return _URL.sub(lambda match: redacted(match.group()), " ".join(message.split()))

@@ -134,12 +134,12 @@ class Server(ABC):
         killed: list[Process] = []
 
         def all_ended() -> bool:
-            found = self._processes()
-            for process in found:
+            running = self._processes()
+            for process in running:
                 with suppress(psutil_module().Error):
                     process.kill()
-            killed.extend(found)
-            return not found and not any(is_alive(process) for process in killed)
+            killed.extend(running)
+            return not running and not any(is_alive(process) for process in killed)
 
         if not self._wait(all_ended):
             raise self._error("does not end, even by SIGKILL", "End it as the user who started it")
@@ -216,14 +216,14 @@ class Server(ABC):
                 output.seek(0)
                 with self.log.open("rb") as log:
                     log.seek(logged)
-                    said = (log.read() + b"\n" + output.read()).decode(errors="replace")
-                raise self._error(*self._reason(exc, said)) from exc
+                    output_text = (log.read() + b"\n" + output.read()).decode(errors="replace")
+                raise self._error(*self._reason(exc, output_text)) from exc
 
-    def _reason(self, exc: OSError | subprocess.SubprocessError, said: str) -> tuple[str, str]:
+    def _reason(self, exc: OSError | subprocess.SubprocessError, output: str) -> tuple[str, str]:
         """What went wrong in a command, and what to do about it."""
         if isinstance(exc, subprocess.TimeoutExpired):
             return f"did not start within {self.timeout:g} s", f"See {self.log}, start again"
-        reason = _first_complaint(said) or str(exc)
+        reason = _first_complaint(output) or str(exc)
         if "shared libraries" in reason:
             next_step = "Install that library (libcurl.so.4: apt-get install libcurl4)"
         else:

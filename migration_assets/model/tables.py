@@ -150,18 +150,18 @@ def referenced_tables(table: sa.Table) -> tuple[str, ...]:
     relation = junction_of(table)
     if relation is not None:
         return tuple(dict.fromkeys([relation.left.collection, relation.right.collection]))
-    found = (source.references for source in sources(table).values() if source.rule.refers_to_rows)
-    return tuple(dict.fromkeys(name for name in found if name is not None))
+    names = (source.references for source in sources(table).values() if source.rule.refers_to_rows)
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def documents_referred_to(table: sa.Table) -> tuple[str, ...]:
     """Returns the collections whose documents, loaded or not, a table refers to as text."""
     if junction_of(table) is not None:
         return ()
-    found = (
+    names = (
         source.references for source in sources(table).values() if source.rule.refers_to_documents
     )
-    return tuple(dict.fromkeys(name for name in found if name is not None))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def unique_keys(table: sa.Table) -> tuple[tuple[str, ...], ...]:
@@ -246,13 +246,13 @@ def circles(tables: Mapping[str, sa.Table]) -> Iterator[tuple[sa.Table, ...]]:
         for name in tables:
             if through in reached[name]:
                 reached[name] |= reached[through]
-    done: set[str] = set()
+    yielded: set[str] = set()
     for name in tables:
-        if name not in done:
+        if name not in yielded:
             circle = [
                 other
                 for other in tables
                 if other == name or (other in reached[name] and name in reached[other])
             ]
-            done.update(circle)
+            yielded.update(circle)
             yield tuple(tables[other] for other in circle)

@@ -16,6 +16,6 @@ def model_version(table: sa.Table) -> str:
     was loaded before it out of date.
     """
     relation = junction_of(table)
-    said = [f"{column.name} {column.type!r} {column.nullable}" for column in table.columns]
-    said += [repr(relation)] if relation else [repr(sources(table)), repr(sorted(fields(table)))]
-    return hashlib.blake2b("\n".join(said).encode(), digest_size=8).hexdigest()
+    parts = [f"{column.name} {column.type!r} {column.nullable}" for column in table.columns]
+    parts += [repr(relation)] if relation else [repr(sources(table)), repr(sorted(fields(table)))]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()

@@ -28,11 +28,16 @@ def commands_page(app: typer.Typer) -> str:
 def _commands(name: str, command: Any) -> Iterator[str]:
     inner = getattr(command, "commands", None)
     if inner is not None:
-        for each, child in inner.items():
-            yield from _commands(f"{name} {each}", child)
+        for child_name, child in inner.items():
+            yield from _commands(f"{name} {child_name}", child)
         return
-    arguments = [each for each in command.params if each.param_type_name == "argument"]
-    shown = [each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments]
+    arguments = [
+        parameter for parameter in command.params if parameter.param_type_name == "argument"
+    ]
+    shown = [
+        argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
+        for argument in arguments
+    ]
     yield f"## {' '.join([name, *shown])}"
     yield ""
     yield from command.help.splitlines()
@@ -41,8 +46,8 @@ def _commands(name: str, command: Any) -> Iterator[str]:
         return
     yield "| | |"
     yield "|---|---|"
-    for each in command.params:
-        yield f"| `{_shown(each)}` | {each.help}{_default(each.default)} |"
+    for child_name in command.params:
+        yield f"| `{_shown(child_name)}` | {child_name.help}{_default(child_name.default)} |"
     yield ""
 
 

@@ -352,7 +352,7 @@ class Remedies:
     def _change_elements(draft: _Draft, name: str, decide: Decide) -> None:
         value = draft.get(name)
         is_lone = type(value) is not list
-        kept: list[Any] = []
+        remaining: list[Any] = []
         is_changed = False
         for position, element in enumerate([value] if is_lone else value):
             changed = element
@@ -361,9 +361,9 @@ class Remedies:
                 is_changed = True
                 draft.note(rule, name, position, element, changed)
             if changed is not MISSING:
-                kept.append(changed)
+                remaining.append(changed)
         if is_changed:
-            draft.put(name, (kept[0] if kept else MISSING) if is_lone else kept)
+            draft.put(name, (remaining[0] if remaining else MISSING) if is_lone else remaining)
 
 
 def _acceptance(rules: Sequence[Remediation]) -> Acceptance:

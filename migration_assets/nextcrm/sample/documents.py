@@ -328,9 +328,9 @@ _BY_FIELD: Mapping[tuple[str, str], Draw] = MappingProxyType(
 
 def described(collection: str, source: Source) -> Draw | None:
     """Returns what draws the ordinary values of a field, None where nobody describes it."""
-    found = _BY_FIELD.get((collection, source.field))
-    if found is not None or source.secret:
-        return found
+    draw = _BY_FIELD.get((collection, source.field))
+    if draw is not None or source.secret:
+        return draw
     return _BY_RULE.get(source.rule, {}).get(source.field)
 
 

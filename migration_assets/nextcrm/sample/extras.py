@@ -40,7 +40,7 @@ def extras(population: Population, rate: float) -> Mapping[str, list[Extra]]:
             sorts[(id(row), *place.sort)].append((row, place))
         shuffled = sorted(possible, key=lambda _: random.random())
         chosen += islice(cycle(shuffled), round(rate * len(population.ids(name))))
-    chosen += [found[int(random.random() * len(found))] for found in sorts.values()]
+    chosen += [sort[int(random.random() * len(sort))] for sort in sorts.values()]
     numbers = count(_FIRST_NUMBER)
     added: dict[str, list[Extra]] = defaultdict(list)
     for row, place in chosen:
@@ -59,10 +59,10 @@ def _documents(
     value = row.make(hand)
     is_key = place.kind == Rule.KEY
     fields = {} if is_key else {place.field: value}
-    found = value if is_key else hand.identifier
+    own_id = value if is_key else hand.identifier
     expectation = row.expect(place)
-    entry = Entry(place.collection, source_id(found), place.field, row.fault, expectation)
-    yield Extra(place.collection, found, number, fields, (entry,))
+    entry = Entry(place.collection, source_id(own_id), place.field, row.fault, expectation)
+    yield Extra(place.collection, own_id, number, fields, (entry,))
     yield from hand.companions
 
 

@@ -204,14 +204,14 @@ def generate_history(
     _add_lost_pairs(history, books)
     kind = OldShape.OLD_COLLECTION
     for name, documents in OTHERS.items():
-        made = [
+        numbered = [
             {"_id": history.extra_id(name, number), **document}
             for number, document in enumerate(documents)
         ]
-        written[name] = write(database, name, made, progress)
+        written[name] = write(database, name, numbered, progress)
         books.entries += [
             Entry(name, source_id(document["_id"]), "", kind, Expectation.UNMAPPED)
-            for document in made
+            for document in numbered
         ]
     return Ledger(
         documents=MappingProxyType({name: count for name, count in written.items() if count}),
@@ -284,17 +284,17 @@ def _consequences(
     collection: str, columns: list[Source], document: Document, books: _Books
 ) -> list[Entry]:
     """Returns what follows for a document that refers to rejected ones."""
-    found = []
+    entries = []
     for item in columns:
         if not books.is_rejected(item.references, document.get(item.field)):
             continue
         expected = Expectation.REJECTED if item.missing is Missing.REJECT else Expectation.ORPHANED
-        found.append(
+        entries.append(
             Entry(
                 collection, source_id(document["_id"]), item.field, OldShape.TO_REJECTED, expected
             )
         )
-    return found
+    return entries
 
 
 def _add_lost_pairs(history: History, books: _Books) -> None:

@@ -169,8 +169,8 @@ class Ledger:
 
     def kinds(self) -> Counter[tuple[str, str]]:
         """Returns how many documents each kind was put into, by collection and kind."""
-        found = {(entry.collection, entry.fault.value, entry.source_id) for entry in self.entries}
-        return Counter((collection, kind) for collection, kind, _ in found)
+        faulty = {(entry.collection, entry.fault.value, entry.source_id) for entry in self.entries}
+        return Counter((collection, kind) for collection, kind, _ in faulty)
 
     def expected(self, *expectations: Expectation) -> Counter[tuple[str, str]]:
         """Returns how many faults of these expectations there are, by collection and field."""

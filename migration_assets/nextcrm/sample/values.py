@@ -376,9 +376,9 @@ def _turns(
 def _positions() -> Mapping[tuple[str, str], int]:
     """Returns the place of each column among those of the same rule."""
     counters: dict[object, count[int]] = {}
-    found = {}
+    positions = {}
     for name in sorted(ENTITIES):
         for source in sources(ENTITIES[name]).values():
             kind = (source.rule, source.secret, source.labels, source.references)
-            found[name, source.field] = next(counters.setdefault(kind, count()))
-    return MappingProxyType(found)
+            positions[name, source.field] = next(counters.setdefault(kind, count()))
+    return MappingProxyType(positions)
