@@ -22,8 +22,9 @@ NO_MAKERS = {
     "kept": "keeps connections",
     "nextcrm": "declares tables, whose versions are in the ledger",
     "workers": "runs the same code elsewhere",
+    "settings": "reads the environment",
     "target": "statements and the ledger; types come from the model",
-    "urls": "reads the environment",
+    "urls": "shows URLs without their secrets",
 }
 """What they use of our own that makes no cell, and why."""
 NO_LIBRARIES = {
