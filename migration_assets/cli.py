@@ -203,7 +203,7 @@ def explain(
 
     with errors():
         use(remediations)
-        raise typer.Exit(explain_one(console, collection, source_id))
+        explain_one(console, collection, source_id)
 
 
 @app.command()
@@ -218,7 +218,7 @@ def compare(
 
     with errors():
         use(remediations)
-        raise typer.Exit(show_sample(console, collection, size=size, seed=seed))
+        show_sample(console, collection, size=size, seed=seed)
 
 
 @app.command()

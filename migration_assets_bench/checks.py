@@ -8,7 +8,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from migration_assets.elsewhere import databases_of
+from migration_assets.databases import databases_of
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS

@@ -19,7 +19,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.monitoring import alerts, cadence, history
 from migration_assets.monitoring.forecast import Forecast
 from migration_assets.monitoring.health import Health, capacity, check_health, given_readings
-from migration_assets.monitoring.kpis import WATCHED, Kpi, Result, Status
+from migration_assets.monitoring.kpis import WATCHED, Kpi, KpiResult, Status
 from migration_assets.monitoring.queries import Answer
 from migration_assets.settings import ALERT_WEBHOOK
 
@@ -153,7 +153,7 @@ def look(
     return memory.cursor(), f"{alert.kind}: {'told' if told else 'not delivered'}"
 
 
-def check_result(result: Result) -> dg.AssetCheckResult:
+def check_result(result: KpiResult) -> dg.AssetCheckResult:
     """Returns what the thresholds say of a KPI as the result of its check.
 
     What was not measured does not pass: nothing is known of it.
@@ -254,7 +254,7 @@ def _check(kpi: Kpi) -> dg.AssetCheckSpec:
     )
 
 
-def _line(result: Result) -> list[str]:
+def _line(result: KpiResult) -> list[str]:
     target, warning, critical = result.kpi.thresholds()
     status, origin = str(result.status), result.reading.origin
     next_step = result.kpi.next_step

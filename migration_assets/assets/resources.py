@@ -16,10 +16,10 @@ from pydantic import Field, PrivateAttr
 from migration_assets.assets.boundary import guarded
 from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
-from migration_assets.kept import Kept
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
+from migration_assets.reusable import Reusable
 from migration_assets.settings import REMEDIATIONS, SNAPSHOT, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase, is_current, open_source
 from migration_assets.source.snapshots import at_moment, current_moment, snapshot_wanted
@@ -56,7 +56,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
         f"replica set. {SNAPSHOT.name}=on does the same for every run.",
     )
     _moment: Timestamp | None = PrivateAttr(default=None)
-    _kept: Kept[SourceDatabase] | None = PrivateAttr(default=None)
+    _kept: Reusable[SourceDatabase] | None = PrivateAttr(default=None)
 
     @property
     def reads_snapshot(self) -> bool:
@@ -72,7 +72,7 @@ class SourceMongo(dg.ConfigurableResource):  # type: ignore[type-arg]
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["SourceMongo"]:
         """Keeps the connection for the run."""
         del context
-        self._kept = Kept(self._open, is_current)
+        self._kept = Reusable(self._open, is_current)
         try:
             yield self
         finally:
@@ -127,7 +127,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The PostgreSQL database to migrate to."""
 
     url: dg.ResourceDependency[str] = target_location  # type: ignore[assignment]
-    _kept: Kept[Connection] | None = PrivateAttr(default=None)
+    _kept: Reusable[Connection] | None = PrivateAttr(default=None)
     _run_id: str = PrivateAttr(default="")
     _held_as: str = PrivateAttr(default="")
 
@@ -153,7 +153,7 @@ class TargetPostgres(dg.ConfigurableResource):  # type: ignore[type-arg]
         with held_for_run(self.url, self._held_as, is_over) as hold:
             with hold.use() as connection:
                 enter(connection, self._run_id, self._held_as, is_over)
-            self._kept = Kept(hold.open, is_held)
+            self._kept = Reusable(hold.open, is_held)
             try:
                 yield self
             finally:

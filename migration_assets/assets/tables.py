@@ -29,7 +29,7 @@ from migration_assets.assets.resources import RemediationFile, SourceMongo, Targ
 from migration_assets.assets.retries import is_last_attempt, retried
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.causes.recorded import Explained, recorded_causes
-from migration_assets.elsewhere import databases_of
+from migration_assets.databases import databases_of
 from migration_assets.loading.program import program_version
 from migration_assets.loading.records import LoadResult
 from migration_assets.loading.tables import load_table

@@ -11,7 +11,7 @@ import yaml
 from migration_assets.causes.names import nearest
 from migration_assets.causes.origins import known_from
 from migration_assets.causes.proposals import Confidence, Proposal, proposals, rule_name, rule_text
-from migration_assets.causes.rehearsal import Rehearsal, rehearse
+from migration_assets.causes.rehearsal import ExpectedLosses, rehearse
 from migration_assets.causes.tracing import Cause, causes_of
 from migration_assets.causes.words import follows, what
 from migration_assets.errors import RemediationError
@@ -123,7 +123,7 @@ def _indent(text: str) -> str:
     return " " * int(rules.start_mark.column)
 
 
-def _needed(text: str, rehearsal: Rehearsal) -> Iterator[str]:
+def _needed(text: str, rehearsal: ExpectedLosses) -> Iterator[str]:
     """Yields the rules of a text that were applied, with their comments and how often."""
     for block in _BLOCK.finditer(text):
         named = _NAME.search(block["rule"])
@@ -145,7 +145,7 @@ def _said(cause: Cause) -> list[str]:
 
 
 def _renamed_fields(
-    model: Model, source: SourceDatabase, rehearsal: Rehearsal
+    model: Model, source: SourceDatabase, rehearsal: ExpectedLosses
 ) -> Iterator[tuple[list[str], Proposal]]:
     """Yields a rule for each unknown field that has a near name, where no document has both."""
     for (collection, name), count in rehearsal.unknown_fields.most_common():

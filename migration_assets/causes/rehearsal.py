@@ -41,7 +41,7 @@ from migration_assets.source.united import collections_of
 
 
 @dataclass(slots=True)
-class Rehearsal:
+class ExpectedLosses:
     """What a run into an empty target would have on record.
 
     Attributes:
@@ -76,7 +76,7 @@ class Rehearsal:
 
 def rehearse(
     model: Model, source: SourceDatabase, remediations: Remediations = NO_REMEDIATIONS
-) -> Rehearsal:
+) -> ExpectedLosses:
     """Returns what a run into an empty target would have on record.
 
     Args:
@@ -85,7 +85,7 @@ def rehearse(
         remediations: What is corrected or accepted on the way.
     """
     moving = (rule for rule in remediations.rules if rule.action in TWO_LINES)
-    rehearsal = Rehearsal({rule.name: rule.field for rule in moving})
+    rehearsal = ExpectedLosses({rule.name: rule.field for rule in moving})
     for rule in remediations.rules:
         if rule.action is Action.COUNTS_AS and rule.other is not None:
             parts = collections_of(source, rule.other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,13 +52,7 @@ _SHOWN = 60
 """Characters of a value that are shown."""
 
 
-class Exit(enum.IntEnum):
-    """Exit codes; 2 is that there is no such document, or that it could not look."""
-
-    FOUND = 0
-
-
-def explain(console: Console, collection: str, id_text: str) -> Exit:
+def explain(console: Console, collection: str, id_text: str) -> None:
     """Prints what became of a document.
 
     Args:
@@ -85,10 +78,9 @@ def explain(console: Console, collection: str, id_text: str) -> Exit:
         else:
             lines = list(_kept_lines(connection, collection, id_text))
     _print(console, lines)
-    return Exit.FOUND
 
 
-def show_sample(console: Console, collection: str, *, size: int, seed: int) -> Exit:
+def show_sample(console: Console, collection: str, *, size: int, seed: int) -> None:
     """Prints what became of documents drawn at random: those that the check ``values`` draws.
 
     Args:
@@ -113,7 +105,6 @@ def show_sample(console: Console, collection: str, *, size: int, seed: int) -> E
                     console, list(_lines(model, source, connection, collection, document["_id"]))
                 )
                 console.print()
-    return Exit.FOUND
 
 
 def _require_known(model: Model, collection: str) -> None:

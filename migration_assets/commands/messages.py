@@ -16,7 +16,7 @@ from migration_assets.application import chosen_model
 from migration_assets.endpoints import target_url
 from migration_assets.messages.fields import FIELDS
 from migration_assets.messages.filling import fill, read_pairs, read_values
-from migration_assets.messages.record import Record, read_record
+from migration_assets.messages.record import MigrationRecord, read_record
 from migration_assets.messages.templates import template, templates
 from migration_assets.model import Model
 from migration_assets.settings import MESSAGE_VALUES
@@ -76,6 +76,6 @@ def write_message(
         console.print(f"[yellow]note:[/] {hint}")
 
 
-def _read(model: Model, since: dt.datetime | None) -> Record | None:
+def _read(model: Model, since: dt.datetime | None) -> MigrationRecord | None:
     with open_target(target_url()) as connection:
         return read_record(model, connection, since=since)

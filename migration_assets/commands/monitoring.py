@@ -18,7 +18,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.monitoring import alerts, history
 from migration_assets.monitoring.daily import Daily, daily
 from migration_assets.monitoring.health import Health, check_health, given_readings
-from migration_assets.monitoring.kpis import BY_NAME, Result, Status
+from migration_assets.monitoring.kpis import BY_NAME, KpiResult, Status
 from migration_assets.monitoring.queries import BY_NUMBER, Answer, ask
 from migration_assets.monitoring.samples import Sample
 from migration_assets.settings import ALERT_WEBHOOK
@@ -43,14 +43,14 @@ _COLOURS = {
 }
 
 
-class Exit(enum.IntEnum):
+class MonitorExit(enum.IntEnum):
     """Exit codes of `migration-assets monitor`; 2 is that it could not look."""
 
     FINE = 0
     CRITICAL = 1
 
 
-def look(console: Console, *, pairs: Sequence[str] = (), is_alerting: bool = False) -> Exit:
+def look(console: Console, *, pairs: Sequence[str] = (), is_alerting: bool = False) -> MonitorExit:
     """Takes a sample, keeps it, and prints how the target is.
 
     Args:
@@ -81,7 +81,7 @@ def look(console: Console, *, pairs: Sequence[str] = (), is_alerting: bool = Fal
 
 def watch(
     console: Console, seconds: float, *, pairs: Sequence[str] = (), rounds: int | None = None
-) -> Exit:
+) -> MonitorExit:
     """Prints how the target is again and again, until Ctrl-C. Nothing of it is kept.
 
     Args:
@@ -93,7 +93,7 @@ def watch(
     Raises:
         MigrationError: It cannot look: the server, a URL or a reading is wrong.
     """
-    status = Exit.FINE
+    status = MonitorExit.FINE
     try:
         with open_target(target_url()) as connection:
             for health in _healths(connection, seconds, pairs, rounds):
@@ -106,7 +106,9 @@ def watch(
     return status
 
 
-def report(console: Console, *, pairs: Sequence[str] = (), room: float | None = None) -> Exit:
+def report(
+    console: Console, *, pairs: Sequence[str] = (), room: float | None = None
+) -> MonitorExit:
     """Prints the report of the day, and keeps its sample.
 
     Args:
@@ -124,7 +126,7 @@ def report(console: Console, *, pairs: Sequence[str] = (), room: float | None = 
     return _exit(health)
 
 
-def query(console: Console, number: int) -> Exit:
+def query(console: Console, number: int) -> MonitorExit:
     """Prints the whole answer of one of the twelve queries.
 
     Raises:
@@ -137,7 +139,7 @@ def query(console: Console, number: int) -> Exit:
     with open_target(target_url()) as connection:
         answer = ask(connection, BY_NUMBER[number])
     _print_answer(console, answer)
-    return Exit.FINE
+    return MonitorExit.FINE
 
 
 def _healths(
@@ -161,8 +163,8 @@ def _healths(
             time.sleep(max(0.0, seconds - (time.monotonic() - started)))
 
 
-def _exit(health: Health) -> Exit:
-    return Exit.CRITICAL if health.critical else Exit.FINE
+def _exit(health: Health) -> MonitorExit:
+    return MonitorExit.CRITICAL if health.critical else MonitorExit.FINE
 
 
 def _now() -> dt.datetime:
@@ -216,7 +218,7 @@ def _print_health(console: Console, health: Health) -> None:
         console.print("[dim]This look is not part of the history.[/]")
 
 
-def _print_kpis(console: Console, results: Sequence[Result]) -> None:
+def _print_kpis(console: Console, results: Sequence[KpiResult]) -> None:
     """Prints what was measured as a table, and what was not with its reason."""
     measured = [result for result in results if result.status is not Status.UNKNOWN]
     console.print(_kpi_table(measured))
@@ -233,7 +235,7 @@ def _print_kpis(console: Console, results: Sequence[Result]) -> None:
             )
 
 
-def _kpi_table(results: Sequence[Result]) -> Table:
+def _kpi_table(results: Sequence[KpiResult]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("KPI", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)

@@ -22,7 +22,7 @@ from migration_assets.errors import MigrationError
 from migration_assets.model import Model
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.rollback import apply, export, removal
-from migration_assets.rollback.apply import SHOWN, Applied
+from migration_assets.rollback.apply import SHOWN, ApplyResult
 from migration_assets.rollback.files import NEW_IDS, Manifest, read_manifest
 from migration_assets.rollback.operations import KINDS
 from migration_assets.rollback.refused import RefusedError
@@ -40,14 +40,14 @@ Ask = Callable[[str], str]
 """Asks the operator something and returns what was typed, nothing where nobody can be asked."""
 
 
-class Exit(enum.IntEnum):
+class RollbackExit(enum.IntEnum):
     """Exit codes; 2 is that it could not run."""
 
     DONE = 0
     REFUSED = 1
 
 
-def export_gained(console: Console, directory: Path) -> Exit:
+def export_gained(console: Console, directory: Path) -> RollbackExit:
     """Exports what PostgreSQL gained since the migration.
 
     Raises:
@@ -69,7 +69,7 @@ def export_gained(console: Console, directory: Path) -> Exit:
     except RefusedError as error:
         return _refused(console, error)
     _print_export(console, manifest, directory)
-    return Exit.REFUSED if manifest.problems else Exit.DONE
+    return RollbackExit.REFUSED if manifest.problems else RollbackExit.DONE
 
 
 def apply_gained(
@@ -81,7 +81,7 @@ def apply_gained(
     ask: Ask,
     skip_conflicts: bool = False,
     dry_run: bool = False,
-) -> Exit:
+) -> RollbackExit:
     """Applies an export to MongoDB.
 
     Args:
@@ -123,7 +123,7 @@ def apply_gained(
                     "out with --skip-conflicts",
                 )
             if dry_run or not to_apply.pending:
-                return Exit.REFUSED if to_apply.conflicts else Exit.DONE
+                return RollbackExit.REFUSED if to_apply.conflicts else RollbackExit.DONE
             _confirm(confirmed, ask, database.name, "be written to")
             status.start()
             applied = apply.apply_gained(
@@ -134,7 +134,7 @@ def apply_gained(
     _print_applied(console, applied, "applied")
     if manifest.problems:
         console.print(f"[yellow]![/] {manifest.problems} values are not in the export")
-    return Exit.REFUSED if applied.conflicts else Exit.DONE
+    return RollbackExit.REFUSED if applied.conflicts else RollbackExit.DONE
 
 
 def roll_back(
@@ -145,7 +145,7 @@ def roll_back(
     exported: Path | None = None,
     discard_gained: bool = False,
     dry_run: bool = False,
-) -> Exit:
+) -> RollbackExit:
     """Removes from the target what this project created.
 
     Args:
@@ -183,7 +183,7 @@ def roll_back(
         return _refused(console, error)
     if dry_run:
         console.print(f"Dry run: nothing was changed in database [bold]{escape(name)}[/].")
-    return Exit.DONE
+    return RollbackExit.DONE
 
 
 @contextmanager
@@ -220,9 +220,9 @@ def _confirm(confirmed: str | None, ask: Ask, database: str, what: str) -> None:
         )
 
 
-def _refused(console: Console, error: RefusedError) -> Exit:
+def _refused(console: Console, error: RefusedError) -> RollbackExit:
     console.print(f"[red]refused:[/] {escape(str(error))}.", soft_wrap=True)
-    return Exit.REFUSED
+    return RollbackExit.REFUSED
 
 
 def _print_export(console: Console, manifest: Manifest, directory: Path) -> None:
@@ -263,7 +263,7 @@ def _print_changes(console: Console, changes: Sequence[str]) -> None:
     )
 
 
-def _print_applied(console: Console, applied: Applied, title: str) -> None:
+def _print_applied(console: Console, applied: ApplyResult, title: str) -> None:
     table = _operations_table()
     table.add_row(title, *_numbers(applied.pending))
     table.add_row("applied before", *_numbers(applied.done))

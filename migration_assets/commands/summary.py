@@ -38,7 +38,7 @@ _MARKS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableSummary:
     """What is known of one table.
 
     Attributes:
@@ -52,19 +52,20 @@ class Line:
     checks: Mapping[str, str]
 
 
-def lines(model: Model, connection: Connection) -> list[Line]:
+def lines(model: Model, connection: Connection) -> list[TableSummary]:
     """Returns a line for each table that was loaded, in the order of loading."""
     query = sql.SQL(_LINES).format(
         loads=sql.Identifier(SCHEMA, bookkeeping.loads.name),
         results=sql.Identifier(SCHEMA, bookkeeping.check_results.name),
     )
     by_table = {
-        table: Line(table, stats, checks) for table, stats, checks in connection.execute(query)
+        table: TableSummary(table, stats, checks)
+        for table, stats, checks in connection.execute(query)
     }
     return [by_table[name] for name in model.tables if name in by_table]
 
 
-def summary_table(model: Model, loaded: list[Line]) -> Table:
+def summary_table(model: Model, loaded: list[TableSummary]) -> Table:
     """Returns the lines as a table for the terminal."""
     legend = ", ".join(f"{number} {layer}" for number, layer in enumerate(Layer, start=1))
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=f"checks: {legend}")

@@ -33,7 +33,7 @@ _MAKE_ONE = "Give a directory or an archive that mongodump made"
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class DumpedCollection:
     """A collection, view or time series of a dump.
 
     Attributes:
@@ -57,7 +57,7 @@ class Dump(Protocol):
         others: What holds no collection, such as the oplog.
     """
 
-    collections: list[Collection]
+    collections: list[DumpedCollection]
     others: list[str]
 
     def documents(self, database: str) -> Iterator[tuple[str, bytes]]:
@@ -105,7 +105,7 @@ class _Directory:
 
     def __init__(self, path: Path) -> None:
         self._data: dict[tuple[str, str], _File] = {}
-        self.collections: list[Collection] = []
+        self.collections: list[DumpedCollection] = []
         self.others: list[str] = []
         try:
             entries = sorted(path.iterdir())
@@ -192,7 +192,7 @@ class _Archive:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self.collections: list[Collection] = []
+        self.collections: list[DumpedCollection] = []
         self.others: list[str] = []
         header = self._decoded(self._document("its head"))
         if "version" not in header:
@@ -329,7 +329,7 @@ def _parsed(text: str | bytes, where: str) -> dict[str, Any]:
     return described
 
 
-def _described(database: str, name: str, metadata: Mapping[str, Any]) -> Collection:
+def _described(database: str, name: str, metadata: Mapping[str, Any]) -> DumpedCollection:
     options = metadata.get("options")
     options = dict(options) if isinstance(options, Mapping) else {}
     if metadata.get("type") in ("view", "timeseries"):
@@ -338,7 +338,7 @@ def _described(database: str, name: str, metadata: Mapping[str, Any]) -> Collect
     if isinstance(collation, Mapping):
         # Of another server's library: it compares the same, and would be refused.
         collation = {key: value for key, value in collation.items() if key != "version"}
-    return Collection(database, name, _kind(name, options), collation or None)
+    return DumpedCollection(database, name, _kind(name, options), collation or None)
 
 
 def _kind(name: str, options: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from migration_assets.embedded.machine import Account, package
-from migration_assets.embedded.server import Server, State
+from migration_assets.embedded.server import EmbeddedServer, ServerState
 from migration_assets.settings import SOURCE_URL
 from migration_assets.urls import without_urls
 
@@ -20,7 +20,7 @@ _REPLICA_SET = "rs0"
 
 
 @dataclass(frozen=True)
-class Mongod(Server):
+class Mongod(EmbeddedServer):
     """mongod, as a single server or as a replica set of one."""
 
     replica_set: bool
@@ -55,10 +55,10 @@ class Mongod(Server):
         command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
         return [*command, "--replSet", _REPLICA_SET] if self.replica_set else command
 
-    def _state(self, port: int) -> State:
-        return State(port, self.replica_set)
+    def _state(self, port: int) -> ServerState:
+        return ServerState(port, self.replica_set)
 
-    def _check(self, state: State) -> None:
+    def _check(self, state: ServerState) -> None:
         if self.replica_set and not state.replica_set:
             raise self._error("runs as a single server, not as a replica set", "Stop it first")
 
@@ -74,7 +74,7 @@ class Mongod(Server):
             raise self._error(f"does not work: {reason}", f"See {self.log}") from exc
 
 
-def _takes_writes(client: MongoClient[dict[str, Any]], state: State, host: str) -> bool:
+def _takes_writes(client: MongoClient[dict[str, Any]], state: ServerState, host: str) -> bool:
     """Whether a node is primary; one of a replica set becomes it, under the port it has now."""
     try:
         if state.replica_set:

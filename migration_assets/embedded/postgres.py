@@ -21,7 +21,7 @@ from migration_assets.embedded.databases import (
     create_database,
 )
 from migration_assets.embedded.machine import Account, give, package
-from migration_assets.embedded.server import Server, State
+from migration_assets.embedded.server import EmbeddedServer, ServerState
 from migration_assets.settings import EMBEDDED_POSTGRES, TARGET_URL
 from migration_assets.urls import without_urls
 
@@ -30,7 +30,7 @@ _STATEMENTS = "pg_stat_statements"
 
 
 @dataclass(frozen=True)
-class Postgres(Server):
+class Postgres(EmbeddedServer):
     """PostgreSQL; its data are disposable where it is not durable."""
 
     durable: bool
@@ -103,7 +103,7 @@ class Postgres(Server):
         command: list[str | Path] = [self._program("pg_ctl"), "start", "-D", self.data]
         return [*command, "-l", self.log, "-o", options, "-w", "-t", str(math.ceil(self.timeout))]
 
-    def _check(self, state: State) -> None:
+    def _check(self, state: ServerState) -> None:
         """Takes it as it is: `durable` says how it is started, not what it can do."""
 
     def _make_ready(self) -> None:

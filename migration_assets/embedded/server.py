@@ -51,7 +51,7 @@ class ServerStatus:
 
 
 @dataclass(frozen=True)
-class State:
+class ServerState:
     """What `server.json` remembers of the last start."""
 
     port: int
@@ -59,7 +59,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Server(ABC):
+class EmbeddedServer(ABC):
     """What PostgreSQL and mongod have in common: a home, a main process, a port and a log."""
 
     home: Path
@@ -88,7 +88,7 @@ class Server(ABC):
         """Waits until the running server takes writes, and creates what it lacks."""
 
     @abstractmethod
-    def _check(self, state: State) -> None:
+    def _check(self, state: ServerState) -> None:
         """Refuses a running server that was started as something else."""
 
     @property
@@ -280,23 +280,23 @@ class Server(ABC):
             time.sleep(POLL_SECONDS)
         return True
 
-    def _state(self, port: int) -> State:
-        return State(port)
+    def _state(self, port: int) -> ServerState:
+        return ServerState(port)
 
     def _remember(self, port: int) -> None:
         unfinished = self.home / "server.json.new"
         unfinished.write_text(json.dumps(asdict(self._state(port))))
         unfinished.replace(self.home / "server.json")
 
-    def _last_state(self) -> State | None:
+    def _last_state(self) -> ServerState | None:
         try:
-            return State(**json.loads((self.home / "server.json").read_text()))
+            return ServerState(**json.loads((self.home / "server.json").read_text()))
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise self._unusable(exc) from exc
 
-    def _known_state(self) -> State:
+    def _known_state(self) -> ServerState:
         state = self._last_state()
         if state is None:
             raise self._error("was never started", "Start it")

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from migration_assets.conversion.batches import ConvertedBatch
-from migration_assets.elsewhere import Databases, databases_of
+from migration_assets.databases import Databases, databases_of
 from migration_assets.loading import digests, ledger
 from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.jobs import Conversion, Job, Reading, converted_by, reading_of

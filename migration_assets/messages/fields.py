@@ -14,7 +14,7 @@ import yaml
 from migration_assets.errors import MigrationError
 
 
-class Kind(enum.Enum):
+class PlaceholderKind(enum.Enum):
     """What a value is."""
 
     TEXT = "text"
@@ -26,7 +26,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Placeholder:
     """A placeholder, or a value that others are computed from.
 
     Attributes:
@@ -37,7 +37,7 @@ class Field:
     """
 
     meaning: str
-    kind: Kind = Kind.TEXT
+    kind: PlaceholderKind = PlaceholderKind.TEXT
     keys: Sequence[str] = ()
     source: str = ""
 
@@ -45,87 +45,101 @@ class Field:
 _RECORD = "the run's record"
 _COMPUTED = "computed"
 
-FIELDS: Mapping[str, Field] = {
+FIELDS: Mapping[str, Placeholder] = {
     # given
-    "time_zone": Field("time zone that times are shown in", Kind.ZONE),
-    "window_start": Field("start of the window", Kind.MOMENT),
-    "window_end": Field("planned end of the window", Kind.MOMENT),
-    "support_email": Field("mail address of the support desk"),
-    "support_phone": Field("phone number of the support desk"),
-    "support_hours": Field("when the support desk is staffed, such as 08:00 to 22:00"),
-    "status_page_url": Field("URL of the status page"),
-    "help_url": Field("URL of the help pages"),
-    "sender": Field("who signs"),
-    "chat_channel": Field("chat channel"),
-    "bridge": Field("phone or video bridge"),
-    "escalation_phone": Field("phone number for escalation"),
-    "benefits": Field("what the move is good for; only what was measured"),
-    "window_reason": Field("why at this time"),
-    "rollback_minutes": Field("minutes that the rollback took in the rehearsal", Kind.NUMBER),
-    "retention_days": Field("days that the old database is kept, 60 or more", Kind.NUMBER),
-    "maintenance_reason": Field("why NextCRM is offline, in a sentence"),
-    "next_steps": Field("what comes next"),
-    "revised_end": Field("new end of the window", Kind.MOMENT),
-    "delay_reason": Field("why it takes longer: volume, a solved issue, optimisation"),
-    "measured_gains": Field("what was measured to be better, or that nothing was measured yet"),
-    "issues": Field(
-        "the known issues", Kind.ITEMS, ("description", "impact", "status", "workaround")
+    "time_zone": Placeholder("time zone that times are shown in", PlaceholderKind.ZONE),
+    "window_start": Placeholder("start of the window", PlaceholderKind.MOMENT),
+    "window_end": Placeholder("planned end of the window", PlaceholderKind.MOMENT),
+    "support_email": Placeholder("mail address of the support desk"),
+    "support_phone": Placeholder("phone number of the support desk"),
+    "support_hours": Placeholder("when the support desk is staffed, such as 08:00 to 22:00"),
+    "status_page_url": Placeholder("URL of the status page"),
+    "help_url": Placeholder("URL of the help pages"),
+    "sender": Placeholder("who signs"),
+    "chat_channel": Placeholder("chat channel"),
+    "bridge": Placeholder("phone or video bridge"),
+    "escalation_phone": Placeholder("phone number for escalation"),
+    "benefits": Placeholder("what the move is good for; only what was measured"),
+    "window_reason": Placeholder("why at this time"),
+    "rollback_minutes": Placeholder(
+        "minutes that the rollback took in the rehearsal", PlaceholderKind.NUMBER
     ),
-    "working_features": Field("what works"),
-    "resolution_time": Field("when the issues will be solved", Kind.MOMENT),
-    "restored_at": Field("when the old database was back", Kind.MOMENT),
-    "rollback_reason": Field("why we went back, in a sentence"),
-    "affected_records": Field(
+    "retention_days": Placeholder(
+        "days that the old database is kept, 60 or more", PlaceholderKind.NUMBER
+    ),
+    "maintenance_reason": Placeholder("why NextCRM is offline, in a sentence"),
+    "next_steps": Placeholder("what comes next"),
+    "revised_end": Placeholder("new end of the window", PlaceholderKind.MOMENT),
+    "delay_reason": Placeholder("why it takes longer: volume, a solved issue, optimisation"),
+    "measured_gains": Placeholder(
+        "what was measured to be better, or that nothing was measured yet"
+    ),
+    "issues": Placeholder(
+        "the known issues", PlaceholderKind.ITEMS, ("description", "impact", "status", "workaround")
+    ),
+    "working_features": Placeholder("what works"),
+    "resolution_time": Placeholder("when the issues will be solved", PlaceholderKind.MOMENT),
+    "restored_at": Placeholder("when the old database was back", PlaceholderKind.MOMENT),
+    "rollback_reason": Placeholder("why we went back, in a sentence"),
+    "affected_records": Placeholder(
         "records written since the migration: `migration-assets export-gained` counts them",
-        Kind.NUMBER,
+        PlaceholderKind.NUMBER,
     ),
-    "gain_pages": Field("measured times of pages, before and after"),
-    "gain_search": Field("measured times of search, before and after"),
-    "gain_reports": Field("measured times of reports, before and after"),
-    "feedback": Field("what users said"),
-    "resolved_count": Field("number of solved issues", Kind.NUMBER),
-    "resolved_issues": Field("the solved issues"),
-    "upcoming": Field("what comes next for users"),
-    "briefing_start": Field("start of the briefing", Kind.MOMENT),
-    "final_test": Field("time of the final test", Kind.MOMENT),
-    "go_no_go": Field("time of the decision", Kind.MOMENT),
-    "rollback_deadline": Field("last moment to go back", Kind.MOMENT),
-    "roles": Field("who does what", Kind.ITEMS, ("role", "primary", "backup")),
-    "shifts": Field("the four shifts", Kind.ITEMS, ("time", "primary", "backup")),
-    "runbooks": Field("where the runbooks are"),
-    "priority": Field("priority of the incident", Kind.PRIORITY),
-    "incident_status": Field("status of the incident"),
-    "incident_time": Field("start of the incident", Kind.MOMENT),
-    "issue": Field("what is wrong, in a line"),
-    "impact": Field("who is concerned, and how"),
-    "assignee": Field("who is in charge"),
-    "monitors": Field("who watches what"),
-    "meeting_start": Field("start of the meeting", Kind.MOMENT),
-    "location": Field("where the meeting is"),
-    "facilitator": Field("who leads the meeting"),
-    "pre_reads": Field("what to read before: report, timeline, metrics"),
+    "gain_pages": Placeholder("measured times of pages, before and after"),
+    "gain_search": Placeholder("measured times of search, before and after"),
+    "gain_reports": Placeholder("measured times of reports, before and after"),
+    "feedback": Placeholder("what users said"),
+    "resolved_count": Placeholder("number of solved issues", PlaceholderKind.NUMBER),
+    "resolved_issues": Placeholder("the solved issues"),
+    "upcoming": Placeholder("what comes next for users"),
+    "briefing_start": Placeholder("start of the briefing", PlaceholderKind.MOMENT),
+    "final_test": Placeholder("time of the final test", PlaceholderKind.MOMENT),
+    "go_no_go": Placeholder("time of the decision", PlaceholderKind.MOMENT),
+    "rollback_deadline": Placeholder("last moment to go back", PlaceholderKind.MOMENT),
+    "roles": Placeholder("who does what", PlaceholderKind.ITEMS, ("role", "primary", "backup")),
+    "shifts": Placeholder("the four shifts", PlaceholderKind.ITEMS, ("time", "primary", "backup")),
+    "runbooks": Placeholder("where the runbooks are"),
+    "priority": Placeholder("priority of the incident", PlaceholderKind.PRIORITY),
+    "incident_status": Placeholder("status of the incident"),
+    "incident_time": Placeholder("start of the incident", PlaceholderKind.MOMENT),
+    "issue": Placeholder("what is wrong, in a line"),
+    "impact": Placeholder("who is concerned, and how"),
+    "assignee": Placeholder("who is in charge"),
+    "monitors": Placeholder("who watches what"),
+    "meeting_start": Placeholder("start of the meeting", PlaceholderKind.MOMENT),
+    "location": Placeholder("where the meeting is"),
+    "facilitator": Placeholder("who leads the meeting"),
+    "pre_reads": Placeholder("what to read before: report, timeline, metrics"),
     # computed
-    "now": Field("the time of the message", Kind.MOMENT, source=_COMPUTED),
-    "update_hours": Field("hours between reports", Kind.NUMBER, source=_COMPUTED),
-    "next_update": Field("time of the next report", Kind.MOMENT, source=_COMPUTED),
-    "window_duration": Field("length of the window", source=_COMPUTED),
-    "delay_duration": Field("how much later the new end is", source=_COMPUTED),
-    "meeting_end": Field("end of the meeting", Kind.MOMENT, source=_COMPUTED),
-    "progress_bar": Field("progress as a bar", source=_COMPUTED),
+    "now": Placeholder("the time of the message", PlaceholderKind.MOMENT, source=_COMPUTED),
+    "update_hours": Placeholder("hours between reports", PlaceholderKind.NUMBER, source=_COMPUTED),
+    "next_update": Placeholder("time of the next report", PlaceholderKind.MOMENT, source=_COMPUTED),
+    "window_duration": Placeholder("length of the window", source=_COMPUTED),
+    "delay_duration": Placeholder("how much later the new end is", source=_COMPUTED),
+    "meeting_end": Placeholder("end of the meeting", PlaceholderKind.MOMENT, source=_COMPUTED),
+    "progress_bar": Placeholder("progress as a bar", source=_COMPUTED),
     # from the record
-    "progress_percent": Field("share of the records that are loaded", Kind.NUMBER, source=_RECORD),
-    "records_done": Field("records loaded since the start", Kind.NUMBER, source=_RECORD),
-    "records_total": Field("records of the source", Kind.NUMBER, source=_RECORD),
-    "records_per_second": Field("speed", Kind.NUMBER, source=_RECORD),
-    "tables_done": Field("tables loaded since the start", Kind.NUMBER, source=_RECORD),
-    "tables_total": Field("tables", Kind.NUMBER, source=_RECORD),
-    "current_step": Field("what is being done", source=_RECORD),
-    "expected_end": Field("estimated end of the load", Kind.MOMENT, source=_RECORD),
-    "progress_findings": Field("what the checks found so far", source=_RECORD),
-    "record_total": Field("records moved", Kind.NUMBER, source=_RECORD),
-    "validation_result": Field("what the checks say", source=_RECORD),
-    "known_items": Field("what was not moved as it was", source=_RECORD),
-    "uptime_percent": Field("measured availability", Kind.NUMBER, source=_RECORD),
+    "progress_percent": Placeholder(
+        "share of the records that are loaded", PlaceholderKind.NUMBER, source=_RECORD
+    ),
+    "records_done": Placeholder(
+        "records loaded since the start", PlaceholderKind.NUMBER, source=_RECORD
+    ),
+    "records_total": Placeholder("records of the source", PlaceholderKind.NUMBER, source=_RECORD),
+    "records_per_second": Placeholder("speed", PlaceholderKind.NUMBER, source=_RECORD),
+    "tables_done": Placeholder(
+        "tables loaded since the start", PlaceholderKind.NUMBER, source=_RECORD
+    ),
+    "tables_total": Placeholder("tables", PlaceholderKind.NUMBER, source=_RECORD),
+    "current_step": Placeholder("what is being done", source=_RECORD),
+    "expected_end": Placeholder(
+        "estimated end of the load", PlaceholderKind.MOMENT, source=_RECORD
+    ),
+    "progress_findings": Placeholder("what the checks found so far", source=_RECORD),
+    "record_total": Placeholder("records moved", PlaceholderKind.NUMBER, source=_RECORD),
+    "validation_result": Placeholder("what the checks say", source=_RECORD),
+    "known_items": Placeholder("what was not moved as it was", source=_RECORD),
+    "uptime_percent": Placeholder("measured availability", PlaceholderKind.NUMBER, source=_RECORD),
 }
 
 
@@ -143,11 +157,11 @@ def moment(name: str, text: str, zone: dt.tzinfo | None) -> dt.datetime:
     try:
         time = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise _refused(name, Kind.MOMENT) from None
+        raise _refused(name, PlaceholderKind.MOMENT) from None
     if time.tzinfo is not None:
         return time if zone is None else time.astimezone(zone)
     if zone is None:
-        raise _refused(name, Kind.MOMENT)
+        raise _refused(name, PlaceholderKind.MOMENT)
     return time.replace(tzinfo=zone)
 
 
@@ -160,7 +174,7 @@ def time_zone(text: str) -> dt.tzinfo:
     try:
         return ZoneInfo(text)
     except (LookupError, ValueError, OSError):
-        raise _refused("time_zone", Kind.ZONE) from None
+        raise _refused("time_zone", PlaceholderKind.ZONE) from None
 
 
 def shown_moment(when: dt.datetime) -> str:
@@ -189,31 +203,31 @@ def shown(name: str, text: str) -> str:
         MigrationError: It is not what its placeholder takes.
     """
     field = FIELDS[name]
-    if field.kind is Kind.NUMBER:
+    if field.kind is PlaceholderKind.NUMBER:
         return _number(name, text)
-    if field.kind is Kind.PRIORITY and text not in ("P1", "P2", "P3", "P4"):
+    if field.kind is PlaceholderKind.PRIORITY and text not in ("P1", "P2", "P3", "P4"):
         raise _refused(name, field.kind)
-    return _items(name, field, text) if field.kind is Kind.ITEMS else text
+    return _items(name, field, text) if field.kind is PlaceholderKind.ITEMS else text
 
 
 def _number(name: str, text: str) -> str:
     try:
         number = float(text)
     except ValueError:
-        raise _refused(name, Kind.NUMBER) from None
+        raise _refused(name, PlaceholderKind.NUMBER) from None
     if not math.isfinite(number):
-        raise _refused(name, Kind.NUMBER)
+        raise _refused(name, PlaceholderKind.NUMBER)
     return f"{number:,.10g}" if number != int(number) else f"{int(number):,}"
 
 
-def _items(name: str, field: Field, text: str) -> str:
+def _items(name: str, field: Placeholder, text: str) -> str:
     """Returns a list as Markdown: the first key of each item in bold, the others below it."""
     try:
         items = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes strings only
     except yaml.YAMLError:
         items = None
     if not isinstance(items, list) or not items:
-        raise _refused(name, Kind.ITEMS)
+        raise _refused(name, PlaceholderKind.ITEMS)
     lines: list[str] = []
     for place, item in enumerate(items, start=1):
         empty = [key for key in field.keys if not isinstance(item, dict) or not item.get(key)]
@@ -228,7 +242,7 @@ def _items(name: str, field: Field, text: str) -> str:
     return "\n".join(lines)
 
 
-def _refused(name: str, kind: Kind) -> MigrationError:
+def _refused(name: str, kind: PlaceholderKind) -> MigrationError:
     return MigrationError("the value cannot be used", where=name, next_step=f"Give {kind.value}")
 
 

@@ -11,8 +11,8 @@ import yaml
 
 from migration_assets.errors import MigrationError
 from migration_assets.messages import fields
-from migration_assets.messages.fields import FIELDS, Kind
-from migration_assets.messages.record import Record, progress, results
+from migration_assets.messages.fields import FIELDS, PlaceholderKind
+from migration_assets.messages.record import MigrationRecord, progress, results
 from migration_assets.messages.templates import WINDOW_START, Template
 from migration_assets.settings import MESSAGE_VALUES
 
@@ -26,7 +26,7 @@ BAR = 20
 """Characters of the bar of progress."""
 
 Value = str | dt.datetime
-ReadRecord = Callable[[dt.datetime | None], Record | None]
+ReadRecord = Callable[[dt.datetime | None], MigrationRecord | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def fill(
     zone = fields.time_zone(given_values["time_zone"]) if given_values.get("time_zone") else None
     values: dict[str, Value] = {
         name: fields.moment(name, text, zone)
-        if FIELDS[name].kind is Kind.MOMENT
+        if FIELDS[name].kind is PlaceholderKind.MOMENT
         else fields.shown(name, text)
         for name, text in given_values.items()
         if text.strip()
@@ -134,7 +134,9 @@ def fill(
     return Message(template.filled(texts), _hints(template, values))
 
 
-def _read(values: Mapping[str, Value], read_record: ReadRecord) -> tuple[Record | None, str]:
+def _read(
+    values: Mapping[str, Value], read_record: ReadRecord
+) -> tuple[MigrationRecord | None, str]:
     """Returns the record since the start of the window, and why it says little where it does."""
     since = values.get(WINDOW_START)
     assert since is None or isinstance(since, dt.datetime)
@@ -150,7 +152,7 @@ def _read(values: Mapping[str, Value], read_record: ReadRecord) -> tuple[Record 
 
 
 def _recorded(
-    record: Record, values: Mapping[str, Value], now: dt.datetime, zone: dt.tzinfo | None
+    record: MigrationRecord, values: Mapping[str, Value], now: dt.datetime, zone: dt.tzinfo | None
 ) -> dict[str, Value]:
     """Returns what the record says, as messages show it."""
     read = results(record)
@@ -207,7 +209,7 @@ def _require_order(template: Template, values: Mapping[str, Value]) -> None:
             )
 
 
-def _require_verdict(template: Template, record: Record | None, problem: str) -> None:
+def _require_verdict(template: Template, record: MigrationRecord | None, problem: str) -> None:
     verdict = (
         problem if record is None else record.verdict or "there is no sign-off since window_start"
     )
@@ -224,8 +226,8 @@ def _missing(template: Template, names: Sequence[str], problem: str) -> Migratio
     is_recorded = False
     for name in names:
         field = FIELDS[name]
-        kind = "" if field.kind is Kind.TEXT else f", {field.kind.value}"
-        if field.kind is Kind.ITEMS:
+        kind = "" if field.kind is PlaceholderKind.TEXT else f", {field.kind.value}"
+        if field.kind is PlaceholderKind.ITEMS:
             kind += f" of items with {', '.join(field.keys)}"
         gaps.append(f"{name} ({field.meaning}{kind})")
         is_recorded |= field.source != ""

@@ -33,7 +33,7 @@ _CHECKS = """
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class RecordedLoad:
     """A line of the ledger.
 
     Attributes:
@@ -52,7 +52,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class MigrationRecord:
     """What is known of a migration.
 
     Attributes:
@@ -70,7 +70,7 @@ class Record:
     """
 
     model: Model
-    loads: tuple[Load, ...]
+    loads: tuple[RecordedLoad, ...]
     documents: int
     rejected: int
     issues: int
@@ -104,13 +104,13 @@ class Record:
             load.rows for load in self._latest().values() if load.table in self.model.entities
         )
 
-    def _latest(self) -> dict[str, Load]:
+    def _latest(self) -> dict[str, RecordedLoad]:
         return {load.table: load for load in self.loads}
 
 
 def read_record(
     model: Model, connection: Connection, *, since: dt.datetime | None
-) -> Record | None:
+) -> MigrationRecord | None:
     """Returns what is known of the migration, None where the target has no record.
 
     Args:
@@ -136,9 +136,11 @@ def read_record(
             since=sql.Literal(since),
         )
     ).fetchone() or (0, 0)
-    return Record(
+    return MigrationRecord(
         model=model,
-        loads=tuple(load for load in (Load(*row) for row in rows) if load.started_at >= since),
+        loads=tuple(
+            load for load in (RecordedLoad(*row) for row in rows) if load.started_at >= since
+        ),
         documents=_count(connection, names["uuid_map"], "collection", list(model.entities)),
         rejected=_count(
             connection, names["rejected_documents"], "target_table", list(model.tables)
@@ -153,7 +155,7 @@ def read_record(
     )
 
 
-def progress(record: Record, now: dt.datetime) -> dict[str, str | dt.datetime]:
+def progress(record: MigrationRecord, now: dt.datetime) -> dict[str, str | dt.datetime]:
     """Returns how far a migration is, as values of placeholders; empty where it has not started."""
     if not record.loads or not record.documents:
         return {}
@@ -179,7 +181,7 @@ def progress(record: Record, now: dt.datetime) -> dict[str, str | dt.datetime]:
     return values
 
 
-def results(record: Record) -> dict[str, str | dt.datetime]:
+def results(record: MigrationRecord) -> dict[str, str | dt.datetime]:
     """Returns what a migration came to, as values of placeholders."""
     values: dict[str, str | dt.datetime] = {}
     if record.tables >= set(record.model.tables):
@@ -194,7 +196,7 @@ def results(record: Record) -> dict[str, str | dt.datetime]:
     return values
 
 
-def _step(record: Record, running: list[Load]) -> str:
+def _step(record: MigrationRecord, running: list[RecordedLoad]) -> str:
     tables = list(record.model.tables)
     if running:
         name = running[-1].table
@@ -209,20 +211,20 @@ def _step(record: Record, running: list[Load]) -> str:
     return f"signed off: {record.verdict}"
 
 
-def _findings(record: Record) -> str:
+def _findings(record: MigrationRecord) -> str:
     checked = f"{record.passed + record.failed:,} checks have run"
     if not record.failed:
         return f"{checked}, none has failed. {_rejected(record)}"
     return f"{checked}, {record.failed:,} need attention. {_rejected(record)}"
 
 
-def _rejected(record: Record) -> str:
+def _rejected(record: MigrationRecord) -> str:
     if not record.rejected:
         return "No record was rejected."
     return f"{record.rejected:,} records were set aside whole, to be looked at."
 
 
-def _known_items(record: Record) -> str:
+def _known_items(record: MigrationRecord) -> str:
     counts = {
         "records were set aside whole": record.rejected,
         "values could not be moved as they were": record.issues,

@@ -11,7 +11,7 @@ Expression = Mapping[str, Any]
 """A condition as an expression of MongoDB's aggregation."""
 
 
-class Outcome(enum.StrEnum):
+class UpgradeOutcome(enum.StrEnum):
     """What becomes of it."""
 
     REFUSED = "refused"
@@ -38,7 +38,7 @@ class Consequence:
         next_step: What to do about it.
     """
 
-    outcome: Outcome
+    outcome: UpgradeOutcome
     table: str
     fields: tuple[str, ...]
     what: str

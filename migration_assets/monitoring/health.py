@@ -14,8 +14,8 @@ from migration_assets.monitoring.kpis import (
     KPIS,
     RULES,
     WATCHED,
-    Reading,
-    Result,
+    KpiReading,
+    KpiResult,
     Status,
     evaluate,
     worst,
@@ -44,7 +44,7 @@ class Health:
 
     sample: Sample
     answers: Sequence[Answer]
-    results: Sequence[Result]
+    results: Sequence[KpiResult]
     transactions: float | None = None
     is_recorded: bool = False
 
@@ -54,7 +54,7 @@ class Health:
         return worst(self.results)
 
     @property
-    def critical(self) -> list[Result]:
+    def critical(self) -> list[KpiResult]:
         """What is critical."""
         return [result for result in self.results if result.status is Status.CRITICAL]
 
@@ -70,7 +70,7 @@ class Health:
         return f"{len(kpis)} KPIs: {by_status}" + (f"; and {', '.join(warned)}" if warned else "")
 
 
-def given_readings(pairs: Sequence[str] = ()) -> dict[str, Reading]:
+def given_readings(pairs: Sequence[str] = ()) -> dict[str, KpiReading]:
     """Returns the readings of other tools: those of the file that is configured, then those by hand.
 
     Raises:
@@ -85,7 +85,7 @@ def check_health(
     connection: Connection,
     *,
     before: Sequence[Sample] | None = None,
-    other_readings: Mapping[str, Reading] | None = None,
+    other_readings: Mapping[str, KpiReading] | None = None,
     is_recorded: bool = True,
     pause: float = PAUSE,
 ) -> Health:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.monitoring.application import Probe
-from migration_assets.monitoring.kpis import Result, worst
+from migration_assets.monitoring.kpis import KpiResult, worst
 from migration_assets.monitoring.samples import Sample
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
@@ -44,7 +44,7 @@ def may(connection: Connection, table: sa.Table, *privileges: str) -> bool:
     return row == (True,)
 
 
-def record(connection: Connection, sample: Sample, results: Sequence[Result]) -> None:
+def record(connection: Connection, sample: Sample, results: Sequence[KpiResult]) -> None:
     """Keeps a sample and what was read from it.
 
     Only the newest sample has its statements: no other is compared with the next.

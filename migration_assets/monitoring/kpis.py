@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
-class Layer(enum.StrEnum):
+class KpiLayer(enum.StrEnum):
     """What a KPI is about."""
 
     APPLICATION = "application"
@@ -56,7 +56,7 @@ class Kpi:
 
     name: str
     title: str
-    layer: Layer
+    layer: KpiLayer
     unit: str
     target: float | None
     warning: float
@@ -111,68 +111,68 @@ _HOST = "Look for what uses it (query 2, then the host's own tools), end it or e
 
 KPIS: tuple[Kpi, ...] = (
     Kpi(
-        "api_p50", "API p50", Layer.APPLICATION, "ms", 100, 200, 500, 5, "4.2",
+        "api_p50", "API p50", KpiLayer.APPLICATION, "ms", 100, 200, 500, 5, "4.2",
         "Compare with the queries' times: where those are good, look at the application", least=1,
     ),
-    Kpi("api_p95", "API p95", Layer.APPLICATION, "ms", 200, 500, 1000, 5, "4.2", _SLOW, least=1),
-    Kpi("api_p99", "API p99", Layer.APPLICATION, "ms", 500, 1000, 2000, 5, "4.2", _SLOW, least=1),
+    Kpi("api_p95", "API p95", KpiLayer.APPLICATION, "ms", 200, 500, 1000, 5, "4.2", _SLOW, least=1),
+    Kpi("api_p99", "API p99", KpiLayer.APPLICATION, "ms", 500, 1000, 2000, 5, "4.2", _SLOW, least=1),
     Kpi(
-        "error_rate", "API errors", Layer.APPLICATION, "%", 0.1, 1, 5, 5, "4.2",
+        "error_rate", "API errors", KpiLayer.APPLICATION, "%", 0.1, 1, 5, 5, "4.2",
         "Read the application's log; over 5 % without a known cause is a reason to roll back", least=5,
     ),
     Kpi(
-        "uptime", "API uptime", Layer.APPLICATION, "%", 99.9, 99.9, 99, 5, "4.2",
+        "uptime", "API uptime", KpiLayer.APPLICATION, "%", 99.9, 99.9, 99, 5, "4.2",
         "P1: assess within 5 minutes, fix forward within 30 minutes, else roll back", least=10,
     ),
     Kpi(
-        "active_users", "Active users, change", Layer.APPLICATION, "%", None, -50, -80, 15, "4.2",
+        "active_users", "Active users, change", KpiLayer.APPLICATION, "%", None, -50, -80, 15, "4.2",
         "Try to log in, ask the support desk; over 50 % of users locked out is P1",
     ),
     Kpi(
-        "query_average", "Query average", Layer.DATABASE, "ms", 50, 100, 500, 5, "4.2", _SLOW,
+        "query_average", "Query average", KpiLayer.DATABASE, "ms", 50, 100, 500, 5, "4.2", _SLOW,
         least=20,
     ),
-    Kpi("query_p95", "Query p95", Layer.DATABASE, "ms", 200, 500, 1000, 5, "4.2", _SLOW, least=20),
+    Kpi("query_p95", "Query p95", KpiLayer.DATABASE, "ms", 200, 500, 1000, 5, "4.2", _SLOW, least=20),
     Kpi(
-        "connections", "Connections", Layer.DATABASE, "", 50, 150, 180, 5, "4.2",
+        "connections", "Connections", KpiLayer.DATABASE, "", 50, 150, 180, 5, "4.2",
         "Find their application with query 9, end those idle for over 10 minutes, fix the leak; raising "
         "max_connections needs a restart",
     ),
     Kpi(
-        "pool_usage", "Connections of the limit", Layer.DATABASE, "%", 50, 80, 95, 5, "4.2",
+        "pool_usage", "Connections of the limit", KpiLayer.DATABASE, "%", 50, 80, 95, 5, "4.2",
         "As for the connections: end idle ones, lower the application's pool, then raise the limit",
     ),
     Kpi(
-        "cache_hit", "Cache hit ratio", Layer.DATABASE, "%", 99, 95, 90, 15, "4.2",
+        "cache_hit", "Cache hit ratio", KpiLayer.DATABASE, "%", 99, 95, 90, 15, "4.2",
         "Look for sequential scans with query 4; then shared_buffers to 25 % of RAM (needs a restart)",
         least=1000,
     ),
     Kpi(
-        "deadlocks", "Deadlocks", Layer.DATABASE, "/h", 0, 1, 10, 15, "4.2",
+        "deadlocks", "Deadlocks", KpiLayer.DATABASE, "/h", 0, 1, 10, 15, "4.2",
         "The server's log names both statements: take the locks in one order in the application",
     ),
     Kpi(
-        "replication_lag", "Replication lag", Layer.DATABASE, "s", None, 5, 30, 5, "4.2",
+        "replication_lag", "Replication lag", KpiLayer.DATABASE, "s", None, 5, 30, 5, "4.2",
         "Query 11: is the standby there, is its disk or network the limit, does a query hold it up",
     ),
-    Kpi("cpu", "CPU", Layer.SYSTEM, "%", 70, 80, 95, 5, "4.2", _HOST, least=30),
-    Kpi("memory", "Memory", Layer.SYSTEM, "%", 80, 90, 95, 5, "4.2", _HOST),
+    Kpi("cpu", "CPU", KpiLayer.SYSTEM, "%", 70, 80, 95, 5, "4.2", _HOST, least=30),
+    Kpi("memory", "Memory", KpiLayer.SYSTEM, "%", 80, 90, 95, 5, "4.2", _HOST),
     Kpi(
-        "disk", "Disk", Layer.SYSTEM, "%", 70, 80, 90, 15, "4.2",
+        "disk", "Disk", KpiLayer.SYSTEM, "%", 70, 80, 90, 15, "4.2",
         "Free space (old logs, archives) or enlarge the volume; see the forecast of monitoring/capacity",
     ),
-    Kpi("io_wait", "I/O wait", Layer.SYSTEM, "%", 10, 30, 50, 5, "4.2", _HOST, least=30),
-    Kpi("network", "Network", Layer.SYSTEM, "%", 50, 80, 95, 5, "4.2", _HOST, least=30),
+    Kpi("io_wait", "I/O wait", KpiLayer.SYSTEM, "%", 10, 30, 50, 5, "4.2", _HOST, least=30),
+    Kpi("network", "Network", KpiLayer.SYSTEM, "%", 50, 80, 95, 5, "4.2", _HOST, least=30),
 )  # fmt: skip
 """The 18 KPIs."""
 
 RULES: tuple[Kpi, ...] = (
     Kpi(
-        "longest_query", "Longest query", Layer.DATABASE, "s", None, 5, None, 5, "4.6",
+        "longest_query", "Longest query", KpiLayer.DATABASE, "s", None, 5, None, 5, "4.6",
         "Query 2: who runs it; SELECT pg_cancel_backend(pid) where it must end",
     ),
     Kpi(
-        "dead_rows", "Dead rows of a table", Layer.DATABASE, "%", None, 20, None, 5, "4.6",
+        "dead_rows", "Dead rows of a table", KpiLayer.DATABASE, "%", None, 20, None, 5, "4.6",
         "Query 8: VACUUM (ANALYZE) the table, and end transactions that are held open (query 9)",
     ),
 )  # fmt: skip
@@ -183,7 +183,7 @@ BY_NAME: Mapping[str, Kpi] = {kpi.name: kpi for kpi in WATCHED}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class KpiReading:
     """What was measured of a KPI.
 
     Attributes:
@@ -198,11 +198,11 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class KpiResult:
     """A KPI, its reading, and what the thresholds say of it."""
 
     kpi: Kpi
-    reading: Reading
+    reading: KpiReading
     status: Status
 
     @property
@@ -225,16 +225,16 @@ class Result:
         return f"{self.kpi.title} {self.shown}: {assessment}; {self.reading.origin}"
 
 
-def evaluate(kpi: Kpi, reading: Reading) -> Result:
+def evaluate(kpi: Kpi, reading: KpiReading) -> KpiResult:
     """Returns what the thresholds of a KPI say of a reading."""
     if reading.events is not None and reading.events < kpi.least:
-        return Result(kpi, reading, Status.TOO_LITTLE)
+        return KpiResult(kpi, reading, Status.TOO_LITTLE)
     if reading.value is None:
-        return Result(kpi, reading, Status.UNKNOWN)
-    return Result(kpi, reading, kpi.status(reading.value))
+        return KpiResult(kpi, reading, Status.UNKNOWN)
+    return KpiResult(kpi, reading, kpi.status(reading.value))
 
 
-def worst(results: Sequence[Result]) -> Status:
+def worst(results: Sequence[KpiResult]) -> Status:
     """Returns the worst status; what was not measured is only the worst where nothing else was."""
     measured = [result.status for result in results if result.status is not Status.UNKNOWN]
     return max(measured, key=SEVERITY.__getitem__, default=Status.UNKNOWN)

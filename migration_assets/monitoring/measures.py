@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from migration_assets.monitoring import host
 from migration_assets.monitoring.application import NOT_GIVEN, Probe
-from migration_assets.monitoring.kpis import Reading
+from migration_assets.monitoring.kpis import KpiReading
 from migration_assets.monitoring.samples import Sample
 
 HOUR = dt.timedelta(hours=1)
@@ -67,7 +67,7 @@ class Samples:
         return f"over the last {duration(self.now.taken_at - before.taken_at)}"
 
 
-def readings(now: Sample, history: Sequence[Sample]) -> dict[str, Reading]:
+def readings(now: Sample, history: Sequence[Sample]) -> dict[str, KpiReading]:
     """Returns the readings of all KPIs and rules, by name.
 
     Args:
@@ -93,42 +93,42 @@ def _probes(samples: Samples, age: dt.timedelta) -> list[Probe] | None:
     return [probe for sample in samples.since(age) for probe in sample.probes or ()]
 
 
-def _latency(quantile: float) -> Callable[[Samples], Reading]:
-    def measure(samples: Samples) -> Reading:
+def _latency(quantile: float) -> Callable[[Samples], KpiReading]:
+    def measure(samples: Samples) -> KpiReading:
         probes = _probes(samples, HOUR)
         if probes is None:
-            return Reading(None, NOT_GIVEN)
+            return KpiReading(None, NOT_GIVEN)
         times = sorted(probe.milliseconds for probe in probes if probe.is_good)
         if not times:
-            return Reading(None, "no request was answered")
+            return KpiReading(None, "no request was answered")
         place = max(1, math.ceil(quantile * len(times)))
-        return Reading(
+        return KpiReading(
             times[place - 1], f"{len(times)} requests of our own in the last hour", len(times)
         )
 
     return measure
 
 
-def _error_rate(samples: Samples) -> Reading:
+def _error_rate(samples: Samples) -> KpiReading:
     probes = _probes(samples, HOUR)
     if probes is None:
-        return Reading(None, NOT_GIVEN)
+        return KpiReading(None, NOT_GIVEN)
     failed = sum(not probe.is_good for probe in probes)
     origin = f"{failed} of {len(probes)} requests of our own in the last hour"
-    return Reading(100 * failed / len(probes), origin, len(probes))
+    return KpiReading(100 * failed / len(probes), origin, len(probes))
 
 
-def _uptime(samples: Samples) -> Reading:
+def _uptime(samples: Samples) -> KpiReading:
     probes = _probes(samples, STABILITY)
     if probes is None:
-        return Reading(None, NOT_GIVEN)
+        return KpiReading(None, NOT_GIVEN)
     good = sum(probe.is_good for probe in probes)
     origin = f"{good} of {len(probes)} requests of our own in the last 48 h were answered"
-    return Reading(100 * good / len(probes), origin, len(probes))
+    return KpiReading(100 * good / len(probes), origin, len(probes))
 
 
-def _active_users(_: Samples) -> Reading:
-    return Reading(
+def _active_users(_: Samples) -> KpiReading:
+    return KpiReading(
         None,
         "the database does not know who is active: give the change against a usual day as a reading",
     )
@@ -153,20 +153,20 @@ def _statements(samples: Samples) -> tuple[list[tuple[float, int]], str] | str:
     return statements, samples.span(before)
 
 
-def _query_average(samples: Samples) -> Reading:
+def _query_average(samples: Samples) -> KpiReading:
     measured = _statements(samples)
     if isinstance(measured, str):
-        return Reading(None, measured)
+        return KpiReading(None, measured)
     statements, span = measured
     calls = sum(count for _, count in statements)
     spent = sum(mean * count for mean, count in statements)
-    return Reading(spent / calls if calls else None, f"{calls} calls {span}", calls)
+    return KpiReading(spent / calls if calls else None, f"{calls} calls {span}", calls)
 
 
-def _query_p95(samples: Samples) -> Reading:
+def _query_p95(samples: Samples) -> KpiReading:
     measured = _statements(samples)
     if isinstance(measured, str):
-        return Reading(None, measured)
+        return KpiReading(None, measured)
     statements, span = measured
     calls = sum(count for _, count in statements)
     seen, value = 0, None
@@ -174,47 +174,49 @@ def _query_p95(samples: Samples) -> Reading:
         seen, value = seen + count, mean
         if seen >= 0.95 * calls:
             break
-    return Reading(value, f"{calls} calls {span}, each taken at its statement's mean", calls)
+    return KpiReading(value, f"{calls} calls {span}, each taken at its statement's mean", calls)
 
 
-def _connections(samples: Samples) -> Reading:
+def _connections(samples: Samples) -> KpiReading:
     count = samples.now.numbers.get("connections")
-    return _missing(samples, "health") if count is None else Reading(count, "of the whole server")
+    return (
+        _missing(samples, "health") if count is None else KpiReading(count, "of the whole server")
+    )
 
 
-def _pool_usage(samples: Samples) -> Reading:
+def _pool_usage(samples: Samples) -> KpiReading:
     numbers = samples.now.numbers
     if not numbers.get("connection_limit"):
         return _missing(samples, "health")
     count, limit = numbers["connections"], numbers["connection_limit"]
-    return Reading(100 * count / limit, f"{count:.0f} of {limit:.0f} for ordinary roles")
+    return KpiReading(100 * count / limit, f"{count:.0f} of {limit:.0f} for ordinary roles")
 
 
-def _cache_hit(samples: Samples) -> Reading:
+def _cache_hit(samples: Samples) -> KpiReading:
     if "blocks_hit" not in samples.now.numbers:
         return _missing(samples, "cache_hit_ratio")
     before = samples.before
     hit, read = samples.delta("blocks_hit", before), samples.delta("blocks_read", before)
     if before is None or hit is None or read is None:
-        return Reading(None, _SECOND)
+        return KpiReading(None, _SECOND)
     blocks = hit + read
     origin = f"{blocks:,.0f} blocks of tables {samples.span(before)}"
-    return Reading(100 * hit / blocks if blocks else None, origin, blocks)
+    return KpiReading(100 * hit / blocks if blocks else None, origin, blocks)
 
 
-def _deadlocks(samples: Samples) -> Reading:
+def _deadlocks(samples: Samples) -> KpiReading:
     """Counts over an hour at least: one deadlock within five minutes is not twelve an hour."""
     same = [sample for sample in samples.history if _is_one_count(sample, samples.now)]
     old = [sample for sample in same if samples.now.taken_at - sample.taken_at >= HOUR]
     before = old[-1] if old else next(iter(same), None)
     count = samples.delta("deadlocks", before)
     if count is None or before is None:
-        return Reading(None, _SECOND)
+        return KpiReading(None, _SECOND)
     hours = max(1.0, (samples.now.taken_at - before.taken_at) / HOUR)
-    return Reading(count / hours, f"{count:.0f} {samples.span(before)}")
+    return KpiReading(count / hours, f"{count:.0f} {samples.span(before)}")
 
 
-def _replication_lag(samples: Samples) -> Reading:
+def _replication_lag(samples: Samples) -> KpiReading:
     if "replication" in samples.now.problems or "sessions" in samples.now.problems:
         return _missing(samples, "replication")
     lags = dict(samples.now.standbys)
@@ -224,76 +226,76 @@ def _replication_lag(samples: Samples) -> Reading:
             if name not in samples.now.standbys and age <= MISSING_STANDBY:
                 lags[name] = age.total_seconds()  # later samples overwrite earlier ones
     if not lags:
-        return Reading(0.0, "no standby: a single node")
+        return KpiReading(0.0, "no standby: a single node")
     slowest = max(lags, key=lags.__getitem__)
     lost = "" if slowest in samples.now.standbys else ", which is gone"
-    return Reading(lags[slowest], f"standby {slowest}{lost}, of {len(lags)}")
+    return KpiReading(lags[slowest], f"standby {slowest}{lost}, of {len(lags)}")
 
 
-def _ticks(name: str, *, is_rest: bool) -> Callable[[Samples], Reading]:
-    def measure(samples: Samples) -> Reading:
+def _ticks(name: str, *, is_rest: bool) -> Callable[[Samples], KpiReading]:
+    def measure(samples: Samples) -> KpiReading:
         if "cpu_total" not in samples.now.numbers:
-            return Reading(None, host.ELSEWHERE)
+            return KpiReading(None, host.ELSEWHERE)
         before = samples.before
         total, part = samples.delta("cpu_total", before), samples.delta(name, before)
         if before is None or not total or part is None:
-            return Reading(None, _SECOND)
+            return KpiReading(None, _SECOND)
         share = 1 - part / total if is_rest else part / total
-        return Reading(100 * share, samples.span(before), samples.seconds(before))
+        return KpiReading(100 * share, samples.span(before), samples.seconds(before))
 
     return measure
 
 
-def _memory(samples: Samples) -> Reading:
+def _memory(samples: Samples) -> KpiReading:
     total = samples.now.numbers.get("memory_total")
     if not total:
-        return Reading(None, host.ELSEWHERE)
+        return KpiReading(None, host.ELSEWHERE)
     available = samples.now.numbers["memory_available"]
-    return Reading(100 * (1 - available / total), f"of {total / 1e9:.1f} GB")
+    return KpiReading(100 * (1 - available / total), f"of {total / 1e9:.1f} GB")
 
 
-def _disk(samples: Samples) -> Reading:
+def _disk(samples: Samples) -> KpiReading:
     numbers = samples.now.numbers
     if "disk_used" not in numbers:
-        return Reading(None, host.ELSEWHERE)
+        return KpiReading(None, host.ELSEWHERE)
     whole = numbers["disk_used"] + numbers["disk_free"]
     origin = f"volume of the data directory, {numbers['disk_free'] / 1e9:.1f} GB free"
-    return Reading(100 * numbers["disk_used"] / whole, origin)
+    return KpiReading(100 * numbers["disk_used"] / whole, origin)
 
 
-def _network(samples: Samples) -> Reading:
+def _network(samples: Samples) -> KpiReading:
     limit = samples.now.numbers.get("network_limit")
     if not limit:
         is_here = "cpu_total" in samples.now.numbers
-        return Reading(None, _NO_SPEED if is_here else host.ELSEWHERE)
+        return KpiReading(None, _NO_SPEED if is_here else host.ELSEWHERE)
     moved = samples.delta("network_bytes", samples.before)
     if moved is None or samples.before is None:
-        return Reading(None, _SECOND)
+        return KpiReading(None, _SECOND)
     seconds = samples.seconds(samples.before)
     share = moved / max(seconds, 0.001) / limit
-    return Reading(100 * share, samples.span(samples.before), seconds)
+    return KpiReading(100 * share, samples.span(samples.before), seconds)
 
 
-def _longest_query(samples: Samples) -> Reading:
+def _longest_query(samples: Samples) -> KpiReading:
     if "sessions" in samples.now.problems or "active_queries" in samples.now.problems:
         return _missing(samples, "active_queries")
-    return Reading(samples.now.numbers["longest_seconds"], "running now")
+    return KpiReading(samples.now.numbers["longest_seconds"], "running now")
 
 
-def _dead_rows(samples: Samples) -> Reading:
+def _dead_rows(samples: Samples) -> KpiReading:
     if "bloat" in samples.now.problems:
         return _missing(samples, "bloat")
-    return Reading(
+    return KpiReading(
         samples.now.numbers["dead_percent"], "by PostgreSQL's estimate, over 1,000 dead rows"
     )
 
 
-def _missing(samples: Samples, query: str) -> Reading:
+def _missing(samples: Samples, query: str) -> KpiReading:
     problems = samples.now.problems
-    return Reading(None, problems.get("sessions") or problems.get(query) or "it was not counted")
+    return KpiReading(None, problems.get("sessions") or problems.get(query) or "it was not counted")
 
 
-_MEASURES: Mapping[str, Callable[[Samples], Reading]] = {
+_MEASURES: Mapping[str, Callable[[Samples], KpiReading]] = {
     "api_p50": _latency(0.50),
     "api_p95": _latency(0.95),
     "api_p99": _latency(0.99),

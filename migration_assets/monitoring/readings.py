@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from migration_assets.errors import MigrationError
-from migration_assets.monitoring.kpis import BY_NAME, Reading
+from migration_assets.monitoring.kpis import BY_NAME, KpiReading
 from migration_assets.settings import MONITOR_READINGS
 
 FRESH = dt.timedelta(minutes=15)
 """Age until which a file counts."""
 
 
-def given(pairs: Sequence[str]) -> dict[str, Reading]:
+def given(pairs: Sequence[str]) -> dict[str, KpiReading]:
     """Returns readings that were given by hand, as `name=value`.
 
     Raises:
@@ -34,7 +34,7 @@ def given(pairs: Sequence[str]) -> dict[str, Reading]:
     return _readings(numbers, "given by hand", where="--reading")
 
 
-def read(path: Path, now: dt.datetime) -> dict[str, Reading]:
+def read(path: Path, now: dt.datetime) -> dict[str, KpiReading]:
     """Returns the readings of a file; where it is stale, each has no value.
 
     Args:
@@ -59,7 +59,7 @@ def read(path: Path, now: dt.datetime) -> dict[str, Reading]:
     if age <= FRESH:
         return readings
     stale = f"the file of readings was last written at {taken_at.isoformat()}: renew it"
-    return {name: Reading(None, stale) for name in readings}
+    return {name: KpiReading(None, stale) for name in readings}
 
 
 def _split(pair: str) -> tuple[str, str]:
@@ -67,8 +67,8 @@ def _split(pair: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _readings(numbers: Mapping[str, Any], origin: str, *, where: str) -> dict[str, Reading]:
-    readings: dict[str, Reading] = {}
+def _readings(numbers: Mapping[str, Any], origin: str, *, where: str) -> dict[str, KpiReading]:
+    readings: dict[str, KpiReading] = {}
     for name, number in numbers.items():
         if name not in BY_NAME:
             raise MigrationError(
@@ -86,5 +86,5 @@ def _readings(numbers: Mapping[str, Any], origin: str, *, where: str) -> dict[st
                 where=where,
                 next_step=f"Give it in {BY_NAME[name].unit or 'plain numbers'}",
             )
-        readings[name] = Reading(value, origin)
+        readings[name] = KpiReading(value, origin)
     return readings

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from migration_assets.model import Rule, junction_of, sources
 from migration_assets.model.tables import in_load_order
-from migration_assets.model.upgrade import Consequence, Expression, Outcome, Upgrade
+from migration_assets.model.upgrade import Consequence, Expression, Upgrade, UpgradeOutcome
 from migration_assets.nextcrm.metadata import METADATA
 
 RELEASE = "0.21.2"
@@ -52,7 +52,7 @@ def _refused(table: str, field: str, what: str, *known: str) -> Consequence:
     """Returns that texts outside a list are refused."""
     listed = ", ".join(f"'{name}'" for name in known)
     return Consequence(
-        Outcome.REFUSED,
+        UpgradeOutcome.REFUSED,
         table,
         (field,),
         what,
@@ -64,12 +64,14 @@ def _refused(table: str, field: str, what: str, *known: str) -> Consequence:
 
 def _dropped(table: str, what: str, next_step: str) -> Consequence:
     """Returns that a table is dropped."""
-    return Consequence(Outcome.DROPPED, table, (), what, "true", {"$literal": True}, next_step)
+    return Consequence(
+        UpgradeOutcome.DROPPED, table, (), what, "true", {"$literal": True}, next_step
+    )
 
 
 def _two_creators(table: str, what: str) -> Consequence:
     return Consequence(
-        Outcome.DROPPED,
+        UpgradeOutcome.DROPPED,
         table,
         ("created_by", "createdBy"),
         what,
@@ -109,7 +111,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
     ),
     _refused("crm_Leads", "type", "leads of a type other than Demo", "demo"),
     Consequence(
-        Outcome.REFUSED,
+        UpgradeOutcome.REFUSED,
         "crm_Opportunities",
         ("budget", "expected_revenue"),
         "opportunities with a budget or expected revenue of 10^16 or more",
@@ -118,7 +120,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         _BY_HAND,
     ),
     Consequence(
-        Outcome.REFUSED,
+        UpgradeOutcome.REFUSED,
         "crm_Opportunities_Sales_Stages",
         ("order", "probability"),
         "sales stages with an order or probability beyond 32 bits",
@@ -127,7 +129,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         _BY_HAND,
     ),
     Consequence(
-        Outcome.REFUSED,
+        UpgradeOutcome.REFUSED,
         "crm_Opportunities_Type",
         ("order",),
         "opportunity types with an order beyond 32 bits",
@@ -141,7 +143,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         f'{_BEFORE} keeps them, with the links to documents, in legacy."Invoices"',
     ),
     Consequence(
-        Outcome.DROPPED,
+        UpgradeOutcome.DROPPED,
         "Users",
         ("is_admin",),
         "administrators",
@@ -150,7 +152,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         f"{_BEFORE} keeps them, {_AFTER} makes them administrators again",
     ),
     Consequence(
-        Outcome.DROPPED,
+        UpgradeOutcome.DROPPED,
         "crm_Leads",
         ("lead_source",),
         "lead sources",
@@ -159,7 +161,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         f"{_BEFORE} keeps them and fills the new list, {_AFTER} brings them back",
     ),
     Consequence(
-        Outcome.DROPPED,
+        UpgradeOutcome.DROPPED,
         "crm_Opportunities",
         ("currency",),
         "currencies that are no code of three letters (they become NULL)",
@@ -189,7 +191,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
     _two_creators("crm_Contacts", "contacts with two creators that differ"),
     _two_creators("crm_Opportunities", "opportunities with two creators that differ"),
     Consequence(
-        Outcome.CHANGED,
+        UpgradeOutcome.CHANGED,
         "crm_Opportunities",
         ("currency",),
         "opportunities in a currency other than EUR, USD, CZK",
@@ -203,7 +205,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         f"{_BEFORE} adds them to the currencies: without it they become NULL",
     ),
     Consequence(
-        Outcome.CHANGED,
+        UpgradeOutcome.CHANGED,
         "Users",
         ("email",),
         "addresses with capital letters (they become lower case)",
@@ -212,7 +214,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         f"{_BEFORE} does it: the application looks an address up in lower case alone",
     ),
     Consequence(
-        Outcome.CHANGED,
+        UpgradeOutcome.CHANGED,
         "crm_Accounts",
         ("status",),
         "accounts with the status DELETED (they are hidden as deleted)",
@@ -221,7 +223,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         "Give those that are to be seen another status before",
     ),
     Consequence(
-        Outcome.CHANGED,
+        UpgradeOutcome.CHANGED,
         "crm_campaigns",
         ("status",),
         "campaigns with the status deleted (they are hidden as deleted)",
@@ -230,7 +232,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         "Give those that are to be seen another status before",
     ),
     Consequence(
-        Outcome.UNREADABLE,
+        UpgradeOutcome.UNREADABLE,
         "Users",
         ("email",),
         "users whose address another one has, apart from case (one of the two cannot sign in)",
@@ -239,7 +241,7 @@ CONSEQUENCES: tuple[Consequence, ...] = (
         "Make one user of the two by a `redirect` rule, or correct an address",
     ),
     Consequence(
-        Outcome.UNREADABLE,
+        UpgradeOutcome.UNREADABLE,
         "Documents",
         ("document_system_type",),
         "documents labelled INVOICE, which the application does not know any more",
@@ -256,7 +258,7 @@ def _dates(entities: Mapping[str, sa.Table]) -> Iterator[Consequence]:
         for column, source in sources(table).items():
             if source.rule is Rule.TIMESTAMP:
                 yield Consequence(
-                    Outcome.UNREADABLE,
+                    UpgradeOutcome.UNREADABLE,
                     name,
                     (column,),
                     f"times before year {FIRST_YEAR} or after {LAST_YEAR}",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pymongo.errors import OperationFailure
 
 from migration_assets.model import Model
-from migration_assets.model.upgrade import Outcome
+from migration_assets.model.upgrade import UpgradeOutcome
 from migration_assets.preflight.contents import Content
 from migration_assets.preflight.findings import Area, Finding, ok, warning
 from migration_assets.source.connection import SourceDatabase
@@ -19,17 +19,17 @@ from migration_assets.upgrade import in_source, release_of
 MILLISECONDS = 10_000
 """How long the server may take for all of it."""
 
-_WORDS: Mapping[Outcome, tuple[str, str]] = {
-    Outcome.REFUSED: (
+_WORDS: Mapping[UpgradeOutcome, tuple[str, str]] = {
+    UpgradeOutcome.REFUSED: (
         "its schema migrations refuse",
         "The files of sql/application/ add texts to the new lists; numbers are corrected by hand",
     ),
-    Outcome.DROPPED: (
+    UpgradeOutcome.DROPPED: (
         "its schema migrations drop",
         "The files of sql/application/ put it aside, and bring back what has a place",
     ),
-    Outcome.CHANGED: ("its schema migrations change", "Decide on each, before the window"),
-    Outcome.UNREADABLE: (
+    UpgradeOutcome.CHANGED: ("its schema migrations change", "Decide on each, before the window"),
+    UpgradeOutcome.UNREADABLE: (
         "it cannot read",
         "Doubled addresses are corrected by hand, the rest by the files of sql/application/",
     ),
@@ -43,7 +43,7 @@ def findings(
     if (upgrade := model.upgrade) is None:
         return
     release = release_of(model)
-    found: dict[Outcome, list[str]] = defaultdict(list)
+    found: dict[UpgradeOutcome, list[str]] = defaultdict(list)
     unsearched = []
     ends = time.monotonic() + MILLISECONDS / 1000
     for name in dict.fromkeys(item.table for item in upgrade.consequences if item.in_source):

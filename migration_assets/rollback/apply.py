@@ -25,10 +25,11 @@ from migration_assets.identity import canonical, source_id
 from migration_assets.loading.load import silent
 from migration_assets.rollback.files import Manifest, Written, operations
 from migration_assets.rollback.operations import (
+    KINDS,
     Delete,
     Insert,
     Operation,
-    Pairs,
+    PairChange,
     Update,
     kind_of,
     picked,
@@ -42,13 +43,13 @@ SHOWN = 20
 _CHUNK = 200
 _DURABLE = WriteConcern(w="majority", j=True)
 _DUPLICATE_KEY = 11000
-_ORDER: tuple[tuple[type[Operation], ...], ...] = ((Delete,), (Update,), (Insert,), (Pairs,))
+_ORDER: tuple[tuple[type[Operation], ...], ...] = ((Delete,), (Update,), (Insert,), (PairChange,))
 """What goes first makes room for what comes: a unique value that a later operation takes."""
 
 _Write = InsertOne[Document] | UpdateOne | DeleteOne
 
 
-class State(enum.Enum):
+class OperationState(enum.Enum):
     """How an operation stands to the document as it is now."""
 
     PENDING = "can be applied"
@@ -72,7 +73,7 @@ class Conflict:
 
 
 @dataclass(slots=True)
-class Applied:
+class ApplyResult:
     """What applying an export came to, in operations.
 
     Attributes:
@@ -101,7 +102,7 @@ def apply_gained(
     *,
     write: bool,
     say: Callable[[str], None] = silent,
-) -> Applied:
+) -> ApplyResult:
     """Applies an export, or looks at what it would do.
 
     Args:
@@ -114,20 +115,20 @@ def apply_gained(
     Raises:
         MigrationError: A file cannot be read.
     """
-    applied = Applied()
+    applied = ApplyResult()
     for kinds in _ORDER:
         for name, written in manifest.collections.items():
             wanted = [kind for kind in kinds if written.operations.get(_name(kind))]
             if not wanted:
                 continue
             say(f"{'writing' if write else 'looking at'} {name}")
-            step = _Step(name, database, applied, write)
+            step = _CollectionStep(name, database, applied, write)
             for chunk in _chunks(directory, written, kinds):
                 step.take(chunk)
     return applied
 
 
-def state_of(operation: Operation, current: Document | None) -> tuple[State, str]:
+def state_of(operation: Operation, current: Document | None) -> tuple[OperationState, str]:
     """Returns how an operation stands to a document, with what is in the way.
 
     Args:
@@ -141,49 +142,52 @@ def state_of(operation: Operation, current: Document | None) -> tuple[State, str
             return _delete_state(operation, current)
         case Update():
             return _update_state(operation, current)
-        case Pairs():
+        case PairChange():
             return _pairs_state(operation, current)
 
 
-def _insert_state(operation: Insert, current: Document | None) -> tuple[State, str]:
+def _insert_state(operation: Insert, current: Document | None) -> tuple[OperationState, str]:
     if current is None:
-        return State.PENDING, ""
+        return OperationState.PENDING, ""
     if same(current, operation.document):
-        return State.DONE, ""
-    return State.CONFLICT, "another document has its _id, or it was changed after it was applied"
+        return OperationState.DONE, ""
+    return (
+        OperationState.CONFLICT,
+        "another document has its _id, or it was changed after it was applied",
+    )
 
 
-def _delete_state(operation: Delete, current: Document | None) -> tuple[State, str]:
+def _delete_state(operation: Delete, current: Document | None) -> tuple[OperationState, str]:
     if current is None:
-        return State.DONE, ""
+        return OperationState.DONE, ""
     if same(current, operation.before):
-        return State.PENDING, ""
+        return OperationState.PENDING, ""
     names = _differing(current, operation.before)
-    return State.CONFLICT, f"changed since the migration: {', '.join(names)}"
+    return OperationState.CONFLICT, f"changed since the migration: {', '.join(names)}"
 
 
-def _update_state(operation: Update, current: Document | None) -> tuple[State, str]:
+def _update_state(operation: Update, current: Document | None) -> tuple[OperationState, str]:
     if current is None:
-        return State.CONFLICT, "the document is gone"
+        return OperationState.CONFLICT, "the document is gone"
     fields = picked(current, operation.touched)
     if not _differing(fields, operation.set):
-        return State.DONE, ""
+        return OperationState.DONE, ""
     names = _differing(fields, operation.before)
     if not names:
-        return State.PENDING, ""
-    return State.CONFLICT, f"changed since the migration: {', '.join(names)}"
+        return OperationState.PENDING, ""
+    return OperationState.CONFLICT, f"changed since the migration: {', '.join(names)}"
 
 
-def _pairs_state(operation: Pairs, current: Document | None) -> tuple[State, str]:
+def _pairs_state(operation: PairChange, current: Document | None) -> tuple[OperationState, str]:
     if current is None:
-        return State.CONFLICT, "the document is gone"
+        return OperationState.CONFLICT, "the document is gone"
     held = current.get(operation.field, [])
     if not isinstance(held, list):
-        return State.CONFLICT, f"changed since the migration: {operation.field}"
+        return OperationState.CONFLICT, f"changed since the migration: {operation.field}"
     forms = {canonical(element) for element in held}
     is_added = forms.issuperset(map(canonical, operation.add))
     is_pulled = forms.isdisjoint(map(canonical, operation.pull))
-    return (State.DONE if is_added and is_pulled else State.PENDING), ""
+    return (OperationState.DONE if is_added and is_pulled else OperationState.PENDING), ""
 
 
 def _differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
@@ -214,7 +218,7 @@ def _writes(operation: Operation, current: Document | None) -> Iterator[_Write]:
                 for name in sorted(operation.touched)
             ]
             yield UpdateOne(_if(operation, conditions), _changes(operation))
-        case Pairs():
+        case PairChange():
             # Other elements that come or go meanwhile are left alone by both.
             is_array = _if(operation, [_is_of(f"${operation.field}", "array", "missing")])
             # One update cannot pull from an array and add to it.
@@ -262,12 +266,12 @@ def _changes(operation: Update) -> Document:
 
 
 @dataclass(slots=True)
-class _Step:
+class _CollectionStep:
     """One kind of operations on one collection."""
 
     name: str
     database: SourceDatabase
-    applied: Applied
+    applied: ApplyResult
     write: bool
 
     def take(self, chunk: Sequence[Operation]) -> None:
@@ -275,9 +279,9 @@ class _Step:
         pending: list[Operation] = []
         for operation in chunk:
             state, what = state_of(operation, current.get(source_id(operation.identifier)))
-            if state is State.DONE:
+            if state is OperationState.DONE:
                 self.applied.done[kind_of(operation)] += 1
-            elif state is State.CONFLICT:
+            elif state is OperationState.CONFLICT:
                 self._conflict(operation, what)
             else:
                 pending.append(operation)
@@ -326,7 +330,7 @@ class _Step:
         missed: set[int] = set()
         for number, operation in enumerate(pending):
             state, what = state_of(operation, current.get(source_id(operation.identifier)))
-            if number not in refused and state is not State.DONE:
+            if number not in refused and state is not OperationState.DONE:
                 self._conflict(operation, what or "written to by somebody else just now")
                 missed.add(number)
         return missed
@@ -351,7 +355,7 @@ def _refusal(code: int) -> str:
 
 
 def _name(kind: type[Operation]) -> str:
-    return kind.__name__.lower()
+    return next(name for name, named in KINDS.items() if named is kind)
 
 
 def _chunks(

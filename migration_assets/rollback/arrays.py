@@ -16,7 +16,7 @@ from migration_assets.remediation.applying import Remedied
 from migration_assets.rollback.baseline import current_rows
 from migration_assets.rollback.gains import deleted_rows, inserted_rows
 from migration_assets.rollback.identifiers import new_ids
-from migration_assets.rollback.operations import Operation, Pairs, Update
+from migration_assets.rollback.operations import Operation, PairChange, Update
 
 ABSENT = object()
 
@@ -82,7 +82,7 @@ def array_operation(
     if not added and not pulled:
         return None
     if held is ABSENT or isinstance(held, list):
-        return Pairs(own, array, added, pulled)
+        return PairChange(own, array, added, pulled)
     went = {canonical(element) for element in pulled}
     remaining = [] if held is None or canonical(held) in went else [held]
     return Update(own, {array: held}, {array: [*remaining, *added]})

@@ -82,7 +82,7 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class PairChange:
     """An array of ids gains and loses elements, whatever else stands in it.
 
     Attributes:
@@ -98,13 +98,13 @@ class Pairs:
     pull: tuple[Any, ...] = ()
 
 
-Operation = Insert | Update | Delete | Pairs
+Operation = Insert | Update | Delete | PairChange
 
 KINDS: Mapping[str, type[Operation]] = {
     "insert": Insert,
     "update": Update,
     "delete": Delete,
-    "pairs": Pairs,
+    "pairs": PairChange,
 }
 
 
@@ -128,7 +128,7 @@ def line_of(operation: Operation) -> str:
             document["unset"] = list(operation.unset)
         case Delete():
             document["before"] = operation.before
-        case Pairs():
+        case PairChange():
             document |= {"field": operation.field, "add": list(operation.add)}
             document["pull"] = list(operation.pull)
     try:
@@ -160,7 +160,7 @@ def operation_of(line: str) -> Operation:
         case "delete":
             return Delete(document["_id"], document["before"])
         case "pairs":
-            return Pairs(
+            return PairChange(
                 document["_id"], document["field"], tuple(document["add"]), tuple(document["pull"])
             )
         case other:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from migration_assets.interrupts import on_interrupt
-from migration_assets.kept import Kept
+from migration_assets.reusable import Reusable
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.runs import HeldError, IsOver, end, nobody_knows, require_no_other
 
@@ -69,7 +69,7 @@ class Hold:
         self.run_id = run_id
         self._url = url
         self._refused: HeldError | None = None
-        self._anchor = Kept(partial(open_held, url, run_id), is_held)
+        self._anchor = Reusable(partial(open_held, url, run_id), is_held)
 
     @contextmanager
     def open(self) -> Iterator[Connection]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from migration_assets.elsewhere import Databases
+from migration_assets.databases import Databases
 from migration_assets.memory import without_cycle_detection
 from migration_assets.model import Model
 from migration_assets.remediation.rules import Remediations

@@ -12,10 +12,10 @@ PACKAGE = Path(migration_assets.__file__).parent
 
 ORDER = (
     *("text", "errors", "urls", "settings", "embedded", "endpoints"),
-    *("interrupts", "kept", "memory", "retrying"),
+    *("interrupts", "reusable", "memory", "retrying"),
     *("arrow", "identity", "known_ids"),
     *("model", "nextcrm", "application"),
-    *("source", "target", "workers", "elsewhere", "upgrade"),
+    *("source", "target", "workers", "databases", "upgrade"),
     *("remediation", "conversion", "loading", "validation"),
     *("causes", "preflight", "sign_off", "rollback", "monitoring", "messages", "dump"),
     *("assets", "definitions", "commands", "reference"),

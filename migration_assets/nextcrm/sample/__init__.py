@@ -15,15 +15,15 @@ from pathlib import Path
 
 from migration_assets.nextcrm.sample.generation import Progress, generate
 from migration_assets.nextcrm.sample.history import generate_history
-from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault, Ledger, OldShape
+from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Ledger, OldShape, SampleFault
 
 __all__ = [
     "Entry",
     "Expectation",
-    "Fault",
     "Ledger",
     "OldShape",
     "Progress",
+    "SampleFault",
     "generate",
     "generate_history",
     "sample_remediations",

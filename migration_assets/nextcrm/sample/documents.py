@@ -21,7 +21,7 @@ from migration_assets.nextcrm.sample.relations import Relations
 from migration_assets.nextcrm.sample.values import (
     ABSENT,
     Draw,
-    Field,
+    SampleField,
     field_of,
     moment,
     pick,
@@ -334,7 +334,7 @@ def described(collection: str, source: Source) -> Draw | None:
     return _BY_RULE.get(source.rule, {}).get(source.field)
 
 
-class Collection:
+class SampleCollection:
     """A collection of the sample.
 
     Attributes:
@@ -344,7 +344,7 @@ class Collection:
 
     def __init__(self, name: str, population: Population) -> None:
         self.name = name
-        self.fields: tuple[Field, ...] = tuple(
+        self.fields: tuple[SampleField, ...] = tuple(
             field_of(name, source, population, described(name, source))
             for source in sources(ENTITIES[name]).values()
             if source.rule is not Rule.KEY

@@ -11,8 +11,8 @@ from migration_assets.model import Rule
 from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample.documents import Document
 from migration_assets.nextcrm.sample.faults import FAULTS, FaultRow
-from migration_assets.nextcrm.sample.hand import Extra, Hand
-from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault
+from migration_assets.nextcrm.sample.hand import Extra, FaultContext
+from migration_assets.nextcrm.sample.ledger import Entry, Expectation, SampleFault
 from migration_assets.nextcrm.sample.places import Place, places
 from migration_assets.nextcrm.sample.population import Population
 
@@ -55,7 +55,7 @@ def _documents(
     number = next(numbers)
     identifier = population.extra_id(place.collection, number)
     random = population.random("fault", number)
-    hand = Hand(place, population, random, numbers, number, identifier)
+    hand = FaultContext(place, population, random, numbers, number, identifier)
     value = row.make(hand)
     is_key = place.kind == Rule.KEY
     fields = {} if is_key else {place.field: value}
@@ -68,7 +68,7 @@ def _documents(
 
 def unknown_collection() -> tuple[Entry, list[Document]]:
     """Returns a collection that the model does not know, and what the ledger says of it."""
-    entry = Entry(UNKNOWN_COLLECTION, "", "", Fault.UNKNOWN_COLLECTION, Expectation.UNMAPPED)
+    entry = Entry(UNKNOWN_COLLECTION, "", "", SampleFault.UNKNOWN_COLLECTION, Expectation.UNMAPPED)
     documents: list[Document] = [
         {"_id": number, "note": f"faulty {number}", "old": {"system": True}} for number in range(3)
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from pymongo.database import Database
 
 from migration_assets.nextcrm import ENTITIES
-from migration_assets.nextcrm.sample.documents import Collection, Document
+from migration_assets.nextcrm.sample.documents import Document, SampleCollection
 from migration_assets.nextcrm.sample.extras import UNKNOWN_COLLECTION, extras, unknown_collection
 from migration_assets.nextcrm.sample.ledger import Entry, Ledger
 from migration_assets.nextcrm.sample.population import Population
@@ -59,7 +59,7 @@ def generate(
     entries: list[Entry] = []
     written: dict[str, int] = {}
     for name in sorted(ENTITIES):
-        collection = Collection(name, population)
+        collection = SampleCollection(name, population)
         faulty = added.get(name, [])
         documents = chain(collection.documents(), (extra.document(collection) for extra in faulty))
         written[name] = write(database, name, documents, progress)

@@ -14,8 +14,8 @@ from bson import Binary, ObjectId
 from migration_assets.identity import source_id
 from migration_assets.model import Rule, sources
 from migration_assets.nextcrm import ENTITIES
-from migration_assets.nextcrm.sample.documents import Collection, Document
-from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Fault
+from migration_assets.nextcrm.sample.documents import Document, SampleCollection
+from migration_assets.nextcrm.sample.ledger import Entry, Expectation, SampleFault
 from migration_assets.nextcrm.sample.places import REQUIRED, Place
 from migration_assets.nextcrm.sample.population import BEGINNING, Population
 from migration_assets.nextcrm.sample.values import ABSENT, SECRET_PREFIX
@@ -39,7 +39,7 @@ class Extra:
     fields: Mapping[str, object]
     entries: tuple[Entry, ...] = ()
 
-    def document(self, collection: Collection) -> Document:
+    def document(self, collection: SampleCollection) -> Document:
         """Returns the document as it is stored."""
         created = BEGINNING
         if isinstance(self.identifier, ObjectId):
@@ -50,7 +50,7 @@ class Extra:
 
 
 @dataclass(slots=True)
-class Hand:
+class FaultContext:
     """What the maker of a faulty value has at hand.
 
     Attributes:
@@ -101,23 +101,23 @@ class Hand:
             for source in sources(ENTITIES[self.place.references]).values()
             if source.missing in REQUIRED and source.rule not in (Rule.KEY, Rule.REFERENCE_TEXT)
         )
-        return self._companion({name: {}}, name, Fault.DOCUMENT, Expectation.REJECTED)
+        return self._companion({name: {}}, name, SampleFault.DOCUMENT, Expectation.REJECTED)
 
-    def odd(self, fault: Fault) -> object:
+    def odd(self, fault: SampleFault) -> object:
         """Returns the id of a document whose `_id` is no ObjectId."""
         fields = {self.place.mirror: [self.identifier]} if self.place.mirror else {}
         return self._companion(fields, "_id", fault, Expectation.ACCEPTED)
 
     def first_value(self) -> object:
         """Returns the value that the first document of the collection has in this field."""
-        collection = Collection(self.place.collection, self.population)
+        collection = SampleCollection(self.place.collection, self.population)
         return next(collection.documents())[self.place.field]
 
     def _companion(
         self,
         fields: Mapping[str, object],
         name: str = "",
-        fault: Fault | None = None,
+        fault: SampleFault | None = None,
         expectation: Expectation = Expectation.ACCEPTED,
     ) -> object:
         collection, number = self.place.references, next(self.numbers)
@@ -131,10 +131,17 @@ class Hand:
         return identifier
 
 
-ODD_IDS: Mapping[Fault, Callable[[Population, str, int], object]] = {
-    Fault.ID_STRING: lambda _population, _collection, number: f"legacy:{number}",
-    Fault.ID_INTEGER: lambda _population, _collection, number: number,
-    Fault.ID_UUID: lambda _population, _collection, number: Binary.from_uuid(UUID(int=number)),
-    Fault.ID_DOCUMENT: lambda _population, _collection, number: {"system": "old", "no": number},
-    Fault.ID_HEX: lambda population, name, number: str(population.extra_id(name, "hex", number)),
+ODD_IDS: Mapping[SampleFault, Callable[[Population, str, int], object]] = {
+    SampleFault.ID_STRING: lambda _population, _collection, number: f"legacy:{number}",
+    SampleFault.ID_INTEGER: lambda _population, _collection, number: number,
+    SampleFault.ID_UUID: lambda _population, _collection, number: Binary.from_uuid(
+        UUID(int=number)
+    ),
+    SampleFault.ID_DOCUMENT: lambda _population, _collection, number: {
+        "system": "old",
+        "no": number,
+    },
+    SampleFault.ID_HEX: lambda population, name, number: str(
+        population.extra_id(name, "hex", number)
+    ),
 }

@@ -26,7 +26,7 @@ from migration_assets.nextcrm.sample.documents import Document, described
 from migration_assets.nextcrm.sample.generation import Progress, refuse_documents, write
 from migration_assets.nextcrm.sample.ledger import Entry, Expectation, Ledger, OldShape
 from migration_assets.nextcrm.sample.population import Population
-from migration_assets.nextcrm.sample.shape import Hand, Shape, scaled
+from migration_assets.nextcrm.sample.shape import Shape, ShapeContext, scaled
 from migration_assets.nextcrm.sample.shapes import SHAPES
 from migration_assets.nextcrm.sample.values import ABSENT, Draw, pick, plain
 
@@ -240,14 +240,14 @@ def _documents(collection: str, history: History, books: _Books) -> Iterator[Doc
         entries = []
         for shape, numbers in shapes:
             if number in numbers:
-                hand = Hand(history, number - numbers.start, created, document)
+                hand = ShapeContext(history, number - numbers.start, created, document)
                 entries += _put(shape, hand, document)
         entries += _consequences(collection, columns, document, books)
         books.add(collection, document["_id"], entries)
         yield document
 
 
-def _put(shape: Shape, hand: Hand, document: Document) -> list[Entry]:
+def _put(shape: Shape, hand: ShapeContext, document: Document) -> list[Entry]:
     """Puts a shape into a document and returns what the ledger says of it."""
     known = sources(ENTITIES[shape.collection])
     by_field = {item.field: item for item in known.values()}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-class Fault(enum.StrEnum):
+class SampleFault(enum.StrEnum):
     """What is wrong with a value, a document or a collection."""
 
     INTEGER = "int32"
@@ -151,7 +151,7 @@ class Entry:
     collection: str
     source_id: str
     field: str
-    fault: Fault | OldShape
+    fault: SampleFault | OldShape
     expectation: Expectation
 
 

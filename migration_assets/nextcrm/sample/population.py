@@ -101,7 +101,7 @@ def evenly(number: int, count: int) -> int:
     return START + number // _BURST * _BURST * SPAN // count
 
 
-class Ids:
+class SampleIds:
     """The ObjectIds of a collection: of increasing time, some in the same second, by number."""
 
     def __init__(self, collection: str, count: int, seed: int, timeline: Timeline = evenly) -> None:
@@ -149,12 +149,12 @@ class Population:
             raise ValueError(f"scale must be positive, not {scale}")
         self.scale = scale
         self.seed = seed
-        self._ids = {name: Ids(name, self._count(name), seed, timeline) for name in ENTITIES}
+        self._ids = {name: SampleIds(name, self._count(name), seed, timeline) for name in ENTITIES}
 
     def _count(self, collection: str) -> int:
         return max(LEAST, round(SIZES.get(collection, 0) * self.scale))
 
-    def ids(self, collection: str) -> Ids:
+    def ids(self, collection: str) -> SampleIds:
         """Returns the ids of a collection; their number is its number of documents."""
         return self._ids[collection]
 

@@ -15,7 +15,7 @@ from bson import ObjectId
 
 from migration_assets.model import Side, junction_of
 from migration_assets.nextcrm import JUNCTIONS
-from migration_assets.nextcrm.sample.population import Ids, Population
+from migration_assets.nextcrm.sample.population import Population, SampleIds
 from migration_assets.nextcrm.sample.values import ABSENT
 
 
@@ -32,7 +32,7 @@ class _Half:
         inverse: The factor's inverse, to go back from a slot to its pairs.
     """
 
-    ids: Ids
+    ids: SampleIds
     participants: int
     slots: int
     factor: int
@@ -65,11 +65,11 @@ def _rank(number: int) -> int | None:
     return number - (number + 1) // 3 if number % 3 != 2 else None
 
 
-def _participants(ids: Ids) -> int:
+def _participants(ids: SampleIds) -> int:
     return len(ids) - len(ids) // 3
 
 
-def _half(ids: Ids, slots: int, random: Random) -> _Half:
+def _half(ids: SampleIds, slots: int, random: Random) -> _Half:
     shift, factor = int(random.random() * slots), 1 + int(random.random() * slots)
     while gcd(factor, slots) != 1:
         factor += 1
@@ -86,7 +86,7 @@ def _halves(population: Population, name: str, left: Side, right: Side) -> dict[
 
 
 @dataclass(frozen=True, slots=True)
-class _Array:
+class _IdArray:
     """A field that holds ids: the side it belongs to, and the side its ids point to."""
 
     field: str
@@ -99,7 +99,7 @@ class Relations:
     """The arrays of ids that the documents of a collection hold."""
 
     def __init__(self, population: Population, collection: str) -> None:
-        self._arrays: list[_Array] = []
+        self._arrays: list[_IdArray] = []
         for name in sorted(JUNCTIONS):
             relation = junction_of(JUNCTIONS[name])
             if relation is None:
@@ -108,7 +108,7 @@ class Relations:
             for holder, field, other in relation.arrays():
                 if holder.collection == collection:
                     limit = population.pairs(name)
-                    self._arrays.append(_Array(field, halves[holder], halves[other], limit))
+                    self._arrays.append(_IdArray(field, halves[holder], halves[other], limit))
 
     def fill(self, document: dict[str, object], number: int) -> None:
         """Sets the arrays of a document; without a pair: missing, null or empty, each in turn."""

@@ -15,7 +15,7 @@ from migration_assets.nextcrm.sample.population import Population
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
+class ShapeContext:
     """What the maker of a value has at hand.
 
     Attributes:
@@ -45,7 +45,7 @@ class Hand:
         return self.population.extra_id(collection, "deleted", number)
 
 
-Value = object | Callable[[Hand], object]
+Value = object | Callable[[ShapeContext], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,37 +92,37 @@ def scaled(population: Population, number: int) -> int:
     return round(number * max(1, population.scale))
 
 
-def by_turn(*values: object) -> Callable[[Hand], object]:
+def by_turn(*values: object) -> Callable[[ShapeContext], object]:
     """Returns what gives one value after the other."""
     return lambda hand: values[hand.turn % len(values)]
 
 
-def created(hand: Hand) -> object:
+def created(hand: ShapeContext) -> object:
     """Returns when the document was created."""
     return hand.created
 
 
-def changed(hand: Hand) -> object:
+def changed(hand: ShapeContext) -> object:
     """Returns when the document was changed: three days later."""
     return hand.created + timedelta(days=3)
 
 
-def id_of(collection: str) -> Callable[[Hand], object]:
+def id_of(collection: str) -> Callable[[ShapeContext], object]:
     """Returns what gives the id of one of a collection's documents."""
     return lambda hand: hand.id_of(collection)
 
 
-def id_at(collection: str, number: int) -> Callable[[Hand], object]:
+def id_at(collection: str, number: int) -> Callable[[ShapeContext], object]:
     """Returns what gives the id of a document by its number at scale 1."""
     return lambda hand: hand.id_at(collection, number)
 
 
-def deleted(collection: str) -> Callable[[Hand], object]:
+def deleted(collection: str) -> Callable[[ShapeContext], object]:
     """Returns what gives the id of a document that was deleted."""
     return lambda hand: hand.deleted(collection)
 
 
-def and_deleted(name: str, collection: str) -> Callable[[Hand], object]:
+def and_deleted(name: str, collection: str) -> Callable[[ShapeContext], object]:
     """Returns what adds the id of a deleted document to what the array holds."""
     return lambda hand: [*_array(hand.document.get(name)), hand.deleted(collection)]
 
@@ -131,7 +131,7 @@ def _array(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def misspelt(hand: Hand) -> object:
+def misspelt(hand: ShapeContext) -> object:
     """Returns the id of a document of a collection whose name is misspelt."""
     return hand.population.extra_id("crm_campains", hand.turn % 4)
 

@@ -291,7 +291,7 @@ def _awkward(source: Source, population: Population) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SampleField:
     """A field of a collection, and how to draw its values.
 
     Attributes:
@@ -314,7 +314,7 @@ def is_optional(source: Source) -> bool:
 
 def field_of(
     collection: str, source: Source, population: Population, ordinary: Draw | None = None
-) -> Field:
+) -> SampleField:
     """Returns how to draw the values of a column.
 
     Args:
@@ -335,7 +335,7 @@ def field_of(
         random = population.random(collection, source.field)
         size = min(_POOL, len(population.ids(collection)))
         draw = pick([draw(random, 0, BEGINNING) for _ in range(size)])
-    return Field(source.field, draw, ordinary, turns)
+    return SampleField(source.field, draw, ordinary, turns)
 
 
 def _mixed(ordinary: Draw, awkward: tuple[object, ...], *, optional: bool) -> Draw:

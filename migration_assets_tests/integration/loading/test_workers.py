@@ -23,8 +23,8 @@ from migration_assets import workers as workers_module
 from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.workers import WorkersResource
+from migration_assets.databases import Databases, databases_of
 from migration_assets.definitions import MIGRATE, build_defs
-from migration_assets.elsewhere import Databases, databases_of
 from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
 from migration_assets.loading import ledger, stage

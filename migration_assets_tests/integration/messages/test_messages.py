@@ -18,7 +18,13 @@ from migration_assets.errors import MigrationError
 from migration_assets.messages import fields
 from migration_assets.messages.fields import FIELDS
 from migration_assets.messages.filling import fill, read_pairs, read_values
-from migration_assets.messages.record import Load, Record, progress, read_record, results
+from migration_assets.messages.record import (
+    MigrationRecord,
+    RecordedLoad,
+    progress,
+    read_record,
+    results,
+)
 from migration_assets.messages.templates import template, templates
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.settings import MESSAGE_VALUES, TARGET_URL
@@ -51,10 +57,10 @@ OPERATIONS = [
 """The 14 messages of the operations, section 5; the status page comes on top."""
 
 
-def _record(**changed: Any) -> Record:
+def _record(**changed: Any) -> MigrationRecord:
     """A migration that is done: each table took a minute, 10 documents for each collection."""
     loads = [
-        Load(
+        RecordedLoad(
             name,
             START + number * MINUTE,
             START + (number + 1) * MINUTE,
@@ -76,11 +82,11 @@ def _record(**changed: Any) -> Record:
         "verdict": "GO",
         "uptime": 99.95,
     }
-    return Record(**{**usual, **changed})
+    return MigrationRecord(**{**usual, **changed})
 
 
 def _fill(
-    name: str, values: Mapping[str, str] | None = None, record: Record | None = None
+    name: str, values: Mapping[str, str] | None = None, record: MigrationRecord | None = None
 ) -> tuple[str, list[str]]:
     given = read_values(EXAMPLE) if values is None else dict(values)
     message = fill(template(name), given, now=NOW, read_record=lambda _: record or _record())
@@ -175,7 +181,7 @@ def test_what_the_record_does_not_say_is_a_gap() -> None:
     with pytest.raises(MigrationError, match=r"give window_start"):
         _fill("status-page", {key: each for key, each in given.items() if key != "window_start"})
 
-    def unreachable(_: object) -> Record | None:
+    def unreachable(_: object) -> MigrationRecord | None:
         raise MigrationError("no connection", where="PostgreSQL", next_step="Start it")
 
     with pytest.raises(MigrationError, match=r"records_done \(.*no connection"):
@@ -186,7 +192,7 @@ def test_what_the_record_does_not_say_is_a_gap() -> None:
 
 
 def test_a_message_that_needs_no_record_reads_none() -> None:
-    def never(_: object) -> Record | None:
+    def never(_: object) -> MigrationRecord | None:
         raise AssertionError
 
     for name in ("announcement", "start", "rollback", "briefing", "incident", "post-mortem"):
@@ -275,7 +281,7 @@ def test_files_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
 
 def test_progress_is_that_of_the_documents() -> None:
     done = _record().loads
-    running = Load("Users", START + 40 * MINUTE, None, documents=5, rows=0)
+    running = RecordedLoad("Users", START + 40 * MINUTE, None, documents=5, rows=0)
     entities = [each for each in done if each.table in ENTITIES and each.table != "Users"]
     record = _record(loads=(*entities[:14], running), verdict=None)
     now = START + 58 * MINUTE
@@ -312,7 +318,7 @@ def test_what_was_not_moved_as_it_was_is_said() -> None:
 def test_sender_is_told_when_the_window_will_not_do() -> None:
     _, hints = _fill("progress")
     assert hints == []
-    load = Load("Users", START, None, documents=1, rows=0)
+    load = RecordedLoad("Users", START, None, documents=1, rows=0)
     _, hints = _fill("progress", record=_record(loads=(load,), verdict=None))
     assert hints == ["the estimated end is after the end of the window: decide, and send `delay`"]
 

@@ -46,7 +46,15 @@ from migration_assets.monitoring import (
 from migration_assets.monitoring.daily import daily, largest
 from migration_assets.monitoring.forecast import LEAST_DAYS, MONTH, forecast
 from migration_assets.monitoring.health import check_health
-from migration_assets.monitoring.kpis import BY_NAME, KPIS, RULES, Reading, Status, evaluate, worst
+from migration_assets.monitoring.kpis import (
+    BY_NAME,
+    KPIS,
+    RULES,
+    KpiReading,
+    Status,
+    evaluate,
+    worst,
+)
 from migration_assets.monitoring.redaction import without_literals
 from migration_assets.monitoring.samples import Sample, take_sample
 from migration_assets.nextcrm import TABLES
@@ -126,7 +134,7 @@ def test_thresholds(
     assert kpi.is_floor is (bad < 0)
 
     def status(value: float) -> Status:
-        return evaluate(kpi, Reading(value, "test")).status
+        return evaluate(kpi, KpiReading(value, "test")).status
 
     if target is not None:
         assert kpi.meets_target(target)
@@ -140,16 +148,16 @@ def test_thresholds(
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_rules_are_never_critical(rule: kpis.Kpi) -> None:
-    assert evaluate(rule, Reading(rule.warning, "test")).status is Status.OK
-    assert evaluate(rule, Reading(1e9, "test")).status is Status.WARNING
+    assert evaluate(rule, KpiReading(rule.warning, "test")).status is Status.OK
+    assert evaluate(rule, KpiReading(1e9, "test")).status is Status.WARNING
     assert rule.thresholds()[2] == "never"
 
 
 def test_what_is_not_measured_is_unknown_and_too_little_is_said() -> None:
     kpi = BY_NAME["cache_hit"]
-    unknown = evaluate(kpi, Reading(None, "why"))
-    thin = evaluate(kpi, Reading(0.0, "few", events=kpi.least - 1))
-    enough = evaluate(kpi, Reading(0.0, "many", events=kpi.least))
+    unknown = evaluate(kpi, KpiReading(None, "why"))
+    thin = evaluate(kpi, KpiReading(0.0, "few", events=kpi.least - 1))
+    enough = evaluate(kpi, KpiReading(0.0, "many", events=kpi.least))
     assert [each.status for each in (unknown, thin, enough)] == [
         Status.UNKNOWN,
         Status.TOO_LITTLE,
@@ -159,7 +167,7 @@ def test_what_is_not_measured_is_unknown_and_too_little_is_said() -> None:
     assert worst([unknown, thin]) is Status.TOO_LITTLE
     assert worst([unknown]) is Status.UNKNOWN
     assert worst([unknown, thin, enough]) is Status.CRITICAL
-    missed = evaluate(BY_NAME["cpu"], Reading(75, "test"))
+    missed = evaluate(BY_NAME["cpu"], KpiReading(75, "test"))
     assert missed.summary == "CPU 75 %: ok, target missed; test"
 
 
@@ -200,14 +208,14 @@ def _gauges(**numbers: float) -> dict[str, float]:
     return {**usual, **numbers}
 
 
-def _read(name: str, now: Sample, *before: Sample) -> Reading:
+def _read(name: str, now: Sample, *before: Sample) -> KpiReading:
     return measures.readings(now, before)[name]
 
 
 def test_rates_are_read_between_two_samples() -> None:
     first = Sample(NOW - 5 * MINUTE, 0, _gauges(blocks_hit=10_000, blocks_read=10_000))
     now = Sample(NOW, 0, _gauges(blocks_hit=10_950, blocks_read=10_050))
-    assert _read("cache_hit", now, first) == Reading(
+    assert _read("cache_hit", now, first) == KpiReading(
         95.0, "1,000 blocks of tables over the last 5 min", 1000.0
     )
     assert _read("cache_hit", now).value is None
@@ -243,7 +251,7 @@ def test_queries_are_weighed_by_their_calls() -> None:
     assert _read("query_average", now, before).events == 100
     assert _read("query_average", now).value is None
     none = replace(now, statements=None, problems={"slow_queries": "no extension"})
-    assert _read("query_p95", none, before) == Reading(None, "no extension")
+    assert _read("query_p95", none, before) == KpiReading(None, "no extension")
 
 
 def test_a_standby_that_is_gone_lags_since_it_was_seen() -> None:
@@ -279,7 +287,7 @@ def test_host_is_read_between_two_samples() -> None:
     assert values == pytest.approx([80, 5, 91, 85, 80])
     elsewhere = measures.readings(at(0), [at(1)])
     for name in ("cpu", "io_wait", "memory", "disk", "network"):
-        assert elsewhere[name] == Reading(None, host.ELSEWHERE)
+        assert elsewhere[name] == KpiReading(None, host.ELSEWHERE)
 
 
 def test_application_is_read_from_probes() -> None:
@@ -653,7 +661,7 @@ def test_statements_are_counted_wherever_the_extension_is(target_url: str) -> No
 def test_samples_are_kept_and_read_again(target: Connection) -> None:
     first = check_health(target, pause=0)
     assert first.is_recorded
-    second = check_health(target, other_readings={"cpu": Reading(97.0, "test")})
+    second = check_health(target, other_readings={"cpu": KpiReading(97.0, "test")})
     kept = history.recent(target)
     assert [sample.taken_at for sample in kept] == [
         first.sample.taken_at,
@@ -1053,7 +1061,7 @@ def test_live_view_keeps_nothing(
 
     monkeypatch.setenv(TARGET_URL.name, small_copy)
     code = commands.watch(Console(width=120), 0.01, pairs=["cpu=99"], rounds=2)
-    assert code is commands.Exit.CRITICAL
+    assert code is commands.MonitorExit.CRITICAL
     assert capsys.readouterr().out.count("not part of the history") == 2
     with open_target(small_copy) as connection:
         assert history.recent(connection) == []

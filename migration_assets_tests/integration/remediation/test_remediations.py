@@ -355,7 +355,7 @@ def settings(dirty: Dirty, rules_file: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def explained(collection: str, source_id: str) -> str:
     said = io.StringIO()
-    assert explain(Console(file=said, width=200), collection, source_id) == 0
+    explain(Console(file=said, width=200), collection, source_id)
     return said.getvalue()
 
 
@@ -386,7 +386,7 @@ def test_explain_masks_secrets() -> None:
 
 def sampled(collection: str, *, size: int, seed: int) -> str:
     said = io.StringIO()
-    assert show_sample(Console(file=said, width=200), collection, size=size, seed=seed) == 0
+    show_sample(Console(file=said, width=200), collection, size=size, seed=seed)
     return said.getvalue()
 
 

@@ -16,7 +16,7 @@ from pymongo.monitoring import (
 
 from migration_assets.rollback.apply import apply_gained
 from migration_assets.rollback.files import ExportFiles
-from migration_assets.rollback.operations import Delete, Insert, Operation, Pairs, Update
+from migration_assets.rollback.operations import Delete, Insert, Operation, PairChange, Update
 from migration_assets.source.connection import CODEC, Document
 
 
@@ -53,9 +53,9 @@ MEDDLING: Mapping[str, tuple[Operation, Document | None, int]] = {
     "a document that was to go": (Delete(1, MIGRATED), {"$set": {"new": 1}}, 0),
     "a type in a document that was to go": (Delete(1, MIGRATED), {"$set": {"c.d": 1.0}}, 0),
     "a new document": (Insert({"_id": 2, "a": 1}), {"$set": {"a": 9}}, 1),
-    "another element of a pair's array": (Pairs(1, "b", (7,), (1,)), {"$push": {"b": 3}}, 1),
-    "a pair's array is none": (Pairs(1, "b", (7,), (1,)), {"$set": {"b": "text"}}, 0),
-    "a pair's document is gone": (Pairs(1, "b", (7,), (1,)), None, 0),
+    "another element of a pair's array": (PairChange(1, "b", (7,), (1,)), {"$push": {"b": 3}}, 1),
+    "a pair's array is none": (PairChange(1, "b", (7,), (1,)), {"$set": {"b": "text"}}, 0),
+    "a pair's document is gone": (PairChange(1, "b", (7,), (1,)), None, 0),
 }
 
 

@@ -35,14 +35,14 @@ from migration_assets.model import Rule, source_of, sources
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
-from migration_assets.rollback.apply import State, state_of
+from migration_assets.rollback.apply import OperationState, state_of
 from migration_assets.rollback.files import MANIFEST, Manifest, operations, read_manifest
 from migration_assets.rollback.identifiers import candidate, hashed_object_id, identifier_of
 from migration_assets.rollback.operations import (
     Delete,
     Insert,
     Operation,
-    Pairs,
+    PairChange,
     Update,
     line_of,
     operation_of,
@@ -772,32 +772,32 @@ def test_identifier_of_is_the_inverse_of_source_id(identifier: Any) -> None:
     assert same(identifier_of(source_id(identifier)), identifier)
 
 
-STATES: list[tuple[Operation, Document | None, State]] = [
-    (Insert({"_id": 1, "a": 2}), None, State.PENDING),
-    (Insert({"_id": 1, "a": 2}), {"_id": 1, "a": 2}, State.DONE),
-    (Insert({"_id": 1, "a": 2}), {"_id": 1, "a": Int64(2)}, State.CONFLICT),
-    (Delete(1, {"_id": 1, "a": 2}), None, State.DONE),
-    (Delete(1, {"_id": 1, "a": 2}), {"_id": 1, "a": 2}, State.PENDING),
-    (Delete(1, {"_id": 1, "a": 2}), {"_id": 1, "a": 2, "b": 3}, State.CONFLICT),
-    (Update(1, {"a": 1}, {"a": 2}), None, State.CONFLICT),
-    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1, "a": 1, "other": 5}, State.PENDING),
-    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1, "a": 2}, State.DONE),
-    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1, "a": 3}, State.CONFLICT),
-    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1}, State.CONFLICT),
-    (Update(1, {}, {"a": 2}), {"_id": 1}, State.PENDING),
-    (Update(1, {}, {"a": 2}), {"_id": 1, "a": None}, State.CONFLICT),
-    (Update(1, {"a": 1}, {}, ("a",)), {"_id": 1}, State.DONE),
-    (Pairs(1, "x", (7,), (8,)), {"_id": 1}, State.PENDING),
-    (Pairs(1, "x", (7,), (8,)), {"_id": 1, "x": [8, 9]}, State.PENDING),
-    (Pairs(1, "x", (7,), (8,)), {"_id": 1, "x": [9, 7]}, State.DONE),
-    (Pairs(1, "x", (7,), (8,)), {"_id": 1, "x": 7}, State.CONFLICT),
-    (Pairs(1, "x", (7,), (8,)), None, State.CONFLICT),
+STATES: list[tuple[Operation, Document | None, OperationState]] = [
+    (Insert({"_id": 1, "a": 2}), None, OperationState.PENDING),
+    (Insert({"_id": 1, "a": 2}), {"_id": 1, "a": 2}, OperationState.DONE),
+    (Insert({"_id": 1, "a": 2}), {"_id": 1, "a": Int64(2)}, OperationState.CONFLICT),
+    (Delete(1, {"_id": 1, "a": 2}), None, OperationState.DONE),
+    (Delete(1, {"_id": 1, "a": 2}), {"_id": 1, "a": 2}, OperationState.PENDING),
+    (Delete(1, {"_id": 1, "a": 2}), {"_id": 1, "a": 2, "b": 3}, OperationState.CONFLICT),
+    (Update(1, {"a": 1}, {"a": 2}), None, OperationState.CONFLICT),
+    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1, "a": 1, "other": 5}, OperationState.PENDING),
+    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1, "a": 2}, OperationState.DONE),
+    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1, "a": 3}, OperationState.CONFLICT),
+    (Update(1, {"a": 1}, {"a": 2}), {"_id": 1}, OperationState.CONFLICT),
+    (Update(1, {}, {"a": 2}), {"_id": 1}, OperationState.PENDING),
+    (Update(1, {}, {"a": 2}), {"_id": 1, "a": None}, OperationState.CONFLICT),
+    (Update(1, {"a": 1}, {}, ("a",)), {"_id": 1}, OperationState.DONE),
+    (PairChange(1, "x", (7,), (8,)), {"_id": 1}, OperationState.PENDING),
+    (PairChange(1, "x", (7,), (8,)), {"_id": 1, "x": [8, 9]}, OperationState.PENDING),
+    (PairChange(1, "x", (7,), (8,)), {"_id": 1, "x": [9, 7]}, OperationState.DONE),
+    (PairChange(1, "x", (7,), (8,)), {"_id": 1, "x": 7}, OperationState.CONFLICT),
+    (PairChange(1, "x", (7,), (8,)), None, OperationState.CONFLICT),
 ]
 
 
 @pytest.mark.parametrize(("operation", "current", "expected"), STATES)
 def test_state_of_an_operation(
-    operation: Operation, current: Document | None, expected: State
+    operation: Operation, current: Document | None, expected: OperationState
 ) -> None:
     assert state_of(operation, current)[0] is expected
 
@@ -827,5 +827,5 @@ def test_operations_of_a_file(site: Site, tmp_path: Path) -> None:
     }
     for collection, (array, holder, element) in sides.items():
         for pairs in found.get(collection, []):
-            assert pairs == Pairs(object_id(holder), array, (), (object_id(element),))
+            assert pairs == PairChange(object_id(holder), array, (), (object_id(element),))
     assert found.keys() & sides.keys()

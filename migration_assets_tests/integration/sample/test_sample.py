@@ -16,8 +16,8 @@ from pymongo.database import Database
 from migration_assets.identity import source_id
 from migration_assets.model import Rule, Source, fields, junction_of, sources
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS
-from migration_assets.nextcrm.sample import Expectation, Fault, Ledger, generate
-from migration_assets.nextcrm.sample.documents import Collection
+from migration_assets.nextcrm.sample import Expectation, Ledger, SampleFault, generate
+from migration_assets.nextcrm.sample.documents import SampleCollection
 from migration_assets.nextcrm.sample.extras import UNKNOWN_COLLECTION, extras
 from migration_assets.nextcrm.sample.faults import FAULTS
 from migration_assets.nextcrm.sample.places import places
@@ -128,9 +128,9 @@ def test_another_seed_gives_other_documents(clean: Database[Any]) -> None:
 def test_a_collection_does_not_depend_on_what_was_made_before_it_or_on_the_process() -> None:
     program = (
         "import bson, hashlib\n"
-        "from migration_assets.nextcrm.sample.documents import Collection\n"
+        "from migration_assets.nextcrm.sample.documents import SampleCollection\n"
         "from migration_assets.nextcrm.sample.population import Population\n"
-        "made = Collection('Documents', Population(scale=0.02, seed=5)).documents()\n"
+        "made = SampleCollection('Documents', Population(scale=0.02, seed=5)).documents()\n"
         "print(hashlib.sha256(b''.join(map(bson.encode, made))).hexdigest())\n"
     )
     printed = {
@@ -145,9 +145,9 @@ def test_a_collection_does_not_depend_on_what_was_made_before_it_or_on_the_proce
     }
     assert len(printed) == 1
     population = Population(scale=0.02, seed=5)
-    list(Collection("Users", population).documents())
-    late = list(map(bson.encode, Collection("Documents", population).documents()))
-    early = list(map(bson.encode, Collection("Documents", population).documents()))
+    list(SampleCollection("Users", population).documents())
+    late = list(map(bson.encode, SampleCollection("Documents", population).documents()))
+    early = list(map(bson.encode, SampleCollection("Documents", population).documents()))
     assert late == early
 
 
@@ -317,12 +317,12 @@ class TestDirty:
         for collection in ENTITIES:
             stored = set(map(bson.encode, documents(mongo_database, collection)))
             population = Population(scale=TINY, seed=1)
-            made = set(map(bson.encode, Collection(collection, population).documents()))
+            made = set(map(bson.encode, SampleCollection(collection, population).documents()))
             assert made <= stored
             assert len(stored) == ledger.documents[collection]
 
     def test_the_ledger_covers_every_fault_at_every_sort_of_place(self, ledger: Ledger) -> None:
-        assert {entry.fault for entry in ledger.entries} == set(Fault)
+        assert {entry.fault for entry in ledger.entries} == set(SampleFault)
         assert {entry.expectation for entry in ledger.entries} == set(Expectation)
         wanted = {
             (row.fault, place.sort)
@@ -359,7 +359,7 @@ class TestDirty:
         recorded |= {
             (entry.collection, entry.source_id, "_id")
             for entry in ledger.entries
-            if entry.fault is Fault.MISSING_WITHOUT_ID_TIME
+            if entry.fault is SampleFault.MISSING_WITHOUT_ID_TIME
         }
         found = set()
         for collection, table in ENTITIES.items():
@@ -404,4 +404,4 @@ class TestDirty:
             if isinstance(item, ObjectId) and item in rejected
             for entry in extra.entries
         }
-        assert referring == {Fault.TO_REJECTED, Fault.ELEMENT_TO_REJECTED}
+        assert referring == {SampleFault.TO_REJECTED, SampleFault.ELEMENT_TO_REJECTED}

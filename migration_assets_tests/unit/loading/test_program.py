@@ -18,8 +18,8 @@ PACKAGE = Path(migration_assets.__file__).parent
 NO_MAKERS = {
     "errors": "says what went wrong",
     "memory": "gives memory back",
-    "elsewhere": "tells another process where the databases are",
-    "kept": "keeps connections",
+    "databases": "tells another process where the databases are",
+    "reusable": "keeps connections",
     "nextcrm": "declares tables, whose versions are in the ledger",
     "workers": "runs the same code elsewhere",
     "settings": "reads the environment",

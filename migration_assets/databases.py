@@ -9,7 +9,7 @@ from functools import cache, partial
 
 from bson.timestamp import Timestamp
 
-from migration_assets.kept import Kept
+from migration_assets.reusable import Reusable
 from migration_assets.source.connection import (
     SourceClient,
     SourceDatabase,
@@ -49,7 +49,7 @@ class Databases:
             SourceError: MongoDB is out of reach.
             TargetError: PostgreSQL is out of reach.
         """
-        source, target = _kept(self.source_url, self.conninfo, self.run)
+        source, target = _reusable_connections(self.source_url, self.conninfo, self.run)
         with source.use() as plain, target.use() as connection:
             database = united(plain, self.others)
             yield (
@@ -73,11 +73,11 @@ def databases_of(source: SourceDatabase, connection: Connection) -> Databases | 
 
 
 @cache
-def _kept(
+def _reusable_connections(
     source_url: str, conninfo: str, run: str | None
-) -> tuple[Kept[SourceDatabase], Kept[Connection]]:
-    target = Kept(partial(_opened, conninfo, run), is_held if run else is_idle)
-    return Kept(partial(open_source, source_url), is_current), target
+) -> tuple[Reusable[SourceDatabase], Reusable[Connection]]:
+    target = Reusable(partial(_opened, conninfo, run), is_held if run else is_idle)
+    return Reusable(partial(open_source, source_url), is_current), target
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from migration_assets.kept import Kept
+from migration_assets.reusable import Reusable
 
 
 class SaidError(Exception):
@@ -34,7 +34,7 @@ class Door:
 
 def test_it_is_opened_at_the_first_use_and_once() -> None:
     door = Door()
-    kept = Kept(door.open)
+    kept = Reusable(door.open)
     assert door.opened == 0
     for _ in range(3):
         with kept.use() as opened:
@@ -47,7 +47,7 @@ def test_it_is_opened_at_the_first_use_and_once() -> None:
 
 def test_an_error_goes_through_what_opened_it_and_closes_it() -> None:
     door = Door()
-    kept = Kept(door.open)
+    kept = Reusable(door.open)
     with pytest.raises(SaidError), kept.use():
         raise OSError
     assert door.closed == 1
@@ -60,7 +60,7 @@ def test_an_error_goes_through_what_opened_it_and_closes_it() -> None:
 def test_a_dead_one_is_replaced() -> None:
     door = Door()
     dead: set[int] = set()
-    kept = Kept(door.open, lambda opened: opened not in dead)
+    kept = Reusable(door.open, lambda opened: opened not in dead)
     with kept.use():
         pass
     dead.add(1)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 Opened = TypeVar("Opened")
 
 
-class Kept(Generic[Opened]):
+class Reusable(Generic[Opened]):
     """Something that is opened at its first use and stays open; what an error went through is closed.
 
     Attributes:
