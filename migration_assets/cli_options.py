@@ -1,4 +1,4 @@
-"""What all commands share: the console, options of several of them, and how an error ends one."""
+"""Shared by all commands: the console, common options, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RemediationsFile = Annotated[
 
 
 def use(remediations: Path | None) -> None:
-    """Lets this process, and what it starts, use a file of remediations."""
+    """Sets the file of remediations for this process and its children."""
     if remediations is not None:
         os.environ[REMEDIATIONS.name] = str(remediations)
 

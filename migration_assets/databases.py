@@ -1,4 +1,4 @@
-"""The two databases as another process can be told of them: it opens connections of its own."""
+"""The two databases in a form that another process can receive to open connections of its own."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Databases:
 
 
 def databases_of(source: SourceDatabase, connection: Connection) -> Databases | None:
-    """Returns where two databases are that are open here.
+    """Returns where two open databases are, for another process.
 
     None where another process cannot do its part: it would not see what a transaction here has changed, or it
     is not known how the source was opened.

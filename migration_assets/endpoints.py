@@ -1,4 +1,4 @@
-"""Where the two databases are: what the variables say, else the embedded servers."""
+"""Where the two databases are: the URLs of the settings, else the embedded servers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def target_url() -> str:
 
 
 def _embedded_urls() -> Urls:
-    # Own servers are all that most installations have: the extra is imported only where it is used.
+    # Most installations lack the extra for embedded servers, so it is imported where it is used.
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
     return EmbeddedServers(default_directory()).urls

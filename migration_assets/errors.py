@@ -1,4 +1,4 @@
-"""The one kind of error that a user is meant to read: what happened, where, and what to do."""
+"""The errors that a user reads: what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from migration_assets.text import one_line
 
 
 class MigrationError(Exception):
-    """Something that the operator can put right.
+    """An error that the operator can put right.
 
     Attributes:
         what: What happened, without values of documents and without secrets.
@@ -39,11 +39,11 @@ class MigrationError(Exception):
 
 
 class SourceError(MigrationError):
-    """MongoDB, or what stands in it, is not as needed."""
+    """MongoDB or its contents cannot be used."""
 
 
 class TargetError(MigrationError):
-    """PostgreSQL, or what stands in it, is not as needed."""
+    """PostgreSQL or its contents cannot be used."""
 
 
 class LoadError(MigrationError):
@@ -55,7 +55,7 @@ class RemediationError(MigrationError):
 
 
 class UnexpectedError(MigrationError):
-    """Something that nobody foresaw. What it said may hold values of documents, and is not repeated.
+    """An unforeseen error. Its text may hold values of documents, so it is not repeated.
 
     Args:
         kind: The kind of the error.

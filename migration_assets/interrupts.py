@@ -30,21 +30,21 @@ _works: list[Callable[[], object]] = []
 
 
 def end_at_once() -> None:
-    """Has the signals end this process, from now on."""
+    """Makes the signals end this process, from now on."""
     for number in _SIGNALS:
         signal.signal(number, _end)
 
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Has the signals end this process within the block."""
+    """Makes the signals end this process within the block."""
     with _handled_by(_end):
         yield
 
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Has the signals raise ``KeyboardInterrupt`` within the block, for what puts things in order itself."""
+    """Makes the signals raise ``KeyboardInterrupt`` within the block, for code that cleans up itself."""
     with _handled_by(signal.default_int_handler):
         yield
 

@@ -1,4 +1,4 @@
-"""Trying again what failed for a reason that passes: a lost connection, a restart, a deadlock."""
+"""Retries after failures that pass: a lost connection, a restart, a deadlock."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def with_retries(
     patience: Patience | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Returns what some work returns, trying again where the reason of a failure passes.
+    """Returns the result of some work, which is retried after a failure that passes.
 
     The work must open what it uses anew each time, and must not do twice what it did already: a load goes
     on after its last committed batch.

@@ -12,7 +12,7 @@ Opened = TypeVar("Opened")
 
 
 class Reusable(Generic[Opened]):
-    """Something that is opened at its first use and stays open; what an error went through is closed.
+    """A resource that is opened at its first use and stays open until an error passes through it.
 
     Attributes:
         opening: Opens it.

@@ -28,7 +28,7 @@ _WORD_JOINER = "\u2060"
 
 
 def printable(text: str) -> str:
-    r"""Returns a text in which what cannot be seen is written out, as `\x1b` or `\u202e`: one line."""
+    r"""Returns a text as one line, with invisible characters written out, as `\x1b` or `\u202e`."""
     return "".join(
         _written_out(character) if unicodedata.category(character) in _INVISIBLE else character
         for character in text
@@ -36,7 +36,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Returns a message of several lines as one, with what cannot be seen written out."""
+    """Returns a message of several lines as one, with invisible characters written out."""
     return printable(_LINE_BREAK.sub(" ", text.strip()))
 
 

@@ -1,4 +1,4 @@
-"""Counting what the upgrade that follows a migration does not leave as it is, in source and target."""
+"""Counting what the upgrade after a migration will change, in source and target."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def release_of(model: Model) -> str:
 
 
 def consequences(model: Model) -> Sequence[Consequence]:
-    """Returns what the upgrade of an application does not leave as it is; nothing where there is none."""
+    """Returns what the upgrade of an application will change; nothing where there is no upgrade."""
     return () if model.upgrade is None else model.upgrade.consequences
 
 
 def in_target(
     model: Model, connection: Connection, tables: Collection[str]
 ) -> Iterator[tuple[Consequence, int]]:
-    """Yields what the target has, with the number of rows.
+    """Yields the consequences that concern the target, with the number of rows.
 
     Args:
         model: The application's tables.
@@ -58,7 +58,7 @@ def in_target(
 def in_source(
     model: Model, source: SourceDatabase, collection: str, milliseconds: int
 ) -> Iterator[tuple[Consequence, int]]:
-    """Yields what a collection of the source has, with the number of documents.
+    """Yields the consequences that concern a collection, with the number of documents.
 
     Args:
         model: The application's tables.

@@ -1,4 +1,4 @@
-"""Losses as the target has them on record."""
+"""The losses on record in the target."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _BESIDES = re.compile(r" \(besides, .*\)$", re.DOTALL)
 
 
 def recorded_losses(model: Model, connection: Connection) -> list[Loss]:
-    """Returns the losses on record, as of one moment; those that a rule accepts only as links to a cause.
+    """Returns the losses on record, as of one moment; accepted ones serve as links to a cause only.
 
     Args:
         model: The application's tables.
@@ -196,7 +196,7 @@ def rejected_for(
 
 
 def _reasons(names: Sequence[str], reason: str) -> Iterator[tuple[str, str]]:
-    """Yields each wrong field of a rejected document with its reason, out of the one text of the books."""
+    """Yields each wrong field of a rejected document with its reason, from the one text of the books."""
     if len(names) == 1:
         yield names[0], reason
         return

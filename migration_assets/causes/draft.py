@@ -1,4 +1,4 @@
-"""A draft of the file of remediations, made from what a run would lose. Nothing of it applies by itself."""
+"""A draft of the file of remediations, from the expected losses of a run. Nothing in it applies by itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NAME = re.compile(r"name: *(?P<name>[^,\s}]+)")
 
 @dataclass(slots=True)
 class Draft:
-    """A draft as it grows; what the parser would refuse stands in it as a comment.
+    """A draft as it grows; a rule that the parser would refuse is a comment in it.
 
     Attributes:
         model: The application's tables.
@@ -100,7 +100,7 @@ def draft(model: Model, source: SourceDatabase, existing: str = "") -> Draft:
 
 
 def _indent(text: str) -> str:
-    """Returns what stands before each rule of a text, so that one can be added.
+    """Returns the indentation of the rules of a text, so that one can be added.
 
     Raises:
         RemediationError: The rules are not one a line, or not the last of the text.

@@ -1,4 +1,4 @@
-"""Where the ids of missing documents are known from: other collections, or another form of the same id."""
+"""Where the ids of missing documents occur: in other collections, or in another form of the same id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = "texts that are no ids"
 def known_from(
     model: Model, source: SourceDatabase, losses: Iterable[Loss]
 ) -> Mapping[Document, str]:
-    """Returns where the ids that lost references name are known from, in words.
+    """Returns in words where the ids of lost references occur.
 
     Args:
         model: The application's tables.
@@ -98,7 +98,7 @@ def _held(source: SourceDatabase, collection: str, ids: Iterable[str]) -> Iterat
 
 
 def _value(identifier: str) -> Any:
-    """Returns the `_id` that a source id stands for, None for one that cannot be asked for."""
+    """Returns the `_id` that a source id stands for, None for one that no query can name."""
     if ObjectId.is_valid(identifier):
         return ObjectId(identifier)
     try:

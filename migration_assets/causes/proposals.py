@@ -1,4 +1,4 @@
-"""The rules that would resolve a cause, as the file of remediations has them, for a person to keep or not."""
+"""Proposed rules for a cause, in the form of the file of remediations, for a person to decide on."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def rule_text(rule: Yaml) -> str:
 
 
 def rule_name(*parts: str) -> str:
-    """Returns a name that a rule can have, made of names that may hold anything."""
+    """Returns a valid name for a rule, made of names that may hold any character."""
     return _NO_PART_OF_NAME.sub("_", "-".join(filter(None, parts)))[:LONGEST_NAME]
 
 
@@ -163,7 +163,7 @@ def _rule(cause: Cause, **action: Any) -> Yaml:
 
 
 def _of_repeated(cause: Cause, lookup: SourceDatabase) -> Proposal:
-    """Returns rules for documents that are there twice: what refers to the later refers to the first."""
+    """Returns rules for repeated documents: references to the later one go to the first."""
     root = cause.root
     later = sorted(name for collection, name in cause.documents if collection == root.collection)
     firsts = {
@@ -246,7 +246,7 @@ def _of_names(cause: Cause, lookup: SourceDatabase) -> Proposal | None:
 
 
 def _of_another(model: Model, cause: Cause, other: str) -> Proposal:
-    """Returns what to do about ids of another collection: another field takes them, or they wait."""
+    """Returns the proposal for ids of another collection: another field takes them, or they wait."""
     rules: list[Yaml] = []
     waits = False
     for _, collection, field, kind in cause.direct:
@@ -342,7 +342,7 @@ _OF_TEXTS: Mapping[Rule, Callable[[Cause, Source, Sequence[str]], Proposal | Non
 
 
 def _texts(originals: Iterable[str]) -> list[str]:
-    """Returns originals as texts where all of them are such, else nothing."""
+    """Returns originals as texts if all of them are texts, else an empty list."""
     values = [from_canonical(original) for original in originals]
     if len(values) > EXAMPLES or not all(isinstance(value, str) for value in values):
         return []

@@ -1,4 +1,4 @@
-"""The causes of what the target has on record as lost, each with the rules that would resolve it."""
+"""The causes of the losses on record in the target, each with the rules that would resolve it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Explained = tuple[Cause, Proposal]
 def recorded_causes(
     model: Model, source: SourceDatabase, connection: Connection
 ) -> list[Explained]:
-    """Returns the causes of the losses on record, those first that take the most along.
+    """Returns the causes of the losses on record, the largest first.
 
     Args:
         model: The application's tables.

@@ -1,4 +1,4 @@
-"""What a run would lose, before it: every document is converted in memory, and nothing is written.
+"""The losses of a run, before it: every document is converted in memory, and nothing is written.
 
 It takes as long as converting does, and holds the ids that references may point to, as no target is asked.
 """
@@ -42,7 +42,7 @@ from migration_assets.source.united import collections_of
 
 @dataclass(slots=True)
 class ExpectedLosses:
-    """What a run into an empty target would have on record.
+    """The losses that a run into an empty target would record.
 
     Attributes:
         losses: What would be lost.
@@ -59,7 +59,7 @@ class ExpectedLosses:
     unknown_fields: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, table: sa.Table, collection: str, books: Books) -> None:
-        """Takes in the books of a batch."""
+        """Adds the books of a batch."""
         self.losses += _losses(table, collection, books)
         self.applied.update(
             remedied.rule
@@ -77,7 +77,7 @@ class ExpectedLosses:
 def rehearse(
     model: Model, source: SourceDatabase, remediations: Remediations = NO_REMEDIATIONS
 ) -> ExpectedLosses:
-    """Returns what a run into an empty target would have on record.
+    """Returns the losses that a run into an empty target would record.
 
     Args:
         model: The application's tables.
@@ -145,7 +145,7 @@ def _of_pairs(
 
 
 def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:
-    """Yields what the books of a batch have as lost, alike ones together."""
+    """Yields the losses in the books of a batch, equal ones counted together."""
     counted = Counter(
         (
             issue.field,
@@ -170,7 +170,7 @@ def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:
             )
             yield Loss(table.name, collection, name, kind, reason, count, originals=originals)
     if table.name != collection:
-        return  # what cannot be read is rejected with its own table, too
+        return  # an unreadable document is rejected with its own table, too
     for rejected in books.rejected:
         yield from rejected_for(
             model_of(table),

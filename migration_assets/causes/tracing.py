@@ -65,17 +65,17 @@ class Cause:
     keys: int = 0
 
     def concerns(self, table: str) -> bool:
-        """Returns whether a table lacks anything for it."""
+        """Returns whether it causes losses of a table."""
         return any(lacking == table for lacking, *_ in (*self.direct, *self.consequences))
 
     @property
     def count(self) -> int:
-        """How many losses are lost for it."""
+        """How many losses it causes."""
         return self.direct.total() + self.consequences.total()
 
 
 def causes_of(losses: Iterable[Loss], known_from: Mapping[Document, str]) -> list[Cause]:
-    """Returns the causes of losses, those with the most losses first.
+    """Returns the causes of losses, the largest first.
 
     A document that was rejected for several fields counts under each of their causes: all of them have to be
     decided before it arrives.
@@ -115,7 +115,7 @@ def _roots(
     known_from: Mapping[Document, str],
     passed: frozenset[Document],
 ) -> set[tuple[Root, bool]]:
-    """Returns the roots of a loss, each with whether it is the loss's own."""
+    """Returns the roots of a loss, each with whether the loss is at the root itself."""
     if not loss.missing_id:
         kind = REPEATED if loss.reason == NOT_UNIQUE else loss.kind
         return {(Root(loss.collection, loss.field, kind), True)}

@@ -15,7 +15,7 @@ _VERBS = {REJECTED: "rejected", ORPHANED: "orphaned", ALTERED: "altered", "nulle
 
 
 def what(cause: Cause) -> str:
-    """Returns what is wrong at the root, in a line."""
+    """Returns the fault at the root, in a line."""
     root, count = cause.root, cause.direct.total()
     if root.kind == GONE:
         missing = len(cause.missing_ids)
@@ -38,7 +38,7 @@ def what(cause: Cause) -> str:
 
 
 def follows(cause: Cause) -> str:
-    """Returns what is lost for it, by table; empty where nothing but what :func:`what` says."""
+    """Returns its consequences, by table; empty where there are none beyond :func:`what`."""
     losses: Counter[tuple[str, str]] = Counter()
     counted_losses = cause.consequences + (cause.direct if cause.root.kind == GONE else Counter())
     for (_, collection, field, kind), count in counted_losses.items():

@@ -1,4 +1,4 @@
-"""What a person has to decide until GO: the causes of losses, each with the rule that would resolve it."""
+"""The decisions left until GO: the causes of losses, each with the rule that would resolve it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 20
 
 
 def print_decisions(console: Console, decisions: Sequence[Finding]) -> None:
-    """Prints the causes of what was lost, those first that take the most along, with the rules to copy."""
+    """Prints the causes of losses, the largest first, with the rules to copy."""
     if not decisions:
         return
     console.print(

@@ -1,4 +1,4 @@
-"""Printing how long the migration will take, from a rehearsal and what the source holds (operations 1.5)."""
+"""Printing how long the migration will take, by a rehearsal and the size of the source (operations 1.5)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
 
     Args:
         console: Where it goes.
-        is_optimised: The rehearsal was tuned as production is, so less safety will do.
+        is_optimised: The rehearsal was tuned like production, so a smaller margin is enough.
 
     Raises:
         MigrationError: Nothing was measured yet, or a database is out of reach.

@@ -1,4 +1,4 @@
-"""What became of documents, both databases side by side. Secrets are masked; originals stay in the books."""
+"""The fate of documents, with both databases side by side. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _print(console: Console, lines: Iterable[tuple[str, str]]) -> None:
 
 
 def _candidates(id_text: str) -> list[Any]:
-    """Returns what an `_id` may be that was given as text: as the books have it first, then a bare text."""
+    """Returns the `_id`s that a text may stand for: as the books write it first, then the bare text."""
     text = id_text[1:-1] if len(id_text) > 1 and id_text[0] == id_text[-1] == "'" else id_text
     candidates: list[Any] = [ObjectId(text.lower())] if is_object_id_text(text) else []
     with suppress(BSONError, ValueError, TypeError):
@@ -131,7 +131,7 @@ def _candidates(id_text: str) -> list[Any]:
 
 
 def _can_be_asked_for(own: Any) -> bool:
-    """Tells whether BSON can hold a value: no number beyond 64 bits, and no text that is not Unicode."""
+    """Tells whether BSON can hold a value: no number beyond 64 bits, and only Unicode text."""
     try:
         bson.encode({"_id": own}, codec_options=CODEC)
     except (BSONError, OverflowError, UnicodeEncodeError, TypeError):
@@ -158,14 +158,14 @@ def _own_id(source: SourceDatabase, connection: Connection, collection: str, id_
 
 
 def _found(source: SourceDatabase, collection: str, own: Any) -> Iterator[Document]:
-    """Yields the `_id` of a document where it is there, without reading the rest."""
+    """Yields the `_id` of a document if it exists, without reading the rest."""
     yield from source[collection].aggregate(
         [{"$match": {"_id": {"$eq": own}}}, {"$project": {"_id": 1}}]
     )
 
 
 def _kept_lines(connection: Connection, collection: str, id_text: str) -> Iterator[tuple[str, str]]:
-    """Yields what there is to say of a document of a collection that the model does not know."""
+    """Yields the lines on a document of a collection that the model does not know."""
     for own in _candidates(id_text) if _can_be_asked_for(collection) else ():
         name = source_id(own)
         for (unmapped,) in _book(connection, _UNMAPPED, collection, name):
@@ -196,7 +196,7 @@ def _document(source: SourceDatabase, collection: str, own: Any) -> tuple[bool, 
 def _lines(
     model: Model, source: SourceDatabase, connection: Connection, collection: str, own: Any
 ) -> Iterator[tuple[str, str]]:
-    """Yields (what it is about, what there is to say)."""
+    """Yields the lines on a document, as (subject, text)."""
     name, key = source_id(own), document_uuid(collection, own)
     is_there, document = _document(source, collection, own)
     mapped = _rows(connection, _MAPPED, _MAP, collection, name)
@@ -241,7 +241,7 @@ def _lines(
 def _findings(
     source: SourceDatabase, connection: Connection, table: sa.Table, own: Any, rules: Remediations
 ) -> Iterator[tuple[str, str]]:
-    """Yields what the checks ``values`` and ``references`` find of one document."""
+    """Yields the findings of the checks ``values`` and ``references`` on one document."""
     comparison = recheck(source, connection, table, [own], remediations=rules)
     wrong = [*comparison.values.sample, *comparison.faults.sample]
     for finding in dict.fromkeys(f"{fault.field or 'the whole'}: {fault.what}" for fault in wrong):
@@ -253,7 +253,7 @@ def _findings(
 def _row(
     model: Model, connection: Connection, collection: str, key: uuid.UUID, document: Document
 ) -> Iterator[tuple[str, str]]:
-    """Yields each column with the value of its field, and what it became where that is another text."""
+    """Yields each column with the value of its field, and that of the row where its text differs."""
     origins = sources(model.entities[collection])
     chosen = sql.SQL(", ").join(
         sql.SQL("{}::text").format(sql.Identifier(column)) for column in origins
@@ -283,7 +283,7 @@ def _rejected_values(
     document: Document | None,
     whole: str,
 ) -> Iterator[tuple[str, str]]:
-    """Yields each field of a rejected document, and what its column would take, or why it takes nothing."""
+    """Yields each field of a rejected document with the value for its column, or the reason for none."""
     table = model.entities[collection]
     original = from_canonical(whole) if document is None else document
     lookup = Lookup(connection, table)

@@ -24,7 +24,7 @@ from migration_assets.target.connection import open_target
 
 
 def show_templates(console: Console) -> None:
-    """Prints the templates, and what is given for them rather than computed or read."""
+    """Prints the templates, and the values that the sender has to give for each."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("", "message", "to", "when", "values to give"):
         table.add_column(name)

@@ -56,7 +56,7 @@ def look(console: Console, *, pairs: Sequence[str] = (), is_alerting: bool = Fal
     Args:
         console: Where it goes.
         pairs: Readings of other tools, as `name=value`.
-        is_alerting: Tell what is critical, as the sensor does; also that the target is out of reach.
+        is_alerting: Alert on critical KPIs, as the sensor does, and on a target that is out of reach.
 
     Raises:
         MigrationError: It cannot look: the server, a URL or a reading is wrong.
@@ -149,7 +149,7 @@ def _healths(
     round_number = 0
     while rounds is None or round_number < rounds:
         started = time.monotonic()
-        # Rates are over a minute, or from the start until there is one.
+        # Rates are over a minute; in the first minute, since the start.
         now = seen[-1].taken_at if seen else None
         old = [sample for sample in seen if now is not None and now - sample.taken_at >= WINDOW]
         before = old or seen[:1]
@@ -173,7 +173,7 @@ def _now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True)
 class _ConsoleLog:
-    """Shows alerts where the rest goes."""
+    """Shows alerts on the console."""
 
     console: Console
 
@@ -190,7 +190,7 @@ def _tell(
     before: tuple[dt.datetime, list[str]] | None,
     webhook: str | None,
 ) -> None:
-    """Tells what is new or over against the sample before; what lasts, in the first look of an hour."""
+    """Alerts on what is new or over since the sample before; on what lasts, once an hour."""
     memory = alerts.Memory()
     if before is not None:
         taken_at, critical = before
@@ -219,7 +219,7 @@ def _print_health(console: Console, health: Health) -> None:
 
 
 def _print_kpis(console: Console, results: Sequence[KpiResult]) -> None:
-    """Prints what was measured as a table, and what was not with its reason."""
+    """Prints the measured KPIs as a table, and the others with the reason."""
     measured = [result for result in results if result.status is not Status.UNKNOWN]
     console.print(_kpi_table(measured))
     reasons: dict[str, list[str]] = {}

@@ -44,7 +44,7 @@ def preflight(console: Console) -> int:
 
 
 def require_preflight(model: Model, console: Console) -> None:
-    """Says in one line what the preflight warns of, before a run.
+    """Prints the warnings of the preflight in one line, before a run.
 
     Raises:
         MigrationError: It found an error; each is printed before.
@@ -62,7 +62,7 @@ def require_preflight(model: Model, console: Console) -> None:
 
 
 def page_table(findings: Sequence[Finding]) -> Table:
-    """Returns findings as a table for the terminal; what to do stands under what was found."""
+    """Returns findings as a table for the terminal, each with its next step below it."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(width=1)
     table.add_column(no_wrap=True)

@@ -1,4 +1,4 @@
-"""Telling on a terminal how a run goes on."""
+"""Showing the progress of a run on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from migration_assets.validation.evidence import Evidence, Severity
 
 @dataclass(slots=True)
 class ConsoleProgress(Progress):
-    """Tells on a terminal, one line for each table.
+    """Shows the progress on a terminal, a line for each table.
 
     Attributes:
         console: Where it goes.
@@ -48,7 +48,7 @@ class ConsoleProgress(Progress):
         self.console.print(mark, end="")
 
     def end_line(self) -> None:
-        """Ends the line of a table, however far it came."""
+        """Ends the line of a table, finished or not."""
         if self._is_line_open:
             self.console.print()
         self._is_line_open = False

@@ -69,14 +69,14 @@ def restore_dump(
 
 
 def _embedded() -> str:
-    """Returns the URL of the embedded MongoDB, started where it does not run."""
+    """Returns the URL of the embedded MongoDB, which is started if necessary."""
     from migration_assets.embedded import EmbeddedServers, default_directory  # noqa: PLC0415
 
     return EmbeddedServers(default_directory()).start().mongodb_url
 
 
 def _chosen(dump: Dump, path: Path, database: str | None) -> str:
-    """Returns the database of a dump that is meant.
+    """Returns the database of a dump to restore.
 
     Raises:
         DumpError: There are several and none is named, or not the one that is named.
@@ -109,7 +109,7 @@ def _print_restored(console: Console, restored: Restored) -> None:
 
 
 def _print_others(console: Console, dump: Dump, database: str) -> None:
-    """Says in one line a kind what of the dump was not restored."""
+    """Prints the parts of the dump that were not restored, one line for each kind."""
     for kind in ("view", "time series", "system collection"):
         names = [
             collection.name

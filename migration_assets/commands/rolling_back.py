@@ -190,7 +190,7 @@ def roll_back(
 def _proof(
     model: Model, console: Console, exported: Path | None, *, discard_gained: bool
 ) -> Iterator[Proof]:
-    """Lends the proof that nothing is lost which the options ask for."""
+    """Lends the proof that the options ask for: that nothing is lost."""
     if discard_gained:
         yield removal.nothing_to_prove
     elif exported is not None:
@@ -251,7 +251,7 @@ def _print_export(console: Console, manifest: Manifest, directory: Path) -> None
 
 
 def _print_changes(console: Console, changes: Sequence[str]) -> None:
-    """Says what the application has changed of the tables, and what that means here."""
+    """Prints how the application has changed the tables, and what that means for the rollback."""
     if not changes:
         return
     for change in changes:

@@ -70,7 +70,7 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def _asked_to_end() -> Iterator[list[int]]:
-    """Lends the signals that have asked this process to end; none of them breaks off what it is doing."""
+    """Lends the list of signals that have asked this process to end; none of them interrupts it."""
     asked: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda caught, _: asked.append(caught)) for number in numbers]
@@ -83,7 +83,7 @@ def _asked_to_end() -> Iterator[list[int]]:
 
 @contextmanager
 def _running(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Lends programs of our own environment as processes; none is left running."""
+    """Runs programs of our own environment within the block, and ends them with it."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for name, *arguments in commands:

@@ -34,7 +34,7 @@ _AGAIN = "Run `migration-assets sign-off`, look at the report, and take the id f
 
 
 def require_unicode(**texts: str | None) -> None:
-    """Refuses what a terminal that is not set to UTF-8 has passed on: no database takes it.
+    """Refuses text that is not UTF-8, which no database takes; the terminal has another encoding.
 
     Raises:
         MigrationError: A text is not Unicode.
@@ -56,7 +56,7 @@ def approval_of(
     waivers: Path | None = None,
     withdraws: bool = False,
 ) -> Approval:
-    """Returns what the options of a command say.
+    """Returns the approval that the options of a command give.
 
     Raises:
         MigrationError: The file of waivers cannot be used, an approver is missing, or a text is not UTF-8.
@@ -74,7 +74,7 @@ def approval_of(
 def sign(
     console: Console, approval: Approval, *, waive: Sequence[str] = (), reports: str = ""
 ) -> Exit:
-    """Takes the verdict anew, and records it as signed.
+    """Determines the verdict anew, and records it as signed.
 
     Args:
         console: Where the result goes.
@@ -188,7 +188,7 @@ def withdraw_go(console: Console, name: str, reason: str) -> Exit:
 
 
 def verify(console: Console, file: Path) -> Exit:
-    """Says whether a report is as it was recorded in the target.
+    """Prints whether a report is as it was recorded in the target.
 
     Raises:
         MigrationError: It cannot be read, or the target cannot.

@@ -39,7 +39,7 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class TableSummary:
-    """What is known of one table.
+    """The latest load and the checks of one table.
 
     Attributes:
         table: The table.

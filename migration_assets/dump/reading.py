@@ -1,4 +1,4 @@
-"""What a dump holds, and its documents: a directory, or an archive.
+"""The contents of a dump: its collections and documents, from a directory or an archive.
 
 Sources of the formats: MongoDB Database Tools, `common/archive/spec.md` and `mongorestore/filepath.go`.
 """
@@ -53,15 +53,15 @@ class Dump(Protocol):
     """A dump that is open.
 
     Attributes:
-        collections: What there is of it.
-        others: What holds no collection, such as the oplog.
+        collections: Its collections.
+        others: Files without a collection, such as the oplog.
     """
 
     collections: list[DumpedCollection]
     others: list[str]
 
     def documents(self, database: str) -> Iterator[tuple[str, bytes]]:
-        """Yields (collection, document) of what is a collection of a database.
+        """Yields (collection, document) of the collections of a database.
 
         Raises:
             DumpError: The dump is damaged or cut off.
@@ -138,7 +138,7 @@ class _Directory:
                     yield collection.name, document
 
     def _is_other(self, path: Path) -> bool:
-        """Notes what holds no collection."""
+        """Tells whether a file holds no collection, and notes it."""
         name = path.name.removesuffix(".gz")
         is_other = name in _OTHERS or not name.endswith((".bson", ".metadata.json"))
         if (
@@ -188,7 +188,7 @@ class _Directory:
 
 
 class _Archive:
-    """A dump as one file, of which the documents of collections are interleaved."""
+    """A dump as one file, in which the documents of collections are interleaved."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

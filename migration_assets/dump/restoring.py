@@ -1,4 +1,4 @@
-"""Writing the documents of a dump into a database that holds nothing."""
+"""Writing the documents of a dump into an empty database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored.
+    """The restored collections.
 
     Attributes:
         documents: By collection, empty ones too.
@@ -110,7 +110,7 @@ def _batches(documents: Iterator[tuple[str, bytes]]) -> Iterator[dict[str, list[
 
 
 def _verify(into: SourceDatabase, restored: Restored, where: str) -> None:
-    """Holds the number of documents that are there against that of the dump."""
+    """Compares the number of restored documents with that of the dump."""
     for name, count in restored.documents.items():
         with _reported(where):
             restored_count = into[name].count_documents({})

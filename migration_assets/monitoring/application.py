@@ -1,7 +1,7 @@
-"""Asking the application itself: a few requests to one URL, such as its health endpoint.
+"""Probing the application itself: a few requests to one URL, such as its health endpoint.
 
-The requests are ours and few, so they say what a user would see, not what users saw. Whoever has the
-application's own numbers gives them as readings, which take precedence.
+The requests are few and our own, so they show what a user would see, not what users saw. The
+application's own numbers, given as readings, take precedence.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class Probe:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Takes a redirect, to a login page for instance, as the answer that it is."""
+    """Counts a redirect, to a login page for instance, as the answer."""
 
     def redirect_request(self, *args: Any, **names: Any) -> None:
         """Follows nothing."""
 
 
 def opener() -> urllib.request.OpenerDirector:
-    """Returns what sends requests, and follows no redirects."""
+    """Returns an opener that follows no redirects."""
     return urllib.request.build_opener(_NoRedirects)
 
 
 def require_http(url: str, variable: str) -> None:
-    """Refuses what is no URL of the web, without repeating it: it may hold a token.
+    """Refuses a URL without http:// or https://, and does not repeat it: it may hold a token.
 
     Raises:
         MigrationError: It is something else.
@@ -63,7 +63,7 @@ def require_http(url: str, variable: str) -> None:
 
 
 def probe(url: str, *, requests: int = REQUESTS, timeout: float = TIMEOUT) -> list[Probe]:
-    """Sends some requests one after the other, and returns how they went.
+    """Sends requests one after the other, and returns the result of each.
 
     Raises:
         MigrationError: The URL is none.

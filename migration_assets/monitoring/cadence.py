@@ -1,4 +1,4 @@
-"""How often to look: every 5 minutes for 48 hours, then hourly, then daily (operations, section 4.1)."""
+"""How often to measure: every 5 minutes for 48 hours, then hourly, then daily (operations, section 4.1)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def is_due(
     if signed_at is None:
         return False, "not signed off yet: monitoring begins with the GO of migration/sign_off"
     current = phase(now - signed_at)
-    # A sample is taken some seconds after its tick: half a tick keeps the next one from being missed.
+    # A sample is taken some seconds after its tick; half a tick of tolerance keeps the next one due.
     if last is None or last < signed_at or now - last >= current.every - TICK / 2:
         return True, current.name
     return False, f"{current.name}: the last sample was taken at {last:%Y-%m-%d %H:%M} UTC"

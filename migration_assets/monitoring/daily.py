@@ -78,7 +78,7 @@ class Daily:
 
 
 def daily(connection: Connection, health: Health, *, limit: int | None = None) -> Daily:
-    """Gathers the report of a day.
+    """Returns the report of a day.
 
     Args:
         connection: A connection to the target.

@@ -1,4 +1,4 @@
-"""The health of the target at one moment: sample, readings, statuses; and keeping them."""
+"""The health of the target at one moment: sample, readings and statuses, and recording them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Health:
 
 
 def given_readings(pairs: Sequence[str] = ()) -> dict[str, KpiReading]:
-    """Returns the readings of other tools: those of the file that is configured, then those by hand.
+    """Returns the readings of other tools: of the configured file, overridden by those given by hand.
 
     Raises:
         MigrationError: The file or one of the readings cannot be used.

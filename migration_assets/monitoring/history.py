@@ -45,7 +45,7 @@ def may(connection: Connection, table: sa.Table, *privileges: str) -> bool:
 
 
 def record(connection: Connection, sample: Sample, results: Sequence[KpiResult]) -> None:
-    """Keeps a sample and what was read from it.
+    """Records a sample and its readings.
 
     Only the newest sample has its statements: no other is compared with the next.
     """
@@ -84,7 +84,7 @@ def record(connection: Connection, sample: Sample, results: Sequence[KpiResult])
 
 
 def recent(connection: Connection, *, span: dt.timedelta = KEPT) -> list[Sample]:
-    """Returns the samples of the last time, the oldest first."""
+    """Returns the samples of a recent span, the oldest first."""
     samples = connection.execute(
         sql.SQL(
             "SELECT /* migration-assets */ taken_at, database_bytes, counters, statements FROM {} "
@@ -114,7 +114,7 @@ def sizes(connection: Connection) -> list[tuple[dt.datetime, int]]:
 
 
 def statuses(connection: Connection, *, span: dt.timedelta) -> dict[str, dict[str, int]]:
-    """Returns for each KPI how many samples of the last time had which status."""
+    """Returns for each KPI how many samples of a recent span had which status."""
     counts: dict[str, dict[str, int]] = {}
     query = sql.SQL(
         "SELECT /* migration-assets */ k.key, k.value ->> 'status', count(*) FROM {}, jsonb_each(kpis) k "

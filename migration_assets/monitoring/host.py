@@ -42,7 +42,7 @@ def is_host_of(connection: Connection, *, proc: Path = PROC) -> bool:
 def counters(
     connection: Connection, *, proc: Path = PROC, network: Path = NETWORK
 ) -> dict[str, float]:
-    """Returns what the host has counted, empty where it is not the database's.
+    """Returns the counters of the host; empty where the database runs on another one.
 
     The names: ``cpu_total``, ``cpu_idle``, ``cpu_io_wait`` (ticks), ``memory_total``, ``memory_available``
     (bytes), ``disk_used``, ``disk_free`` (bytes of the volume of the data directory), ``network_bytes``
@@ -58,7 +58,7 @@ def counters(
         partial(_network, proc, network),
     )
     for measure in measures:
-        # What cannot be read is missing, and the KPI says so.
+        # An unreadable counter is left out, and its KPI says so.
         with suppress(OSError, ValueError, LookupError):
             numbers |= measure()
     return numbers
@@ -94,7 +94,7 @@ def _network(proc: Path, network: Path) -> Mapping[str, float]:
     for line in (proc / "net" / "dev").read_text().splitlines()[2:]:
         name, _, numbers = line.partition(":")
         fields = numbers.split()
-        # Both directions have the full speed for themselves: the busier one counts.
+        # Each direction has the full speed, so the busier one counts.
         moved = max(int(fields[0]), int(fields[8]))
         if name.strip() != "lo" and (busiest is None or moved > busiest[0]):
             busiest = (moved, name.strip())

@@ -1,4 +1,4 @@
-"""From samples to readings: one function for each KPI. They know no database.
+"""From samples to readings: one function for each KPI, none of which reads a database.
 
 A number that counts up is read between the last sample and this one.
 """
@@ -45,7 +45,7 @@ class Samples:
         return self.history[-1] if self.history else None
 
     def since(self, age: dt.timedelta) -> Iterator[Sample]:
-        """Yields the samples of a time until now."""
+        """Yields the samples of a span until now."""
         yield from (sample for sample in self.history if self.now.taken_at - sample.taken_at <= age)
         yield self.now
 
@@ -59,11 +59,11 @@ class Samples:
         return grown if grown >= 0 else None
 
     def seconds(self, before: Sample) -> float:
-        """Returns the seconds that a delta is over."""
+        """Returns the seconds of the interval of a delta."""
         return (self.now.taken_at - before.taken_at).total_seconds()
 
     def span(self, before: Sample) -> str:
-        """Returns in words what a delta is over."""
+        """Returns in words the interval of a delta."""
         return f"over the last {duration(self.now.taken_at - before.taken_at)}"
 
 

@@ -79,7 +79,7 @@ BY_NUMBER: Mapping[int, Query] = {query.number: query for query in QUERIES}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query gave.
+    """The answer of a query.
 
     Attributes:
         query: Which one.
@@ -106,7 +106,7 @@ def files() -> dict[str, str]:
 
 
 def ask(connection: Connection, query: Query) -> Answer:
-    """Runs a query; one that the server refuses says so, and the others still have their answers."""
+    """Runs a query; if the server refuses it, the answer says why."""
     if query.name == "slow_queries" and not has_statements(connection):
         return Answer(query, problem=NO_STATEMENTS)
     file = query.file(connection.info.server_version)
@@ -150,7 +150,7 @@ def sees_others(connection: Connection) -> bool:
 
 @contextmanager
 def read_only(connection: Connection, *, timeout: dt.timedelta = TIMEOUT) -> Iterator[None]:
-    """Runs what is within in a transaction that writes nothing and does not take long.
+    """Runs the block in a read-only transaction with a short timeout.
 
     The schema of pg_stat_statements is on the search path, wherever it was created.
     """

@@ -35,7 +35,7 @@ def given(pairs: Sequence[str]) -> dict[str, KpiReading]:
 
 
 def read(path: Path, now: dt.datetime) -> dict[str, KpiReading]:
-    """Returns the readings of a file; where it is stale, each has no value.
+    """Returns the readings of a file; those of a stale file have no value.
 
     Args:
         path: The file.

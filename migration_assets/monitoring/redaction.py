@@ -1,4 +1,4 @@
-"""The text of a statement without the values that stand in it.
+"""The text of a statement without its literals.
 
 PostgreSQL's views show statements as they were sent. Most of NextCRM's have parameters, but whoever types
 into psql writes values out, passwords among them, and what we show goes to logs and to Dagster.

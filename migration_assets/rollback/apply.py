@@ -129,7 +129,7 @@ def apply_gained(
 
 
 def state_of(operation: Operation, current: Document | None) -> tuple[OperationState, str]:
-    """Returns how an operation stands to a document, with what is in the way.
+    """Returns how an operation stands to a document, and the conflict where there is one.
 
     Args:
         operation: The operation.
@@ -200,7 +200,7 @@ def _differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
 
 
 def _writes(operation: Operation, current: Document | None) -> Iterator[_Write]:
-    """Yields what is written for an operation, where the document is still what it was judged as.
+    """Yields the writes of an operation; each applies only if the document is still as it was judged.
 
     Args:
         operation: The operation.
@@ -208,7 +208,7 @@ def _writes(operation: Operation, current: Document | None) -> Iterator[_Write]:
     """
     match operation:
         case Insert():
-            yield InsertOne(operation.document)  # a document that has its _id meanwhile refuses it
+            yield InsertOne(operation.document)  # refused if a document with this _id exists by now
         case Delete():
             yield DeleteOne(_if(operation, [_is("$$ROOT", current)]))
         case Update():
@@ -219,7 +219,7 @@ def _writes(operation: Operation, current: Document | None) -> Iterator[_Write]:
             ]
             yield UpdateOne(_if(operation, conditions), _changes(operation))
         case PairChange():
-            # Other elements that come or go meanwhile are left alone by both.
+            # Neither touches other elements that were added or removed since.
             is_array = _if(operation, [_is_of(f"${operation.field}", "array", "missing")])
             # One update cannot pull from an array and add to it.
             if operation.pull:
@@ -236,7 +236,7 @@ def _if(operation: Operation, conditions: Sequence[Document]) -> Document:
 
 
 def _is(path: str, value: Any) -> Document:
-    """Returns the condition that something is a value, in its type and its size too.
+    """Returns the condition that an expression equals a value, in type and size, too.
 
     Within an expression an array equals an array alone, and null nothing that is missing. But numbers equal
     each other whatever their type; of those within documents and arrays, the size tells most.
@@ -252,7 +252,7 @@ def _is(path: str, value: Any) -> Document:
 
 
 def _is_of(path: str, *types: str) -> Document:
-    """Returns the condition that something is of one of some types."""
+    """Returns the condition that an expression has one of the given types."""
     return {"$in": [{"$type": path}, list(types)]}
 
 
@@ -297,7 +297,7 @@ class _CollectionStep:
         return {source_id(document["_id"]): document for document in documents}
 
     def _written(self, pending: Sequence[Operation], current: Mapping[str, Document]) -> set[int]:
-        """Writes operations on documents as they were judged; returns which of them were not written."""
+        """Writes operations on documents that are still as judged; returns those that were not written."""
         owners: list[int] = []
         writes: list[_Write] = []
         for number, operation in enumerate(pending):
@@ -325,7 +325,7 @@ class _CollectionStep:
         return failed
 
     def _missed(self, pending: Sequence[Operation], refused: Set[int]) -> set[int]:
-        """Returns the operations that hit no document, since somebody wrote to it after it was judged."""
+        """Returns the operations that matched no document: somebody wrote to it after it was judged."""
         current = self._current(pending)
         missed: set[int] = set()
         for number, operation in enumerate(pending):

@@ -22,7 +22,7 @@ ABSENT = object()
 
 
 def pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
-    """Returns the query of (holder, ids that came, ids that went) for documents that stay."""
+    """Returns the query of (holder, added ids, removed ids) for documents that stay."""
     return sql.SQL(
         "SELECT d.holder, array_agg(d.other ORDER BY d.other) FILTER (WHERE d.came), "
         "array_agg(d.other ORDER BY d.other) FILTER (WHERE NOT d.came) FROM ("
@@ -45,7 +45,7 @@ def pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
 def forms(
     held: Any, collection: str, removed: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
 ) -> tuple[Any, ...]:
-    """Returns the elements of an array that stand for ids that went, as the array holds them.
+    """Returns the elements of an array that stand for removed ids, as the array holds them.
 
     Args:
         held: The array, as the source has it.

@@ -55,7 +55,7 @@ def stage_baseline(
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
 ) -> None:
-    """Stages what every table was loaded from. The caller holds the transaction.
+    """Stages the baseline of every table. The caller holds the transaction.
 
     A table that was never loaded completely has no rows in its baseline.
 
@@ -148,7 +148,7 @@ class _Stage:
     changed: set[str] = field(default_factory=set)
 
     def create(self, table: sa.Table) -> None:
-        # Labels are texts in it: the application may have made another type of an enum since.
+        # Labels are texts in the baseline: the application may have replaced the enum type since.
         query = "CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP"
         columns = [
             sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(baseline_type(column)))
@@ -158,7 +158,7 @@ class _Stage:
         self.connection.execute(sql.SQL(query).format(name, sql.SQL(", ").join(columns)))
 
     def fill(self, table: sa.Table) -> None:
-        # References could point to what the baseline holds of other tables.
+        # References may point to rows of other tables in the baseline.
         lookup = Lookup(self.connection, table, self._rows_of)
         content, relation = ContentDigest(), junction_of(table)
         frames = (

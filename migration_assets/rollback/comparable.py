@@ -61,7 +61,7 @@ def comparable_rows(standing: Standing, baseline: sql.Identifier) -> sql.Compose
 
 
 def unheld_rows(standing: Standing) -> Iterator[tuple[str, sql.Composed]]:
-    """Yields each column that holds what the model has no room for, with ``FROM`` of the rows that use it.
+    """Yields each column that the model has no room for, with the ``FROM`` clause of the rows that use it.
 
     A row that holds the default of a new column does not use it.
     """

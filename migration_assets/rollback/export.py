@@ -117,7 +117,7 @@ class _Export:
     remediations: Remediations
 
     def rows(self, table: sa.Table) -> None:
-        """Exports the rows of an entity table: what went, what changed, what came."""
+        """Exports the rows of an entity table: the deleted, the changed and the new ones."""
         for chunk in chunks(
             self.connection, sql.SQL("SELECT b.id {} ORDER BY 1").format(deleted_rows(table))
         ):
@@ -130,7 +130,7 @@ class _Export:
     def pairs(self, table: sa.Table) -> None:
         """Exports the pairs of a junction table to the arrays on both its sides.
 
-        A document that came has its arrays in itself; one that went takes them with it.
+        A new document carries its arrays itself; a deleted one takes them along.
         """
         relation = junction_of(table)
         assert relation is not None
@@ -164,7 +164,7 @@ class _Export:
     def _inserted(self, table: sa.Table, rows: Sequence[_Row]) -> None:
         known, ids = self._references(table, rows)
         own = self.identifiers.of(table.name, [row.id for row in rows])
-        # A rejected document whose row came in by hand since is there already.
+        # A rejected document whose row was entered by hand since exists already.
         there = self._there(table.name, own)
         arrays = self._arrays(table, [row.id for row in rows if row.id not in there])
         names = [column.name for column in value_columns(table)]
@@ -205,7 +205,7 @@ class _Export:
         return fields
 
     def _references(self, table: sa.Table, rows: Sequence[_Row]) -> tuple[Known, Known]:
-        """Returns the `_id`s of all that some rows refer to: those of what there is, and of all."""
+        """Returns the `_id`s that rows refer to: of existing documents, and of all."""
         wanted: dict[str, set[uuid.UUID]] = defaultdict(set)
         for name, source in sources(table).items():
             if source.references is not None:

@@ -124,7 +124,7 @@ class LineFile:
         self.lines += 1
 
     def close(self) -> Written:
-        """Brings the file to the disk, unless it is there, and returns what it is."""
+        """Flushes the file to disk, once, and returns its description."""
         if not self._file.closed:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -147,7 +147,7 @@ class ExportFiles:
 
     def __enter__(self) -> ExportFiles:
         _prepare(self.directory)
-        # A collection may be called as one of these, so they have a prefix that no file of one has.
+        # A collection could have one of these names, so they begin with a prefix that its file never has.
         self._others = {
             name: LineFile(self.directory / f"_{name}{_SUFFIX}") for name in (NEW_IDS, PROBLEMS)
         }
@@ -182,7 +182,7 @@ class ExportFiles:
         self._others[NEW_IDS].write(json.dumps(line, ensure_ascii=False))
 
     def problem(self, table: str, row: str, column: str | None, reason: str) -> None:
-        """Appends what could not be exported: its place and the reason, no value."""
+        """Appends a value that could not be exported: its place and the reason, not the value."""
         line = {"table": table, "id": row, "column": column, "reason": reason}
         self._others[PROBLEMS].write(json.dumps(line))
 

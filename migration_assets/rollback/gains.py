@@ -88,7 +88,7 @@ def gained(model: Model, connection: Connection) -> Mapping[str, Gained]:
 
 
 def unknown_columns(model: Model, connection: Connection) -> Mapping[str, int]:
-    """Returns the columns that hold what the model has no room for, with how many rows use each.
+    """Returns the columns that the model has no room for, with the number of rows that use each.
 
     The application has added them to our tables, or given them another type.
     """

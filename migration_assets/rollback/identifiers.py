@@ -38,7 +38,7 @@ def hashed_object_id(collection: str, identifier: uuid.UUID, attempt: int = 0) -
     Args:
         collection: Its collection.
         identifier: Its UUID.
-        attempt: Another one for each attempt, where an earlier one is taken.
+        attempt: A number that gives another ObjectId where an earlier one is in use.
     """
     seed = f"{collection}\n{identifier}\n{attempt}".encode()
     return ObjectId(_NO_TIME + hashlib.sha256(seed).digest()[:8])
@@ -92,7 +92,7 @@ class Identifiers:
         return named
 
     def known(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
-        """Returns the `_id`s of those UUIDs that are of a document or of a row that was created."""
+        """Returns the `_id`s of the UUIDs that belong to a document or to a created row."""
         wanted = list(set(uuids))
         if not wanted:
             return {}
@@ -105,7 +105,7 @@ class Identifiers:
         return {row_id: identifier_of(source) for row_id, source in rows}
 
     def of(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
-        """Returns the `_id` for each UUID; one that nothing has gets the `_id` that it would have."""
+        """Returns the `_id` for each UUID; an unknown UUID gets the `_id` that its row would have."""
         wanted = set(uuids)
         known = dict(self.known(collection, wanted))
         return known | {
@@ -142,7 +142,7 @@ class Identifiers:
             )
 
     def _taken(self, collection: str, object_ids: Iterable[ObjectId]) -> set[ObjectId]:
-        """Returns those ObjectIds that a document, or another new row, has already."""
+        """Returns the ObjectIds that a document or another new row already has."""
         wanted = {source_id(object_id): object_id for object_id in object_ids}
         by_uuid = {document_uuid(collection, object_id): object_id for object_id in wanted.values()}
         query = sql.SQL("SELECT id FROM {} WHERE collection = %s AND id = ANY(%s)")

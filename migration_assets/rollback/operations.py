@@ -1,4 +1,4 @@
-"""Operations: what a change in PostgreSQL is in MongoDB, one line of canonical Extended JSON each."""
+"""Operations: the changes of PostgreSQL as MongoDB writes, one line of canonical Extended JSON each."""
 
 from __future__ import annotations
 
@@ -173,5 +173,5 @@ def same(left: Any, right: Any) -> bool:
 
 
 def picked(document: Mapping[str, Any], names: Sequence[str] | frozenset[str]) -> Document:
-    """Returns some fields of a document, in their order there."""
+    """Returns the named fields of a document, in its order."""
     return {name: value for name, value in document.items() if name in names}

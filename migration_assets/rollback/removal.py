@@ -1,8 +1,8 @@
-"""Taking away what this project created in the target, and nothing else.
+"""Removing the objects that this project created in the target, and nothing else.
 
-Everything happens in one transaction that holds the tables against all others: what is recorded as created
-is dropped, without CASCADE; tables that were there before are emptied. Where something of somebody else's
-depends on it, PostgreSQL refuses, its names are passed on, and nothing has changed.
+Everything happens in one transaction that locks the tables: recorded objects are dropped, without CASCADE;
+tables that existed before are emptied. If a foreign object depends on one of them, PostgreSQL refuses, the
+error names it, and nothing has changed.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def remove(model: Model, connection: Connection, proof: Proof, *, dry_run: bool)
 
 
 def planned(model: Model, connection: Connection) -> list[Removed]:
-    """Returns what would be dropped, in order, without holding anything.
+    """Returns the objects that would be dropped, in order, without locking anything.
 
     Raises:
         TargetError: The target was not made by this project, or is out of reach.
@@ -97,7 +97,7 @@ def planned(model: Model, connection: Connection) -> list[Removed]:
 
 
 def left_behind(model: Model, connection: Connection) -> list[DatabaseObject]:
-    """Returns what is named as ours but stays, since this project did not create it."""
+    """Returns the objects that are named like ours but stay, since this project did not create them."""
     named = {
         present
         for present in present_objects(connection)
@@ -164,7 +164,7 @@ def all_exported(model: Model, manifest: Manifest) -> Proof:
 
 
 def nothing_to_prove(connection: Connection) -> None:
-    """Proves nothing: what the application wrote is given up."""
+    """Proves nothing: the rows that the application wrote are given up."""
     del connection
 
 
@@ -179,7 +179,7 @@ def _refuse_gains(connection: Connection, gains: list[str]) -> None:
 
 
 def _created(model: Model, connection: Connection) -> list[DatabaseObject]:
-    """Returns what goes, in the order in which it is dropped."""
+    """Returns the objects to drop, in order."""
     staging = {
         present
         for present in present_objects(connection)
@@ -192,12 +192,12 @@ def _created(model: Model, connection: Connection) -> list[DatabaseObject]:
 
 
 def _is_staging(model: Model, name: str) -> bool:
-    """Tells whether a load makes a staging table of this name as it goes."""
+    """Tells whether a load creates a staging table of this name."""
     return name.removesuffix(".sides") in {*model.tables, "uuid_map"}
 
 
 def _hold(connection: Connection, tables: Iterable[DatabaseObject]) -> None:
-    """Holds the tables against all other sessions until the end of the transaction."""
+    """Locks the tables against all other sessions until the end of the transaction."""
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
     names = sql.SQL(", ").join(table.identifier for table in tables)
     try:
@@ -225,7 +225,7 @@ def _drop(model: Model, connection: Connection, going: list[DatabaseObject]) -> 
         EXTENSION: "DROP EXTENSION {} RESTRICT",
     }
     for kind in _ORDER:
-        # All of a kind in one statement: what they hold on to among themselves is in no one's way.
+        # All objects of a kind in one statement: dependencies among them do not count then.
         names = [created.identifier for created in going if created.kind == kind]
         if not names:
             continue
@@ -237,7 +237,7 @@ def _drop(model: Model, connection: Connection, going: list[DatabaseObject]) -> 
             connection.execute(statement)
         except (
             psycopg.errors.DependentObjectsStillExist,
-            psycopg.errors.FeatureNotSupported,  # a key of somebody else's refers to a table to be emptied
+            psycopg.errors.FeatureNotSupported,  # a foreign key of another table
         ) as error:
             named = "; ".join((error.diag.message_detail or "").splitlines())
             raise RefusedError(

@@ -1,4 +1,4 @@
-"""What the target is now: migrated by this project, and with what in its tables."""
+"""The state of the target: whether this project migrated it, and what its tables hold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def require_migrated(connection: Connection) -> None:
 
 
 def table_fingerprints(model: Model, connection: Connection) -> Mapping[str, Fingerprint]:
-    """Returns what each table that is there holds now, columns that the application added included."""
+    """Returns the fingerprint of each existing table, columns that the application added included."""
     query = (
         "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {} t"
     )
@@ -54,7 +54,7 @@ def table_fingerprints(model: Model, connection: Connection) -> Mapping[str, Fin
 
 
 def other_tables(model: Model, connection: Connection) -> tuple[str, ...]:
-    """Returns the tables that are neither ours nor an extension's, with their schemas."""
+    """Returns the tables that belong neither to us nor to an extension, with their schemas."""
     standing = standing_tables(model, connection).values()
     own = {f"{table.schema}.{table.name}" for table in standing if table.is_there}
     all_tables = connection.execute(_OTHER_TABLES, [[SCHEMA, STAGING_SCHEMA]])

@@ -66,7 +66,7 @@ def references_in(source: Source, value: Any) -> Iterator[uuid.UUID]:
 
 
 def as_uuid(value: Any) -> uuid.UUID | None:
-    """Returns the UUID that a value is, or that a text is as PostgreSQL writes it; else None."""
+    """Returns a value as a UUID, if it is one or its text as PostgreSQL writes it; else None."""
     if isinstance(value, uuid.UUID):
         return value
     try:
@@ -82,7 +82,7 @@ def bson_value(source: Source, value: Any, known: Known, ids: Known) -> Any:
     Args:
         source: Where the column's values come from.
         value: The value, not NULL, as :func:`read_expression` reads it.
-        known: The `_id`s of the UUIDs that are of a document or a created row.
+        known: The `_id`s of the UUIDs that belong to a document or a created row.
         ids: The `_id`s of all UUIDs that references may hold.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What this project created in the target, recorded when it was created.
+"""The record of the objects that this project created in the target.
 
-A rollback removes what is recorded here and nothing else: an extension, a schema or an enum type that
-stood in the database before stays. So do tables that somebody had prepared, empty: their rows are ours, and
+A rollback removes the recorded objects and nothing else: an extension, a schema or an enum type that was
+in the database before stays. Tables that somebody had prepared stay, too; only their rows, which are ours,
 go.
 """
 
@@ -42,7 +42,7 @@ _PRESENT = """
 
 
 def _our_names(model: Model) -> Mapping[tuple[str, str], frozenset[str]]:
-    """Returns the names that this project creates, by kind and schema; in its staging schema all are."""
+    """Returns the names that this project creates, by kind and schema; in the staging schema it owns all."""
     return {
         (EXTENSION, ""): frozenset(model.extensions),
         (TYPE, "public"): frozenset(str(enum.name) for enum in model.enums),
@@ -78,7 +78,7 @@ class DatabaseObject:
 
 
 def present_objects(connection: Connection) -> frozenset[DatabaseObject]:
-    """Returns the objects that there are, of the kinds that this project creates."""
+    """Returns the objects of the target that are of the kinds that this project creates."""
     names = {"schema": sql.Literal(SCHEMA), "staging": sql.Literal(STAGING_SCHEMA)}
     rows = connection.execute(sql.SQL(_PRESENT).format(**names))
     return frozenset(DatabaseObject(*row) for row in rows)
@@ -90,7 +90,7 @@ def record_created(
     before: frozenset[DatabaseObject],
     prepared: Iterable[str] = (),
 ) -> list[DatabaseObject]:
-    """Records what was created since. The caller holds the transaction that created it.
+    """Records the objects created since a moment. The caller holds the transaction that created them.
 
     Args:
         model: The application's tables.
@@ -127,7 +127,7 @@ def is_named_as_ours(model: Model, database_object: DatabaseObject) -> bool:
 
 
 def recorded_objects(model: Model, connection: Connection) -> frozenset[DatabaseObject]:
-    """Returns what this project created and what is still there, where it is now.
+    """Returns the objects that this project created and that still exist, under their present names.
 
     What the application gave another schema or name is ours yet; a table of the application's that has
     one of our names since is not.

@@ -1,8 +1,8 @@
-"""One run at a time: a run holds its target against every other run, and says who holds it.
+"""One run at a time: a run locks its target against every other run, and an error names the holder.
 
-Every connection that a run works with holds the target itself, by a lock that the connections of one run
-share. So a connection that is lost takes its lock along, one that is opened anew takes it again or learns who
-has it meanwhile, and nothing can be committed without it (sections 6 and 8).
+Every connection of a run takes the lock itself; the connections of one run share it. A lost connection
+releases its share. A new connection takes the lock again, or reports which run has taken it since. So
+nothing is committed without the lock (sections 6 and 8).
 """
 
 from __future__ import annotations
@@ -192,9 +192,9 @@ def _name(run_id: str) -> str:
 
 
 def take(connection: Connection, name: str) -> None:
-    """Takes the lock for a connection: alone first, then shared with those of the same run.
+    """Takes the lock for a connection: exclusively if it is free, else shared with the same run.
 
-    What a run that was killed leaves on the server ends soon, so that is waited for.
+    Sessions of a killed run end soon, so this waits for them.
     """
     connection.execute("SELECT set_config('application_name', %s, false)", [name])
     started = time.monotonic()
@@ -202,12 +202,12 @@ def take(connection: Connection, name: str) -> None:
         if _lock(connection, "SELECT pg_try_advisory_lock({lock})"):
             _lock(
                 connection, "SELECT pg_try_advisory_lock_shared({lock})"
-            )  # one's own is in no way
+            )  # a session's own lock does not block it
             _lock(connection, "SELECT pg_advisory_unlock({lock})")
             return
         others = connection.execute(_about(_OTHERS)).fetchall()
         if not others and _lock(connection, "SELECT pg_try_advisory_lock_shared({lock})"):
-            # Between the two, the run may have let go of it, and another one may have taken it.
+            # Between the two statements, the run may have released it and another one may have taken it.
             others = connection.execute(_about(_OTHERS)).fetchall()
             if not others:
                 return

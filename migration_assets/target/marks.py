@@ -1,4 +1,4 @@
-"""Marks: what tells whether a table was touched since, without looking at a single value.
+"""Marks: digests that tell whether a table was changed, without reading a single value.
 
 A mark covers the rows of a table by the transactions that wrote them. PostgreSQL gives every row the
 number of the transaction that inserted or last updated it (``xmin``), and no way to keep it while changing
@@ -55,7 +55,7 @@ _RECORDED = """
 
 
 def rows_mark(connection: Connection, table: sa.Table) -> str:
-    """Returns the mark of a table's rows, and of those that wait for their deletion; 64 hex digits.
+    """Returns the mark of a table's rows and of its pending deletes; 64 hex digits.
 
     It takes about a tenth of a second for a million rows.
     """
@@ -76,7 +76,7 @@ def marks_of(connection: Connection, table: sa.Table) -> tuple[str, str]:
 def are_untouched(
     connection: Connection, tables: Sequence[sa.Table], books_of: Mapping[sa.Table, str] = {}
 ) -> bool:
-    """Tells whether all of some tables are as their latest loads left them.
+    """Tells whether tables are as their latest loads left them.
 
     Args:
         connection: A connection to the target, where all is asked within one transaction.
@@ -106,7 +106,7 @@ def is_as_recorded(connection: Connection, table: sa.Table) -> bool:
 
 
 def mark_anew(connection: Connection, table: sa.Table, before: str) -> None:
-    """Records the mark of a table's rows after a change of ours that is no load.
+    """Records the mark of a table's rows after this project changed them outside a load.
 
     Where somebody else had touched the table before, no record has the mark from before, and none is changed.
 
@@ -145,7 +145,7 @@ def _parts_of_books(table: sa.Table) -> _Parts:
 
 
 def _marks(connection: Connection, *marked: _Parts) -> list[str]:
-    """Returns the mark of each of some lists of tables."""
+    """Returns the mark of each list of tables."""
     marks = sql.SQL(", ").join([_mark(connection, parts) for parts in marked])
     row = connection.execute(sql.SQL("SELECT {}").format(marks)).fetchone()
     assert row is not None
@@ -153,12 +153,12 @@ def _marks(connection: Connection, *marked: _Parts) -> list[str]:
 
 
 def _mark(connection: Connection, parts: _Parts) -> sql.Composed:
-    """Returns what makes the mark of tables."""
+    """Returns the SQL expression of the mark of tables."""
     expressions: list[sql.Composable] = [sql.SQL(_SERVER)]
     for table, owner in parts:
         name = sql.Identifier(table.schema or "public", table.name)
         literal = sql.Literal(name.as_string(connection))
-        # A table that was rewritten is looked at again; books are shared, so one's neighbours do not count.
+        # A rewritten table gets another mark. Tables share the books, so a rewrite of them does not count.
         filenode = "0" if owner else "pg_relation_filenode({})"
         expressions.append(
             sql.SQL(_RELATION).format(name=literal, filenode=sql.SQL(filenode).format(literal))

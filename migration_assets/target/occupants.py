@@ -1,8 +1,8 @@
-"""What stands in a target that does not carry our bookkeeping: nothing, prepared tables, or somebody's data.
+"""The contents of a target without our bookkeeping: nothing, prepared tables, or somebody's data.
 
-Everything of ours is in the schemas ``public``, ``migration`` and ``migration_staging``: nothing elsewhere
-can collide with it. Tables elsewhere make a target foreign all the same where their schema is the role's own:
-it is somebody's database then, and likely the wrong one.
+This project writes to the schemas ``public``, ``migration`` and ``migration_staging`` only, so nothing in
+another schema can collide with it. Tables in the role's own schema are refused nevertheless: such a database
+is in use, and likely the wrong one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def is_ours(connection: Connection) -> bool:
 
 
 def require_own_target(model: Model, connection: Connection) -> list[str]:
-    """Refuses a target that is neither empty, nor prepared, nor carries the bookkeeping of this project.
+    """Refuses a target unless it is empty, prepared, or carries the bookkeeping of this project.
 
     Returns:
         The application's tables that somebody has prepared, as in the model and empty; none where the target

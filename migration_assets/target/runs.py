@@ -1,8 +1,8 @@
-"""The runs: a row of ``migration.runs`` for each, by which a run holds the target between its steps too.
+"""The runs: a row of ``migration.runs`` for each run, which holds the target between its steps.
 
-While a step works, its connections hold the target by a lock (``target/lock.py``). Where each step is a
-process of its own, nobody does between two steps: the row of the run says then that another step is to
-come. Its moment, at which all steps read the source, stands there too.
+While a step works, its connections hold the lock (``target/lock.py``). Where each step is a process of its
+own, no connection is open between two steps: the row then says that another step will follow. The row also
+has the moment at which all steps read the source.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def nobody_knows(run_id: str) -> bool:
 
 
 def require_no_other(connection: Connection, held_as: str, is_over: IsOver = nobody_knows) -> None:
-    """Refuses a target that a run keeps for its next step. The caller holds the lock.
+    """Refuses a target that another run keeps for its next step. The caller holds the lock.
 
     Args:
         connection: A connection to the target, in autocommit mode.
@@ -73,7 +73,7 @@ def require_no_other(connection: Connection, held_as: str, is_over: IsOver = nob
 def enter(
     connection: Connection, run_id: str, held_as: str, is_over: IsOver = nobody_knows
 ) -> None:
-    """Writes that a step of a run begins, and closes the rows of runs that have died.
+    """Records that a step of a run begins, and closes the rows of runs that have died.
 
     The first run of all has no row before it has created the schema: :func:`leave` writes it then.
 
@@ -98,7 +98,7 @@ def enter(
 
 
 def leave(connection: Connection, run_id: str, held_as: str, *, is_last: bool) -> None:
-    """Writes that a step of a run has ended.
+    """Records that a step of a run has ended.
 
     Args:
         connection: A connection that holds the target, in autocommit mode.
@@ -121,7 +121,7 @@ def leave(connection: Connection, run_id: str, held_as: str, *, is_last: bool) -
 
 
 def end(connection: Connection, held_as: str) -> None:
-    """Writes that the runs of a hold have ended, for who has started them and waited."""
+    """Records that the runs of a hold have ended. Whoever started them and waited calls it."""
     if _has_runs(connection):
         connection.execute(
             sql.SQL(

@@ -1,4 +1,4 @@
-"""The settings of a session, whatever role, database, server, URL or environment have set: the one list.
+"""The settings of every session, which override those of role, database, server, URL and environment.
 
 They are sent once connected, not with the connection: poolers refuse the startup parameter ``options``, which
 is left to the operator (``-c role=…``).

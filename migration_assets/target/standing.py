@@ -1,8 +1,8 @@
-"""What of the tables of the migration stands in the target now.
+"""The tables of the migration as they stand in the target now.
 
-After go-live the database is the application's, whose later schema migrations drop, rename, move and retype
-tables and columns. What looks at the rows then asks here first where they are. A table or column keeps its
-place by what PostgreSQL does not change when it is renamed: the order in which its columns were created.
+After go-live the database belongs to the application, whose later schema migrations drop, rename, move and
+retype tables and columns. Code that reads the rows then asks here where they are. A renamed table or column
+is recognized by the order in which its columns were created, which PostgreSQL does not change.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Standing:
         return sql.Identifier(self.schema, self.name)
 
     def losses(self) -> Iterator[str]:
-        """Yields in words what is not where, or not what, it was created."""
+        """Yields in words the tables and columns that are gone, moved, renamed or retyped."""
         own = self.table.name
         if not self.is_there:
             yield f"table {own} is gone"
@@ -110,7 +110,7 @@ class Standing:
                 yield f"{which} is {now.type} now, not {type_name(column.type)}"
 
     def changes(self) -> Iterator[str]:
-        """Yields in words all that is not as it was created."""
+        """Yields in words every difference from the table as it was created."""
         yield from self.losses()
         own = self.table.name
         for column in self.table.columns:
@@ -175,7 +175,7 @@ def _places(
 
 
 def _is_it(table: sa.Table, columns: list[StandingColumn]) -> bool:
-    """Tells whether it is that table rather than another of its name: half of its columns are there."""
+    """Tells whether it is that table rather than another one of its name: half of its columns match."""
     return 2 * max(_in_place(table, columns), _by_name(table, columns)) >= len(table.columns)
 
 
@@ -189,7 +189,7 @@ def _by_name(table: sa.Table, columns: list[StandingColumn]) -> int:
 
 
 def _columns(table: sa.Table, columns: list[StandingColumn]) -> dict[str, StandingColumn]:
-    """Returns the columns of the model that are there: by name, else in the place of the one that is gone."""
+    """Returns the columns of the model that exist: by name, else at the place of a missing one."""
     by_name = {column.name: column for column in columns}
     known = {
         column.name: by_name[column.name] for column in table.columns if column.name in by_name

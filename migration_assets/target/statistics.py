@@ -1,4 +1,4 @@
-"""Which tables need their planner statistics gathered: those that changed since it was last done."""
+"""The tables that need ANALYZE: those that changed since their statistics were last gathered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ The server forgets both when it crashes or its statistics are reset; then nothin
 
 
 def report_changes(connection: Connection) -> None:
-    """Has the server count now what this connection has changed; it keeps up to a minute's worth back.
+    """Has the server count now what this connection has changed; it delays them by up to a minute.
 
     Within a transaction it is counted at its end only.
     """
