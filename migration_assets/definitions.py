@@ -24,7 +24,7 @@ from migration_assets.assets.tables import table_assets
 from migration_assets.assets.whole import whole_assets
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.model import Model
-from migration_assets.workers import ROWS
+from migration_assets.workers import processes_wanted
 
 MIGRATE = keys.MIGRATE
 VALIDATE = "validate"
@@ -49,16 +49,16 @@ def build_defs(
         source: The source database instead of the configured one, for tests.
         target: The target database instead of the configured one, for tests.
         remediations: The file of rules instead of the configured one, for tests.
-        workers: When other processes help, for tests.
+        workers: How many processes share a table, for tests.
         progress: Who is told how a run goes on; nobody where None.
         executor: What distributes the steps; what ``MIGRATION_EXECUTOR`` names where None.
 
     Raises:
-        MigrationError: A variable of the environment names no model or executor.
+        MigrationError: A variable of the environment names no model, executor or number of workers.
     """
     model, executor = model or chosen_model(), executor or chosen_executor()
-    # Where tables are side by side already, no step takes a second core.
-    rows = ROWS if executor is dg.in_process_executor else 0
+    # Where tables are side by side already, a step takes a second core only where that is asked for.
+    processes = 0 if executor is dg.in_process_executor else processes_wanted(1)
     with warnings.catch_warnings():
         # Source assets in a job, and one step for all of them, are in beta; the version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -112,7 +112,7 @@ def build_defs(
                 "target": target or TargetPostgres(),
                 "remediations": remediations or RemediationFile(),
                 "watched": WatchedPostgres(url=target.url) if target else WatchedPostgres(),
-                "workers": workers or WorkersResource(rows=rows),
+                "workers": workers or WorkersResource(processes=processes),
                 "progress": progress or Progress(),
             },
             executor=executor,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bson import ObjectId
 
 from migration_assets.identity import document_uuid
+
+Made = TypeVar("Made")
 
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 
@@ -29,7 +31,7 @@ class Assumed:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded:
     """The ids that a reference may point to.
 
@@ -42,6 +44,10 @@ class Loaded:
     rows: Mapping[str, Container[bytes]]
     documents: Mapping[str, Container[bytes]]
     are_assumed: bool = False
+
+    def answered(self, make: Callable[[], Made]) -> Made:
+        """Returns what is made when every id that it asks for is known; these are."""
+        return make()
 
 
 def assumed(

@@ -34,6 +34,14 @@ class Variable:
     def _text(self) -> str | None:
         return os.environ.get(self.name) or None
 
+    def _number(self, next_step: str) -> int | None:
+        text = self._text()
+        if text is not None and (not text.isdecimal() or int(text) == 0):
+            raise MigrationError(
+                "is not a whole number above 0", where=self.name, next_step=next_step
+            )
+        return None if text is None else int(text)
+
 
 @dataclass(frozen=True, slots=True)
 class OptionalText(Variable):
@@ -96,16 +104,31 @@ class Number(Variable):
         Raises:
             MigrationError: It is not a whole number above 0.
         """
-        text = self._text()
-        if text is None:
-            return self.default
-        if not text.isdecimal() or int(text) == 0:
-            raise MigrationError(
-                "is not a whole number above 0",
-                where=self.name,
-                next_step=f"Unset it for {self.default}, or give a number",
-            )
-        return int(text)
+        return self._number(f"Unset it for {self.default}, or give a number") or self.default
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalNumber(Variable):
+    """A variable of a whole number above 0, whose default hangs on the machine.
+
+    Attributes:
+        otherwise: What holds where it is unset, in Markdown.
+    """
+
+    otherwise: str
+
+    @property
+    def unset(self) -> str:
+        """What holds where it is unset, in Markdown."""
+        return self.otherwise
+
+    def read(self) -> int | None:
+        """Returns the value; None where it is unset.
+
+        Raises:
+            MigrationError: It is not a whole number above 0.
+        """
+        return self._number("Unset it, or give a number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +204,12 @@ EXECUTOR = Choice(
     "in_process",
     "Unset it, or give one of the two; any other executor is given to `build_defs`",
 )
+WORKERS = OptionalNumber(
+    "MIGRATION_WORKERS",
+    "how many processes share the ranges of a table, for loads and checks alike; `1`: none helps "
+    "([every core](../how-to.md#use-every-core))",
+    "the cores that the process may use, 32 at most; 1 with another executor than `in_process`",
+)
 ATTEMPTS = Number("MIGRATION_ATTEMPTS", "attempts when a connection is lost", 6)
 SNAPSHOT = Choice(
     "MIGRATION_SNAPSHOT",
@@ -250,6 +279,7 @@ VARIABLES: Mapping[str, Variable] = {
         REMEDIATIONS,
         REPORTS,
         EXECUTOR,
+        WORKERS,
         ATTEMPTS,
         SNAPSHOT,
         SERVER_DF,

@@ -18,6 +18,7 @@ from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.shared_checks import Sharing, Sides, divided, is_worth
 from migration_assets.workers import Workers
+from migration_assets_bench.ours import workers_of
 from migration_assets_bench.tasks import Done, Task
 
 
@@ -28,7 +29,7 @@ def run(task: Task) -> Done:
     with (
         open_source(task.source) as source,
         open_target(task.target) as connection,
-        Workers() as workers,
+        workers_of(task) as workers,
     ):
         failed = [
             name

@@ -58,13 +58,14 @@ def without_dagster(task: Task) -> Done:
 
 
 def with_dagster(task: Task) -> Done:
-    """Runs the job in this process, with its events in PostgreSQL, as `migration-assets run` does."""
+    """Runs the job with its events in PostgreSQL, as `migration-assets run` does."""
     home = Path(task.directory)
     os.environ |= {
         "DAGSTER_HOME": str(home),
         SOURCE_URL.name: task.source,
         TARGET_URL.name: task.target,
         DAGSTER_URL.name: task.storage,
+        **task.options,
     }
     os.chdir(home)
     started = time.perf_counter()

@@ -10,13 +10,22 @@ from operator import attrgetter
 
 from migration_assets_bench.tasks import Measurement
 
+LOADS = ("load, 1 worker", "load, 2 workers")
+CHECKS = ("checks, 1 worker", "checks, 2 workers")
+IN_DAGSTER = "full cycle in Dagster"
+SIDE_BY_SIDE = "full cycle in Dagster, multiprocess"
+_CYCLE = "full cycle without Dagster"
+
 NAMES = (
     "floor",
     "load",
     "rerun",
     "rerun, 1 % changed",
-    "full cycle without Dagster",
-    "full cycle in Dagster",
+    *LOADS,
+    *CHECKS,
+    _CYCLE,
+    IN_DAGSTER,
+    SIDE_BY_SIDE,
     "dlt",
     "Sling",
 )
@@ -128,7 +137,36 @@ def validated_seconds(cycle: Measurement) -> float:
     )
 
 
-_CYCLE, _IN_DAGSTER = "full cycle without Dagster", "full cycle in Dagster"
+def _processor_seconds(measured: Measurement) -> float:
+    """Returns the processor time of a measurement, that of both servers among it."""
+    return measured.cpu_seconds + measured.server_seconds
+
+
+def _rules_of_workers(what: str, names: tuple[str, str], faster: float) -> tuple[_Rule, ...]:
+    """Returns what is wanted of two workers, compared with one."""
+    one, two = names
+    return (
+        _Rule(
+            f"{what}, 1 worker ÷ 2 workers",
+            names,
+            lambda done: done[one].seconds / done[two].seconds,
+            faster,
+            at_least=True,
+        ),
+        _Rule(
+            f"processor seconds of the {what}, 2 workers ÷ 1 worker",
+            names,
+            lambda done: _processor_seconds(done[two]) / _processor_seconds(done[one]),
+            1.1,
+        ),
+        _Rule(
+            f"memory of the {what} for each worker, 2 workers ÷ 1 worker",
+            names,
+            lambda done: done[two].peak_megabytes / 2 / done[one].peak_megabytes,
+            1.1,
+        ),
+    )
+
 
 _RULES = (
     _Rule(
@@ -171,16 +209,24 @@ _RULES = (
     ),
     _Rule(
         "Dagster's share of a full cycle",
-        (_IN_DAGSTER, _CYCLE),
-        lambda done: done[_IN_DAGSTER].process_seconds - done[_CYCLE].process_seconds,
+        (IN_DAGSTER, _CYCLE),
+        lambda done: done[IN_DAGSTER].process_seconds - done[_CYCLE].process_seconds,
         7.0,
         unit="s",
     ),
     _Rule(
         "full cycle in Dagster ÷ load",
-        (_IN_DAGSTER, "load"),
-        lambda done: done[_IN_DAGSTER].process_seconds / done["load"].process_seconds,
+        (IN_DAGSTER, "load"),
+        lambda done: done[IN_DAGSTER].process_seconds / done["load"].process_seconds,
         2.3,
+    ),
+    *_rules_of_workers("load", LOADS, 1.6),
+    *_rules_of_workers("checks", CHECKS, 1.8),
+    _Rule(
+        "full cycle in Dagster, multiprocess ÷ in process",
+        (SIDE_BY_SIDE, IN_DAGSTER),
+        lambda done: done[SIDE_BY_SIDE].process_seconds / done[IN_DAGSTER].process_seconds,
+        1.0,
     ),
 )
 

@@ -25,11 +25,17 @@ def load(task: Task) -> Done:
     watch = Stopwatch()
     started = time.perf_counter()
     with open_target(task.target) as connection:
-        with open_source(task.source) as source, Workers() as workers:
+        with open_source(task.source) as source, workers_of(task) as workers:
             results = load_tables(source, connection, workers, watch)
         add_constraints(connection, watch)
     seconds = time.perf_counter() - started
     return Done(seconds, stages=stages(watch, results), counts=counts(results))
+
+
+def workers_of(task: Task) -> Workers:
+    """Returns as many workers as a task asks for; those of a run where it asks for none."""
+    wanted: int | None = task.options.get("workers")
+    return Workers() if wanted is None else Workers(processes=wanted)
 
 
 def load_tables(
@@ -82,5 +88,5 @@ def counts(results: Sequence[LoadResult]) -> dict[str, int]:
         "documents": results[0].documents,
         "rows": sum(result.rows for result in results[1:]),
         "written": sum(result.merged.written for result in results),
-        "rejected": sum(result.rejected for result in results),
+        "rejected": sum(result.tally.rejected for result in results),
     }

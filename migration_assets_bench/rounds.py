@@ -16,9 +16,12 @@ from pathlib import Path
 
 import psycopg
 
+from migration_assets.assets.executors import MULTIPROCESS
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.nextcrm import ENTITIES, TABLES
+from migration_assets.settings import EXECUTOR
 from migration_assets.validation.evidence import Layer
+from migration_assets_bench.figures import CHECKS, IN_DAGSTER, LOADS, SIDE_BY_SIDE
 from migration_assets_bench.peers import Peer, PeerEnvironment
 from migration_assets_bench.process import ProcessFailedError, Usage, run_task
 from migration_assets_bench.server_time import cpu_seconds
@@ -27,8 +30,10 @@ from migration_assets_bench.verification import differing_tables, missing_approv
 
 DAGSTER_CONFIGURATION = Path(__file__).parents[1] / "dagster.yaml"
 
-OURS = ("floor", "load", "cycle", "dagster")
+OURS = ("floor", "load", "workers", "cycle", "dagster", "multiprocess")
 """What can be measured of us, in the order of the first round."""
+
+_SIDE_BY_SIDE: Mapping[str, str] = {EXECUTOR.name: MULTIPROCESS}
 
 Verify = Callable[[Done], str | None]
 Tell = Callable[[Measurement], None]
@@ -65,7 +70,8 @@ class Rounds:
         servers: The servers.
         directory: Where files go.
         ground: The size that is measured.
-        only: What to measure: `floor`, `load` (with its reruns), `cycle`, `dagster`.
+        only: What to measure: `floor`, `load` (with its reruns), `workers` (load and checks with one and
+            with two), `cycle`, `dagster`, `multiprocess` (the same with Dagster's executor of that name).
         peers: Other tools, installed.
         environment: Where they are.
         tell: Is told each measurement.
@@ -86,8 +92,10 @@ class Rounds:
         ours: Mapping[str, Callable[[int], None]] = {
             "floor": self._floor,
             "load": self._loads,
+            "workers": self._workers,
             "cycle": self._cycle,
-            "dagster": self._dagster,
+            "dagster": partial(self._dagster, IN_DAGSTER, {}),
+            "multiprocess": partial(self._dagster, SIDE_BY_SIDE, _SIDE_BY_SIDE),
         }
         kinds = [work for name, work in ours.items() if name in self.only]
         kinds += [partial(self._peer, peer) for peer in self.peers]
@@ -118,19 +126,27 @@ class Rounds:
                 if problem is not None:
                     self._doubt(first, problem)
 
+    def _workers(self, number: int) -> None:
+        """The load, and then the checks, with one worker and with two, each on a target of its own."""
+        for count, (load, checks) in enumerate(zip(LOADS, CHECKS, strict=True), start=1):
+            with self._target() as target:
+                task = Task("load", self.ground.source, target, options={"workers": count})
+                self._measure(load, number, task, self._has_all_rows(target))
+                self._measure(checks, number, replace(task, work="checks"), lambda _: None)
+
     def _cycle(self, number: int) -> None:
         with self._target() as target:
             task = Task("cycle", self.ground.source, target)
             self._measure("full cycle without Dagster", number, task, self._is_valid(target))
 
-    def _dagster(self, number: int) -> None:
+    def _dagster(self, name: str, variables: Mapping[str, str], number: int) -> None:
         home = self.directory / "dagster"
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         shutil.copy(DAGSTER_CONFIGURATION, home)
         with self._target() as target, self._storage() as storage:
-            task = Task("dagster", self.ground.source, target, storage, str(home))
-            self._measure("full cycle in Dagster", number, task, self._is_valid(target))
+            task = Task("dagster", self.ground.source, target, storage, str(home), variables)
+            self._measure(name, number, task, self._is_valid(target))
 
     def _peer(self, peer: Peer, number: int) -> None:
         with self._target() as target:

@@ -74,13 +74,13 @@ def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Meta
     counts: Metadata = {
         "dagster/row_count": result.rows,
         "documents": result.documents,
-        "rejected": result.rejected,
+        "rejected": result.tally.rejected,
         "inserted": merged.inserted,
         "updated": merged.updated,
         "deleted": merged.deleted,
         "unchanged": merged.unchanged,
         "pending deletes": merged.pending,
-        "documents with unknown fields": result.unmapped,
+        "documents with unknown fields": result.tally.unmapped,
         "megabytes read": round(result.size / 1e6, 3),
         "seconds": round(result.seconds, 3),
         "documents per second": round(result.rate),
@@ -98,14 +98,17 @@ def load_metadata(result: LoadResult, rules: Sequence[Remediation] = ()) -> Meta
     if result.moment is not None:
         counts["source as of"] = result.moment
     # Dagster takes strings as names, but no enums that are strings.
-    kinds = {**result.lossless, **result.lossy}
+    kinds = {**result.tally.lossless, **result.tally.lossy}
     counts |= {str(kind): count for kind, count in kinds.items() if count}
-    counts |= {f"remediation {rule.name}": result.remediated.get(rule.name, 0) for rule in rules}
+    counts |= {
+        f"remediation {rule.name}": result.tally.remediated.get(rule.name, 0) for rule in rules
+    }
     idle = [
         rule.name
         for rule in rules
         # What accepts whatever a document loses is of its own table first.
-        if (rule.field or rule.collection == result.table) and not result.remediated.get(rule.name)
+        if (rule.field or rule.collection == result.table)
+        and not result.tally.remediated.get(rule.name)
     ]
     if idle:
         counts["WARN: remediations that matched nothing here"] = ", ".join(idle)

@@ -7,21 +7,18 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from migration_assets.assets.boundary import guarded
-from migration_assets.workers import PROCESSES, ROWS, Workers
+from migration_assets.settings import WORKERS
+from migration_assets.workers import Workers, processes_wanted
 
 
 class WorkersResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Processes that are started for the first large table of a run, and end with the run."""
 
-    rows: int = Field(
-        default=ROWS,
-        description="From a table of at least as many rows on, other processes help: they load ranges of "
-        "documents, and take their share of the checks. 0: never.",
-    )
     processes: int = Field(
-        default=PROCESSES,
-        description="How many processes work on a large table, this one among them. Each has connections of "
-        "its own to both databases.",
+        default=0,
+        description="How many processes share the ranges of a table, this one among them, for loads and "
+        f"checks alike. 0: {WORKERS.name}, else as many as there are cores; where the executor runs "
+        "tables side by side, one.",
     )
     _pool: Workers = PrivateAttr()
 
@@ -30,7 +27,7 @@ class WorkersResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WorkersResource"]:
         """Ends the processes with the run, however the run ends."""
         del context
-        with Workers(self.rows, self.processes) as self._pool:
+        with Workers(processes=self.processes or processes_wanted()) as self._pool:
             yield self
 
     @property

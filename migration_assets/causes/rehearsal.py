@@ -20,7 +20,7 @@ from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.values import HOLDER_REJECTED
 from migration_assets.known_ids import Loaded
 from migration_assets.loading.identities import identities
-from migration_assets.loading.pairs import PairConverter, remedies_of
+from migration_assets.loading.pairs import pair_converter
 from migration_assets.model import (
     Model,
     documents_referred_to,
@@ -135,13 +135,11 @@ def _of_pairs(
 ) -> Iterator[tuple[str, Books]]:
     relation = junction_of(table)
     assert relation is not None
-    for holder, array, other in relation.arrays():
-        remedies = remedies_of(remediations, table, holder, array, loaded)
-        converter = PairConverter(relation, holder, array, other, loaded, remedies)
-        fields = dict.fromkeys(remediations.fields_to_read(table, holder.collection, array), 1)
-        for batch in raw_batches(source[holder.collection], projection=fields):
-            _, _, books = converter.convert(batch.data)
-            yield holder.collection, books
+    for sides in relation.arrays():
+        converter = pair_converter(table, remediations, sides, loaded)
+        holder = converter.holder.collection
+        for batch in raw_batches(source[holder], projection=converter.projection):
+            yield holder, converter.convert(batch.data).books
 
 
 def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:

@@ -287,7 +287,7 @@ def _rejected_values(
     table = model.entities[collection]
     original = from_canonical(whole) if document is None else document
     lookup = Lookup(connection, table)
-    remedies = Remedies(rules.of(table), table, lookup.loaded)
+    remedies = Remedies(rules.of(table), table, lookup)
     remedied, _ = lookup.answered(partial(remedies.apply, original))
     encoded = bson.encode(remedied, codec_options=CODEC)
     batch = FieldFinder(fields(table)).find(encoded)
@@ -296,7 +296,7 @@ def _rejected_values(
         for name, column_source in sources(table).items()
         if column_source.rule is not Rule.KEY
     }
-    converted = lookup.answered(lambda: [*convert_columns(columns, batch.fields, lookup.loaded)])
+    converted = lookup.answered(lambda: [*convert_columns(columns, batch.fields, lookup)])
     for column, conversion in converted:
         origin = columns[column]
         was, became = original.get(origin.field), _first(conversion.series)

@@ -34,7 +34,7 @@ class ConsoleProgress(Progress):
 
     def loaded(self, result: LoadResult) -> None:
         """Adds what was loaded."""
-        rejected = f", [red]{result.rejected:,} rejected[/]" if result.rejected else ""
+        rejected = f", [red]{result.tally.rejected:,} rejected[/]" if result.tally.rejected else ""
         self.console.print(
             f"{result.rows:>9,} rows, {result.merged.written:>9,} written in "
             f"{result.seconds:6.2f} s{rejected}",

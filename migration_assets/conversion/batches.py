@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import bson
 import polars as pl
@@ -20,7 +21,7 @@ from bson.errors import BSONError
 from migration_assets.conversion.columns import convert_columns, convert_keys
 from migration_assets.conversion.values import LOSSLESS, NOT_UNIQUE, NOT_UNIQUE_TOGETHER, Finding
 from migration_assets.identity import canonical, source_id
-from migration_assets.known_ids import Loaded
+from migration_assets.known_ids import Loaded, Made
 from migration_assets.model import Rule, Source, fields, sources, unique_keys
 from migration_assets.remediation.applying import Acceptance, Remedied, Remedies
 from migration_assets.source.connection import CODEC, Document
@@ -29,7 +30,6 @@ from migration_assets.source.fields import UnreadableError
 from migration_assets.source.reading import identifier, split
 from migration_assets.source.walk import Batch, FieldFinder
 
-Made = TypeVar("Made")
 Taken = dict[tuple[str, ...], set[tuple[Any, ...]]]
 """Values that documents have, by the columns that must be unique together."""
 
@@ -156,23 +156,21 @@ class BatchConverter:
 
     def convert(self, data: bytes) -> ConvertedBatch:
         """Returns the rows and books of a batch of BSON documents, whose unique values are taken then."""
-        converted = self.attempt(data)
-        self.take(converted)
-        return converted
-
-    def attempt(self, data: bytes) -> ConvertedBatch:
-        """Returns the same, and leaves unique values as they were."""
-        return of_readable(data, self._finder, self.remedies, self._converted)
-
-    def take(self, converted: ConvertedBatch) -> None:
-        """Keeps later documents from the unique values of a batch."""
+        converted = self.loaded.answered(partial(self.attempt, data))
         for key, values in converted.taken.items():
             if self.taken is not None:
                 self.taken[key] |= values
+        return converted
+
+    def attempt(self, data: bytes) -> ConvertedBatch:
+        """Returns the same by the ids that are known so far, and leaves unique values as they were."""
+        return of_readable(data, self._finder, self.remedies, self._converted)
 
     def unique_values(self, data: bytes) -> pl.DataFrame:
         """Returns what documents have in the columns that must be unique, whether they become rows or not."""
-        return of_readable(data, self._finder, self.remedies, self._unique_values)
+        return self.loaded.answered(
+            partial(of_readable, data, self._finder, self.remedies, self._unique_values)
+        )
 
     def _unique_values(self, given: Batch, books: Books) -> pl.DataFrame:
         del books

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
-import polars as pl
 import sqlalchemy as sa
 
 from migration_assets.conversion.batches import (
     BatchConverter,
-    ConvertedBatch,
     Taken,
     columns_of_keys,
 )
 from migration_assets.known_ids import Loaded
 from migration_assets.loading.doubts import are_there_any, doubled_values, orphaned_rows
 from migration_assets.loading.jobs import Conversion, Job, Reading
-from migration_assets.loading.lookup import Lookup, assumed_ids
+from migration_assets.loading.lookup import Lookup, ids_for
 from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import Staged, relate, removed_rows
+from migration_assets.loading.relations import Doubtful, removed_rows
 from migration_assets.loading.staging import Staging
 from migration_assets.model import sources, unique_keys
 from migration_assets.remediation.applying import Remedies
@@ -29,8 +25,6 @@ from migration_assets.remediation.rules import Remediation
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
 from migration_assets.target.connection import Connection
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class DocumentsJob(Job):
     def conversion(self, staging: Staging, reading: Reading) -> Conversion:
         """Returns what converts documents."""
         del reading
-        return self._converting(staging.connection, is_apart=True)
+        return self._converter(self._ids(staging.connection, is_apart=True)).convert
 
     def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
         """Converts the documents again whose relations are not as was assumed."""
@@ -78,26 +72,26 @@ class DocumentsJob(Job):
         doubtful += doubled_values(table)
         if not doubtful or not (tally.rejected or are_there_any(connection, doubtful)):
             return
-        before = self._converting(connection)
-        staged = Staged(
-            table.name,
-            doubtful,
-            removed_rows(staging),
-            before,
-            DocumentConversion(table, self._rules, Lookup(connection, table), taken={}),
+        before = self._converter(self._ids(connection))
+        Doubtful(
+            source=source,
+            staging=staging,
+            tally=tally,
+            collection=table.name,
+            queries=doubtful,
+            remove=removed_rows(staging),
+            before=before.convert,
+            exactly=self._converter(Lookup(connection, table), taken={}).convert,
             unique_values=before.unique_values if unique_keys(table) else None,
             is_recorded=self.keeps_record,
-        )
-        relate(source, staging, tally, staged)
+        ).convert_again()
 
-    def _converting(self, connection: Connection, *, is_apart: bool = False) -> DocumentConversion:
-        """Returns what converts documents as they are staged."""
-        ids: Loaded | Lookup = (
-            Lookup(connection, self.table, is_apart=is_apart)
-            if self.looks_ids_up
-            else assumed_ids(connection, self.table)
-        )
-        return DocumentConversion(self.table, self._rules, ids)
+    def _ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded:
+        return ids_for(connection, self.table, are_looked_up=self.looks_ids_up, is_apart=is_apart)
+
+    def _converter(self, ids: Loaded, taken: Taken | None = None) -> BatchConverter:
+        """Returns what converts documents; unique values are not looked at where None are taken."""
+        return BatchConverter(self.table, ids, taken, Remedies(self._rules, self.table, ids))
 
     def fingerprints(
         self, connection: Connection, contents: Mapping[str, ContentDigest]
@@ -105,39 +99,3 @@ class DocumentsJob(Job):
         """Returns the fingerprint of the collection."""
         del connection
         return {name: content.fingerprint(name) for name, content in contents.items()}
-
-
-class DocumentConversion:
-    """Converts the documents of a collection."""
-
-    def __init__(
-        self,
-        table: sa.Table,
-        rules: Sequence[Remediation],
-        ids: Loaded | Lookup,
-        taken: Taken | None = None,
-    ) -> None:
-        """Takes what documents are converted with.
-
-        Args:
-            table: The table.
-            rules: The rules.
-            ids: The ids to refer to.
-            taken: Unique values that earlier documents have; None where these are not looked at.
-        """
-        self._lookup = ids if isinstance(ids, Lookup) else None
-        loaded = ids.loaded if isinstance(ids, Lookup) else ids
-        self._converter = BatchConverter(table, loaded, taken, Remedies(rules, table, loaded))
-
-    def __call__(self, data: bytes) -> ConvertedBatch:
-        """Returns rows and books of documents."""
-        converted = self._answered(partial(self._converter.attempt, data))
-        self._converter.take(converted)
-        return converted
-
-    def unique_values(self, data: bytes) -> pl.DataFrame:
-        """Returns what documents have in the columns that must be unique."""
-        return self._answered(partial(self._converter.unique_values, data))
-
-    def _answered(self, make: Callable[[], Made]) -> Made:
-        return make() if self._lookup is None else self._lookup.answered(make)

@@ -35,6 +35,7 @@ from migration_assets.source.digests import ContentDigest
 from migration_assets.source.fields import UnreadableError, decoded_whole
 from migration_assets.source.ranges import about_how_many
 from migration_assets.source.reading import (
+    documents_per_batch,
     identifier,
     object_ids_alone,
     split,
@@ -42,8 +43,10 @@ from migration_assets.source.reading import (
 from migration_assets.source.united import collections_of, require_one_of_each
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
-from migration_assets.workers import Workers
+from migration_assets.workers import ALONE, Workers
 
+_MANY = 50
+"""How many times as many documents as are worth a worker elsewhere are worth it here."""
 _TIME_SERIES = "timeseries"
 COUNTED_AS = "counted_as"
 
@@ -103,7 +106,7 @@ def load_identities(
     connection: Connection,
     *,
     say: Callable[[str], None] = silent,
-    workers: Workers | None = None,
+    workers: Workers = ALONE,
 ) -> LoadResult:
     """Brings ``migration.uuid_map`` to the state of the source.
 
@@ -112,7 +115,7 @@ def load_identities(
         source: The source database.
         connection: A connection to the target, in autocommit mode.
         say: Is told what an operator wants to know.
-        workers: Who helps with large collections, later: they are started here.
+        workers: Who helps, if there are very many documents; who will help with the tables is started here.
 
     Raises:
         LoadError: Another session loads it.
@@ -120,11 +123,12 @@ def load_identities(
         TargetError: PostgreSQL is out of reach.
     """
     require_one_of_each(source)
-    if workers is not None:
-        sizes = [about_how_many(source[name]) for name in model.entities]
-        if workers.is_worth(max(sizes)):
-            workers.start(ready)
-    return load(source, connection, IdentitiesJob(model), say=say)
+    sizes = [about_how_many(source[name]) for name in model.entities]
+    if workers.is_worth(max(sizes)):
+        workers.start(max(sizes) // documents_per_batch(), ready)
+    # To import what a worker needs takes as long as to make the identities of half of these.
+    helpers = workers if sum(sizes) >= _MANY * workers.rows else ALONE
+    return load(source, connection, IdentitiesJob(model), say=say, workers=helpers)
 
 
 def _known(collection: str, counted: str | None, data: bytes) -> ConvertedBatch:

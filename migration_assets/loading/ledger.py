@@ -1,8 +1,8 @@
 """The ledger: one line for each load and for each of its ranges; and the lock of one writer a table.
 
 A load opens with a line for each range that it is to stage. Whoever stages a range holds its line for that
-long, and completes it in the same transaction: a line that is neither complete nor held is still to be done,
-by any process, in any order.
+long, and completes it in the same transaction: a line that is not complete is still to be done, by any
+process, in any order.
 """
 
 from __future__ import annotations
@@ -195,29 +195,17 @@ def begin(
     return load_id
 
 
-def next_line(connection: Connection, load_id: uuid.UUID, *, waits: bool = False) -> Line | None:
-    """Takes the line of a range that is still to be staged. The caller holds the transaction that does it.
+def missing_line(connection: Connection, load_id: uuid.UUID, number: int) -> Line | None:
+    """Takes the line of a range that is to be staged. The caller holds the transaction that does it.
 
-    Args:
-        connection: A connection within that transaction.
-        load_id: The load.
-        waits: Whether to wait for the end of a transaction that holds a line: of a process that has died.
+    Where a process held it that has died, this waits for the end of that one's transaction.
 
     Returns:
-        The line, None where there is none that nobody holds.
+        The line; None where the range is staged.
     """
-    missing = sql.SQL("FROM {} WHERE load_id = %s AND digest IS NULL").format(_BATCHES)
-    query = sql.SQL("SELECT number, range {} ORDER BY number LIMIT 1 FOR UPDATE {}").format(
-        missing, sql.SQL("" if waits else "SKIP LOCKED")
-    )
-    while True:
-        row = connection.execute(query, [load_id]).fetchone()
-        if row is not None:
-            return Line(*row)
-        # The one that was waited for may have been completed, which says nothing of those behind it.
-        left = sql.SQL("SELECT EXISTS (SELECT {})").format(missing)
-        if not waits or connection.execute(left, [load_id]).fetchone() == (False,):
-            return None
+    query = "SELECT number, range FROM {} WHERE load_id = %s AND number = %s AND digest IS NULL FOR UPDATE"
+    row = connection.execute(sql.SQL(query).format(_BATCHES), [load_id, number]).fetchone()
+    return None if row is None else Line(*row)
 
 
 def complete(connection: Connection, load_id: uuid.UUID, line: Line) -> None:

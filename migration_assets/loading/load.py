@@ -27,7 +27,7 @@ from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.target.marks import are_untouched
 from migration_assets.target.ownership import require_no_cascade, require_ours
 from migration_assets.target.statistics import report_changes
-from migration_assets.workers import Workers
+from migration_assets.workers import ALONE, Workers
 
 
 class BaseChangedError(Exception):
@@ -44,7 +44,7 @@ def load(
     job: Job,
     *,
     say: Callable[[str], None] = silent,
-    workers: Workers | None = None,
+    workers: Workers = ALONE,
 ) -> LoadResult:
     """Brings a table to what its source holds.
 
@@ -53,7 +53,7 @@ def load(
         connection: A connection to the target, in autocommit mode.
         job: What is read, and what is made of it.
         say: Is told what an operator wants to know, such as that a load is resumed.
-        workers: Who helps to stage it; None for nobody.
+        workers: Who helps to stage it.
 
     Raises:
         LoadError: Another session loads the table, or it is the application's since a signed GO.
@@ -84,7 +84,7 @@ def _loaded(
     connection: Connection,
     job: Job,
     plan: Plan,
-    workers: Workers | None,
+    workers: Workers,
     started: float,
 ) -> LoadResult:
     """Stages what a plan says is missing, and merges it.

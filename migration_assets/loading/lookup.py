@@ -10,12 +10,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import LiteralString, TypeVar
+from typing import LiteralString
 
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.known_ids import Loaded, assumed
+from migration_assets.known_ids import Loaded, Made, assumed
 from migration_assets.loading.ledger import versions_of
 from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.target import bookkeeping
@@ -37,8 +37,6 @@ _of_texts: dict[str, Mapping[str, frozenset[bytes] | None]] = {}
 """These by collection, None for many, by the load of the map: to find them takes a walk through it."""
 
 _NO_TABLE = sql.SQL("")
-
-Made = TypeVar("Made")
 
 
 class AskedIds:
@@ -77,12 +75,8 @@ class AskedIds:
         self._answers.clear()
 
 
-class Lookup:
-    """The ids that the references of a table may point to.
-
-    Attributes:
-        loaded: The ids, for what converts.
-    """
+class Lookup(Loaded):
+    """The ids that the references of a table may point to, which are asked for when something is made."""
 
     def __init__(
         self,
@@ -102,25 +96,32 @@ class Lookup:
         """
         self._connection, self._is_apart = connection, is_apart
         rows, tables = rows or rows_of, model_of(table).tables
-        self._of_rows = {name: AskedIds(rows(tables[name])) for name in referenced_tables(table)}
-        self._of_documents = {
-            name: AskedIds(documents_of(name)) for name in documents_referred_to(table)
-        }
-        self.loaded = Loaded(self._of_rows, self._of_documents)
+        of_rows = {name: AskedIds(rows(tables[name])) for name in referenced_tables(table)}
+        of_documents = {name: AskedIds(documents_of(name)) for name in documents_referred_to(table)}
+        self._asked = [*of_rows.values(), *of_documents.values()]
+        super().__init__(of_rows, of_documents)
 
     def answered(self, make: Callable[[], Made]) -> Made:
         """Returns what is made when every id that it asks for is known; it is made a few times for it."""
-        every = [*self._of_rows.values(), *self._of_documents.values()]
-        for ids in every:
+        for ids in self._asked:
             ids.forget()
         with (
             sibling(self._connection) if self._is_apart else nullcontext(self._connection) as found
         ):
             while True:
                 made = make()
-                were_asked = [ids.ask(found) for ids in every]
+                were_asked = [ids.ask(found) for ids in self._asked]
                 if not any(were_asked):
                     return made
+
+
+def ids_for(
+    connection: Connection, table: sa.Table, *, are_looked_up: bool, is_apart: bool = False
+) -> Loaded:
+    """Returns the ids that the references of a table may point to: asked for, or taken for granted."""
+    if are_looked_up:
+        return Lookup(connection, table, is_apart=is_apart)
+    return assumed_ids(connection, table)
 
 
 def assumed_ids(connection: Connection, table: sa.Table) -> Loaded:

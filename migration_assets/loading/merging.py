@@ -9,8 +9,8 @@ it any more (``delete_pending``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from typing import LiteralString
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -35,22 +35,10 @@ from migration_assets.target.marks import mark_anew, rows_mark
 from migration_assets.target.ownership import require_no_cascade, require_ours
 from migration_assets.target.sql import identifier
 
-_KEY_TO_TAKE_OFF = """
-    SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
-    WHERE k.conrelid = {target}::regclass AND k.contype = 'p'
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_constraint'::regclass
-                      AND d.refobjid = k.oid AND d.deptype <> 'i')
-      AND NOT EXISTS (SELECT FROM pg_constraint r WHERE r.confrelid = k.conrelid)
-      AND NOT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                      WHERE i.indexrelid = k.conindid AND (i.indisclustered OR i.indisreplident
-                      OR c.reloptions IS NOT NULL OR c.reltablespace <> 0))
-      AND obj_description(k.oid, 'pg_constraint') IS NULL
-      AND pg_relation_size({staged}::regclass) > 1000000
-"""
-
-
-_NOBODYS = sql.SQL("gen_random_uuid()::text")
-"""A unique value for the time being. The id of a row would not do: it may be another row's value."""
+_GONE = sql.Identifier("pg_temp", "gone")
+"""The ids of the rows whose document is gone."""
+_REFERRED = sql.Identifier("pg_temp", "referred")
+"""Those of them that a row still refers to."""
 
 
 def merge(
@@ -64,19 +52,23 @@ def merge(
         to_look_at: The UUIDs of the rows that are to be as staged or gone, 16 bytes each, some at a time,
             where others that are not staged stay as they are; None where all that is not staged is gone.
     """
-    names = {"target": identifier(target), "staged": rows_table(target)}
-    filled = _fill(connection, **names)
+    filled = become(connection, rows_table(target), identifier(target))
     if filled is not None:
         # None is left to wait; the table may have been emptied by hand since.
         merged = Merged(filled, 0, 0, 0, 0, moved=_release_all(connection, target))
     else:
         # Rows are joined by their key: of other columns, which take most of the time, nothing is asked.
-        keys = sql.SQL(", ").join(sql.Identifier(column.name) for column in target.primary_key)
-        connection.execute(sql.SQL("ANALYZE {staged} ({keys})").format(keys=keys, **names))
+        keys = _columns([column.name for column in target.primary_key])
+        _execute(connection, target, "ANALYZE {staged} ({keys})", keys=keys)
         gone = _delete_gone(connection, target, to_look_at)
         updated = _update(connection, target)
-        inserted = _insert_new(connection, target)
-        unchanged = count_rows(connection, names["target"]) - inserted - updated - gone.pending
+        inserted = _execute(
+            connection,
+            target,
+            "INSERT INTO {target} SELECT s.* FROM {staged} s "
+            "WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same})",
+        )
+        unchanged = count_rows(connection, identifier(target)) - inserted - updated - gone.pending
         merged = replace(gone, inserted=inserted, updated=updated, unchanged=unchanged)
     _replace_books(connection, target)
     return merged
@@ -106,16 +98,16 @@ def delete_pending(model: Model, connection: Connection) -> int:
         require_ours(connection, target)
         require_no_cascade(connection, target)
         before = rows_mark(connection, target)
-        pending = sql.SQL("SELECT id FROM {} WHERE target_table = {}").format(
-            identifier(bookkeeping.pending_deletes), sql.Literal(name)
-        )
-        connection.execute(
-            sql.SQL("CREATE TEMPORARY TABLE gone ON COMMIT DROP AS {}").format(pending)
+        _execute(
+            connection,
+            target,
+            "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS "
+            "SELECT id FROM {pending} WHERE target_table = {owner}",
         )
         referring = {
             f"{table.name}.{column}": count
             for table, column, query in _references_to(target)
-            if (count := _scalar(connection, sql.SQL("SELECT count(*) FROM ({}) r").format(query)))
+            if (count := count_rows(connection, sql.SQL("({}) r").format(query)))
         }
         if referring:
             where = ", ".join(f"{column} ({count})" for column, count in referring.items())
@@ -124,11 +116,8 @@ def delete_pending(model: Model, connection: Connection) -> int:
                 where=f"table {name}",
                 next_step="Materialize the tables that refer to them, then this again",
             )
-        deleted += _execute(
-            connection,
-            "DELETE FROM {target} t USING gone g WHERE t.id = g.id",
-            target=identifier(target),
-        )
+        gone = "DELETE FROM {target} t USING {gone} g WHERE t.id = g.id"
+        deleted += _execute(connection, target, gone)
         _release_all(connection, target)
         connection.execute("DROP TABLE gone")
         mark_anew(connection, target, before)
@@ -139,79 +128,57 @@ def _delete_gone(
     connection: Connection, target: sa.Table, to_look_at: Iterable[bytes] | None
 ) -> Merged:
     """Deletes rows that are not staged; returns how many, and how many wait for references."""
-    among = sql.SQL("TRUE")
+    among: LiteralString = "TRUE"
     if to_look_at is not None:
         _list_keys(connection, to_look_at)
-        among = sql.SQL("t.id IN (SELECT l.id FROM looked_at l)")
-    names = {
-        "among": among,
-        "target": identifier(target),
-        "staged": rows_table(target),
-        "same": _same([column.name for column in target.primary_key]),
-        "pending": identifier(bookkeeping.pending_deletes),
-        "owner": sql.Literal(target.name),
-    }
+        among = "t.id IN (SELECT l.id FROM looked_at l)"
+    are_gone = sql.SQL(among + " AND NOT EXISTS (SELECT FROM {staged} s WHERE {same})").format(
+        **_names(target)
+    )
     references = [query for *_, query in _references_to(target)]
     if not references:
-        gone = (
-            "DELETE FROM {target} t WHERE {among} "
-            "AND NOT EXISTS (SELECT FROM {staged} s WHERE {same})"
-        )
-        deleted = _execute(connection, gone, **names)
+        gone = "DELETE FROM {target} t WHERE {are_gone}"
+        deleted = _execute(connection, target, gone, are_gone=are_gone)
         # A mark that somebody made: no row of this table ever waits.
         return Merged(0, 0, deleted, 0, 0, moved=_release_all(connection, target))
-    are_gone = _execute(
-        connection,
-        "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t "
-        "WHERE {among} AND NOT EXISTS (SELECT FROM {staged} s WHERE {same})",
-        **names,
+    create = (
+        "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT t.id FROM {target} t WHERE {are_gone}"
     )
-    if not are_gone:
+    if not _execute(connection, target, create, are_gone=are_gone):
         return Merged(0, 0, 0, 0, 0, moved=_release_all(connection, target))
-    _execute(
-        connection,
-        "CREATE TEMPORARY TABLE referred ON COMMIT DROP AS {queries}",
-        queries=sql.SQL(" UNION ").join(references),
-    )
+    create = "CREATE TEMPORARY TABLE referred ON COMMIT DROP AS {queries}"
+    _execute(connection, target, create, queries=sql.SQL(" UNION ").join(references))
     released = _execute(
         connection,
+        target,
         "DELETE FROM {pending} p WHERE target_table = {owner} "
-        "AND NOT EXISTS (SELECT FROM referred r WHERE r.id = p.id)",
-        **names,
+        "AND NOT EXISTS (SELECT FROM {referred} r WHERE r.id = p.id)",
     )
     added = _execute(
         connection,
-        "INSERT INTO {pending} (target_table, id) SELECT {owner}, r.id FROM referred r "
+        target,
+        "INSERT INTO {pending} (target_table, id) SELECT {owner}, r.id FROM {referred} r "
         "ON CONFLICT DO NOTHING",
-        **names,
     )
     deleted = _execute(
         connection,
-        "DELETE FROM {target} t USING gone g WHERE t.id = g.id "
-        "AND NOT EXISTS (SELECT FROM referred r WHERE r.id = t.id)",
-        **names,
+        target,
+        "DELETE FROM {target} t USING {gone} g WHERE t.id = g.id "
+        "AND NOT EXISTS (SELECT FROM {referred} r WHERE r.id = t.id)",
     )
-    for key in unique_keys(target):
-        # A document that is there may have the value of one that is gone.
-        _execute(
-            connection,
-            "UPDATE {target} t SET {column} = {nobodys} FROM referred r "
-            "WHERE t.id = r.id AND ({of_target}) IN (SELECT {of_staged} FROM {staged} s)",
-            column=_nobodys_column(target, key),
-            of_target=_columns("t", key),
-            of_staged=_columns("s", key),
-            nobodys=_NOBODYS,
-            **names,
-        )
-    kept = count_rows(connection, sql.Identifier("referred"))
+    # A document that is there may have the value of one that is gone.
+    _give_up_values(
+        connection,
+        target,
+        "FROM {referred} r WHERE t.id = r.id AND ({of_target}) IN (SELECT {of_staged} FROM {staged} s)",
+    )
+    kept = count_rows(connection, _REFERRED)
     return Merged(0, 0, deleted, 0, kept, moved=released + added)
 
 
 def _release_all(connection: Connection, target: sa.Table) -> int:
     """Forgets which rows of a table wait for their deletion; returns how many did."""
-    pending = identifier(bookkeeping.pending_deletes)
-    delete = "DELETE FROM {pending} WHERE target_table = {owner}"
-    return _execute(connection, delete, pending=pending, owner=sql.Literal(target.name))
+    return _execute(connection, target, "DELETE FROM {pending} WHERE target_table = {owner}")
 
 
 def _list_keys(connection: Connection, keys: Iterable[bytes]) -> None:
@@ -230,10 +197,8 @@ def _references_to(target: sa.Table) -> Iterator[tuple[sa.Table, str, sql.Compos
     for table in model_of(target).tables.values():
         for column, is_array in _referring_columns(table, target.name):
             value = sql.SQL("unnest(r.{})" if is_array else "r.{}").format(sql.Identifier(column))
-            query = sql.SQL("SELECT g.id FROM gone g WHERE g.id IN (SELECT {} FROM {} r)").format(
-                value, identifier(table)
-            )
-            yield table, column, query
+            query = sql.SQL("SELECT g.id FROM {} g WHERE g.id IN (SELECT {} FROM {} r)")
+            yield table, column, query.format(_GONE, value, identifier(table))
 
 
 def _referring_columns(table: sa.Table, target: str) -> Iterator[tuple[str, bool]]:
@@ -249,87 +214,66 @@ def _referring_columns(table: sa.Table, target: str) -> Iterator[tuple[str, bool
 
 
 def _update(connection: Connection, target: sa.Table) -> int:
-    keys = {column.name for column in target.primary_key}
-    values = [column for column in target.columns if column.name not in keys]
+    """Updates the rows that differ; returns how many."""
+    values = [column for column in target.columns if not column.primary_key]
     if not values:
         return 0
-    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(
-        sql.SQL(", ").join(_comparable("t", column) for column in values),
-        sql.SQL(", ").join(_comparable("s", column) for column in values),
+    # Two rows may have swapped their values: no order of updates keeps them unique, so each value that
+    # changes first becomes one that nobody has.
+    _give_up_values(
+        connection,
+        target,
+        "FROM {staged} s WHERE {same} AND ({of_target}) IS DISTINCT FROM ({of_staged})",
     )
-    names = {
-        "target": identifier(target),
-        "staged": rows_table(target),
-        "same": _same(sorted(keys)),
-        "differs": differs,
-    }
-    for key in unique_keys(target):
-        # Two rows may have swapped their values: no order of updates keeps them unique, so each
-        # value that changes first becomes one that nobody has.
-        connection.execute(
-            sql.SQL(
-                "UPDATE {target} t SET {column} = {nobodys} FROM {staged} s "
-                "WHERE {same} AND ({of_target}) IS DISTINCT FROM ({of_staged})"
-            ).format(
-                column=_nobodys_column(target, key),
-                of_target=_columns("t", key),
-                of_staged=_columns("s", key),
-                nobodys=_NOBODYS,
-                **names,
-            )
-        )
     return _execute(
         connection,
-        "UPDATE {target} t SET {assigned} FROM {staged} s WHERE {same} AND {differs}",
+        target,
+        "UPDATE {target} t SET {assigned} FROM {staged} s "
+        "WHERE {same} AND ({of_target}) IS DISTINCT FROM ({of_staged})",
         assigned=sql.SQL(", ").join(
             sql.SQL("{0} = s.{0}").format(sql.Identifier(column.name)) for column in values
         ),
-        **names,
+        of_target=sql.SQL(", ").join(_comparable("t", column) for column in values),
+        of_staged=sql.SQL(", ").join(_comparable("s", column) for column in values),
     )
 
 
-def _columns(alias: str, names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in names)
+def _give_up_values(connection: Connection, target: sa.Table, rows: LiteralString) -> None:
+    """Gives some rows ``t`` unique values for the time being that nobody has.
 
-
-def _nobodys_column(target: sa.Table, key: Sequence[str]) -> sql.Identifier:
-    """Returns the column of a unique key that takes a text which nobody has; the model has checked it."""
-    return sql.Identifier(next(name for name in key if is_text(target.columns[name])))
-
-
-def _insert_new(connection: Connection, target: sa.Table) -> int:
-    keys = [column.name for column in target.primary_key]
-    return _execute(
-        connection,
-        "INSERT INTO {target} SELECT s.* FROM {staged} s "
-        "WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same})",
-        target=identifier(target),
-        staged=rows_table(target),
-        same=_same(keys),
-    )
+    The id of a row would not do: it may be another row's value.
+    """
+    for key in unique_keys(target):
+        chosen = sql.SQL(rows).format(
+            of_target=_columns(key, "t"), of_staged=_columns(key, "s"), **_names(target)
+        )
+        # It takes a text; the model has checked it.
+        column = sql.Identifier(next(name for name in key if is_text(target.columns[name])))
+        update = "UPDATE {target} t SET {column} = gen_random_uuid()::text {chosen}"
+        _execute(connection, target, update, column=column, chosen=chosen)
 
 
 def _replace_books(connection: Connection, target: sa.Table) -> None:
     """Replaces the books of a table by the staged ones."""
-    owner = sql.Literal(target.name)
-    statements = []
     for name, book in BOOKS.items():
-        columns = [column.name for column in book.columns]
-        summed = "count" in columns
-        keys = sql.SQL(", ").join(sql.Identifier(each) for each in columns if each != "count")
-        chosen = (
-            sql.SQL(
-                "SELECT {0}, sum(count) FROM {1} WHERE target_table = {2} GROUP BY {0} "
-                "HAVING sum(count) <> 0"
+        names = {
+            "lines": books_table(name),
+            "columns": _columns([each.name for each in book.columns if each.name != "count"]),
+            "owner": sql.Literal(target.name),
+        }
+        chosen: LiteralString = "SELECT {columns} FROM {lines} WHERE target_table = {owner}"
+        if "count" in book.columns:
+            chosen = (
+                "SELECT {columns}, sum(count) FROM {lines} WHERE target_table = {owner} "
+                "GROUP BY {columns} HAVING sum(count) <> 0"
             )
-            if summed
-            else sql.SQL("SELECT {0} FROM {1} WHERE target_table = {2}")
-        ).format(keys, books_table(name), owner)
-        statements += [
-            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(identifier(book), owner),
-            sql.SQL("INSERT INTO {} {}").format(identifier(book), chosen),
-        ]
-    connection.execute(sql.SQL("; ").join(statements))
+        _execute(
+            connection,
+            target,
+            "DELETE FROM {book} WHERE target_table = {owner}; INSERT INTO {book} {chosen}",
+            book=identifier(book),
+            chosen=sql.SQL(chosen).format(**names),
+        )
 
 
 def _comparable(alias: str, column: sa.Column[object]) -> sql.Composed:
@@ -337,61 +281,32 @@ def _comparable(alias: str, column: sa.Column[object]) -> sql.Composed:
 
     As jsonb, 1.0 equals 1; as text, which is what the application reads, it does not.
     """
-    name = sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(column.name))
+    name = sql.SQL("{}").format(sql.Identifier(alias, column.name))
     return sql.SQL("{}::text").format(name) if isinstance(column.type, pg.JSONB) else name
 
 
-def _same(keys: list[str]) -> sql.Composed:
-    return sql.SQL(" AND ").join(
-        sql.SQL("t.{0} = s.{0}").format(sql.Identifier(key)) for key in keys
-    )
+def _columns(names: Sequence[str], *alias: str) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(*alias, name) for name in names)
 
 
-def _fill(connection: Connection, target: sql.Identifier, staged: sql.Identifier) -> int | None:
-    """Brings what is staged to a table without rows; returns how many those are, None where it has some."""
-    rows = become(connection, staged, target)
-    if rows is None and _is_empty(connection, target):
-        with _key_built_after(connection, target, staged):
-            insert = "INSERT INTO {target} SELECT * FROM {staged}"
-            rows = _execute(connection, insert, target=target, staged=staged)
-    return rows
+def _execute(
+    connection: Connection, target: sa.Table, statement: LiteralString, **names: sql.Composable
+) -> int:
+    """Executes a statement about a table and returns how many rows it touched."""
+    return connection.execute(sql.SQL(statement).format(**_names(target), **names)).rowcount
 
 
-@contextmanager
-def _key_built_after(
-    connection: Connection, target: sql.Identifier, staged: sql.Identifier
-) -> Iterator[None]:
-    """Takes the primary key off an empty table while many rows are inserted, unless somebody refers to it.
-
-    To sort them once takes less than half of what it takes to find the place of each.
-    """
-    query = sql.SQL(_KEY_TO_TAKE_OFF).format(
-        target=sql.Literal(target.as_string()), staged=sql.Literal(staged.as_string())
-    )
-    key = connection.execute(query).fetchone()
-    if key is None:
-        yield
-        return
-    name, definition = sql.Identifier(key[0]), sql.SQL(key[1])
-    connection.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(target, name))
-    yield
-    connection.execute(
-        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(target, name, definition)
-    )
-
-
-def _is_empty(connection: Connection, table: sql.Identifier) -> bool:
-    return not _scalar(
-        connection, sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT 1) t").format(table)
-    )
-
-
-def _scalar(connection: Connection, query: sql.Composed) -> int:
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row is not None else 0
-
-
-def _execute(connection: Connection, statement: str, **names: sql.Composable) -> int:
-    """Executes a statement and returns how many rows it touched."""
-    template = sql.SQL(statement)
-    return connection.execute(template.format(**names)).rowcount
+def _names(target: sa.Table) -> dict[str, sql.Composable]:
+    """Returns what statements about a table name: itself as ``t``, and what is staged as ``s``."""
+    return {
+        "target": identifier(target),
+        "staged": rows_table(target),
+        "same": sql.SQL(" AND ").join(
+            sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column.name))
+            for column in target.primary_key
+        ),
+        "pending": identifier(bookkeeping.pending_deletes),
+        "owner": sql.Literal(target.name),
+        "gone": _GONE,
+        "referred": _REFERRED,
+    }

@@ -27,9 +27,9 @@ from migration_assets.loading import ledger
 from migration_assets.loading.doubts import are_there_any, holders_of_orphans, orphaned_pairs
 from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading
-from migration_assets.loading.lookup import Lookup, assumed_ids
+from migration_assets.loading.lookup import Lookup, ids_for
 from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import Staged, relate, removed_pairs
+from migration_assets.loading.relations import Doubtful, removed_pairs
 from migration_assets.loading.staging import Staging, books_table, rows_table
 from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies
@@ -82,7 +82,7 @@ class PairsJob(Job):
             for sides in self.relation.arrays()
             if (sides[0].collection, sides[1]) == (reading.collection, reading.array)
         )
-        return self._converting(sides, self._ids(staging.connection, is_apart=True))
+        return self._converter(sides, self._ids(staging.connection, is_apart=True)).convert
 
     @property
     def looks_ids_up(self) -> bool:
@@ -92,24 +92,11 @@ class PairsJob(Job):
             for holder, array, _ in self.relation.arrays()
         )
 
-    def _ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded | Lookup:
-        if self.looks_ids_up:
-            return Lookup(connection, self.table, is_apart=is_apart)
-        return assumed_ids(connection, self.table)
+    def _ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded:
+        return ids_for(connection, self.table, are_looked_up=self.looks_ids_up, is_apart=is_apart)
 
-    def _converting(self, sides: tuple[Side, str, Side], ids: Loaded | Lookup) -> Conversion:
-        loaded = ids.loaded if isinstance(ids, Lookup) else ids
-        holder, array, other = sides
-        remedies = remedies_of(self.remediations, self.table, holder, array, loaded)
-        converter = PairConverter(self.relation, holder, array, other, loaded, remedies)
-
-        def convert(data: bytes) -> ConvertedBatch:
-            attempt = partial(converter.convert, data)
-            made = ids.answered(attempt) if isinstance(ids, Lookup) else attempt()
-            count, pairs, books = made
-            return ConvertedBatch(count, pairs, books, traced=())
-
-        return convert
+    def _converter(self, sides: tuple[Side, str, Side], ids: Loaded) -> PairConverter:
+        return pair_converter(self.table, self.remediations, sides, ids)
 
     def fingerprints(
         self, connection: Connection, contents: Mapping[str, ContentDigest]
@@ -138,17 +125,19 @@ class PairsJob(Job):
         for sides in self.relation.arrays():
             holder, array, _ = sides
             side = _number(self.relation, holder)
-            fields = self.remediations.fields_to_read(self.table, holder.collection, array)
-            staged = Staged(
-                holder.collection,
-                [holders_of_orphans(staging, sides, side)],
-                removed_pairs(staging, holder, side),
-                self._converting(sides, before),
-                self._converting(sides, lookup),
-                array,
-                dict.fromkeys(fields, 1),
-            )
-            relate(source, staging, tally, staged)
+            converter = self._converter(sides, before)
+            Doubtful(
+                source=source,
+                staging=staging,
+                tally=tally,
+                collection=holder.collection,
+                queries=[holders_of_orphans(staging, sides, side)],
+                remove=removed_pairs(staging, holder, side),
+                before=converter.convert,
+                exactly=self._converter(sides, lookup).convert,
+                array=array,
+                fields=converter.projection,
+            ).convert_again()
 
 
 def _number(relation: Junction, holder: Side) -> int:
@@ -169,6 +158,18 @@ def remedies_of(
     return Remedies(rules, entity, loaded, array=array)
 
 
+def pair_converter(
+    table: sa.Table, remediations: Remediations, sides: tuple[Side, str, Side], loaded: Loaded
+) -> PairConverter:
+    """Returns what converts one of the arrays of a relation, as ``Junction.arrays`` yields it."""
+    holder, array, other = sides
+    relation = junction_of(table)
+    assert relation is not None
+    remedies = remedies_of(remediations, table, holder, array, loaded)
+    read = remediations.fields_to_read(table, holder.collection, array)
+    return PairConverter(relation, holder, array, other, loaded, remedies, dict.fromkeys(read, 1))
+
+
 @dataclass(slots=True)
 class PairConverter:
     """Converts the arrays on one side of a relation.
@@ -180,6 +181,7 @@ class PairConverter:
         other: The side that its elements point to.
         loaded: The ids of both sides' rows.
         remedies: The rules that are applied before conversion.
+        projection: The fields to read, as MongoDB takes them.
     """
 
     relation: Junction
@@ -187,17 +189,20 @@ class PairConverter:
     array: str
     other: Side
     loaded: Loaded
-    remedies: Remedies = field(default_factory=Remedies)
+    remedies: Remedies
+    projection: Mapping[str, int]
     _finder: FieldFinder = field(init=False)
 
     def __post_init__(self) -> None:
         self._finder = FieldFinder(("_id", self.array))
 
-    def convert(self, data: bytes) -> tuple[int, pl.DataFrame, Books]:
+    def convert(self, data: bytes) -> ConvertedBatch:
         """Returns how many elements a batch of documents holds, their pairs, and the books."""
-        return of_readable(data, self._finder, self.remedies, self._converted)
+        return self.loaded.answered(
+            partial(of_readable, data, self._finder, self.remedies, self._converted)
+        )
 
-    def _converted(self, given: Batch, books: Books) -> tuple[int, pl.DataFrame, Books]:
+    def _converted(self, given: Batch, books: Books) -> ConvertedBatch:
         values = given.fields[self.array]
         arrays = values.object_id_arrays()
         count = _elements_in(values, arrays)
@@ -219,7 +224,7 @@ class PairConverter:
         if repeats := frame.height - unique.height:
             reason = "the same pair again in the same array"
             books.conversions[self.array, REPEATED, reason] += repeats
-        return count, unique, books
+        return ConvertedBatch(count, unique, books, traced=())
 
     def _frame(self, holders: pl.Series, elements: pl.Series) -> pl.DataFrame:
         sides = {self.holder.column: holders, self.other.column: elements}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import uuid
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from migration_assets.conversion.batches import Books
@@ -50,43 +51,27 @@ class Tally:
     @classmethod
     def from_json(cls, counted: Mapping[str, Any]) -> Tally:
         """Returns the counts that :meth:`as_json` gave."""
-        return cls(
-            documents=counted["documents"],
-            rejected=counted["rejected"],
-            unmapped=counted["unmapped"],
-            lossless=Counter(counted["lossless"]),
-            lossy=Counter(counted["lossy"]),
-            remediated=Counter(counted["remediated"]),
-        )
+        tally = cls()
+        for each in fields(cls):
+            found = counted[each.name]
+            setattr(tally, each.name, Counter(found) if isinstance(found, Mapping) else found)
+        return tally
 
     def as_json(self) -> dict[str, Any]:
         """Returns the counts as JSON has them."""
-        return {
-            "documents": self.documents,
-            "rejected": self.rejected,
-            "unmapped": self.unmapped,
-            "lossless": dict(self.lossless),
-            "lossy": dict(self.lossy),
-            "remediated": dict(self.remediated),
-        }
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def add(self, other: Tally) -> None:
         """Adds the counts of another tally."""
-        self.documents += other.documents
-        self.rejected += other.rejected
-        self.unmapped += other.unmapped
-        self.lossless += other.lossless
-        self.lossy += other.lossy
-        self.remediated += other.remediated
+        self._combine(other, operator.add)
 
     def take_back(self, other: Tally) -> None:
         """Takes away counts that were added."""
-        self.documents -= other.documents
-        self.rejected -= other.rejected
-        self.unmapped -= other.unmapped
-        self.lossless -= other.lossless
-        self.lossy -= other.lossy
-        self.remediated -= other.remediated
+        self._combine(other, operator.sub)
+
+    def _combine(self, other: Tally, combine: Callable[[Any, Any], Any]) -> None:
+        for each in fields(self):
+            setattr(self, each.name, combine(getattr(self, each.name), getattr(other, each.name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,31 +137,6 @@ class LoadResult:
     def documents(self) -> int:
         """Documents read, or elements of arrays for a junction table."""
         return self.tally.documents
-
-    @property
-    def rejected(self) -> int:
-        """Documents that did not become a row."""
-        return self.tally.rejected
-
-    @property
-    def unmapped(self) -> int:
-        """Documents with fields that the model does not know."""
-        return self.tally.unmapped
-
-    @property
-    def lossless(self) -> Mapping[str, int]:
-        """Lossless conversions, by kind."""
-        return self.tally.lossless
-
-    @property
-    def lossy(self) -> Mapping[str, int]:
-        """Lossy conversions, by kind."""
-        return self.tally.lossy
-
-    @property
-    def remediated(self) -> Mapping[str, int]:
-        """Applications of remediations, and losses that one accepts, by rule."""
-        return self.tally.remediated
 
     @property
     def rows(self) -> int:

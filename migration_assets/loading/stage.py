@@ -1,18 +1,16 @@
 """Staging: the ranges of a load that are missing are read, converted and written, here and by workers.
 
-Each range is one transaction with its line in the ledger. Whoever is free takes the next line that nobody
-holds; what a process that has died held is free again. Within a large range reading, converting and writing
-overlap.
+Each range is one transaction with its line in the ledger. What a process that has died had not committed is
+staged again. Within a large range reading, converting and writing overlap.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -35,6 +33,7 @@ from migration_assets.loading.staging import Staging, staged_batch
 from migration_assets.memory import give_back_freed_memory, without_cycle_detection
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import BytesDigest, ContentDigest
+from migration_assets.source.reading import documents_per_batch
 from migration_assets.target.connection import Connection
 from migration_assets.workers import Workers
 
@@ -69,13 +68,45 @@ class Task:
     processes: int = 1
 
 
+@dataclass(slots=True)
+class Stager:
+    """Stages ranges over two connections, the one to the target in autocommit mode."""
+
+    source: SourceDatabase
+    connection: Connection
+    task: Task
+    _readings: Sequence[Reading] = field(init=False)
+    _conversions: dict[Reading, Conversion] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._readings = self.task.job.readings(self.source)
+
+    def stage(self, number: int) -> int:
+        """Stages the range of a line, where that is not done; returns how many bytes were read."""
+        task = self.task
+        with self.connection.transaction(), without_cycle_detection():
+            line = ledger.missing_line(self.connection, task.load_id, number)
+            if line is None:
+                return 0
+            staging = Staging(self.connection, task.job.table, task.load_id)
+            reading = reading_of(self._readings, line.range)
+            assert reading is not None
+            if reading not in self._conversions:
+                self._conversions[reading] = task.job.conversion(staging, reading)
+            known: frozenset[bytes] = frozenset()
+            if task.base is not None:
+                known = digests.known(self.connection, task.base, line.number)
+            convert = self._conversions[reading]
+            return _Range(self.source, staging, task, reading, line, known, convert).stage()
+
+
 def stage(
     source: SourceDatabase,
     connection: Connection,
     job: Job,
     load_id: uuid.UUID,
     base: uuid.UUID | None,
-    workers: Workers | None = None,
+    workers: Workers,
 ) -> None:
     """Stages what is missing of a load.
 
@@ -85,76 +116,37 @@ def stage(
         job: What is read, and what is made of it.
         load_id: The load.
         base: The load whose documents are not converted again, None where all are.
-        workers: Who helps where there is more than one range; None for nobody.
+        workers: Who helps where there is more than one range.
 
     Raises:
         LoadError: A conversion fails.
         SourceError: MongoDB is out of reach.
         TargetError: PostgreSQL is out of reach.
     """
-    where = None
-    if workers is not None:
-        missing = sum(line.content is None for line in ledger.lines_of(connection, load_id))
-        where = databases_of(source, connection) if missing > 1 else None
-    if workers is None or where is None:
-        stage_ranges(source, connection, Task(job, load_id, base), waits=True)
-        return
-    task = Task(job, load_id, base, workers.processes)
-    try:
-        helping = workers.submit_to_each(stage_ranges_there, where, task)
-        stage_ranges(source, connection, task)
-        for each in helping:
-            with suppress(BrokenProcessPool):
-                each.result()
-        # What those that have died had begun; their last statement may not have ended yet.
-        stage_ranges(source, connection, task, waits=True)
-    except BaseException:
-        workers.end()
-        raise
+    lines = ledger.lines_of(connection, load_id)
+    missing = [line.number for line in lines if line.content is None]
+    is_worth = len(missing) > 1 and workers.is_worth(len(missing) * documents_per_batch())
+    where = databases_of(source, connection) if is_worth else None
+    if where is None:
+        here = Stager(source, connection, Task(job, load_id, base))
+        size = sum(map(here.stage, missing))
+    else:
+        task = Task(job, load_id, base, min(workers.processes, len(missing)))
+        here, there = Stager(source, connection, task), partial(stage_there, where, task)
+        said = f"of {job.table_name} is loaded here"
+        size = sum(workers.share(missing, here.stage, there, said))
+    if size >= LARGE:
+        give_back_freed_memory()
 
 
-def stage_ranges_there(where: Databases, task: Task) -> None:
-    """Stages ranges in another process, over connections of its own, until none is left."""
+def stage_there(where: Databases, task: Task, number: int) -> int:
+    """Stages a range in another process, over connections of its own, which are kept for the next one."""
     with where.open() as (source, connection):
-        stage_ranges(source, connection, task)
+        return Stager(source, connection, task).stage(number)
 
 
 def ready() -> None:
     """Does nothing: where this was called, what staging needs is imported."""
-
-
-def stage_ranges(
-    source: SourceDatabase, connection: Connection, task: Task, *, waits: bool = False
-) -> None:
-    """Stages ranges until there is none that nobody has begun.
-
-    Args:
-        source: The source database.
-        connection: A connection to the target, in autocommit mode.
-        task: What is to be staged.
-        waits: Whether to wait for ranges that somebody has begun who is dead, instead of leaving them.
-    """
-    staging = Staging(connection, task.job.table, task.load_id)
-    readings = task.job.readings(source)
-    conversions: dict[Reading, Conversion] = {}
-    size = 0
-    with without_cycle_detection():
-        while True:
-            with connection.transaction():
-                line = ledger.next_line(connection, task.load_id, waits=waits)
-                if line is None:
-                    break
-                reading = reading_of(readings, line.range)
-                assert reading is not None
-                if reading not in conversions:
-                    conversions[reading] = task.job.conversion(staging, reading)
-                known: frozenset[bytes] = frozenset()
-                if task.base is not None:
-                    known = digests.known(connection, task.base, line.number)
-                staged = _Range(source, staging, task, reading, line, known, conversions[reading])
-                size += staged.stage()
-    if size >= LARGE:
-        give_back_freed_memory()
 
 
 _Unknown = tuple[DigestedBatch, npt.NDArray[np.int64]]

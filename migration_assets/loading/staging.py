@@ -7,7 +7,7 @@ the books of all loads. The rows of a range and its line in the ledger commit to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from migration_assets.loading.first_load import create_staged
 from migration_assets.model import junction_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import STAGING_SCHEMA, staged_name
-from migration_assets.target.connection import Connection
+from migration_assets.target.connection import Connection, count_rows
 from migration_assets.target.schema import require_plain_tables
 from migration_assets.target.sql import identifier
 
@@ -115,34 +115,29 @@ class Staging:
             sql.SQL("DROP TABLE IF EXISTS {}").format(staged)
             for staged in (rows_table(self.target), sides_table(self.target))
         ]
-        owned = [
-            sql.SQL("DELETE FROM {} WHERE target_table = {}").format(
-                books_table(name), sql.Literal(self.target.name)
-            )
-            for name in BOOKS
-        ]
+        owned = [sql.SQL("DELETE {}").format(each) for each in self._owned()]
         quietly = sql.SQL("SET LOCAL client_min_messages = warning")
         self.connection.execute(sql.SQL("; ").join([quietly, *drops, *owned]))
 
-    def write(self, batch: Mapping[str, Lines]) -> int:
+    def write(
+        self, batch: Mapping[str, Lines], *, into: Callable[[str], sql.Identifier] = books_table
+    ) -> int:
         """Writes the lines of a batch. The caller holds the transaction of its range.
+
+        Args:
+            batch: The lines by the name of their staging table.
+            into: Returns where the books of a kind go.
 
         Returns:
             How many there are.
         """
         for name, lines in batch.items():
-            into = self.batches_table if name == ROWS else books_table(name)
-            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-                into, self.columns(name)
-            )
-            with self.connection.cursor() as cursor, cursor.copy(statement) as copy:
-                copy.write(lines.data)
+            # By name: the target's tables may have their columns in another order.
+            columns = [sql.Identifier(column.name) for column in _columns(self.target, name)]
+            table = self.batches_table if name == ROWS else into(name)
+            named = sql.SQL("{} ({})").format(table, sql.SQL(", ").join(columns))
+            copy_binary(self.connection, named, [lines.data])
         return sum(lines.count for lines in batch.values())
-
-    def columns(self, name: str) -> sql.Composed:
-        """Returns the columns of lines in their order: the target's tables may have them in another."""
-        columns = _columns(self.target, name)
-        return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
     def lines(self) -> int:
         """Returns how many lines are staged; -1 where the staging table is gone."""
@@ -150,17 +145,24 @@ class Staging:
         found = self.connection.execute("SELECT to_regclass(%s)", [staged.as_string()]).fetchone()
         if found == (None,):
             return -1
-        owned = [
-            sql.SQL("SELECT FROM {} WHERE target_table = {}").format(
+        lines = [sql.SQL("FROM {}").format(staged), *self._owned()]
+        every = sql.SQL(" UNION ALL ").join(sql.SQL("SELECT {}").format(each) for each in lines)
+        return count_rows(self.connection, sql.SQL("({}) lines").format(every))
+
+    def _owned(self) -> Iterator[sql.Composed]:
+        """Yields from where the staged books of the target are to be taken, for a statement."""
+        for name in BOOKS:
+            yield sql.SQL("FROM {} WHERE target_table = {}").format(
                 books_table(name), sql.Literal(self.target.name)
             )
-            for name in BOOKS
-        ]
-        every = sql.SQL(" UNION ALL ").join([sql.SQL("SELECT FROM {}").format(staged), *owned])
-        row = self.connection.execute(
-            sql.SQL("SELECT count(*) FROM ({}) AS lines").format(every)
-        ).fetchone()
-        return int(row[0]) if row is not None else -1
+
+
+def copy_binary(connection: Connection, into: sql.Composable, pieces: Iterable[bytes]) -> None:
+    """Writes what :func:`binary` made to a table, which is named with its columns."""
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(into)
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for piece in pieces:
+            copy.write(piece)
 
 
 def _columns(target: sa.Table, name: str) -> list[sa.Column[Any]]:

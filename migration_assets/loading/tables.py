@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import sqlalchemy as sa
-from psycopg import sql
 
 from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.load import load, silent
@@ -14,10 +13,8 @@ from migration_assets.loading.records import LoadResult
 from migration_assets.model import junction_of, model_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
-from migration_assets.target.sql import identifier
-from migration_assets.workers import Workers
+from migration_assets.workers import ALONE, Workers
 
 
 def load_table(
@@ -27,7 +24,7 @@ def load_table(
     *,
     say: Callable[[str], None] = silent,
     remediations: Remediations = NO_REMEDIATIONS,
-    workers: Workers | None = None,
+    workers: Workers = ALONE,
 ) -> LoadResult:
     """Brings a table to the state of its source.
 
@@ -37,7 +34,7 @@ def load_table(
         table: The table.
         say: Is told what an operator wants to know.
         remediations: What is corrected or accepted on the way.
-        workers: Who helps, if there are documents enough.
+        workers: Who helps, if there are ranges enough.
 
     Raises:
         LoadError: Another session loads the table.
@@ -45,23 +42,10 @@ def load_table(
         TargetError: PostgreSQL is out of reach.
     """
     kind = DocumentsJob if junction_of(table) is None else PairsJob
-    helpers = workers if workers is not None and _is_worth(workers, connection, table) else None
     return load(
         source,
         connection,
         kind(model_of(table), table.name, remediations),
         say=say,
-        workers=helpers,
+        workers=workers,
     )
-
-
-def _is_worth(workers: Workers, connection: Connection, table: sa.Table) -> bool:
-    """Tells whether there are documents enough for workers, by the map."""
-    relation = junction_of(table)
-    held_by = (
-        [table.name] if relation is None else [side.collection for side, *_ in relation.arrays()]
-    )
-    query = sql.SQL("SELECT FROM {} WHERE collection = ANY({})").format(
-        identifier(uuid_map), sql.Literal(held_by)
-    )
-    return workers.is_worth_rows_of(connection, query)

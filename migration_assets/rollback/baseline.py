@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import polars as pl
 import sqlalchemy as sa
@@ -21,7 +20,7 @@ from migration_assets.loading.encoding import binary
 from migration_assets.loading.ledger import latest_fingerprints, latest_of, loaded_with_other
 from migration_assets.loading.load import silent
 from migration_assets.loading.lookup import Lookup
-from migration_assets.loading.pairs import PairConverter, remedies_of
+from migration_assets.loading.pairs import pair_converter
 from migration_assets.loading.pipeline import prefetched
 from migration_assets.memory import without_cycle_detection
 from migration_assets.model import Junction, Model, junction_of
@@ -190,28 +189,20 @@ class _Stage:
     def _rows(
         self, table: sa.Table, lookup: Lookup, content: ContentDigest
     ) -> Iterator[pl.DataFrame]:
-        remedies = Remedies(self.remediations.of(table), table, lookup.loaded)
-        converter = BatchConverter(table, lookup.loaded, remedies=remedies)
+        remedies = Remedies(self.remediations.of(table), table, lookup)
+        converter = BatchConverter(table, lookup, remedies=remedies)
         with prefetched(raw_batches(self.source[table.name])) as batches:
             for batch in batches:
-                converted = lookup.answered(partial(converter.attempt, batch.data))
-                converter.take(converted)
                 content.add(batch.data)
-                yield converted.rows
+                yield converter.convert(batch.data).rows
 
     def _pairs(self, table: sa.Table, relation: Junction, lookup: Lookup) -> Iterator[pl.DataFrame]:
-        for holder, array, other in relation.arrays():
-            remedies = remedies_of(self.remediations, table, holder, array, lookup.loaded)
-            converter = PairConverter(relation, holder, array, other, lookup.loaded, remedies)
-            fields = dict.fromkeys(
-                self.remediations.fields_to_read(table, holder.collection, array), 1
-            )
-            reading = raw_batches(self.source[holder.collection], projection=fields)
-            with prefetched(reading) as batches:
+        for sides in relation.arrays():
+            converter = pair_converter(table, self.remediations, sides, lookup)
+            collection = self.source[converter.holder.collection]
+            with prefetched(raw_batches(collection, projection=converter.projection)) as batches:
                 for batch in batches:
-                    convert = partial(converter.convert, batch.data)
-                    _, pairs, _ = lookup.answered(convert)
-                    yield pairs.drop("side")
+                    yield converter.convert(batch.data).rows.drop("side")
 
     @staticmethod
     def _rows_of(table: sa.Table) -> sql.Composed:

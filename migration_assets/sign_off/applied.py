@@ -165,7 +165,7 @@ def _fine(model: Model, connection: Connection, rule: Remediation) -> int:
         while found := cursor.fetchmany(_AT_ONCE):
             originals = [(from_canonical(text), is_element) for text, is_element in found]
             values = [[each] if is_of else each for each, is_of in originals if each is not None]
-            count += lookup.answered(partial(_fine_ones, values, source, lookup.loaded))
+            count += lookup.answered(partial(_fine_ones, values, source, lookup))
         return count
 
 

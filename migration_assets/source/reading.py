@@ -84,7 +84,7 @@ def raw_batches(
             yield RawBatch(number, data)
 
 
-def documents_per_batch(*, of_parts: bool) -> int:
+def documents_per_batch(*, of_parts: bool = False) -> int:
     """Returns the upper bound of the documents of a batch, as ``MIGRATION_DOCUMENTS_PER_BATCH`` says it.
 
     Args:

@@ -48,36 +48,24 @@ class UnitedDatabase(Database[Document]):
 
     def parts(self, name: str) -> Mapping[str, Collection[Document]]:
         """Returns the collections that make up one, that one first, by name."""
-        return {each: super(UnitedDatabase, self).__getitem__(each) for each in self._named(name)}
-
-    def _named(self, name: str) -> Sequence[str]:
-        return [name, *self.others.get(name, ())]
+        names = [name, *self.others.get(name, ())]
+        return {each: super(UnitedDatabase, self).__getitem__(each) for each in names}
 
     def with_options(self, *args: Any, **options: Any) -> Any:
         """Returns the same with other options, as pymongo takes them."""
         return UnitedDatabase(super().with_options(*args, **options), self.others)
 
     def list_collections(
-        self,
-        session: Any = None,
-        filter: Mapping[str, Any] | None = None,
-        comment: Any = None,
-        **options: Any,
+        self, session: Any = None, filter: Any = None, *given: Any, **of: Any
     ) -> Any:
         """Lists the collections without those that count as others."""
-        return super().list_collections(session, self._without_others(filter), comment, **options)
+        return super().list_collections(session, self._without_others(filter), *given, **of)
 
     def list_collection_names(
-        self,
-        session: Any = None,
-        filter: Mapping[str, Any] | None = None,
-        comment: Any = None,
-        **options: Any,
+        self, session: Any = None, filter: Any = None, *given: Any, **of: Any
     ) -> list[str]:
         """Returns the names of the collections without those that count as others."""
-        return super().list_collection_names(
-            session, self._without_others(filter), comment, **options
-        )
+        return super().list_collection_names(session, self._without_others(filter), *given, **of)
 
     def _without_others(self, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         counted = [name for names in self.others.values() for name in names]
@@ -110,9 +98,12 @@ class UnitedCollection(Collection[Document]):
 
     def alone(self) -> Collection[Document]:
         """Returns the collection without the documents of others."""
+        return self._parts()[self.name]
+
+    def _parts(self) -> Mapping[str, Collection[Document]]:
         database: Any = self.database
         parts: Mapping[str, Collection[Document]] = database.parts(self.name)
-        return parts[self.name]
+        return parts
 
     def aggregate(self, pipeline: Any, *args: Any, **options: Any) -> Any:
         """Aggregates the documents of all; what the server tells of itself is of the one alone."""
@@ -131,9 +122,9 @@ class UnitedCollection(Collection[Document]):
 
     def estimated_document_count(self, *args: Any, **options: Any) -> int:
         """Returns about how many documents there are."""
-        database: Any = self.database
-        parts: Mapping[str, Collection[Document]] = database.parts(self.name)
-        return sum(each.estimated_document_count(*args, **options) for each in parts.values())
+        return sum(
+            each.estimated_document_count(*args, **options) for each in self._parts().values()
+        )
 
     def raw_batches(
         self, *, filter: Any = None, projection: Any = None, batch_size: int = 0, **options: Any

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import sql
 
@@ -24,8 +22,6 @@ from migration_assets.validation.findings import Comparison
 from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.rows import snapshot
 from migration_assets.workers import Workers
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +65,9 @@ class Sharing:
             parts: The parts.
             here: Compares one in this process.
         """
-        waiting = deque(enumerate(parts))
-        found: dict[int, Comparison] = {}
-
-        def work(compare: Callable[[Part], Comparison]) -> None:
-            while waiting:
-                try:
-                    number, part = waiting.popleft()
-                except IndexError:  # another one was faster
-                    return
-                try:
-                    found[number] = compare(part)
-                except BrokenProcessPool:
-                    _logger.warning("A worker died: what it had of %s is compared here", part.table)
-                    waiting.append((number, part))
-                    raise
-                except BaseException:
-                    waiting.clear()
-                    raise
-
-        def there(part: Part) -> Comparison:
-            return self.workers.submit(compared_there, self.sides, moment, part).result()
-
-        helpers = min(self.workers.processes, len(parts)) - 1
-        with ThreadPoolExecutor(helpers or 1) as pool:
-            helping = [pool.submit(work, there) for _ in range(helpers)]
-            work(here)
-            for each in helping:
-                with suppress(BrokenProcessPool):
-                    each.result()
-        work(here)
-        return [found[number] for number in range(len(parts))]
+        there = partial(compared_there, self.sides, moment)
+        said = f"of {parts[0].table} is compared here"
+        return self.workers.share(parts, here, there, said)
 
 
 Given = dict[Layers, Future[list[Evidence]] | None]
@@ -128,7 +96,7 @@ def made_there(
     """Returns what a worker has made of the checks of a table; None where it died, which it says."""
     try:
         return checks.result()
-    except BrokenProcessPool:
+    except (BrokenProcessPool, CancelledError):
         say(f"A worker died: the checks of {table} that it made are made here")
         return None
 

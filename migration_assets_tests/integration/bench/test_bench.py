@@ -61,7 +61,7 @@ def results(measurements: list[Measurement], documents: dict[float, int]) -> Res
 @pytest.mark.slow
 def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "migration_assets_bench", "--scales", "0.01", "--repeat", "1"]
-    options = ["--no-peers", "--only", "floor", "load", "--work", str(tmp_path / "work")]
+    options = ["--no-peers", "--only", "floor", "load", "workers", "--work", str(tmp_path / "work")]
     ended = subprocess.run(
         [*command, *options, "--results", str(tmp_path)],
         cwd=ROOT,
@@ -76,9 +76,16 @@ def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
         "load ÷ floor",
         "rerun ÷ load",
         "rerun, 1 % changed ÷ load",
+        "load, 1 worker ÷ 2 workers",
+        "checks, 1 worker ÷ 2 workers",
+        *(
+            f"{what} of the {work}{each}, 2 workers ÷ 1 worker"
+            for work in ("load", "checks")
+            for what, each in (("processor seconds", ""), ("memory", " for each worker"))
+        ),
     }
     by_name = {each["name"]: each for each in found["measurements"]}
-    assert [each["problem"] for each in by_name.values()] == [None] * 4
+    assert [each["problem"] for each in by_name.values()] == [None] * 8
     assert by_name["rerun"]["counts"]["written"] == 0
     assert by_name["rerun, 1 % changed"]["counts"]["written"] > 0
     assert by_name["load"]["peak_megabytes"] > 50

@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from migration_assets.conversion.values import NOT_UNIQUE
 from migration_assets.errors import LoadError
-from migration_assets.loading import documents, lookup, relations
+from migration_assets.loading import lookup, relations
 from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.lookup import AskedIds
 from migration_assets.loading.pairs import PairsJob
@@ -199,7 +199,7 @@ def test_a_document_that_is_gone_when_it_is_read_again_ends_the_load(
         source["crm_Accounts"].delete_many({})
 
     with monkeypatch.context() as patch:
-        interrupted(patch, documents, "relate", delete)
+        interrupted(patch, relations.Doubtful, "convert_again", delete)
         with pytest.raises(LoadError, match="no longer there") as raised:
             load(source, bare, "crm_Accounts")
     assert raised.value.is_transient
@@ -216,5 +216,5 @@ def test_many_orphans_are_converted_again_a_batch_at_a_time(
         account(number, assigned_to=oid(number)) for number in range(100, 155)
     )
     result = load(source, bare, "uuid_map", "Users", "crm_Industry_Type", "crm_Accounts")
-    assert result.lossy == {"orphaned": 55}
+    assert result.tally.lossy == {"orphaned": 55}
     assert len(rows(bare, "crm_Accounts", "id")) == 55

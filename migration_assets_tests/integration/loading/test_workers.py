@@ -7,19 +7,22 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, LiteralString
 
 import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
+from pymongo import MongoClient
 
 from migration_assets import workers as workers_module
+from migration_assets.assets import workers as workers_resource
 from migration_assets.assets.keys import table_key
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.workers import WorkersResource
@@ -31,13 +34,15 @@ from migration_assets.loading import ledger, stage
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import Line
 from migration_assets.loading.pipeline import prefetched, written_behind
-from migration_assets.loading.stage import ready, stage_ranges_there
+from migration_assets.loading.records import LoadResult
+from migration_assets.loading.stage import ready, stage_there
 from migration_assets.loading.tables import load_table
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import NEXTCRM, TABLES
+from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.settings import DOCUMENTS_PER_BATCH
-from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation import documents, entity_pass
 from migration_assets.validation.checks import run_checks
@@ -56,7 +61,7 @@ from migration_assets_tests.integration.loading.test_loading import (
     everything,
     interrupted,
 )
-from migration_assets_tests.support.loaded_sample import Loaded
+from migration_assets_tests.support.loaded_sample import FAULTY, Loaded, database_copy
 
 TABLE = "tasksComments"
 RUN_ID = str(uuid.uuid4())
@@ -78,7 +83,7 @@ def values_of(process: Workers, source_url: str, target_url: str) -> Future[list
 def test_it_finds_a_changed_value_and_is_replaced_when_it_dies(
     small_migration: Urls, small_copy: str
 ) -> None:
-    with Workers(rows=1) as process:
+    with Workers(rows=1, processes=2) as process:
         (evidence,) = values_of(process, small_migration.mongodb_url, small_copy).result()
         assert evidence.passed
         (pid,) = children()
@@ -106,7 +111,10 @@ def test_its_checks_share_connections_which_are_opened_anew_when_lost(
         f"AND application_name = 'migration-assets run {RUN_ID[:8]}'"
     )
     found: list[set[int]] = []
-    with Workers(rows=1) as process, psycopg.connect(small_copy, autocommit=True) as watching:
+    with (
+        Workers(rows=1, processes=2) as process,
+        psycopg.connect(small_copy, autocommit=True) as watching,
+    ):
         for turn in range(3):
             if turn == 2:
                 watching.execute(f"SELECT pg_terminate_backend(pid) FROM ({ours}) AS found")
@@ -121,11 +129,11 @@ def test_its_checks_share_connections_which_are_opened_anew_when_lost(
 def test_it_is_for_large_tables(small_copy: str) -> None:
     with open_target(small_copy) as connection:
         (rows,) = connection.execute(f'SELECT count(*) FROM "{TABLE}"').fetchone() or (0,)
-        assert is_worth(Workers(rows), connection, TABLE)
-        assert not is_worth(Workers(rows + 1), connection, TABLE)
-        assert not is_worth(Workers(0), connection, TABLE)
-        with Workers(rows + 1) as process:
-            process.start(ready)
+        assert is_worth(Workers(rows, processes=2), connection, TABLE)
+        assert not is_worth(Workers(rows + 1, processes=2), connection, TABLE)
+        assert not is_worth(Workers(rows, processes=1), connection, TABLE)
+        with Workers(rows + 1, processes=2) as process:
+            process.start(1, ready)
             assert is_worth(process, connection, TABLE)
 
 
@@ -135,19 +143,20 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def note(_: object, work: Callable[..., object], *__: object) -> None:
-        names.append(work.__name__)
+        names.append(getattr(work, "func", work).__name__)
 
     interrupted(monkeypatch, workers_module._Worker, "submit", note)
     return names
 
 
 def test_a_run_uses_it_and_has_the_same_results(
-    small_migration: Urls, small_copy: str, given: list[str]
+    small_migration: Urls, small_copy: str, given: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(workers_resource, "Workers", partial(Workers, rows=1))
     definitions = build_defs(
         source=SourceMongo(url=small_migration.mongodb_url),
         target=TargetPostgres(url=small_copy),
-        workers=WorkersResource(rows=1),
+        workers=WorkersResource(processes=2),
     )
     result = definitions.resolve_job_def(MIGRATE).execute_in_process(
         asset_selection=[table_key(TABLE)],
@@ -166,8 +175,8 @@ def test_a_run_uses_it_and_has_the_same_results(
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     """A worker that helps with every table, of which ranges hold a few documents."""
     monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "6")
-    with Workers(rows=1) as workers:
-        workers.start(ready)
+    with Workers(rows=1, processes=2) as workers:
+        workers.start(1, ready)
         workers.submit(ready).result()
         yield workers
 
@@ -221,7 +230,7 @@ def test_what_two_processes_load_is_what_one_does(
 ) -> None:
     load_all(faulty_sample.source, target, pool)
     assert loaded(target) == loaded(faulty_sample.connection)
-    assert stage_ranges_there.__name__ in given
+    assert stage_there.__name__ in given
     (ranges,) = target.execute("SELECT count(*) FROM migration.batches").fetchone() or (0,)
     assert len(completed) < ranges
     assert len(children()) == 1
@@ -237,17 +246,6 @@ def test_workers_do_nothing_where_nothing_has_changed(
     assert given == []
 
 
-def test_three_processes_share_a_table(
-    faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "6")
-    with Workers(rows=1, processes=3) as workers:
-        load_all(faulty_sample.source, target, workers)
-        assert len(children()) == 2
-    assert loaded(target) == loaded(faulty_sample.connection)
-    assert children() == []
-
-
 @pytest.mark.parametrize("size", [1, 10**9])
 def test_memory_is_given_back_after_a_large_load(
     faulty_sample: Loaded, target: Connection, monkeypatch: pytest.MonkeyPatch, size: int
@@ -260,25 +258,89 @@ def test_memory_is_given_back_after_a_large_load(
     assert len(given_back) == (size == 1)
 
 
-def test_its_death_loses_nothing(
-    faulty_sample: Loaded,
-    target: Connection,
-    pool: Workers,
+def recorded(target: Connection) -> dict[str, list[str]]:
+    """Rows, books and ledger of a target, but for ids and times."""
+    return everything(target) | {
+        name: [text for (text,) in target.execute(query)] for name, query in LEDGER.items()
+    }
+
+
+LEDGER: Mapping[str, LiteralString] = {
+    "batches": """
+        SELECT ROW(target_table, number, range, lines, digest, bytes_digest,
+                   tally - '{seconds,stages}'::text[])::text
+        FROM migration.batches JOIN migration.loads ON id = load_id ORDER BY target_table, number
+    """,
+    "document_digests": """
+        SELECT ROW(target_table, number, keys, digests)::text
+        FROM migration.document_digests ORDER BY target_table, number
+    """,
+    "loads": """
+        SELECT ROW(target_table, finished_at IS NULL, remediations, fingerprints, source, documents,
+                   statistics - '{seconds,seconds_before,stages}'::text[])::text
+        FROM migration.loads ORDER BY target_table
+    """,
+}
+
+
+@pytest.fixture(params=["clean", "dirty"])
+def sampled(request: pytest.FixtureRequest, source_url: str) -> Iterator[SourceDatabase]:
+    """A small source of its own."""
+    is_dirty = request.param == "dirty"
+    with MongoClient[dict[str, object]](source_url) as client:
+        database = client.get_default_database()
+        generate(database, scale=0.01, dirty=0.0001 if is_dirty else 0)
+        for name, found in FAULTY.items() if is_dirty else ():
+            database[name].insert_many(found)
+    with open_source(source_url) as database:
+        yield database
+
+
+def test_any_number_of_workers_gives_the_same_whoever_dies(
+    sampled: SourceDatabase,
+    servers: Urls,
+    empty_tables: str,
     monkeypatch: pytest.MonkeyPatch,
+    given: list[str],
 ) -> None:
-    killed: list[int] = []
-    numbers = count()
+    monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "6")
+
+    def recorded_by(processes: int) -> dict[str, list[str]]:
+        with (
+            database_copy(servers, empty_tables) as url,
+            open_target(url) as connection,
+            Workers(rows=1, processes=processes) as workers,
+        ):
+            loads: list[Callable[..., LoadResult]] = [partial(load_identities, NEXTCRM)]
+            loads += [partial(load_table, table=table) for table in LOADED]
+            for load in loads:
+                while True:
+                    try:
+                        resumed.append(load(sampled, connection, workers=workers).seconds_before)
+                    except KilledError:
+                        continue
+                    break
+            assert len(children()) == processes - 1
+            return recorded(connection)
+
+    resumed: list[float] = []
+    alone = recorded_by(1)
+    assert given == []
+    assert recorded_by(2) == alone
+    assert recorded_by(3) == alone
+    assert given.count(stage_there.__name__) > 20
+    assert not any(resumed)
+
+    numbers = count(1)
 
     def kill(*_: object) -> None:
-        time.sleep(0.02)
-        if next(numbers) % 6 == 2 and children():
-            killed.extend(children())
-            os.kill(killed[-1], signal.SIGKILL)
+        if next(numbers) % 20 == 0 and children():
+            os.kill(children()[0], signal.SIGKILL)
+            raise KilledError
 
     interrupted(monkeypatch, ledger, "complete", kill)
-    load_all(faulty_sample.source, target, pool)
-    assert len(set(killed)) > 1
-    assert loaded(target) == loaded(faulty_sample.connection)
+    assert recorded_by(3) == alone
+    assert sum(map(bool, resumed)) > 1
 
 
 @pytest.mark.usefixtures("completed")
@@ -321,7 +383,7 @@ def test_a_load_that_was_cut_off_goes_on_in_two_processes(
         given.clear()
         said: list[str] = []
         load_table(source, target, table, workers=pool, say=said.append)
-        assert stage_ranges_there.__name__ in given
+        assert stage_there.__name__ in given
         assert len(said) == 1
         assert "resuming after batch " in said[0]
     assert loaded(target) == loaded(faulty_sample.connection)
@@ -397,7 +459,7 @@ def test_what_a_worker_compared_that_died_is_compared_here(
             killed.extend(children())
             os.kill(killed[0], signal.SIGKILL)
 
-    with Workers(rows=1) as workers:
+    with Workers(rows=1, processes=2) as workers:
         workers.submit(ready).result()
         interrupted(monkeypatch, workers_module._Worker, "submit", kill)
         sharing = Sharing(workers, Sides(where, NEXTCRM, NO_REMEDIATIONS))

@@ -132,7 +132,7 @@ def test_what_an_orphan_refers_to_may_come(
     source["Users"].insert_one(user(3))
     load(source, constrained, "uuid_map", "Users")
     result = load(source, constrained, "crm_Accounts")
-    assert (result.as_before, result.merged.updated, result.lossy) == (5, 1, {})
+    assert (result.as_before, result.merged.updated, result.tally.lossy) == (5, 1, {})
     load(source, constrained, *LOADED)
     like_new(source, constrained, bare)
 
@@ -145,7 +145,7 @@ def test_all_are_converted_where_what_they_refer_to_is_gone(
     source["Users"].delete_one({"_id": oid(1)})
     load(source, constrained, "uuid_map", "Users")
     result = load(source, constrained, "crm_Accounts")
-    assert (result.as_before, result.lossy) == (0, {"orphaned": 6})
+    assert (result.as_before, result.tally.lossy) == (0, {"orphaned": 6})
     assert delete_all_pending(constrained) == 1
     # Another that nobody refers to is gone as well, as far as a load can tell.
     source["Users"].delete_one({"_id": oid(2)})
@@ -161,11 +161,11 @@ def test_a_document_that_is_rejected_loses_its_row(
     load(source, constrained, *LOADED)
     source["Boards"].update_one({"_id": oid(21)}, {"$unset": {"title": 1}})
     result = load(source, constrained, "Boards")
-    assert (result.as_before, result.merged.deleted, result.rejected) == (3, 1, 1)
+    assert (result.as_before, result.merged.deleted, result.tally.rejected) == (3, 1, 1)
     assert [each[0] for each in rejected(constrained, "Boards")] == [str(oid(21))]
     source["Boards"].update_one({"_id": oid(21)}, {"$set": {"title": "t"}})
     result = load(source, constrained, "Boards")
-    assert (result.as_before, result.merged.inserted, result.rejected) == (3, 1, 0)
+    assert (result.as_before, result.merged.inserted, result.tally.rejected) == (3, 1, 0)
     load(source, constrained, *LOADED)
     like_new(source, constrained, bare)
 
@@ -182,7 +182,7 @@ def test_a_row_that_is_referred_to_waits(source: SourceDatabase, constrained: Co
     # With a row that waits, all is looked at.
     assert load(source, constrained, "Boards").as_before == 0
     result = load(source, constrained, "Sections")
-    assert (result.as_before, result.rejected) == (0, 1)
+    assert (result.as_before, result.tally.rejected) == (0, 1)
 
 
 def test_a_text_may_mean_a_document_that_came_later(
@@ -212,7 +212,7 @@ def test_a_table_with_unique_values_is_converted_as_a_whole(
     load(source, bare, "Users")
     source["Users"].update_one({"_id": oid(1)}, {"$set": {"email": "b"}})
     result = load(source, bare, "Users")
-    assert (result.as_before, result.rejected) == (0, 1)
+    assert (result.as_before, result.tally.rejected) == (0, 1)
     assert [each[0] for each in rejected(bare, "Users")] == [str(oid(3))]
 
 
@@ -299,7 +299,7 @@ def test_an_id_that_somebody_removed_before_its_document_went_is_missed(
     if is_changed:
         source["crm_Accounts"].update_one({"_id": oid(14)}, {"$set": {"name": "other"}})
     assert load(source, bare, "uuid_map", "Users").merged.deleted == 0
-    assert load(source, bare, "crm_Accounts").lossy == {"orphaned": 6}
+    assert load(source, bare, "crm_Accounts").tally.lossy == {"orphaned": 6}
     load(source, bare, *LOADED)
     like_new(source, bare, constrained)
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 import pytest
 
-from migration_assets.source.ranges import WHOLE
 from migration_assets.validation.checks import Layers, together
-from migration_assets.validation.entity_pass import Part
 from migration_assets.validation.evidence import Evidence, Layer
-from migration_assets.validation.findings import Comparison
-from migration_assets.validation.shared_checks import Sharing, divided
-from migration_assets.workers import Workers
+from migration_assets.validation.shared_checks import divided
 
 COMPARED = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
 COUNTS = (Layer.ROW_COUNT,)
@@ -56,39 +49,3 @@ def test_a_worker_makes_the_others_while_rows_are_compared(compared: Layers) -> 
 @pytest.mark.parametrize("layers", [[Layer.VALUES], [Layer.TYPES], [*COMPARED], []])
 def test_a_check_alone_is_made_here(layers: list[Layer]) -> None:
     assert divided(layers, given_to_worker) == dict.fromkeys(together(layers))
-
-
-def test_a_worker_that_died_is_told_and_its_part_compared_here(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    is_asked = threading.Event()
-
-    class DeadWorkers:
-        processes = 2
-
-        def submit(self, *_: object) -> Future[Comparison]:
-            dead = Future[Comparison]()
-            dead.set_exception(BrokenProcessPool())
-            is_asked.set()
-            return dead
-
-    def here(part: Part) -> Comparison:
-        assert is_asked.wait(timeout=30)
-        return Comparison(documents=len(part.drawn))
-
-    workers: Any = DeadWorkers()
-    sides: Any = None
-    parts = [Part("Tasks", WHOLE, drawn=[1] * number) for number in range(3)]
-    found = Sharing(workers, sides).compare("", parts, here)
-    assert [each.documents for each in found] == [0, 1, 2]
-    assert caplog.messages == ["A worker died: what it had of Tasks is compared here"]
-
-
-def test_an_error_of_a_comparison_is_not_taken_for_the_end() -> None:
-    def here(_: Part) -> Comparison:
-        raise IndexError("of the comparison")
-
-    workers: Any = Workers(processes=1)
-    sides: Any = None
-    with pytest.raises(IndexError, match="of the comparison"):
-        Sharing(workers, sides).compare("", [Part("Tasks", WHOLE)], here)
