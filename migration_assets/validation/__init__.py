@@ -1,4 +1,4 @@
-"""Four layers of validation (section 9), none of which shares the loader's decoding or conversions.
+"""Four layers of validation (section 9), none of which shares the loader's walk over BSON or its conversions.
 
 ``checks`` runs them. ``row_count`` and ``types`` read for themselves; ``values`` and ``references`` are
 views of one ``table_pass``: over a collection (``entity_pass``) or over the arrays of a relation

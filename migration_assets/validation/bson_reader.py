@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any, Final
 
 import bson as driver
@@ -19,7 +18,6 @@ from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-DOUBLE: Final = 0x01
 STRING: Final = 0x02
 DOCUMENT: Final = 0x03
 ARRAY: Final = 0x04
@@ -30,68 +28,46 @@ BOOLEAN: Final = 0x08
 DATE: Final = 0x09
 NULL: Final = 0x0A
 REGEX: Final = 0x0B
-DB_POINTER: Final = 0x0C
 CODE: Final = 0x0D
 SYMBOL: Final = 0x0E
 CODE_WITH_SCOPE: Final = 0x0F
 INT32: Final = 0x10
-TIMESTAMP: Final = 0x11
 INT64: Final = 0x12
-DECIMAL128: Final = 0x13
-MAX_KEY: Final = 0x7F
-MIN_KEY: Final = 0xFF
 
-TYPE_NAMES: Mapping[int, str] = MappingProxyType(
-    {
-        DOUBLE: "double",
-        STRING: "string",
-        DOCUMENT: "object",
-        ARRAY: "array",
-        BINARY: "binData",
-        UNDEFINED: "undefined",
-        OBJECT_ID: "objectId",
-        BOOLEAN: "bool",
-        DATE: "date",
-        NULL: "null",
-        REGEX: "regex",
-        DB_POINTER: "dbPointer",
-        CODE: "javascript",
-        SYMBOL: "symbol",
-        CODE_WITH_SCOPE: "javascriptWithScope",
-        INT32: "int",
-        TIMESTAMP: "timestamp",
-        INT64: "long",
-        DECIMAL128: "decimal",
-        MAX_KEY: "maxKey",
-        MIN_KEY: "minKey",
-    }
+_TYPES: tuple[tuple[int, str, int | None, int | None], ...] = (
+    # with the bytes that a value always has, or those besides the length that it begins with
+    (0x01, "double", 8, None),
+    (STRING, "string", None, 4),
+    (DOCUMENT, "object", None, 0),
+    (ARRAY, "array", None, 0),
+    (BINARY, "binData", None, 5),
+    (UNDEFINED, "undefined", 0, None),
+    (OBJECT_ID, "objectId", 12, None),
+    (BOOLEAN, "bool", 1, None),
+    (DATE, "date", 8, None),
+    (NULL, "null", 0, None),
+    (REGEX, "regex", None, None),
+    (0x0C, "dbPointer", None, 16),
+    (CODE, "javascript", None, 4),
+    (SYMBOL, "symbol", None, 4),
+    (CODE_WITH_SCOPE, "javascriptWithScope", None, 0),
+    (INT32, "int", 4, None),
+    (0x11, "timestamp", 8, None),
+    (INT64, "long", 8, None),
+    (0x13, "decimal", 16, None),
+    (0x7F, "maxKey", 0, None),
+    (0xFF, "minKey", 0, None),
 )
+TYPE_NAMES: Mapping[int, str] = {kind: name for kind, name, _, _ in _TYPES}
 """The types by the names that MongoDB's ``$type`` gives them."""
+FIXED_SIZES: Mapping[int, int] = {kind: size for kind, _, size, _ in _TYPES if size is not None}
+"""Bytes of the values of types that always have the same."""
+OVERHEADS: Mapping[int, int] = {kind: size for kind, _, _, size in _TYPES if size is not None}
+"""Bytes of a value besides the length that it begins with."""
 
 NULLISH: Final = frozenset({NULL, UNDEFINED})
 """What stands for no value; deprecated types are what every driver reads."""
 TEXTUAL: Final = frozenset({STRING, SYMBOL})
-
-FIXED_SIZES: Mapping[int, int] = MappingProxyType(
-    {
-        **dict.fromkeys((UNDEFINED, NULL, MAX_KEY, MIN_KEY), 0),
-        BOOLEAN: 1,
-        INT32: 4,
-        **dict.fromkeys((DOUBLE, DATE, TIMESTAMP, INT64), 8),
-        OBJECT_ID: 12,
-        DECIMAL128: 16,
-    }
-)
-"""Bytes of the values of types that always have the same."""
-OVERHEADS: Mapping[int, int] = MappingProxyType(
-    {
-        **dict.fromkeys((DOCUMENT, ARRAY, CODE_WITH_SCOPE), 0),
-        **dict.fromkeys((STRING, CODE, SYMBOL), 4),
-        BINARY: 5,
-        DB_POINTER: 16,
-    }
-)
-"""Bytes of a value besides the length that it begins with."""
 
 Fields = dict[str, Any]
 """The fields of a document, in order, with their values as the driver has them."""
@@ -106,6 +82,8 @@ _LENGTH = 4
 """Bytes of the length that a text or a document begins with."""
 _OVERHEAD = 5
 """Bytes of an empty document: its length and its end."""
+_NAMELESS = 2
+"""Bytes of a field with an empty name, besides its value: its type and a zero."""
 _ARRAY_BEGINS = 6
 """Where the array begins in a document whose only field has an empty name."""
 _REGEX_OPTIONS = frozenset(b"ilmsux")
@@ -148,35 +126,32 @@ def read_value(kind: int, value: bytes) -> Any:
     Raises:
         UnreadableError: There is no valid value, or the driver hides something of it.
     """
-    return read_document(_document_of(element_of(kind, value)))[""]
+    return read_document(_document_of(kind, value))[""]
 
 
-def element_of(kind: int, value: bytes) -> bytes:
-    """Returns a field with an empty name, as BSON."""
-    return b"%c\0%b" % (kind, value)
-
-
-def read_elements(elements: Sequence[bytes]) -> list[Fields]:
-    """Returns documents of one field each, which are given as BSON.
+def read_values(values: Sequence[tuple[int, bytes]]) -> list[Fields]:
+    """Returns values, each as the one field of a document, given their types and their bytes.
 
     Returns:
         An empty document for each that is not, byte for byte, what the driver would write of what it reads.
     """
-    documents = list(map(_document_of, elements))
+    documents = b"".join(_document_of(*each) for each in values)
     with suppress(Exception):  # of bytes that are not sound, the driver raises what it likes
-        found = driver.decode_all(b"".join(documents), CODEC)
+        found = driver.decode_all(documents, CODEC)
         whole = driver.encode({"": found}, codec_options=CODEC)
         held = driver._array_of_documents_to_buffer(memoryview(whole)[_ARRAY_BEGINS:-1])
-        if held == b"".join(documents):
+        if held == documents:
             return found
-    if len(elements) == 1:
+    if len(values) == 1:
         return [{}]
-    half = len(elements) // 2
-    return read_elements(elements[:half]) + read_elements(elements[half:]) if elements else []
+    half = len(values) // 2
+    return read_values(values[:half]) + read_values(values[half:]) if values else []
 
 
-def _document_of(element: bytes) -> bytes:
-    return b"%b%b\0" % ((len(element) + _OVERHEAD).to_bytes(_LENGTH, "little"), element)
+def _document_of(kind: int, value: bytes) -> bytes:
+    """Returns a document with one field, whose name is empty."""
+    size = _OVERHEAD + _NAMELESS + len(value)
+    return b"%b%c\0%b\0" % (size.to_bytes(_LENGTH, "little"), kind, value)
 
 
 def spans(document: bytes, begin: int = 0) -> Iterator[tuple[int, bytes, int, int]]:

@@ -49,7 +49,6 @@ from migration_assets.validation.findings import Comparison, What, failing_rows,
 from migration_assets.validation.identities import object_id_text, uuid_of
 from migration_assets.validation.judged_documents import JudgedDocuments
 from migration_assets.validation.judging import ComparedTable
-from migration_assets.validation.known_ids import has_hex_texts, locked
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines
@@ -232,7 +231,6 @@ class _Pass:
         self.result = Comparison()
         # One thread reads ahead, the other looks things up: whoever holds it uses the connection.
         self._using = threading.Lock()
-        query = locked(connection, self._using)
         self.judged = JudgedDocuments(compared_table, self._using, self.result, part.range)
         self.rules = {
             n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY
@@ -240,8 +238,7 @@ class _Pass:
         self._json = {
             name: means_same_json for name, rule in self.rules.items() if rule is Rule.JSON
         }
-        hex_texts = cache(partial(has_hex_texts, query))
-        self._expected = ExpectedRows(table, self.judged.known.documents, hex_texts)
+        self._expected = ExpectedRows(table, self.judged.known.documents)
         # Who has a unique value depends on the documents before.
         self._is_for_judge = bool(unique_keys(table))
         start = part.range.start

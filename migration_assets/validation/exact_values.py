@@ -60,7 +60,10 @@ _RANGES = {Rule.INTEGER: 2**31, Rule.BIGINT: 2**63}
 
 
 class Note(NamedTuple):
-    """What a rule did to a value, or to one element of it; and why, where that is a loss."""
+    """What a rule did to a value, or to one element of it; and why, where that is a loss.
+
+    ``REJECTED`` says that the value keeps its document from becoming a row.
+    """
 
     kind: str
     element: int | None
@@ -93,19 +96,19 @@ _NULL_ELEMENT = Result(None, UNFIT, loss_reasons.NULL_DROPPED)
 _EMPTY_ELEMENT = Result(None, UNFIT, loss_reasons.EMPTY_DROPPED)
 
 
-def missing(source: Source, identifier: Any) -> tuple[Any, list[Note], str | None]:
+def missing(source: Source, identifier: Any) -> tuple[Any, list[Note]]:
     """What stands for a missing or null value (section 5, the paragraph under the table)."""
     if source.missing is Missing.NULL:
-        return None, [], None
+        return None, []
     if source.missing is Missing.EMPTY_ARRAY:
-        return [], [], None
+        return [], []
     if source.missing is Missing.DEFAULT:
-        return source.default, [Note(DEFAULTED, None, None)], None
+        return source.default, [Note(DEFAULTED, None, None)]
     if source.missing is Missing.OBJECT_ID_TIME and isinstance(identifier, ObjectId):
         milliseconds = int.from_bytes(identifier.binary[:4], "big") * 1000
         derived = iso_8601(milliseconds) if source.rule is Rule.TEXT else milliseconds
-        return derived, [Note(DERIVED, None, None)], None
-    return None, [], loss_reasons.MISSING
+        return derived, [Note(DERIVED, None, None)]
+    return None, [Note(REJECTED, None, None, loss_reasons.MISSING)]
 
 
 def array(value: Any, rule: Convert, source: Source, ids: Ids) -> tuple[list[Any], list[Note]]:

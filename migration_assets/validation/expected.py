@@ -7,27 +7,17 @@ that has another row: only what is equal here is settled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
-from bson import ObjectId
 
-from migration_assets.model import Missing, Rule, Source, fields, sources
+from migration_assets.model import Missing, Rule, fields, sources
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import (
-    Documents,
-    Identities,
-    Mask,
-    Numbers,
-)
-from migration_assets.validation.field_places import (
-    FieldPlaces,
-    Found,
-    object_ids_in,
-)
+from migration_assets.validation.documents import Documents, Identities, Mask, Numbers
+from migration_assets.validation.field_places import FieldPlaces, Found, object_ids_in
 from migration_assets.validation.known_ids import KnownIds
 from migration_assets.validation.plain_values import Values
 from migration_assets.validation.rules import IDENTIFIERS, RULES
@@ -57,19 +47,13 @@ class ExpectedRows:
     Args:
         table: The entity table.
         documents: By collection, the documents that references held as text may point to.
-        has_hex_texts: Tells whether a collection has a text for an `_id` that might be an ObjectId as well.
     """
 
-    def __init__(
-        self,
-        table: sa.Table,
-        documents: Mapping[str, KnownIds],
-        has_hex_texts: Callable[[str], bool],
-    ) -> None:
+    def __init__(self, table: sa.Table, documents: Mapping[str, KnownIds]) -> None:
         self._columns = {
             name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
         }
-        self._of_collections, self._has_hex_texts = documents, has_hex_texts
+        self._documents = documents
         of_columns = {source.field for source in sources(table).values()}
         self._elsewhere = sorted(fields(table) - of_columns)
         self._finder = FieldPlaces(usual_kinds(table))
@@ -91,18 +75,10 @@ class ExpectedRows:
             elif source.rule is not Rule.JSON and source.missing is not Missing.NULL:
                 are_odd |= are_null
             at = np.flatnonzero(~are_null & ~are_odd)
-            values = Values(
-                found.data, places, at, are_odd, references, source.longest, self._documents(source)
-            )
+            values = Values(found.data, places, at, are_odd, references, source, self._documents)
             series = RULES[source.rule].texts(values) if at.size else pl.Series(dtype=pl.String)
             rows[name] = _spread(series, at, len(documents), stands_for_null)
         return Expected(pl.DataFrame(rows), are_odd, references)
-
-    def _documents(self, source: Source) -> KnownIds | None:
-        """Returns the documents that a reference held as text may point to."""
-        name = str(source.references)
-        known = self._of_collections.get(name)
-        return None if known is None or self._has_hex_texts(name) else known
 
 
 def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
@@ -123,9 +99,7 @@ def _leave_out_others(found: Found, name: str, are_odd: Mask) -> None:
     places = found.fields[name]
     at = np.flatnonzero((places.kinds == bson.ARRAY) & ~are_odd)
     counts, _ = object_ids_in(found.data, places, at)
-    rest = at[counts < 0]
-    if rest.size:
-        Values(found.data, places, rest, are_odd, np.zeros(0, dtype=np.int64)).arrays(ObjectId)
+    are_odd[at[counts < 0]] = True
 
 
 def _spread(series: pl.Series, at: Numbers, count: int, otherwise: str | None) -> pl.Series:

@@ -25,7 +25,7 @@ _LENGTH = 4
 _OBJECT_ID = 12
 """Bytes of an ObjectId."""
 _EMPTY_ARRAY = 5
-_MOST_ELEMENTS = 100
+_MOST_ELEMENTS = 1_000
 """Elements of the longest array of ObjectIds that is read together with others."""
 _ELEMENTS_END = np.cumsum(
     [0, *(1 + len(str(number)) + 1 + _OBJECT_ID for number in range(_MOST_ELEMENTS))]
@@ -191,7 +191,7 @@ def object_ids_in(data: bytes, places: Places, rows: Numbers) -> tuple[Numbers, 
         rows: Which of them, all of them arrays.
 
     Returns:
-        -1 for an array that holds anything else, or very many: it is for the reader of single documents.
+        -1 for an array that holds anything else, or very many: its document is for the ``judge``.
     """
     starts, sizes = places.starts[rows], (places.ends - places.starts)[rows]
     counts = np.minimum(np.searchsorted(_ELEMENTS_END, sizes - _EMPTY_ARRAY), _MOST_ELEMENTS)

@@ -14,7 +14,7 @@ Where the design leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -109,51 +109,52 @@ class Judge:
         try:
             given = read_document(document)
         except UnreadableError as error:
-            cause = (None, str(error))
-            line = self._rejected(source_id, [cause], {}, document, [])
-            return Judgement(key, source_id, rejections=(cause,), lines=(line,))
+            note = Note(REJECTED, None, None, str(error))
+            return self._rejected(key, source_id, {}, document, [], [(None, note)])
         values, changes = self._rules.remedied(given, source_id)
         row: dict[str, Any] = {}
-        notes: list[tuple[str, Note]] = []
-        rejections: list[tuple[str | None, str]] = []
+        notes: list[tuple[str | None, Note]] = []
         for column, source in self._sources.items():
-            row[column], found, refusal = self._column(source, values.get(source.field), identifier)
+            row[column], found = self._column(source, values.get(source.field), identifier)
             notes += [(source.field, note) for note in found]
-            if refusal is not None:
-                rejections.append((source.field, refusal))
-        rejections += self._repeats(key, row, is_rejected=bool(rejections))
+        notes += self._repeats(key, row, is_rejected=any(n.kind == REJECTED for _, n in notes))
         lines = [Line(each.field, REMEDIATED, each.element, each.text()) for each in changes]
-        losses = [(name, note) for name, note in notes if note.kind not in LOSSLESS]
-        if rejections:
-            lines.append(self._rejected(source_id, rejections, values, given, losses))
-            return Judgement(key, source_id, rejections=tuple(rejections), lines=tuple(lines))
-        lines += [self._lost(source_id, name, values[name], note) for name, note in losses]
+        if any(note.kind == REJECTED for _, note in notes):
+            return self._rejected(key, source_id, values, given, lines, notes)
+        for name, note in notes:
+            if note.kind not in LOSSLESS:
+                lines.append(self._lost(source_id, str(name), values[str(name)], note))
         unknown = self._unknown(values)
         if unknown:
             lines.append(Line(None, UNMAPPED, None, canonical(unknown)))
-        lossless = tuple((name, note.kind) for name, note in notes if note.kind in LOSSLESS)
+        lossless = tuple((str(name), note.kind) for name, note in notes if note.kind in LOSSLESS)
         return Judgement(key, source_id, row, lines=tuple(lines), conversions=lossless)
 
     def _rejected(
         self,
+        key: bytes,
         source_id: str,
-        rejections: Sequence[tuple[str | None, str]],
         values: Fields,
         whole: Fields | bytes,
-        losses: Iterable[tuple[str, Note]],
-    ) -> Line:
-        """Returns the line that keeps a rejected document; what else it would lose is said besides."""
-        wrong = [(name, values.get(str(name))) for name, _ in rejections]
-        accepted_by = acceptance_text(*self._rules.document_accepted_by(source_id, wrong))
-        name, reason = rejections[0]
-        if name is None:  # it cannot be read; why, is said in the driver's words
-            return Line(None, REJECTED, None, canonical(whole), accepted_by)
-        if len(rejections) > 1:
-            name = ", ".join(dict.fromkeys(str(each) for each, _ in rejections))
-            reason = "; ".join(f"{each}: {why}" for each, why in rejections)
+        lines: Sequence[Line],
+        notes: Sequence[tuple[str | None, Note]],
+    ) -> Judgement:
+        """Returns that a document is rejected and kept whole; what else it would lose is said besides."""
+        causes = tuple((name, note.reason) for name, note in notes if note.kind == REJECTED)
+        wrong = [(name, values.get(str(name))) for name, _ in causes]
+        accepted_by = self._rules.document_accepted_by(source_id, wrong)
+        name, reason = causes[0]
+        if len(causes) > 1:
+            name = ", ".join(dict.fromkeys(str(each) for each, _ in causes))
+            reason = "; ".join(f"{each}: {why}" for each, why in causes)
+        losses = [each for each in notes if each[1].kind not in (*LOSSLESS, REJECTED)]
         besides = "; ".join(dict.fromkeys(f"{each}: {note.reason}" for each, note in losses))
         reason += f" (besides, {besides})" if besides else ""
-        return Line(name, REJECTED, None, canonical(whole), accepted_by, reason)
+        # Why it cannot be read is said in the driver's words.
+        line = Line(
+            name, REJECTED, None, canonical(whole), accepted_by, None if name is None else reason
+        )
+        return Judgement(key, source_id, rejections=causes, lines=(*lines, line))
 
     def _unknown(self, values: Fields) -> Fields:
         """Returns the fields that the model does not know."""
@@ -165,47 +166,36 @@ class Judge:
         original = canonical(note.original)
         return Line(name, note.kind, note.element, original, accepted_by, note.reason)
 
-    def _column(
-        self, source: Source, value: Any, identifier: Any
-    ) -> tuple[Any, list[Note], str | None]:
-        """Returns what a column must hold, what happened to the value, and why it cannot be."""
+    def _column(self, source: Source, value: Any, identifier: Any) -> tuple[Any, list[Note]]:
+        """Returns what a column must hold, and what happened to the value."""
         if value is None:
             return missing(source, identifier)
         rule = RULES[source.rule]
         if source.rule.is_array:
-            return *array(value, rule.exact, source, self._ids), None
+            return array(value, rule.exact, source, self._ids)
         result = rule.exact(value, source, self._ids)
         if result.value is None and source.missing is not Missing.NULL:
-            return None, [], result.why(value)
+            return None, [Note(REJECTED, None, value, result.why(value))]
         if result.kind is None:
-            return result.value, [], None
+            return result.value, []
         kind = NULLED if result.kind == UNFIT else result.kind
-        return result.value, [Note(kind, None, value, result.why(value))], None
+        return result.value, [Note(kind, None, value, result.why(value))]
 
     def _repeats(
         self, key: bytes, row: Mapping[str, Any], *, is_rejected: bool
-    ) -> list[tuple[str | None, str]]:
-        """Returns the unique columns whose value an earlier document has that became a row (section 5)."""
-        found: list[tuple[str | None, str]] = []
+    ) -> Iterator[tuple[str, Note]]:
+        """Yields the unique columns whose value an earlier document has that became a row (section 5)."""
         for columns, owners in self._owners.items():
             values = tuple(row[column] for column in columns)
             if None in values:
                 continue
             if owners.get(values, key) != key:
-                reason = (
-                    loss_reasons.NOT_UNIQUE
-                    if len(columns) == 1
-                    else loss_reasons.NOT_UNIQUE_TOGETHER
-                )
-                found += [(self._sources[column].field, reason) for column in columns]
+                is_one = len(columns) == 1
+                why = loss_reasons.NOT_UNIQUE if is_one else loss_reasons.NOT_UNIQUE_TOGETHER
+                for column in columns:
+                    yield self._sources[column].field, Note(REJECTED, None, row[column], why)
             elif not is_rejected:
                 owners[values] = key
-        return found
-
-
-def acceptance_text(rules: str | None, step: str | None) -> str | None:
-    """Returns what accepts or defers a rejected document as one text, as ``recorded_lines`` reads it."""
-    return f"{rules} until {step}" if step else rules
 
 
 class ArrayJudge(Judge):
@@ -226,17 +216,15 @@ class ArrayJudge(Judge):
         self._sources = {array: Source(array, Rule.REFERENCE_ARRAY, references)}
         self._owners = {}
 
-    def _column(
-        self, source: Source, value: Any, identifier: Any
-    ) -> tuple[Any, list[Note], str | None]:
+    def _column(self, source: Source, value: Any, identifier: Any) -> tuple[Any, list[Note]]:
         """Returns what the elements of an array lead to, repeats included; None without one."""
         if value is None:
-            return None, [], None
+            return None, []
         found, notes = array(value, element_of_relation, source, self._ids)
         if uuid_of(self._table, identifier) not in self._ids.rows[self._table]:
             found, notes = array(value, element_of_rejected, source, self._ids)
         repeats = len(found) - len(set(found))
-        return found, [*notes, *[Note(REPEATED, None, value)] * repeats], None
+        return found, [*notes, *[Note(REPEATED, None, value)] * repeats]
 
     def _unknown(self, values: Fields) -> Fields:
         """Says nothing of other fields."""

@@ -80,6 +80,11 @@ _Decide = Callable[[Any], Decision | None]
 """Decides on a value; None where it stays."""
 
 
+def _asks(rule: Remediation) -> bool:
+    """Tells whether what a rule is for hangs on what an id leads to."""
+    return rule.match.is_orphaned or rule.match.of is not None
+
+
 class JudgedRules:
     """The rules for one collection, or for one array of a relation.
 
@@ -90,7 +95,7 @@ class JudgedRules:
 
     def __init__(
         self,
-        rules: Iterable[Remediation] = (),
+        rules: Sequence[Remediation] = (),
         entity: sa.Table | None = None,
         ids: Ids = _EMPTY,
         *,
@@ -105,31 +110,32 @@ class JudgedRules:
             array: The array of a relation, where nothing else is loaded; else such arrays are left to
                 the tables of their relations.
         """
-        listed = [rule for rule in rules if rule.action is not Action.COUNTS_AS]
+
+        def of(*actions: Action) -> list[Remediation]:
+            return [rule for rule in rules if rule.action in actions]
+
         self._ids = ids
         self._array = array
         self._elsewhere = relation_arrays(entity) if entity is not None else frozenset()
         refers = references_of(entity) if entity is not None else {}
         self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
-        self._judging = [rule for rule in listed if rule.action in JUDGING]
-        self._filling = [rule for rule in listed if rule.action in (Action.COPY, Action.MOVE)]
-        self._sending = [rule for rule in listed if rule.action is Action.SEND_TO]
-        redirecting = [rule for rule in listed if rule.action is Action.REDIRECT]
+        self._judging = of(*JUDGING)
+        self._filling = of(Action.COPY, Action.MOVE)
+        self._sending = of(Action.SEND_TO)
         self._ways: dict[str, dict[bytes, Decision]] = {}
-        for rule in redirecting:
+        for rule in of(Action.REDIRECT):
             ways = self._ways.setdefault(rule.collection, {})
             for old, new in rule.replacements:
                 ways.setdefault(uuid_of(rule.collection, read(old)), (rule.name, read(new)))
-        special = {*self._judging, *self._filling, *self._sending, *redirecting}
         self._changing: dict[str, list[Remediation]] = {}
-        for rule in listed:
-            if rule not in special:
-                self._changing.setdefault(str(rule.field), []).append(rule)
+        changing = of(Action.MAP, Action.SET, Action.DROP, Action.NUMBER)
+        for rule in changing:
+            self._changing.setdefault(str(rule.field), []).append(rule)
         is_redirected = any(each.collection in self._ways for each in self._refers.values())
         self.changes = bool(self._filling or self._sending or self._changing or is_redirected)
-        asking = [rule for rule in listed if rule in self._sending or _asks(rule)]
-        self.ask_for_ids = bool(asking)
-        self._asking = {str(rule.field) for rule in asking if rule not in self._judging}
+        asking = [*self._sending, *filter(_asks, changing)]
+        self.ask_for_ids = bool(asking) or any(map(_asks, self._judging))
+        self._asking = {str(rule.field) for rule in asking}
 
     def touch(self, document: bytes, source_id: str) -> bool:
         """Tells whether a rule changes a document.
@@ -171,14 +177,12 @@ class JudgedRules:
             value: The value of the field, as it was converted.
             element: The element of it that was lost, where not all of it was.
         """
-        for rule in self._judging:
-            if rule.action is Action.ACCEPT and self._judges(rule, source_id, name, value, element):
-                return rule.name
-        return None
+        rules = self._judged_by(source_id, name, value, element)
+        return next((rule.name for rule in rules if rule.action is Action.ACCEPT), None)
 
     def document_accepted_by(
-        self, source_id: str, lost: Sequence[tuple[str | None, Any]]
-    ) -> tuple[str | None, str | None]:
+        self, source_id: str, lost: Iterable[tuple[str | None, Any]]
+    ) -> str | None:
         """Returns the rules that take a rejected document from what stands against a GO.
 
         Args:
@@ -186,29 +190,28 @@ class JudgedRules:
             lost: The fields that keep it from being loaded, and their values.
 
         Returns:
-            Their names, and the step that it waits for; None where a field is left, and for no step.
+            Their names, and the step that it waits for, as one text, as ``recorded_lines`` reads it; None
+            where a field is left.
         """
-        rules = [
-            next((each for each in self._judging if self._judges(each, source_id, *field)), None)
-            for field in lost
-        ]
+        rules = [next(self._judged_by(source_id, *field), None) for field in lost]
         names = dict.fromkeys(rule.name for rule in rules if rule is not None)
         steps = dict.fromkeys(rule.until for rule in rules if rule is not None and rule.until)
-        return (None, None) if None in rules else (", ".join(names), "; ".join(steps) or None)
+        until = f" until {'; '.join(steps)}" if steps else ""
+        return None if None in rules else ", ".join(names) + until
 
-    def _judges(
-        self,
-        rule: Remediation,
-        source_id: str,
-        name: str | None,
-        value: Any,
-        element: Any = ABSENT,
-    ) -> bool:
-        if rule.field is None:
-            return is_of(rule, source_id)
-        if rule.field != name or (rule.elements and element is ABSENT):
-            return False
-        return self._matches(rule, element if rule.elements else value, source_id)
+    def _judged_by(
+        self, source_id: str, name: str | None, value: Any, element: Any = ABSENT
+    ) -> Iterator[Remediation]:
+        """Yields the rules that accept or defer a loss."""
+        for rule in self._judging:
+            if rule.field is None:
+                is_for = is_of(rule, source_id)
+            elif rule.field != name or (rule.elements and element is ABSENT):
+                is_for = False
+            else:
+                is_for = self._matches(rule, element if rule.elements else value, source_id)
+            if is_for:
+                yield rule
 
     def _is_told(self, name: str) -> bool:
         return name == self._array if self._array is not None else name not in self._elsewhere
@@ -321,11 +324,6 @@ def entry_text(rule: str, original: str | None, replacement: str | None) -> str:
     """Returns a line of ``migration.remediations`` as one text, as ``recorded_lines`` reads it."""
     sides = ("" if side is None else side for side in (original, replacement))
     return f"[{json.dumps(rule)},{','.join(f'[{side}]' for side in sides)}]"
-
-
-def _asks(rule: Remediation) -> bool:
-    """Tells whether what a rule is for hangs on what an id leads to."""
-    return rule.match.is_orphaned or rule.match.of is not None
 
 
 def _put(values: Fields, name: str, value: Any) -> None:

@@ -26,10 +26,6 @@ _ROWS: Final = (
     "(SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = t.id)"
 )
 _DOCUMENTS: Final = "SELECT uuid_send(id) FROM {map} WHERE collection = {name} AND id = ANY(%s)"
-_HEX_TEXTS: Final = (
-    "SELECT EXISTS (SELECT FROM {map} WHERE collection = {name} "
-    "AND source_id ~ '^\"[0-9A-Fa-f]{{24}}\"$')"
-)
 
 Query = Callable[[sql.Composed, list[Any]], list[tuple[Any, ...]]]
 """Executes a query, with its parameters, on the connection of the check."""
@@ -115,12 +111,6 @@ def known_references(query: Query, table: sa.Table) -> KnownReferences:
             name: KnownIds(query, _of(_DOCUMENTS, name)) for name in documents_referred_to(table)
         },
     )
-
-
-def has_hex_texts(query: Query, collection: str) -> bool:
-    """Tells whether a document's `_id` is a text that might stand for an ObjectId as well."""
-    ((found,),) = query(_of(_HEX_TEXTS, collection), [])
-    return bool(found)
 
 
 def locked(connection: Connection, lock: threading.Lock) -> Query:

@@ -6,31 +6,31 @@ to be all that there is.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
-from bson import ObjectId
 
 from migration_assets.arrow import slices
+from migration_assets.model import Source
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.documents import Mask, Numbers, at_each_byte
 from migration_assets.validation.exact_values import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets.validation.extended_json import jsonb_text
-from migration_assets.validation.field_places import Places
+from migration_assets.validation.field_places import Places, object_ids_in
 from migration_assets.validation.identities import (
     OBJECT_ID_SIZE,
+    is_object_id_text,
     object_id_uuid,
+    uuid_of,
     uuid_texts,
     uuids_of,
 )
 from migration_assets.validation.known_ids import KnownIds
-from migration_assets.validation.postgres_text import array_text, timestamp_text
+from migration_assets.validation.postgres_text import array_text, timestamp_text, uuid_text
 
 Made = TypeVar("Made")
 
@@ -39,7 +39,6 @@ _FIRST_PLAIN_TIME, _LAST_PLAIN_TIME = -62_135_596_800_000, 253_402_300_799_999
 _LENGTH = 4
 """Bytes of the length that a text or a document begins with."""
 _BOOLEANS = ["f", "t"]
-_HEX = re.compile("[0-9a-fA-F]{24}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,8 @@ class Values:
         at: Numbers of the documents whose values they are.
         are_odd: Which of all documents are odd; a value that takes a closer look makes its document so.
         references: How many references each document has.
-        longest: Bytes of the longest text that is taken; None for any.
-        documents: The documents that references held as text may point to; None where an `_id` of them may
-            be a text as well as an ObjectId.
+        source: What the model says of the field.
+        documents: By collection, the documents that references held as text may point to.
     """
 
     data: bytes
@@ -62,8 +60,8 @@ class Values:
     at: Numbers
     are_odd: Mask
     references: Numbers
-    longest: int | None = None
-    documents: KnownIds | None = None
+    source: Source
+    documents: Mapping[str, KnownIds]
 
     @property
     def starts(self) -> Numbers:
@@ -74,7 +72,7 @@ class Values:
         """Leaves documents out, given among those of ``at``."""
         self.are_odd[self.at[numbers]] = True
 
-    def count(self, references: list[int] | int) -> None:
+    def count(self, references: Numbers | list[int] | int) -> None:
         """Counts references."""
         self.references[self.at] += references
 
@@ -87,8 +85,8 @@ class Values:
         except pl.exceptions.ComputeError:  # polars does not say which of them
             found = pl.Series(list(map(_text_of, parts.to_list())), dtype=pl.String)
             self.leave(found.is_null().to_numpy())
-        if self.longest is not None:
-            self.leave(ends - starts > self.longest)
+        if self.source.longest is not None:
+            self.leave(ends - starts > self.source.longest)
         return found
 
     def integers(self) -> pl.Series:
@@ -130,50 +128,50 @@ class Values:
 
     def arrays_of_texts(self) -> pl.Series:
         """Returns arrays of texts."""
-        return pl.Series(list(map(array_text, self.arrays(str))), dtype=pl.String)
+        return pl.Series(list(map(array_text, self._arrays())), dtype=pl.String)
 
-    def arrays(self, kind: type) -> list[list[Any]]:
-        """Returns arrays of one type, an empty one where a value is anything else."""
-
-        def of_kind(value: list[Any]) -> list[Any] | None:
-            return value if all(type(each) is kind for each in value) else None
-
-        return [each or [] for each in self._decoded(of_kind)]
+    def _arrays(self) -> list[list[str]]:
+        """Returns arrays of texts, an empty one where a value is anything else."""
+        return [each or [] for each in self._decoded(_texts)]
 
     def arrays_of_ids(self) -> pl.Series:
         """Returns arrays of UUIDs of ObjectIds."""
-        arrays = self.arrays(ObjectId)
-        self.count(list(map(len, arrays)))
-        joined = b"".join([each.binary for each in chain.from_iterable(arrays)])
-        texts = iter(uuid_texts(uuids_of(joined)).to_list())
-        found = [f"{{{','.join(islice(texts, len(array)))}}}" for array in arrays]
+        counts, places = object_ids_in(self.data, self.places, self.at)
+        self.leave(counts < 0)
+        counts = np.maximum(counts, 0)
+        self.count(counts)
+        object_ids = at_each_byte(self.data, f"V{OBJECT_ID_SIZE}")[places]
+        texts = iter(uuid_texts(uuids_of(object_ids.tobytes())).to_list())
+        found = [f"{{{','.join(islice(texts, count))}}}" for count in counts.tolist()]
         return pl.Series(found, dtype=pl.String)
 
     def references_as_text(self) -> pl.Series:
         """Returns UUIDs of ObjectIds that are given as text."""
         texts = self._resolved([[each] for each in self.texts()])
-        return pl.Series([each[0] if each else None for each in texts], dtype=pl.String)
+        return pl.Series(chain.from_iterable(texts), dtype=pl.String)
 
     def arrays_of_references_as_text(self) -> pl.Series:
         """Returns arrays of such."""
-        return pl.Series(list(map(array_text, self._resolved(self.arrays(str)))), dtype=pl.String)
+        return pl.Series(list(map(array_text, self._resolved(self._arrays()))), dtype=pl.String)
 
     def _resolved(self, arrays: Sequence[Sequence[str | None]]) -> list[list[str]]:
         """Returns the UUIDs of ObjectIds given as text; a document with another text, or of none, is odd."""
-        keys = list[list[bytes]]()
-        for number, array in enumerate(arrays):
-            is_plain = all(each is not None and _HEX(each) for each in array)
-            if array and (self.documents is None or not is_plain):
-                self.leave(number)
-            keys.append([_uuid_of_text(str(each)) for each in array] if is_plain else [])
-        if self.documents is not None:
-            self.documents.ask_for(chain.from_iterable(keys))
-            for number, each in enumerate(keys):
-                if not all(key in self.documents for key in each):
-                    self.leave(number)
-        self.count(list(map(len, keys)))
-        texts = iter(uuid_texts(b"".join(chain.from_iterable(keys))).to_list())
-        return [list(islice(texts, len(each))) for each in keys]
+        collection = str(self.source.references)
+        documents = self.documents[collection]
+        keys = {
+            each: (object_id_uuid(bytes.fromhex(each)), uuid_of(collection, each))
+            for each in {*chain.from_iterable(arrays)}
+            if is_object_id_text(each)
+        }
+        documents.ask_for(chain.from_iterable(keys.values()))
+        texts = {
+            each: uuid_text(key)
+            for each, (key, of_text) in keys.items()
+            if key in documents and of_text not in documents
+        }
+        self.leave(np.array([not texts.keys() >= {*array} for array in arrays]))
+        self.count(list(map(len, arrays)))
+        return [[texts.get(str(each), "") for each in array] for array in arrays]
 
     def _decoded(self, made: Callable[[Any], Made | None]) -> list[Made | None]:
         """Returns what is made of values that the driver decodes, None where a closer look is due.
@@ -185,21 +183,16 @@ class Values:
         """
         ends, kinds = self.places.ends[self.at].tolist(), self.places.kinds[self.at].tolist()
         each = zip(kinds, self.starts.tolist(), ends, strict=True)
-        elements = [bson.element_of(kind, self.data[start:end]) for kind, start, end in each]
+        elements = [(kind, self.data[start:end]) for kind, start, end in each]
         unique = [*dict.fromkeys(elements)]
         found = {
             element: made(fields[""]) if fields else None
-            for element, fields in zip(unique, bson.read_elements(unique), strict=True)
+            for element, fields in zip(unique, bson.read_values(unique), strict=True)
         }
         for number, element in enumerate(elements):
             if found[element] is None:
                 self.leave(number)
         return [found[element] for element in elements]
-
-
-@lru_cache(10_000)
-def _uuid_of_text(text: str) -> bytes:
-    return object_id_uuid(bytes.fromhex(text))
 
 
 def _text_of(utf_8: bytes) -> str | None:
@@ -213,3 +206,8 @@ def _json_text(value: Any) -> str | None:
     """Returns a value as JSON; None where jsonb cannot hold it as it is."""
     text, loss = jsonb_text(value)
     return text if loss is None else None
+
+
+def _texts(value: list[Any]) -> list[str] | None:
+    """Returns an array; None where not all of it is text."""
+    return value if all(type(each) is str for each in value) else None

@@ -58,7 +58,7 @@ _BOOKS: Final[Mapping[str, _Book]] = {
         "'rejected'",
         "NULL::int",
         "document",
-        # As ``judge.acceptance_text`` writes it.
+        # As ``JudgedRules.document_accepted_by`` writes it.
         "nullif(concat_ws(' until ', accepted_by, deferred_until), '')",
         # Where it cannot be read, the reason is in the driver's words.
         "CASE WHEN field IS NOT NULL THEN reason END",

@@ -882,7 +882,6 @@ def equal(
     rows: list[Row],
     *,
     ids: Ids = IDS,
-    has_hex_texts: bool = False,
 ) -> list[bool]:
     """Which documents are plain and have their row."""
 
@@ -892,7 +891,7 @@ def equal(
     known = {"Users": KnownIds(query, sql.SQL("").format())}
     given_documents = together(*documents)
     identities = Identities.of(table.name, given_documents)
-    expected = ExpectedRows(table, known, lambda _: has_hex_texts).of(given_documents, identities)
+    expected = ExpectedRows(table, known).of(given_documents, identities)
     json = {
         name: means_same_json for name, source in sources(table).items() if source.rule is Rule.JSON
     }
@@ -1080,10 +1079,9 @@ def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
     of_object_id, of_text = document_uuid("Users", ObjectId(HEX_ID)), document_uuid("Users", HEX_ID)
     assert row["value"] == str(of_text)
     row["value"] = str(of_object_id)
-    ids = Ids({}, {"Users": uuids(ObjectId(HEX_ID))})
-    for has_hex_texts in (False, True):
-        is_plain = equal(table, [raw], [row], ids=ids, has_hex_texts=has_hex_texts)
-        assert is_plain == [not has_hex_texts]
+    for others in ([], [HEX_ID]):
+        ids = Ids({}, {"Users": uuids(ObjectId(HEX_ID), *others)})
+        assert equal(table, [raw], [row], ids=ids) == [not others]
 
 
 @pytest.mark.parametrize(

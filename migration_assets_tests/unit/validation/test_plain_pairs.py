@@ -18,7 +18,7 @@ from migration_assets.validation.partitions import COMPARED_AT_ONCE, joined, par
 from migration_assets.validation.plain_pairs import PlainPairs
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
-MOST = 100
+MOST = 1_000
 """Elements of the longest array that is not left to the reader of single documents."""
 
 
