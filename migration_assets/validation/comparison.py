@@ -42,28 +42,39 @@ def compared(
         The key, in the order of what is expected and then of the rest; ``IS_EXPECTED`` and ``IS_THERE``; and
         for each other column whether both sides are the same, NULL being the same as NULL alone.
     """
-    expected, actual = (
-        each.with_columns(pl.lit(value=True).alias(_IS)) for each in (expected, actual)
-    )
-    if not expected.select(key).equals(actual.select(key)):
-        keys = pl.concat([expected, actual]).select(key).unique(maintain_order=True)
+    names = [*key]
+    if expected[names].equals(actual[names]):
+        is_expected = is_there = _true(expected.height)
+    else:
+        keys = pl.concat([expected[names], actual[names]]).unique(maintain_order=True)
         expected, actual = (
-            keys.join(side, on=key, how="left", nulls_equal=True, maintain_order="left")
+            keys.join(
+                side.with_columns(pl.lit(value=True).alias(_IS)),
+                on=key,
+                how="left",
+                nulls_equal=True,
+                maintain_order="left",
+            )
             for side in (expected, actual)
         )
-    columns = [name for name in expected.columns if name not in (*key, _IS)]
-    return expected.select(
-        *key,
-        pl.col(_IS).fill_null(value=False).alias(IS_EXPECTED),
-        actual[_IS].fill_null(value=False).alias(IS_THERE),
-        *(_same(expected[name], actual[name], is_same.get(name)) for name in columns),
+        is_expected, is_there = expected[_IS].is_not_null(), actual[_IS].is_not_null()
+    others = [name for name in expected.columns if name not in (*names, _IS)]
+    return pl.DataFrame(
+        [
+            *expected[names],
+            is_expected.alias(IS_EXPECTED),
+            is_there.alias(IS_THERE),
+            *(_same(expected[name], actual[name], is_same.get(name)) for name in others),
+        ]
     )
 
 
 def _same(expected: pl.Series, actual: pl.Series, is_same: IsSame | None) -> pl.Series:
     """Tells where two columns are the same."""
+    if expected.equals(actual):  # a fifth of the time that it takes to say where
+        return _true(len(expected)).alias(expected.name)
     same = expected.eq_missing(actual)
-    if is_same is None or same.all():
+    if is_same is None:
         return same
     rest = (~same & expected.is_not_null() & actual.is_not_null()).arg_true()
     if not len(rest):
@@ -72,6 +83,10 @@ def _same(expected: pl.Series, actual: pl.Series, is_same: IsSame | None) -> pl.
     pairs = [*zip(expected[rest].to_list(), actual[rest].to_list(), strict=True)]
     found = {pair: is_same(*pair) for pair in dict.fromkeys(pairs)}
     return same.scatter(rest, pl.Series([found[pair] for pair in pairs], dtype=pl.Boolean))
+
+
+def _true(height: int) -> pl.Series:
+    return pl.Series([True]).new_from_index(0, height)
 
 
 def means_same_json(left: str, right: str) -> bool:

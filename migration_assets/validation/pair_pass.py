@@ -40,6 +40,7 @@ from migration_assets.validation.findings import (
 from migration_assets.validation.identities import (
     UUID_SIZE,
     object_id_text,
+    uuid_texts,
 )
 from migration_assets.validation.judge import ArrayJudge
 from migration_assets.validation.judged_remediations import rules_for
@@ -52,13 +53,21 @@ from migration_assets.validation.recorded_lines import Books
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import packed
+from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
 
 _FIELDS = 2
 """Columns of a pair."""
+_JUDGED_AT_ONCE = 20_000
+"""Pairs whose types are judged at once: as text one has 72 bytes."""
 
 
 def compare_pairs(
-    compared_table: ComparedTable, phases: Phases, *, sample_size: int, seed: int
+    compared_table: ComparedTable,
+    phases: Phases,
+    *,
+    sample_size: int,
+    seed: int,
+    with_types: bool = False,
 ) -> Comparison:
     """Holds a junction table against the arrays of its relation.
 
@@ -67,6 +76,7 @@ def compare_pairs(
         phases: Where the seconds are added.
         sample_size: How many pairs to report one by one.
         seed: Which ones.
+        with_types: Whether to judge the types of the pairs, too.
     """
     _, connection, table, _ = compared_table
     relation = junction_of(table)
@@ -77,6 +87,9 @@ def compare_pairs(
         sides = [array.pairs() for array in arrays]  # what it takes to read them is held no longer
         rows = _actual(connection, table, relation)
         result.pairs = len(rows)
+        result.types = definition_findings(connection, table) if with_types else None
+        if result.types is not None:
+            _judge_types(table, relation, rows, result.types)
         drawn: list[pl.DataFrame] = []
         for there, *of_arrays in partitions([rows, *sides]):
             known = _known(of_arrays)
@@ -194,6 +207,18 @@ def _actual(connection: Connection, table: sa.Table, relation: Junction) -> Pair
     pair = sql.SQL("uuid_send(coalesce(a, {nil})) || uuid_send(coalesce(b, {nil}))")
     nil = sql.Literal(uuid.UUID(int=0))
     return joined([packed(connection, query, pair.format(nil=nil))])
+
+
+def _judge_types(
+    table: sa.Table, relation: Junction, rows: PairBytes, findings: TypeFindings
+) -> None:
+    """Judges pairs as PostgreSQL writes them; by the definition of the table none has a NULL."""
+    types = RowTypes(table, findings)
+    for start in range(0, len(rows), _JUDGED_AT_ONCE):
+        ids = rows[start : start + _JUDGED_AT_ONCE].view(f"V{UUID_SIZE}").reshape(-1, 2)
+        of_sides = zip((relation.left, relation.right), ids.T, strict=True)
+        types.add(pl.DataFrame({s.column: uuid_texts(each.tobytes()) for s, each in of_sides}))
+    types.judge()
 
 
 def _known(sides: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -1,18 +1,14 @@
 """The model as pandera schemas: what the columns of a table, and the values in them, have to be.
 
-``table_schema`` is for the rows of a table as PostgreSQL writes them: every column is text, so whatever
-somebody made of a column's type can still be read and judged. ``CATALOG`` is for the definition of the
-table, a line for each column (``catalog_frame``). The checks are polars expressions; only JSON that
-may hold a wrapper or a long number is looked at value by value.
-
-pandera copies the columns of a schema, then looks at one check of one column after the other. So rows are
-judged by ``sound_schema`` first, which has all checks in one expression; only where that fails does
-``table_schema`` say which values of which columns it is.
+``AS_MODELLED`` is for the rows of a table as PostgreSQL writes them: every column is text, so whatever
+somebody made of a column's type can still be read and judged. What has to hold of them are polars
+expressions (``held``); only JSON that may hold a wrapper or a long number is looked at value by value.
+``CATALOG`` is for the definition of the table, a line for each column (``catalog_frame``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandera.polars as pa
@@ -116,62 +112,38 @@ def type_of(column: sa.Column[object]) -> str:
     return str(column.type.compile(dialect=_DIALECT)).lower()
 
 
-def table_schema(table: sa.Table, columns: Collection[str] | None = None) -> pa.DataFrameSchema:
-    """Returns the schema of a table's rows, each column as PostgreSQL writes it as text.
-
-    The column's description is its type in PostgreSQL; what its values have to be are its checks, each
-    in words.
-
-    Args:
-        table: Any table of the model.
-        columns: The columns that are judged; all where None.
-    """
-    return pa.DataFrameSchema(
-        {
-            column.name: pa.Column(
-                pl.String,
-                [_check(each) for each in _aspects(column)],
-                nullable=_is_nullable(column),
-                description=type_of(column),
-            )
-            for column in _chosen(table, columns)
-        },
-        name=table.name,
-        strict=True,
-    )
+def _all_hold(data: PolarsData) -> pl.LazyFrame:
+    return data.lazyframe.select(pl.all_horizontal(pl.all()))
 
 
-def sound_schema(table: sa.Table, columns: Collection[str] | None = None) -> pa.DataFrameSchema:
-    """Returns a schema that rows pass where they pass ``table_schema``: one check has all of its checks.
+AS_MODELLED = pa.DataFrameSchema(
+    checks=[pa.Check(_all_hold, name="as in the model")], name="rows of a table"
+)
+"""The verdict on rows, given what holds of them (``held``)."""
 
-    It looks at all values in one pass, and does not say which of them fail.
+
+def held(
+    table: sa.Table, columns: Collection[str] | None = None
+) -> Mapping[tuple[str, str], pl.Expr]:
+    """Returns what has to hold for the rows of a table, each column as PostgreSQL writes it as text.
 
     Args:
         table: Any table of the model.
         columns: The columns that are judged; all where None.
+
+    Returns:
+        Whether it holds, by column and by what it is, in words.
     """
-    held = list(_held(_chosen(table, columns)))
-
-    def holds(data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(pl.all_horizontal(held))
-
-    return pa.DataFrameSchema(
-        checks=[pa.Check(holds, name="as in the model", n_failure_cases=1)], name=table.name
-    )
-
-
-def _chosen(table: sa.Table, columns: Collection[str] | None) -> list[sa.Column[object]]:
-    return [each for each in table.columns if columns is None or each.name in columns]
-
-
-def _held(columns: Iterable[sa.Column[object]]) -> Iterator[pl.Expr]:
-    """Yields what has to hold for every row: each aspect of each column, and NOT NULL."""
-    for column in columns:
+    found: dict[tuple[str, str], pl.Expr] = {}
+    for column in table.columns:
+        if columns is not None and column.name not in columns:
+            continue
         value = pl.col(column.name)
         if not _is_nullable(column):
-            yield value.is_not_null()
+            found[column.name, "not NULL"] = value.is_not_null()
         for aspect in _aspects(column):
-            yield aspect.holds(value)
+            found[column.name, aspect.words] = aspect.holds(value)
+    return found
 
 
 def _aspects(column: sa.Column[object]) -> Sequence[Aspect]:
@@ -185,12 +157,3 @@ def _is_nullable(column: sa.Column[object]) -> bool:
     if junction_of(column.table) is not None:
         return False
     return bool(column.nullable) and source_of(column).missing is not Missing.EMPTY_ARRAY
-
-
-def _check(aspect: Aspect) -> pa.Check:
-    """Returns an aspect as a check of pandera."""
-
-    def holds(data: PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select(aspect.holds(pl.col(data.key)))
-
-    return pa.Check(holds, name=aspect.words, error=aspect.words)

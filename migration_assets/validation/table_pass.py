@@ -55,11 +55,13 @@ def compare(
         psycopg.Error: The target cannot be read as the model says.
         PyMongoError: The source cannot be read.
     """
-    of_documents = partial(compare_documents, with_types=with_types, shared=shared)
+    of_documents = partial(compare_documents, shared=shared)
     compare_rows = of_documents if junction_of(table) is None else compare_pairs
     compared_table = ComparedTable(source, connection, table, remediations)
     with snapshot(connection), without_cycle_detection():
-        result = compare_rows(compared_table, phases, sample_size=sample_size, seed=seed)
+        result = compare_rows(
+            compared_table, phases, sample_size=sample_size, seed=seed, with_types=with_types
+        )
         with phases.phase("leading nowhere"):
             find_targets(connection, table, result)
         with phases.phase("books"):

@@ -24,18 +24,17 @@ from migration_assets.validation.evidence import (
     Layer,
     Phases,
     Severity,
-    failure_cases,
 )
-from migration_assets.validation.findings import Comparison
+from migration_assets.validation.findings import Comparison, failing, failing_rows
 from migration_assets.validation.key_digest import KeyDigest
 from migration_assets.validation.rows import frames, snapshot, table_name
 from migration_assets.validation.schemas import (
+    AS_MODELLED,
     CATALOG,
     CATALOG_TYPES,
     ColumnDefinition,
     catalog_frame,
-    sound_schema,
-    table_schema,
+    held,
 )
 
 _COLUMNS = """
@@ -51,8 +50,6 @@ _COLUMNS = """
 """
 _ROWS_AT_ONCE = 20_000
 """Rows that are judged at once, if they do not come in larger pieces: to call a schema takes milliseconds."""
-_WORDS = {"not_nullable": "not NULL"}
-"""Checks that pandera has itself, in the words of the others."""
 _LITERAL = re.compile(r"'((?:[^']|'')*)'::.+", re.DOTALL)
 
 
@@ -89,8 +86,7 @@ def _of_definition(table: sa.Table, defined: Sequence[ColumnDefinition]) -> Type
     """Returns what is wrong with the definition of a table."""
     found = TypeFindings(Counter(columns=len(defined)))
     frame = catalog_frame(table, defined)
-    for index in failure_cases(CATALOG, frame)["index"]:
-        line = frame.row(index, named=True)
+    for line in failing(CATALOG, frame):
         for aspect in CATALOG_TYPES:
             actual, expected = line[aspect], line[f"model_{aspect}"]
             if actual != expected:
@@ -113,6 +109,7 @@ class RowTypes:
     table: sa.Table
     findings: TypeFindings
     _waiting: list[pl.DataFrame] = field(default_factory=list)
+    _held: Mapping[tuple[str, str], pl.Expr] = field(default_factory=dict)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Takes in some rows as PostgreSQL writes them, which are judged with others."""
@@ -127,18 +124,19 @@ class RowTypes:
         frame = pl.concat(self._waiting)
         self._waiting.clear()
         self.findings.counts["rows"] += frame.height
-        if failure_cases(sound_schema(self.table, frame.columns), frame).is_empty():
+        self._held = self._held or held(self.table, frame.columns)
+        holds = frame.select(each.alias(str(n)) for n, each in enumerate(self._held.values()))
+        wrong = failing_rows(AS_MODELLED, holds)
+        if not wrong:
             return
-        schema = table_schema(self.table, frame.columns)
-        cases = failure_cases(schema, frame).with_columns(pl.col("check").replace(_WORDS))
-        for column, check, count in cases.group_by("column", "check").len().sort("*").rows():
-            self.findings.failures[column, check] += count
         keys = [each.name for each in self.table.primary_key if each.name in frame.columns]
-        names = frame.select(keys).rows()
-        for column, check, index in cases.select("column", "check", "index").rows():
-            name = " ".join(map(str, names[index])) if keys else ""
-            self.findings.keys.add(name, column, check)
-            self.findings.show(id=name, column=column, check=check)
+        names = [" ".join(map(str, key)) for key in frame[wrong].select(keys).rows()]
+        for (column, check), each in zip(self._held, holds[wrong], strict=True):
+            for index in (~each).arg_true():
+                name = names[index] if keys else ""
+                self.findings.failures[column, check] += 1
+                self.findings.keys.add(name, column, check)
+                self.findings.show(id=name, column=column, check=check)
 
 
 def check_types(_: object, connection: Connection, table: sa.Table) -> Evidence:

@@ -26,7 +26,7 @@ from migration_assets.validation.findings import (
     Comparison,
     Total,
     What,
-    failing,
+    failing_rows,
     totals_frame,
 )
 from migration_assets.validation.key_digest import KeyDigest
@@ -44,9 +44,12 @@ def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evide
     some were, the table is sound, but nobody has agreed to the loss yet, unless a remediation accepts it.
     """
     with phases.phase("verdict"):
-        unequal = Total("rows that do not agree", 0, found.unequal)
-        kinds = failing(TOTALS, totals_frame([*found.values.totals(What), unequal]))
-        verdict = _Verdict(found, kinds, failing(TOTALS, totals_frame(found.totals)))
+        kinds = found.values.totals(What)
+        kinds.append(Total("rows that do not agree", 0, found.unequal))
+        frame = totals_frame([*kinds, *found.totals])
+        wrong = failing_rows(TOTALS, frame)
+        totals = frame[[number for number in wrong if number >= len(kinds)]].to_dicts()
+        verdict = _Verdict(found, is_sound=not wrong, totals=totals)
     return Evidence(
         table=table.name,
         layer=Layer.VALUES,
@@ -69,18 +72,13 @@ class _Verdict:
 
     Attributes:
         found: The comparison.
-        kinds: Kinds of differences of which the schema found some.
-        totals: Totals that it found.
+        is_sound: Whether the table is what the documents and the rules make of it, by the schema.
+        totals: Totals that the schema found.
     """
 
     found: Comparison
-    kinds: list[dict[str, Any]]
+    is_sound: bool
     totals: list[dict[str, Any]]
-
-    @property
-    def is_sound(self) -> bool:
-        """The table is what the documents and the rules make of it."""
-        return not (self.kinds or self.totals)
 
     @property
     def lost(self) -> int:
