@@ -167,14 +167,25 @@ class _Walk:
         self.position[rows] = ends[fit]
 
     def _learn(self, row: int) -> None:
-        """Learns where the next field of a document comes in the order; leaves out one with another name."""
-        start = int(self.position[row]) + 1
-        name = self.data[start : self.data.index(0, start) + 1]
-        if name not in self.allowed or name in self.order:
-            self.are_alive[row] = False
-            return
+        """Learns from a document in which order fields come, as it is stepped over by itself.
+
+        All that have come to a field with another name are left out.
+        """
         passed = [n for n, each in enumerate(self.order) if self.fields[each].kinds[row]]
-        self.order.insert(passed[-1] + 1 if passed else 0, name)
+        place = passed[-1] if passed else -1
+        while self._waiting(np.array([row])).size:
+            start = int(self.position[row]) + 1
+            name = self.data[start : self.data.index(0, start) + 1]
+            if name not in self.allowed:
+                self.are_alive[row] = False
+                if len(name) <= len(PADDING):  # others may have it, too
+                    rows = self._waiting(np.arange(len(self.last)))
+                    self.are_alive[rows[self._are_at(name, self.position[rows])]] = False
+                return
+            if name not in self.order:
+                self.order.insert(place + 1, name)
+            place = self.order.index(name)
+            self._step(name, np.array([row]))
 
 
 def _nowhere(count: int) -> Places:
