@@ -193,8 +193,7 @@ def record(connection: Connection, evidence: Evidence, state: State | None) -> N
         values=sql.SQL(", ").join(map(sql.Placeholder, row)),
         new=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in row),
     )
-    with connection.transaction():
-        connection.execute(statement, row)
+    connection.execute(statement, row)
 
 
 def _could_not_run(table: sa.Table, layer: Layer, error: Exception) -> Evidence:
