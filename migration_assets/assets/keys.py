@@ -16,6 +16,9 @@ CAPACITY = dg.AssetKey(["monitoring", "capacity"])
 MIGRATE = "migrate"
 """The job that does all of it."""
 
+PREFLIGHT_JOB = "preflight"
+"""The job that does nothing but look, at all documents."""
+
 POOL = "migration"
 """The pool of all that holds the target: one run at a time has it, and the next one waits."""
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from migration_assets.assets import describe
 from migration_assets.assets.boundary import guarded
-from migration_assets.assets.keys import MIGRATE, OWNERS, POOL, PREFLIGHT
+from migration_assets.assets.keys import OWNERS, POOL, PREFLIGHT, PREFLIGHT_JOB
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.model import Model
 from migration_assets.preflight.findings import Area, Finding, Level, Page
@@ -34,8 +34,9 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
             for area in Area
         ],
         description="What to know before a migration starts: versions, privileges, encoding, time zone, "
-        "space, unknown collections and fields, what would be lost and why, duration, writes. It "
-        "reads, and changes nothing.",
+        "space, unknown collections and fields, duration, writes. It reads, and changes nothing. "
+        "Materialized alone, it looks at every document and tells what would be lost and why; before a run "
+        "counts and samples are enough, since the loads tell.",
     )
     @guarded
     def preflight(
@@ -52,9 +53,7 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
             target.open,
             at_one_moment=source.reads_snapshot,
             notes=notes_on(target.url),
-            rehearsed_with=None
-            if context.run.job_name == MIGRATE
-            else rules,  # it is about to tell
+            rehearsed_with=rules if is_alone(context.run) else None,
         )
         metadata = page_metadata(page)
         if not page.errors:  # before its checks, which would else stand beside the page before
@@ -66,6 +65,13 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
             raise dg.Failure(page.summary(), metadata=metadata, allow_retries=False)
 
     return preflight
+
+
+def is_alone(run: dg.DagsterRun) -> bool:
+    """Tells whether a run does nothing but look; else its loads read every document themselves."""
+    if run.asset_selection is None:
+        return run.job_name == PREFLIGHT_JOB
+    return run.asset_selection == {PREFLIGHT}
 
 
 def check_name(area: Area) -> str:

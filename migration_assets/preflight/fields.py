@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from pymongo.errors import OperationFailure
 
 from migration_assets.model import Model, Rule, fields, sources
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, ok, warning
+from migration_assets.preflight.findings import SEARCHES_ALL, Area, Finding, ok, warning
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.text import counted, listed
 
@@ -85,13 +85,9 @@ def sampled_fields(
     Raises:
         OperationFailure: The server refuses, or it took too long.
     """
-    wanted = sample_size(held)
-    first_or_drawn: Mapping[str, Any] = (
-        {"$limit": wanted} if held.documents <= wanted else {"$sample": {"size": wanted}}
-    )
     names = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}
     pipeline: list[Mapping[str, Any]] = [
-        first_or_drawn,
+        sample(held),
         {"$project": {"_id": 0, "name": names}},
         {"$unwind": "$name"},
         {"$group": {"_id": "$name", "documents": {"$sum": 1}}},
@@ -108,13 +104,30 @@ def sample_size(held: Content) -> int:
     return max(1, min(SAMPLED_DOCUMENTS, SAMPLED_BYTES // average))
 
 
+def sample(held: Content) -> Mapping[str, Any]:
+    """Returns the stage that draws the documents of a collection that are looked at."""
+    wanted = sample_size(held)
+    return {"$limit": wanted} if held.documents <= wanted else {"$sample": {"size": wanted}}
+
+
 def unreadable_dates(
-    model: Model, source: SourceDatabase, held: Mapping[str, Content]
+    model: Model,
+    source: SourceDatabase,
+    held: Mapping[str, Content],
+    *,
+    is_sampled: bool = False,
 ) -> Iterator[Finding]:
     """Yields how many dates the application's own driver would not read, by field.
 
     It makes no valid date of those beyond year 9999, and another one of those before year 100.
+
+    Args:
+        model: The application's tables.
+        source: The source database.
+        held: What each collection holds.
+        is_sampled: A sample of each collection is looked at instead of all documents.
     """
+    where = "; a sample of each collection was looked at" if is_sampled else ""
     unreadable: list[str] = []
     ends = time.monotonic() + SAMPLE_MILLISECONDS / 1000
     unsearched = []
@@ -123,7 +136,8 @@ def unreadable_dates(
             continue
         left = int((ends - time.monotonic()) * 1000)
         try:
-            counts = _dates_beyond(source, name, table, left) if left > 0 else None
+            drawn = [sample(held[name])] if is_sampled else []
+            counts = _dates_beyond(source, name, table, left, drawn) if left > 0 else None
         except (OperationFailure, BSONError):
             counts = None
         if counts is None:
@@ -134,10 +148,12 @@ def unreadable_dates(
         yield warning(
             Area.FIELDS,
             f"dates before year {_FIRST_YEAR} or after {_LAST_YEAR}, which are migrated, and which the "
-            f"application cannot read: {listed(unreadable)}",
+            f"application cannot read: {listed(unreadable)}{where}",
             "A page that shows one of them fails: correct them in the application before, or by a rule "
             "(docs/remediations.md)",
         )
+    elif is_sampled:
+        yield ok(Area.FIELDS, f"the application can read the dates{where}", SEARCHES_ALL)
     if unsearched:
         yield ok(
             Area.FIELDS,
@@ -146,7 +162,11 @@ def unreadable_dates(
 
 
 def _dates_beyond(
-    source: SourceDatabase, collection: str, table: sa.Table, milliseconds: int
+    source: SourceDatabase,
+    collection: str,
+    table: sa.Table,
+    milliseconds: int,
+    drawn: Sequence[Mapping[str, Any]],
 ) -> dict[str, int]:
     names = sorted({each.field for each in sources(table).values() if each.rule is Rule.TIMESTAMP})
     if not names:
@@ -159,6 +179,7 @@ def _dates_beyond(
         is_beyond = {"$or": [{"$lt": [value, first]}, {"$gte": [value, end]}]}
         is_date = {"$eq": [{"$type": value}, "date"]}
         group[f"n{number}"] = {"$sum": {"$cond": [{"$and": [is_date, is_beyond]}, 1, 0]}}
-    counted_once = list(source[collection].aggregate([{"$group": group}], maxTimeMS=milliseconds))
+    pipeline = [*drawn, {"$group": group}]
+    counted_once = list(source[collection].aggregate(pipeline, maxTimeMS=milliseconds))
     counts = counted_once[0] if counted_once else {}
     return {name: int(counts.get(f"n{number}", 0)) for number, name in enumerate(names)}

@@ -14,6 +14,9 @@ from migration_assets.errors import MigrationError
 from migration_assets.source.refusals import UNAUTHORIZED
 from migration_assets.text import counted
 
+SEARCHES_ALL = "`migration-assets preflight`, or the job `preflight`, looks at all documents"
+"""What to do where only what must be known before a run was looked at."""
+
 
 class Level(enum.StrEnum):
     """What a finding means."""

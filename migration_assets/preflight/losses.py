@@ -11,7 +11,7 @@ from migration_assets.causes.tracing import causes_of
 from migration_assets.causes.words import follows, what
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, ok, warning
+from migration_assets.preflight.findings import SEARCHES_ALL, Area, Finding, ok, warning
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import counted
@@ -38,6 +38,11 @@ def losses(
         remediations: The rules as they are now; nothing is converted where None.
     """
     if remediations is None:
+        yield ok(
+            Area.LOSSES,
+            "no document was converted to tell what would be lost: the run that follows tells",
+            SEARCHES_ALL,
+        )
         return
     documents = sum(content.documents for content in held.values())
     if documents > MOST_DOCUMENTS:

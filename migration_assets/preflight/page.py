@@ -23,7 +23,7 @@ from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection
 
 OBSERVED_SECONDS = 1.0
-"""How long the collections are watched for writes, at least."""
+"""How long the collections are watched for writes, at least, where no run follows at once."""
 
 OpenSource = Callable[[], AbstractContextManager[SourceDatabase]]
 OpenTarget = Callable[[], AbstractContextManager[Connection]]
@@ -45,7 +45,7 @@ def examine(
     open_target: OpenTarget,
     *,
     at_one_moment: bool = False,
-    observed_seconds: float = OBSERVED_SECONDS,
+    observed_seconds: float | None = None,
     notes: Sequence[str] = (),
     rehearsed_with: Remediations | None = None,
 ) -> Page:
@@ -56,13 +56,16 @@ def examine(
         open_source: Opens the source.
         open_target: Opens the target.
         at_one_moment: The run is to read every collection as of one moment.
-        observed_seconds: How long to watch for writes, at least, in seconds.
+        observed_seconds: How long to watch for writes, at least, in seconds; where None
+            ``OBSERVED_SECONDS``, and before a run not longer than the rest takes.
         notes: What of the target's URL does not hold for the migration.
-        rehearsed_with: The rules with which every document is converted, to tell what a run would lose;
-            nothing is converted where None.
+        rehearsed_with: The rules with which every document is converted, to tell what a run would lose.
+            None: a run follows, which reads every document itself, so that counts and samples are enough.
     """
     findings: list[Finding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
     known = _Known(at_one_moment, rehearsed_with)
+    if observed_seconds is None:
+        observed_seconds = 0.0 if rehearsed_with is None else OBSERVED_SECONDS
     try:
         with open_source() as source:
             _examine_source(model, source, known, findings, observed_seconds)
@@ -87,6 +90,8 @@ def _examine_source(
     started = time.monotonic()
     before = known.held = contents(source)
     known.snapshots = freeze.snapshots(model, source)
+    is_whole = known.rehearsed_with is not None
+    dates = fields.unreadable_dates
     for area, work in (
         (Area.SOURCE, partial(on_source.version, source)),
         (Area.SOURCE, partial(on_source.url_options, source)),
@@ -94,8 +99,8 @@ def _examine_source(
         (Area.SOURCE_ACCESS, partial(on_source.writing, source)),
         (Area.COLLECTIONS, partial(on_source.collections, model, source, before)),
         (Area.FIELDS, partial(fields.unknown_fields, model, source, before)),
-        (Area.FIELDS, partial(fields.unreadable_dates, model, source, before)),
-        (Area.UPGRADE, partial(upgrade.findings, model, source, before)),
+        (Area.FIELDS, partial(dates, model, source, before, is_sampled=not is_whole)),
+        (Area.UPGRADE, partial(upgrade.findings, model, source, before, is_searched=is_whole)),
         (Area.LOSSES, partial(losses, model, source, before, known.rehearsed_with)),
         (Area.FREEZE, partial(freeze.freeze, known.snapshots, is_wanted=known.at_one_moment)),
     ):

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from migration_assets.model import Model
 from migration_assets.model.upgrade import UpgradeOutcome
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, ok, warning
+from migration_assets.preflight.findings import SEARCHES_ALL, Area, Finding, ok, warning
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import listed
 from migration_assets.upgrade import in_source, release_of
@@ -37,12 +37,30 @@ _WORDS: Mapping[UpgradeOutcome, tuple[str, str]] = {
 
 
 def findings(
-    model: Model, source: SourceDatabase, held: Mapping[str, Content]
+    model: Model,
+    source: SourceDatabase,
+    held: Mapping[str, Content],
+    *,
+    is_searched: bool = True,
 ) -> Iterator[Finding]:
-    """Yields what today's application would refuse, drop, change or not be able to read, with counts."""
+    """Yields what today's application would refuse, drop, change or not be able to read, with counts.
+
+    Args:
+        model: The application's tables.
+        source: The source database.
+        held: What each collection holds.
+        is_searched: All documents are looked at; else it is said who does.
+    """
     if (upgrade := model.upgrade) is None:
         return
     release = release_of(model)
+    if not is_searched:
+        yield ok(
+            Area.UPGRADE,
+            f"no document was searched for what {release} makes of it: the sign-off counts it in the target",
+            SEARCHES_ALL,
+        )
+        return
     found: dict[UpgradeOutcome, list[str]] = defaultdict(list)
     unsearched = []
     ends = time.monotonic() + MILLISECONDS / 1000

@@ -25,7 +25,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from migration_assets.assets.keys import PREFLIGHT, TARGET_SCHEMA
-from migration_assets.assets.preflight import check_name
+from migration_assets.assets.preflight import check_name, is_alone
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.cli import app
 from migration_assets.commands.preflight import require_preflight
@@ -265,7 +265,14 @@ def test_a_server_that_answers_in_its_own_way_is_examined_all_the_same(
         with open_source(small_migration.mongodb_url) as database:
             yield cast("SourceDatabase", Answering(database, answers))
 
-    found = examine(NEXTCRM, opened, partial(open_target, ""), observed_seconds=0.0)
+    found = examine(
+        NEXTCRM,
+        opened,
+        partial(open_target, ""),
+        observed_seconds=0.0,
+        # Before a run a sample is drawn first.
+        rehearsed_with=NO_REMEDIATIONS if "$group" in answers else None,
+    )
     assert [each.area for each in found.errors] == [Area.TARGET]
     assert said in "\n".join(each.what for each in found.findings)
     assert VALUE not in str(found)
@@ -649,6 +656,14 @@ def test_job_materializes_the_page_and_fails_on_an_error(filled_url: str, target
     assert said.metadata["errors"].value == 1
 
 
+def test_only_a_run_that_does_nothing_else_looks_at_all_documents() -> None:
+    assert is_alone(dg.DagsterRun(job_name=PREFLIGHT_JOB))
+    assert is_alone(dg.DagsterRun(job_name="__ASSET_JOB", asset_selection=frozenset({PREFLIGHT})))
+    assert not is_alone(dg.DagsterRun(job_name=MIGRATE))
+    several = frozenset({PREFLIGHT, TARGET_SCHEMA})
+    assert not is_alone(dg.DagsterRun(job_name="__ASSET_JOB", asset_selection=several))
+
+
 def test_preflight_is_the_head_of_the_job_that_migrates_and_an_error_stops_it(
     filled_url: str, target_url: str
 ) -> None:
@@ -705,4 +720,39 @@ def test_what_a_run_would_lose_is_told_by_cause(
     assert "NO-GO for 1 cause: 2 documents would be in no table" in first
     assert cause == "1 document of Users is missing: 2 references to it"
     # The run itself is about to tell, so nothing is rehearsed before it.
-    assert levels(page(source_url, target_url), Area.LOSSES) == {}
+    (before_a_run,) = levels(page(source_url, target_url), Area.LOSSES).items()
+    assert before_a_run == (
+        "no document was converted to tell what would be lost: the run that follows tells",
+        Level.OK,
+    )
+
+
+def test_before_a_run_no_collection_is_read_as_a_whole(
+    mongo_database: SourceDatabase,
+    source_url: str,
+    target_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fields, "SAMPLED_DOCUMENTS", 10)
+    year_10000 = DatetimeMS(253_402_300_800_000)
+    documents = [{"userStatus": "ACTIVE", "created_on": year_10000} for _ in range(300)]
+    mongo_database["Users"].insert_many(documents)
+    mongo_database.command("profile", 2)
+    found = page(source_url, target_url)
+    mongo_database.command("profile", 0)
+    looked_at = {
+        each["command"].get("aggregate"): each.get("docsExamined", 0)
+        for each in mongo_database["system.profile"].find({"docsExamined": {"$gt": 0}})
+        if "$sample" not in each["command"].get("pipeline", [{}])[0]
+    }
+    assert max(looked_at.values(), default=0) <= 10
+    said = levels(found, Area.FIELDS) | levels(found, Area.UPGRADE) | levels(found, Area.LOSSES)
+    (dates,) = [what for what in said if "created_on" in what]
+    assert said.pop(dates) is Level.WARNING
+    assert "created_on (10); a sample of each collection was looked at" in dates
+    assert set(said.values()) == {Level.OK}
+    told = [each for each in found.findings if each.what in said and "no document" in each.what]
+    assert [each.area for each in told] == [Area.UPGRADE, Area.LOSSES]
+    assert all("`migration-assets preflight`" in each.next_step for each in told)
+    whole = page(source_url, target_url, rehearsed_with=NO_REMEDIATIONS)
+    assert any("created_on (300)" in what for what in levels(whole, Area.FIELDS))
