@@ -29,7 +29,7 @@ from migration_assets.workers import processes_wanted
 MIGRATE = keys.MIGRATE
 VALIDATE = "validate"
 OBSERVE = "observe"
-PREFLIGHT_JOB = "preflight"
+PREFLIGHT_JOB = keys.PREFLIGHT_JOB
 
 
 def build_defs(
@@ -64,8 +64,9 @@ def build_defs(
         warnings.simplefilter("ignore", dg.BetaWarning)
         migrate = dg.define_asset_job(
             MIGRATE,
-            dg.AssetSelection.all(include_sources=True) - monitoring.selection(),
-            description="Everything: preflight, observe, map, load, constrain, validate, sign off.",
+            dg.AssetSelection.all() - monitoring.selection(),
+            description="Everything: preflight, map, load, validate, constrain, sign off. Each load tells "
+            "what it has read of its collection.",
         )
         sign_off = sign_off_job()
         return dg.Definitions(

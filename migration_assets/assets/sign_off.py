@@ -1,6 +1,6 @@
 """The sign-off: who approves and what is waived come from the launchpad, the rest from both databases."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -8,15 +8,25 @@ from pydantic import Field
 
 from migration_assets.assets import describe
 from migration_assets.assets.boundary import guarded
-from migration_assets.assets.keys import CONSTRAINTS, OWNERS, POOL, SIGN_OFF, table_key
+from migration_assets.assets.keys import (
+    CONSTRAINTS,
+    OWNERS,
+    POOL,
+    SIGN_OFF,
+    UUID_MAP,
+    table_key,
+)
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import retried
+from migration_assets.assets.sources import input_versions
 from migration_assets.errors import MigrationError
+from migration_assets.loading.ledger import latest_fingerprints
 from migration_assets.model import Model
 from migration_assets.settings import REPORTS
 from migration_assets.sign_off.dashboard import dashboard, summary
 from migration_assets.sign_off.signing import Signed, sign
 from migration_assets.sign_off.waivers import Approval, Decision, parsed
+from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.target.connection import Connection
 from migration_assets.target.ownership import withdraw
 
@@ -152,9 +162,9 @@ def sign_off_asset(model: Model) -> dg.AssetsDefinition:
             with target.open() as connection:
                 config.withdraw_go(connection)
 
-        def signed_off() -> Signed:
+        def signed_off() -> tuple[Signed, dict[str, str]]:
             with source.open(rules) as database, target.open() as connection:
-                return sign(
+                signed = sign(
                     model,
                     database,
                     connection,
@@ -162,9 +172,12 @@ def sign_off_asset(model: Model) -> dg.AssetsDefinition:
                     directory=config.reports,
                     remediations=rules,
                 )
+                return signed, latest_fingerprints(connection, list(model.entities))
 
-        signed = retried(context, signed_off)
+        signed, read = retried(context, signed_off)
         made = signed.verdict
+        if all(finding.table != uuid_map.name for finding in made.findings):
+            tell_map(context, read)
         metadata = sign_off_metadata(signed)
         if made.is_go:  # before its check, which would else stand beside the sign-off before
             yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
@@ -186,6 +199,22 @@ def sign_off_asset(model: Model) -> dg.AssetsDefinition:
             )
 
     return sign_off
+
+
+def tell_map(context: dg.AssetExecutionContext, read: Mapping[str, str]) -> None:
+    """Tells Dagster again of the UUID map, of which collections it is: the loads have observed them since.
+
+    Else it would be called out of date after each run that has found something new.
+
+    Args:
+        context: The step.
+        read: Fingerprints of the collections that were loaded, by name.
+    """
+    event = context.instance.get_latest_materialization_event(UUID_MAP)
+    told = None if event is None else event.asset_materialization
+    tags = {} if told is None else {**(told.tags or {}), **input_versions(read)}
+    if told is not None and tags != told.tags:
+        context.log_event(dg.AssetMaterialization(UUID_MAP, metadata=told.metadata, tags=tags))
 
 
 def sign_off_metadata(signed: Signed) -> describe.Metadata:

@@ -1,6 +1,10 @@
-"""The 29 collections as observable source assets; their data version is a fingerprint of the content."""
+"""The 29 collections as observable source assets; their data version is a fingerprint of the content.
 
-from collections.abc import Iterator
+A load tells what it has read of its collection, so the job that migrates observes nothing besides; the step
+here is for who wants to know whether somebody has written since.
+"""
+
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -38,11 +42,48 @@ def source_assets(model: Model) -> dg.AssetsDefinition:
             yield dg.ObserveResult(
                 asset_key=source_key(collection),
                 data_version=dg.DataVersion(found.fingerprint(collection)),
-                metadata={"documents": found.documents, "megabytes": found.size / 1e6},
+                metadata=_metadata(found.documents, found.size),
             )
 
     made: dg.AssetsDefinition = observe
     return made
+
+
+def observation(
+    collection: str, fingerprint: str, documents: int, size: int
+) -> dg.AssetObservation:
+    """Returns what a load has read of a collection as an observation of it.
+
+    Args:
+        collection: The collection.
+        fingerprint: Of its content, as hex digits.
+        documents: How many it holds.
+        size: Their size in bytes.
+    """
+    return dg.AssetObservation(
+        source_key(collection),
+        metadata=_metadata(documents, size),
+        tags={_VERSION: fingerprint, f"{_VERSION}_is_user_provided": "true"},
+    )
+
+
+def input_versions(fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Returns tags by which Dagster knows the versions of collections that an asset was made of.
+
+    By itself it takes those that were observed before the step began.
+    """
+    return {
+        f"{_INPUT_VERSION}/{source_key(collection).to_user_string()}": fingerprint
+        for collection, fingerprint in fingerprints.items()
+    }
+
+
+_VERSION = "dagster/data_version"
+_INPUT_VERSION = "dagster/input_data_version"
+
+
+def _metadata(documents: int, size: int) -> dict[str, int | float]:
+    return {"documents": documents, "megabytes": size / 1e6}
 
 
 def _spec(collection: str) -> dg.AssetSpec:

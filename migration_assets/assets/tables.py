@@ -27,6 +27,7 @@ from migration_assets.assets.keys import (
 from migration_assets.assets.progress import Progress
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.assets.retries import is_last_attempt, retried
+from migration_assets.assets.sources import input_versions, observation
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.databases import databases_of
@@ -65,6 +66,11 @@ def table_assets(model: Model) -> list[dg.AssetsDefinition]:
     return [table_asset(*tables) for tables in model.circles]
 
 
+def step_of(*tables: sa.Table) -> str:
+    """Returns the name of the step that loads and checks a table, or a circle of tables."""
+    return "__".join(["postgres", *[table.name for table in tables]])
+
+
 def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
     """Returns the asset of a table with its four checks; those of a circle of tables are one step.
 
@@ -74,7 +80,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
     model = model_of(tables[0])
 
     @dg.multi_asset(
-        name="__".join(["postgres", *[table.name for table in tables]]),
+        name=step_of(*tables),
         specs=[_spec(table) for table in tables],
         check_specs=[
             _check_spec(table_key(table.name), layer) for table in tables for layer in Layer
@@ -90,7 +96,7 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
         remediations: RemediationFile,
         workers: WorkersResource,
         progress: dg.ResourceParam[Progress],
-    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.AssetObservation | dg.MaterializeResult[None] | dg.AssetCheckResult]:
         progress.started(tables[0].name)
         rules = remediations.load(model)
         step = _Step(context, model, source, target, rules, workers, progress)
@@ -106,14 +112,25 @@ def table_asset(*tables: sa.Table) -> dg.AssetsDefinition:
                 progress.started(table.name)
             if (result := results.get(table.name)) is not None:
                 progress.loaded(result)
-                yield dg.MaterializeResult(
-                    asset_key=table_key(table.name),
-                    metadata=describe.load_metadata(result, rules.of(table)),
-                    data_version=dg.DataVersion(result.version),
-                )
+                yield from _made(table, result, rules)
             yield from step.checks_of(table)
 
     return build
+
+
+def _made(
+    table: sa.Table, result: LoadResult, rules: Remediations
+) -> Iterator[dg.AssetObservation | dg.MaterializeResult[None]]:
+    """Yields what a load has read, where it has read a collection as a whole, and what it has made of it."""
+    read = {name: each for name, each in result.fingerprints.items() if name == table.name}
+    for collection, fingerprint in read.items():
+        yield observation(collection, fingerprint, result.documents, result.size)
+    yield dg.MaterializeResult(
+        asset_key=table_key(table.name),
+        metadata=describe.load_metadata(result, rules.of(table)),
+        data_version=dg.DataVersion(result.version),
+        tags=input_versions(read),
+    )
 
 
 @dataclass(frozen=True)
