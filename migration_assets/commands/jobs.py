@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
 from dagster_shared.error import SerializableErrorInfo
 from rich.console import Console
 
 from migration_assets.assets.executors import IN_PROCESS
 from migration_assets.assets.keys import PREFLIGHT, SIGN_OFF
 from migration_assets.assets.resources import HOLD_TAG
-from migration_assets.assets.sign_off import PAGE, VERDICT, run_config
+from migration_assets.assets.sign_off import run_config
 from migration_assets.commands.progress import ConsoleProgress
+from migration_assets.commands.results import Mark, mark_of
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs, migrate_job, validate_job
 from migration_assets.errors import MigrationError, UnexpectedError
 from migration_assets.interrupts import on_interrupt
@@ -53,15 +55,15 @@ class Outcome:
 
     Attributes:
         seconds: From start to end.
-        problem: One line on why a step could not do its work, None where each did; that a check
-            failed, or the sign-off said NO-GO, is no problem of the run.
-        page: File of the report that the sign-off has recorded, None where it was not reached.
+        failures: What each step that failed says of it in one line, by step, and the run itself by an empty
+            name. Whether a check or the verdict was the reason stands in the target's records.
+        before: Where these ended when it began.
         is_signing: Whether the sign-off was asked for.
     """
 
     seconds: float
-    problem: str | None
-    page: str | None
+    failures: Mapping[str, str]
+    before: Mark
     is_signing: bool
 
 
@@ -87,6 +89,8 @@ def run_job(
         reports: Directory of its report.
     """
     started = time.perf_counter()
+    with hold.use() as connection:
+        before = mark_of(connection)
     progress = ConsoleProgress(console, total=len(model.tables) if assets is None else len(assets))
     config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if approval or reports:
@@ -128,7 +132,7 @@ def run_job(
             place_runs(instance, tags)
         progress.end_line()
         return Outcome(
-            time.perf_counter() - started, _problem(result), _page(result), is_signing=is_signing
+            time.perf_counter() - started, failures(result), before, is_signing=is_signing
         )
 
 
@@ -180,33 +184,30 @@ def _mark_canceled(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> Non
     place_runs(instance, tags)
 
 
-def _problem(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str | None:
-    """Returns why the job did not do its work, None where it did, whatever its checks found."""
-    is_judged = False
+def failures(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> dict[str, str]:
+    """Returns what each step that failed says of it, and the run itself by an empty name."""
+    found = {}
     for event in result.all_events:
         if event.is_step_failure:
-            where, error = f"step {event.step_key}", event.step_failure_data.error
+            name = event.step_key or ""
+            found[name] = _line(f"step {name}", event.step_failure_data.error)
         elif event.is_run_failure and event.job_failure_data.first_step_failure_event is None:
-            where, error = "the run", event.job_failure_data.error
-        else:
-            continue
-        causes = _causes(error)
-        if _is_verdict(event) or _RED in [cause.cls_name for cause in causes]:
-            is_judged = True
-            continue
-        for cause in causes:
-            if cause.cls_name in _own_errors():
-                line = without_urls(cause.message.partition(": ")[2].strip())
-                return f"{where}: {line}" if cause.cls_name == UnexpectedError.__name__ else line
-        if causes:
-            # Whatever it is, its text may hold values of documents.
-            return f"{where} ended by an unexpected {causes[-1].cls_name}. {_AGAIN}"
-    if result.success or is_judged:
-        return None
-    return f"the run ended before it did its work, and did not say why. {_AGAIN}"
+            found[""] = _line("the run", event.job_failure_data.error)
+    return found if found or result.success else {"": _line("the run", None)}
 
 
-_RED = "DagsterAssetCheckFailedError"
+def _line(where: str, error: SerializableErrorInfo | None) -> str:
+    """Returns an error in one line without values: our own as it is, of another its kind alone."""
+    causes = _causes(error)
+    for cause in causes:
+        if cause.cls_name in _own_errors():
+            line = without_urls(cause.message.partition(": ")[2].strip())
+            return f"{where}: {line}" if cause.cls_name == UnexpectedError.__name__ else line
+    if causes:
+        return f"{where} ended by an unexpected {causes[-1].cls_name}. {_AGAIN}"
+    return f"{where} ended before it did its work, and did not say why. {_AGAIN}"
+
+
 _AGAIN = "What is committed stays: start again, and report it if it comes again"
 
 
@@ -221,22 +222,6 @@ def _own_errors() -> set[str]:
     for kind in found:
         found += kind.__subclasses__()
     return {kind.__name__ for kind in found}
-
-
-def _page(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> str | None:
-    """Returns the report of the sign-off that this run has recorded, None where there is none."""
-    for event in result.get_asset_check_evaluations():
-        if event.asset_key == SIGN_OFF:
-            return str(event.metadata[PAGE].value)
-    return None
-
-
-def _is_verdict(event: dg.DagsterEvent) -> bool:
-    """Returns whether an event is a sign-off that says NO-GO, which fails its step."""
-    if not event.is_step_failure:
-        return False
-    said = event.step_failure_data.user_failure_data
-    return said is not None and VERDICT in said.metadata
 
 
 _QUIET: Any = {"python_logs": {"python_log_level": "CRITICAL"}}
@@ -268,10 +253,30 @@ def dagster_instance(*, is_kept: bool = False) -> Iterator[dg.DagsterInstance]:
         ):
             yield instance
         return
-    with _configured_instance() as instance:
+    with _without_waiting_for_disks(), _configured_instance() as instance:
         # One pool of connections instead of a connection for each event.
         instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=3600, max_overflow=5)
         yield instance
+
+
+@contextmanager
+def _without_waiting_for_disks() -> Iterator[None]:
+    """Lets Dagster's storage commit events without a wait for the disk, of which each event has several.
+
+    Where its server crashes, the last ones of a run may be missing in the UI; what counts is in the target.
+    """
+
+    def wait_for_none(connection: Any, _: object) -> None:
+        if type(connection).__module__.startswith("psycopg2"):
+            with connection.cursor() as cursor:
+                cursor.execute("SET synchronous_commit = off")
+            connection.commit()
+
+    sa.event.listen(sa.Engine, "connect", wait_for_none)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "connect", wait_for_none)
 
 
 def _configured_instance() -> dg.DagsterInstance:

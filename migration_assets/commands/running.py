@@ -17,6 +17,7 @@ from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.commands.decisions import print_decisions
 from migration_assets.commands.jobs import Outcome, run_job
 from migration_assets.commands.preflight import require_preflight
+from migration_assets.commands.results import judged_steps, signed_since
 from migration_assets.commands.summary import lines, summary_table
 from migration_assets.definitions import MIGRATE, VALIDATE
 from migration_assets.endpoints import source_url, target_url
@@ -26,7 +27,7 @@ from migration_assets.remediation.parsing import load_remediations
 from migration_assets.sign_off.applied import applied
 from migration_assets.sign_off.check_states import WARNING
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.signing import latest, reports_directory
+from migration_assets.sign_off.signing import page_file, reports_directory
 from migration_assets.sign_off.verdict import GO, is_loss, verdict
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
@@ -100,13 +101,12 @@ def migrate(
         require_preflight(model, console)
         if tables is None:
             outcome = run_job(model, MIGRATE, console, hold, approval=approval, reports=reports)
-            return _report(model, console, outcome, hold)
+            return _report(model, console, outcome, hold, reports)
         outcome = run_job(
             model, MIGRATE, console, hold, assets=[table_key(name) for name in tables]
         )
-        return _report(
-            model, console, _signed(model, console, outcome, hold, approval, reports), hold
-        )
+        signed = _signed(model, console, outcome, hold, approval, reports)
+        return _report(model, console, signed, hold, reports)
 
 
 def validate(console: Console, *, approval: Approval | None = None, reports: str = "") -> Exit:
@@ -127,9 +127,8 @@ def validate(console: Console, *, approval: Approval | None = None, reports: str
         if approval:
             reports_directory(reports)
         outcome = run_job(model, VALIDATE, console, hold)
-        return _report(
-            model, console, _signed(model, console, outcome, hold, approval, reports), hold
-        )
+        signed = _signed(model, console, outcome, hold, approval, reports)
+        return _report(model, console, signed, hold, reports)
 
 
 def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit:
@@ -145,7 +144,7 @@ def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit
         outcome = run_job(
             model, MIGRATE, console, hold, assets=only, approval=approval, reports=reports
         )
-        return _report(model, console, outcome, hold)
+        return _report(model, console, outcome, hold, reports)
 
 
 def _signed(
@@ -157,7 +156,7 @@ def _signed(
     reports: str,
 ) -> Outcome:
     """Lets the sign-off follow on a run that has none, where somebody signs."""
-    if not approval or outcome.problem is not None:
+    if not approval or _problem(model, outcome, hold) is not None:
         return outcome
     signed = run_job(
         model, MIGRATE, console, hold, assets=[SIGN_OFF], approval=approval, reports=reports
@@ -236,24 +235,37 @@ def require_standing(model: Model, connection: Connection, *, creates_tables: bo
         )
 
 
-def _report(model: Model, console: Console, outcome: Outcome, hold: Hold) -> Exit:
+def _problem(model: Model, outcome: Outcome, hold: Hold) -> str | None:
+    """Returns why a run did not do its work, None where it did, whatever its checks found."""
+    judged: set[str] = set()
+    if outcome.failures:
+        with suppress(MigrationError), hold.open() as connection:
+            judged = judged_steps(model, connection, outcome.before)
+    return next((line for step, line in outcome.failures.items() if step not in judged), None)
+
+
+def _report(model: Model, console: Console, outcome: Outcome, hold: Hold, reports: str) -> Exit:
     """Prints the results with the verdict: that of the run's sign-off, else one taken now.
 
     Raises:
         MigrationError: The run could not do its work, or a database is out of reach.
     """
-    if outcome.problem is not None:
-        raise RunError(outcome.problem)
+    problem = _problem(model, outcome, hold)
+    if problem is not None:
+        raise RunError(problem)
     rules = load_remediations(model)
     opened = open_united(source_url(), rules.counted_as)
     with opened as source, hold.open() as connection:
         console.print()
         console.print(summary_table(model, lines(model, connection)))
         done = applied(model, connection, rules)
-        if outcome.page is not None and (made := latest(connection)) is not None:
+        page, signed_off = None, signed_since(connection, outcome.before)
+        if signed_off is not None:
+            made = signed_off.report
             findings = [_finding(each) for each in made["findings"]]
             word, signature = made["verdict"]["word"], made["verdict"]["signature"]
             headline = made["verdict"]["headline"]
+            page = page_file(reports_directory(reports), signed_off.signed_at, word)
             waived = [(each["finding"], each["name"], each["whyVoid"]) for each in made["waivers"]]
             warnings = [each["kind"] for each in made["information"]].count(WARNING)
         else:
@@ -291,10 +303,10 @@ def _report(model: Model, console: Console, outcome: Outcome, hold: Hold) -> Exi
         console.print(f"[red]✗[/] {said}")
     if len(others) > SHOWN:
         console.print(f"[red]✗[/] and {len(others) - SHOWN} more findings")
-    if outcome.page is not None:
-        console.print(f"{escape(signature)}; report: {escape(outcome.page)}", soft_wrap=True)
+    if page is not None:
+        console.print(f"{escape(signature)}; report: {escape(str(page))}", soft_wrap=True)
     is_go = word == GO
-    if is_go and outcome.is_signing and outcome.page is None:
+    if is_go and outcome.is_signing and page is None:
         raise RunError("the sign-off was not reached, so there is no verdict. Start again")
     colour, comma = ("green" if is_go else "red"), ("" if headline == word else ",")
     console.print(f"[bold {colour}]{headline}[/]{comma} after {outcome.seconds:.1f} s")

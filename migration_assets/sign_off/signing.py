@@ -114,12 +114,18 @@ def sign(
     )
     written = report(recorded, made, around)
     sealed = digest(written)
-    name = f"sign-off-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{made.word}"
-    signed = Signed(made, written, sealed, where / f"{name}.html", where / f"{name}.json")
+    html = page_file(where, now, made.word)
+    signed = Signed(made, written, sealed, html, html.with_suffix(".json"))
     _write(signed.file, json.dumps({**written, "digest": sealed}, indent=2, ensure_ascii=False))
     _write(signed.page, page(written, sealed))
     _keep(connection, signed, now)
     return signed
+
+
+def page_file(directory: Path, signed_at: dt.datetime, word: str) -> Path:
+    """Returns the file of a sign-off that is to look at; the one for machines stands beside it."""
+    time = f"{signed_at:%Y%m%dT%H%M%S}.{signed_at.microsecond // 1000:03}Z"
+    return directory / f"sign-off-{time}-{word}.html"
 
 
 def latest(connection: Connection) -> Mapping[str, Any] | None:

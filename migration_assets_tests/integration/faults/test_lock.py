@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.cli import app
-from migration_assets.commands.jobs import _problem
+from migration_assets.commands.jobs import failures
 from migration_assets.definitions import VALIDATE, build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import TargetError
@@ -83,8 +83,7 @@ def test_run_of_the_ui_into_a_target_that_is_held_fails_with_the_line(migrated: 
     assert not result.success
     (failure,) = [event for event in result.all_events if event.is_run_failure]
     assert HELD in str(failure.job_failure_data.error)
-    problem = _problem(result)
-    assert problem is not None
+    (problem,) = failures(result).values()
     assert HELD in problem
 
 
@@ -128,12 +127,11 @@ def test_a_job_that_did_not_do_its_work_is_a_problem_whatever_the_reason(
         )
     result = work.execute_in_process(raise_on_error=False, run_config=QUIET)
     if kind == "nothing":
-        assert _problem(result) is None
+        assert failures(result) == {}
         monkeypatch.setattr(type(result), "success", False)
-        assert "did not say why" in str(_problem(result))
+        assert "did not say why" in failures(result)[""]
         return
-    problem = _problem(result)
-    assert problem is not None
+    problem = failures(result)[""]
     assert "the run ended by an unexpected ValueError" in problem
     assert "secret" not in problem
 

@@ -24,7 +24,7 @@ from migration_assets.assets.keys import (
     table_key,
 )
 from migration_assets.assets.resources import SourceMongo, TargetPostgres
-from migration_assets.commands.jobs import _problem
+from migration_assets.commands.jobs import failures
 from migration_assets.definitions import build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError
@@ -122,8 +122,7 @@ def test_an_unexpected_error_is_its_kind_and_place_and_no_value(
     assert not result.success
     assert "ended by an unexpected ValueError" in kept
     assert "in broken" in kept  # the lines of code are there
-    problem = _problem(result)
-    assert problem is not None
+    (problem,) = failures(result).values()
     assert "ended by an unexpected ValueError" in problem
     captured = capfd.readouterr()
     assert "unexpected ValueError" in captured.err  # the log is there, and was looked through
@@ -149,7 +148,7 @@ def test_no_kind_of_error_says_a_value(
         kind is not row_error
     )  # that one is translated: its SQLSTATE is kept
     assert ("CheckViolation" in kept) is (kind is row_error)
-    assert SECRET_PREFIX not in kept + captured.out + captured.err + str(_problem(result))
+    assert SECRET_PREFIX not in kept + captured.out + captured.err + str(failures(result))
 
 
 def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
@@ -172,7 +171,7 @@ def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
     said = {each.description for each in others if not each.passed}
     assert len(others) == len(Layer) - 1
     assert said == {"the check could not run: here: the server is gone. Wait"}
-    assert _problem(result) == "here: the server is gone. Wait"
+    assert [*failures(result).values()] == ["here: the server is gone. Wait"]
 
 
 def executed(
