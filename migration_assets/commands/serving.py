@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import dagster as dg
+
+from migration_assets.assets.keys import POOL
 from migration_assets.errors import MigrationError
 
 HOST = "127.0.0.1"
@@ -39,6 +42,9 @@ def serve(workspace: str, port: int, *, ready: Callable[[], None]) -> None:
         ["dagster-webserver", "-w", workspace, "-h", HOST, "-p", str(port)],
         ["dagster-daemon", "run", "-w", workspace, "--log-level", "warning"],
     )
+    # What is wrong with Dagster's storage, the processes say themselves.
+    with suppress(Exception), dg.DagsterInstance.get() as instance:
+        make_pool_known(instance)
     with _asked_to_end() as asked, _running(commands) as processes:
         is_ready = False
         while not asked and all(process.poll() is None for process in processes):
@@ -58,6 +64,15 @@ def serve(workspace: str, port: int, *, ready: Callable[[], None]) -> None:
         where=f"{HOST}:{port}",
         next_step="Look at the lines above; where the port is taken, give another one with --port",
     )
+
+
+def make_pool_known(instance: dg.DagsterInstance) -> None:
+    """Has Dagster's storage know the pool before a run is queued.
+
+    When runs are taken from the queue, Dagster leaves out a pool that it sees for the first time: of two that
+    were queued at once, the second one would not wait, and fail.
+    """
+    instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
 
 
 def _listens(port: int) -> bool:

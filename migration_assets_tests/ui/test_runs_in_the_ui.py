@@ -23,6 +23,7 @@ from migration_assets.assets.keys import (
 from migration_assets.assets.keys import TARGET_SCHEMA as SCHEMA
 from migration_assets.assets.resources import HOLD_TAG, steps_left
 from migration_assets.commands.jobs import LOCATION, place_runs
+from migration_assets.commands.serving import make_pool_known
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.nextcrm import TABLES
 from migration_assets_tests import ROOT
@@ -91,6 +92,15 @@ def test_one_run_at_a_time_has_what_holds_the_target(instance: dg.DagsterInstanc
     assert {graph.get(key).group_name for key in graph.materializable_asset_keys - holding} == {
         MONITORING
     }
+
+
+def test_the_pool_is_known_before_the_first_run_is_queued(instance: dg.DagsterInstance) -> None:
+    """Else the first two runs that are queued at once would both begin."""
+    assert instance.event_log_storage.get_pool_limits() == []
+    for _ in range(2):
+        make_pool_known(instance)
+        (pool,) = instance.event_log_storage.get_pool_limits()
+        assert (pool.name, pool.limit) == (POOL, 1)
 
 
 @pytest.mark.parametrize("resource", ["source", "target", "watched"])
