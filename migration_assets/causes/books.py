@@ -108,8 +108,8 @@ def _value(
 
 def is_secret(model: Model, collection: str, field: str) -> bool:
     """Returns whether the values of a field must never be shown outside the bookkeeping."""
-    known = sources(model.entities[collection]).values() if collection in model.entities else ()
-    return any(source.secret and source.field == field for source in known)
+    columns = sources(model.entities[collection]).values() if collection in model.entities else ()
+    return any(source.secret and source.field == field for source in columns)
 
 
 def orphaned(

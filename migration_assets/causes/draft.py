@@ -83,17 +83,17 @@ def draft(model: Model, source: SourceDatabase, existing: str = "") -> Draft:
     indent = _indent(existing) if existing else "  "
     text = existing or shipped_text(model)
     rules = parse_remediations(model, text, file="given" if existing else "shipped")
-    seen = united(source, rules.counted_as)
-    rehearsal = rehearse(model, seen, rules)
+    united_source = united(source, rules.counted_as)
+    rehearsal = rehearse(model, united_source, rules)
     begun = existing.rstrip() + "\n" if existing else _HEAD + "".join(_needed(text, rehearsal))
     result = Draft(model, begun, indent=indent)
-    causes = causes_of(rehearsal.losses, known_from(model, seen, rehearsal.losses))
-    for cause, proposed in proposals(model, causes, seen, with_values=True):
+    causes = causes_of(rehearsal.losses, known_from(model, united_source, rehearsal.losses))
+    for cause, proposed in proposals(model, causes, united_source, with_values=True):
         result.decisions += proposed.confidence is Confidence.CHOICE
         result.add(_said(cause), proposed)
     for comment, renamed in (
-        *_renamed_fields(model, seen, rehearsal),
-        *_renamed_collections(model, seen),
+        *_renamed_fields(model, united_source, rehearsal),
+        *_renamed_collections(model, united_source),
     ):
         result.add(comment, renamed)
     return result
@@ -151,19 +151,21 @@ def _renamed_fields(
     for (collection, name), count in rehearsal.unknown_fields.most_common():
         if collection not in model.entities:
             continue
-        known = nearest(name, fields(model.entities[collection]) - {"_id"})
-        both = {name: {"$exists": True}, known or "": {"$exists": True, "$nin": [None, []]}}
-        if known is None or source[collection].find_one(both, {"_id": 1}) is not None:
+        current_name = nearest(name, fields(model.entities[collection]) - {"_id"})
+        both = {name: {"$exists": True}, current_name or "": {"$exists": True, "$nin": [None, []]}}
+        if current_name is None or source[collection].find_one(both, {"_id": 1}) is not None:
             continue
         rule = {
-            "name": rule_name(collection, name, "as", known),
+            "name": rule_name(collection, name, "as", current_name),
             "collection": collection,
-            "field": known,
+            "field": current_name,
             "move": name,
         }
         yield (
-            [f"{counted(count, 'document')} of {collection} have {name}, none of them has {known}"],
-            Proposal([rule], Confidence.MEDIUM, f"{name} may be an old name of {known}"),
+            [
+                f"{counted(count, 'document')} of {collection} have {name}, none of them has {current_name}"
+            ],
+            Proposal([rule], Confidence.MEDIUM, f"{name} may be an old name of {current_name}"),
         )
 
 
@@ -172,14 +174,20 @@ def _renamed_collections(
 ) -> Iterator[tuple[list[str], Proposal]]:
     """Yields a form of a rule for each unknown collection that has a near name."""
     for name in sorted(source.list_collection_names()):
-        known = None if name in model.entities else nearest(name, model.entities)
-        if known is None or name.startswith("system."):
+        current_name = None if name in model.entities else nearest(name, model.entities)
+        if current_name is None or name.startswith("system."):
             continue
-        rule = {"name": rule_name(name, "as", known), "collection": name, "counts_as": known}
+        rule = {
+            "name": rule_name(name, "as", current_name),
+            "collection": name,
+            "counts_as": current_name,
+        }
         count = source[name].estimated_document_count()
         yield (
             [f"{counted(count, 'document')} of {name}, a collection that the model does not know"],
-            Proposal([rule], Confidence.CHOICE, f"it may be an old name of {known}; look at it"),
+            Proposal(
+                [rule], Confidence.CHOICE, f"it may be an old name of {current_name}; look at it"
+            ),
         )
 
 

@@ -66,10 +66,10 @@ def first_with_value_of(
     source: SourceDatabase, collection: str, field: str, identifier: str
 ) -> str | None:
     """Returns the source id of the first document that has the same value as another one in a field."""
-    own = source[collection].find_one({"_id": _value(identifier)}, {field: 1})
-    if own is None or field not in own:
+    document = source[collection].find_one({"_id": _value(identifier)}, {field: 1})
+    if document is None or field not in document:
         return None
-    same = {"$match": {field: own[field]}}
+    same = {"$match": {field: document[field]}}
     stages: list[Mapping[str, Any]] = [
         same,
         {"$sort": {"_id": 1}},

@@ -195,16 +195,16 @@ def _of_repeated(cause: Cause, lookup: SourceDatabase) -> Proposal:
 
 def _of_missing(model: Model, cause: Cause) -> Proposal:
     root = cause.root
-    known = _KNOWN_COLLECTION.fullmatch(root.known_from)
-    if known is not None and known["near"]:
+    match = _KNOWN_COLLECTION.fullmatch(root.known_from)
+    if match is not None and match["near"]:
         rule = {
-            "name": rule_name(known["name"], "as", root.collection),
-            "collection": known["name"],
+            "name": rule_name(match["name"], "as", root.collection),
+            "collection": match["name"],
             "counts_as": root.collection,
         }
-        return Proposal([rule], Confidence.HIGH, f"count {known['name']} as {root.collection}")
-    if known is not None and known["name"] in model.entities:
-        return _of_another(model, cause, known["name"])
+        return Proposal([rule], Confidence.HIGH, f"count {match['name']} as {root.collection}")
+    if match is not None and match["name"] in model.entities:
+        return _of_another(model, cause, match["name"])
     are_required = any(kind == REJECTED for *_, kind in cause.direct)
     are_optional = any(kind != REJECTED for *_, kind in cause.direct)
     rules: list[Yaml] = []
@@ -228,15 +228,15 @@ def _of_names(cause: Cause, lookup: SourceDatabase) -> Proposal | None:
     """Returns a rule that takes texts for the names of documents; none where no document has such a name."""
     texts = [from_canonical(name) for name in cause.missing_ids]
     ids = {text: document_named(lookup, cause.root.collection, text) for text in texts}
-    meant = {text: value for text, value in ids.items() if isinstance(value, ObjectId)}
-    if not meant:
+    ids_by_name = {text: value for text, value in ids.items() if isinstance(value, ObjectId)}
+    if not ids_by_name:
         return None
     rules = [
         {
             "name": f"{collection}-{field}-by-name",
             "collection": collection,
             "field": field,
-            "map": {text: {"$oid": str(value)} for text, value in sorted(meant.items())},
+            "map": {text: {"$oid": str(value)} for text, value in sorted(ids_by_name.items())},
         }
         for _, collection, field, _ in cause.direct
     ]
@@ -280,12 +280,12 @@ def _of_another(model: Model, cause: Cause, other: str) -> Proposal:
 
 def _labels(cause: Cause, source: Source, texts: Sequence[str]) -> Proposal | None:
     by_fold = {label.casefold(): label for label in source.labels}
-    meant = {text: by_fold.get(text.strip().casefold()) for text in texts}
-    labels = sorted({label for label in meant.values() if label})
+    label_of = {text: by_fold.get(text.strip().casefold()) for text in texts}
+    labels = sorted({label for label in label_of.values() if label})
     if not labels:
         return None
     rule = _rule(cause, ignore_case=True, map={label: label for label in labels})
-    if all(meant.values()):
+    if all(label_of.values()):
         return Proposal([rule], Confidence.HIGH, "the labels, in whatever case")
     return Proposal(
         [rule], Confidence.MEDIUM, "the labels, in whatever case; other values stay findings"
@@ -350,5 +350,5 @@ def _texts(originals: Iterable[str]) -> list[str]:
 
 
 def _source(model: Model, collection: str, field: str) -> Source | None:
-    known = sources(model.entities[collection]).values() if collection in model.entities else ()
-    return next((source for source in known if source.field == field), None)
+    columns = sources(model.entities[collection]).values() if collection in model.entities else ()
+    return next((source for source in columns if source.field == field), None)

@@ -42,9 +42,9 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
     model = chosen_model()
     with open_source(source_url()) as source, open_target(target_url()) as connection:
         require_schema(connection)
-        held = contents(source)
+        source_contents = contents(source)
         measured = rehearsal(model, connection)
-        tables = table_estimates(model, connection, held)
+        tables = table_estimates(model, connection, source_contents)
         where = f"database {connection.info.dbname}"
     if measured is None:
         raise MigrationError(
@@ -53,7 +53,7 @@ def show_estimate(console: Console, *, is_optimised: bool = False) -> None:
             next_step="Rehearse with `migration-assets run`, then ask again",
         )
     factor = OPTIMISED_FACTOR if is_optimised else SAFETY_FACTOR
-    estimated = estimate(model, measured, held, factor=factor)
+    estimated = estimate(model, measured, source_contents, factor=factor)
     console.print(_table(tables))
     what = (
         "a whole run" if measured.is_whole else "the loads alone, without checks and constraints,"

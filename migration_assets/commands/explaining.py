@@ -69,12 +69,12 @@ def explain(console: Console, collection: str, id_text: str) -> None:
     collection = next(
         (one for one, others in counted_as.items() if collection in others), collection
     )
-    opened = open_united(source_url(), counted_as)
-    with opened as source, open_target(target_url()) as connection:
+    opening = open_united(source_url(), counted_as)
+    with opening as source, open_target(target_url()) as connection:
         require_schema(connection)
         if collection in model.entities:
-            own = _own_id(source, connection, collection, id_text)
-            lines = list(_lines(model, source, connection, collection, own))
+            document_id = _own_id(source, connection, collection, id_text)
+            lines = list(_lines(model, source, connection, collection, document_id))
         else:
             lines = list(_kept_lines(connection, collection, id_text))
     _print(console, lines)
@@ -94,8 +94,8 @@ def show_sample(console: Console, collection: str, *, size: int, seed: int) -> N
     """
     model = chosen_model()
     _require_known(model, collection)
-    opened = open_united(source_url(), load_remediations(model).counted_as)
-    with opened as source, open_target(target_url()) as connection:
+    opening = open_united(source_url(), load_remediations(model).counted_as)
+    with opening as source, open_target(target_url()) as connection:
         require_schema(connection)
         drawn = drawn_numbers(source, collection, size, seed)
         documents = source[collection].aggregate([{"$project": {"_id": 1}}, {"$sort": {"_id": 1}}])
@@ -130,10 +130,10 @@ def _candidates(id_text: str) -> list[Any]:
     return [candidate for candidate in (*candidates, text) if _can_be_asked_for(candidate)]
 
 
-def _can_be_asked_for(own: Any) -> bool:
+def _can_be_asked_for(document_id: Any) -> bool:
     """Tells whether BSON can hold a value: no number beyond 64 bits, and only Unicode text."""
     try:
-        bson.encode({"_id": own}, codec_options=CODEC)
+        bson.encode({"_id": document_id}, codec_options=CODEC)
     except (BSONError, OverflowError, UnicodeEncodeError, TypeError):
         return False
     return True
@@ -145,10 +145,10 @@ def _own_id(source: SourceDatabase, connection: Connection, collection: str, id_
     Raises:
         MigrationError: Neither has it.
     """
-    for own in _candidates(id_text):
-        has_row = _rows(connection, _MAPPED, _MAP, collection, source_id(own))
-        if has_row or next(iter(_found(source, collection, own)), None) is not None:
-            return own
+    for document_id in _candidates(id_text):
+        has_row = _rows(connection, _MAPPED, _MAP, collection, source_id(document_id))
+        if has_row or next(iter(_found(source, collection, document_id)), None) is not None:
+            return document_id
     raise MigrationError(
         "neither the source nor the UUID map has it",
         where=f"document {id_text[:_SHOWN]} of {collection}",
@@ -157,17 +157,17 @@ def _own_id(source: SourceDatabase, connection: Connection, collection: str, id_
     )
 
 
-def _found(source: SourceDatabase, collection: str, own: Any) -> Iterator[Document]:
+def _found(source: SourceDatabase, collection: str, document_id: Any) -> Iterator[Document]:
     """Yields the `_id` of a document if it exists, without reading the rest."""
     yield from source[collection].aggregate(
-        [{"$match": {"_id": {"$eq": own}}}, {"$project": {"_id": 1}}]
+        [{"$match": {"_id": {"$eq": document_id}}}, {"$project": {"_id": 1}}]
     )
 
 
 def _kept_lines(connection: Connection, collection: str, id_text: str) -> Iterator[tuple[str, str]]:
     """Yields the lines on a document of a collection that the model does not know."""
-    for own in _candidates(id_text) if _can_be_asked_for(collection) else ():
-        name = source_id(own)
+    for document_id in _candidates(id_text) if _can_be_asked_for(collection) else ():
+        name = source_id(document_id)
         for (unmapped,) in _book(connection, _UNMAPPED, collection, name):
             yield "document", f"{name} of {collection}, which the model does not know"
             yield "kept", f"whole in migration.unmapped_fields: {', '.join(json.loads(unmapped))}"
@@ -184,21 +184,23 @@ def _kept_lines(connection: Connection, collection: str, id_text: str) -> Iterat
     )
 
 
-def _document(source: SourceDatabase, collection: str, own: Any) -> tuple[bool, Document | None]:
+def _document(
+    source: SourceDatabase, collection: str, document_id: Any
+) -> tuple[bool, Document | None]:
     """Tells whether a document is in the source, and returns it where it can be read."""
     try:
-        document = source[collection].find_one({"_id": {"$eq": own}})
+        document = source[collection].find_one({"_id": {"$eq": document_id}})
     except BSONError:
         return True, None
     return document is not None, document
 
 
 def _lines(
-    model: Model, source: SourceDatabase, connection: Connection, collection: str, own: Any
+    model: Model, source: SourceDatabase, connection: Connection, collection: str, document_id: Any
 ) -> Iterator[tuple[str, str]]:
     """Yields the lines on a document, as (subject, text)."""
-    name, key = source_id(own), document_uuid(collection, own)
-    is_there, document = _document(source, collection, own)
+    name, key = source_id(document_id), document_uuid(collection, document_id)
+    is_there, document = _document(source, collection, document_id)
     mapped = _rows(connection, _MAPPED, _MAP, collection, name)
     yield "document", f"{name} of {collection}"
     is_unreadable = is_there and document is None
@@ -228,7 +230,7 @@ def _lines(
             "unknown",
             f"fields that the model does not know, kept: {', '.join(json.loads(unmapped))}",
         )
-    yield from _findings(source, connection, model.entities[collection], own, rules)
+    yield from _findings(source, connection, model.entities[collection], document_id, rules)
     for table in model.junctions.values():
         relation = junction_of(table)
         assert relation is not None
@@ -239,10 +241,14 @@ def _lines(
 
 
 def _findings(
-    source: SourceDatabase, connection: Connection, table: sa.Table, own: Any, rules: Remediations
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    document_id: Any,
+    rules: Remediations,
 ) -> Iterator[tuple[str, str]]:
     """Yields the findings of the checks ``values`` and ``references`` on one document."""
-    comparison = recheck(source, connection, table, [own], remediations=rules)
+    comparison = recheck(source, connection, table, [document_id], remediations=rules)
     wrong = [*comparison.values.sample, *comparison.faults.sample]
     for finding in dict.fromkeys(f"{fault.field or 'the whole'}: {fault.what}" for fault in wrong):
         yield "checks", finding
@@ -269,10 +275,10 @@ def _row(
         return
     yield "row", f"is in {collection}"
     for (column, origin), value in zip(origins.items(), row, strict=True):
-        was = document.get(origin.field)
-        if origin.field == "_id" or (was is None and value is None):
+        source_value = document.get(origin.field)
+        if origin.field == "_id" or (source_value is None and value is None):
             continue
-        yield f"  {column}", MASK if origin.secret else _side_by_side(was, value)
+        yield f"  {column}", MASK if origin.secret else _side_by_side(source_value, value)
 
 
 def _rejected_values(
@@ -299,11 +305,11 @@ def _rejected_values(
     converted = lookup.answered(lambda: [*convert_columns(columns, batch.fields, lookup)])
     for column, conversion in converted:
         origin = columns[column]
-        was, became = original.get(origin.field), _first(conversion.series)
+        source_value, row_value = original.get(origin.field), _first(conversion.series)
         reasons = [reason for _, reason in conversion.rejections]
-        if was is None and became is None and not reasons:
+        if source_value is None and row_value is None and not reasons:
             continue
-        shown = MASK if origin.secret else _side_by_side(was, _text_of(became))
+        shown = MASK if origin.secret else _side_by_side(source_value, _text_of(row_value))
         yield f"  {column}", f"{shown} ({'; '.join(reasons)})" if reasons else shown
 
 
@@ -323,8 +329,14 @@ def _text_of(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _side_by_side(was: Any, value: str | None) -> str:
-    before = "nothing" if was is None else was if isinstance(was, str) else relaxed(was)
+def _side_by_side(source_value: Any, value: str | None) -> str:
+    before = (
+        "nothing"
+        if source_value is None
+        else source_value
+        if isinstance(source_value, str)
+        else relaxed(source_value)
+    )
     after = "NULL" if value is None else value
     return _shortened(after) if before == after else f"{_shortened(before)} → {_shortened(after)}"
 

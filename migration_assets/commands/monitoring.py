@@ -145,18 +145,18 @@ def query(console: Console, number: int) -> MonitorExit:
 def _healths(
     connection: Connection, seconds: float, pairs: Sequence[str], rounds: int | None
 ) -> Iterator[Health]:
-    seen: list[Sample] = []
+    samples: list[Sample] = []
     round_number = 0
     while rounds is None or round_number < rounds:
         started = time.monotonic()
         # Rates are over a minute; in the first minute, since the start.
-        now = seen[-1].taken_at if seen else None
-        old = [sample for sample in seen if now is not None and now - sample.taken_at >= WINDOW]
-        before = old or seen[:1]
+        now = samples[-1].taken_at if samples else None
+        old = [sample for sample in samples if now is not None and now - sample.taken_at >= WINDOW]
+        before = old or samples[:1]
         health = check_health(
             connection, before=before, other_readings=given_readings(pairs), is_recorded=False
         )
-        seen = [*old[-1:], *[sample for sample in seen if sample not in old], health.sample]
+        samples = [*old[-1:], *[sample for sample in samples if sample not in old], health.sample]
         yield health
         round_number += 1
         if rounds is None or round_number < rounds:
@@ -260,8 +260,8 @@ def _print_answer(console: Console, answer: Answer, *, shown: int | None = None)
     if answer.problem:
         console.print(f"[bold]{title}[/]: [yellow]{escape(answer.problem)}[/]")
         return
-    left = "" if shown is None or len(answer.rows) <= shown else f", the first {shown}"
-    console.print(f"[bold]{title}[/]: {len(answer.rows)} rows{left}")
+    rest = "" if shown is None or len(answer.rows) <= shown else f", the first {shown}"
+    console.print(f"[bold]{title}[/]: {len(answer.rows)} rows{rest}")
     if answer.rows:
         console.print(_plain_table(answer.columns, answer.rows[:shown]))
 

@@ -41,16 +41,16 @@ def propose(console: Console, output: Path, *, remediations: Path | None) -> Non
             where=f"draft {output}",
             next_step="Give another name with --output, or remove the file",
         ) from None
-    with os.fdopen(file, "w", encoding="utf-8") as opened:
-        opened.write(proposed.text)
-    left = "nothing is left to choose"
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(proposed.text)
+    remaining = "nothing is left to choose"
     if proposed.decisions:
-        left = (
+        remaining = (
             f"{counted(proposed.decisions, 'cause')} left for you to choose: "
             "look for CHOOSE and `a choice`"
         )
     console.print(
-        f"{escape(str(output))}: read each rule, keep what is right; {left}. Then: "
+        f"{escape(str(output))}: read each rule, keep what is right; {remaining}. Then: "
         f"migration-assets run --remediations {escape(str(output))}",
         soft_wrap=True,
     )

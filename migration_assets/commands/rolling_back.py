@@ -197,8 +197,8 @@ def _proof(
         yield removal.all_exported(model, read_manifest(exported))
     else:
         rules = load_remediations(model)
-        opened = open_united(source_url(), rules.counted_as)
-        with opened as source, console.status("comparing") as status:
+        opening = open_united(source_url(), rules.counted_as)
+        with opening as source, console.status("comparing") as status:
             yield removal.nothing_gained(model, source, status.update, rules)
 
 

@@ -100,12 +100,12 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
     with open_target(target_url()) as connection:
         require_schema(connection)
         last_report = latest(connection)
-    seen = (
+    findings = (
         []
         if last_report is None
         else [*last_report["findings"], *(waiver["of"] for waiver in last_report["waivers"])]
     )
-    known = {entry["id"]: entry for entry in seen}
+    by_id = {entry["id"]: entry for entry in findings}
     waivers = []
     for pair in pairs:
         finding, _, reason = pair.partition("=")
@@ -113,13 +113,13 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
             raise MigrationError(
                 "has no reason", where=f"--waive {finding}", next_step="Write it as ID=REASON"
             )
-        if finding not in known:
+        if finding not in by_id:
             raise MigrationError(
-                f"the last report has no such finding; {known_ids(known, finding)}",
+                f"the last report has no such finding; {known_ids(by_id, finding)}",
                 where=f"--waive {finding}",
                 next_step=_AGAIN,
             )
-        count, rows = known[finding]["count"], known[finding]["rows"]
+        count, rows = by_id[finding]["count"], by_id[finding]["rows"]
         if not (count and rows):
             raise MigrationError(
                 "it has no count, so nobody knows yet what it hides, and it cannot be waived",

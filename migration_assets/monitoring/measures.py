@@ -169,10 +169,10 @@ def _query_p95(samples: Samples) -> KpiReading:
         return KpiReading(None, measured)
     statements, span = measured
     calls = sum(count for _, count in statements)
-    seen, value = 0, None
+    calls_so_far, value = 0, None
     for mean, count in sorted(statements):
-        seen, value = seen + count, mean
-        if seen >= 0.95 * calls:
+        calls_so_far, value = calls_so_far + count, mean
+        if calls_so_far >= 0.95 * calls:
             break
     return KpiReading(value, f"{calls} calls {span}, each taken at its statement's mean", calls)
 

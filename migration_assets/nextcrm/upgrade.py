@@ -30,9 +30,9 @@ def _text(field: str) -> Expression:
     return {"$cond": [{"$eq": [{"$type": f"${field}"}, "string"]}, f"${field}", None]}
 
 
-def _text_outside(field: str, *known: str) -> Expression:
+def _text_outside(field: str, *labels: str) -> Expression:
     is_text = {"$ne": [_text(field), None]}
-    return {"$and": [is_text, {"$not": [{"$in": [{"$toLower": _text(field)}, list(known)]}]}]}
+    return {"$and": [is_text, {"$not": [{"$in": [{"$toLower": _text(field)}, list(labels)]}]}]}
 
 
 def _matches(field: str, pattern: str) -> Expression:
@@ -48,16 +48,16 @@ def _beyond(*fields: str, limit: int) -> Expression:
     }
 
 
-def _refused(table: str, field: str, what: str, *known: str) -> Consequence:
+def _refused(table: str, field: str, what: str, *labels: str) -> Consequence:
     """Returns that texts outside a list are refused."""
-    listed = ", ".join(f"'{name}'" for name in known)
+    listed = ", ".join(f"'{name}'" for name in labels)
     return Consequence(
         UpgradeOutcome.REFUSED,
         table,
         (field,),
         what,
         f'lower("{field}") NOT IN ({listed})',
-        _text_outside(field, *known),
+        _text_outside(field, *labels),
         f"{_BEFORE} adds them to the new list (empty ones become NULL); correct misspelt ones before",
     )
 

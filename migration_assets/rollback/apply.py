@@ -118,8 +118,8 @@ def apply_gained(
     applied = ApplyResult()
     for kinds in _ORDER:
         for name, written in manifest.collections.items():
-            wanted = [kind for kind in kinds if written.operations.get(_name(kind))]
-            if not wanted:
+            applicable = [kind for kind in kinds if written.operations.get(_name(kind))]
+            if not applicable:
                 continue
             say(f"{'writing' if write else 'looking at'} {name}")
             step = _CollectionStep(name, database, applied, write)
@@ -181,10 +181,10 @@ def _update_state(operation: Update, current: Document | None) -> tuple[Operatio
 def _pairs_state(operation: PairChange, current: Document | None) -> tuple[OperationState, str]:
     if current is None:
         return OperationState.CONFLICT, "the document is gone"
-    held = current.get(operation.field, [])
-    if not isinstance(held, list):
+    array = current.get(operation.field, [])
+    if not isinstance(array, list):
         return OperationState.CONFLICT, f"changed since the migration: {operation.field}"
-    forms = {canonical(element) for element in held}
+    forms = {canonical(element) for element in array}
     is_added = forms.issuperset(map(canonical, operation.add))
     is_pulled = forms.isdisjoint(map(canonical, operation.pull))
     return (OperationState.DONE if is_added and is_pulled else OperationState.PENDING), ""
@@ -212,9 +212,9 @@ def _writes(operation: Operation, current: Document | None) -> Iterator[_Write]:
         case Delete():
             yield DeleteOne(_if(operation, [_is("$$ROOT", current)]))
         case Update():
-            held = current or {}
+            fields = current or {}
             conditions = [
-                _is(f"${name}", held[name]) if name in held else _is_of(f"${name}", "missing")
+                _is(f"${name}", fields[name]) if name in fields else _is_of(f"${name}", "missing")
                 for name in sorted(operation.touched)
             ]
             yield UpdateOne(_if(operation, conditions), _changes(operation))
@@ -361,8 +361,8 @@ def _name(kind: type[Operation]) -> str:
 def _chunks(
     directory: Path, written: Written, kinds: tuple[type[Operation], ...]
 ) -> Iterator[list[Operation]]:
-    wanted = (
+    chosen = (
         operation for operation in operations(directory, written) if isinstance(operation, kinds)
     )
-    while chunk := list(islice(wanted, _CHUNK)):
+    while chunk := list(islice(chosen, _CHUNK)):
         yield chunk

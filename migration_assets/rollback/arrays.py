@@ -43,20 +43,23 @@ def pairs_query(table: sa.Table, holder: Side, other: Side) -> sql.Composed:
 
 
 def forms(
-    held: Any, collection: str, removed: Sequence[uuid.UUID], read_as: Mapping[str | None, Remedied]
+    value: Any,
+    collection: str,
+    removed: Sequence[uuid.UUID],
+    read_as: Mapping[str | None, Remedied],
 ) -> tuple[Any, ...]:
     """Returns the elements of an array that stand for removed ids, as the array holds them.
 
     Args:
-        held: The array, as the source has it.
+        value: The array, as the source has it.
         collection: The collection that its elements point to.
         removed: The ids.
         read_as: What remediations made of elements, by the original.
     """
     ids = frozenset(row_id.bytes for row_id in removed)
-    if not ids or held is ABSENT or held is None:
+    if not ids or value is ABSENT or value is None:
         return ()
-    elements = held if isinstance(held, list) else [held]
+    elements = value if isinstance(value, list) else [value]
     forms = {
         canonical(element): element
         for element in elements
@@ -76,13 +79,13 @@ def _resolves(
 
 
 def array_operation(
-    own: Any, array: str, held: Any, added: tuple[Any, ...], pulled: tuple[Any, ...]
+    identifier: Any, array: str, value: Any, added: tuple[Any, ...], pulled: tuple[Any, ...]
 ) -> Operation | None:
     """Returns what changes an array; a lone value, or null, in its place becomes an array first."""
     if not added and not pulled:
         return None
-    if held is ABSENT or isinstance(held, list):
-        return PairChange(own, array, added, pulled)
-    went = {canonical(element) for element in pulled}
-    remaining = [] if held is None or canonical(held) in went else [held]
-    return Update(own, {array: held}, {array: [*remaining, *added]})
+    if value is ABSENT or isinstance(value, list):
+        return PairChange(identifier, array, added, pulled)
+    pulled_forms = {canonical(element) for element in pulled}
+    remaining = [] if value is None or canonical(value) in pulled_forms else [value]
+    return Update(identifier, {array: value}, {array: [*remaining, *added]})

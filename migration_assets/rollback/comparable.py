@@ -90,33 +90,33 @@ def _value(standing: Standing, column: sa.Column[object]) -> sql.Composable | No
     now = standing.columns.get(column.name)
     if now is None:
         return None
-    own = sql.SQL("t.{}").format(sql.Identifier(now.name))
+    column_value = sql.SQL("t.{}").format(sql.Identifier(now.name))
     if isinstance(column.type, pg.ENUM) and (now.is_enum or now.type.startswith(_TEXTS)):
-        return sql.SQL("{}::text").format(own)
+        return sql.SQL("{}::text").format(column_value)
     if now.type == type_name(column.type):
-        return own
+        return column_value
     if _is_fractional(column, now):
         whole = (
             "CASE WHEN "
             + _IS_WHOLE
             + " THEN {own}::bigint WHEN {own} IS NOT NULL THEN b.{name} END"
         )
-        return sql.SQL(whole).format(own=own, name=sql.Identifier(column.name))
+        return sql.SQL(whole).format(own=column_value, name=sql.Identifier(column.name))
     match column.type:
         case sa.Integer() if now.type in _WHOLE:
-            return own
+            return column_value
         case sa.Text() if now.is_enum or now.type.startswith((*_TEXTS, "uuid")):
-            return sql.SQL("{}::text").format(own)
+            return sql.SQL("{}::text").format(column_value)
         case pg.ARRAY(item_type=sa.Text()) if now.type.endswith("[]"):
-            return sql.SQL("{}::text[]").format(own)
+            return sql.SQL("{}::text[]").format(column_value)
         case sa.TIMESTAMP() if now.type.startswith("timestamp") and now.type.endswith(
             "with time zone"
         ):
-            return sql.SQL("({} AT TIME ZONE 'UTC')::timestamp(3)").format(own)
+            return sql.SQL("({} AT TIME ZONE 'UTC')::timestamp(3)").format(column_value)
         case sa.TIMESTAMP() if now.type.startswith(("timestamp", "date")):
-            return sql.SQL("{}::timestamp(3)").format(own)
+            return sql.SQL("{}::timestamp(3)").format(column_value)
         case pg.JSONB() if now.type == "json":
-            return sql.SQL("{}::jsonb").format(own)
+            return sql.SQL("{}::jsonb").format(column_value)
         case _:
             return None
 

@@ -152,45 +152,47 @@ class _Export:
             yield from self._read(table, changed_columns(table), rows)
 
     def _updated(self, table: sa.Table, rows: Sequence[_Row]) -> None:
-        known, ids = self._references(table, rows)
-        own = self.identifiers.of(table.name, [row.id for row in rows])
+        existing, ids = self._references(table, rows)
+        own_ids = self.identifiers.of(table.name, [row.id for row in rows])
         touched = {source_of(table.columns[name]).field for row in rows for name in row.changed}
-        documents = self._documents(table.name, own.values(), touched)
+        documents = self._documents(table.name, own_ids.values(), touched)
         for row in rows:
-            fields = self._fields(table, row, row.changed, known, ids)
-            before = documents[source_id(own[row.id])]
-            self._write(table.name, row.id, _update(own[row.id], before, fields))
+            fields = self._fields(table, row, row.changed, existing, ids)
+            before = documents[source_id(own_ids[row.id])]
+            self._write(table.name, row.id, _update(own_ids[row.id], before, fields))
 
     def _inserted(self, table: sa.Table, rows: Sequence[_Row]) -> None:
-        known, ids = self._references(table, rows)
-        own = self.identifiers.of(table.name, [row.id for row in rows])
+        existing, ids = self._references(table, rows)
+        own_ids = self.identifiers.of(table.name, [row.id for row in rows])
         # A rejected document whose row was entered by hand since exists already.
-        there = self._there(table.name, own)
+        there = self._there(table.name, own_ids)
         arrays = self._arrays(table, [row.id for row in rows if row.id not in there])
         names = [column.name for column in value_columns(table)]
         for row in rows:
-            fields = self._fields(table, row, names, known, ids)
+            fields = self._fields(table, row, names, existing, ids)
             if row.id in there:
                 before = there[row.id]
-                self._write(table.name, row.id, _update(own[row.id], before, fields))
+                self._write(table.name, row.id, _update(own_ids[row.id], before, fields))
                 continue
             document = {name: value for name, value in fields.items() if value is not ABSENT}
-            whole = {"_id": own[row.id]} | document | arrays[row.id]
+            whole = {"_id": own_ids[row.id]} | document | arrays[row.id]
             self._write(table.name, row.id, Insert(whole))
 
-    def _there(self, collection: str, own: Mapping[uuid.UUID, Any]) -> Mapping[uuid.UUID, Document]:
+    def _there(
+        self, collection: str, own_ids: Mapping[uuid.UUID, Any]
+    ) -> Mapping[uuid.UUID, Document]:
         documents = {
             source_id(document["_id"]): document
-            for document in self.source[collection].find({"_id": {"$in": list(own.values())}})
+            for document in self.source[collection].find({"_id": {"$in": list(own_ids.values())}})
         }
         return {
             row: documents[key]
-            for row, identifier in own.items()
+            for row, identifier in own_ids.items()
             if (key := source_id(identifier)) in documents
         }
 
     def _fields(
-        self, table: sa.Table, row: _Row, names: Iterable[str], known: Known, ids: Known
+        self, table: sa.Table, row: _Row, names: Iterable[str], existing: Known, ids: Known
     ) -> Document:
         """Returns the fields of a row; what BSON cannot hold is a problem and is left out."""
         fields: Document = {}
@@ -198,7 +200,7 @@ class _Export:
             source, value = source_of(table.columns[name]), row.values[name]
             try:
                 fields[source.field] = (
-                    ABSENT if value is None else bson_value(source, value, known, ids)
+                    ABSENT if value is None else bson_value(source, value, existing, ids)
                 )
             except NotHeldError as error:
                 self.files.problem(table.name, str(row.id), name, str(error))
@@ -206,15 +208,17 @@ class _Export:
 
     def _references(self, table: sa.Table, rows: Sequence[_Row]) -> tuple[Known, Known]:
         """Returns the `_id`s that rows refer to: of existing documents, and of all."""
-        wanted: dict[str, set[uuid.UUID]] = defaultdict(set)
+        referenced: dict[str, set[uuid.UUID]] = defaultdict(set)
         for name, source in sources(table).items():
             if source.references is not None:
                 values = (row.values[name] for row in rows)
-                wanted[source.references].update(
+                referenced[source.references].update(
                     row_id for value in values for row_id in references_in(source, value)
                 )
-        known = {name: self.identifiers.known(name, uuids) for name, uuids in wanted.items()}
-        return known, {name: self.identifiers.of(name, uuids) for name, uuids in wanted.items()}
+        existing = {name: self.identifiers.known(name, uuids) for name, uuids in referenced.items()}
+        return existing, {
+            name: self.identifiers.of(name, uuids) for name, uuids in referenced.items()
+        }
 
     def _arrays(
         self, table: sa.Table, uuids: Sequence[uuid.UUID]
@@ -237,7 +241,8 @@ class _Export:
                     self.connection.execute(query, [list(uuids)]).fetchall()
                 )
                 ids = self.identifiers.of(
-                    other.collection, (element for held in elements.values() for element in held)
+                    other.collection,
+                    (element for row_elements in elements.values() for element in row_elements),
                 )
                 for row_id in uuids:
                     arrays[row_id][array] = [ids[element] for element in elements.get(row_id, [])]
@@ -251,17 +256,19 @@ class _Export:
         chunk: Sequence[tuple[Any, ...]],
         remedies: Remedies,
     ) -> None:
-        own = self.identifiers.of(holder.collection, [row[0] for row in chunk])
-        elements = {element for row in chunk for held in row[1:] for element in held or ()}
+        own_ids = self.identifiers.of(holder.collection, [row[0] for row in chunk])
+        elements = {
+            element for row in chunk for ids_of_row in row[1:] for element in ids_of_row or ()
+        }
         ids = self.identifiers.of(other.collection, elements)
-        documents = self._documents(holder.collection, own.values(), [array])
-        for row, came, went in chunk:
-            document = documents[source_id(own[row])]
-            held = document.get(array, ABSENT)
+        documents = self._documents(holder.collection, own_ids.values(), [array])
+        for row, added_ids, removed_ids in chunk:
+            document = documents[source_id(own_ids[row])]
+            value = document.get(array, ABSENT)
             read_as = {remedied.original: remedied for remedied in remedies.apply(document)[1]}
-            pulled = forms(held, other.collection, went or (), read_as)
-            added = tuple(ids[element] for element in came or ())
-            operation = array_operation(own[row], array, held, added, pulled)
+            pulled = forms(value, other.collection, removed_ids or (), read_as)
+            added = tuple(ids[element] for element in added_ids or ())
+            operation = array_operation(own_ids[row], array, value, added, pulled)
             if operation is not None:
                 self._write(holder.collection, row, operation)
 
@@ -287,11 +294,11 @@ class _Export:
         Raises:
             RefusedError: One is gone from the source.
         """
-        wanted = list(ids)
+        wanted_ids = list(ids)
         projection = None if fields is None else dict.fromkeys(fields, 1)
-        documents_found = self.source[collection].find({"_id": {"$in": wanted}}, projection)
+        documents_found = self.source[collection].find({"_id": {"$in": wanted_ids}}, projection)
         documents = {source_id(document["_id"]): document for document in documents_found}
-        if not documents.keys() >= {source_id(identifier) for identifier in wanted}:
+        if not documents.keys() >= {source_id(identifier) for identifier in wanted_ids}:
             raise RefusedError(
                 f"{collection} is being written to",
                 where="source",
@@ -322,10 +329,10 @@ def _relations(model: Model) -> Iterator[tuple[sa.Table, Junction]]:
         yield table, relation
 
 
-def _update(own: Any, document: Document, fields: Mapping[str, Any]) -> Update:
+def _update(identifier: Any, document: Document, fields: Mapping[str, Any]) -> Update:
     """Returns the update that gives a document some fields; an absent one goes where it is there."""
     return Update(
-        own,
+        identifier,
         before=picked(document, frozenset(fields)),
         set={name: value for name, value in fields.items() if value is not ABSENT},
         unset=tuple(name for name, value in fields.items() if value is ABSENT),

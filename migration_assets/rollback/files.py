@@ -186,11 +186,11 @@ class ExportFiles:
         line = {"table": table, "id": row, "column": column, "reason": reason}
         self._others[PROBLEMS].write(json.dumps(line))
 
-    def finish(self, **known: Any) -> Manifest:
+    def finish(self, **attributes: Any) -> Manifest:
         """Closes the files and writes the manifest.
 
         Args:
-            known: What else the manifest says.
+            **attributes: The other attributes of the manifest.
         """
         manifest = Manifest(
             format=FORMAT,
@@ -198,7 +198,7 @@ class ExportFiles:
                 name: writer.close() for name, writer in sorted(self._collections.items())
             },
             others={name: writer.close() for name, writer in sorted(self._others.items())},
-            **known,
+            **attributes,
         )
         with os.fdopen(_created(self.directory / MANIFEST), "w", encoding="utf-8") as file:
             json.dump(asdict(manifest), file, indent=2, ensure_ascii=False)

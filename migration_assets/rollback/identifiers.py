@@ -46,8 +46,8 @@ def hashed_object_id(collection: str, identifier: uuid.UUID, attempt: int = 0) -
 
 def candidate(collection: str, identifier: uuid.UUID, attempt: int) -> ObjectId:
     """Returns the ObjectId to try: the one that the UUID was made from, else a hashed one."""
-    own = object_id(identifier) if attempt == 0 else None
-    return own or hashed_object_id(collection, identifier, attempt)
+    original = object_id(identifier) if attempt == 0 else None
+    return original or hashed_object_id(collection, identifier, attempt)
 
 
 def identifier_of(source_id: str) -> Any:
@@ -93,23 +93,23 @@ class Identifiers:
 
     def known(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
         """Returns the `_id`s of the UUIDs that belong to a document or to a created row."""
-        wanted = list(set(uuids))
-        if not wanted:
+        unique_ids = list(set(uuids))
+        if not unique_ids:
             return {}
         query = sql.SQL(
             "SELECT id, source_id FROM {} WHERE collection = %(collection)s AND id = ANY(%(ids)s) "
             "UNION ALL "
             "SELECT id, source_id FROM {} WHERE collection = %(collection)s AND id = ANY(%(ids)s)"
         ).format(identifier(uuid_map), new_ids())
-        rows = self.connection.execute(query, {"collection": collection, "ids": wanted})
+        rows = self.connection.execute(query, {"collection": collection, "ids": unique_ids})
         return {row_id: identifier_of(source) for row_id, source in rows}
 
     def of(self, collection: str, uuids: Iterable[uuid.UUID]) -> Mapping[uuid.UUID, Any]:
         """Returns the `_id` for each UUID; an unknown UUID gets the `_id` that its row would have."""
-        wanted = set(uuids)
-        known = dict(self.known(collection, wanted))
-        return known | {
-            row_id: candidate(collection, row_id, 0) for row_id in wanted - known.keys()
+        unique_ids = set(uuids)
+        identifiers = dict(self.known(collection, unique_ids))
+        return identifiers | {
+            row_id: candidate(collection, row_id, 0) for row_id in unique_ids - identifiers.keys()
         }
 
     def mapping(self) -> Iterator[tuple[str, uuid.UUID, str]]:
@@ -143,16 +143,18 @@ class Identifiers:
 
     def _taken(self, collection: str, object_ids: Iterable[ObjectId]) -> set[ObjectId]:
         """Returns the ObjectIds that a document or another new row already has."""
-        wanted = {source_id(object_id): object_id for object_id in object_ids}
-        by_uuid = {document_uuid(collection, object_id): object_id for object_id in wanted.values()}
+        by_source_id = {source_id(object_id): object_id for object_id in object_ids}
+        by_uuid = {
+            document_uuid(collection, object_id): object_id for object_id in by_source_id.values()
+        }
         query = sql.SQL("SELECT id FROM {} WHERE collection = %s AND id = ANY(%s)")
         documents = self.connection.execute(
             query.format(identifier(uuid_map)), [collection, list(by_uuid)]
         )
         used = {by_uuid[document_id] for (document_id,) in documents}
         query = sql.SQL("SELECT source_id FROM {} WHERE collection = %s AND source_id = ANY(%s)")
-        rows = self.connection.execute(query.format(new_ids()), [collection, list(wanted)])
-        return used | {wanted[source] for (source,) in rows}
+        rows = self.connection.execute(query.format(new_ids()), [collection, list(by_source_id)])
+        return used | {by_source_id[source] for (source,) in rows}
 
 
 def new_ids() -> sql.Identifier:

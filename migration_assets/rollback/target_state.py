@@ -56,6 +56,6 @@ def table_fingerprints(model: Model, connection: Connection) -> Mapping[str, Fin
 def other_tables(model: Model, connection: Connection) -> tuple[str, ...]:
     """Returns the tables that belong neither to us nor to an extension, with their schemas."""
     standing = standing_tables(model, connection).values()
-    own = {f"{table.schema}.{table.name}" for table in standing if table.is_there}
+    own_names = {f"{table.schema}.{table.name}" for table in standing if table.is_there}
     all_tables = connection.execute(_OTHER_TABLES, [[SCHEMA, STAGING_SCHEMA]])
-    return tuple(name for (name,) in all_tables if name not in own)
+    return tuple(name for (name,) in all_tables if name not in own_names)

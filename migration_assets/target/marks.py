@@ -86,11 +86,11 @@ def are_untouched(
     query = sql.SQL(_RECORDED).format(loads=sql.Identifier(SCHEMA, loads.name), now=_NOW)
     rows = connection.execute(query, [[table.name for table in tables]]).fetchall()
     recorded = {name: mark for name, mark, since in rows if since in range(TRANSACTIONS)}
-    wanted = [*(recorded.get(table.name) for table in tables), *books_of.values()]
-    if None in wanted:
+    recorded_marks = [*(recorded.get(table.name) for table in tables), *books_of.values()]
+    if None in recorded_marks:
         return False
     parts = [*map(_parts_of_rows, tables), *map(_parts_of_books, books_of)]
-    return _marks(connection, *parts) == wanted
+    return _marks(connection, *parts) == recorded_marks
 
 
 def is_as_recorded(connection: Connection, table: sa.Table) -> bool:

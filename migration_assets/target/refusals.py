@@ -164,9 +164,9 @@ def target_error(error: psycopg.Error, where: str, holders: str = "") -> TargetE
         "constraint": diagnosis.constraint_name,
     }
     about = "".join(f", {what} {name}" for what, name in named.items() if name)
-    held = f": a table is held by {holders}" if holders else ""
+    holders_note = f": a table is held by {holders}" if holders else ""
     return TargetError(
-        f"{type(error).__name__} (SQLSTATE {state}{about}){held}",
+        f"{type(error).__name__} (SQLSTATE {state}{about}){holders_note}",
         where=where,
         next_step=next_step(state),
         is_transient=state.startswith(_PASSING),
@@ -184,7 +184,7 @@ def _no_connection(error: psycopg.Error, where: str) -> TargetError:
     if _NO_SPACE in text:
         return TargetError("no connection, since its disk is full", where=where, next_step=_FREE)
     is_lost = isinstance(error, psycopg.OperationalError)
-    cause = next((known for known in _CAUSES if known.pattern.search(text)), None)
+    cause = next((candidate for candidate in _CAUSES if candidate.pattern.search(text)), None)
     if error.sqlstate is not None:
         steps, passes = next_step(error.sqlstate), error.sqlstate.startswith(_PASSING)
         if cause is not None:

@@ -92,15 +92,15 @@ class Standing:
 
     def losses(self) -> Iterator[str]:
         """Yields in words the tables and columns that are gone, moved, renamed or retyped."""
-        own = self.table.name
+        model_name = self.table.name
         if not self.is_there:
-            yield f"table {own} is gone"
+            yield f"table {model_name} is gone"
             return
-        if (self.schema, self.name) != (PUBLIC, own):
-            yield f"table {own} is {self.schema}.{self.name} now"
+        if (self.schema, self.name) != (PUBLIC, model_name):
+            yield f"table {model_name} is {self.schema}.{self.name} now"
         for column in self.table.columns:
             now = self.columns.get(column.name)
-            which = f"column {own}.{column.name}"
+            which = f"column {model_name}.{column.name}"
             if now is None:
                 yield f"{which} is gone"
                 continue
@@ -112,13 +112,14 @@ class Standing:
     def changes(self) -> Iterator[str]:
         """Yields in words every difference from the table as it was created."""
         yield from self.losses()
-        own = self.table.name
+        model_name = self.table.name
         for column in self.table.columns:
             now = self.columns.get(column.name)
             if now is not None and now.is_not_null is column.nullable:
-                yield f"column {own}.{column.name} {'refuses' if now.is_not_null else 'takes'} NULL now"
+                effect = "refuses" if now.is_not_null else "takes"
+                yield f"column {model_name}.{column.name} {effect} NULL now"
         for added in self.added:
-            yield f"column {own}.{added.name} is new"
+            yield f"column {model_name}.{added.name} is new"
 
 
 def standing_tables(model: Model, connection: Connection) -> Mapping[str, Standing]:
@@ -149,10 +150,10 @@ def _standing(
         # A copy that somebody made (CREATE TABLE ... AS) has no key, and is somebody's.
         is_own = (schema, name) == (PUBLIC, table.name) or any(column.is_key for column in columns)
         if is_own and _is_it(table, columns):
-            known = _columns(table, columns)
-            known_places = {column.place for column in known.values()}
+            model_columns = _columns(table, columns)
+            known_places = {column.place for column in model_columns.values()}
             added = tuple(column for column in columns if column.place not in known_places)
-            return Standing(table, schema, name, known, added)
+            return Standing(table, schema, name, model_columns, added)
     return Standing(table)
 
 
@@ -191,13 +192,13 @@ def _by_name(table: sa.Table, columns: list[StandingColumn]) -> int:
 def _columns(table: sa.Table, columns: list[StandingColumn]) -> dict[str, StandingColumn]:
     """Returns the columns of the model that exist: by name, else at the place of a missing one."""
     by_name = {column.name: column for column in columns}
-    known = {
+    by_model_name = {
         column.name: by_name[column.name] for column in table.columns if column.name in by_name
     }
     if 2 * _in_place(table, columns) < len(table.columns):
-        return known  # restored from a dump: the places are others
+        return by_model_name  # restored from a dump: the places are others
     at = {column.place: column for column in columns if column.name not in table.columns}
     for place, column in enumerate(table.columns, 1):
-        if column.name not in known and place in at:
-            known[column.name] = at[place]
-    return known
+        if column.name not in by_model_name and place in at:
+            by_model_name[column.name] = at[place]
+    return by_model_name

@@ -202,13 +202,16 @@ def _require_ports(ports: str, refuse: Refuse) -> None:
 
 def _completed(parameters: dict[str, str], timeout: float, refuse: Refuse) -> dict[str, str]:
     """Returns the parameters with what a migration needs besides."""
-    wanted = parameters.get("target_session_attrs", "any")
-    if wanted in ("standby", "read-only", "prefer-standby"):
+    session_attributes = parameters.get("target_session_attrs", "any")
+    if session_attributes in ("standby", "read-only", "prefer-standby"):
         raise refuse(
-            f"target_session_attrs={wanted} asks for a server that takes no writes",
+            f"target_session_attrs={session_attributes} asks for a server that takes no writes",
             f"Leave it out of {TARGET_URL.name}, or make it primary",
         )
-    if "," in parameters.get("host", "") + parameters.get("hostaddr", "") and wanted == "any":
+    if (
+        "," in parameters.get("host", "") + parameters.get("hostaddr", "")
+        and session_attributes == "any"
+    ):
         parameters["target_session_attrs"] = "primary"
     # Each of our connections must come to the same server.
     if parameters.pop("load_balance_hosts", "disable") not in ("disable", "random"):

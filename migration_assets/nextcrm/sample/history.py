@@ -145,8 +145,8 @@ def _pairs(history: History) -> Arrays:
             )
             numbers = {relation.left: left, relation.right: right}
             for holder, array, other in relation.arrays():
-                held = arrays[holder.collection, array][numbers[holder]]
-                held.append(history.ids(other.collection)[numbers[other]])
+                ids = arrays[holder.collection, array][numbers[holder]]
+                ids.append(history.ids(other.collection)[numbers[other]])
     return arrays
 
 
@@ -249,8 +249,8 @@ def _documents(collection: str, history: History, books: _Books) -> Iterator[Doc
 
 def _put(shape: Shape, hand: ShapeContext, document: Document) -> list[Entry]:
     """Puts a shape into a document and returns what the ledger says of it."""
-    known = sources(ENTITIES[shape.collection])
-    by_field = {item.field: item for item in known.values()}
+    columns = sources(ENTITIES[shape.collection])
+    by_field = {item.field: item for item in columns.values()}
     entries = []
     values = {
         name: value(hand) if callable(value) else value for name, value in shape.fields.items()
@@ -302,7 +302,7 @@ def _add_lost_pairs(history: History, books: _Books) -> None:
     for table in JUNCTIONS.values():
         relation = junction_of(table)
         for holder, name, other in relation.arrays() if relation else ():
-            for number, held in history.arrays.get((holder.collection, name), {}).items():
+            for number, ids in history.arrays.get((holder.collection, name), {}).items():
                 identifier = history.ids(holder.collection)[number]
                 books.entries += [
                     Entry(
@@ -312,7 +312,7 @@ def _add_lost_pairs(history: History, books: _Books) -> None:
                         OldShape.TO_REJECTED,
                         Expectation.ORPHANED,
                     )
-                    for element in held
+                    for element in ids
                     if books.is_rejected(other.collection, element)
                     or books.is_rejected(holder.collection, identifier)
                 ]
