@@ -1,4 +1,4 @@
-"""The placeholders: what each means, and how a value that is given for it is read and shown."""
+"""The placeholders: what each means, and how its value is read and shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from migration_assets.errors import MigrationError
 
 
 class PlaceholderKind(enum.Enum):
-    """What a value is."""
+    """The kind of a value."""
 
     TEXT = "text"
     NUMBER = "a number"
@@ -197,10 +197,10 @@ def shown_duration(span: dt.timedelta) -> str:
 
 
 def shown(name: str, text: str) -> str:
-    """Returns a value that was given as the message shows it. Times are not meant here.
+    """Returns a given value as the message shows it, unless it is a time.
 
     Raises:
-        MigrationError: It is not what its placeholder takes.
+        MigrationError: Its placeholder does not take it.
     """
     field = FIELDS[name]
     if field.kind is PlaceholderKind.NUMBER:

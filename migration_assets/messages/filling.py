@@ -1,4 +1,4 @@
-"""Filling a template: what is given, then what is computed, then what the record says; or refusing."""
+"""Filling a template: from given values, computed values and the record, in this order; or refusing."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Message:
     """A message, ready to be sent.
 
     Attributes:
-        text: All of it, with whom it is for and its subject.
-        hints: What the sender should know, and nobody else.
+        text: All of it, with audience and subject.
+        hints: For the sender alone.
     """
 
     text: str
@@ -154,7 +154,7 @@ def _read(
 def _recorded(
     record: MigrationRecord, values: Mapping[str, Value], now: dt.datetime, zone: dt.tzinfo | None
 ) -> dict[str, Value]:
-    """Returns what the record says, as messages show it."""
+    """Returns the values of the record, as messages show them."""
     read = results(record)
     if WINDOW_START in values:
         read |= progress(record, now)

@@ -1,4 +1,4 @@
-"""What the tables and enum types of NextCRM are declared in."""
+"""The ``MetaData`` of the tables and enum types of NextCRM."""
 
 from __future__ import annotations
 

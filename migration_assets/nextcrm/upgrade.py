@@ -1,4 +1,4 @@
-"""What the schema migrations of today's NextCRM make of a migrated database.
+"""The consequences of today's NextCRM schema migrations for a migrated database.
 
 ``CONSEQUENCES`` is the list, written for release ``RELEASE``: the preflight counts it in the source, the
 sign-off in the target, and ``sql/application/`` deals with it (docs/runbooks/upgrade.md).
@@ -26,7 +26,7 @@ _AFTER = "sql/application/03_after_deploy.sql"
 
 
 def _text(field: str) -> Expression:
-    """Returns a field where it is a text, else null: other types are not what functions of texts take."""
+    """Returns a field if it is a text, else null: text functions take no other type."""
     return {"$cond": [{"$eq": [{"$type": f"${field}"}, "string"]}, f"${field}", None]}
 
 
@@ -49,7 +49,7 @@ def _beyond(*fields: str, limit: int) -> Expression:
 
 
 def _refused(table: str, field: str, what: str, *labels: str) -> Consequence:
-    """Returns that texts outside a list are refused."""
+    """Returns the consequence that texts outside a list are refused."""
     listed = ", ".join(f"'{name}'" for name in labels)
     return Consequence(
         UpgradeOutcome.REFUSED,
@@ -63,7 +63,7 @@ def _refused(table: str, field: str, what: str, *labels: str) -> Consequence:
 
 
 def _dropped(table: str, what: str, next_step: str) -> Consequence:
-    """Returns that a table is dropped."""
+    """Returns the consequence that a table is dropped."""
     return Consequence(
         UpgradeOutcome.DROPPED, table, (), what, "true", {"$literal": True}, next_step
     )

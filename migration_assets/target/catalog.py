@@ -1,4 +1,4 @@
-"""What the catalog of the target says of tables, indexes and foreign keys, compared with the model."""
+"""Tables, indexes and foreign keys in the catalog of the target, compared with the model."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ WAYS_OUT = {
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Something on a table that would change the rows that are loaded, or refuse them.
+    """A trigger, rule or constraint of a table that would change the loaded rows, or refuse them.
 
     Attributes:
         what: The table, and what is on it.
@@ -156,7 +156,7 @@ _SPELLING = re.compile(r"""["()\s]|\bIF NOT EXISTS\b|\bUSING btree\b|\bpublic\.|
 def missing_constraints(model: Model, connection: Connection) -> list[str]:
     """Returns the names of the indexes and foreign keys that the target does not have yet.
 
-    An index that a build was cut off from, and that PostgreSQL does not use, counts as missing.
+    An index whose build was interrupted, and that PostgreSQL does not use, counts as missing.
     """
     present = {name for name, _, is_valid in connection.execute(_INDEXES) if is_valid}
     present |= {name for name, *_ in connection.execute(_FOREIGN_KEYS)}
@@ -166,7 +166,7 @@ def missing_constraints(model: Model, connection: Connection) -> list[str]:
 def differing_constraints(model: Model, connection: Connection) -> dict[str, str]:
     """Returns the indexes and foreign keys that have the name of one of the model, but are another.
 
-    A foreign key that was added without a look at the rows that there were (``NOT VALID``) is another too.
+    A foreign key that was added without a check of the existing rows (``NOT VALID``) counts as different.
 
     Returns:
         What each is in the target, as PostgreSQL writes it, by name.
@@ -249,7 +249,7 @@ def differences(
 
 
 def obstacles(connection: Connection, tables: Iterable[sa.Table]) -> list[Obstacle]:
-    """Returns what would change rows on their way into the tables, refuse them, or keep them out of sight.
+    """Returns the obstacles that would change rows on their way into the tables, refuse or hide them.
 
     Args:
         connection: A connection to the target.

@@ -1,4 +1,4 @@
-"""Opening the target database, with errors that say what to do."""
+"""Connections to the target, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def is_idle(connection: Connection) -> bool:
 
 
 def _require_session(connection: Connection, conninfo: str, where: str) -> None:
-    """Refuses a pooler that gives a session to others between two transactions: no lock would hold.
+    """Refuses a pooler that lends a session to others between two transactions: no lock would hold.
 
     Who is connected to the server itself was told the process that serves it. Through a pooler two
     connections are asked in turns: each must have a process of its own, and keep it.
@@ -141,7 +141,7 @@ def _backend_pid(connection: Connection) -> int:
 def at_one_moment(
     connection: Connection, *, read_only: bool = False, moment: str | None = None
 ) -> Iterator[None]:
-    """Makes a transaction whose statements see the same: what is recorded is what was looked at.
+    """Runs a transaction whose statements see one moment: it records exactly what it has read.
 
     Somebody who changes the same rows at the same time makes it fail, with an error that passes. Within a
     transaction of the caller's it is up to that one what its statements see and change.
@@ -165,7 +165,7 @@ def at_one_moment(
 
 
 def count_rows(connection: Connection, table: sql.Composable) -> int:
-    """Returns how many rows a table has, or a query with a name."""
+    """Returns the number of rows of a table or named query."""
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
     assert row is not None
     return int(row[0])
@@ -209,7 +209,7 @@ _HOLDERS = """
 
 
 def lock_holders(connection: Connection) -> list[str]:
-    """Returns who else holds tables of the application or the migration, in words, likely blockers first."""
+    """Returns in words the other sessions that lock our tables, likely blockers first."""
     return [holder for (holder,) in connection.execute(_HOLDERS)]
 
 

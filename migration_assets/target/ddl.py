@@ -30,17 +30,17 @@ _DIALECT = pg.dialect()  # type: ignore[no-untyped-call]
 
 
 def extensions(model: Model) -> list[str]:
-    """Returns what creates the extensions, each where the server has it and the role may."""
+    """Returns the statements that create the extensions, each where the server has it and the role may."""
     return [_extension(name) for name in model.extensions]
 
 
 def enums(model: Model) -> list[str]:
-    """Returns what creates the enum types."""
+    """Returns the statements that create the enum types."""
     return [_enum(type_) for type_ in model.enums]
 
 
 def tables(model: Model) -> list[str]:
-    """Returns what creates the tables with their primary keys, without other constraints."""
+    """Returns the statements that create the tables with their primary keys, without other constraints."""
     return [
         _text(CreateTable(table, include_foreign_key_constraints=[], if_not_exists=True))
         for table in model.tables.values()
@@ -48,7 +48,7 @@ def tables(model: Model) -> list[str]:
 
 
 def bookkeeping() -> list[str]:
-    """Returns what creates the bookkeeping, marked with its own version."""
+    """Returns the statements that create the bookkeeping, marked with its own version."""
     version = bookkeeping_version()
     return [*_bookkeeping(), f"COMMENT ON SCHEMA {SCHEMA} IS '{BOOKKEEPING_MARK}{version}'"]
 
@@ -75,22 +75,22 @@ def _bookkeeping() -> list[str]:
 
 
 def unique_indexes(model: Model) -> Mapping[str, str]:
-    """Returns what creates the unique indexes, by name."""
+    """Returns the statements that create the unique indexes, by name."""
     return _indexes(model, unique=True)
 
 
 def secondary_indexes(model: Model) -> Mapping[str, str]:
-    """Returns what creates the other indexes of the contract, by name."""
+    """Returns the statements that create the other indexes of the contract, by name."""
     return _indexes(model, unique=False)
 
 
 def search_indexes(model: Model) -> Mapping[str, str]:
-    """Returns what creates the full-text, containment and partial indexes, by name."""
+    """Returns the statements that create the full-text, containment and partial indexes, by name."""
     return {index.name: _search_index(index, index.definition) for index in model.search_indexes}
 
 
 def unbounded_search_indexes(model: Model) -> Mapping[str, str]:
-    """Returns what created those of them that earlier versions built otherwise, by name."""
+    """Returns the statements by which earlier versions created some of these indexes, by name."""
     return {
         index.name: _search_index(index, index.unbounded)
         for index in model.search_indexes
@@ -103,7 +103,7 @@ def _search_index(index: SearchIndex, definition: str) -> str:
 
 
 def foreign_keys(model: Model) -> Mapping[str, str]:
-    """Returns what adds the foreign keys, by name."""
+    """Returns the statements that add the foreign keys, by name."""
     return {name_of(key): _text(AddConstraint(key)) for key in foreign_key_constraints(model)}
 
 
@@ -114,7 +114,7 @@ def foreign_key_constraints(model: Model) -> list[sa.ForeignKeyConstraint]:
 
 
 def indexes(model: Model) -> Mapping[str, str]:
-    """Returns what creates all indexes, by name, in the order in which they are built."""
+    """Returns the statements that create all indexes, by name, in the order of building."""
     return {**unique_indexes(model), **secondary_indexes(model), **search_indexes(model)}
 
 
@@ -132,7 +132,7 @@ def tables_of_foreign_keys(model: Model) -> Mapping[str, str]:
 
 
 def constraints(model: Model) -> Mapping[str, str]:
-    """Returns what builds the indexes and foreign keys, by name, in order."""
+    """Returns the statements that build the indexes and foreign keys, by name, in order."""
     return {**indexes(model), **foreign_keys(model)}
 
 

@@ -62,7 +62,7 @@ def standing_go(connection: Connection) -> SignedGo | None:
 
 
 def withdraw(connection: Connection, name: str, reason: str) -> SignedGo:
-    """Withdraws every GO that stands: loads are possible again.
+    """Withdraws every standing GO, so that loads are possible again.
 
     Args:
         connection: A connection to the target.
@@ -115,7 +115,7 @@ def withdrawal_of(connection: Connection, sealed: str) -> str:
 
 
 def require_ours(connection: Connection, table: sa.Table) -> None:
-    """Refuses to write to a table that somebody else has written to after a signed GO.
+    """Refuses to write to a table that somebody else has written to since a signed GO.
 
     It is asked before a load begins, and again in the merging transaction: that one sees one moment, and
     fails where somebody changes the same rows after it.
@@ -165,7 +165,7 @@ def require_no_cascade(connection: Connection, table: sa.Table) -> None:
 
 
 def refused_to_create(connection: Connection, signed: SignedGo, missing: str) -> TargetError:
-    """Returns why something that is missing is not created again after a signed GO.
+    """Returns the error for a missing object that is not created again after a signed GO.
 
     Args:
         connection: A connection to the target.

@@ -1,4 +1,4 @@
-"""What PostgreSQL, or libpq, refuses, in words of ours: what to do about it, and whether it passes by itself.
+"""Errors of PostgreSQL and libpq in our words: what to do, and whether trying again may help.
 
 While connecting libpq gives a text and no SQLSTATE; afterwards only what names things is repeated, since the
 server's own messages may quote values of a row.
@@ -72,10 +72,10 @@ _UNREACHABLE = ("08", "28", "3D", "57P")
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """Why connecting failed, by what libpq or the server says.
+    """A reason why connecting failed, recognized by the message of libpq or the server.
 
     Attributes:
-        pattern: What the message has in it.
+        pattern: Matches the message.
         next_step: What to do.
         passes: Connecting again may help.
     """
@@ -147,12 +147,12 @@ _NO_SPACE = "No space left on device"
 
 
 def target_error(error: psycopg.Error, where: str, holders: str = "") -> TargetError:
-    """Returns the error of one line for one of the driver's.
+    """Returns an error of one line for an error of the driver.
 
     Args:
         error: The driver's error.
         where: The server and database.
-        holders: Who holds what a statement has waited for, in words.
+        holders: The sessions that hold the lock that a statement has waited for, in words.
     """
     state = error.sqlstate
     if state is None or state.startswith(_UNREACHABLE):

@@ -47,7 +47,7 @@ _BOOKKEEPING = """
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What was added to the target, by name."""
+    """The constraints that were added to the target, by name."""
 
     indexes: tuple[str, ...]
     foreign_keys: tuple[str, ...]
@@ -59,7 +59,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What one table needs."""
+    """The work on one table."""
 
     table: str
     is_stale: bool
@@ -102,10 +102,10 @@ def create_schema(model: Model, connection: Connection) -> tuple[str, ...]:
 
 
 def require_plain_tables(connection: Connection, tables: Iterable[sa.Table]) -> None:
-    """Refuses tables on which something would change rows, refuse them, or keep them out of sight.
+    """Refuses tables with obstacles that would change rows, refuse or hide them.
 
     Raises:
-        TargetError: There is such a thing; nothing was written.
+        TargetError: A table has an obstacle; nothing was written.
     """
     hindrances = obstacles(connection, tables)
     if hindrances:
@@ -168,7 +168,7 @@ def build_constraints(model: Model, connection: Connection) -> Built:
             next_step="Drop or rename each (a foreign key that is NOT VALID: validate it), then "
             "materialize migration/constraints",
         )
-    # After go-live an addition of ours that is not there may have been in the application's way.
+    # After go-live, the application may have dropped an index that this project had added.
     left_out = list(missing) if signed is not None else []
     foreign_keys, table_of = ddl.foreign_keys(model), ddl.tables_of_indexes(model)
     of_table: dict[str, list[str]] = {}
@@ -232,7 +232,7 @@ def _at_once(
 def _build_indexes(
     model: Model, connection: Connection, works: deque[_Work], left_out: list[str]
 ) -> None:
-    """Does what tables need until none is left; notes the indexes that a value is too long for.
+    """Works on tables until none is left; notes the indexes that a value is too long for.
 
     Statistics come before indexes: once a full-text index is there, ANALYZE makes the search vector of
     30,000 rows of the table, which is two fifths of all its time. It would learn how frequent each word is,
@@ -271,7 +271,7 @@ def _add_foreign_keys(model: Model, connection: Connection, names: Sequence[str]
 
 @contextmanager
 def roomy(connection: Connection) -> Iterator[None]:
-    """Makes a transaction with memory to sort or join a whole table in."""
+    """Runs a transaction with the memory to sort or join a whole table."""
     with connection.transaction():
         connection.execute(_ROOM)
         yield

@@ -1,4 +1,4 @@
-"""What a target URL says, in the terms of libpq.
+"""The target URL, translated into the terms of libpq.
 
 Operators copy the application's ``DATABASE_URL``, which is written for Prisma. What Prisma and libpq both
 have keeps its meaning; what only tunes Prisma's client is ignored, with a note; what we cannot do is refused
@@ -65,7 +65,7 @@ class TargetUrl:
     Attributes:
         shown: The server and database, without secrets.
         conninfo: What libpq is given.
-        notes: What of the URL does not hold for the migration, in words.
+        notes: The parts of the URL that the migration ignores, in words.
     """
 
     shown: str
@@ -74,7 +74,7 @@ class TargetUrl:
 
 
 def understood(url: str, *, timeout: float) -> TargetUrl:
-    """Returns what a URL says, with what a migration needs of a connection besides.
+    """Returns the parameters of a URL, completed by those that a migration needs.
 
     Args:
         url: PostgreSQL URL; one written for SQLAlchemy (`postgresql+psycopg2://`) or Prisma is taken as well.
@@ -111,7 +111,7 @@ def understood(url: str, *, timeout: float) -> TargetUrl:
 
 
 def notes_on(url: str) -> tuple[str, ...]:
-    """Returns what of a URL does not hold for the migration, in words; nothing where it cannot be used."""
+    """Returns notes on the parts of a URL that the migration ignores; none for an unusable URL."""
     try:
         return understood(url, timeout=1.0).notes
     except TargetError:
@@ -148,7 +148,7 @@ def _parameters(query: str, refuse: Refuse) -> Iterator[tuple[str, str]]:
 
 
 def _notes(parameters: dict[str, str], refuse: Refuse) -> Iterator[str]:
-    """Takes what is not libpq's out of the parameters, and says of each what becomes of it."""
+    """Removes parameters that libpq does not know, and yields a note on each."""
     if parameters.get("schema", _SCHEMA) != _SCHEMA:
         raise refuse(
             f"schema={parameters['schema']} is asked for; the application's tables are in the schema "
@@ -201,7 +201,7 @@ def _require_ports(ports: str, refuse: Refuse) -> None:
 
 
 def _completed(parameters: dict[str, str], timeout: float, refuse: Refuse) -> dict[str, str]:
-    """Returns the parameters with what a migration needs besides."""
+    """Returns the parameters, completed by those that a migration needs."""
     session_attributes = parameters.get("target_session_attrs", "any")
     if session_attributes in ("standby", "read-only", "prefer-standby"):
         raise refuse(

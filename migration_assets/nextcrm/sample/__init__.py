@@ -31,5 +31,5 @@ __all__ = [
 
 
 def sample_remediations() -> Path:
-    """Returns the file of rules that puts the faults of a sample right, or accepts them."""
+    """Returns the file of rules that corrects the faults of a sample, or accepts them."""
     return Path(__file__).with_name("remediations.yaml")

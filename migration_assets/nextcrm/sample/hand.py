@@ -1,4 +1,4 @@
-"""What the maker of a faulty value has at hand, and the documents that it adds to the sample."""
+"""The context of the maker of a faulty value, and the documents that it adds to the sample."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Extra:
 
 @dataclass(slots=True)
 class FaultContext:
-    """What the maker of a faulty value has at hand.
+    """The context of the maker of a faulty value.
 
     Attributes:
         place: Where the value goes.

@@ -151,7 +151,7 @@ def _pairs(history: History) -> Arrays:
 
 
 class _Books:
-    """What the ledger says, and which documents are rejected, as far as they have been made."""
+    """The ledger and the rejected documents of the collections made so far."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -161,7 +161,7 @@ class _Books:
         return isinstance(identifier, ObjectId) and (collection, identifier) in self._rejected
 
     def add(self, collection: str, identifier: object, entries: list[Entry]) -> None:
-        """Adds what is odd about a document; of one that is rejected the pairs alone are booked besides."""
+        """Adds the odd shapes of a document; of a rejected one, only the pairs are booked besides."""
         if any(entry.expectation is Expectation.REJECTED for entry in entries):
             self._rejected.add((collection, identifier))
             columns = {item.field for item in sources(ENTITIES[collection]).values()}
@@ -185,7 +185,7 @@ def generate_history(
 
     Args:
         database: A database without documents.
-        scale: Size; 1 is about 9,290 documents. Below 1 there are less users, tasks, sections and
+        scale: Size; 1 is about 9,290 documents. Below 1 there are fewer users, tasks, sections and
             boards, and every old shape nevertheless.
         seed: Same seed and scale, same bytes.
         progress: Is called after each batch.

@@ -1,4 +1,4 @@
-"""What was put into a sample, so that the migration's own books can be held against it."""
+"""The ledger of a sample's faults, with which the books of the migration are compared."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class SampleFault(enum.StrEnum):
 
 
 class OldShape(enum.StrEnum):
-    """What an older version of the application wrote, or what its deletes left behind."""
+    """The shape of data that an older version wrote, or that its deletes left behind."""
 
     CRM_COMMENT = "comment on a CRM task"
     NUMBER_AS_TEXT = "number as text of free input"
@@ -157,7 +157,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What a sample consists of.
+    """The contents of a sample.
 
     Attributes:
         documents: Number of documents by collection, faulty and unknown ones included.

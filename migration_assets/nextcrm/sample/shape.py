@@ -16,7 +16,7 @@ from migration_assets.nextcrm.sample.population import Population
 
 @dataclass(frozen=True, slots=True)
 class ShapeContext:
-    """What the maker of a value has at hand.
+    """The context of the maker of a value.
 
     Attributes:
         population: The documents of this database.
