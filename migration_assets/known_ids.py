@@ -1,4 +1,4 @@
-"""The ids that a reference may lead to, and which of them it leads to (section 5)."""
+"""The ids that a reference may point to, and the one that it points to (section 5)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OBJECT_ID = re.compile(r"[0-9a-fA-F]{24}")
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
-    """Ids that are taken for granted: whether they lead anywhere is looked for where rows are staged.
+    """Ids that are assumed to exist; the joins of staged rows find those that do not.
 
     Attributes:
         texts: UUIDs of the documents of the collection that have a text of 24 hex digits as `_id`: such a

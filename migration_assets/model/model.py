@@ -1,4 +1,4 @@
-"""A model: all that the migration knows of an application, as one object that is passed."""
+"""A model: the declaration of an application, as one object."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Model:
         return bool(set(referenced_tables(table)) - self.before(table))
 
     def _require_settled(self, table: sa.Table) -> None:
-        """Refuses a reference that is settled late within a unique key: whose it is would hang on that."""
+        """Refuses a reference within a unique key if a second load sets it: the key would depend on it."""
         for key in unique_keys(table):
             pointed_to = {source_of(table.columns[name]).references for name in key} - {None}
             if not pointed_to <= self.before(table):

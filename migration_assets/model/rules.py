@@ -1,4 +1,4 @@
-"""The conversion rules: what follows from the type of a column, said once (section 5 of the design).
+"""The conversion rules: the consequences of a column's type, stated once (section 5 of the design).
 
 Every room that treats columns by their type derives from here. What becomes of a value stands in
 ``migration_assets.conversion.rules`` for the loader and, sharing nothing with it on purpose, in
@@ -107,7 +107,7 @@ Rule.REFERENCE_TEXT_ARRAY = _array_of("reference array as text", Rule.REFERENCE_
 
 
 def declared_at(path: str, noun: str = "record") -> Any:
-    """Returns what is declared at a path.
+    """Returns the object that is declared at a path.
 
     Args:
         path: ``package.module:NAME``.

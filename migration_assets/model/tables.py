@@ -59,7 +59,7 @@ class Junction:
 
 
 def new_metadata() -> sa.MetaData:
-    """Returns what the tables and enum types of one model are declared in, with Prisma's names of keys."""
+    """Returns the ``MetaData`` for the tables and enum types of a model, with Prisma's names of keys."""
     return sa.MetaData(
         naming_convention={
             "pk": "%(table_name)s_pkey",
@@ -75,7 +75,7 @@ def entity(name: str, metadata: sa.MetaData, group: str, *items: Column | sa.Ind
 
     Args:
         name: Collection and table, in the application's own case.
-        metadata: What the model's tables are declared in.
+        metadata: The ``MetaData`` of the model's tables.
         group: Domain: the group of its asset.
         items: Columns in the order of the schema, then further indexes.
     """
@@ -184,7 +184,7 @@ def is_text(column: Column) -> bool:
 
 
 def required_tables(table: sa.Table) -> frozenset[str]:
-    """Returns the tables without whose rows there can be none of this one: uuids that cannot be NULL."""
+    """Returns the tables that NOT NULL references point to: without their rows, this table has none."""
     if junction_of(table) is not None:
         return frozenset(referenced_tables(table))
     return frozenset(
@@ -228,7 +228,7 @@ def tables_before(tables: Mapping[str, sa.Table]) -> Mapping[str, frozenset[str]
 
 
 def in_load_order(tables: Mapping[str, sa.Table]) -> Mapping[str, sa.Table]:
-    """Returns tables by name, each after those that it waits for."""
+    """Returns tables by name, each after the tables that it waits for."""
     graph = {name: sorted(before) for name, before in tables_before(tables).items()}
     return MappingProxyType(
         {name: tables[name] for name in TopologicalSorter(graph).static_order()}

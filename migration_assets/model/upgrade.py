@@ -1,4 +1,4 @@
-"""What a later release of the application makes of a migrated database, counted beforehand."""
+"""The consequences of the application's next release for a migrated database, counted beforehand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Expression = Mapping[str, Any]
 
 
 class UpgradeOutcome(enum.StrEnum):
-    """What becomes of it."""
+    """The outcome for a table, column or row."""
 
     REFUSED = "refused"
     """A schema migration fails."""
@@ -26,7 +26,7 @@ class UpgradeOutcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """Something in a table that the upgrade does not leave as it is.
+    """A change that the upgrade makes to a table.
 
     Attributes:
         outcome: What becomes of it.

@@ -1,4 +1,4 @@
-"""Versions of the model: what changes when a table's declaration changes."""
+"""Versions of the model: digests of the declarations of tables."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Remedied:
 
 
 class Acceptance(NamedTuple):
-    """What takes a rejected document from what stands against a GO.
+    """The acceptance or deferral of a rejected document, which is no finding then.
 
     Attributes:
         rules: The rules, one for each field that keeps it from being loaded.
@@ -157,7 +157,7 @@ class Remedies:
 
     @property
     def looks_ids_up(self) -> bool:
-        """Whether what rules do may hang on whether an id leads anywhere."""
+        """Whether the effect of a rule may depend on whether an id exists."""
         rules = chain(self._judging, *self._whole.values(), *self._elements.values())
         matches = (rule.rule.match for rule in rules)
         return bool(self._sending or self._redirects) or any(
@@ -165,7 +165,7 @@ class Remedies:
         )
 
     def apply(self, document: Document) -> tuple[Document, list[Remedied]]:
-        """Returns a document as it is to be converted, and what was done to it.
+        """Returns a document as it will be converted, and the applications of rules to it.
 
         What was done to the arrays of relations is told where these are loaded, and nothing else there.
         """
@@ -196,7 +196,7 @@ class Remedies:
     def accepts_document(
         self, identifier: Any, lost: Sequence[tuple[str, Any]]
     ) -> Acceptance | None:
-        """Returns what accepts or defers a rejected document, None where a field of it is left.
+        """Returns the acceptance of a rejected document, None if a faulty field has none.
 
         Args:
             identifier: Its `_id`.
@@ -211,7 +211,7 @@ class Remedies:
         return _acceptance(rules)
 
     def accepts_unreadable(self, identifier: str) -> Acceptance | None:
-        """Returns what accepts or defers a document that cannot be read, by its source id."""
+        """Returns the acceptance of an unreadable document, by its source id."""
         accepting = (
             rule.rule
             for rule in self._judging
@@ -259,7 +259,7 @@ class Remedies:
         return bool(is_there(one)) and one != "" and not self._is_known(refers, one)
 
     def _is_of(self, name: str, value: Any, collection: str) -> bool:
-        """Tells whether a value is the id of a row of another collection, and of none of its own."""
+        """Tells whether a value is the id of a row of another collection, but of none of its own."""
         refers = self._refers[name]
         one = _one_id(refers, value)
         if self._loaded is None or not is_there(one) or self._is_known(refers, one):

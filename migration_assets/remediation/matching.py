@@ -1,4 +1,4 @@
-"""What makes a value the one that a rule is for, as far as the value alone tells."""
+"""Matching a rule with a value, as far as the value alone decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GROUP = 3
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A rule as it is looked up: values by what makes them the same."""
+    """A rule prepared for matching: values by their key."""
 
     rule: Remediation
     values: frozenset[Any] | None
@@ -32,7 +32,7 @@ class Compiled:
 
     @classmethod
     def of(cls, rule: Remediation) -> Compiled:
-        """Returns a rule as it is looked up."""
+        """Returns a rule prepared for matching."""
         match, values, outcomes = rule.match, None, None
         if rule.action is Action.MAP:
             outcomes = {
@@ -57,11 +57,11 @@ class Compiled:
         return self.rule.name
 
     def is_of(self, identifier: Any) -> bool:
-        """Whether it is for a document."""
+        """Whether the rule applies to a document."""
         return self.ids is None or source_id(identifier) in self.ids
 
     def matches(self, identifier: Any, value: Any) -> bool:
-        """Whether it is for a value, as far as the value alone tells."""
+        """Whether the rule applies to a value, as far as the value alone decides."""
         match = self.rule.match
         has_value = is_there(value)
         if self.values is not None and not (has_value and self._key(value) in self.values):
@@ -70,7 +70,7 @@ class Compiled:
             return False
         if match.is_missing and has_value:
             return False
-        # What is missing already is not dropped; an element that is null is.
+        # A missing value is not dropped; a null element is.
         needs_value = self.rule.action is Action.DROP and not self.rule.elements
         if (match.is_any or needs_value) and not has_value:
             return False
@@ -79,7 +79,7 @@ class Compiled:
         return self.is_of(identifier)
 
     def replacement(self, value: Any) -> Any:
-        """Returns what a value becomes that it matches; ``MISSING`` for nothing."""
+        """Returns the replacement of a matching value; ``MISSING`` for none."""
         if self.rule.number is not None:
             number = read_number(value, self.rule.number)
             return MISSING if number is None else number
@@ -90,7 +90,7 @@ class Compiled:
 
 
 def value_key(value: Any, *, ignores_case: bool = False) -> Any:
-    """Returns what two values have in common that are the same to a rule: numbers where they are equal."""
+    """Returns the key that values share if they are the same to a rule, as equal numbers are."""
     if type(value) is str:
         return "text", value.casefold() if ignores_case else value
     if isinstance(value, int | float) and not isinstance(value, bool) and not _is_nan(value):

@@ -1,4 +1,4 @@
-"""Reading the file of remediations. All its mistakes are told at once, each with its line.
+"""Reading the file of remediations. An error lists all its mistakes, each with its line.
 
 What YAML cannot carry is Extended JSON (`{$oid: ...}`, `{$date: ...}`). A message names keys, rules,
 collections and fields, and no value, since values can be personal.
@@ -138,7 +138,7 @@ class _Parsing:
 
     Attributes:
         model: The application's tables.
-        mistakes: What is wrong with it, as far as it was read.
+        mistakes: The mistakes found so far.
     """
 
     model: Model
@@ -159,11 +159,11 @@ class _Parsing:
         check(plain(version) == VERSION, version, f"version must be {VERSION}")
         listed = required(root, top, "rules")
         if is_nothing(listed):
-            return []  # a draft of which nobody has kept a rule
+            return []  # a draft without any rule left
         return [rule for entry in elements(listed) for rule in self._rules(entry)]
 
     def _rules(self, entry: yaml.Node) -> Sequence[Remediation]:
-        """Returns the rules that an entry of the file stands for."""
+        """Returns the rules of an entry of the file."""
         keys = [key.value for key, _ in entry.value] if isinstance(entry, yaml.MappingNode) else []
         is_of_all = _REFERENCES in keys
         allowed = _REFERRING if is_of_all else _RULE
@@ -256,7 +256,7 @@ class _Parsing:
             until=parts.get("defer") or "",
             changes_fine_values=FINE in nodes,
         )
-        # What else is wrong with it may follow from the first of its mistakes.
+        # Its other mistakes may follow from the first one.
         for key, what in [*mistakes_of(self.model, rule)][:1]:
             self.mistakes.append((line_of(nodes.get(key, entry)), what))
         self.mistakes += ((line_of(entry), what) for what in self._earlier.mistakes(rule))

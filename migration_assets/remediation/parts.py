@@ -1,4 +1,4 @@
-"""Parts of a rule that need a look at neither the model nor each other: values, ids, types, formats.
+"""Parts of a rule that depend on neither the model nor each other: values, ids, types, formats.
 
 What YAML cannot carry is Extended JSON (`{$oid: ...}`, `{$date: ...}`).
 """
@@ -41,7 +41,7 @@ _OPTIONS = json_util.JSONOptions(
 
 
 def literal(node: yaml.Node) -> Literal:
-    """Returns a value, which is not null."""
+    """Returns a value; null is a mistake."""
     value = plain(node)
     what = "null is no value: match it with `missing: true`, make it so with `drop: true`"
     check(value is not None, node, what)

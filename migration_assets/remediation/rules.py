@@ -1,4 +1,4 @@
-"""What a rule is: a collection, a field, what to match, and what to do about it. Nothing is applied here."""
+"""The rules: each has a collection, a field, a match and an action. Nothing is applied here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _VALUE = "v"
 
 
 class Action(enum.StrEnum):
-    """What a rule does to what it matches; the first rule of a field that matches decides."""
+    """The action of a rule on a matching value; the first matching rule of a field decides."""
 
     MAP = "map"
     """One value becomes another."""
@@ -91,7 +91,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a rule looks for; of all but ``ids`` one at most is given.
+    """The match of a rule; besides ``ids``, at most one attribute is given.
 
     Attributes:
         values: Values; numbers are the same where they are equal, whatever their type, all else where it
@@ -232,7 +232,7 @@ def _concerns(rule: Remediation, table: sa.Table, concerned: Mapping[str, frozen
         return rule.other in concerned
     if rule.collection not in concerned:
         return False
-    # What moves is no longer in the document, whatever table it moves to.
+    # A moved value is no longer in the document, whichever table it moves to.
     is_taken = rule.action is Action.MOVE and rule.collection == table.name
     names = concerned[rule.collection]
     return is_taken or rule.field is None or rule.field in names or rule.other in names
@@ -279,7 +279,7 @@ def place_of(model: Model, rule: Remediation) -> tuple[sa.Table, Source]:
 
 @dataclass(frozen=True, slots=True)
 class Refers:
-    """What the ids in a field point to.
+    """The target of the ids in a field.
 
     Attributes:
         collection: The collection.

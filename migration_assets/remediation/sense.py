@@ -34,7 +34,7 @@ _IDS_ALONE = BY_ITSELF - {Action.MAP, Action.REDIRECT}
 
 
 def mistakes_of(model: Model, rule: Remediation) -> Iterator[Mistake]:
-    """Yields what is wrong with a rule, as far as the rule and the model tell."""
+    """Yields the mistakes of a rule, as far as rule and model show them."""
     action, match = rule.action, rule.match
     if match.is_missing and (action is Action.MAP or (action is Action.DROP and not rule.elements)):
         yield "match", f"nothing is there to {action} where the value is missing"
@@ -56,7 +56,7 @@ def mistakes_of(model: Model, rule: Remediation) -> Iterator[Mistake]:
 
 
 def _of_field(model: Model, rule: Remediation, name: str) -> Iterator[Mistake]:
-    """Yields what is wrong with a rule whose field is not of the kind that it is for."""
+    """Yields the mistakes of a rule whose field is of another kind than the rule needs."""
     table, source = place_of(model, rule)
     references = references_of(model.entities[rule.collection])
     refers, match = references.get(name), rule.match
@@ -91,7 +91,7 @@ def _of_field(model: Model, rule: Remediation, name: str) -> Iterator[Mistake]:
 
 
 def _of_copy(model: Model, rule: Remediation, source: Source) -> Iterator[Mistake]:
-    """Yields what is wrong with a copy from a field that the model knows as another kind."""
+    """Yields the mistakes of a copy from a field that the model declares as another kind."""
     known = sources(model.entities[rule.collection]).values()
     other = {column.field: column for column in known}.get(str(rule.other))
     kinds = {Rule.BIGINT: Rule.INTEGER, Rule.REFERENCE: Rule.REFERENCE_ARRAY}
@@ -109,7 +109,7 @@ def _is_one_id(refers: Refers) -> bool:
 
 
 def _of_width(model: Model, rule: Remediation) -> Iterator[Mistake]:
-    """Yields that a rule changes values which are fine, where it does not say that this is meant."""
+    """Yields a mistake if a rule changes valid values without saying so."""
     match = rule.match
     is_wide = (
         rule.action in (Action.SET, Action.DROP)
@@ -151,7 +151,7 @@ class Earlier:
     _of_all: set[str] = field(default_factory=set)
 
     def mistakes(self, rule: Remediation) -> Iterator[str]:
-        """Takes in a rule; yields that it would never apply, since an earlier one decides the same value."""
+        """Adds a rule; yields a mistake if an earlier one decides the same, so that it can never apply."""
         if rule.action is Action.REDIRECT:
             yield from self._detours(rule)
         if rule.match.ids is not None or rule.field is None:
@@ -165,14 +165,14 @@ class Earlier:
     def mistakes_of_all(self, rules: Sequence[Remediation]) -> Iterator[str]:
         """The same of a rule for all references to a collection, which is one for each field."""
         for rule in rules:
-            # One for a single field that stands before decides there; another for all would never apply.
+            # An earlier rule for a single field decides there; a rule for all fields would never apply.
             earlier = self._decided.setdefault((*_place(rule), "orphaned"), rule.name)
             if earlier != rule.name and earlier in self._of_all:
                 yield f"rule {earlier} decides the same before {rule.name}"
         self._of_all.update(rule.name for rule in rules)
 
     def _detours(self, rule: Remediation) -> Iterator[str]:
-        """Yields that a redirect is contradicted, or led on, by another rule."""
+        """Yields a mistake if another rule contradicts a redirect, or redirects its target."""
         for old, new in rule.replacements:
             start, end = ((rule.collection, source_id(way.value)) for way in (old, new))
             earlier = self._redirected.setdefault(start, rule.name)
@@ -197,7 +197,7 @@ def _place(rule: Remediation) -> tuple[object, ...]:
 
 
 def _decided_by(rule: Remediation) -> list[object]:
-    """Returns what a rule decides on its field: values, types, or a word."""
+    """Returns what a rule decides on in its field: values, types, or a word."""
     match = rule.match
     values = [old for old, _ in rule.replacements] or list(match.values or ())
     if values:

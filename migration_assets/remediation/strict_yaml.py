@@ -1,4 +1,4 @@
-"""YAML that can mean one thing only, and all that is wrong with a text, each mistake with its line.
+"""YAML without ambiguity, and the mistakes of a text, each with its line.
 
 YAML guesses: `no` would be a boolean, `010` eight, `500.000` the number 500. Here such words must be quoted.
 A message names keys and no value, since values can be personal.
@@ -32,11 +32,11 @@ _QUOTE_NUMBER = (
 
 
 class MistakeError(Exception):
-    """A part of a text is not as it must be: a line, and what is wrong there."""
+    """A mistake in a text: its line, and what is wrong."""
 
 
 class Mistakes(list[tuple[int, str]]):
-    """All that is wrong with a text: lines, from 1, and what is wrong there."""
+    """The mistakes of a text, each with its line, from 1."""
 
     def part(self, read: Callable[..., Part], *arguments: object) -> Part | None:
         """Reads a part; one with a mistake, which is noted, is None, so that the others are read too."""
@@ -47,7 +47,7 @@ class Mistakes(list[tuple[int, str]]):
             return None
 
     def mapping(self, node: yaml.Node, allowed: Collection[str]) -> Mapping[str, yaml.Node]:
-        """Returns what stands under each key of a mapping; unknown and repeated keys are noted."""
+        """Returns the node under each key of a mapping; unknown and repeated keys are noted."""
         check(isinstance(node, yaml.MappingNode), node, f"must have keys: {', '.join(allowed)}")
         nodes: dict[str, yaml.Node] = {}
         for key, value in node.value:
@@ -73,7 +73,7 @@ def line_of(node: yaml.Node) -> int:
 
 
 def required(node: yaml.Node, nodes: Mapping[str, yaml.Node], key: str) -> yaml.Node:
-    """Returns what stands under a key of a mapping, which must be there."""
+    """Returns the node under a key of a mapping, which must exist."""
     check(key in nodes, node, f"`{key}` is missing")
     return nodes[key]
 
@@ -100,24 +100,24 @@ def composed(text: str) -> yaml.Node | None:
 
 
 def is_nothing(node: yaml.Node) -> bool:
-    """Tells whether a key stands there without a value."""
+    """Tells whether a key has no value."""
     return node.tag == f"{_TAG}null" and not node.value
 
 
 def elements(node: yaml.Node) -> list[yaml.Node]:
-    """Returns the elements of a list, which may be none."""
+    """Returns the elements of a list, which may be empty."""
     check(isinstance(node, yaml.SequenceNode), node, "must be a list")
     return list(node.value)
 
 
 def some_elements(node: yaml.Node) -> list[yaml.Node]:
-    """Returns the elements of a list, which has one at least."""
+    """Returns the elements of a list, which must not be empty."""
     check(elements(node), node, "the list is empty")
     return elements(node)
 
 
 def one_or_some(node: yaml.Node) -> list[yaml.Node]:
-    """Returns the elements of a list, or what stands there instead of one."""
+    """Returns the elements of a list, or a lone node as a list."""
     return some_elements(node) if isinstance(node, yaml.SequenceNode) else [node]
 
 
@@ -136,7 +136,7 @@ def boolean(node: yaml.Node, key: str) -> bool:
 
 
 def only_true(node: yaml.Node, key: str) -> bool:
-    """Returns True, which is all that can stand there."""
+    """Returns True, the only valid value."""
     check(boolean(node, key), node, f"{key} can only be true: else leave it out")
     return True
 
@@ -158,7 +158,7 @@ def plain(node: yaml.Node) -> Any:
 
 
 def _scalar(node: yaml.Node) -> Any:
-    """Returns a scalar where it can mean one thing only; a number where it is written as JSON does."""
+    """Returns an unambiguous scalar; a number if it is written as in JSON."""
     tag, text = node.tag.removeprefix(_TAG), str(node.value)
     is_plain = getattr(node, "style", None) is None
     # 24 hex digits, such as 64e9..., are an id where no version of YAML reads an integer.
@@ -180,7 +180,7 @@ def _scalar(node: yaml.Node) -> Any:
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Returns what may have been meant, nothing where that is not to be guessed."""
+    """Returns a suggestion for a misspelt name, an empty text where there is none."""
     alike = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), alike, n=3, cutoff=0.7)
     return f"; did you mean {' or '.join(alike[match] for match in close)}?" if close else ""
