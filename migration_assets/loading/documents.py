@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from migration_assets.conversion.batches import (
     BatchConverter,
     Taken,
@@ -15,7 +13,7 @@ from migration_assets.conversion.batches import (
 from migration_assets.known_ids import Loaded
 from migration_assets.loading.doubts import are_there_any, doubled_values, orphaned_rows
 from migration_assets.loading.jobs import Conversion, Job, Reading
-from migration_assets.loading.lookup import Lookup, ids_for
+from migration_assets.loading.lookup import Lookup
 from migration_assets.loading.records import Tally
 from migration_assets.loading.relations import Doubtful, removed_rows
 from migration_assets.loading.staging import Staging
@@ -30,11 +28,6 @@ from migration_assets.target.connection import Connection
 @dataclass(frozen=True)
 class DocumentsJob(Job):
     """Brings an entity table to the state of its collection; the tables that it refers to are loaded."""
-
-    @property
-    def table(self) -> sa.Table:
-        """The table."""
-        return self.model.tables[self.table_name]
 
     @property
     def keeps_record(self) -> bool:
@@ -63,7 +56,7 @@ class DocumentsJob(Job):
     def conversion(self, staging: Staging, reading: Reading) -> Conversion:
         """Returns what converts documents."""
         del reading
-        return self._converter(self._ids(staging.connection, is_apart=True)).convert
+        return self._converter(self.ids(staging.connection, is_apart=True)).convert
 
     def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
         """Converts the documents again whose relations are not as was assumed."""
@@ -72,7 +65,7 @@ class DocumentsJob(Job):
         doubtful += doubled_values(table)
         if not doubtful or not (tally.rejected or are_there_any(connection, doubtful)):
             return
-        before = self._converter(self._ids(connection))
+        before = self._converter(self.ids(connection))
         Doubtful(
             source=source,
             staging=staging,
@@ -85,9 +78,6 @@ class DocumentsJob(Job):
             unique_values=before.unique_values if unique_keys(table) else None,
             is_recorded=self.keeps_record,
         ).convert_again()
-
-    def _ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded:
-        return ids_for(connection, self.table, are_looked_up=self.looks_ids_up, is_apart=is_apart)
 
     def _converter(self, ids: Loaded, taken: Taken | None = None) -> BatchConverter:
         """Returns what converts documents; unique values are not looked at where None are taken."""

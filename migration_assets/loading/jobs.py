@@ -19,6 +19,8 @@ from pymongo.collection import Collection
 from migration_assets.conversion.batches import ConvertedBatch
 from migration_assets.errors import LoadError, MigrationError
 from migration_assets.identity import source_id
+from migration_assets.known_ids import Loaded
+from migration_assets.loading.lookup import Lookup, assumed_ids
 from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import Staging
 from migration_assets.model import Model
@@ -97,9 +99,14 @@ class Job(ABC):
     remediations: Remediations = NO_REMEDIATIONS
 
     @property
-    @abstractmethod
     def table(self) -> sa.Table:
         """The table."""
+        return self.model.tables[self.table_name]
+
+    @property
+    def looks_ids_up(self) -> bool:
+        """Whether what a document becomes hangs on more than itself."""
+        return False
 
     @property
     def keeps_record(self) -> bool:
@@ -109,6 +116,17 @@ class Job(ABC):
     @abstractmethod
     def readings(self, source: SourceDatabase) -> list[Reading]:
         """Returns what is read."""
+
+    def ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded:
+        """Returns the ids that references may point to: asked for, or taken for granted.
+
+        Args:
+            connection: A connection to the target.
+            is_apart: Whether it is in use meanwhile: another one is opened to ask.
+        """
+        if self.looks_ids_up:
+            return Lookup(connection, self.table, is_apart=is_apart)
+        return assumed_ids(connection, self.table)
 
     @abstractmethod
     def conversion(self, staging: Staging, reading: Reading) -> Conversion:

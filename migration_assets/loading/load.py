@@ -15,7 +15,7 @@ from migration_assets.loading.jobs import Job
 from migration_assets.loading.ledger import Line
 from migration_assets.loading.merging import merge
 from migration_assets.loading.pipeline import Stopwatch
-from migration_assets.loading.planning import Kind, Plan, planned, whole
+from migration_assets.loading.planning import Plan, planned, whole
 from migration_assets.loading.records import LoadResult, Merged, Tally
 from migration_assets.loading.stage import AS_BEFORE, STAGES, stage
 from migration_assets.loading.staging import Staging
@@ -72,7 +72,7 @@ def load(
             return kept
         except BaseChangedError:
             said = "touched since the last load, all documents are converted"
-            if plan.kind is Kind.RESUME:
+            if plan.is_resumed:
                 said = "not resumed, its rows were touched since; starting again"
             say(f"{job.table_name}: {said}")
         again = whole(source, connection, job, plan.dependencies)

@@ -115,15 +115,6 @@ class Lookup(Loaded):
                     return made
 
 
-def ids_for(
-    connection: Connection, table: sa.Table, *, are_looked_up: bool, is_apart: bool = False
-) -> Loaded:
-    """Returns the ids that the references of a table may point to: asked for, or taken for granted."""
-    if are_looked_up:
-        return Lookup(connection, table, is_apart=is_apart)
-    return assumed_ids(connection, table)
-
-
 def assumed_ids(connection: Connection, table: sa.Table) -> Loaded:
     """Returns the ids that the references of a table may point to, taken for granted."""
     version = versions_of(connection, [bookkeeping.uuid_map]).get(bookkeeping.uuid_map.name, "")

@@ -27,7 +27,7 @@ from migration_assets.loading import ledger
 from migration_assets.loading.doubts import are_there_any, holders_of_orphans, orphaned_pairs
 from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading
-from migration_assets.loading.lookup import Lookup, ids_for
+from migration_assets.loading.lookup import Lookup
 from migration_assets.loading.records import Tally
 from migration_assets.loading.relations import Doubtful, removed_pairs
 from migration_assets.loading.staging import Staging, books_table, rows_table
@@ -50,11 +50,6 @@ ASYMMETRIC = "asymmetric"
 @dataclass(frozen=True)
 class PairsJob(Job):
     """Brings a junction table to the state of its arrays; both tables that it refers to are loaded."""
-
-    @property
-    def table(self) -> sa.Table:
-        """The junction table."""
-        return self.model.tables[self.table_name]
 
     @property
     def relation(self) -> Junction:
@@ -82,7 +77,7 @@ class PairsJob(Job):
             for sides in self.relation.arrays()
             if (sides[0].collection, sides[1]) == (reading.collection, reading.array)
         )
-        return self._converter(sides, self._ids(staging.connection, is_apart=True)).convert
+        return self._converter(sides, self.ids(staging.connection, is_apart=True)).convert
 
     @property
     def looks_ids_up(self) -> bool:
@@ -91,9 +86,6 @@ class PairsJob(Job):
             remedies_of(self.remediations, self.table, holder, array).looks_ids_up
             for holder, array, _ in self.relation.arrays()
         )
-
-    def _ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded:
-        return ids_for(connection, self.table, are_looked_up=self.looks_ids_up, is_apart=is_apart)
 
     def _converter(self, sides: tuple[Side, str, Side], ids: Loaded) -> PairConverter:
         return pair_converter(self.table, self.remediations, sides, ids)
@@ -120,7 +112,7 @@ class PairsJob(Job):
 
     def _relate(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
         staging.connection.execute(sql.SQL("ANALYZE {}").format(staging.batches_table))
-        before = self._ids(staging.connection)
+        before = self.ids(staging.connection)
         lookup = Lookup(staging.connection, self.table)
         for sides in self.relation.arrays():
             holder, array, _ = sides

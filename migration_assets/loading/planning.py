@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,36 +22,26 @@ from migration_assets.target.connection import Connection, at_one_moment
 Say = Callable[[str], None]
 
 
-class Kind(enum.StrEnum):
-    """How a load begins."""
-
-    WHOLE = "whole"
-    """All documents are converted."""
-    DELTA = "delta"
-    """Documents that are as the last load read them are not converted; all may be."""
-    RESUME = "resume"
-    """What a load that was cut off has staged counts."""
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a load is to do.
 
     Attributes:
-        kind: How it begins.
         load_id: The load, whose lines in the ledger say which ranges are to be staged; None where nothing is
             to be done.
         dependencies: What rows depend on besides documents.
-        base: The load whose documents it does not convert again; None where it converts all.
+        base: The load whose documents it does not convert again, where they are as it read them; None where
+            it converts all.
         latest: What that one left, where nothing is to be done.
-        seconds: Seconds that were spent on it before it was cut off.
+        is_resumed: Whether it was cut off, and what it has staged counts.
+        seconds: Seconds that were spent on it before.
     """
 
-    kind: Kind
     load_id: uuid.UUID | None
     dependencies: Dependencies
     base: uuid.UUID | None = None
     latest: Latest | None = None
+    is_resumed: bool = False
     seconds: float = 0.0
 
 
@@ -78,10 +67,10 @@ def planned(source: SourceDatabase, connection: Connection, job: Job, say: Say) 
         lines = ledger.lines_of(connection, latest.base)
         if _are_all(readings, lines):
             if latest.has_same_plan and are_same(source, readings, lines):
-                return Plan(Kind.DELTA, None, dependencies, latest.base, latest)
+                return Plan(None, dependencies, latest.base, latest)
             if job.keeps_record and _can_be_base(connection, job, latest):
                 ranges = [line.range for line in lines]
-                return _begun(connection, job, Kind.DELTA, dependencies, ranges, latest.base)
+                return _begun(connection, job, dependencies, ranges, latest.base)
     return whole(source, connection, job, dependencies)
 
 
@@ -90,13 +79,12 @@ def whole(
 ) -> Plan:
     """Returns that all documents are to be converted, in ranges as the source has them now."""
     ranges = [each for reading in job.readings(source) for each in reading.ranges(source)]
-    return _begun(connection, job, Kind.WHOLE, dependencies, ranges)
+    return _begun(connection, job, dependencies, ranges)
 
 
 def _begun(
     connection: Connection,
     job: Job,
-    kind: Kind,
     dependencies: Dependencies,
     ranges: Sequence[Mapping[str, Any]],
     base: uuid.UUID | None = None,
@@ -104,7 +92,7 @@ def _begun(
     """Opens a load, with nothing staged."""
     load_id = ledger.begin(connection, job.table, job.remediations, dependencies, ranges, base)
     Staging(connection, job.table, load_id).make_ready()
-    return Plan(kind, load_id, dependencies, base)
+    return Plan(load_id, dependencies, base)
 
 
 def _resumed(
@@ -141,7 +129,7 @@ def _resumed(
         return None
     say(f"{job.table_name}: resuming after batch {len(committed)}, {staged} lines are staged")
     seconds = sum((line.tally or {}).get(SECONDS, 0.0) for line in committed)
-    return Plan(Kind.RESUME, unfinished.load_id, dependencies, unfinished.base, seconds=seconds)
+    return Plan(unfinished.load_id, dependencies, unfinished.base, is_resumed=True, seconds=seconds)
 
 
 def _can_be_base(connection: Connection, job: Job, latest: Latest) -> bool:

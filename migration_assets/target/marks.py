@@ -125,13 +125,6 @@ def mark_anew(connection: Connection, table: sa.Table, before: str) -> None:
         )
 
 
-def current_transaction(connection: Connection) -> int:
-    """Returns the number of the next transaction, in 64 bits: it never comes again on this server."""
-    row = connection.execute(sql.SQL("SELECT {}").format(_NOW)).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 _Parts = list[tuple[sa.Table, str | None]]
 """Tables, and whose rows of them alone count where not all do."""
 

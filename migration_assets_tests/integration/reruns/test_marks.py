@@ -10,7 +10,7 @@ from migration_assets.embedded import Urls
 from migration_assets.nextcrm import TABLES
 from migration_assets.target import marks
 from migration_assets.target.connection import open_target
-from migration_assets.target.marks import books_mark, current_transaction, rows_mark
+from migration_assets.target.marks import books_mark, rows_mark
 
 USERS = TABLES["Users"]
 
@@ -62,15 +62,6 @@ def test_a_mark_of_another_server_is_another(
         other = marks._SERVER.replace("system_identifier::text", "(system_identifier + 1)::text")
         monkeypatch.setattr(marks, "_SERVER", other)
         assert rows_mark(connection, USERS) != before
-
-
-def test_transactions_are_counted_in_64_bits(small_migration: Urls) -> None:
-    with open_target(small_migration.postgres_url) as connection:
-        now = current_transaction(connection)
-        row = connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
-        assert row is not None
-        assert row[0] >= now
-        assert current_transaction(connection) > now
 
 
 def test_a_role_that_may_do_nothing_else_gets_marks(small_copy: str) -> None:
