@@ -48,6 +48,7 @@ from migration_assets.validation.judge import Line
 from migration_assets.validation.odd_types import odd_types, usual_types
 from migration_assets.validation.recorded_lines import Books
 from migration_assets.validation.table_pass import compare, recheck
+from migration_assets.validation.types import check_types
 from migration_assets_tests.support.loaded_sample import Loaded, check_values
 
 EVIDENCE_KEYS = {"source_id", "id", "field", "what", "expected", "actual"}
@@ -341,6 +342,20 @@ def test_types_are_judged_where_values_cannot_be_read(loaded: Loaded) -> None:
     assert could_not_run == [True, True, False]
     assert "likes: type in the catalog" in found[2].counts
     assert "likes: integer of 64 bits" in found[2].counts
+
+
+def test_types_of_pairs_are_the_same_alone_and_in_the_pass(loaded: Loaded) -> None:
+    loaded.connection.execute(
+        "UPDATE \"DocumentsToTasks\" SET task_id = '0f8fad5b-d9cb-469f-a165-70867728950e' "
+        'WHERE ctid = (SELECT min(ctid) FROM "DocumentsToTasks")'
+    )
+    table = TABLES["DocumentsToTasks"]
+    alone = check_types(None, loaded.connection, table)
+    layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
+    *_, found = run_checks(loaded.source, loaded.connection, table, layers)
+    assert found.counts["task_id: uuid of version 5 or 7"] == found.failures == 1
+    assert [*found.seconds] != [*alone.seconds]
+    assert replace(found, seconds={}) == replace(alone, seconds={})
 
 
 def test_a_deleted_row_is_found(loaded: Loaded) -> None:
