@@ -278,34 +278,42 @@ class _Pass:
         self.result.references += int(expected.references[are_plain].sum())
         self.result.rows += int(np.count_nonzero(are_plain))
         others = np.flatnonzero(~are_plain).tolist()
-        first = self.result.documents + 1
-        compared_fields = np.full(len(documents), len(self.rules))
-        equal_fields = compared_fields.copy()
+        lines = lines.filter(pl.Series(are_plain))
         if others:
             for number in others:
                 self.result.odd_types.update(odd_types_in(documents[number], self._usual))
             wanted = expected.rows["id"][others].implode()
             held = rows.filter(pl.col("id").is_in(wanted))
             judged = self.judged.compare([documents[number] for number in others], held, recorded)
-            self._to_judge.append(judged.lines)
-            compared_fields[others], equal_fields[others] = judged.compared, judged.equal
-        lines = lines.filter(pl.Series(are_plain))
+            lines = pl.concat([lines, judged])
         self._to_judge.append(lines.drop("id"))
-        for number in sorted(
-            n - first for n in self._part.drawn if 0 <= n - first < len(documents)
-        ):
-            self.result.sampled.append(
-                {
-                    "source_id": identities.source_ids[number],
-                    "id": identities.ids[number],
-                    "fields_compared": int(compared_fields[number]),
-                    "fields_equal": int(equal_fields[number]),
-                }
-            )
+        self._sample(identities, lines)
         self.judged.known.forget()
         if len(self._to_judge) >= _BATCHES_JUDGED:
             self._judge_lines()
         self.result.documents += len(documents)
+
+    def _sample(self, identities: Identities, lines: pl.DataFrame) -> None:
+        """Reports the documents that were drawn; one that is rejected has no fields to compare."""
+        first = self.result.documents + 1
+        numbers = sorted(
+            n - first for n in self._part.drawn if 0 <= n - first < len(identities.ids)
+        )
+        if not numbers:
+            return
+        of_columns = (pl.col(name) & pl.col(IS_THERE) for name in self.rules)
+        are_equal = pl.sum_horizontal(pl.lit(0), *of_columns)  # a table may have a key alone
+        equal = dict(lines.select("id", are_equal).iter_rows())
+        for number in numbers:
+            key = identities.ids[number]
+            self.result.sampled.append(
+                {
+                    "source_id": identities.source_ids[number],
+                    "id": key,
+                    "fields_compared": len(self.rules) if key in equal else 0,
+                    "fields_equal": equal.get(key, 0),
+                }
+            )
 
     def finish(self) -> None:
         """Compares what is left when all batches have been added."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import polars as pl
@@ -26,21 +25,6 @@ from migration_assets.validation.recorded_lines import Books, Lines
 from migration_assets.validation.reference_faults import DocumentReferences, Row
 from migration_assets.validation.rows import pending
 from migration_assets.validation.rules import RULES
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What came out of judging documents.
-
-    Attributes:
-        lines: Those that must have a row held against it, as ``compared``, without the key.
-        compared: How many fields of each document were compared.
-        equal: How many of them are equal.
-    """
-
-    lines: pl.DataFrame
-    compared: Sequence[int]
-    equal: Sequence[int]
 
 
 class JudgedDocuments:
@@ -82,8 +66,10 @@ class JudgedDocuments:
             result,
         )
 
-    def compare(self, documents: Sequence[bytes], rows: pl.DataFrame, recorded: Lines) -> Judged:
-        """Judges documents and compares them.
+    def compare(
+        self, documents: Sequence[bytes], rows: pl.DataFrame, recorded: Lines
+    ) -> pl.DataFrame:
+        """Judges documents, and returns those that must have a row held against it, as ``compared``.
 
         Args:
             documents: The documents, as BSON.
@@ -94,38 +80,30 @@ class JudgedDocuments:
         judged = self.judging.judge(documents, recorded)
         for each in judged:
             self._examine(each, row_of.get(each.key))
+        loaded = [each for each in judged if not each.judgement.rejections]
         texts = [
             {"id": each.key, SOURCE_ID: each.judgement.source_id, **self._texts(each.judgement)}
-            for each in judged
-            if not each.judgement.rejections
+            for each in loaded
         ]
         expected = pl.DataFrame(texts, schema=rows.schema)
         actual = rows.join(expected.select("id"), on="id", how="semi")
         both = compared(expected, actual, ["id"], self._json)
-        each_line = zip(both.iter_rows(named=True), texts, strict=True)
-        counts = []
-        for each in judged:
-            if each.judgement.rejections:
-                counts.append((0, 0))
-                continue
-            line, wanted = next(each_line)
-            equal = self._tell(each.judgement, line, wanted, row_of.get(each.key))
-            counts.append((len(self._columns), equal))
-        return Judged(both.drop("id"), *zip(*counts, strict=True))
+        for each, line, wanted in zip(loaded, both.iter_rows(named=True), texts, strict=True):
+            self._tell(each.judgement, line, wanted, row_of.get(each.key))
+        return both
 
     def _tell(
         self, judgement: Judgement, line: Mapping[str, bool], wanted: Row, held: Row | None
-    ) -> int:
-        """Takes in where a document and its row differ; returns how many fields are equal."""
+    ) -> None:
+        """Takes in where a document and its row differ."""
         key = uuid_text(judgement.id)
         if held is None:
             self.differ(What.MISSING_IN_TARGET, key, expected=repr(wanted), judged=judgement)
-            return 0
-        wrong = [name for name in (SOURCE_ID, *self._columns) if not line[name]]
-        for name in wrong:
-            said = SOURCE_ID if name == SOURCE_ID else self._columns[name].field
-            self.differ(What.DIFFERS, key, said, wanted[name], held[name], judged=judgement)
-        return len(self._columns) - sum(name != SOURCE_ID for name in wrong)
+            return
+        for name in (SOURCE_ID, *self._columns):
+            if not line[name]:
+                said = SOURCE_ID if name == SOURCE_ID else self._columns[name].field
+                self.differ(What.DIFFERS, key, said, wanted[name], held[name], judged=judgement)
 
     def _texts(self, judgement: Judgement) -> Row:
         return {n: RULES[each.rule].written(judgement.row[n]) for n, each in self._columns.items()}
