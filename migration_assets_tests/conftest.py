@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -74,6 +75,14 @@ LONGEST_FIRST = (
 """Files whose tests take long: begun early, so that no core waits for the last of them alone."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives the session a folder of its own: a session that starts locks the servers out of pytest's."""
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="migration-assets-tests-")
+        config.add_cleanup(partial(shutil.rmtree, config.option.basetemp, ignore_errors=True))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a test waits for a server, a process or a browser much of its time."""
@@ -133,8 +142,7 @@ def page(browser: str) -> Iterator[Page]:
 def servers() -> Iterator[Urls]:
     """Running servers; what they hold is gone with the tests, so they need not be durable.
 
-    Not in pytest's own folder: another session that starts takes its rights away from the servers. In memory
-    where there is room: a database, or a collection, of a test's own is created in half of the time.
+    In memory where there is room: a database, or a collection, is created in half of the time there.
     """
     has_room = MEMORY.is_dir() and psutil.virtual_memory().available > ROOM
     has_room = has_room and shutil.disk_usage(MEMORY).free > ROOM

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,10 +54,9 @@ LOADED = (USERS, INDUSTRIES, ACCOUNTS, WATCHERS)
 
 
 @pytest.fixture(scope="module")
-def directory() -> Iterator[Path]:
-    """Where servers are: not in pytest's folder, whose rights another session that starts takes away."""
-    with tempfile.TemporaryDirectory(prefix="migration-assets-") as name:
-        yield Path(name)
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers of this module are."""
+    return tmp_path_factory.mktemp("servers")
 
 
 @pytest.fixture(scope="module")
