@@ -24,9 +24,10 @@ from migration_assets.source.united import UnitedCollection
 
 BATCHES_PER_RANGE = 4
 """Batches of a range of a large collection: what is between two commits, and what is lost by a kill."""
-RANGES = 128
-"""As many a collection has, where each can still be a batch: four for each of 32 processes, so that none
-waits long for the last one. They do not depend on how many processes there are."""
+RANGES = 16
+"""As many a collection has at least, where each can still be a batch; they do not depend on how many
+processes share them. Where only some fields are read, there is too little to share: a range costs more than
+it holds."""
 
 _BY_IDENTIFIER = [("_id", 1)]
 _FIRST, _LAST = MinKey(), MaxKey()
@@ -108,7 +109,8 @@ def ranges_of(
     documents = about_how_many(collection)
     if size is None:
         batch = documents_per_batch(of_parts=of_parts)
-        size = batch * min(max(documents // (batch * RANGES), 1), BATCHES_PER_RANGE)
+        batches = BATCHES_PER_RANGE if of_parts else documents // (batch * RANGES)
+        size = batch * min(max(batches, 1), BATCHES_PER_RANGE)
     cuts = [*_cuts(collection, size)] if documents > size else []
     return [Range(start, end) for start, end in zip([_FIRST, *cuts], [*cuts, _LAST], strict=True)]
 
