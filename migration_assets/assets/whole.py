@@ -117,7 +117,7 @@ def constraints_asset(model: Model) -> dg.AssetsDefinition:
     )
     @guarded
     def constraints(
-        context: dg.AssetExecutionContext, target: TargetPostgres
+        context: dg.AssetExecutionContext, target: TargetPostgres, workers: WorkersResource
     ) -> dg.MaterializeResult[None]:
         """Removes what waited for its last reference, and builds what is missing of the constraints."""
 
@@ -125,7 +125,7 @@ def constraints_asset(model: Model) -> dg.AssetsDefinition:
             with target.open() as connection:
                 with at_one_moment(connection):
                     deleted = delete_pending(model, connection)
-                return deleted, build_constraints(model, connection)
+                return deleted, build_constraints(model, connection, workers.pool.processes)
 
         deleted, built = retried(context, built_anew)
         return dg.MaterializeResult(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import LiteralString
@@ -38,6 +38,9 @@ _ROOM = """
     WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('256MB')
 """
 """Never less than the server's administrator has given."""
+
+MOST = 8
+"""Connections that build indexes, each with that much memory."""
 
 _BOOKKEEPING = """
     SELECT obj_description(n.oid, 'pg_namespace') FROM pg_namespace n
@@ -136,13 +139,19 @@ def require_own_version(connection: Connection) -> None:
         )
 
 
-def build_constraints(model: Model, connection: Connection) -> Built:
+def build_constraints(model: Model, connection: Connection, processes: int = 2) -> Built:
     """Adds the secondary indexes and foreign keys that are missing, and gathers statistics that are stale.
 
-    Two connections share the tables, the largest first, since one keeps no more than one core busy. Each
+    Connections share the tables, the largest first, since each keeps no more than one core busy. Each
     statement commits by itself, so that a build that was cut off goes on where it stopped. Additions that an
     earlier version built so that they could refuse a value are built anew. An index that a value is too long
     for is left out, and all others are built: a sign-off says no without one of the application's.
+
+    Args:
+        model: The application's tables.
+        connection: A connection to the target; the only one that works where it is within a transaction.
+        processes: How many share a table while it is loaded: as many connections share the tables here, from
+            two to eight.
 
     Raises:
         TargetError: An index or foreign key has a name of the model but is another. Nothing was built then.
@@ -182,8 +191,8 @@ def build_constraints(model: Model, connection: Connection) -> Built:
     )
     added = [name for name in missing if name in foreign_keys]
     if works or added:
-        with _workers(connection) as workers:
-            _at_once(model, workers, works, left_out)
+        with _connections(connection, min(max(processes, 2), MOST)) as connections:
+            _at_once(model, connections, works, left_out)
         _add_foreign_keys(model, connection, added)
     built = [name for name in missing if name not in left_out]
     return Built(
@@ -195,27 +204,29 @@ def build_constraints(model: Model, connection: Connection) -> Built:
 
 
 @contextmanager
-def _workers(connection: Connection) -> Iterator[Sequence[Connection]]:
-    """Yields the connection and another, alone within a transaction: the other would wait for its end."""
+def _connections(connection: Connection, count: int) -> Iterator[Sequence[Connection]]:
+    """Yields the connection and others, alone within a transaction: the others would wait for its end."""
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         yield [connection]
         return
-    with sibling(connection) as other:
-        hold_too(connection, other)
-        yield [connection, other]
+    with ExitStack() as stack:
+        others = [stack.enter_context(sibling(connection)) for _ in range(count - 1)]
+        for other in others:
+            hold_too(connection, other)
+        yield [connection, *others]
 
 
 def _at_once(
-    model: Model, workers: Sequence[Connection], works: deque[_Work], left_out: list[str]
+    model: Model, connections: Sequence[Connection], works: deque[_Work], left_out: list[str]
 ) -> None:
     """Builds indexes with several connections at the same time; raises the first error at the end.
 
     Whoever interrupts it, as Dagster does where a run is terminated, need not wait for an index.
     """
-    with ThreadPoolExecutor(max_workers=len(workers)) as threads:
+    with ThreadPoolExecutor(max_workers=len(connections)) as threads:
         begun = [
             threads.submit(_build_indexes, model, connection, works, left_out)
-            for connection in workers
+            for connection in connections
         ]
         try:
             for future in begun:
@@ -224,7 +235,7 @@ def _at_once(
             raise
         except BaseException:
             works.clear()
-            for connection in workers:
+            for connection in connections:
                 connection.cancel_safe()
             raise
 

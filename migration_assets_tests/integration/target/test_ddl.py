@@ -234,12 +234,13 @@ def apply_files_but_foreign_keys(connection: psycopg.Connection[Any]) -> None:
             connection.execute(file.read_text())
 
 
-def test_schema_and_constraints_make_the_same(target_url: str) -> None:
+@pytest.mark.parametrize("processes", [1, 4])
+def test_schema_and_constraints_make_the_same(target_url: str, processes: int) -> None:
     with open_target(target_url) as connection:
         create_schema(NEXTCRM, connection)
         tables = catalog(connection)["tables"]
         assert all(not table["foreign_keys"] and not table["indexes"] for table in tables.values())
-        built = build_constraints(NEXTCRM, connection)
+        built = build_constraints(NEXTCRM, connection, processes)
         assert (len(built.indexes), len(built.foreign_keys)) == (121 + 14, 52)
         assert_is_the_contract(connection)
         assert differing_constraints(NEXTCRM, connection) == {}
