@@ -6,7 +6,6 @@ nowhere are converted again, and those of rules that look ids up; these may ask 
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -62,12 +61,15 @@ class AskedIds:
         """Asks for the ids that were noted; tells whether there were any."""
         if not self._noted:
             return False
-        wanted = [uuid.UUID(bytes=each) for each in self._noted]
+        # One text: psycopg takes ten times as long to write as many UUIDs.
+        wanted = f"{{{','.join(map(bytes.hex, self._noted))}}}"
         self._answers |= dict.fromkeys(self._noted, False)
         self._noted.clear()
-        query = sql.SQL("SELECT i.id FROM ({}) i WHERE i.id = ANY(%s)").format(self._query)
+        query = sql.SQL("SELECT uuid_send(i.id) FROM ({}) i WHERE i.id = ANY(%s::uuid[])").format(
+            self._query
+        )
         with connection.cursor(binary=True) as cursor:
-            self._answers |= {id_.bytes: True for (id_,) in cursor.execute(query, [wanted])}
+            self._answers |= {id_: True for (id_,) in cursor.execute(query, [wanted])}
         return True
 
     def forget(self) -> None:

@@ -7,7 +7,6 @@ leads anywhere, PostgreSQL says.
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
@@ -22,10 +21,12 @@ from migration_assets.target.connection import Connection
 from migration_assets.validation.identities import Ids
 
 _ROWS: Final = (
-    "SELECT uuid_send(t.id) FROM {table} t WHERE t.id = ANY(%s) AND NOT EXISTS "
+    "SELECT uuid_send(t.id) FROM {table} t WHERE t.id = ANY(%s::uuid[]) AND NOT EXISTS "
     "(SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = t.id)"
 )
-_DOCUMENTS: Final = "SELECT uuid_send(id) FROM {map} WHERE collection = {name} AND id = ANY(%s)"
+_DOCUMENTS: Final = (
+    "SELECT uuid_send(id) FROM {map} WHERE collection = {name} AND id = ANY(%s::uuid[])"
+)
 
 Query = Callable[[sql.Composed, list[Any]], list[tuple[Any, ...]]]
 """Executes a query, with its parameters, on the connection of the check."""
@@ -60,7 +61,8 @@ class KnownIds:
         """Asks PostgreSQL for the ids that were noted."""
         if not self._noted:
             return
-        wanted = [uuid.UUID(bytes=each) for each in self._noted]
+        # One text: psycopg takes ten times as long to write as many UUIDs.
+        wanted = f"{{{','.join(map(bytes.hex, self._noted))}}}"
         self._answers.update(dict.fromkeys(self._noted, False))
         self._noted.clear()
         found = self._query(self._statement, [wanted])

@@ -30,7 +30,7 @@ from migration_assets.validation.identities import (
     uuids_of,
 )
 from migration_assets.validation.known_ids import KnownIds
-from migration_assets.validation.postgres_text import array_text, timestamp_text, uuid_text
+from migration_assets.validation.postgres_text import array_text, timestamp_text
 
 Made = TypeVar("Made")
 
@@ -164,11 +164,12 @@ class Values:
             if is_object_id_text(each)
         }
         documents.ask_for(chain.from_iterable(keys.values()))
-        texts = {
-            each: uuid_text(key)
+        known = {
+            each: key
             for each, (key, of_text) in keys.items()
             if key in documents and of_text not in documents
         }
+        texts = dict(zip(known, uuid_texts(b"".join(known.values())), strict=True))
         self.leave(np.array([not texts.keys() >= {*array} for array in arrays]))
         self.count(list(map(len, arrays)))
         return [[texts.get(str(each), "") for each in array] for array in arrays]

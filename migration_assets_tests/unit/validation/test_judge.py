@@ -886,7 +886,8 @@ def equal(
     """Which documents are plain and have their row."""
 
     def query(_: sql.Composed, parameters: list[Any]) -> list[tuple[bytes]]:
-        return [(each.bytes,) for each in parameters[0] if each.bytes in ids.documents["Users"]]
+        asked_ids = map(bytes.fromhex, parameters[0].strip("{}").split(","))
+        return [(asked,) for asked in asked_ids if asked in ids.documents["Users"]]
 
     known = {"Users": KnownIds(query, sql.SQL("").format())}
     given_documents = together(*documents)
