@@ -10,7 +10,7 @@ from migration_assets.assets.boundary import guarded
 from migration_assets.assets.keys import OWNERS, POOL, PREFLIGHT, PREFLIGHT_JOB
 from migration_assets.assets.resources import RemediationFile, SourceMongo, TargetPostgres
 from migration_assets.model import Model
-from migration_assets.preflight.findings import Area, Finding, Level, Page
+from migration_assets.preflight.findings import Area, Level, Page, PreflightFinding
 from migration_assets.preflight.page import examine
 from migration_assets.target.url import notes_on
 
@@ -79,7 +79,7 @@ def check_name(area: Area) -> str:
     return area.replace(" ", "_")
 
 
-def check_result(area: Area, findings: Sequence[Finding]) -> dg.AssetCheckResult:
+def check_result(area: Area, findings: Sequence[PreflightFinding]) -> dg.AssetCheckResult:
     """Returns the findings of an area as the result of its check."""
     levels = {each.level for each in findings}
     said = [f"{each.what}. {each.next_step}" if each.next_step else each.what for each in findings]

@@ -50,7 +50,7 @@ JOBS: Mapping[str, Callable[[], dg.JobDefinition]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How a run ended.
 
     Attributes:
@@ -76,7 +76,7 @@ def run_job(
     assets: Sequence[dg.AssetKey] | None = None,
     approval: Approval | None = None,
     reports: str = "",
-) -> Outcome:
+) -> RunOutcome:
     """Runs a job, by the executor that the environment asks for.
 
     Args:
@@ -131,7 +131,7 @@ def run_job(
         with suppress(Exception):
             place_runs(instance, tags)
         progress.end_line()
-        return Outcome(
+        return RunOutcome(
             time.perf_counter() - started, failures(result), before, is_signing=is_signing
         )
 

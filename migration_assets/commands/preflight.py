@@ -13,7 +13,7 @@ from migration_assets.application import chosen_model
 from migration_assets.endpoints import source_url, target_url
 from migration_assets.errors import MigrationError
 from migration_assets.model import Model
-from migration_assets.preflight.findings import Finding, Level, Page
+from migration_assets.preflight.findings import Level, Page, PreflightFinding
 from migration_assets.preflight.page import examine
 from migration_assets.remediation.parsing import load_remediations
 from migration_assets.source.snapshots import snapshot_wanted
@@ -61,7 +61,7 @@ def require_preflight(model: Model, console: Console) -> None:
     console.print(f"[dim]preflight:[/] {escape(page.summary())}{hint}", soft_wrap=True)
 
 
-def page_table(findings: Sequence[Finding]) -> Table:
+def page_table(findings: Sequence[PreflightFinding]) -> Table:
     """Returns findings as a table for the terminal, each with its next step below it."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
     table.add_column(width=1)

@@ -15,7 +15,7 @@ from rich.console import Console
 from migration_assets.application import chosen_model
 from migration_assets.assets.keys import SIGN_OFF, table_key
 from migration_assets.commands.decisions import print_decisions
-from migration_assets.commands.jobs import Outcome, run_job
+from migration_assets.commands.jobs import RunOutcome, run_job
 from migration_assets.commands.preflight import require_preflight
 from migration_assets.commands.results import judged_steps, signed_since
 from migration_assets.commands.summary import lines, summary_table
@@ -150,11 +150,11 @@ def sign_off(console: Console, *, approval: Approval, reports: str = "") -> Exit
 def _signed(
     model: Model,
     console: Console,
-    outcome: Outcome,
+    outcome: RunOutcome,
     hold: Hold,
     approval: Approval | None,
     reports: str,
-) -> Outcome:
+) -> RunOutcome:
     """Lets the sign-off follow on a run that has none, where somebody signs."""
     if not approval or _problem(model, outcome, hold) is not None:
         return outcome
@@ -235,7 +235,7 @@ def require_standing(model: Model, connection: Connection, *, creates_tables: bo
         )
 
 
-def _problem(model: Model, outcome: Outcome, hold: Hold) -> str | None:
+def _problem(model: Model, outcome: RunOutcome, hold: Hold) -> str | None:
     """Returns why a run did not do its work, None where it did, whatever its checks found."""
     judged: set[str] = set()
     if outcome.failures:
@@ -244,7 +244,7 @@ def _problem(model: Model, outcome: Outcome, hold: Hold) -> str | None:
     return next((line for step, line in outcome.failures.items() if step not in judged), None)
 
 
-def _report(model: Model, console: Console, outcome: Outcome, hold: Hold, reports: str) -> Exit:
+def _report(model: Model, console: Console, outcome: RunOutcome, hold: Hold, reports: str) -> Exit:
     """Prints the results with the verdict: that of the run's sign-off, else one taken now.
 
     Raises:

@@ -19,7 +19,12 @@ import sqlalchemy as sa
 from bson.errors import BSONError
 
 from migration_assets.conversion.columns import convert_columns, convert_keys
-from migration_assets.conversion.values import LOSSLESS, NOT_UNIQUE, NOT_UNIQUE_TOGETHER, Finding
+from migration_assets.conversion.values import (
+    LOSSLESS,
+    NOT_UNIQUE,
+    NOT_UNIQUE_TOGETHER,
+    ValueChange,
+)
 from migration_assets.identity import canonical, source_id
 from migration_assets.known_ids import Loaded, Made
 from migration_assets.model import Rule, Source, fields, sources, unique_keys
@@ -72,12 +77,12 @@ class Books:
     remediations: list[Remedied] = field(default_factory=list)
     """Applications of remediations, to documents that were rejected, too."""
 
-    def count(self, name: str, found: Finding) -> None:
+    def count(self, name: str, found: ValueChange) -> None:
         """Counts what happened without loss to a value of a field."""
         self.conversions[name, found.kind, found.reason] += 1
 
     def note(
-        self, identifier: Any, name: str, found: Finding, value: Any, remedies: Remedies
+        self, identifier: Any, name: str, found: ValueChange, value: Any, remedies: Remedies
     ) -> None:
         """Records what happened to the value of a field, or to one of its elements."""
         if found.kind in LOSSLESS:
@@ -184,7 +189,7 @@ class BatchConverter:
         batch, remedied = remedied_batch(given, self._finder, self.remedies)
         identifiers = batch.fields["_id"]
         columns = [convert_keys(self.table.name, identifiers)]
-        findings: list[tuple[int, str, Finding]] = []
+        findings: list[tuple[int, str, ValueChange]] = []
         rejections: dict[int, list[tuple[str, str]]] = defaultdict(list)
         for name, converted in convert_columns(self._columns, batch.fields, self.loaded):
             origin = self._columns[name].field
@@ -221,10 +226,10 @@ class BatchConverter:
         return ConvertedBatch(count, rows, books, traced, taken)
 
     def _note(
-        self, batch: Batch, findings: Iterable[tuple[int, str, Finding]], books: Books
+        self, batch: Batch, findings: Iterable[tuple[int, str, ValueChange]], books: Books
     ) -> None:
         """Notes what happened; nothing is decoded for what lost nothing, which may be every row."""
-        lossy: dict[str, list[tuple[int, Finding]]] = defaultdict(list)
+        lossy: dict[str, list[tuple[int, ValueChange]]] = defaultdict(list)
         for row, name, found in findings:
             if found.kind in LOSSLESS:
                 books.count(name, found)
@@ -324,7 +329,7 @@ def readable(data: bytes, books: Books) -> bytes:
 
 
 def _losses(
-    findings: Iterable[tuple[int, str, Finding]], rejections: Mapping[int, Any]
+    findings: Iterable[tuple[int, str, ValueChange]], rejections: Mapping[int, Any]
 ) -> Mapping[int, list[tuple[str, str]]]:
     """Returns what rejected documents would lose besides, once each, by row: (field, reason)."""
     found: dict[int, dict[tuple[str, str], None]] = defaultdict(dict)

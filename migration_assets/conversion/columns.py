@@ -18,7 +18,7 @@ from bson import ObjectId
 from migration_assets.arrow import of_width
 from migration_assets.conversion.rules import dtype_of, loader_of
 from migration_assets.conversion.scalars import iso_8601
-from migration_assets.conversion.values import Finding, Kind, Outcome
+from migration_assets.conversion.values import Kind, Outcome, ValueChange
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.known_ids import Assumed, Loaded
 from migration_assets.model import Missing, Rule, Source
@@ -41,7 +41,7 @@ class ConvertedColumn:
     """
 
     series: pl.Series
-    findings: Sequence[tuple[int, Finding]] = ()
+    findings: Sequence[tuple[int, ValueChange]] = ()
     rejections: Sequence[tuple[int, str]] = ()
 
 
@@ -118,7 +118,7 @@ def _with_odd(
 ) -> ConvertedColumn:
     """Puts the odd values of a column in their places, one by one."""
     converted: list[Any] = []
-    findings: list[tuple[int, Finding]] = []
+    findings: list[tuple[int, ValueChange]] = []
     rejections: list[tuple[int, str]] = []
     rule, rows = _remembering(source, loaded), odd.to_list()
     for row, value, owner in zip(rows, values.values(rows), identifiers.values(rows), strict=True):
@@ -172,11 +172,11 @@ def _missing(source: Source, identifier: Any) -> Outcome:
     """Returns what stands for a missing or null value of a NOT NULL column (section 5)."""
     match source.missing:
         case Missing.DEFAULT:
-            return Outcome(source.default, (Finding(Kind.DEFAULTED, "missing or null"),))
+            return Outcome(source.default, (ValueChange(Kind.DEFAULTED, "missing or null"),))
         case Missing.OBJECT_ID_TIME if isinstance(identifier, ObjectId):
             milliseconds = int.from_bytes(identifier.binary[:4], "big") * 1000
             value = iso_8601(milliseconds) if source.rule is Rule.TEXT else milliseconds
-            return Outcome(value, (Finding(Kind.DERIVED, "the ObjectId's own time"),))
+            return Outcome(value, (ValueChange(Kind.DERIVED, "the ObjectId's own time"),))
         case _:
             return Outcome(None)
 

@@ -24,9 +24,9 @@ from migration_assets.conversion.scalars import (
 )
 from migration_assets.conversion.values import (
     LOSSLESS,
-    Finding,
     Kind,
     Outcome,
+    ValueChange,
     coerced,
     resolve,
     unconvertible,
@@ -38,10 +38,10 @@ from migration_assets.source.elements import type_name
 Exact = Callable[[Any, Source, Loaded], Outcome]
 """A rule for one value."""
 
-NUL_ALTERED = Finding(Kind.ALTERED, "U+0000 became U+FFFD")
-ZERO_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0.0")
-DIGITS_ALTERED = Finding(Kind.ALTERED, "digits became a number that is written otherwise")
-SIGN_ALTERED = Finding(Kind.ALTERED, "-0.0 became 0")
+NUL_ALTERED = ValueChange(Kind.ALTERED, "U+0000 became U+FFFD")
+ZERO_ALTERED = ValueChange(Kind.ALTERED, "-0.0 became 0.0")
+DIGITS_ALTERED = ValueChange(Kind.ALTERED, "digits became a number that is written otherwise")
+SIGN_ALTERED = ValueChange(Kind.ALTERED, "-0.0 became 0")
 
 
 def text(value: Any, source: Source, loaded: Loaded) -> Outcome:
@@ -114,7 +114,7 @@ def timestamp(value: Any, source: Source, loaded: Loaded) -> Outcome:
         milliseconds, is_whole = parsed
         outcome = coerced(milliseconds, "string as date")
         if not is_whole:
-            altered = Finding(Kind.ALTERED, "shortened to milliseconds")
+            altered = ValueChange(Kind.ALTERED, "shortened to milliseconds")
             outcome = Outcome(milliseconds, (altered,))
     else:
         found = integral(value)
@@ -156,7 +156,9 @@ def reference(value: Any, source: Source, loaded: Loaded) -> Outcome:
         return coerced(outcome.value, "array of one id as that id")
     if outcome is not None:
         return outcome
-    return Outcome(None, (Finding(Kind.ORPHANED, f"no row of {source.references} has this id"),))
+    return Outcome(
+        None, (ValueChange(Kind.ORPHANED, f"no row of {source.references} has this id"),)
+    )
 
 
 def reference_text(value: Any, source: Source, loaded: Loaded) -> Outcome:
@@ -170,7 +172,7 @@ def reference_text(value: Any, source: Source, loaded: Loaded) -> Outcome:
     kept = text(value, source, loaded)
     if kept.value is None:
         return kept
-    orphaned = Finding(Kind.ORPHANED, f"no document of {source.references} has this id")
+    orphaned = ValueChange(Kind.ORPHANED, f"no document of {source.references} has this id")
     return Outcome(kept.value, (orphaned,))
 
 
@@ -181,11 +183,11 @@ def each(rule: Exact) -> Exact:
         elements, findings = value, []
         if not isinstance(value, list):
             elements = [value]
-            findings.append(Finding(Kind.COERCED, f"{type_name(value)} as one element"))
+            findings.append(ValueChange(Kind.COERCED, f"{type_name(value)} as one element"))
         kept = []
         for position, element in enumerate(elements):
             if element is None:
-                findings.append(Finding(Kind.ALTERED, "null element dropped", position, None))
+                findings.append(ValueChange(Kind.ALTERED, "null element dropped", position, None))
                 continue
             outcome = rule(element, source, loaded)
             if outcome.value is not None:
@@ -193,7 +195,7 @@ def each(rule: Exact) -> Exact:
             for found in outcome.findings:
                 lossless = found.kind in LOSSLESS and outcome.value is not None
                 kind = found.kind if lossless or found.kind is Kind.ORPHANED else Kind.ALTERED
-                findings.append(Finding(kind, found.reason, position, element))
+                findings.append(ValueChange(kind, found.reason, position, element))
         return Outcome(kept, tuple(findings))
 
     return of_elements

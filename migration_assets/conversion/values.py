@@ -33,7 +33,7 @@ LOSSLESS = frozenset({Kind.COERCED, Kind.DEFAULTED, Kind.DERIVED})
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ValueChange:
     """What happened to a value, or to one element of an array.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outcome:
     """A converted value, None for NULL, with what happened to it."""
 
     value: Any
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ValueChange, ...] = ()
 
 
 NOT_UNIQUE = "an earlier document has the same value, and it must be unique"
@@ -64,13 +64,13 @@ HOLDER_REJECTED = "the document that holds it was rejected"
 
 def coerced(value: Any, reason: str) -> Outcome:
     """Returns a losslessly converted value."""
-    return Outcome(value, (Finding(Kind.COERCED, reason),))
+    return Outcome(value, (ValueChange(Kind.COERCED, reason),))
 
 
 def unconvertible(value: Any, reason: str | None = None) -> Outcome:
     """Returns that a value fits no rule."""
     why = reason or f"{type_name(value)} fits no rule"
-    return Outcome(None, (Finding(Kind.UNCONVERTIBLE, why),))
+    return Outcome(None, (ValueChange(Kind.UNCONVERTIBLE, why),))
 
 
 def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | None:

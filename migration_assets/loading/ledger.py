@@ -37,7 +37,7 @@ _SEES_ONE_MOMENT = sql.SQL(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RangeLine:
     """The line of a range.
 
     Attributes:
@@ -121,7 +121,7 @@ def unfinished(connection: Connection, table: sa.Table) -> Unfinished | None:
     return None if row is None else Unfinished(*row)
 
 
-def lines_of(connection: Connection, load_id: uuid.UUID) -> list[Line]:
+def lines_of(connection: Connection, load_id: uuid.UUID) -> list[RangeLine]:
     """Returns the lines of the ranges of a load, in their order."""
     found = connection.execute(
         sql.SQL(
@@ -131,7 +131,7 @@ def lines_of(connection: Connection, load_id: uuid.UUID) -> list[Line]:
         [load_id],
     )
     return [
-        Line(
+        RangeLine(
             number,
             range_,
             None if digest is None else ContentDigest.from_text(digest),
@@ -195,7 +195,7 @@ def begin(
     return load_id
 
 
-def missing_line(connection: Connection, load_id: uuid.UUID, number: int) -> Line | None:
+def missing_line(connection: Connection, load_id: uuid.UUID, number: int) -> RangeLine | None:
     """Takes the line of a range that is to be staged. The caller holds the transaction that does it.
 
     Where a process held it that has died, this waits for the end of that one's transaction.
@@ -205,10 +205,10 @@ def missing_line(connection: Connection, load_id: uuid.UUID, number: int) -> Lin
     """
     query = "SELECT number, range FROM {} WHERE load_id = %s AND number = %s AND digest IS NULL FOR UPDATE"
     row = connection.execute(sql.SQL(query).format(_BATCHES), [load_id, number]).fetchone()
-    return None if row is None else Line(*row)
+    return None if row is None else RangeLine(*row)
 
 
-def complete(connection: Connection, load_id: uuid.UUID, line: Line) -> None:
+def complete(connection: Connection, load_id: uuid.UUID, line: RangeLine) -> None:
     """Completes the line of a range that is staged. The caller holds the transaction that did it."""
     assert line.content is not None
     connection.execute(

@@ -12,7 +12,7 @@ from typing import Any
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.jobs import Job
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.merging import merge
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.planning import Plan, planned, whole
@@ -161,7 +161,7 @@ def _result(
     source: SourceDatabase,
     connection: Connection,
     job: Job,
-    lines: Sequence[Line],
+    lines: Sequence[RangeLine],
     load_id: uuid.UUID,
     tally: Tally,
     merged: Merged,
@@ -180,7 +180,7 @@ def _result(
     )
 
 
-def _counted(lines: Sequence[Line]) -> Tally:
+def _counted(lines: Sequence[RangeLine]) -> Tally:
     tally = Tally()
     for line in lines:
         assert line.tally is not None
@@ -188,7 +188,7 @@ def _counted(lines: Sequence[Line]) -> Tally:
     return tally
 
 
-def _digest_of(lines: Sequence[Line]) -> str:
+def _digest_of(lines: Sequence[RangeLine]) -> str:
     """Returns a digest of all that was read; where whole documents were, it does not tell how it was cut."""
     contents = _contents(
         lines,
@@ -201,7 +201,7 @@ def _digest_of(lines: Sequence[Line]) -> str:
 
 
 def _contents(
-    lines: Sequence[Line], name_of: Callable[[Mapping[str, Any]], str]
+    lines: Sequence[RangeLine], name_of: Callable[[Mapping[str, Any]], str]
 ) -> dict[str, ContentDigest]:
     """Returns the digests of what was read by a name, which is made of a range as the ledger has it."""
     contents: dict[str, ContentDigest] = {}

@@ -20,7 +20,7 @@ from migration_assets.conversion.batches import (
     of_readable,
     remedied_batch,
 )
-from migration_assets.conversion.values import HOLDER_REJECTED, Finding, Kind, resolve
+from migration_assets.conversion.values import HOLDER_REJECTED, Kind, ValueChange, resolve
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.known_ids import Loaded
 from migration_assets.loading import ledger
@@ -256,7 +256,7 @@ class PairConverter:
             if type(value) is not list:
                 array = [value]
                 reason = f"{type_name(value)} as one element"
-                coerced = Finding(Kind.COERCED, reason)
+                coerced = ValueChange(Kind.COERCED, reason)
                 books.note(document_id, self.array, coerced, value, self.remedies)
             is_loaded = key.bytes in loaded
             for position, element in enumerate(array):
@@ -270,16 +270,16 @@ class PairConverter:
 
     def _element(
         self, element: Any, position: int, *, is_holder_loaded: bool
-    ) -> tuple[bytes | None, Finding | None]:
+    ) -> tuple[bytes | None, ValueChange | None]:
         if element is None or element == "":
             what = "null" if element is None else "empty string"
-            return None, Finding(Kind.ALTERED, f"{what} element dropped", position, element)
+            return None, ValueChange(Kind.ALTERED, f"{what} element dropped", position, element)
         if not is_holder_loaded:
-            return None, Finding(Kind.ORPHANED, HOLDER_REJECTED, position, element)
+            return None, ValueChange(Kind.ORPHANED, HOLDER_REJECTED, position, element)
         outcome = resolve(element, self.other.collection, self.loaded.rows[self.other.collection])
         if outcome is None:
             reason = f"no row of {self.other.collection} has this id"
-            return None, Finding(Kind.ORPHANED, reason, position, element)
+            return None, ValueChange(Kind.ORPHANED, reason, position, element)
         return outcome.value, outcome.findings[0] if outcome.findings else None
 
 

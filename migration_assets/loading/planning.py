@@ -10,7 +10,7 @@ from typing import Any
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import Dependencies, dependencies_of
 from migration_assets.loading.jobs import Job, Reading, reading_of
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.program import program_version
 from migration_assets.loading.stage import SECONDS
 from migration_assets.loading.staging import Staging
@@ -140,17 +140,19 @@ def _can_be_base(connection: Connection, job: Job, latest: Latest) -> bool:
         return unchanged.is_untouched(connection, job.table, latest)
 
 
-def _are_all(readings: Sequence[Reading], lines: Sequence[Line]) -> bool:
+def _are_all(readings: Sequence[Reading], lines: Sequence[RangeLine]) -> bool:
     """Tells whether ranges are of all that is read, and of nothing else."""
     return {reading_of(readings, line.range) for line in lines} == {*readings}
 
 
-def are_same(source: SourceDatabase, readings: Sequence[Reading], lines: Sequence[Line]) -> bool:
+def are_same(
+    source: SourceDatabase, readings: Sequence[Reading], lines: Sequence[RangeLine]
+) -> bool:
     """Tells whether ranges hold what they held; reads up to the first that does not."""
     return all(_holds(source, readings, line) for line in lines)
 
 
-def _holds(source: SourceDatabase, readings: Sequence[Reading], line: Line) -> bool:
+def _holds(source: SourceDatabase, readings: Sequence[Reading], line: RangeLine) -> bool:
     reading = reading_of(readings, line.range)
     assert reading is not None
     assert line.content is not None

@@ -22,7 +22,7 @@ from migration_assets.databases import Databases, databases_of
 from migration_assets.loading import digests, ledger
 from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.jobs import Conversion, Job, Reading, converted_by, reading_of
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.pipeline import (
     Stopwatch,
     prefetched,
@@ -161,7 +161,7 @@ class _Range:
     staging: Staging
     task: Task
     reading: Reading
-    line: Line
+    line: RangeLine
     known: frozenset[bytes]
     convert: Conversion
     content: ContentDigest = field(default_factory=ContentDigest)

@@ -39,7 +39,7 @@ _SERVER = 500
 LOGGER = "migration_assets.alerts"
 
 
-class Kind(enum.StrEnum):
+class AlertKind(enum.StrEnum):
     """What an alert is about."""
 
     CRITICAL = "critical"
@@ -58,7 +58,7 @@ class Alert:
         lines: One line for each thing that is wrong.
     """
 
-    kind: Kind
+    kind: AlertKind
     title: str
     lines: Sequence[str] = ()
 
@@ -102,7 +102,7 @@ def tell(
     """
     log = log or logging.getLogger(LOGGER)
     said = str(alert.as_json()["text"])
-    if alert.kind is Kind.RECOVERED:
+    if alert.kind is AlertKind.RECOVERED:
         log.info(said)
     else:
         log.error(said)
@@ -193,12 +193,12 @@ def decide(
     if not wrong:
         if not memory.open:
             return None
-        return Alert(Kind.RECOVERED, f"no longer critical: {', '.join(memory.open)}")
+        return Alert(AlertKind.RECOVERED, f"no longer critical: {', '.join(memory.open)}")
     is_new = not set(wrong) <= set(memory.open)
     is_long_ago = not memory.told_at or now - dt.datetime.fromisoformat(memory.told_at) >= repeat
     if not is_new and not is_long_ago:
         return None
-    kind = Kind.FAILED if is_failure else Kind.CRITICAL
+    kind = AlertKind.FAILED if is_failure else AlertKind.CRITICAL
     title = (
         "monitoring could not measure: is the database up?"
         if is_failure

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from migration_assets.model import Model, junction_of
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, ok, warning
+from migration_assets.preflight.findings import Area, PreflightFinding, ok, warning
 from migration_assets.preflight.freeze import Snapshots
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
@@ -218,7 +218,7 @@ def table_estimates(
 
 def duration(
     model: Model, connection: Connection, held: Mapping[str, Content], possible: Snapshots | None
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields how long the migration will take, and whether a snapshot is kept for so long."""
     measured = rehearsal(model, connection)
     if measured is None:

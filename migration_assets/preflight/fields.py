@@ -14,7 +14,7 @@ from pymongo.errors import OperationFailure
 
 from migration_assets.model import Model, Rule, fields, sources
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import SEARCHES_ALL, Area, Finding, ok, warning
+from migration_assets.preflight.findings import SEARCHES_ALL, Area, PreflightFinding, ok, warning
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.text import counted, listed
 
@@ -32,7 +32,7 @@ _FIRST_YEAR, _LAST_YEAR = 100, 9999
 
 def unknown_fields(
     model: Model, source: SourceDatabase, held: Mapping[str, Content]
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields the fields that the model does not know, as far as a sample of each collection shows them."""
     sampled, unsampled, are_all_known = 0, [], True
     for name, table in model.entities.items():
@@ -66,7 +66,7 @@ def _sample(looked_at: int, documents: int) -> str:
     return f"a sample of {looked_at:,} of {counted(documents, 'document')}"
 
 
-def _unknown(collection: str, names: list[str], sample: str) -> Finding:
+def _unknown(collection: str, names: list[str], sample: str) -> PreflightFinding:
     return warning(
         Area.FIELDS,
         f"{collection}: {counted(len(names), 'field')} that the model does not know, in {sample}: "
@@ -116,7 +116,7 @@ def unreadable_dates(
     held: Mapping[str, Content],
     *,
     is_sampled: bool = False,
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields how many dates the application's own driver would not read, by field.
 
     It makes no valid date of those beyond year 9999, and another one of those before year 100.

@@ -46,7 +46,7 @@ class Area(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PreflightFinding:
     """Something that the operator should know before the start.
 
     Attributes:
@@ -66,15 +66,15 @@ class Finding:
 class Page:
     """All findings of a preflight."""
 
-    findings: Sequence[Finding]
+    findings: Sequence[PreflightFinding]
 
     @property
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[PreflightFinding]:
         """What the migration would fail on."""
         return [each for each in self.findings if each.level is Level.ERROR]
 
     @property
-    def warnings(self) -> list[Finding]:
+    def warnings(self) -> list[PreflightFinding]:
         """What somebody should know."""
         return [each for each in self.findings if each.level is Level.WARNING]
 
@@ -88,27 +88,29 @@ class Page:
         return ", ".join(said) or f"all {len(self.findings)} findings are ok"
 
 
-def ok(area: Area, what: str, next_step: str = "") -> Finding:
+def ok(area: Area, what: str, next_step: str = "") -> PreflightFinding:
     """Returns a finding of something that is as it should be."""
-    return Finding(area, Level.OK, what, next_step)
+    return PreflightFinding(area, Level.OK, what, next_step)
 
 
-def warning(area: Area, what: str, next_step: str) -> Finding:
+def warning(area: Area, what: str, next_step: str) -> PreflightFinding:
     """Returns a finding that somebody should know."""
-    return Finding(area, Level.WARNING, what, next_step)
+    return PreflightFinding(area, Level.WARNING, what, next_step)
 
 
-def error(area: Area, what: str, next_step: str) -> Finding:
+def error(area: Area, what: str, next_step: str) -> PreflightFinding:
     """Returns a finding that the migration would fail on."""
-    return Finding(area, Level.ERROR, what, next_step)
+    return PreflightFinding(area, Level.ERROR, what, next_step)
 
 
-def unusable(area: Area, cause: MigrationError) -> Finding:
+def unusable(area: Area, cause: MigrationError) -> PreflightFinding:
     """Returns the finding that a database cannot be used at all."""
     return error(area, f"{cause.where}: {cause.what}", cause.next_step)
 
 
-def where_permitted(area: Area, work: Callable[[], Iterable[Finding]]) -> list[Finding]:
+def where_permitted(
+    area: Area, work: Callable[[], Iterable[PreflightFinding]]
+) -> list[PreflightFinding]:
     """Returns the findings of some work, or that the server does not let itself be examined.
 
     A lost connection is left to the caller: the database cannot be used then.

@@ -11,7 +11,7 @@ from pymongo.errors import ConfigurationError, OperationFailure
 
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content, written_between
-from migration_assets.preflight.findings import Area, Finding, error, ok, warning
+from migration_assets.preflight.findings import Area, PreflightFinding, error, ok, warning
 from migration_assets.settings import SNAPSHOT
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import counted, listed
@@ -68,7 +68,7 @@ def _history(source: SourceDatabase) -> float | None:
         return None
 
 
-def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[Finding]:
+def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[PreflightFinding]:
     """Yields whether writes must be frozen for the tables to be of one point in time.
 
     Args:
@@ -117,7 +117,7 @@ def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[F
 
 def writes(
     before: Mapping[str, Content], after: Mapping[str, Content], seconds: float
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields whether somebody wrote between two looks at the collections."""
     within = f"within {seconds:.1f} s"
     written = written_between(before, after)

@@ -11,7 +11,7 @@ from migration_assets.causes.tracing import causes_of
 from migration_assets.causes.words import follows, what
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import SEARCHES_ALL, Area, Finding, ok, warning
+from migration_assets.preflight.findings import SEARCHES_ALL, Area, PreflightFinding, ok, warning
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import counted
@@ -28,7 +28,7 @@ def losses(
     source: SourceDatabase,
     held: Mapping[str, Content],
     remediations: Remediations | None,
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields what would stand against a GO, since every document is converted in memory.
 
     Args:

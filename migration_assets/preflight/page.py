@@ -15,7 +15,14 @@ from migration_assets.preflight import source as on_source
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.contents import Content, contents
 from migration_assets.preflight.duration import duration
-from migration_assets.preflight.findings import Area, Finding, Page, ok, unusable, where_permitted
+from migration_assets.preflight.findings import (
+    Area,
+    Page,
+    PreflightFinding,
+    ok,
+    unusable,
+    where_permitted,
+)
 from migration_assets.preflight.freeze import Snapshots
 from migration_assets.preflight.losses import losses
 from migration_assets.remediation.rules import Remediations
@@ -62,7 +69,7 @@ def examine(
         rehearsed_with: The rules with which every document is converted, to tell what a run would lose.
             None: a run follows, which reads every document itself, so that counts and samples are enough.
     """
-    findings: list[Finding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
+    findings: list[PreflightFinding] = [ok(Area.TARGET, f"of the URL: {note}") for note in notes]
     known = _Known(at_one_moment, rehearsed_with)
     if observed_seconds is None:
         observed_seconds = 0.0 if rehearsed_with is None else OBSERVED_SECONDS
@@ -84,7 +91,7 @@ def _examine_source(
     model: Model,
     source: SourceDatabase,
     known: _Known,
-    findings: list[Finding],
+    findings: list[PreflightFinding],
     observed_seconds: float,
 ) -> None:
     started = time.monotonic()
@@ -111,7 +118,7 @@ def _examine_source(
 
 
 def _examine_target(
-    model: Model, connection: Connection, known: _Known, findings: list[Finding]
+    model: Model, connection: Connection, known: _Known, findings: list[PreflightFinding]
 ) -> None:
     for area, work in (
         (Area.TARGET, partial(on_target.version, connection)),

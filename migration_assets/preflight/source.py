@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure
 
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, error, ok, warning
+from migration_assets.preflight.findings import Area, PreflightFinding, error, ok, warning
 from migration_assets.source.collections import collection_types, may_list_all
 from migration_assets.source.connection import SourceClient, SourceDatabase, major, server_version
 from migration_assets.source.refusals import OLDEST_MAJOR
@@ -39,7 +39,7 @@ WRITING = frozenset(
 """Actions of MongoDB's privileges that change a database."""
 
 
-def version(source: SourceDatabase) -> Iterator[Finding]:
+def version(source: SourceDatabase) -> Iterator[PreflightFinding]:
     """Yields whether the server's version is one that the project is made for."""
     server = server_version(source)
     if server is None:
@@ -59,7 +59,7 @@ def version(source: SourceDatabase) -> Iterator[Finding]:
         )
 
 
-def url_options(source: SourceDatabase) -> Iterator[Finding]:
+def url_options(source: SourceDatabase) -> Iterator[PreflightFinding]:
     """Yields which options of the URL do not count."""
     ignored = source.client.ignored if isinstance(source.client, SourceClient) else ()
     if ignored:
@@ -71,7 +71,7 @@ def url_options(source: SourceDatabase) -> Iterator[Finding]:
         )
 
 
-def reading(model: Model, source: SourceDatabase) -> Iterator[Finding]:
+def reading(model: Model, source: SourceDatabase) -> Iterator[PreflightFinding]:
     """Yields whether every collection can be listed and read, by reading one `_id` of each."""
     if not may_list_all(source):
         yield warning(
@@ -102,7 +102,7 @@ def _is_readable(source: SourceDatabase, collection: str) -> bool:
     return True
 
 
-def writing(source: SourceDatabase) -> Iterator[Finding]:
+def writing(source: SourceDatabase) -> Iterator[PreflightFinding]:
     """Yields whether the user could write, which the migration never does."""
     try:
         answer = source.command("connectionStatus", showPrivileges=True)
@@ -154,7 +154,7 @@ def writing_actions(privileges: Iterable[Mapping[str, Any]], database: str) -> f
 
 def collections(
     model: Model, source: SourceDatabase, held: Mapping[str, Content]
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields what there is, what is missing, and what the model does not know."""
     documents = sum(each.documents for each in held.values())
     size = sum(each.size for each in held.values())
@@ -197,7 +197,7 @@ def collections(
         )
 
 
-def _other_types(model: Model, source: SourceDatabase) -> Iterator[Finding]:
+def _other_types(model: Model, source: SourceDatabase) -> Iterator[PreflightFinding]:
     types = collection_types(source)
     views = [name for name, type_ in types.items() if type_ == "view"]
     series = [name for name, type_ in types.items() if type_ == "timeseries"]

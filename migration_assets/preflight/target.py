@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from migration_assets.errors import TargetError
 from migration_assets.model import Model
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import Area, Finding, error, ok, warning
+from migration_assets.preflight.findings import Area, PreflightFinding, error, ok, warning
 from migration_assets.preflight.space import free_bytes
 from migration_assets.settings import SERVER_DF
 from migration_assets.target.bookkeeping import SCHEMA, STAGING_SCHEMA
@@ -66,7 +66,7 @@ _EXTENSIONS = """
 """
 
 
-def version(connection: Connection) -> Iterator[Finding]:
+def version(connection: Connection) -> Iterator[PreflightFinding]:
     """Yields whether the server's version is one that the project is made for."""
     major = connection.info.server_version // 10_000
     said = connection.info.parameter_status("server_version")
@@ -81,7 +81,7 @@ def version(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def settings(connection: Connection) -> Iterator[Finding]:
+def settings(connection: Connection) -> Iterator[PreflightFinding]:
     """Yields whether the database takes writes, and every text; and which of its settings we set aside."""
     row = connection.execute(_WRITABLE).fetchone()
     assert row is not None
@@ -123,7 +123,7 @@ def settings(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def time_zone(connection: Connection) -> Iterator[Finding]:
+def time_zone(connection: Connection) -> Iterator[PreflightFinding]:
     """Yields whether sessions of the application get UTC: CURRENT_TIMESTAMP is a default of columns.
 
     Our own sessions are always UTC, so what they would have without that is asked.
@@ -141,7 +141,7 @@ def time_zone(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def rights(model: Model, connection: Connection) -> Iterator[Finding]:
+def rights(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
     """Yields whether the role may create what the migration creates, and owns what there is of it."""
     row = connection.execute(_RIGHTS).fetchone()
     assert row is not None
@@ -188,7 +188,7 @@ def _schemas_exist(connection: Connection) -> bool:
     return found == (2,)
 
 
-def extensions(model: Model, connection: Connection) -> Iterator[Finding]:
+def extensions(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
     """Yields the extensions that will be missing: the application uses them later."""
     row = connection.execute(_RIGHTS).fetchone()
     assert row is not None
@@ -217,7 +217,7 @@ def extensions(model: Model, connection: Connection) -> Iterator[Finding]:
         yield ok(Area.TARGET, f"extensions {', '.join(model.extensions)}")
 
 
-def content(model: Model, connection: Connection) -> Iterator[Finding]:
+def content(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
     """Yields whether the database is empty, or ours and as the model has it."""
     try:
         prepared = require_own_target(model, connection)
@@ -248,7 +248,7 @@ def content(model: Model, connection: Connection) -> Iterator[Finding]:
         )
 
 
-def constraints(model: Model, connection: Connection) -> Iterator[Finding]:
+def constraints(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
     """Yields what somebody has added to the tables that may refuse a row."""
     added = additions(model, connection)
     if added:
@@ -259,7 +259,7 @@ def constraints(model: Model, connection: Connection) -> Iterator[Finding]:
         )
 
 
-def locks(connection: Connection) -> Iterator[Finding]:
+def locks(connection: Connection) -> Iterator[PreflightFinding]:
     """Yields who holds tables now: what waits for one longer than the limit ends the run."""
     holders = lock_holders(connection)
     if holders:
@@ -271,7 +271,7 @@ def locks(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[Finding]:
+def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[PreflightFinding]:
     """Yields whether the target has space for the source, where that can be known."""
     size = sum(each.size for each in held.values())
     row = connection.execute("SELECT pg_database_size(current_database())").fetchone()

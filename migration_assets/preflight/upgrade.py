@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from migration_assets.model import Model
 from migration_assets.model.upgrade import UpgradeOutcome
 from migration_assets.preflight.contents import Content
-from migration_assets.preflight.findings import SEARCHES_ALL, Area, Finding, ok, warning
+from migration_assets.preflight.findings import SEARCHES_ALL, Area, PreflightFinding, ok, warning
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.text import listed
 from migration_assets.upgrade import in_source, release_of
@@ -42,7 +42,7 @@ def findings(
     held: Mapping[str, Content],
     *,
     is_searched: bool = True,
-) -> Iterator[Finding]:
+) -> Iterator[PreflightFinding]:
     """Yields what today's application would refuse, drop, change or not be able to read, with counts.
 
     Args:

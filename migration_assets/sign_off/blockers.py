@@ -11,7 +11,7 @@ from migration_assets.causes.tracing import GONE
 from migration_assets.causes.words import follows, what
 from migration_assets.sign_off.check_states import TOUCHED, check_state
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.recorded import Line, Recorded, Result
+from migration_assets.sign_off.recorded import BookCount, CheckResult, Recorded
 from migration_assets.source.origin import Origin, others
 from migration_assets.target.bookkeeping import uuid_map
 from migration_assets.text import counted
@@ -68,7 +68,7 @@ def table_findings(
         yield from _check_findings(name, layer, recorded, explained=bool(of_layer))
 
 
-def layer_of(line: Line) -> Layer:
+def layer_of(line: BookCount) -> Layer:
     """Returns the check that is red for a loss that is on record."""
     return Layer.REFERENCES if line.kind == ORPHANED else Layer.VALUES
 
@@ -99,7 +99,7 @@ def _check_findings(
         )
 
 
-def _rows_of(result: Result) -> str:
+def _rows_of(result: CheckResult) -> str:
     """Returns which rows failed, and as what: of keys alone, another wrong value would be the same."""
     rows = result.evidence.get("rows", "")
     return rows_of(rows, str(result.rows_mark), str(result.books_mark)) if rows else ""

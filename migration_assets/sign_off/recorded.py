@@ -50,7 +50,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CheckResult:
     """The latest result of a check.
 
     Attributes:
@@ -77,7 +77,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BookCount:
     """How often something is in the books.
 
     Attributes:
@@ -148,10 +148,10 @@ class Recorded:
 
     model: Model
     loads: Mapping[str, Load]
-    results: Mapping[tuple[str, str], Result]
-    losses: Sequence[Line] = ()
+    results: Mapping[tuple[str, str], CheckResult]
+    losses: Sequence[BookCount] = ()
     causes: Sequence[Explained] = ()
-    conversions: Sequence[Line] = ()
+    conversions: Sequence[BookCount] = ()
     unmapped: Sequence[Unmapped] = ()
     missing: Sequence[str] = ()
     differing: Sequence[str] = ()
@@ -266,15 +266,15 @@ def read_recorded(
     additions = search_indexes(model)
     with at_one_moment(connection, read_only=True):
         loads = {name: Load(*rest) for name, *rest in rows(_LOADS)}
-        results = {(name, check): Result(*rest) for name, check, *rest in rows(_RESULTS)}
+        results = {(name, check): CheckResult(*rest) for name, check, *rest in rows(_RESULTS)}
         marks = {
             name: marks_of(connection, table)
             for name, table in model.tables.items()
             if name in loads
         }
-        losses = [Line(*row) for row in rows(_LOSSES)]
+        losses = [BookCount(*row) for row in rows(_LOSSES)]
         causes = recorded_causes(model, source, connection)
-        conversions = [Line(*row) for row in rows(_CONVERSIONS)]
+        conversions = [BookCount(*row) for row in rows(_CONVERSIONS)]
         fields: dict[str, dict[str, int]] = {}
         names_in_all: dict[str, int] = {}
         for collection, name, count, in_all in rows(_UNMAPPED_NAMES):

@@ -23,7 +23,7 @@ from migration_assets.preflight.duration import Estimate
 from migration_assets.sign_off.blockers import ORPHANED
 from migration_assets.sign_off.check_states import TOUCHED, WARNING, check_state
 from migration_assets.sign_off.findings import Finding
-from migration_assets.sign_off.recorded import REJECTED, Line, Load, Recorded
+from migration_assets.sign_off.recorded import REJECTED, BookCount, Load, Recorded
 from migration_assets.sign_off.verdict import Verdict
 from migration_assets.sign_off.waivers import Waived
 from migration_assets.validation.evidence import Layer
@@ -366,7 +366,7 @@ def _estimate(estimate: Estimate | None) -> Json | None:
     }
 
 
-def _line(line: Line, *without: str) -> Json:
+def _line(line: BookCount, *without: str) -> Json:
     return {name: value for name, value in asdict(line).items() if name not in without}
 
 

@@ -90,7 +90,7 @@ _REGEX_OPTIONS = frozenset(b"ilmsux")
 _int32 = struct.Struct("<i").unpack_from
 
 
-class UnreadableError(ValueError):
+class UnreadableBsonError(ValueError):
     """What was given is not valid BSON, holds text that is not UTF-8, or what the driver hides."""
 
 
@@ -107,16 +107,17 @@ def read_document(document: bytes) -> Fields:
         document: The document as BSON, nothing before and nothing after it.
 
     Raises:
-        UnreadableError: It is not valid BSON, a text in it is not UTF-8, or the driver hides something of it.
+        UnreadableBsonError: It is not valid BSON, a text in it is not UTF-8, or the driver hides something of
+            it.
     """
     try:
         fields = driver.decode(document, CODEC)
     except BSONError as error:
-        raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
+        raise UnreadableBsonError(f"not valid BSON: {type(error).__name__}") from error
     is_whole = driver.encode(fields, codec_options=CODEC) == document
     flaw = None if is_whole else _flaw(document, 0)
     if flaw is not None:
-        raise UnreadableError(flaw)
+        raise UnreadableBsonError(flaw)
     return fields
 
 
@@ -124,7 +125,7 @@ def read_value(kind: int, value: bytes) -> Any:
     """Returns a value, given its type and its bytes.
 
     Raises:
-        UnreadableError: There is no valid value, or the driver hides something of it.
+        UnreadableBsonError: There is no valid value, or the driver hides something of it.
     """
     return read_document(_document_of(kind, value))[""]
 
@@ -162,23 +163,23 @@ def spans(document: bytes, begin: int = 0) -> Iterator[tuple[int, bytes, int, in
         begin: Where in it the document begins whose fields they are.
 
     Raises:
-        UnreadableError: The bytes cannot be divided into fields.
+        UnreadableBsonError: The bytes cannot be divided into fields.
     """
     try:
         last = begin + _int32(document, begin)[0] - 1
         if not begin + _LENGTH <= last < len(document) or document[last]:
-            raise UnreadableError("a document does not end where it says")
+            raise UnreadableBsonError("a document does not end where it says")
         position = begin + _LENGTH
         while position < last:
             kind = document[position]
             stop = document.index(0, position + 1)
             end = _end_of(kind, document, stop + 1)
             if end > last:
-                raise UnreadableError("a field ends after its document")
+                raise UnreadableBsonError("a field ends after its document")
             yield kind, document[position + 1 : stop], stop + 1, end
             position = end
     except (struct.error, ValueError, IndexError, KeyError) as error:
-        raise UnreadableError(f"not valid BSON: {type(error).__name__}") from error
+        raise UnreadableBsonError(f"not valid BSON: {type(error).__name__}") from error
 
 
 def _end_of(kind: int, data: bytes, start: int) -> int:
@@ -189,7 +190,7 @@ def _end_of(kind: int, data: bytes, start: int) -> int:
         return data.index(0, data.index(0, start) + 1) + 1
     overhead, size = OVERHEADS[kind], _int32(data, start)[0]
     if size < 0:
-        raise UnreadableError("a length is negative")
+        raise UnreadableBsonError("a length is negative")
     return int(start + overhead + size)
 
 

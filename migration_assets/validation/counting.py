@@ -141,7 +141,7 @@ def _count_pairs(connection: Connection, table: sa.Table) -> TargetCounts:
 
 
 @dataclass(slots=True)
-class Recorded:
+class RecordedCounts:
     """What the bookkeeping says of a table.
 
     Attributes:
@@ -165,7 +165,7 @@ class Recorded:
 
 def read_recorded(
     connection: Connection, table: str, measured: Mapping[tuple[str, str], Measure]
-) -> Recorded:
+) -> RecordedCounts:
     """Reads what the bookkeeping says of a table; call it within a transaction.
 
     Args:
@@ -173,7 +173,7 @@ def read_recorded(
         table: The table.
         measured: What is counted of each (collection, field) in rejected documents.
     """
-    found = Recorded()
+    found = RecordedCounts()
     for collection, name, kind, is_dropped, count in connection.execute(
         sql.SQL(
             "SELECT collection, field, kind, element IS NOT NULL AND original !~ '^\"', count(*) "
@@ -208,7 +208,7 @@ def _add_remediated(
     connection: Connection,
     table: str,
     measured: Mapping[tuple[str, str], Measure],
-    found: Recorded,
+    found: RecordedCounts,
 ) -> None:
     query = sql.SQL(
         # Of rejected documents, whatever the source has is accounted for.
@@ -254,7 +254,7 @@ def outline(document: bytes) -> dict[str, Any]:
         first of two fields with one name, and nothing behind what cannot be divided into fields.
     """
     found: dict[str, Any] = {}
-    with suppress(bson.UnreadableError):
+    with suppress(bson.UnreadableBsonError):
         for kind, name, start, end in bson.spans(document):
             value: Any = _outlined(kind, document[start:end])
             if kind == bson.ARRAY:

@@ -158,8 +158,8 @@ def compare_part(compared_table: ComparedTable, part: Part) -> Comparison:
     of_part = _Pass(compared_table, part)
     with closing(of_part.books):
         documents = batches(compared_table.source, part.table, part=part.range)
-        for step in ahead(of_part.steps(documents)):
-            of_part.add(step)
+        for batch in ahead(of_part.read(documents)):
+            of_part.add(batch)
         of_part.finish()
     return of_part.result
 
@@ -199,15 +199,15 @@ def recheck_documents(compared_table: ComparedTable, identifiers: Sequence[Any])
     keys = [uuid_text(uuid_of(table.name, each)) for each in identifiers]
     with closing(of_part.books):
         found: set[str] = set()
-        for step in of_part.steps(batches(source, table.name, part=part.range)):
-            found.update(step.identities.ids)
-            of_part.add(step)
+        for batch in of_part.read(batches(source, table.name, part=part.range)):
+            found.update(batch.identities.ids)
+            of_part.add(batch)
         of_part.finish()
         of_part.add_strangers([key for key in dict.fromkeys(keys) if key not in found])
     return of_part.result
 
 
-class _Step(NamedTuple):
+class _ReadBatch(NamedTuple):
     """A batch of documents with what has to be held against it.
 
     Attributes:
@@ -252,9 +252,9 @@ class _Pass:
         self._to_judge: list[pl.DataFrame] = []
         self.books = self.judged.books
 
-    def steps(self, given: Iterable[Documents]) -> Iterator[_Step]:
+    def read(self, documents_in_batches: Iterable[Documents]) -> Iterator[_ReadBatch]:
         """Yields batches of documents with their rows, and perhaps some more."""
-        for documents in given:
+        for documents in documents_in_batches:
             identities = Identities.of(self._table.name, documents)
             with self._using:
                 if self._part.range.ids is not None:
@@ -263,18 +263,18 @@ class _Pass:
                     rows = self._rows.next(
                         identities.own(), identities.ids[identities.others].to_list()
                     )
-            yield _Step(documents, identities, rows)
+            yield _ReadBatch(documents, identities, rows)
 
-    def add(self, step: _Step) -> None:
+    def add(self, batch: _ReadBatch) -> None:
         """Compares the next documents."""
-        documents, identities, rows = step
+        documents, identities, rows = batch
         recorded = self.books.of(identities)
         expected = self._expected.of(documents, identities)
         if self._types is not None:
             self._types.add(rows.drop(SOURCE_ID))
         lines = compared(expected.rows, rows, ["id"], self._json).head(len(documents))
         self.result.rows_found += lines[IS_THERE].to_list().count(True)
-        are_plain = self._are_plain(step, recorded, expected, lines)
+        are_plain = self._are_plain(batch, recorded, expected, lines)
         self.result.references += int(expected.references[are_plain].sum())
         self.result.rows += int(np.count_nonzero(are_plain))
         others = np.flatnonzero(~are_plain).tolist()
@@ -334,14 +334,14 @@ class _Pass:
             self._to_judge.clear()
 
     def _are_plain(
-        self, step: _Step, recorded: Lines, expected: Expected, lines: pl.DataFrame
+        self, batch: _ReadBatch, recorded: Lines, expected: Expected, lines: pl.DataFrame
     ) -> Mask:
         """Tells which documents, neither remedied nor on record, have just the row that is expected."""
         if self._is_for_judge:
-            return np.zeros(len(step.documents), dtype=np.bool_)
+            return np.zeros(len(batch.documents), dtype=np.bool_)
         agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series().to_numpy()
         return self.judged.judging.without_judging(
-            step.documents, step.identities, recorded, agree & ~expected.are_odd
+            batch.documents, batch.identities, recorded, agree & ~expected.are_odd
         )
 
     def add_strangers(self, keys: Sequence[str]) -> None:

@@ -106,13 +106,13 @@ class FieldPlaces:
 
     def find(self, documents: Documents) -> Found:
         """Takes documents apart."""
-        walk = _Walk(documents, self._allowed, self._order)
+        walk = _PlacesWalk(documents, self._allowed, self._order)
         walk.run()
         fields = {name: walk.fields[name.encode() + b"\x00"] for name in self.kinds}
         return Found(walk.data, walk.are_alive & (walk.position == walk.last), fields)
 
 
-class _Walk:
+class _PlacesWalk:
     """Documents, each at its next field."""
 
     def __init__(

@@ -64,7 +64,7 @@ class Fault(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """Something that is wrong, without the values.
 
     Attributes:
@@ -95,7 +95,7 @@ class Findings:
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
-    sample: list[Finding] = field(default_factory=list)
+    sample: list[CheckFinding] = field(default_factory=list)
     keys: KeyDigest = field(default_factory=KeyDigest)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
@@ -120,7 +120,7 @@ class Findings:
         self.keys.add(kind, source_id, identifier, name)
         if len(self.sample) < SAMPLE_SIZE:
             masked = self._masked(expected), self._masked(actual)
-            self.sample.append(Finding(source_id, identifier, name, kind, *masked))
+            self.sample.append(CheckFinding(source_id, identifier, name, kind, *masked))
 
     def join(self, others: Findings) -> None:
         """Takes in what was found of another part."""

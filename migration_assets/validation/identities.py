@@ -15,7 +15,7 @@ from bson import Int64, ObjectId
 
 from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.bson_reader import UnreadableError
+from migration_assets.validation.bson_reader import UnreadableBsonError
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.scalars import integral
 
@@ -49,11 +49,11 @@ def identifier_of(document: bytes) -> Any:
     try:
         spans = {name: (kind, start, end) for kind, name, start, end in bson.spans(document)}
         kind, start, end = spans[b"_id"]
-    except (UnreadableError, KeyError):
+    except (UnreadableBsonError, KeyError):
         return document[:_FIRST_BYTES]
     try:
         return bson.read_value(kind, document[start:end])
-    except UnreadableError:
+    except UnreadableBsonError:
         return document[start:end]
 
 

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, Source, fields, sources, unique_keys
 from migration_assets.validation import loss_reasons
-from migration_assets.validation.bson_reader import Fields, UnreadableError, read_document
+from migration_assets.validation.bson_reader import Fields, UnreadableBsonError, read_document
 from migration_assets.validation.exact_values import (
     LOSSLESS,
     NULLED,
@@ -108,7 +108,7 @@ class Judge:
         key = uuid_of_source_id(self._table, source_id).bytes
         try:
             given = read_document(document)
-        except UnreadableError as error:
+        except UnreadableBsonError as error:
             note = Note(REJECTED, None, None, str(error))
             return self._rejected(key, source_id, {}, document, [], [(None, note)])
         values, changes = self._rules.remedied(given, source_id)

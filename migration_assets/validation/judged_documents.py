@@ -21,7 +21,7 @@ from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.judging import ComparedTable, JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import Books, Lines
+from migration_assets.validation.recorded_lines import Lines, TableBooks
 from migration_assets.validation.reference_faults import DocumentReferences, Row
 from migration_assets.validation.rows import pending
 from migration_assets.validation.rules import RULES
@@ -56,7 +56,7 @@ class JudgedDocuments:
         self.known = known_references(locked(connection, using), table)
         self.references = DocumentReferences(columns, self.known, result)
         rules = JudgedRules(remediations.of(table), table, self.known)
-        self.books = Books(result.values, connection, using, table.name, table.name, part=part)
+        self.books = TableBooks(result.values, connection, using, table.name, table.name, part=part)
         self.judging = Judging(
             table.name,
             partial(Judge, table, self.known, rules),

@@ -25,7 +25,7 @@ from migration_assets.remediation.rules import (
     references_of,
     relation_arrays,
 )
-from migration_assets.validation.bson_reader import Fields, UnreadableError, read_document
+from migration_assets.validation.bson_reader import Fields, UnreadableBsonError, read_document
 from migration_assets.validation.extended_json import canonical
 from migration_assets.validation.identities import (
     Ids,
@@ -150,7 +150,7 @@ class JudgedRules:
             return False
         try:
             values = read_document(document)
-        except UnreadableError:
+        except UnreadableBsonError:
             return True
         is_asked = any(is_there(values.get(name)) for name in self._asking)
         return is_asked or bool(self._applied(values, source_id))

@@ -23,7 +23,7 @@ from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import KnownReferences
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import Books, Lines, Unmatched
+from migration_assets.validation.recorded_lines import Lines, TableBooks, Unmatched
 
 
 class ComparedTable(NamedTuple):
@@ -75,7 +75,7 @@ class Judging:
     new_judge: Callable[[], Judge]
     known: KnownReferences
     rules: JudgedRules
-    books: Books
+    books: TableBooks
     result: Comparison
     _judge: Judge = field(init=False)
 

@@ -74,6 +74,6 @@ def odd_types_in(
             if name in usual and name not in seen and bson.TYPE_NAMES[kind] not in usual[name]:
                 found[name, bson.TYPE_NAMES[kind]] += 1
             seen.add(name)
-    except bson.UnreadableError:
+    except bson.UnreadableBsonError:
         pass
     return found

@@ -49,7 +49,7 @@ from migration_assets.validation.known_ids import known_references, locked
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
 from migration_assets.validation.postgres_text import uuid_text
-from migration_assets.validation.recorded_lines import Books
+from migration_assets.validation.recorded_lines import TableBooks
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import packed
@@ -127,7 +127,7 @@ class _Array:
         collection = holder.collection
         rules = rules_for(remediations, table, collection, name, self._known)
         self._read = remediations.fields_to_read(table, collection, name)
-        self._books = Books(result.values, connection, using, table.name, collection, name)
+        self._books = TableBooks(result.values, connection, using, table.name, collection, name)
         entity = model_of(table).entities[collection]
         judge = partial(ArrayJudge, entity, name, other.collection, self._known, rules)
         self._judging = Judging(collection, judge, self._known, rules, self._books, result)

@@ -76,7 +76,7 @@ _BOOKS: Final[Mapping[str, _Book]] = {
     ),
 }
 _OF_FIELDS = frozenset({"issues", "remediations"})
-"""Books whose lines are of one field; a line of the others is of the whole document."""
+"""Tables of the books whose lines are of one field; a line of the others is of the whole document."""
 
 
 Lines = list[tuple[str, Line]]
@@ -104,7 +104,7 @@ class Unmatched(NamedTuple):
 
 
 @dataclass(slots=True)
-class Books:
+class TableBooks:
     """The lines that a table has for one collection, or for one field of it.
 
     Attributes:

@@ -39,7 +39,7 @@ from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.counting import (
     DROPPED,
     Measure,
-    Recorded,
+    RecordedCounts,
     TargetCounts,
     count_source,
     count_target,
@@ -192,7 +192,7 @@ def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:
     }
 
 
-def _to_read(recorded: Recorded, table: str) -> pl.DataFrame:
+def _to_read(recorded: RecordedCounts, table: str) -> pl.DataFrame:
     """Returns what somebody should read: lossless conversions by field, and documents with unknown fields."""
     found: list[tuple[str, str | None, str, int]]
     found = [(*key, count) for key, count in recorded.lossless.items() if key[2] != ASYMMETRIC]
@@ -239,7 +239,7 @@ text is kept as it is where it is orphaned."""
 
 
 def _of_documents(
-    database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: Recorded
+    database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: RecordedCounts
 ) -> Iterator[Identity]:
     """Yields the lines of an entity table."""
     measured = {name: measure for (_, name), measure in _measured(table).items()}
@@ -256,7 +256,7 @@ def _of_documents(
 
 
 def _of_pairs(
-    database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: Recorded
+    database: SourceDatabase, table: sa.Table, target: TargetCounts, recorded: RecordedCounts
 ) -> Iterator[Identity]:
     """Yields the lines of a junction table: one for each array, and that no pair is there twice."""
     keys = [*_measured(table)]

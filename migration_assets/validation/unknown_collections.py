@@ -36,7 +36,7 @@ _KEPT = (
 
 
 @dataclass(slots=True)
-class Content:
+class CollectionDigest:
     """What there is of a collection on one side.
 
     Attributes:
@@ -68,7 +68,7 @@ def unkept(
         By collection, the documents in the source and those in the books.
     """
     given = {name: _content(_documents(source, name)) for name in _unknown(model, source)}
-    kept: dict[str, Content] = {}
+    kept: dict[str, CollectionDigest] = {}
     with at_one_moment(connection, read_only=True), ServerCursor(connection, "kept") as cursor:
         query = sql.SQL(_KEPT).format(
             unmapped=sql.Identifier(SCHEMA, bookkeeping.unmapped_fields.name),
@@ -76,8 +76,8 @@ def unkept(
             map=sql.Literal(bookkeeping.uuid_map.name),
         )
         for collection, source_id, text in cursor.execute(query):
-            kept.setdefault(collection, Content()).add(source_id, text)
-    nothing = Content()
+            kept.setdefault(collection, CollectionDigest()).add(source_id, text)
+    nothing = CollectionDigest()
     sides = {name: (given.get(name, nothing), kept.get(name, nothing)) for name in {*given, *kept}}
     return {
         name: (here.documents, there.documents)
@@ -100,12 +100,12 @@ def _documents(source: SourceDatabase, collection: str) -> Iterator[bytes]:
             yield from Documents.of(bytes(data))
 
 
-def _content(documents: Iterable[bytes]) -> Content:
-    content = Content()
+def _content(documents: Iterable[bytes]) -> CollectionDigest:
+    content = CollectionDigest()
     for document in documents:
         try:
             fields = bson.read_document(document)
-        except bson.UnreadableError:
+        except bson.UnreadableBsonError:
             content.add(source_id_of(identifier_of(document)), canonical(document))
             continue
         # A document of a time series may have no `_id`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,13 @@ def test_a_module_is_one_thing() -> None:
     lines = {path: path.read_text("utf-8").count("\n") for path in PACKAGE.rglob("*.py")}
     longer = {path.relative_to(PACKAGE).as_posix() for path in lines if lines[path] > LONGEST}
     assert longer == set()
+
+
+def test_a_class_name_occurs_once() -> None:
+    names = Counter(
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} == set()

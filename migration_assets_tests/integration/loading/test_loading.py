@@ -22,7 +22,7 @@ from migration_assets.errors import LoadError
 from migration_assets.identity import canonical, document_uuid, source_id
 from migration_assets.loading import ledger
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.records import LoadResult, Merged
 from migration_assets.loading.staging import Staging
@@ -1447,7 +1447,7 @@ def killed_at(
 ) -> None:
     """A load of the users that is killed before it commits a batch."""
 
-    def kill(_: Connection, __: uuid.UUID, line: Line) -> None:
+    def kill(_: Connection, __: uuid.UUID, line: RangeLine) -> None:
         if line.number == batch:
             raise KilledError
 
@@ -1574,7 +1574,7 @@ def test_a_killed_load_starts_again_where_references_have_changed(
     source["Boards"].insert_many([board(n, 1) for n in range(2, 7)])
     load(source, bare, "Users")
 
-    def kill(_: Connection, __: uuid.UUID, line: Line) -> None:
+    def kill(_: Connection, __: uuid.UUID, line: RangeLine) -> None:
         if line.number == 2:
             raise KilledError
 

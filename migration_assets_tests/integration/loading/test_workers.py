@@ -32,7 +32,7 @@ from migration_assets.embedded import Urls
 from migration_assets.errors import SourceError
 from migration_assets.loading import ledger, stage
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.pipeline import prefetched, written_behind
 from migration_assets.loading.records import LoadResult
 from migration_assets.loading.stage import ready, stage_there
@@ -213,7 +213,7 @@ def completed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ranges that this process has completed, while the other may as well."""
     numbers: list[int] = []
 
-    def note(_: Connection, __: uuid.UUID, line: Line) -> None:
+    def note(_: Connection, __: uuid.UUID, line: RangeLine) -> None:
         numbers.append(line.number)
         time.sleep(0.02)
 

@@ -769,7 +769,7 @@ def receiving(*answers: int, delay: float = 0.0) -> Iterator[Receiver]:
             thread.join()
 
 
-ALERT = alerts.Alert(alerts.Kind.CRITICAL, "cpu", ["CPU 97 %"])
+ALERT = alerts.Alert(alerts.AlertKind.CRITICAL, "cpu", ["CPU 97 %"])
 
 
 def test_alert_is_delivered_as_json() -> None:
@@ -821,7 +821,7 @@ def test_failure_to_deliver_is_logged_without_the_url(caplog: pytest.LogCaptureF
 def test_without_a_webhook_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert alerts.tell(ALERT, None)
-        assert alerts.tell(alerts.Alert(alerts.Kind.RECOVERED, "over"), None)
+        assert alerts.tell(alerts.Alert(alerts.AlertKind.RECOVERED, "over"), None)
     assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
 
 

@@ -47,7 +47,7 @@ from migration_assets.preflight.duration import (
     rehearsal,
     table_estimates,
 )
-from migration_assets.preflight.findings import Area, Finding, Level, Page
+from migration_assets.preflight.findings import Area, Level, Page, PreflightFinding
 from migration_assets.preflight.freeze import Snapshots
 from migration_assets.preflight.page import examine
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
@@ -90,12 +90,12 @@ def page(
     )
 
 
-def levels(found: Page | list[Finding], area: Area) -> dict[str, Level]:
+def levels(found: Page | list[PreflightFinding], area: Area) -> dict[str, Level]:
     findings = found.findings if isinstance(found, Page) else found
     return {each.what: each.level for each in findings if each.area is area}
 
 
-def only(found: Iterator[Finding]) -> Finding:
+def only(found: Iterator[PreflightFinding]) -> PreflightFinding:
     (finding,) = found
     return finding
 

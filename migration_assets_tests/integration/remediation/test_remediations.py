@@ -24,7 +24,7 @@ from migration_assets.identity import canonical, document_uuid, from_canonical
 from migration_assets.loading import ledger
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.records import Tally
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
@@ -315,7 +315,7 @@ def test_a_load_that_was_cut_off_starts_again_where_the_rules_changed(damaged: D
     connection, table = damaged.connection, TABLES["Tasks"]
     now = dependencies_of(connection, table)
     begun = ledger.begin(connection, table, NO_REMEDIATIONS, now, [{}])
-    done = Line(1, {}, ContentDigest(), Tally().as_json())
+    done = RangeLine(1, {}, ContentDigest(), Tally().as_json())
     ledger.complete(connection, begun, done)
     said: list[str] = []
     load_table(damaged.source, connection, table, remediations=damaged.rules, say=said.append)

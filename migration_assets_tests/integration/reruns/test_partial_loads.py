@@ -18,7 +18,7 @@ from migration_assets.identity import document_uuid
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.digests import DigestedBatch, Record
-from migration_assets.loading.ledger import Line
+from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.records import LoadResult, Merged
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import TABLES
@@ -315,7 +315,7 @@ def test_what_is_touched_during_a_load_is_put_right(
     source["crm_Accounts"].update_one({"_id": oid(14)}, {"$set": {"name": "other"}})
     touched: list[int] = []
 
-    def touch(_: Connection, __: uuid.UUID, line: Line) -> None:
+    def touch(_: Connection, __: uuid.UUID, line: RangeLine) -> None:
         if not touched:
             touched.append(line.number)
             with another(bare) as other:
@@ -349,7 +349,7 @@ def killed_and_resumed(
     written: list[int] = []
     said: list[str] = []
 
-    def kill(_: Connection, __: uuid.UUID, line: Line) -> None:
+    def kill(_: Connection, __: uuid.UUID, line: RangeLine) -> None:
         if line.number == 3:
             raise KilledError
 

@@ -41,10 +41,10 @@ from migration_assets.sign_off.page import MARKS as STATE_MARKS
 from migration_assets.sign_off.page import WORDS
 from migration_assets.sign_off.page import page as page_of
 from migration_assets.sign_off.recorded import (
-    Line,
+    BookCount,
+    CheckResult,
     Load,
     Recorded,
-    Result,
     Unmapped,
     read_recorded,
 )
@@ -105,13 +105,13 @@ def load_of(table: str, position: int, version: str = "") -> Load:
     return Load(table, prints, version or f"v {table}", NOW, NOW, result.statistics())
 
 
-def result_of(table: str, layer: Layer, **changes: Any) -> Result:
+def result_of(table: str, layer: Layer, **changes: Any) -> CheckResult:
     evidence = Evidence(
         table, layer, passed=True, severity=Severity.ERROR, summary="as it should be"
     )
     evidence = replace(evidence, counts={"documents": 10, "rows": 10}, seconds={"compare": 0.25})
     evidence = replace(evidence, **changes)
-    return Result(
+    return CheckResult(
         table,
         evidence.passed,
         evidence.severity,
@@ -125,14 +125,14 @@ def result_of(table: str, layer: Layer, **changes: Any) -> Result:
 
 def recorded(
     *,
-    losses: Sequence[Line] = (),
-    results: Mapping[tuple[str, str], Result | None] | None = None,
+    losses: Sequence[BookCount] = (),
+    results: Mapping[tuple[str, str], CheckResult | None] | None = None,
     **changes: Any,
 ) -> Recorded:
     """A record in which all is green but what is given."""
     loads = {name: load_of(name, number) for number, name in enumerate(TABLES, start=1)}
     loads["uuid_map"] = load_of("uuid_map", 1)
-    found: dict[tuple[str, str], Result | None] = {
+    found: dict[tuple[str, str], CheckResult | None] = {
         (name, layer.value): result_of(name, layer) for name in TABLES for layer in Layer
     }
     found |= results or {}
@@ -148,13 +148,13 @@ def lost(count: int, keys: int = KEYS) -> Recorded:
     red = result_of(
         "Tasks", Layer.VALUES, passed=False, failures=count, summary=f"on record: {count} nulled"
     )
-    line = Line("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count)
+    line = BookCount("Tasks", "Tasks", "likes", "nulled", "string fits no rule", count, count)
     return recorded(
         losses=[line], causes=[caused_by(line, keys)], results={("Tasks", "values"): red}
     )
 
 
-def caused_by(line: Line, keys: int = KEYS) -> tuple[Cause, Proposal]:
+def caused_by(line: BookCount, keys: int = KEYS) -> tuple[Cause, Proposal]:
     """The cause of what is lost in a line, with a rule that resolves it."""
     loss = Loss(
         line.table, line.collection, line.field, line.kind, line.reason, line.count, keys=keys
@@ -269,13 +269,15 @@ FINDINGS: dict[str, tuple[Recorded, Mapping[str, str], set[str]]] = {
     "values nulled": (lost(3), PRINTS, {LIKES}),
     "a pair orphaned": (
         recorded(
-            losses=[Line("DocumentsToTasks", "Documents", "tasksIDs", "orphaned", "no row", 1, 1)]
+            losses=[
+                BookCount("DocumentsToTasks", "Documents", "tasksIDs", "orphaned", "no row", 1, 1)
+            ]
         ),
         PRINTS,
         {"Documents:references:orphaned:tasksIDs"},
     ),
     "a document that cannot be read": (
-        recorded(losses=[Line("Tasks", "Tasks", "", "rejected", "not valid BSON", 1, 1)]),
+        recorded(losses=[BookCount("Tasks", "Tasks", "", "rejected", "not valid BSON", 1, 1)]),
         PRINTS,
         {"Tasks:values:rejected"},
     ),
@@ -998,7 +1000,7 @@ def test_contrast_is_computed_right() -> None:
 
 def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
     record = lost(3)
-    other = Line("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2)
+    other = BookCount("Boards", "Boards", "title", "altered", "U+0000 became U+FFFD", 2, 2)
     record = replace(
         record,
         losses=[*record.losses, other],

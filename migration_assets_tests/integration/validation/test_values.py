@@ -46,7 +46,7 @@ from migration_assets.validation.findings import (
 )
 from migration_assets.validation.judge import Line
 from migration_assets.validation.odd_types import odd_types, usual_types
-from migration_assets.validation.recorded_lines import Books
+from migration_assets.validation.recorded_lines import TableBooks
 from migration_assets.validation.table_pass import compare, recheck
 from migration_assets.validation.types import check_types
 from migration_assets_tests.support.loaded_sample import Loaded, check_values
@@ -806,7 +806,7 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
         )
     findings = Findings()
     with closing(
-        Books(findings, loaded.connection, threading.Lock(), "Boards", "Boards")
+        TableBooks(findings, loaded.connection, threading.Lock(), "Boards", "Boards")
     ) as of_boards:
         names = pl.Series(ids)
         held = of_boards.of(Identities(b"", names, names, others=[1]))

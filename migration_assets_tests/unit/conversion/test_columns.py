@@ -23,7 +23,7 @@ from migration_assets.conversion.columns import ConvertedColumn, convert_columns
 from migration_assets.conversion.extended_json import relaxed_texts
 from migration_assets.conversion.rules import LOADERS, dtype_of
 from migration_assets.conversion.scalars import TIMESTAMP_END, TIMESTAMP_MINIMUM
-from migration_assets.conversion.values import Finding, Kind
+from migration_assets.conversion.values import Kind, ValueChange
 from migration_assets.identity import document_uuid
 from migration_assets.known_ids import Loaded, assumed
 from migration_assets.model import Missing, Rule, Source
@@ -426,7 +426,7 @@ def as_read(values: list[Any]) -> list[Any]:
 
 def by_rules(
     source: Source, value: Any, identifier: Any, loaded: Loaded
-) -> tuple[Any, list[Finding], str | None]:
+) -> tuple[Any, list[ValueChange], str | None]:
     """One value by the rules alone: what it becomes, findings, and why the document is rejected."""
     if value is None:
         return instead(source, identifier)
@@ -440,7 +440,7 @@ def by_rules(
     return outcome.value, findings, None
 
 
-def instead(source: Source, identifier: Any) -> tuple[Any, list[Finding], str | None]:
+def instead(source: Source, identifier: Any) -> tuple[Any, list[ValueChange], str | None]:
     """What stands for a missing value."""
     match source.missing:
         case Missing.NULL:
@@ -448,11 +448,11 @@ def instead(source: Source, identifier: Any) -> tuple[Any, list[Finding], str | 
         case Missing.EMPTY_ARRAY:
             return [], [], None
         case Missing.DEFAULT:
-            return source.default, [Finding(Kind.DEFAULTED, "missing or null")], None
+            return source.default, [ValueChange(Kind.DEFAULTED, "missing or null")], None
         case Missing.OBJECT_ID_TIME if isinstance(identifier, ObjectId):
             seconds = int.from_bytes(identifier.binary[:4], "big")
             time = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-            derived = [Finding(Kind.DERIVED, "the ObjectId's own time")]
+            derived = [ValueChange(Kind.DERIVED, "the ObjectId's own time")]
             return time if source.rule is Rule.TEXT else seconds * 1000, derived, None
         case _:
             return None, [], "missing or null, and the column is NOT NULL"

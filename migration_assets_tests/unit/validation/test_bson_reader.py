@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from migration_assets.errors import SourceError
 from migration_assets.source.connection import CODEC
 from migration_assets.validation import bson_reader, extended_json
-from migration_assets.validation.bson_reader import UnreadableError, read_document
+from migration_assets.validation.bson_reader import UnreadableBsonError, read_document
 from migration_assets.validation.counting import outline
 from migration_assets.validation.documents import Documents, Identities
 from migration_assets.validation.identities import identifier_of, source_id_of, uuid_of
@@ -185,7 +185,7 @@ def test_a_repeated_name_is_seen_twice() -> None:
     scope = struct.pack("<i", 4 + len(text(b"f")) + len(twice)) + text(b"f") + twice
     in_scope = document(element(0x0F, "code", scope))
     for each in (twice, deep, in_scope):
-        with pytest.raises(UnreadableError, match="a field occurs twice"):
+        with pytest.raises(UnreadableBsonError, match="a field occurs twice"):
             read_document(each)
     once = {"a": [{"a": 1}, {"a": bson.Code("", {"a": 1})}]}
     assert read_document(bson.encode(once)) == once
@@ -193,11 +193,11 @@ def test_a_repeated_name_is_seen_twice() -> None:
 
 def test_text_that_is_not_utf_8_is_unreadable_but_counted() -> None:
     bad = document(element(0x02, "name", text(b"caf\xe9")))
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnreadableBsonError):
         read_document(bad)
     assert outline(bad) == {"name": True}
     for half_character in (b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80"):
-        with pytest.raises(UnreadableError):
+        with pytest.raises(UnreadableBsonError):
             read_document(document(element(0x02, "name", text(half_character))))
 
 
@@ -233,7 +233,7 @@ def test_damaged_bytes_are_unreadable_or_readable_and_nothing_else(
     for raw in (bytes(damaged), cut):
         try:
             read(raw)
-        except UnreadableError:
+        except UnreadableBsonError:
             continue
 
 
@@ -256,7 +256,7 @@ def test_damaged_bytes_are_unreadable_or_readable_and_nothing_else(
     ],
 )
 def test_what_is_not_bson_is_unreadable(raw: bytes) -> None:
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnreadableBsonError):
         read_document(raw)
     with pytest.raises(bson.errors.InvalidBSON):
         bson.decode(raw)

@@ -20,13 +20,13 @@ COUNT = 500
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many documents were looked at for the name of a field, each time."""
     sizes: list[int] = []
-    are_at = field_places._Walk._are_at
+    are_at = field_places._PlacesWalk._are_at
 
-    def counted(walk: field_places._Walk, name: bytes, position: Numbers) -> Mask:
+    def counted(walk: field_places._PlacesWalk, name: bytes, position: Numbers) -> Mask:
         sizes.append(len(position))
         return are_at(walk, name, position)
 
-    monkeypatch.setattr(field_places._Walk, "_are_at", counted)
+    monkeypatch.setattr(field_places._PlacesWalk, "_are_at", counted)
     return sizes
 
 
