@@ -136,13 +136,13 @@ def read_values(values: Sequence[tuple[int, bytes]]) -> list[Fields]:
     Returns:
         An empty document for each that is not, byte for byte, what the driver would write of what it reads.
     """
-    documents = b"".join(_document_of(*each) for each in values)
+    documents = b"".join(_document_of(*kind_and_data) for kind_and_data in values)
     with suppress(Exception):  # of bytes that are not sound, the driver raises what it likes
-        found = driver.decode_all(documents, CODEC)
-        whole = driver.encode({"": found}, codec_options=CODEC)
+        values_read = driver.decode_all(documents, CODEC)
+        whole = driver.encode({"": values_read}, codec_options=CODEC)
         held = driver._array_of_documents_to_buffer(memoryview(whole)[_ARRAY_BEGINS:-1])
         if held == documents:
-            return found
+            return values_read
     if len(values) == 1:
         return [{}]
     half = len(values) // 2

@@ -69,8 +69,8 @@ def together(layers: Iterable[Layer]) -> list[Layers]:
     """Returns checks as they are made: what one comparison answers together, the others alone."""
     wanted = [*layers]
     views = tuple(layer for layer in Layer if layer.view and layer in wanted)
-    found = [views if layer in views else (layer,) for layer in wanted]
-    return list(dict.fromkeys(found))
+    groups = [views if layer in views else (layer,) for layer in wanted]
+    return list(dict.fromkeys(groups))
 
 
 def _made(
@@ -86,7 +86,7 @@ def _made(
     if len(layers) == 1 and layers[0].alone:
         return [_function(layers[0].alone)(source, connection, table)]
     phases = Phases()
-    found = compare(
+    comparison = compare(
         source,
         connection,
         table,
@@ -98,7 +98,7 @@ def _made(
         shared=shared,
     )
     return [
-        _function(layer.view)(table, found, phases)
+        _function(layer.view)(table, comparison, phases)
         or _function(layer.alone)(source, connection, table)
         for layer in layers
     ]
@@ -143,7 +143,7 @@ def run_checks(
                 ((moment,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
                 shared = partial(share, moment)
             make = check or partial(_made, shared=shared)
-            found = make(source, connection, table, layers, remediations)
+            results = make(source, connection, table, layers, remediations)
     except Exception as error:  # whatever it is: a check that could not run has failed
         is_lost = isinstance(error, psycopg.OperationalError) and connection.closed
         if is_lost or isinstance(error, ConnectionFailure):
@@ -156,11 +156,11 @@ def run_checks(
                 for layer in layers
             ]
             return list(chain.from_iterable(alone))
-        found = [_could_not_run(table, layer, error) for layer in layers]
+        results = [_could_not_run(table, layer, error) for layer in layers]
     with connection.transaction():
-        for evidence in found:
+        for evidence in results:
             record(connection, evidence, state)
-    return found
+    return results
 
 
 def record(connection: Connection, evidence: Evidence, state: State | None) -> None:
@@ -198,15 +198,15 @@ def record(connection: Connection, evidence: Evidence, state: State | None) -> N
 
 def _could_not_run(table: sa.Table, layer: Layer, error: Exception) -> Evidence:
     """Returns a failed check; only our own errors are known to hold no values of documents."""
-    said = str(error) if isinstance(error, MigrationError) else type(error).__name__
+    reason = str(error) if isinstance(error, MigrationError) else type(error).__name__
     if isinstance(error, psycopg.Error) and error.sqlstate:
-        said = f"{said} (SQLSTATE {error.sqlstate})"
+        reason = f"{reason} (SQLSTATE {error.sqlstate})"
     return Evidence(
         table=table.name,
         layer=layer,
         passed=False,
         severity=Severity.ERROR,
         is_sound=False,
-        summary=f"the check could not run: {said}",
+        summary=f"the check could not run: {reason}",
         next_step="Put the cause right, then run the check again",
     )

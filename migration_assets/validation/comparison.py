@@ -81,8 +81,10 @@ def _same(expected: pl.Series, actual: pl.Series, is_same: IsSame | None) -> pl.
         return same
     # Tags and notes repeat: of the same two texts one pair is looked at.
     pairs = [*zip(expected[rest].to_list(), actual[rest].to_list(), strict=True)]
-    found = {pair: is_same(*pair) for pair in dict.fromkeys(pairs)}
-    return same.scatter(rest, pl.Series([found[pair] for pair in pairs], dtype=pl.Boolean))
+    is_same_by_pair = {pair: is_same(*pair) for pair in dict.fromkeys(pairs)}
+    return same.scatter(
+        rest, pl.Series([is_same_by_pair[pair] for pair in pairs], dtype=pl.Boolean)
+    )
 
 
 def _true(height: int) -> pl.Series:

@@ -62,18 +62,18 @@ def count_source(
 ) -> SourceCounts:
     """Counts documents and fields of a collection on the server, in one pass."""
     names = list(measured)
-    each = {
+    field_sums = {
         f"f{index}": {"$sum": _expression(f"${name}", measured[name])}
         for index, name in enumerate(names)
     }
-    pipeline: list[dict[str, Any]] = [{"$group": {"_id": None, "n": {"$sum": 1}, **each}}]
-    found = Counter[str]()
+    pipeline: list[dict[str, Any]] = [{"$group": {"_id": None, "n": {"$sum": 1}, **field_sums}}]
+    sums = Counter[str]()
     # Each by itself, so that what unites them is held against it.
     for part in collections_of(database, collection).values():
         for line in part.aggregate(pipeline):
-            found.update({key: count for key, count in line.items() if key != "_id"})
+            sums.update({key: count for key, count in line.items() if key != "_id"})
     return SourceCounts(
-        documents=found["n"], fields={name: found[f"f{index}"] for index, name in enumerate(names)}
+        documents=sums["n"], fields={name: sums[f"f{index}"] for index, name in enumerate(names)}
     )
 
 
@@ -109,7 +109,9 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
     """Counts rows and values of a table on the server, in one pass."""
     if junction_of(table) is not None:
         return _count_pairs(connection, table)
-    columns = {n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY}
+    columns = {
+        n: source.rule for n, source in sources(table).items() if source.rule is not Rule.KEY
+    }
     counted = [
         sql.SQL(
             "coalesce(sum(cardinality(t.{})), 0)::bigint" if rule.is_array else "count(t.{})"
@@ -173,7 +175,7 @@ def read_recorded(
         table: The table.
         measured: What is counted of each (collection, field) in rejected documents.
     """
-    found = RecordedCounts()
+    recorded = RecordedCounts()
     for collection, name, kind, is_dropped, count in connection.execute(
         sql.SQL(
             "SELECT collection, field, kind, element IS NOT NULL AND original !~ '^\"', count(*) "
@@ -186,29 +188,29 @@ def read_recorded(
             table=sql.Literal(table),
         )
     ):
-        found.counts[collection, name, kind] += count
+        recorded.counts[collection, name, kind] += count
         if is_dropped is None:
-            found.lossless[collection, name, kind] += count
+            recorded.lossless[collection, name, kind] += count
         elif is_dropped and kind == ALTERED:
-            found.counts[collection, name, DROPPED] += count
+            recorded.counts[collection, name, DROPPED] += count
     for collection, document in _rejected(connection, table):
-        found.documents += 1
+        recorded.documents += 1
         for (of, name), measure in measured.items():
             if of == collection:
-                found.counts[of, name, REJECTED] += _measured(document.get(name), measure)
-    _add_remediated(connection, table, measured, found)
+                recorded.counts[of, name, REJECTED] += _measured(document.get(name), measure)
+    _add_remediated(connection, table, measured, recorded)
     unmapped = sql.SQL("SELECT count(*) FROM {} WHERE target_table = {}").format(
         _book(bookkeeping.unmapped_fields), sql.Literal(table)
     )
-    found.unmapped = sum(count for (count,) in connection.execute(unmapped))
-    return found
+    recorded.unmapped = sum(count for (count,) in connection.execute(unmapped))
+    return recorded
 
 
 def _add_remediated(
     connection: Connection,
     table: str,
     measured: Mapping[tuple[str, str], Measure],
-    found: RecordedCounts,
+    recorded: RecordedCounts,
 ) -> None:
     query = sql.SQL(
         # Of rejected documents, whatever the source has is accounted for.
@@ -229,7 +231,7 @@ def _add_remediated(
         else:
             values = (None if text is None else json.loads(text) for text in texts)
             before, after = (_measured(value, measure) for value in values)
-        found.counts[collection, name, REMEDIATED] += (before - after) * count
+        recorded.counts[collection, name, REMEDIATED] += (before - after) * count
 
 
 def _rejected(connection: Connection, table: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -253,15 +255,15 @@ def outline(document: bytes) -> dict[str, Any]:
         None for no value, a list for an array, an empty text for an empty text, True for anything else; the
         first of two fields with one name, and nothing behind what cannot be divided into fields.
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     with suppress(bson.UnreadableBsonError):
         for kind, name, start, end in bson.spans(document):
             value: Any = _outlined(kind, document[start:end])
             if kind == bson.ARRAY:
                 array = document[start:end]
-                value = [_outlined(each, array[at:to]) for each, _, at, to in bson.spans(array)]
-            found.setdefault(name.decode(errors="replace"), value)
-    return found
+                value = [_outlined(code, array[at:to]) for code, _, at, to in bson.spans(array)]
+            fields.setdefault(name.decode(errors="replace"), value)
+    return fields
 
 
 def _outlined(kind: int, data: bytes) -> Any:

@@ -131,9 +131,9 @@ class Identities:
 
     def are_others(self) -> Mask:
         """Tells which documents have an `_id` that is no ObjectId."""
-        found = np.zeros(len(self.ids), dtype=np.bool_)
-        found[list(self.others)] = True
-        return found
+        are_others = np.zeros(len(self.ids), dtype=np.bool_)
+        are_others[list(self.others)] = True
+        return are_others
 
     def _of_object_ids(self, series: pl.Series) -> pl.Series:
         return series.filter(pl.Series(~self.are_others())) if self.others else series
@@ -201,19 +201,19 @@ def starts(data: bytes) -> list[int]:
     Raises:
         SourceError: A length is not that of a document.
     """
-    found, position, end = [], 0, len(data)
+    offsets, position, end = [], 0, len(data)
     while position < end:
-        found.append(position)
+        offsets.append(position)
         size = int.from_bytes(data[position : position + _LENGTH], "little", signed=True)
         if not _LEAST <= size <= end - position:
             raise SourceError(
-                f"document {len(found)} of a reply has a length of {size} bytes, and "
+                f"document {len(offsets)} of a reply has a length of {size} bytes, and "
                 f"{end - position} are left of the reply",
                 where="MongoDB",
                 next_step="Repeat the check; if it stays so, let mongod validate the collection",
             )
         position += size
-    return found
+    return offsets
 
 
 class SourceIds:
@@ -233,5 +233,5 @@ class SourceIds:
             return np.zeros(len(uuids), dtype=np.bool_)
         wanted = np.array(uuids, dtype=_UUID_DTYPE)
         at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
-        found: npt.NDArray[np.bool_] = self._ids[at] == wanted
-        return found
+        is_there: npt.NDArray[np.bool_] = self._ids[at] == wanted
+        return is_there

@@ -144,7 +144,7 @@ def _parts(
     if is_one or unique_keys(table) or isinstance(collection, UnitedCollection):
         return [Part(table.name, WHOLE, drawn)]
     size = BATCHES_PER_PART * DOCUMENTS_PER_BATCH
-    firsts = [(n * size, each.start) for n, each in enumerate(ranges_of(collection, size=size))]
+    firsts = [(n * size, span.start) for n, span in enumerate(ranges_of(collection, size=size))]
     cuts = [(number, at) for number, at in firsts if number == 0 or isinstance(at, ObjectId)]
     ends = [*cuts[1:], (sys.maxsize, WHOLE.end)]
     return [
@@ -184,8 +184,10 @@ def _finish(compared_table: ComparedTable, result: Comparison) -> None:
         of_none.books.finish_others(known)
     if has_strangers:
         for ids in ids_in_pages(connection, table):
-            have = known().have([each.bytes for each in ids]).tolist()
-            strangers = [str(each) for each, is_own in zip(ids, have, strict=True) if not is_own]
+            have = known().have([row_id.bytes for row_id in ids]).tolist()
+            strangers = [
+                str(row_id) for row_id, is_own in zip(ids, have, strict=True) if not is_own
+            ]
             for start in range(0, len(strangers), _ROWS_AT_ONCE):
                 of_none.add_strangers(strangers[start : start + _ROWS_AT_ONCE])
     result.join(of_none.result)
@@ -196,14 +198,14 @@ def recheck_documents(compared_table: ComparedTable, identifiers: Sequence[Any])
     source, _, table, _ = compared_table
     part = Part(table.name, Range(ids=tuple(identifiers)))
     of_part = _Pass(compared_table, part)
-    keys = [uuid_text(uuid_of(table.name, each)) for each in identifiers]
+    keys = [uuid_text(uuid_of(table.name, identifier)) for identifier in identifiers]
     with closing(of_part.books):
-        found: set[str] = set()
+        ids_read: set[str] = set()
         for batch in of_part.read(batches(source, table.name, part=part.range)):
-            found.update(batch.identities.ids)
+            ids_read.update(batch.identities.ids)
             of_part.add(batch)
         of_part.finish()
-        of_part.add_strangers([key for key in dict.fromkeys(keys) if key not in found])
+        of_part.add_strangers([key for key in dict.fromkeys(keys) if key not in ids_read])
     return of_part.result
 
 
@@ -233,7 +235,7 @@ class _Pass:
         self._using = threading.Lock()
         self.judged = JudgedDocuments(compared_table, self._using, self.result, part.range)
         self.rules = {
-            n: each.rule for n, each in sources(table).items() if each.rule is not Rule.KEY
+            n: source.rule for n, source in sources(table).items() if source.rule is not Rule.KEY
         }
         self._json = {
             name: means_same_json for name, rule in self.rules.items() if rule is Rule.JSON

@@ -54,8 +54,8 @@ class Layer(enum.StrEnum):
         assert record is not None
         layer = str.__new__(cls, name)
         layer._value_ = name
-        for attribute, said in asdict(record).items():
-            setattr(layer, attribute, said)
+        for attribute, value in asdict(record).items():
+            setattr(layer, attribute, value)
         return layer
 
     ROW_COUNT = (

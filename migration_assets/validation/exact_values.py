@@ -209,9 +209,9 @@ def reference(value: Any, source: Source, ids: Ids) -> Result:
     if value == "":
         return Result(None, COERCED, loss_reasons.EMPTY_AS_NULL)
     one = only_id(value)
-    found = element_of_relation(value if one is None else one, source, ids)
-    is_from_list = one is not None and found.value is not None
-    return Result(found.value, COERCED) if is_from_list else found
+    result = element_of_relation(value if one is None else one, source, ids)
+    is_from_list = one is not None and result.value is not None
+    return Result(result.value, COERCED) if is_from_list else result
 
 
 def element_of_relation(value: Any, source: Source, ids: Ids) -> Result:
@@ -219,10 +219,10 @@ def element_of_relation(value: Any, source: Source, ids: Ids) -> Result:
     if value == "":
         return _EMPTY_ELEMENT
     collection = str(source.references)
-    found, is_from_text = resolved(value, collection, ids.rows[collection])
-    if found is None:
+    row_id, is_from_text = resolved(value, collection, ids.rows[collection])
+    if row_id is None:
         return Result(None, ORPHANED, loss_reasons.no_row(collection))
-    return Result(found, COERCED if is_from_text else None)
+    return Result(row_id, COERCED if is_from_text else None)
 
 
 def element_of_rejected(value: Any, source: Source, ids: Ids) -> Result:
@@ -236,9 +236,9 @@ def reference_text(value: Any, source: Source, ids: Ids) -> Result:
     if value == "":
         return Result("")
     collection = str(source.references)
-    found, _ = resolved(value, collection, ids.documents[collection])
-    if found is not None:
-        return Result(str(uuid.UUID(bytes=found)))
+    document_id, _ = resolved(value, collection, ids.documents[collection])
+    if document_id is not None:
+        return Result(str(uuid.UUID(bytes=document_id)))
     kept = text(value, source, ids).value
     return (
         _NO_RULE if kept is None else Result(kept, ORPHANED, loss_reasons.no_document(collection))

@@ -60,14 +60,14 @@ class ExpectedRows:
 
     def of(self, documents: Documents, identities: Identities) -> Expected:
         """Returns the rows of documents."""
-        found = self._finder.find(documents)
-        are_odd = ~found.are_whole
+        taken_apart = self._finder.find(documents)
+        are_odd = ~taken_apart.are_whole
         references = np.zeros(len(documents), dtype=np.int64)
         for name in self._elsewhere:
-            _leave_out_others(found, name, are_odd)
+            _leave_out_others(taken_apart, name, are_odd)
         rows = {"id": identities.ids, SOURCE_ID: identities.source_ids}
         for name, source in self._columns.items():
-            places = found.fields[source.field]
+            places = taken_apart.fields[source.field]
             are_null = places.are_null()
             stands_for_null = None
             if source.missing is Missing.EMPTY_ARRAY:
@@ -75,7 +75,9 @@ class ExpectedRows:
             elif source.rule is not Rule.JSON and source.missing is not Missing.NULL:
                 are_odd |= are_null
             at = np.flatnonzero(~are_null & ~are_odd)
-            values = Values(found.data, places, at, are_odd, references, source, self._documents)
+            values = Values(
+                taken_apart.data, places, at, are_odd, references, source, self._documents
+            )
             series = RULES[source.rule].texts(values) if at.size else pl.Series(dtype=pl.String)
             rows[name] = _spread(series, at, len(documents), stands_for_null)
         return Expected(pl.DataFrame(rows), are_odd, references)
@@ -94,11 +96,11 @@ def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
     )
 
 
-def _leave_out_others(found: Found, name: str, are_odd: Mask) -> None:
+def _leave_out_others(taken_apart: Found, name: str, are_odd: Mask) -> None:
     """Leaves documents out with an array, which a junction table holds, that is not one of ObjectIds."""
-    places = found.fields[name]
+    places = taken_apart.fields[name]
     at = np.flatnonzero((places.kinds == bson.ARRAY) & ~are_odd)
-    counts, _ = object_ids_in(found.data, places, at)
+    counts, _ = object_ids_in(taken_apart.data, places, at)
     are_odd[at[counts < 0]] = True
 
 

@@ -74,7 +74,7 @@ def _storable(structure: Any) -> Any:
     if isinstance(structure, list):
         return list(map(_storable, structure))
     if isinstance(structure, dict):
-        return {name: _storable(each) for name, each in structure.items()}
+        return {name: _storable(value) for name, value in structure.items()}
     return structure
 
 

@@ -40,9 +40,9 @@ UNDERSTOOD = frozenset({*_FIXED, *_SIZED})
 
 
 def _by_kind(numbers: Mapping[int, int]) -> Numbers:
-    found = np.zeros(256, dtype=np.int64)
-    found[list(numbers)] = list(numbers.values())
-    return found
+    number_by_kind = np.zeros(256, dtype=np.int64)
+    number_by_kind[list(numbers)] = list(numbers.values())
+    return number_by_kind
 
 
 _BYTES = _by_kind(_FIXED | _SIZED)
@@ -67,8 +67,8 @@ class Places:
 
     def are_null(self) -> Mask:
         """Tells of which documents the value is missing or null."""
-        found: Mask = (self.kinds == MISSING) | (self.kinds == bson.NULL)
-        return found
+        are_null: Mask = (self.kinds == MISSING) | (self.kinds == bson.NULL)
+        return are_null
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,29 +141,33 @@ class _PlacesWalk:
             waiting = self._waiting(waiting)
 
     def _waiting(self, rows: Numbers) -> Numbers:
-        found: Numbers = rows[self.are_alive[rows] & (self.position[rows] < self.last[rows])]
-        return found
+        waiting: Numbers = rows[self.are_alive[rows] & (self.position[rows] < self.last[rows])]
+        return waiting
 
     def _are_at(self, name: bytes, position: Numbers) -> Mask:
         """Tells which positions are those of a field of a name, its zero included."""
         # An S compares as if padded with zeros, so the zero at the end of the name has to be there.
-        found: Mask = at_each_byte(self.data, f"S{len(name)}")[position + 1] == name[:-1]
-        return found
+        are_at: Mask = at_each_byte(self.data, f"S{len(name)}")[position + 1] == name[:-1]
+        return are_at
 
     def _step(self, name: bytes, rows: Numbers) -> None:
         """Moves documents over a field; leaves those out that hold something else than is expected."""
-        found = self.fields[name]
+        places = self.fields[name]
         kinds = self.bytes[self.position[rows]]
         starts = self.position[rows] + 1 + len(name)
         lengths = np.where(_HAS_LENGTH[kinds], at_each_byte(self.data, "<i4")[starts], 0)
         ends = starts + _BYTES[kinds] + lengths
-        fit = self.allowed[name][kinds] & (found.kinds[rows] == MISSING)
+        fit = self.allowed[name][kinds] & (places.kinds[rows] == MISSING)
         fit &= (ends - starts >= _LEAST[kinds]) & (ends <= self.last[rows])
         before = np.where(fit, ends - 1, 0)
         fit &= ~_ENDS_WITH_ZERO[kinds] | (self.bytes[before] == 0)
         self.are_alive[rows[~fit]] = False
         rows = rows[fit]
-        found.kinds[rows], found.starts[rows], found.ends[rows] = kinds[fit], starts[fit], ends[fit]
+        places.kinds[rows], places.starts[rows], places.ends[rows] = (
+            kinds[fit],
+            starts[fit],
+            ends[fit],
+        )
         self.position[rows] = ends[fit]
 
     def _learn(self, row: int) -> None:
@@ -171,7 +175,9 @@ class _PlacesWalk:
 
         All that have come to a field with another name are left out.
         """
-        passed = [n for n, each in enumerate(self.order) if self.fields[each].kinds[row]]
+        passed = [
+            n for n, field_name in enumerate(self.order) if self.fields[field_name].kinds[row]
+        ]
         place = passed[-1] if passed else -1
         while self._waiting(np.array([row])).size:
             start = int(self.position[row]) + 1
@@ -212,7 +218,7 @@ def object_ids_in(data: bytes, places: Places, rows: Numbers) -> tuple[Numbers, 
         have = np.flatnonzero(fit & (counts > number))
         at = starts[have] + _LENGTH + _ELEMENTS_END[number]
         fit[have] = at_each_byte(data, f"S{len(head) + 1}")[at] == head
-    each = counts[fit]
-    within = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-    elements = np.repeat(starts[fit] + _LENGTH, each) + _ELEMENTS_END[within + 1] - _OBJECT_ID
+    lengths = counts[fit]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    elements = np.repeat(starts[fit] + _LENGTH, lengths) + _ELEMENTS_END[within + 1] - _OBJECT_ID
     return np.where(fit, counts, -1), elements

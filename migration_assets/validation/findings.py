@@ -214,7 +214,7 @@ class Comparison:
 
 def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:
     """Returns totals as a frame."""
-    return pl.DataFrame([asdict(each) for each in totals], schema=_TOTAL_TYPES)
+    return pl.DataFrame([asdict(total) for total in totals], schema=_TOTAL_TYPES)
 
 
 def totals_of(name: str, expected: Mapping[Any, int], actual: Mapping[Any, int]) -> list[Total]:

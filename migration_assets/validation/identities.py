@@ -111,13 +111,13 @@ def uuid_of_source_id(collection: str, source_id: str) -> uuid.UUID:
 
 def resolved(value: Any, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
     """Returns the id that a reference stands for, and whether it had to be read as an ObjectId."""
-    found = uuid_of(collection, value)
-    if found in ids:
-        return found, False
+    identity = uuid_of(collection, value)
+    if identity in ids:
+        return identity, False
     if is_object_id_text(value):
-        found = object_id_uuid(bytes.fromhex(value))
-        if found in ids:
-            return found, True
+        identity = object_id_uuid(bytes.fromhex(value))
+        if identity in ids:
+            return identity, True
     return None, False
 
 
@@ -142,11 +142,11 @@ def uuids_of(object_ids: bytes) -> bytes:
     """Returns the UUIDs of ObjectIds, both one after the other."""
     words = np.frombuffer(object_ids, dtype=[("seconds", ">u4"), ("rest", ">u8")])
     seconds, rest = words["seconds"].astype(np.uint64), words["rest"].astype(np.uint64)
-    found = np.empty((len(words), 2), dtype=">u8")
-    found[:, 0] = seconds * np.uint64(1000) << np.uint64(16)
-    found[:, 0] |= np.uint64(7 << 12) | rest >> np.uint64(52)
-    found[:, 1] = np.uint64(1 << 63) | (rest & np.uint64((1 << 52) - 1)) << np.uint64(10)
-    return found.tobytes()
+    uuid_words = np.empty((len(words), 2), dtype=">u8")
+    uuid_words[:, 0] = seconds * np.uint64(1000) << np.uint64(16)
+    uuid_words[:, 0] |= np.uint64(7 << 12) | rest >> np.uint64(52)
+    uuid_words[:, 1] = np.uint64(1 << 63) | (rest & np.uint64((1 << 52) - 1)) << np.uint64(10)
+    return uuid_words.tobytes()
 
 
 def uuid_texts(uuids: bytes) -> pl.Series:

@@ -107,20 +107,22 @@ class Judge:
         source_id = source_id_of(identifier)
         key = uuid_of_source_id(self._table, source_id).bytes
         try:
-            given = read_document(document)
+            as_read = read_document(document)
         except UnreadableBsonError as error:
             note = Note(REJECTED, None, None, str(error))
             return self._rejected(key, source_id, {}, document, [], [(None, note)])
-        values, changes = self._rules.remedied(given, source_id)
+        values, changes = self._rules.remedied(as_read, source_id)
         row: dict[str, Any] = {}
         notes: list[tuple[str | None, Note]] = []
         for column, source in self._sources.items():
-            row[column], found = self._column(source, values.get(source.field), identifier)
-            notes += [(source.field, note) for note in found]
+            row[column], notes_of_value = self._column(source, values.get(source.field), identifier)
+            notes += [(source.field, note) for note in notes_of_value]
         notes += self._repeats(key, row, is_rejected=any(n.kind == REJECTED for _, n in notes))
-        lines = [Line(each.field, REMEDIATED, each.element, each.text()) for each in changes]
+        lines = [
+            Line(change.field, REMEDIATED, change.element, change.text()) for change in changes
+        ]
         if any(note.kind == REJECTED for _, note in notes):
-            return self._rejected(key, source_id, values, given, lines, notes)
+            return self._rejected(key, source_id, values, as_read, lines, notes)
         for name, note in notes:
             if note.kind not in LOSSLESS:
                 lines.append(self._lost(source_id, str(name), values[str(name)], note))
@@ -145,10 +147,12 @@ class Judge:
         accepted_by = self._rules.document_accepted_by(source_id, wrong)
         name, reason = causes[0]
         if len(causes) > 1:
-            name = ", ".join(dict.fromkeys(str(each) for each, _ in causes))
-            reason = "; ".join(f"{each}: {why}" for each, why in causes)
-        losses = [each for each in notes if each[1].kind not in (*LOSSLESS, REJECTED)]
-        besides = "; ".join(dict.fromkeys(f"{each}: {note.reason}" for each, note in losses))
+            name = ", ".join(dict.fromkeys(str(field_name) for field_name, _ in causes))
+            reason = "; ".join(f"{field_name}: {why}" for field_name, why in causes)
+        losses = [loss for loss in notes if loss[1].kind not in (*LOSSLESS, REJECTED)]
+        besides = "; ".join(
+            dict.fromkeys(f"{field_name}: {note.reason}" for field_name, note in losses)
+        )
         reason += f" (besides, {besides})" if besides else ""
         # Why it cannot be read is said in the driver's words.
         line = Line(
@@ -220,11 +224,11 @@ class ArrayJudge(Judge):
         """Returns what the elements of an array lead to, repeats included; None without one."""
         if value is None:
             return None, []
-        found, notes = array(value, element_of_relation, source, self._ids)
+        row_ids, notes = array(value, element_of_relation, source, self._ids)
         if uuid_of(self._table, identifier) not in self._ids.rows[self._table]:
-            found, notes = array(value, element_of_rejected, source, self._ids)
-        repeats = len(found) - len(set(found))
-        return found, [*notes, *[Note(REPEATED, None, value)] * repeats]
+            row_ids, notes = array(value, element_of_rejected, source, self._ids)
+        repeats = len(row_ids) - len(set(row_ids))
+        return row_ids, [*notes, *[Note(REPEATED, None, value)] * repeats]
 
     def _unknown(self, values: Fields) -> Fields:
         """Says nothing of other fields."""

@@ -48,9 +48,11 @@ class JudgedDocuments:
         _, connection, table, remediations = compared_table
         self._connection, self._using, self._table = connection, using, table
         columns = sources(table)
-        self._columns = {n: each for n, each in columns.items() if each.rule is not Rule.KEY}
+        self._columns = {n: source for n, source in columns.items() if source.rule is not Rule.KEY}
         self._json = {
-            name: means_same_json for name, each in self._columns.items() if each.rule is Rule.JSON
+            name: means_same_json
+            for name, source in self._columns.items()
+            if source.rule is Rule.JSON
         }
         self.result = result
         self.known = known_references(locked(connection, using), table)
@@ -78,18 +80,22 @@ class JudgedDocuments:
         """
         row_of = {row["id"]: row for row in rows.iter_rows(named=True)}
         judged = self.judging.judge(documents, recorded)
-        for each in judged:
-            self._examine(each, row_of.get(each.key))
-        loaded = [each for each in judged if not each.judgement.rejections]
+        for document in judged:
+            self._examine(document, row_of.get(document.key))
+        loaded = [document for document in judged if not document.judgement.rejections]
         texts = [
-            {"id": each.key, SOURCE_ID: each.judgement.source_id, **self._texts(each.judgement)}
-            for each in loaded
+            {
+                "id": document.key,
+                SOURCE_ID: document.judgement.source_id,
+                **self._texts(document.judgement),
+            }
+            for document in loaded
         ]
         expected = pl.DataFrame(texts, schema=rows.schema)
         actual = rows.join(expected.select("id"), on="id", how="semi")
         both = compared(expected, actual, ["id"], self._json)
-        for each, line, wanted in zip(loaded, both.iter_rows(named=True), texts, strict=True):
-            self._tell(each.judgement, line, wanted, row_of.get(each.key))
+        for document, line, wanted in zip(loaded, both.iter_rows(named=True), texts, strict=True):
+            self._tell(document.judgement, line, wanted, row_of.get(document.key))
         return both
 
     def _tell(
@@ -102,11 +108,13 @@ class JudgedDocuments:
             return
         for name in (SOURCE_ID, *self._columns):
             if not line[name]:
-                said = SOURCE_ID if name == SOURCE_ID else self._columns[name].field
-                self.differ(What.DIFFERS, key, said, wanted[name], held[name], judged=judgement)
+                field = SOURCE_ID if name == SOURCE_ID else self._columns[name].field
+                self.differ(What.DIFFERS, key, field, wanted[name], held[name], judged=judgement)
 
     def _texts(self, judgement: Judgement) -> Row:
-        return {n: RULES[each.rule].written(judgement.row[n]) for n, each in self._columns.items()}
+        return {
+            n: RULES[source.rule].written(judgement.row[n]) for n, source in self._columns.items()
+        }
 
     def _examine(self, judged: JudgedDocument, row: Row | None) -> None:
         """Holds the references of a judged document against those of its row."""

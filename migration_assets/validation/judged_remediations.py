@@ -70,7 +70,7 @@ class Change(NamedTuple):
         """Returns what must stand in the books: rule, original and replacement."""
         sides = (self.original, self.replacement)
         return entry_text(
-            self.rule, *(None if each is ABSENT else canonical(each) for each in sides)
+            self.rule, *(None if side is ABSENT else canonical(side) for side in sides)
         )
 
 
@@ -118,7 +118,9 @@ class JudgedRules:
         self._array = array
         self._elsewhere = relation_arrays(entity) if entity is not None else frozenset()
         refers = references_of(entity) if entity is not None else {}
-        self._refers = {name: each for name, each in refers.items() if self._is_told(name)}
+        self._refers = {
+            name: reference for name, reference in refers.items() if self._is_told(name)
+        }
         self._judging = of(*JUDGING)
         self._filling = of(Action.COPY, Action.MOVE)
         self._sending = of(Action.SEND_TO)
@@ -131,7 +133,9 @@ class JudgedRules:
         changing = of(Action.MAP, Action.SET, Action.DROP, Action.NUMBER)
         for rule in changing:
             self._changing.setdefault(str(rule.field), []).append(rule)
-        is_redirected = any(each.collection in self._ways for each in self._refers.values())
+        is_redirected = any(
+            reference.collection in self._ways for reference in self._refers.values()
+        )
         self.changes = bool(self._filling or self._sending or self._changing or is_redirected)
         asking = [*self._sending, *filter(_asks, changing)]
         self.ask_for_ids = bool(asking) or any(map(_asks, self._judging))
@@ -155,16 +159,16 @@ class JudgedRules:
         is_asked = any(is_there(values.get(name)) for name in self._asking)
         return is_asked or bool(self._applied(values, source_id))
 
-    def remedied(self, given: Fields, source_id: str) -> tuple[Fields, list[Change]]:
+    def remedied(self, fields: Fields, source_id: str) -> tuple[Fields, list[Change]]:
         """Returns the fields of a document as they are to be converted, and what was changed.
 
         What was changed in the arrays of relations is told where these are loaded, and nothing else there.
         """
         if not self.changes:
-            return given, []
-        values = dict(given)
+            return fields, []
+        values = dict(fields)
         changes = self._applied(values, source_id)
-        return (values if changes else given), changes
+        return (values if changes else fields), changes
 
     def accepted_by(
         self, source_id: str, name: str | None, value: Any, element: Any = ABSENT
@@ -270,7 +274,7 @@ class JudgedRules:
         """Yields what the first rule that matches makes of a value, or else of its elements."""
         for name, rules in self._changing.items():
             whole, of_elements = (
-                partial(self._decided, [each for each in rules if each.elements is are], source_id)
+                partial(self._decided, [rule for rule in rules if rule.elements is are], source_id)
                 for are in (False, True)
             )
             value = values.get(name, ABSENT)
@@ -280,8 +284,8 @@ class JudgedRules:
                 yield from _changed_elements(values, name, of_elements)
 
     def _decided(self, rules: Sequence[Remediation], source_id: str, value: Any) -> Decision | None:
-        found = (rule for rule in rules if self._matches(rule, value, source_id))
-        return next(((rule.name, outcome(rule, value)) for rule in found), None)
+        matching = (rule for rule in rules if self._matches(rule, value, source_id))
+        return next(((rule.name, outcome(rule, value)) for rule in matching), None)
 
     def _matches(self, rule: Remediation, value: Any, source_id: str) -> bool:
         name, match = str(rule.field), rule.match

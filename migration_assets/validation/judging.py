@@ -86,16 +86,16 @@ class Judging:
         self, documents: Documents, identities: Identities, recorded: Lines, candidates: Mask
     ) -> Mask:
         """Tells which candidates are neither on record nor changed by a rule."""
-        found = candidates.copy()
+        are_untouched = candidates.copy()
         if recorded:
             named = pl.Series([name for name, _ in recorded], dtype=pl.String).implode()
-            found &= ~identities.source_ids.is_in(named).to_numpy()
+            are_untouched &= ~identities.source_ids.is_in(named).to_numpy()
         if self.rules.changes:
-            found &= ~identities.are_others()
-            for number in np.flatnonzero(found).tolist():
+            are_untouched &= ~identities.are_others()
+            for number in np.flatnonzero(are_untouched).tolist():
                 source_id = identities.source_ids[number]
-                found[number] = not self.rules.touch(documents[number], source_id)
-        return found
+                are_untouched[number] = not self.rules.touch(documents[number], source_id)
+        return are_untouched
 
     def judge(self, documents: Sequence[bytes], recorded: Lines) -> list[JudgedDocument]:
         """Judges documents, and finds the losses that are not on record.
@@ -106,16 +106,19 @@ class Judging:
         """
         self._ask(documents)
         judgements = [self._judge.judge(document) for document in documents]
-        keys = [uuid_text(each.id) for each in judgements]
+        keys = [uuid_text(judgement.id) for judgement in judgements]
         expected = {
-            (each.source_id, key): each.lines for each, key in zip(judgements, keys, strict=True)
+            (judgement.source_id, key): judgement.lines
+            for judgement, key in zip(judgements, keys, strict=True)
         }
         unmatched = self.books.compare(expected, recorded)
-        self.result.lines.update(line.kind for each in judgements for line in each.lines)
+        self.result.lines.update(line.kind for judgement in judgements for line in judgement.lines)
         self.result.conversions.update(
-            (self.collection, *conversion) for each in judgements for conversion in each.conversions
+            (self.collection, *conversion)
+            for judgement in judgements
+            for conversion in judgement.conversions
         )
-        of_each = [unmatched[each.source_id] for each in judgements]
+        of_each = [unmatched[judgement.source_id] for judgement in judgements]
         return [*map(JudgedDocument, documents, judgements, keys, of_each)]
 
     def _ask(self, documents: Sequence[bytes]) -> None:

@@ -65,12 +65,14 @@ class KnownIds:
         wanted = f"{{{','.join(map(bytes.hex, self._noted))}}}"
         self._answers.update(dict.fromkeys(self._noted, False))
         self._noted.clear()
-        found = self._query(self._statement, [wanted])
-        self._answers.update((bytes(each), True) for (each,) in found)
+        found_rows = self._query(self._statement, [wanted])
+        self._answers.update((bytes(identifier), True) for (identifier,) in found_rows)
 
     def ask_for(self, identifiers: Iterable[bytes]) -> None:
         """Asks PostgreSQL for ids, those that were noted among them."""
-        self._noted.update(each for each in identifiers if each not in self._answers)
+        self._noted.update(
+            identifier for identifier in identifiers if identifier not in self._answers
+        )
         self.ask()
 
     def forget(self) -> None:

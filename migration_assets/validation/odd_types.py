@@ -38,15 +38,15 @@ def odd_types(
     """
     names = sorted(usual)
     has_odd = {"$or": [_is_odd(name, usual[name]) for name in names]}
-    each = {
+    facets = {
         f"f{number}": [{"$group": {"_id": {"$type": f"${name}"}, "n": {"$sum": 1}}}]
         for number, name in enumerate(names)
     }
-    (found,) = database[collection].aggregate([{"$match": has_odd}, {"$facet": each}])
+    (counts_by_facet,) = database[collection].aggregate([{"$match": has_odd}, {"$facet": facets}])
     return {
         (name, line["_id"]): line["n"]
         for number, name in enumerate(names)
-        for line in found[f"f{number}"]
+        for line in counts_by_facet[f"f{number}"]
         if line["_id"] not in {*usual[name], _MISSING}
     }
 
@@ -66,14 +66,14 @@ def odd_types_in(
 
     One that cannot is rejected as unreadable; the server's count shows what was not seen.
     """
-    found: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     seen: set[str] = set()  # the server counts the first of two fields with one name
     try:
         for kind, written, _, _ in bson.spans(document):
             name = written.decode(errors="replace")
             if name in usual and name not in seen and bson.TYPE_NAMES[kind] not in usual[name]:
-                found[name, bson.TYPE_NAMES[kind]] += 1
+                counts[name, bson.TYPE_NAMES[kind]] += 1
             seen.add(name)
     except bson.UnreadableBsonError:
         pass
-    return found
+    return counts

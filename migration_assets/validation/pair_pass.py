@@ -147,14 +147,14 @@ class _Array:
 
     def pairs(self) -> PairBytes:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
-        found = [joined([])]
+        blocks = [joined([])]
         with closing(self._books) as books:
             for documents in batches(self._source, self.holder.collection, fields=self._read):
-                found += self._of_batch(documents)
+                blocks += self._of_batch(documents)
             books.finish()
             if books.taken != books.others:
                 books.finish_others(partial(SourceIds, self._source, self.holder.collection))
-        return np.concatenate(found)
+        return np.concatenate(blocks)
 
     def _of_batch(self, documents: Documents) -> Iterator[PairBytes]:
         identities = Identities.of(self.holder.collection, documents)
@@ -178,7 +178,7 @@ class _Array:
         self._result.documents += ids is not None
         self._result.references += len(ids or ())
         self._result.references += sum(line.kind == ORPHANED for line in judged.judgement.lines)
-        yield from (key + each if self.is_left else each + key for each in ids or ())
+        yield from (key + other if self.is_left else other + key for other in ids or ())
 
     def _find_lost(self, judged: JudgedDocument) -> None:
         """Finds elements that are lost, as they are neither pairs nor on record."""
@@ -217,7 +217,9 @@ def _judge_types(
     for start in range(0, len(rows), _JUDGED_AT_ONCE):
         ids = rows[start : start + _JUDGED_AT_ONCE].view(f"V{UUID_SIZE}").reshape(-1, 2)
         of_sides = zip((relation.left, relation.right), ids.T, strict=True)
-        types.add(pl.DataFrame({s.column: uuid_texts(each.tobytes()) for s, each in of_sides}))
+        types.add(
+            pl.DataFrame({s.column: uuid_texts(side_ids.tobytes()) for s, side_ids in of_sides})
+        )
     types.judge()
 
 

@@ -30,20 +30,22 @@ def partitions(blocks: Sequence[PairBytes]) -> Iterator[list[pl.DataFrame]]:
     """Yields pairs in parts, few enough to compare at once; a hash of both ids decides where one belongs."""
     parts = 1 + max(map(len, blocks)) // COMPARED_AT_ONCE
     numbers = [_hashes(pairs) % parts for pairs in blocks]
-    orders = [np.argsort(each, kind="stable") for each in numbers]
-    ends = [np.cumsum(np.bincount(each, minlength=parts)) for each in numbers]
+    orders = [np.argsort(numbers_of_block, kind="stable") for numbers_of_block in numbers]
+    ends = [
+        np.cumsum(np.bincount(numbers_of_block, minlength=parts)) for numbers_of_block in numbers
+    ]
     for part in range(parts):
         yield [
-            _frame(pairs, order[each[part - 1] if part else 0 : each[part]])
-            for pairs, order, each in zip(blocks, orders, ends, strict=True)
+            _frame(pairs, order[ends_of_block[part - 1] if part else 0 : ends_of_block[part]])
+            for pairs, order, ends_of_block in zip(blocks, orders, ends, strict=True)
         ]
 
 
 def _hashes(pairs: PairBytes) -> npt.NDArray[np.uint16]:
     """Returns a hash of each pair."""
     words = pairs.view(np.uint64).reshape(-1, len(_FACTORS))
-    found: npt.NDArray[np.uint16] = (words @ _FACTORS >> np.uint64(48)).astype(np.uint16)
-    return found
+    hashes: npt.NDArray[np.uint16] = (words @ _FACTORS >> np.uint64(48)).astype(np.uint16)
+    return hashes
 
 
 def _frame(pairs: PairBytes, chosen: Numbers) -> pl.DataFrame:

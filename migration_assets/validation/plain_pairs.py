@@ -66,13 +66,15 @@ class PlainPairs:
             keys: Their UUIDs, 16 bytes each.
             candidates: Which of them may be plain.
         """
-        found = self._finder.find(documents)
-        arrays = found.fields[self.array]
-        are_plain = candidates & found.are_whole & (found.fields["_id"].kinds != MISSING)
+        taken_apart = self._finder.find(documents)
+        arrays = taken_apart.fields[self.array]
+        are_plain = (
+            candidates & taken_apart.are_whole & (taken_apart.fields["_id"].kinds != MISSING)
+        )
         rows = np.flatnonzero(are_plain & (arrays.kinds == bson.ARRAY))
-        counts, places = object_ids_in(found.data, arrays, rows)
+        counts, places = object_ids_in(taken_apart.data, arrays, rows)
         holders = np.frombuffer(keys, dtype=_UUID_DTYPE)[rows]
-        object_ids = at_each_byte(found.data, f"V{OBJECT_ID_SIZE}")[places].tobytes()
+        object_ids = at_each_byte(taken_apart.data, f"V{OBJECT_ID_SIZE}")[places].tobytes()
         elements = np.frombuffer(uuids_of(object_ids), dtype=_UUID_DTYPE)
         holder = np.repeat(np.arange(len(rows)), np.maximum(counts, 0))
         sides = (holders[holder], elements) if self.is_left else (elements, holders[holder])

@@ -81,13 +81,13 @@ class Values:
         starts, ends = self.starts + _LENGTH, self.places.ends[self.at] - 1
         parts = slices(self.data, starts, ends)
         try:
-            found = parts.cast(pl.String)
+            texts = parts.cast(pl.String)
         except pl.exceptions.ComputeError:  # polars does not say which of them
-            found = pl.Series(list(map(_text_of, parts.to_list())), dtype=pl.String)
-            self.leave(found.is_null().to_numpy())
+            texts = pl.Series(list(map(_text_of, parts.to_list())), dtype=pl.String)
+            self.leave(texts.is_null().to_numpy())
         if self.source.longest is not None:
             self.leave(ends - starts > self.source.longest)
-        return found
+        return texts
 
     def integers(self) -> pl.Series:
         """Returns integers of either size."""
@@ -107,14 +107,14 @@ class Values:
         are_plain = (values >= _FIRST_PLAIN_TIME) & (values <= _LAST_PLAIN_TIME)
         written = pl.col("time").cast(pl.Datetime("ms")).dt.to_string("%Y-%m-%d %H:%M:%S%.3f")
         trimmed = written.str.strip_chars_end("0").str.strip_chars_end(".")
-        found = pl.DataFrame({"time": np.where(are_plain, values, 0)}).select(trimmed).to_series()
+        texts = pl.DataFrame({"time": np.where(are_plain, values, 0)}).select(trimmed).to_series()
         others = np.flatnonzero(~are_plain)
         if not others.size:
-            return found
+            return texts
         are_known = (values >= FIRST_TIMESTAMP) & (values <= LAST_TIMESTAMP)
         self.leave(~are_known)
         times = np.where(are_known, values, 0)[others].tolist()
-        return found.scatter(others, pl.Series(list(map(timestamp_text, times))))
+        return texts.scatter(others, pl.Series(list(map(timestamp_text, times))))
 
     def ids(self) -> pl.Series:
         """Returns UUIDs of ObjectIds."""
@@ -132,7 +132,7 @@ class Values:
 
     def _arrays(self) -> list[list[str]]:
         """Returns arrays of texts, an empty one where a value is anything else."""
-        return [each or [] for each in self._decoded(_texts)]
+        return [texts or [] for texts in self._decoded(_texts)]
 
     def arrays_of_ids(self) -> pl.Series:
         """Returns arrays of UUIDs of ObjectIds."""
@@ -142,12 +142,12 @@ class Values:
         self.count(counts)
         object_ids = at_each_byte(self.data, f"V{OBJECT_ID_SIZE}")[places]
         texts = iter(uuid_texts(uuids_of(object_ids.tobytes())).to_list())
-        found = [f"{{{','.join(islice(texts, count))}}}" for count in counts.tolist()]
-        return pl.Series(found, dtype=pl.String)
+        array_texts = [f"{{{','.join(islice(texts, count))}}}" for count in counts.tolist()]
+        return pl.Series(array_texts, dtype=pl.String)
 
     def references_as_text(self) -> pl.Series:
         """Returns UUIDs of ObjectIds that are given as text."""
-        texts = self._resolved([[each] for each in self.texts()])
+        texts = self._resolved([[text] for text in self.texts()])
         return pl.Series(chain.from_iterable(texts), dtype=pl.String)
 
     def arrays_of_references_as_text(self) -> pl.Series:
@@ -159,41 +159,41 @@ class Values:
         collection = str(self.source.references)
         documents = self.documents[collection]
         keys = {
-            each: (object_id_uuid(bytes.fromhex(each)), uuid_of(collection, each))
-            for each in {*chain.from_iterable(arrays)}
-            if is_object_id_text(each)
+            text: (object_id_uuid(bytes.fromhex(text)), uuid_of(collection, text))
+            for text in {*chain.from_iterable(arrays)}
+            if is_object_id_text(text)
         }
         documents.ask_for(chain.from_iterable(keys.values()))
         known = {
-            each: key
-            for each, (key, of_text) in keys.items()
+            text: key
+            for text, (key, of_text) in keys.items()
             if key in documents and of_text not in documents
         }
         texts = dict(zip(known, uuid_texts(b"".join(known.values())), strict=True))
         self.leave(np.array([not texts.keys() >= {*array} for array in arrays]))
         self.count(list(map(len, arrays)))
-        return [[texts.get(str(each), "") for each in array] for array in arrays]
+        return [[texts.get(str(text), "") for text in array] for array in arrays]
 
-    def _decoded(self, made: Callable[[Any], Made | None]) -> list[Made | None]:
+    def _decoded(self, decode: Callable[[Any], Made | None]) -> list[Made | None]:
         """Returns what is made of values that the driver decodes, None where a closer look is due.
 
         Tags and notes repeat: of values that are the same bytes one is decoded.
 
         Args:
-            made: Makes it of a value; None where it cannot.
+            decode: Makes it of a value; None where it cannot.
         """
         ends, kinds = self.places.ends[self.at].tolist(), self.places.kinds[self.at].tolist()
-        each = zip(kinds, self.starts.tolist(), ends, strict=True)
-        elements = [(kind, self.data[start:end]) for kind, start, end in each]
+        bounds = zip(kinds, self.starts.tolist(), ends, strict=True)
+        elements = [(kind, self.data[start:end]) for kind, start, end in bounds]
         unique = [*dict.fromkeys(elements)]
-        found = {
-            element: made(fields[""]) if fields else None
+        made_of = {
+            element: decode(fields[""]) if fields else None
             for element, fields in zip(unique, bson.read_values(unique), strict=True)
         }
         for number, element in enumerate(elements):
-            if found[element] is None:
+            if made_of[element] is None:
                 self.leave(number)
-        return [found[element] for element in elements]
+        return [made_of[element] for element in elements]
 
 
 def _text_of(utf_8: bytes) -> str | None:
@@ -211,4 +211,4 @@ def _json_text(value: Any) -> str | None:
 
 def _texts(value: list[Any]) -> list[str] | None:
     """Returns an array; None where not all of it is text."""
-    return value if all(type(each) is str for each in value) else None
+    return value if all(type(element) is str for element in value) else None

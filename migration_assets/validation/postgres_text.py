@@ -25,13 +25,13 @@ def array_text(elements: Sequence[str]) -> str:
 def elements(text: str) -> list[str | None]:
     """Returns the elements of an array, whatever its dimensions; None for NULL."""
     dimensions = _DIMENSIONS.match(text)
-    found: list[str | None] = []
-    for each in _ELEMENT.finditer(text, dimensions.end() if dimensions else 0):
-        if each[1] is not None:
-            found.append(re.sub(r"\\(.)", r"\1", each[1], flags=re.DOTALL))
+    values: list[str | None] = []
+    for match in _ELEMENT.finditer(text, dimensions.end() if dimensions else 0):
+        if match[1] is not None:
+            values.append(re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL))
         else:
-            found.append(None if each[2] == "NULL" else each[2])
-    return found
+            values.append(None if match[2] == "NULL" else match[2])
+    return values
 
 
 def uuid_text(identifier: bytes) -> str:

@@ -143,20 +143,20 @@ class TableBooks:
         if self.part.ids is not None:
             return self.under(identities.source_ids.to_list())
         last = identities.last()
-        found: Lines = []
+        lines: Lines = []
         wanted: set[str | None] | None = None
         while last is not None and self._fill() and self._ahead[-1][0] <= last:
             wanted = {*identities.source_ids} if wanted is None else wanted
             line = self._ahead.pop()
             if line[0] in wanted:
-                found.append(line)
+                lines.append(line)
             else:
                 self._add_stray(line)
         if identities.others and self.others:
             of_others = self.under(identities.source_ids[identities.others].to_list())
             self.taken += len(of_others)
-            found += of_others
-        return found
+            lines += of_others
+        return lines
 
     def under(self, source_ids: Sequence[str]) -> Lines:
         """Returns the lines of some documents, whatever was read before."""
@@ -211,10 +211,10 @@ class TableBooks:
         Returns:
             Of each document, by its source id, what has no counterpart.
         """
-        found = defaultdict[str, Unmatched](lambda: Unmatched([], []))
+        unmatched = defaultdict[str, Unmatched](lambda: Unmatched([], []))
         wanted = [(*names, line) for names, lines in expected.items() for line in lines]
         if not wanted and not recorded:
-            return found
+            return unmatched
         of_books = _numbered((source_id, *line) for source_id, line in recorded)
         of_documents = _numbered((source_id, *line) for source_id, _, line in wanted)
         both = compared(of_documents, of_books, _KEY, {ORIGINAL: self._is_original})
@@ -235,7 +235,7 @@ class TableBooks:
                     actual=None if there is None else _whole(there),
                 )
                 if there is None:
-                    found[source_id].missing.append(line)
+                    unmatched[source_id].missing.append(line)
             elif there is not None:
                 source_id = key[0]
                 self.findings.add(
@@ -244,8 +244,8 @@ class TableBooks:
                     name=there.field,
                     actual=_whole(there),
                 )
-                found[source_id].unfounded.append(there)
-        return found
+                unmatched[source_id].unfounded.append(there)
+        return unmatched
 
     def _is_original(self, expected: str, kept: str) -> bool:
         """Tells whether a line has kept what it must have."""

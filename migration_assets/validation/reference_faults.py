@@ -54,16 +54,18 @@ def faults(
             nowhere, is found by itself (``reference_targets``).
     """
     wanted, held = Counter[str | None](expected), Counter(actual)
-    missing = [each for each in (wanted - held).elements() if each]
-    surplus = [each for each in (held - wanted).elements() if each != ""]
-    dangling = [each for each in surplus if orphans and each and is_absent(each)]
+    missing = [reference for reference in (wanted - held).elements() if reference]
+    surplus = [reference for reference in (held - wanted).elements() if reference != ""]
+    dangling = [
+        reference for reference in surplus if orphans and reference and is_absent(reference)
+    ]
     stale = min(stale, len(missing))
     lost = [Fault.STALE] * stale + [Fault.LOST] * (len(missing) - stale)
     invented = len(surplus) - len(dangling)
     if is_array:
-        found = [*lost, *unrecorded, *[Fault.INVENTED] * invented]
+        wrong = [*lost, *unrecorded, *[Fault.INVENTED] * invented]
         is_in_order = wanted != held or list(expected) == list(actual)
-        yield from found or ([] if is_in_order else [Fault.DIFFERENT])
+        yield from wrong or ([] if is_in_order else [Fault.DIFFERENT])
     elif invented:
         yield Fault.DIFFERENT if missing or orphans else Fault.INVENTED
     elif not dangling:
@@ -73,7 +75,10 @@ def faults(
 def expected_references(value: Any) -> list[str]:
     """Returns the references in a value of a judgement, as PostgreSQL writes them."""
     values = value if isinstance(value, list) else [] if value is None else [value]
-    return [uuid_text(each) if isinstance(each, bytes) else str(each) for each in values]
+    return [
+        uuid_text(reference) if isinstance(reference, bytes) else str(reference)
+        for reference in values
+    ]
 
 
 def actual_references(rule: Rule, text: str | None) -> list[str | None]:
@@ -87,7 +92,7 @@ def count_in(document: bytes, name: str) -> int:
     """Returns how many references a field of a document has, readable or not."""
     value = outline(document).get(name)
     elements = value if isinstance(value, list) else [value]
-    return sum(each is not None and each != "" for each in elements)
+    return sum(element is not None and element != "" for element in elements)
 
 
 class DocumentReferences:

@@ -169,5 +169,5 @@ def source_id_of(connection: Connection, collections: Sequence[str], key: bytes)
     query = sql.SQL("SELECT source_id FROM {} WHERE collection = ANY(%s) AND id = %s").format(
         sql.Identifier(SCHEMA, bookkeeping.uuid_map.name)
     )
-    found = connection.execute(query, [[*collections], uuid.UUID(bytes=key)]).fetchone()
-    return found[0] if found is not None else None
+    line = connection.execute(query, [[*collections], uuid.UUID(bytes=key)]).fetchone()
+    return line[0] if line is not None else None

@@ -30,61 +30,67 @@ from migration_assets.validation.reference_targets import reference_columns
 _KEYS = ("source_id", "id", "field", "what")
 
 
-def references_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:
+def references_evidence(table: sa.Table, comparison: Comparison, phases: Phases) -> Evidence:
     """Returns what a comparison says of references.
 
     It is not sound where a reference is not in order and not on record: only a new load helps. References
     that are on record as orphaned fail the check too, since the source's data is at fault; pairs that only
     one of their two arrays has are a warning.
     """
-    accepted = found.accepted.get(ORPHANED, 0)
-    counts = Counter[str](orphaned=found.recorded.get(ORPHANED, 0) - accepted)
+    accepted = comparison.accepted.get(ORPHANED, 0)
+    counts = Counter[str](orphaned=comparison.recorded.get(ORPHANED, 0) - accepted)
     if junction_of(table) is not None:
-        counts.update(pairs=found.pairs, references=found.references, asymmetric=found.asymmetric)
+        counts.update(
+            pairs=comparison.pairs,
+            references=comparison.references,
+            asymmetric=comparison.asymmetric,
+        )
     elif reference_columns(table):
-        counts.update(documents=found.documents, references=found.references)
+        counts.update(documents=comparison.documents, references=comparison.references)
     if accepted:
         counts["accepted"] = accepted
     totals = [
-        *found.faults.totals(Fault),
+        *comparison.faults.totals(Fault),
         Total("orphaned", 0, counts["orphaned"]),
-        Total("asymmetric", 0, found.asymmetric),
+        Total("asymmetric", 0, comparison.asymmetric),
     ]
     failed = {line["name"] for line in failing(TOTALS, totals_frame(totals))}
     is_sound = failed <= {"orphaned", "asymmetric"}
     sample: list[Mapping[str, Any]] = [
-        {key: asdict(finding)[key] for key in _KEYS} for finding in found.faults.sample
+        {key: asdict(finding)[key] for key in _KEYS} for finding in comparison.faults.sample
     ]
-    sample += [*found.orphaned, *found.asymmetric_sample]
-    unresolved = found.faults.count
+    sample += [*comparison.orphaned, *comparison.asymmetric_sample]
+    unresolved = comparison.faults.count
     return Evidence(
         table=table.name,
         layer=Layer.REFERENCES,
         passed=not failed,
         severity=Severity.WARN if failed == {"asymmetric"} else Severity.ERROR,
         is_sound=is_sound,
-        summary=_summary(counts, found),
+        summary=_summary(counts, comparison),
         next_step=_next_step(table, counts, unresolved),
-        counts={**counts, "unresolved": unresolved, **found.faults.kinds},
+        counts={**counts, "unresolved": unresolved, **comparison.faults.kinds},
         failures=unresolved + counts["orphaned"] + counts["asymmetric"],
         sample=sample[:SAMPLE_SIZE],
-        rows=found.faults.keys.text(),
+        rows=comparison.faults.keys.text(),
         seconds=phases.seconds,
     )
 
 
-def _summary(counts: Counter[str], found: Comparison) -> str:
-    said = []
-    if found.faults.count:
-        kinds = ", ".join(f"{count} {what}" for what, count in sorted(found.faults.kinds.items()))
-        said.append(f"{found.faults.count} references are not in order ({kinds})")
+def _summary(counts: Counter[str], comparison: Comparison) -> str:
+    parts = []
+    if comparison.faults.count:
+        kinds = ", ".join(
+            f"{count} {what}" for what, count in sorted(comparison.faults.kinds.items())
+        )
+        parts.append(f"{comparison.faults.count} references are not in order ({kinds})")
     if counts["orphaned"]:
-        said.append(f"{counts['orphaned']} references are orphaned, each on record")
+        parts.append(f"{counts['orphaned']} references are orphaned, each on record")
     if counts["accepted"]:
-        said.append(f"{counts['accepted']} orphaned references are accepted by a remediation")
+        parts.append(f"{counts['accepted']} orphaned references are accepted by a remediation")
     if counts["asymmetric"]:
-        said.append(f"{counts['asymmetric']} pairs stand in only one of the two arrays")
-    return "; ".join(said) or f"all {counts['references']} references arrived and lead to a row"
+        parts.append(f"{counts['asymmetric']} pairs stand in only one of the two arrays")
+    return "; ".join(parts) or f"all {counts['references']} references arrived and lead to a row"
 
 
 def _next_step(table: sa.Table, counts: Counter[str], unresolved: int) -> str:

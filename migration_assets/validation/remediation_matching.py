@@ -47,7 +47,7 @@ def matches(rule: Remediation, value: Any, source_id: str) -> bool:
         return False
     if wanted is not None:
         key = _key(value, ignores_case=rule.ignores_case)
-        if not any(_key_of(each, ignores_case=rule.ignores_case) == key for each in wanted):
+        if not any(_key_of(literal, ignores_case=rule.ignores_case) == key for literal in wanted):
             return False
     if match.types is not None and type_as_read(value) not in match.types:
         return False
@@ -83,7 +83,7 @@ def _key_of(literal: Literal, *, ignores_case: bool) -> Hashable:
     return _key(read(literal), ignores_case=ignores_case)
 
 
-def _number(value: Any, given: NumberFormat) -> Any:
+def _number(value: Any, form: NumberFormat) -> Any:
     """Returns the number that a text stands for in a format.
 
     Returns:
@@ -93,12 +93,12 @@ def _number(value: Any, given: NumberFormat) -> Any:
         return None
     text = value.strip()
     if not text:
-        return ABSENT if given.empty_is_missing else None
-    groups = rf"[0-9]{{1,3}}(?:{re.escape(given.thousands)}[0-9]{{3}})+|" if given.thousands else ""
-    fraction = rf"(?:{re.escape(given.decimal)}0+)?" if given.decimal else ""
-    found = re.fullmatch(rf"(-?)({groups}[0-9]+){fraction}", text)
-    if found is None or re.fullmatch("-?[0-9]+", value):
+        return ABSENT if form.empty_is_missing else None
+    groups = rf"[0-9]{{1,3}}(?:{re.escape(form.thousands)}[0-9]{{3}})+|" if form.thousands else ""
+    fraction = rf"(?:{re.escape(form.decimal)}0+)?" if form.decimal else ""
+    parts = re.fullmatch(rf"(-?)({groups}[0-9]+){fraction}", text)
+    if parts is None or re.fullmatch("-?[0-9]+", value):
         return None
-    digits = re.sub("[^0-9]", "", found[2]).lstrip("0") or "0"
+    digits = re.sub("[^0-9]", "", parts[2]).lstrip("0") or "0"
     is_small = len(digits) < 20 and int(digits) < 2**63
-    return int(found[1] + digits) if is_small else None
+    return int(parts[1] + digits) if is_small else None

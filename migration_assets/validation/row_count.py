@@ -186,20 +186,20 @@ def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:
         arrays = [(holder.collection, array) for holder, array, _ in relation.arrays()]
         return dict.fromkeys(arrays, Measure.ELEMENTS)
     return {
-        (table.name, each.field): measure_of(each.rule)
-        for each in sources(table).values()
-        if each.rule is not Rule.KEY
+        (table.name, source.field): measure_of(source.rule)
+        for source in sources(table).values()
+        if source.rule is not Rule.KEY
     }
 
 
 def _to_read(recorded: RecordedCounts, table: str) -> pl.DataFrame:
     """Returns what somebody should read: lossless conversions by field, and documents with unknown fields."""
-    found: list[tuple[str, str | None, str, int]]
-    found = [(*key, count) for key, count in recorded.lossless.items() if key[2] != ASYMMETRIC]
+    lines: list[tuple[str, str | None, str, int]]
+    lines = [(*key, count) for key, count in recorded.lossless.items() if key[2] != ASYMMETRIC]
     if recorded.unmapped:
-        found.append((table, None, UNMAPPED, recorded.unmapped))
-    found.sort(key=lambda line: -line[3])
-    return pl.DataFrame(found, schema=_TO_READ, orient="row")
+        lines.append((table, None, UNMAPPED, recorded.unmapped))
+    lines.sort(key=lambda line: -line[3])
+    return pl.DataFrame(lines, schema=_TO_READ, orient="row")
 
 
 def _summary(
@@ -210,9 +210,9 @@ def _summary(
         return f"{len(wrong)} of {len(lines)} lines of the books do not balance: {names}"
     first = lines[0]
     balanced = f"the books balance in {len(lines)} lines: {first.source} {first.name}"
-    said = f"{balanced}, {rejected} of them rejected" if rejected else balanced
+    balance = f"{balanced}, {rejected} of them rejected" if rejected else balanced
     kinds = [f"{_IN_WORDS.get(kind, kind)}: {count}" for kind, count in sorted(to_read.items())]
-    return "; ".join([said, *kinds])
+    return "; ".join([balance, *kinds])
 
 
 _IN_WORDS: Mapping[str, str] = {

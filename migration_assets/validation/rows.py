@@ -84,10 +84,10 @@ def frames(
 
 
 def _frame(table: sa.Table, chunk: io.BytesIO, rows: int, columns: Sequence[str]) -> pl.DataFrame:
-    found = pl.read_csv(chunk.getvalue(), has_header=False, new_columns=columns, infer_schema=False)
-    if found.height != rows:
-        raise ValueError(f"{rows} rows of {table.name} were read as {found.height}")
-    return found
+    frame = pl.read_csv(chunk.getvalue(), has_header=False, new_columns=columns, infer_schema=False)
+    if frame.height != rows:
+        raise ValueError(f"{rows} rows of {table.name} were read as {frame.height}")
+    return frame
 
 
 def pending(connection: Connection, table: str, identifier: str | None = None) -> bool:
@@ -110,7 +110,7 @@ def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[list[uuid.
     with ServerCursor(connection, "ids") as cursor:
         cursor.execute(query)
         while page := cursor.fetchmany(IDS_PER_PAGE):
-            yield [each for (each,) in page]
+            yield [row_id for (row_id,) in page]
 
 
 def packed(connection: Connection, query: sql.Composed, expression: sql.Composed) -> bytes:
@@ -128,8 +128,8 @@ def packed(connection: Connection, query: sql.Composed, expression: sql.Composed
         "(SELECT {} AS part, (row_number() OVER () - 1) / {} AS number FROM ({}) q) p GROUP BY number"
     ).format(expression, sql.Literal(ROWS_PER_VALUE), query)
     with connection.cursor() as cursor:
-        found = cursor.stream(statement, binary=True)
-        return b"".join([part for (part,) in found if part is not None])
+        parts = cursor.stream(statement, binary=True)
+        return b"".join([part for (part,) in parts if part is not None])
 
 
 @dataclass(slots=True)
@@ -171,25 +171,25 @@ class RowsInStep:
             own: The UUIDs of its ObjectIds, in their order.
             others: The UUIDs of its other ids.
         """
-        found = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
+        rows = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
         if own:
             upto, most = own[-1], len(own) + _BESIDE
             chosen = sql.SQL("id <= {}").format(_uuid(upto))
             if self._after is not None:
                 chosen += sql.SQL(" AND id > {}").format(sql.Literal(self._after))
-            found = self._read(chosen, most)
+            rows = self._read(chosen, most)
             self._after = uuid.UUID(upto)
-            if found.height == most:
-                found = self.of(own)
+            if rows.height == most:
+                rows = self.of(own)
         if others:
             # An id of another type may stand within the range of the ObjectIds, and is asked for here.
             apart = pl.Series(others, dtype=pl.String).implode()
-            found = pl.concat([found.filter(~pl.col("id").is_in(apart)), self.of(others)])
-        is_first = found["id"].is_first_distinct()
+            rows = pl.concat([rows.filter(~pl.col("id").is_in(apart)), self.of(others)])
+        is_first = rows["id"].is_first_distinct()
         if is_first.all():
-            return found
-        self.doubled += found.filter(~is_first)["id"].to_list()
-        return found.filter(is_first)
+            return rows
+        self.doubled += rows.filter(~is_first)["id"].to_list()
+        return rows.filter(is_first)
 
     def of(self, ids: Sequence[str]) -> pl.DataFrame:
         """Returns the rows that have some ids."""

@@ -44,40 +44,44 @@ def number(value: Any) -> Decimal | None:
         case bool():
             return None
         case int() | float():
-            found = Decimal(value)
+            decimal = Decimal(value)
         case Decimal128():
-            found = value.to_decimal()
+            decimal = value.to_decimal()
         case _:
             return None
-    return found if found.is_finite() else None
+    return decimal if decimal.is_finite() else None
 
 
 def is_whole(value: Any) -> bool:
     """Tells whether a value is a number without a fraction, however large."""
-    found = number(value)
-    return found is not None and found == found.to_integral_value()
+    decimal = number(value)
+    return decimal is not None and decimal == decimal.to_integral_value()
 
 
 def integral(value: Any) -> int | None:
     """Returns a number without a fraction, None for anything else, and for one with too many digits."""
-    found = number(value)
-    if found is None or not -_LARGEST_INTEGER < found < _LARGEST_INTEGER:
+    decimal = number(value)
+    if decimal is None or not -_LARGEST_INTEGER < decimal < _LARGEST_INTEGER:
         return None
-    return int(found) if found == int(found) else None
+    return int(decimal) if decimal == int(decimal) else None
 
 
 def is_negative_zero(value: Any) -> bool:
     """Tells whether a number is the zero that integers do not have."""
-    found = number(value)
-    return found is not None and found.is_zero() and found.is_signed()
+    decimal = number(value)
+    return decimal is not None and decimal.is_zero() and decimal.is_signed()
 
 
 def from_iso_8601(text: str) -> tuple[int | None, bool]:
     """Returns a time in milliseconds since 1970, and whether the text says no more than that."""
-    found = _ISO_8601.fullmatch(text)
-    if found is None:
+    written = _ISO_8601.fullmatch(text)
+    if written is None:
         return None, False
-    part = {name: int(given or 0) for name, given in found.groupdict().items() if name != "sign"}
+    part = {
+        name: int(part_text or 0)
+        for name, part_text in written.groupdict().items()
+        if name != "sign"
+    }
     if max(part["minute"], part["second"], part["minutes"]) > 59:
         return None, False
     if max(part["hour"], part["hours"]) > 23:
@@ -88,9 +92,9 @@ def from_iso_8601(text: str) -> tuple[int | None, bool]:
     except ValueError:
         return None, False
     days = day - _EPOCH_ORDINAL + (cycles - 1) * _DAYS_IN_CYCLE
-    offset = (part["hours"] * 60 + part["minutes"]) * (-1 if found["sign"] == "-" else 1)
+    offset = (part["hours"] * 60 + part["minutes"]) * (-1 if written["sign"] == "-" else 1)
     seconds = ((days * 24 + part["hour"]) * 60 + part["minute"] - offset) * 60 + part["second"]
-    fraction = found["fraction"] or ""
+    fraction = written["fraction"] or ""
     return seconds * 1000 + int(fraction[:3].ljust(3, "0")), not fraction[3:].strip("0")
 
 

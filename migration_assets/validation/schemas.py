@@ -66,20 +66,20 @@ CATALOG = pa.DataFrameSchema(
 """The verdict on the definition of a table; a column that one side does not have is a difference."""
 
 
-def catalog_frame(table: sa.Table, found: Iterable[ColumnDefinition]) -> pl.DataFrame:
+def catalog_frame(table: sa.Table, definitions: Iterable[ColumnDefinition]) -> pl.DataFrame:
     """Returns what ``CATALOG`` judges: a line for each column, as it is and as the model has it.
 
     Args:
         table: The table.
-        found: The columns that the target has.
+        definitions: The columns that the target has.
     """
-    actual = {each.column: each for each in found}
-    wanted = {each.name: definition(each) for each in table.columns}
+    actual = {column.column: column for column in definitions}
+    wanted = {column.name: definition(column) for column in table.columns}
     lines = {
         name: [
             name,
-            *(getattr(actual.get(name), each, None) for each in CATALOG_TYPES),
-            *(getattr(wanted.get(name), each, None) for each in CATALOG_TYPES),
+            *(getattr(actual.get(name), aspect, None) for aspect in CATALOG_TYPES),
+            *(getattr(wanted.get(name), aspect, None) for aspect in CATALOG_TYPES),
         ]
         for name in (*wanted, *actual)
     }
@@ -134,16 +134,16 @@ def held(
     Returns:
         Whether it holds, by column and by what it is, in words.
     """
-    found: dict[tuple[str, str], pl.Expr] = {}
+    conditions: dict[tuple[str, str], pl.Expr] = {}
     for column in table.columns:
         if columns is not None and column.name not in columns:
             continue
         value = pl.col(column.name)
         if not _is_nullable(column):
-            found[column.name, "not NULL"] = value.is_not_null()
+            conditions[column.name, "not NULL"] = value.is_not_null()
         for aspect in _aspects(column):
-            found[column.name, aspect.words] = aspect.holds(value)
-    return found
+            conditions[column.name, aspect.words] = aspect.holds(value)
+    return conditions
 
 
 def _aspects(column: sa.Column[object]) -> Sequence[Aspect]:

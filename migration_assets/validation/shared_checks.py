@@ -66,8 +66,8 @@ class Sharing:
             here: Compares one in this process.
         """
         there = partial(compared_there, self.sides, moment)
-        said = f"of {parts[0].table} is compared here"
-        return self.workers.share(parts, here, there, said)
+        consequence = f"of {parts[0].table} is compared here"
+        return self.workers.share(parts, here, there, consequence)
 
 
 Given = dict[Layers, Future[list[Evidence]] | None]

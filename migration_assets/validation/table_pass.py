@@ -96,7 +96,7 @@ def recheck(
         psycopg.Error: The target cannot be read as the model says.
         PyMongoError: The source cannot be read.
     """
-    rows = [uuid.UUID(bytes=uuid_of(table.name, each)) for each in identifiers]
+    rows = [uuid.UUID(bytes=uuid_of(table.name, identifier)) for identifier in identifiers]
     with snapshot(connection):
         compared_table = ComparedTable(source, connection, table, remediations)
         result = recheck_documents(compared_table, identifiers)

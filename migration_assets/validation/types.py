@@ -84,17 +84,17 @@ class TypeFindings:
 
 def _of_definition(table: sa.Table, defined: Sequence[ColumnDefinition]) -> TypeFindings:
     """Returns what is wrong with the definition of a table."""
-    found = TypeFindings(Counter(columns=len(defined)))
+    findings = TypeFindings(Counter(columns=len(defined)))
     frame = catalog_frame(table, defined)
     for line in failing(CATALOG, frame):
         for aspect in CATALOG_TYPES:
             actual, expected = line[aspect], line[f"model_{aspect}"]
             if actual != expected:
                 check = f"{aspect} in the catalog"
-                found.failures[line["column"], check] += 1
-                found.keys.add(line["column"], check, actual)
-                found.show(column=line["column"], check=check, found=actual, expected=expected)
-    return found
+                findings.failures[line["column"], check] += 1
+                findings.keys.add(line["column"], check, actual)
+                findings.show(column=line["column"], check=check, found=actual, expected=expected)
+    return findings
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class RowTypes:
     def add(self, frame: pl.DataFrame) -> None:
         """Takes in some rows as PostgreSQL writes them, which are judged with others."""
         self._waiting.append(frame)
-        if sum(each.height for each in self._waiting) >= _ROWS_AT_ONCE:
+        if sum(frame.height for frame in self._waiting) >= _ROWS_AT_ONCE:
             self.judge()
 
     def judge(self) -> None:
@@ -125,14 +125,16 @@ class RowTypes:
         self._waiting.clear()
         self.findings.counts["rows"] += frame.height
         self._held = self._held or held(self.table, frame.columns)
-        holds = frame.select(each.alias(str(n)) for n, each in enumerate(self._held.values()))
+        holds = frame.select(
+            condition.alias(str(n)) for n, condition in enumerate(self._held.values())
+        )
         wrong = failing_rows(AS_MODELLED, holds)
         if not wrong:
             return
-        keys = [each.name for each in self.table.primary_key if each.name in frame.columns]
+        keys = [column.name for column in self.table.primary_key if column.name in frame.columns]
         names = [" ".join(map(str, key)) for key in frame[wrong].select(keys).rows()]
-        for (column, check), each in zip(self._held, holds[wrong], strict=True):
-            for index in (~each).arg_true():
+        for (column, check), are_held in zip(self._held, holds[wrong], strict=True):
+            for index in (~are_held).arg_true():
                 name = names[index] if keys else ""
                 self.findings.failures[column, check] += 1
                 self.findings.keys.add(name, column, check)
@@ -155,7 +157,7 @@ def check_types(_: object, connection: Connection, table: sa.Table) -> Evidence:
         with phases.phase("definition"):
             defined = _definitions(connection, table)
             findings = _of_definition(table, defined)
-        present = {each.column for each in defined}
+        present = {column.column for column in defined}
         judged = [column.name for column in table.columns if column.name in present]
         if judged:
             query = sql.SQL("SELECT {} FROM {}").format(
@@ -194,9 +196,9 @@ def _default(expression: str | None) -> str | None:
     return literal[1].replace("''", "'") if literal is not None else expression
 
 
-def types_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence | None:
+def types_evidence(table: sa.Table, comparison: Comparison, phases: Phases) -> Evidence | None:
     """Returns what a comparison says of types, None where it did not read all rows as they are."""
-    return None if found.types is None else _evidence(table, found.types, phases)
+    return None if comparison.types is None else _evidence(table, comparison.types, phases)
 
 
 def _evidence(table: sa.Table, findings: TypeFindings, phases: Phases) -> Evidence:

@@ -67,7 +67,7 @@ def unkept(
     Returns:
         By collection, the documents in the source and those in the books.
     """
-    given = {name: _content(_documents(source, name)) for name in _unknown(model, source)}
+    in_source = {name: _content(_documents(source, name)) for name in _unknown(model, source)}
     kept: dict[str, CollectionDigest] = {}
     with at_one_moment(connection, read_only=True), ServerCursor(connection, "kept") as cursor:
         query = sql.SQL(_KEPT).format(
@@ -78,7 +78,10 @@ def unkept(
         for collection, source_id, text in cursor.execute(query):
             kept.setdefault(collection, CollectionDigest()).add(source_id, text)
     nothing = CollectionDigest()
-    sides = {name: (given.get(name, nothing), kept.get(name, nothing)) for name in {*given, *kept}}
+    sides = {
+        name: (in_source.get(name, nothing), kept.get(name, nothing))
+        for name in {*in_source, *kept}
+    }
     return {
         name: (here.documents, there.documents)
         for name, (here, there) in sorted(sides.items())

@@ -37,19 +37,19 @@ LOAD_AGAIN = (
 )
 
 
-def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evidence:
+def values_evidence(table: sa.Table, comparison: Comparison, phases: Phases) -> Evidence:
     """Returns what a comparison says of values.
 
     It passes where nothing differs, no document was rejected and no value was altered or nulled. Where
     some were, the table is sound, but nobody has agreed to the loss yet, unless a remediation accepts it.
     """
     with phases.phase("verdict"):
-        kinds = found.values.totals(What)
-        kinds.append(Total("rows that do not agree", 0, found.unequal))
-        frame = totals_frame([*kinds, *found.totals])
+        kinds = comparison.values.totals(What)
+        kinds.append(Total("rows that do not agree", 0, comparison.unequal))
+        frame = totals_frame([*kinds, *comparison.totals])
         wrong = failing_rows(TOTALS, frame)
         totals = frame[[number for number in wrong if number >= len(kinds)]].to_dicts()
-        verdict = _Verdict(found, is_sound=not wrong, totals=totals)
+        verdict = _Verdict(comparison, is_sound=not wrong, totals=totals)
     return Evidence(
         table=table.name,
         layer=Layer.VALUES,
@@ -59,7 +59,7 @@ def values_evidence(table: sa.Table, found: Comparison, phases: Phases) -> Evide
         summary=verdict.summary(),
         next_step=verdict.next_step(),
         counts=verdict.counts(),
-        failures=found.values.count + len(verdict.totals) + verdict.lost,
+        failures=comparison.values.count + len(verdict.totals) + verdict.lost,
         sample=verdict.sample(),
         rows=verdict.rows(),
         seconds=phases.seconds,
@@ -71,12 +71,12 @@ class _Verdict:
     """What follows from a comparison.
 
     Attributes:
-        found: The comparison.
+        comparison: The comparison.
         is_sound: Whether the table is what the documents and the rules make of it, by the schema.
         totals: Totals that the schema found.
     """
 
-    found: Comparison
+    comparison: Comparison
     is_sound: bool
     totals: list[dict[str, Any]]
 
@@ -84,38 +84,45 @@ class _Verdict:
     def lost(self) -> int:
         """Documents that were rejected, and values that were altered or nulled: what nobody accepts."""
         return sum(
-            self.found.recorded.get(kind, 0) - self.found.accepted.get(kind, 0)
+            self.comparison.recorded.get(kind, 0) - self.comparison.accepted.get(kind, 0)
             for kind in (REJECTED, ALTERED, NULLED)
         )
 
     def counts(self) -> dict[str, int]:
         """Returns the totals by name."""
         conversions: Counter[str] = Counter()
-        for (_, _, kind), count in self.found.conversions.items():
+        for (_, _, kind), count in self.comparison.conversions.items():
             conversions[kind] += count
-        sampled = self.found.sampled
+        sampled = self.comparison.sampled
         return {
-            "documents": self.found.documents,
-            "rows": self.found.rows,
-            "differences": self.found.values.count,
-            "totals_compared": len(self.found.totals),
+            "documents": self.comparison.documents,
+            "rows": self.comparison.rows,
+            "differences": self.comparison.values.count,
+            "totals_compared": len(self.comparison.totals),
             "totals_that_differ": len(self.totals),
-            **self.found.lines,
+            **self.comparison.lines,
             **conversions,
-            **{f"accepted: {kind}": count for kind, count in self.found.accepted.items() if count},
+            **{
+                f"accepted: {kind}": count
+                for kind, count in self.comparison.accepted.items()
+                if count
+            },
             "sampled": len(sampled),
-            "sampled_fields_compared": sum(each["fields_compared"] for each in sampled),
-            "sampled_fields_equal": sum(each["fields_equal"] for each in sampled),
+            "sampled_fields_compared": sum(keys["fields_compared"] for keys in sampled),
+            "sampled_fields_equal": sum(keys["fields_equal"] for keys in sampled),
         }
 
     def sample(self) -> list[Mapping[str, Any]]:
         """Returns what failed, else what was drawn at random, as keys."""
-        failed: list[Mapping[str, Any]] = [*map(asdict, self.found.values.sample), *self.totals]
-        return (failed or self.found.sampled)[:SAMPLE_SIZE]
+        failed: list[Mapping[str, Any]] = [
+            *map(asdict, self.comparison.values.sample),
+            *self.totals,
+        ]
+        return (failed or self.comparison.sampled)[:SAMPLE_SIZE]
 
     def rows(self) -> str:
         """Returns which differences and totals there are; losses on record are findings of their own."""
-        digest = KeyDigest(self.found.values.keys.total)
+        digest = KeyDigest(self.comparison.values.keys.total)
         for total in self.totals:
             digest.add(*total.values())
         return digest.text()
@@ -124,15 +131,17 @@ class _Verdict:
         """Returns the verdict in one line."""
         if not self.is_sound:
             return (
-                f"{self.found.values.count} differences and {len(self.totals)} totals that "
-                f"differ, in {self.found.documents} documents and {self.found.rows} rows"
+                f"{self.comparison.values.count} differences and {len(self.totals)} totals that "
+                f"differ, in {self.comparison.documents} documents and {self.comparison.rows} rows"
             )
-        equal = f"all {self.found.rows} rows equal what {self.found.documents} documents say"
-        by_kind = {kind: count for kind, count in self.found.recorded.items() if count}
+        equal = (
+            f"all {self.comparison.rows} rows equal what {self.comparison.documents} documents say"
+        )
+        by_kind = {kind: count for kind, count in self.comparison.recorded.items() if count}
         if not by_kind:
             return equal
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
-        accepted = sum(self.found.accepted.values())
+        accepted = sum(self.comparison.accepted.values())
         return f"{equal}; on record: {kinds}" + (f"; {accepted} accepted" if accepted else "")
 
     def next_step(self) -> str:
