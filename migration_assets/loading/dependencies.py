@@ -58,15 +58,17 @@ def dependencies_of(connection: Connection, table: sa.Table) -> Dependencies:
         query = sql.SQL(_VERSIONS).format(
             loads=identifier(bookkeeping.loads), grown=grown if texts_may_turn else sql.SQL("FALSE")
         )
-        for name, version, shrunk in connection.execute(query, [[each.name for each in referred]]):
+        for name, version, shrunk in connection.execute(
+            query, [[referred_table.name for referred_table in referred]]
+        ):
             plan.append(f"{name} {version}")
             if shrunk is not None:
                 removals.append(f"{name} {shrunk}")
     return Dependencies(_digest_of(plan), _digest_of(removals))
 
 
-def _digest_of(said: list[str]) -> str:
-    return hashlib.blake2b("\n".join(said).encode(), digest_size=16).hexdigest()
+def _digest_of(lines: list[str]) -> str:
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
 def _has_only_object_ids(connection: Connection, collection: str) -> bool:

@@ -107,7 +107,7 @@ class DigestedBatch:
             return object_id_uuids(content[starts + np.arange(9, 9 + OBJECT_ID_BYTES)].tobytes())
         documents = (self.only(np.array([row])) for row in range(len(self)))
         return b"".join(
-            document_uuid(self._collection, identifier(each)).bytes for each in documents
+            document_uuid(self._collection, identifier(document)).bytes for document in documents
         )
 
 
@@ -130,8 +130,8 @@ def write(connection: Connection, target: str, load_id: uuid.UUID, number: int, 
 def is_complete(connection: Connection, load_id: uuid.UUID, documents: int) -> bool:
     """Tells whether a load has recorded all documents that it read."""
     query = sql.SQL("SELECT coalesce(sum(length(keys)), 0) FROM {} WHERE load_id = %s")
-    found = connection.execute(query.format(_TABLE), [load_id]).fetchone()
-    return found == (documents * UUID_BYTES,)
+    row = connection.execute(query.format(_TABLE), [load_id]).fetchone()
+    return row == (documents * UUID_BYTES,)
 
 
 def keys_to_look_at(

@@ -41,7 +41,7 @@ class DocumentsJob(Job):
         Rules may ask for ids; and whether a unique value that is an id is lost decides who may have it.
         """
         columns = sources(self.table)
-        has_unique_ids = any(columns[each].references for each in columns_of_keys(self.table))
+        has_unique_ids = any(columns[name].references for name in columns_of_keys(self.table))
         return has_unique_ids or Remedies(self._rules, self.table).looks_ids_up
 
     @property

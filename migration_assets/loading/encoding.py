@@ -49,8 +49,8 @@ def binary(frames: Iterable[pl.DataFrame], columns: Sequence[sa.Column[object]])
         cells = pl.concat(
             [content(series) for content, series in zip(contents, frame, strict=True)]
         )
-        given = [count.new_from_index(0, frame.height), _lengths(cells), _filled(cells, b"")]
-        yield _joined(pl.concat(given, rechunk=True).gather(_by_rows(frame.height, len(columns))))
+        parts = [count.new_from_index(0, frame.height), _lengths(cells), _filled(cells, b"")]
+        yield _joined(pl.concat(parts, rechunk=True).gather(_by_rows(frame.height, len(columns))))
     yield _TRAILER
 
 
@@ -75,8 +75,8 @@ def _by_rows(rows: int, columns: int) -> pl.Series:
 
 def _joined(values: pl.Series) -> bytes:
     """Returns values one after the other."""
-    each = values.cast(pl.List(pl.UInt8)).explode(empty_as_null=False)
-    return each.to_numpy().tobytes()
+    content_bytes = values.cast(pl.List(pl.UInt8)).explode(empty_as_null=False)
+    return content_bytes.to_numpy().tobytes()
 
 
 def _content(type_: sa.types.TypeEngine[object]) -> Content:

@@ -93,7 +93,7 @@ def become(connection: Connection, staged: sql.Identifier, table: sql.Identifier
         put something on it.
     """
     names = {"staged": staged, "table": table}
-    shown = {name: each.as_string() for name, each in names.items()}
+    shown = {name: qualified_name.as_string() for name, qualified_name in names.items()}
     if connection.execute(_MAY_BECOME, shown).fetchone() != (True,):
         return None
     are_alike = False

@@ -156,7 +156,8 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
     else:
         identifiers = [identifier(document) for document in split(data)]
         ids = pl.Series(
-            [document_uuid(collection, each).bytes for each in identifiers], dtype=pl.Binary
+            [document_uuid(collection, document_id).bytes for document_id in identifiers],
+            dtype=pl.Binary,
         )
         source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
@@ -171,5 +172,7 @@ def kept_whole(data: bytes) -> Books:
         documents = decoded_whole(data)
     except UnreadableError:
         documents = decoded_whole(readable(data, books))
-    books.unmapped += [(source_id(each.get("_id")), canonical(each)) for each in documents]
+    books.unmapped += [
+        (source_id(document.get("_id")), canonical(document)) for document in documents
+    ]
     return books

@@ -54,9 +54,9 @@ class Reading:
     stands_in: str | None = None
     has_order: bool = True
 
-    def named_in(self, said: Mapping[str, Any]) -> bool:
+    def named_in(self, range_of_ledger: Mapping[str, Any]) -> bool:
         """Tells whether a range, as the ledger has it, is of this reading."""
-        return {**said, **self._name()} == said
+        return {**range_of_ledger, **self._name()} == range_of_ledger
 
     def ranges(self, source: SourceDatabase) -> Iterator[dict[str, Any]]:
         """Yields the ranges that it is cut into, as the ledger has them."""
@@ -64,12 +64,14 @@ class Reading:
         ranges = (
             ranges_of(collection, of_parts=self.fields is not None) if self.has_order else [WHOLE]
         )
-        for each in ranges:
-            yield {**self._name(), **each.as_json()}
+        for span in ranges:
+            yield {**self._name(), **span.as_json()}
 
-    def batches(self, source: SourceDatabase, said: Mapping[str, Any]) -> Iterator[bytes]:
+    def batches(
+        self, source: SourceDatabase, range_of_ledger: Mapping[str, Any]
+    ) -> Iterator[bytes]:
         """Yields the documents of a range, given as the ledger has it, as BSON one after the other."""
-        return Range.from_json(said).batches(
+        return Range.from_json(range_of_ledger).batches(
             self._collection(source),
             projection=None if self.fields is None else dict.fromkeys(["_id", *self.fields], 1),
             by_identifier=self.has_order,
@@ -143,9 +145,9 @@ class Job(ABC):
         del source, staging, tally
 
 
-def reading_of(readings: Sequence[Reading], said: Mapping[str, Any]) -> Reading | None:
+def reading_of(readings: Sequence[Reading], range_of_ledger: Mapping[str, Any]) -> Reading | None:
     """Returns which reading a range, as the ledger has it, is of; None where it is of none."""
-    return next((each for each in readings if each.named_in(said)), None)
+    return next((reading for reading in readings if reading.named_in(range_of_ledger)), None)
 
 
 def converted_by(conversion: Conversion, collection: str, data: bytes) -> ConvertedBatch:

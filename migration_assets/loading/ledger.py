@@ -123,7 +123,7 @@ def unfinished(connection: Connection, table: sa.Table) -> Unfinished | None:
 
 def lines_of(connection: Connection, load_id: uuid.UUID) -> list[RangeLine]:
     """Returns the lines of the ranges of a load, in their order."""
-    found = connection.execute(
+    rows = connection.execute(
         sql.SQL(
             "SELECT number, range, digest, tally, coalesce(lines, 0), bytes_digest FROM {} "
             "WHERE load_id = %s ORDER BY number"
@@ -139,7 +139,7 @@ def lines_of(connection: Connection, load_id: uuid.UUID) -> list[RangeLine]:
             lines,
             bytes_digest,
         )
-        for number, range_, digest, tally, lines, bytes_digest in found
+        for number, range_, digest, tally, lines, bytes_digest in rows
     ]
 
 
@@ -189,7 +189,7 @@ def begin(
             remediations=remediations.digest(table),
             program=program_version(),
             base=sql.Literal(base),
-            ranges=[json.dumps(each) for each in ranges],
+            ranges=[json.dumps(range_of_ledger) for range_of_ledger in ranges],
         )
     )
     return load_id
@@ -232,7 +232,7 @@ def finish(
     table: sa.Table,
     result: LoadResult,
     read: str,
-    found: tuple[str, str] | None = None,
+    marks_seen: tuple[str, str] | None = None,
 ) -> LoadResult:
     """Closes the line of a load. The caller holds the merging transaction.
 
@@ -243,12 +243,12 @@ def finish(
         table: The table.
         result: What the load did.
         read: Digest of the documents that were read.
-        found: The marks of the table's rows and books, where that transaction has just seen them.
+        marks_seen: The marks of the table's rows and books, where that transaction has just seen them.
 
     Returns:
         The result with its version.
     """
-    marks = found or marks_of(connection, table)
+    marks = marks_seen or marks_of(connection, table)
     row = connection.execute(
         sql.SQL(
             "UPDATE {loads} l SET finished_at = clock_timestamp(), fingerprints = %s, "
@@ -288,8 +288,8 @@ def latest_of(
         "SELECT DISTINCT ON (target_table) target_table, {} FROM {} WHERE finished_at IS NOT NULL "
         "AND target_table = ANY(coalesce(%s, ARRAY[target_table])) ORDER BY target_table, finished_at DESC"
     ).format(sql.Identifier(column), _LOADS)
-    given = None if tables is None else list(tables)
-    return dict(connection.execute(query, [given]).fetchall())
+    names = None if tables is None else list(tables)
+    return dict(connection.execute(query, [names]).fetchall())
 
 
 def versions_of(connection: Connection, tables: Sequence[sa.Table]) -> dict[str, str]:
@@ -300,8 +300,8 @@ def versions_of(connection: Connection, tables: Sequence[sa.Table]) -> dict[str,
 
 def latest_fingerprints(connection: Connection, tables: Sequence[str]) -> dict[str, str]:
     """Returns the fingerprints of the collections that the latest loads of some tables read."""
-    found = latest_of(connection, "fingerprints", tables).values()
-    return {name: digest for digests in found for name, digest in digests.items()}
+    fingerprints = latest_of(connection, "fingerprints", tables).values()
+    return {name: digest for digests in fingerprints for name, digest in digests.items()}
 
 
 def loaded_by_other(connection: Connection) -> list[str]:

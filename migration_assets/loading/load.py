@@ -34,7 +34,7 @@ class BaseChangedError(Exception):
     """The rows that a load would leave as they are are not what the last load left."""
 
 
-def silent(said: str) -> None:
+def silent(message: str) -> None:
     """Tells nobody."""
 
 
@@ -71,10 +71,10 @@ def load(
             say(f"{job.table_name}: nothing has changed since the last load, nothing is converted")
             return kept
         except BaseChangedError:
-            said = "touched since the last load, all documents are converted"
+            why = "touched since the last load, all documents are converted"
             if plan.is_resumed:
-                said = "not resumed, its rows were touched since; starting again"
-            say(f"{job.table_name}: {said}")
+                why = "not resumed, its rows were touched since; starting again"
+            say(f"{job.table_name}: {why}")
         again = whole(source, connection, job, plan.dependencies)
         return _loaded(source, connection, job, again, workers, started)
 
@@ -167,7 +167,7 @@ def _result(
     merged: Merged,
 ) -> LoadResult:
     """Returns what is to be said of a load, whatever it did."""
-    contents = _contents(lines, lambda said: str(said["collection"]))
+    contents = _contents(lines, lambda range_of_ledger: str(range_of_ledger["collection"]))
     return LoadResult(
         table=job.table_name,
         load_id=load_id,
@@ -175,7 +175,7 @@ def _result(
         tally=tally,
         fingerprints=job.fingerprints(connection, contents),
         origin=origin_of(source),
-        size=sum(each.size for each in contents.values()),
+        size=sum(content.size for content in contents.values()),
         moment=moment_read(source),
     )
 
@@ -192,12 +192,14 @@ def _digest_of(lines: Sequence[RangeLine]) -> str:
     """Returns a digest of all that was read; where whole documents were, it does not tell how it was cut."""
     contents = _contents(
         lines,
-        lambda said: " ".join(
-            str(said[key]) for key in sorted(said) if key not in ("start", "end")
+        lambda range_of_ledger: " ".join(
+            str(range_of_ledger[key])
+            for key in sorted(range_of_ledger)
+            if key not in ("start", "end")
         ),
     )
-    said = sorted(content.fingerprint(name) for name, content in contents.items())
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    fingerprints = sorted(content.fingerprint(name) for name, content in contents.items())
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
 
 
 def _contents(

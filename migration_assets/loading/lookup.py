@@ -108,13 +108,15 @@ class Lookup(Loaded):
         for ids in self._asked:
             ids.forget()
         with (
-            sibling(self._connection) if self._is_apart else nullcontext(self._connection) as found
+            sibling(self._connection)
+            if self._is_apart
+            else nullcontext(self._connection) as connection
         ):
             while True:
-                made = make()
-                were_asked = [ids.ask(found) for ids in self._asked]
+                answer = make()
+                were_asked = [ids.ask(connection) for ids in self._asked]
                 if not any(were_asked):
-                    return made
+                    return answer
 
 
 def assumed_ids(connection: Connection, table: sa.Table) -> Loaded:
@@ -132,12 +134,12 @@ def _texts_of_map(connection: Connection) -> Mapping[str, frozenset[bytes] | Non
     """Returns the ids of documents that have a text of 24 hex digits as `_id`, None for many."""
     query = _about("", _OF_TEXTS)
     some = sql.SQL("{} LIMIT {}").format(query, sql.Literal(_MOST_TEXTS + 1))
-    found: dict[str, set[bytes]] = defaultdict(set)
+    ids_of: dict[str, set[bytes]] = defaultdict(set)
     rows = connection.execute(some).fetchall()
     for collection, id_ in rows:
-        found[collection].add(id_.bytes)
+        ids_of[collection].add(id_.bytes)
     if len(rows) <= _MOST_TEXTS:
-        return {collection: frozenset(ids) for collection, ids in found.items()}
+        return {collection: frozenset(ids) for collection, ids in ids_of.items()}
     every = sql.SQL("SELECT DISTINCT collection FROM ({}) t").format(query)
     return {collection: None for (collection,) in connection.execute(every)}
 

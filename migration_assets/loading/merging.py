@@ -186,7 +186,7 @@ def _list_keys(connection: Connection, keys: Iterable[bytes]) -> None:
     connection.execute("CREATE TEMPORARY TABLE looked_at (id uuid) ON COMMIT DROP")
     for some in keys:  # each is asked for between two COPYs
         with connection.cursor() as cursor, cursor.copy("COPY looked_at FROM STDIN") as copy:
-            copy.write("".join(f"{each}\n" for each in hex_uuids(some)))
+            copy.write("".join(f"{key}\n" for key in hex_uuids(some)))
     connection.execute("ANALYZE looked_at")
 
 
@@ -258,7 +258,7 @@ def _replace_books(connection: Connection, target: sa.Table) -> None:
     for name, book in BOOKS.items():
         names = {
             "lines": books_table(name),
-            "columns": _columns([each.name for each in book.columns if each.name != "count"]),
+            "columns": _columns([column.name for column in book.columns if column.name != "count"]),
             "owner": sql.Literal(target.name),
         }
         chosen: LiteralString = "SELECT {columns} FROM {lines} WHERE target_table = {owner}"

@@ -194,14 +194,16 @@ class PairConverter:
             partial(of_readable, data, self._finder, self.remedies, self._converted)
         )
 
-    def _converted(self, given: Batch, books: Books) -> ConvertedBatch:
-        values = given.fields[self.array]
+    def _converted(self, as_read: Batch, books: Books) -> ConvertedBatch:
+        values = as_read.fields[self.array]
         arrays = values.object_id_arrays()
         count = _elements_in(values, arrays)
-        batch, remedied = remedied_batch(given, self._finder, self.remedies)
-        books.remediations += [each for _, done in remedied for each in done]
+        batch, remedied = remedied_batch(as_read, self._finder, self.remedies)
+        books.remediations += [
+            application for _, applications in remedied for application in applications
+        ]
         identifiers = batch.fields["_id"]
-        if batch is not given:
+        if batch is not as_read:
             values = batch.fields[self.array]
             arrays = values.object_id_arrays()
         holders, elements, are_odd = self._fast(identifiers, values, arrays)
@@ -260,12 +262,12 @@ class PairConverter:
                 books.note(document_id, self.array, coerced, value, self.remedies)
             is_loaded = key.bytes in loaded
             for position, element in enumerate(array):
-                found, finding = self._element(element, position, is_holder_loaded=is_loaded)
+                other_id, finding = self._element(element, position, is_holder_loaded=is_loaded)
                 if finding is not None:
                     books.note(document_id, self.array, finding, value, self.remedies)
-                if found is not None:
+                if other_id is not None:
                     holders.append(key.bytes)
-                    elements.append(found)
+                    elements.append(other_id)
         return holders, elements
 
     def _element(

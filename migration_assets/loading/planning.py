@@ -78,7 +78,11 @@ def whole(
     source: SourceDatabase, connection: Connection, job: Job, dependencies: Dependencies
 ) -> Plan:
     """Returns that all documents are to be converted, in ranges as the source has them now."""
-    ranges = [each for reading in job.readings(source) for each in reading.ranges(source)]
+    ranges = [
+        range_of_ledger
+        for reading in job.readings(source)
+        for range_of_ledger in reading.ranges(source)
+    ]
     return _begun(connection, job, dependencies, ranges)
 
 

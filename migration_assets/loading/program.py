@@ -52,6 +52,6 @@ def digest_of(package: Path, libraries: Sequence[str]) -> str:
 def making_files(package: Path) -> list[Path]:
     """Returns the files of a package that make rows, in order."""
     places = [package / name for name in MAKERS]
-    found = [place for place in places if place.is_file()]
-    found += [file for place in places if place.is_dir() for file in place.rglob("*.py")]
-    return sorted(found)
+    files = [place for place in places if place.is_file()]
+    files += [file for place in places if place.is_dir() for file in place.rglob("*.py")]
+    return sorted(files)

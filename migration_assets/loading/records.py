@@ -40,9 +40,9 @@ class Tally:
         tally.lossy.update(issue.kind for issue in books.issues)
         for (_, kind, _), count in books.conversions.items():
             tally.lossless[kind] += count
-        tally.remediated.update(each.rule for each in books.remediations)
-        accepted = [each.accepted_by for each in books.issues]
-        accepted += [each.accepted_by for each in books.rejected]
+        tally.remediated.update(application.rule for application in books.remediations)
+        accepted = [issue.accepted_by for issue in books.issues]
+        accepted += [document.accepted_by for document in books.rejected]
         tally.remediated.update(
             name for names in filter(None, accepted) for name in names.split(", ")
         )
@@ -52,14 +52,14 @@ class Tally:
     def from_json(cls, counted: Mapping[str, Any]) -> Tally:
         """Returns the counts that :meth:`as_json` gave."""
         tally = cls()
-        for each in fields(cls):
-            found = counted[each.name]
-            setattr(tally, each.name, Counter(found) if isinstance(found, Mapping) else found)
+        for counter in fields(cls):
+            count = counted[counter.name]
+            setattr(tally, counter.name, Counter(count) if isinstance(count, Mapping) else count)
         return tally
 
     def as_json(self) -> dict[str, Any]:
         """Returns the counts as JSON has them."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {counter.name: getattr(self, counter.name) for counter in fields(self)}
 
     def add(self, other: Tally) -> None:
         """Adds the counts of another tally."""
@@ -70,8 +70,12 @@ class Tally:
         self._combine(other, operator.sub)
 
     def _combine(self, other: Tally, combine: Callable[[Any, Any], Any]) -> None:
-        for each in fields(self):
-            setattr(self, each.name, combine(getattr(self, each.name), getattr(other, each.name)))
+        for counter in fields(self):
+            setattr(
+                self,
+                counter.name,
+                combine(getattr(self, counter.name), getattr(other, counter.name)),
+            )
 
 
 @dataclass(frozen=True, slots=True)

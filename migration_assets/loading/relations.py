@@ -145,8 +145,8 @@ class Doubtful:
         ).format(books_table(bookkeeping.rejected_documents.name))
         with ServerCursor(self._connection, "rejected") as cursor:
             cursor.execute(query, [self.staging.target.name, self.collection])
-            while found := cursor.fetchmany(_AT_ONCE):
-                ids = [source_uuid(self.collection, each) for (each,) in found]
+            while page := cursor.fetchmany(_AT_ONCE):
+                ids = [source_uuid(self.collection, source_id_text) for (source_id_text,) in page]
                 self._doubt(sql.SQL("SELECT unnest({}::uuid[])").format(sql.Literal(ids)))
 
     def _doubt_claimed(self, unique_values: Callable[[bytes], pl.DataFrame]) -> None:
@@ -193,9 +193,9 @@ class Doubtful:
         query = sql.SQL("SELECT id FROM {} WHERE id > %s ORDER BY id LIMIT %s").format(_DOUBTFUL)
         last = uuid.UUID(int=0)
         parts = collections_of(self.source, self.collection).values()
-        while found := self._connection.execute(query, [last, _AT_ONCE]).fetchall():
-            last = found[-1][0]
-            these = Range(ids=tuple(object_id(each) for (each,) in found))
+        while page := self._connection.execute(query, [last, _AT_ONCE]).fetchall():
+            last = page[-1][0]
+            these = Range(ids=tuple(object_id(row_id) for (row_id,) in page))
             for part in parts:
                 yield from these.batches(part, projection=self.fields)
 
@@ -205,10 +205,10 @@ class Doubtful:
         collection = self.collection
         for batch in raw_batches(self.source[collection], projection=self.fields):
             documents = DigestedBatch(collection, batch.data)
-            ids = [uuid.UUID(each) for each in hex_uuids(documents.keys)]
-            found = {id_ for (id_,) in self._connection.execute(query, [ids])}
-            if found:
-                rows = [row for row, id_ in enumerate(ids) if id_ in found]
+            ids = [uuid.UUID(key) for key in hex_uuids(documents.keys)]
+            doubtful_ids = {id_ for (id_,) in self._connection.execute(query, [ids])}
+            if doubtful_ids:
+                rows = [row for row, id_ in enumerate(ids) if id_ in doubtful_ids]
                 yield documents.only(np.array(rows, dtype=np.int64))
 
     def _make_room(self) -> None:
@@ -232,7 +232,7 @@ class Doubtful:
         self.tally.add(Tally.of(exactly.documents, exactly.books))
         counts = Counter(exactly.books.conversions)
         counts.subtract(before.books.conversions)
-        counts = Counter({each: count for each, count in counts.items() if count})
+        counts = Counter({conversion: count for conversion, count in counts.items() if count})
         books = replace(exactly.books, conversions=counts)
         lines = staged_batch(self.staging.target, collection, exactly.rows, books)
         self.staging.write(lines, into=_room)

@@ -133,8 +133,8 @@ def stage(
     else:
         task = Task(job, load_id, base, min(workers.processes, len(missing)))
         here, there = Stager(source, connection, task), partial(stage_there, where, task)
-        said = f"of {job.table_name} is loaded here"
-        size = sum(workers.share(missing, here.stage, there, said))
+        consequence = f"of {job.table_name} is loaded here"
+        size = sum(workers.share(missing, here.stage, there, consequence))
     if size >= LARGE:
         give_back_freed_memory()
 
@@ -198,14 +198,14 @@ class _Range:
             AS_BEFORE: self.as_before,
             STAGES: dict(self.watch.seconds),
         }
-        done = replace(
+        completed = replace(
             self.line,
             content=self.content,
             bytes_digest=self.read.as_text(),
             tally=tally,
             lines=self.lines,
         )
-        ledger.complete(connection, self.task.load_id, done)
+        ledger.complete(connection, self.task.load_id, completed)
         return self.content.size
 
     def _converted(self, batches: Iterator[bytes]) -> Iterator[ConvertedBatch]:

@@ -115,7 +115,7 @@ class Staging:
             sql.SQL("DROP TABLE IF EXISTS {}").format(staged)
             for staged in (rows_table(self.target), sides_table(self.target))
         ]
-        owned = [sql.SQL("DELETE {}").format(each) for each in self._owned()]
+        owned = [sql.SQL("DELETE {}").format(owned_object) for owned_object in self._owned()]
         quietly = sql.SQL("SET LOCAL client_min_messages = warning")
         self.connection.execute(sql.SQL("; ").join([quietly, *drops, *owned]))
 
@@ -142,11 +142,11 @@ class Staging:
     def lines(self) -> int:
         """Returns how many lines are staged; -1 where the staging table is gone."""
         staged = self.batches_table
-        found = self.connection.execute("SELECT to_regclass(%s)", [staged.as_string()]).fetchone()
-        if found == (None,):
+        row = self.connection.execute("SELECT to_regclass(%s)", [staged.as_string()]).fetchone()
+        if row == (None,):
             return -1
         lines = [sql.SQL("FROM {}").format(staged), *self._owned()]
-        every = sql.SQL(" UNION ALL ").join(sql.SQL("SELECT {}").format(each) for each in lines)
+        every = sql.SQL(" UNION ALL ").join(sql.SQL("SELECT {}").format(line) for line in lines)
         return count_rows(self.connection, sql.SQL("({}) lines").format(every))
 
     def _owned(self) -> Iterator[sql.Composed]:
@@ -176,8 +176,8 @@ def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.
     """Returns the lines of each kind of books that has any, with the columns of its table in their order."""
     owner = {"target_table": target, "collection": collection}
     lines: dict[str, list[dict[str, object]]] = {
-        bookkeeping.rejected_documents.name: [asdict(each) for each in books.rejected],
-        bookkeeping.issues.name: [asdict(each) for each in books.issues],
+        bookkeeping.rejected_documents.name: [asdict(line) for line in books.rejected],
+        bookkeeping.issues.name: [asdict(line) for line in books.issues],
         bookkeeping.conversions.name: [
             {"field": name, "kind": kind, "reason": reason, "count": count}
             for (name, kind, reason), count in books.conversions.items()
@@ -185,15 +185,15 @@ def _book_frames(target: str, collection: str, books: Books) -> Mapping[str, pl.
         bookkeeping.unmapped_fields.name: [
             {"source_id": source_id, "fields": unknown} for source_id, unknown in books.unmapped
         ],
-        bookkeeping.remediations.name: [asdict(each) for each in books.remediations],
+        bookkeeping.remediations.name: [asdict(line) for line in books.remediations],
     }
     return {
         name: pl.DataFrame(
-            [owner | line for line in found],
+            [owner | line for line in lines_of_book],
             schema={column.name: _dtype(column) for column in BOOKS[name].columns},
         )
-        for name, found in lines.items()
-        if found
+        for name, lines_of_book in lines.items()
+        if lines_of_book
     }
 
 
