@@ -1,6 +1,6 @@
 """The documents of a batch as rows, and the books that explain what is not a row as it was.
 
-Here the findings of the columns meet the document: a rejected document takes its findings with it, a
+Here the changes of the columns meet the document: a rejected document takes its changes with it, a
 unique value goes to the first document that has it, and unknown fields are set aside.
 """
 
@@ -77,26 +77,26 @@ class Books:
     remediations: list[Remedied] = field(default_factory=list)
     """Applications of remediations, to documents that were rejected, too."""
 
-    def count(self, name: str, found: ValueChange) -> None:
+    def count(self, name: str, change: ValueChange) -> None:
         """Counts what happened without loss to a value of a field."""
-        self.conversions[name, found.kind, found.reason] += 1
+        self.conversions[name, change.kind, change.reason] += 1
 
     def note(
-        self, identifier: Any, name: str, found: ValueChange, value: Any, remedies: Remedies
+        self, identifier: Any, name: str, change: ValueChange, value: Any, remedies: Remedies
     ) -> None:
         """Records what happened to the value of a field, or to one of its elements."""
-        if found.kind in LOSSLESS:
-            self.count(name, found)
+        if change.kind in LOSSLESS:
+            self.count(name, change)
             return
-        original = value if found.element is None else found.original
-        of_element = {} if found.element is None else {"element": found.original}
+        original = value if change.element is None else change.original
+        of_element = {} if change.element is None else {"element": change.original}
         self.issues.append(
             Issue(
                 source_id=source_id(identifier),
                 field=name,
-                kind=found.kind,
-                element=found.element,
-                reason=found.reason,
+                kind=change.kind,
+                element=change.element,
+                reason=change.reason,
                 original=canonical(original),
                 accepted_by=remedies.accepts(identifier, name, value, **of_element),
             )
@@ -104,10 +104,16 @@ class Books:
 
     def accept_unreadable(self, remedies: Remedies) -> None:
         """Marks the documents that could not be read, and whose loss a rule accepts."""
-        for number, each in enumerate(self.rejected):
-            found = None if each.field is not None else remedies.accepts_unreadable(each.source_id)
-            if found is not None:
-                accepted = replace(each, accepted_by=found.rules, deferred_until=found.until)
+        for number, document in enumerate(self.rejected):
+            acceptance = (
+                None
+                if document.field is not None
+                else remedies.accepts_unreadable(document.source_id)
+            )
+            if acceptance is not None:
+                accepted = replace(
+                    document, accepted_by=acceptance.rules, deferred_until=acceptance.until
+                )
                 self.rejected[number] = accepted
 
 
@@ -153,7 +159,7 @@ class BatchConverter:
 
     def __post_init__(self) -> None:
         known, columns = fields(self.table), sources(self.table)
-        self._columns = {n: each for n, each in columns.items() if each.rule is not Rule.KEY}
+        self._columns = {n: source for n, source in columns.items() if source.rule is not Rule.KEY}
         self._finder = FieldFinder(known)
         self._elsewhere = known - {source.field for source in columns.values()}
         if self.taken is not None:
@@ -177,24 +183,24 @@ class BatchConverter:
             partial(of_readable, data, self._finder, self.remedies, self._unique_values)
         )
 
-    def _unique_values(self, given: Batch, books: Books) -> pl.DataFrame:
+    def _unique_values(self, as_read: Batch, books: Books) -> pl.DataFrame:
         del books
-        batch, _ = remedied_batch(given, self._finder, self.remedies)
+        batch, _ = remedied_batch(as_read, self._finder, self.remedies)
         columns = {name: sources(self.table)[name] for name in columns_of_keys(self.table)}
         return pl.DataFrame(
             converted.series for _, converted in convert_columns(columns, batch.fields, self.loaded)
         )
 
-    def _converted(self, given: Batch, books: Books) -> ConvertedBatch:
-        batch, remedied = remedied_batch(given, self._finder, self.remedies)
+    def _converted(self, as_read: Batch, books: Books) -> ConvertedBatch:
+        batch, remedied = remedied_batch(as_read, self._finder, self.remedies)
         identifiers = batch.fields["_id"]
         columns = [convert_keys(self.table.name, identifiers)]
-        findings: list[tuple[int, str, ValueChange]] = []
+        changes: list[tuple[int, str, ValueChange]] = []
         rejections: dict[int, list[tuple[str, str]]] = defaultdict(list)
         for name, converted in convert_columns(self._columns, batch.fields, self.loaded):
             origin = self._columns[name].field
             columns.append(converted.series)
-            findings += [(row, origin, found) for row, found in converted.findings]
+            changes += [(row, origin, change) for row, change in converted.changes]
             for row, reason in converted.rejections:
                 rejections[row].append((origin, reason))
         unmapped = list(self._unmapped(batch))
@@ -204,21 +210,21 @@ class BatchConverter:
         are_all_readable = not books.rejected
         rows = pl.DataFrame(columns).select(sources(self.table).keys())
         taken = self._reject_repeats(rows, rejections)
-        losses = _losses(findings, rejections)
+        losses = _losses(changes, rejections)
         for row, wrong in sorted(rejections.items()):
             lost = [(name, batch.fields[name].value(row)) for name, _ in wrong]
             accepted = self.remedies.accepts_document(identifiers.value(row), lost)
-            books.rejected.append(_rejected(given.document(row), wrong, losses[row], accepted))
-        self._note(batch, [each for each in findings if each[0] not in rejections], books)
-        for _, done in remedied:
-            books.remediations += done
+            books.rejected.append(_rejected(as_read.document(row), wrong, losses[row], accepted))
+        self._note(batch, [change for change in changes if change[0] not in rejections], books)
+        for _, applications in remedied:
+            books.remediations += applications
         books.unmapped += [(of, unknown) for row, of, unknown in unmapped if row not in rejections]
         if rejections:
             rows = rows.filter(~pl.int_range(pl.len()).is_in(list(rejections)))
         traced: Collection[int] = {
             *rejections,
             *batch.strangers,
-            *(row for row, *_ in findings),
+            *(row for row, *_ in changes),
             *(row for row, _ in remedied),
         }
         # Without those that cannot be read, positions are others: all count then.
@@ -226,23 +232,23 @@ class BatchConverter:
         return ConvertedBatch(count, rows, books, traced, taken)
 
     def _note(
-        self, batch: Batch, findings: Iterable[tuple[int, str, ValueChange]], books: Books
+        self, batch: Batch, changes: Iterable[tuple[int, str, ValueChange]], books: Books
     ) -> None:
         """Notes what happened; nothing is decoded for what lost nothing, which may be every row."""
         lossy: dict[str, list[tuple[int, ValueChange]]] = defaultdict(list)
-        for row, name, found in findings:
-            if found.kind in LOSSLESS:
-                books.count(name, found)
+        for row, name, change in changes:
+            if change.kind in LOSSLESS:
+                books.count(name, change)
             else:
-                lossy[name].append((row, found))
+                lossy[name].append((row, change))
         for name, of_field in lossy.items():
             # Together, and once for the elements of an array, which may be 100,000.
             rows = list(dict.fromkeys(row for row, _ in of_field))
             owners = batch.fields["_id"].values(rows), batch.fields[name].values(rows)
             decoded = dict(zip(rows, zip(*owners, strict=True), strict=True))
-            for row, found in of_field:
+            for row, change in of_field:
                 identifier_, value = decoded[row]
-                books.note(identifier_, name, found, value, self.remedies)
+                books.note(identifier_, name, change, value, self.remedies)
 
     def _reject_repeats(
         self, rows: pl.DataFrame, rejections: dict[int, list[tuple[str, str]]]
@@ -276,18 +282,20 @@ def columns_of_keys(table: sa.Table) -> list[str]:
 
 
 def remedied_batch(
-    given: Batch, finder: FieldFinder, remedies: Remedies
+    as_read: Batch, finder: FieldFinder, remedies: Remedies
 ) -> tuple[Batch, list[tuple[int, list[Remedied]]]]:
     """Returns the documents as they are converted, and what rules did to which of them."""
     if not remedies.changes:
-        return given, []
+        return as_read, []
     documents: list[bytes] = []
     remedied: list[tuple[int, list[Remedied]]] = []
-    for row in range(len(given)):
-        made, done = remedies.apply(given.document(row))
-        documents.append(bson.encode(made, codec_options=CODEC) if done else given.bson_of(row))
-        if done:
-            remedied.append((row, done))
+    for row in range(len(as_read)):
+        document, applications = remedies.apply(as_read.document(row))
+        documents.append(
+            bson.encode(document, codec_options=CODEC) if applications else as_read.bson_of(row)
+        )
+        if applications:
+            remedied.append((row, applications))
     return finder.find(b"".join(documents)), remedied
 
 
@@ -329,14 +337,14 @@ def readable(data: bytes, books: Books) -> bytes:
 
 
 def _losses(
-    findings: Iterable[tuple[int, str, ValueChange]], rejections: Mapping[int, Any]
+    changes: Iterable[tuple[int, str, ValueChange]], rejections: Mapping[int, Any]
 ) -> Mapping[int, list[tuple[str, str]]]:
     """Returns what rejected documents would lose besides, once each, by row: (field, reason)."""
-    found: dict[int, dict[tuple[str, str], None]] = defaultdict(dict)
-    for row, name, each in findings if rejections else ():  # which may be of every row
-        if row in rejections and each.kind not in LOSSLESS:
-            found[row][name, each.reason] = None
-    return defaultdict(list, {row: [*lost] for row, lost in found.items()})
+    losses_of: dict[int, dict[tuple[str, str], None]] = defaultdict(dict)
+    for row, name, change in changes if rejections else ():  # which may be of every row
+        if row in rejections and change.kind not in LOSSLESS:
+            losses_of[row][name, change.reason] = None
+    return defaultdict(list, {row: [*lost] for row, lost in losses_of.items()})
 
 
 def _rejected(

@@ -36,12 +36,12 @@ class ConvertedColumn:
 
     Attributes:
         series: The values, in the order of the documents; NULL where a document is rejected.
-        findings: (row, what happened) for every value that did not arrive as it is.
+        changes: (row, what happened) for every value that did not arrive as it is.
         rejections: (row, reason) for every value that its NOT NULL column cannot do without.
     """
 
     series: pl.Series
-    findings: Sequence[tuple[int, ValueChange]] = ()
+    changes: Sequence[tuple[int, ValueChange]] = ()
     rejections: Sequence[tuple[int, str]] = ()
 
 
@@ -73,7 +73,11 @@ def convert_columns(
         values = fields[source.field]
         raw[name] = loader_of(source.rule).read(values)
         raw[name + _KIND] = pl.Series(values.kinds)
-    chosen = (each for name, source in columns.items() for each in _chosen(name, source, loaded))
+    chosen = (
+        expression
+        for name, source in columns.items()
+        for expression in _chosen(name, source, loaded)
+    )
     converted = pl.DataFrame(raw).select(chosen)
     for name, source in columns.items():
         series = converted[name]
@@ -118,7 +122,7 @@ def _with_odd(
 ) -> ConvertedColumn:
     """Puts the odd values of a column in their places, one by one."""
     converted: list[Any] = []
-    findings: list[tuple[int, ValueChange]] = []
+    changes: list[tuple[int, ValueChange]] = []
     rejections: list[tuple[int, str]] = []
     rule, rows = _remembering(source, loaded), odd.to_list()
     for row, value, owner in zip(rows, values.values(rows), identifiers.values(rows), strict=True):
@@ -127,11 +131,11 @@ def _with_odd(
         if outcome.value is None and source.missing not in _NULLABLE:
             rejections.append((row, _reason(outcome)))
             continue
-        for finding in outcome.findings:
-            is_nulled = finding.kind is Kind.UNCONVERTIBLE
-            findings.append((row, replace(finding, kind=Kind.NULLED) if is_nulled else finding))
+        for change in outcome.changes:
+            is_nulled = change.kind is Kind.UNCONVERTIBLE
+            changes.append((row, replace(change, kind=Kind.NULLED) if is_nulled else change))
     whole = _scattered(series, odd, _series(source.rule, converted))
-    return ConvertedColumn(whole, findings, rejections)
+    return ConvertedColumn(whole, changes, rejections)
 
 
 def _remembering(source: Source, loaded: Loaded) -> Callable[[Any], Outcome]:
@@ -163,9 +167,9 @@ def _scattered(series: pl.Series, places: pl.Series, values: pl.Series) -> pl.Se
 
 
 def _reason(outcome: Outcome) -> str:
-    if not outcome.findings:
+    if not outcome.changes:
         return "missing or null, and the column is NOT NULL"
-    return outcome.findings[0].reason
+    return outcome.changes[0].reason
 
 
 def _missing(source: Source, identifier: Any) -> Outcome:

@@ -117,10 +117,10 @@ def timestamp(value: Any, source: Source, loaded: Loaded) -> Outcome:
             altered = ValueChange(Kind.ALTERED, "shortened to milliseconds")
             outcome = Outcome(milliseconds, (altered,))
     else:
-        found = integral(value)
-        if found is None:
+        number = integral(value)
+        if number is None:
             return unconvertible(value)
-        milliseconds, outcome = found, coerced(found, f"{type_name(value)} as date")
+        milliseconds, outcome = number, coerced(number, f"{type_name(value)} as date")
     if not TIMESTAMP_MINIMUM <= milliseconds < TIMESTAMP_END:
         return unconvertible(value, "out of range of timestamp")
     return outcome
@@ -180,22 +180,22 @@ def each(rule: Exact) -> Exact:
     """An array by the rule of its elements: a lone value is one element; what becomes NULL is dropped."""
 
     def of_elements(value: Any, source: Source, loaded: Loaded) -> Outcome:
-        elements, findings = value, []
+        elements, changes = value, []
         if not isinstance(value, list):
             elements = [value]
-            findings.append(ValueChange(Kind.COERCED, f"{type_name(value)} as one element"))
+            changes.append(ValueChange(Kind.COERCED, f"{type_name(value)} as one element"))
         kept = []
         for position, element in enumerate(elements):
             if element is None:
-                findings.append(ValueChange(Kind.ALTERED, "null element dropped", position, None))
+                changes.append(ValueChange(Kind.ALTERED, "null element dropped", position, None))
                 continue
             outcome = rule(element, source, loaded)
             if outcome.value is not None:
                 kept.append(outcome.value)
-            for found in outcome.findings:
-                lossless = found.kind in LOSSLESS and outcome.value is not None
-                kind = found.kind if lossless or found.kind is Kind.ORPHANED else Kind.ALTERED
-                findings.append(ValueChange(kind, found.reason, position, element))
-        return Outcome(kept, tuple(findings))
+            for change in outcome.changes:
+                lossless = change.kind in LOSSLESS and outcome.value is not None
+                kind = change.kind if lossless or change.kind is Kind.ORPHANED else Kind.ALTERED
+                changes.append(ValueChange(kind, change.reason, position, element))
+        return Outcome(kept, tuple(changes))
 
     return of_elements

@@ -61,10 +61,10 @@ def _are_written_by_orjson(values: Iterable[Any]) -> bool:
         kinds = set(map(type, level))
         if not kinds.isdisjoint(_HIDING):
             return False
-        if float in kinds and not all(isfinite(each) for each in level if type(each) is float):
+        if float in kinds and not all(isfinite(value) for value in level if type(value) is float):
             return False
-        dicts = (each.values() for each in level if type(each) is dict)
-        lists = (each for each in level if type(each) is list)
+        dicts = (value.values() for value in level if type(value) is dict)
+        lists = (value for value in level if type(value) is list)
         level = list(chain.from_iterable(chain(dicts, lists)))
     return True
 
@@ -91,4 +91,4 @@ def storable(text: str) -> str:
 def _storable(token: re.Match[str]) -> str:
     if token["string"] is None:
         return "0.0"
-    return _ESCAPE.sub(lambda found: REPLACEMENT if found[1] == "u0000" else found[0], token[0])
+    return _ESCAPE.sub(lambda escape: REPLACEMENT if escape[1] == "u0000" else escape[0], token[0])

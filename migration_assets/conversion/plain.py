@@ -105,11 +105,11 @@ def uuid_text_arrays(field: Field) -> pl.Series:
     return null_where(lists, arrays.is_null().to_numpy())
 
 
-def _uuid_texts(given: pl.Series) -> pl.Series:
+def _uuid_texts(id_texts: pl.Series) -> pl.Series:
     """Returns the UUIDs as texts of ObjectIds as texts, each once, and NULL for other texts."""
-    ids = list(filter(is_object_id_text, given.unique()))
+    ids = list(filter(is_object_id_text, id_texts.unique()))
     known = uuid_texts(object_id_uuids(bytes.fromhex("".join(ids))))
-    return given.replace_strict(ids, known, default=None, return_dtype=pl.String)
+    return id_texts.replace_strict(ids, known, default=None, return_dtype=pl.String)
 
 
 def _arrays(field: Field, is_plain: Callable[[Any], bool]) -> pl.Series:

@@ -97,18 +97,18 @@ def integral(value: Any) -> int | None:
 
 def from_iso_8601(value: str) -> tuple[int, bool] | None:
     """Returns an ISO 8601 time in milliseconds since 1970, and whether that is all of it."""
-    found = _ISO_8601.fullmatch(value)
-    if found is None:
+    written = _ISO_8601.fullmatch(value)
+    if written is None:
         return None
-    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
-    fraction = found["fraction"] or ""
-    offset_hours, offset_minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+    year, month, day, hour, minute, second = (int(part or 0) for part in written.groups()[:6])
+    fraction = written["fraction"] or ""
+    offset_hours, offset_minutes = int(written["hours"] or 0), int(written["minutes"] or 0)
     is_time = max(hour, offset_hours) < 24 and max(minute, second, offset_minutes) < 60
     is_date = 1 <= month <= 12 and 1 <= day <= _days_in_month(year, month)
     if not (is_time and is_date):
         return None
     offset = offset_hours * 60 + offset_minutes
-    minutes = hour * 60 + minute + (offset if found["sign"] == "-" else -offset)
+    minutes = hour * 60 + minute + (offset if written["sign"] == "-" else -offset)
     milliseconds = int(fraction[:3].ljust(3, "0"))
     total = ((_days(year, month, day) * 1440 + minutes) * 60 + second) * 1000 + milliseconds
     return total, not fraction[3:].strip("0")

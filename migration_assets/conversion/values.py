@@ -54,7 +54,7 @@ class Outcome:
     """A converted value, None for NULL, with what happened to it."""
 
     value: Any
-    findings: tuple[ValueChange, ...] = ()
+    changes: tuple[ValueChange, ...] = ()
 
 
 NOT_UNIQUE = "an earlier document has the same value, and it must be unique"

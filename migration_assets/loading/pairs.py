@@ -262,9 +262,9 @@ class PairConverter:
                 books.note(document_id, self.array, coerced, value, self.remedies)
             is_loaded = key.bytes in loaded
             for position, element in enumerate(array):
-                other_id, finding = self._element(element, position, is_holder_loaded=is_loaded)
-                if finding is not None:
-                    books.note(document_id, self.array, finding, value, self.remedies)
+                other_id, change = self._element(element, position, is_holder_loaded=is_loaded)
+                if change is not None:
+                    books.note(document_id, self.array, change, value, self.remedies)
                 if other_id is not None:
                     holders.append(key.bytes)
                     elements.append(other_id)
@@ -282,7 +282,7 @@ class PairConverter:
         if outcome is None:
             reason = f"no row of {self.other.collection} has this id"
             return None, ValueChange(Kind.ORPHANED, reason, position, element)
-        return outcome.value, outcome.findings[0] if outcome.findings else None
+        return outcome.value, outcome.changes[0] if outcome.changes else None
 
 
 def _elements_in(values: Field, arrays: ObjectIdArrays) -> int:

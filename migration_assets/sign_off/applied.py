@@ -173,4 +173,4 @@ def _fine_ones(values: Sequence[Any], source: Source, loaded: Loaded) -> int:
     """Returns how many values would arrive without loss."""
     exact = loader_of(source.rule).exact
     outcomes = (exact(value, source, loaded) for value in values)
-    return sum(all(each.kind in LOSSLESS for each in found.findings) for found in outcomes)
+    return sum(all(each.kind in LOSSLESS for each in found.changes) for found in outcomes)

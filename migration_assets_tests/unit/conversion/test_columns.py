@@ -300,7 +300,7 @@ def test_rules(rule: Rule, value: Any, expected: Any, kinds: list[Kind]) -> None
     policy = Missing.EMPTY_ARRAY if rule in ARRAYS else Missing.NULL
     found = converted(source_for(rule, policy), [value])
     assert plain(found.series) == [expected]
-    assert [finding.kind for _, finding in found.findings] == kinds
+    assert [change.kind for _, change in found.changes] == kinds
     assert not found.rejections
 
 
@@ -314,14 +314,14 @@ def test_what_is_not_convertible_rejects_where_not_null(rule: Rule, policy: Miss
         found = converted(source_for(rule, policy), [value])
         assert bool(found.rejections) == (expected is None), value
         assert plain(found.series) == [expected]
-        assert not (found.rejections and found.findings)
+        assert not (found.rejections and found.changes)
 
 
 @pytest.mark.parametrize(("rule", "default"), DEFAULTS.items())
 def test_a_missing_value_becomes_the_default(rule: Rule, default: Any) -> None:
     found = converted(source_for(rule, Missing.DEFAULT), [None])
     assert plain(found.series) == [default]
-    assert [finding.kind for _, finding in found.findings] == [Kind.DEFAULTED]
+    assert [change.kind for _, change in found.changes] == [Kind.DEFAULTED]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_missing_value_becomes_the_default(rule: Rule, default: Any) -> None:
 def test_a_missing_time_is_the_own_time_of_the_object_id(rule: Rule, expected: Any) -> None:
     found = converted(source_for(rule, Missing.OBJECT_ID_TIME), [None, None], [OWN, 5])
     assert plain(found.series) == [expected, None]
-    assert [(row, finding.kind) for row, finding in found.findings] == [(0, Kind.DERIVED)]
+    assert [(row, change.kind) for row, change in found.changes] == [(0, Kind.DERIVED)]
     assert [row for row, _ in found.rejections] == [1]
 
 
@@ -340,14 +340,14 @@ def test_null_stays_null_where_nullable(rule: Rule) -> None:
     policy = Missing.EMPTY_ARRAY if rule in ARRAYS else Missing.NULL
     found = converted(source_for(rule, policy), [None, None])
     assert found.series.to_list() == [[] if rule in ARRAYS else None] * 2
-    assert (list(found.findings), list(found.rejections)) == ([], [])
+    assert (list(found.changes), list(found.rejections)) == ([], [])
 
 
 def test_elements_are_recorded_with_place_and_original() -> None:
     source = source_for(Rule.REFERENCE_ARRAY, Missing.EMPTY_ARRAY)
     found = converted(source, [[K], [K, UNKNOWN, None, "x"]])
     assert [
-        (row, finding.kind, finding.element, finding.original) for row, finding in found.findings
+        (row, change.kind, change.element, change.original) for row, change in found.changes
     ] == [(1, ORPHANED, 1, UNKNOWN), (1, ALTERED, 2, None), (1, ORPHANED, 3, "x")]
 
 
@@ -356,7 +356,7 @@ def test_a_text_id_that_looks_like_an_object_id_wins() -> None:
     for rule, expected in ((Rule.REFERENCE, by_text.bytes), (Rule.REFERENCE_TEXT, str(by_text))):
         found = converted(source_for(rule, Missing.NULL), [HEXADECIMAL, 5], None, OTHER_IDS_TOO)
         assert found.series[0] == expected
-        assert not found.findings
+        assert not found.changes
 
 
 # --- A column at once as value by value ----------------------------------------------------------
@@ -427,17 +427,17 @@ def as_read(values: list[Any]) -> list[Any]:
 def by_rules(
     source: Source, value: Any, identifier: Any, loaded: Loaded
 ) -> tuple[Any, list[ValueChange], str | None]:
-    """One value by the rules alone: what it becomes, findings, and why the document is rejected."""
+    """One value by the rules alone: what it becomes, changes, and why the document is rejected."""
     if value is None:
         return instead(source, identifier)
     outcome = LOADERS[source.rule].exact(value, source, loaded)
     if outcome.value is None and source.missing not in (Missing.NULL, Missing.EMPTY_ARRAY):
-        return None, [], outcome.findings[0].reason
-    findings = [
+        return None, [], outcome.changes[0].reason
+    changes = [
         replace(each, kind=Kind.NULLED) if each.kind is Kind.UNCONVERTIBLE else each
-        for each in outcome.findings
+        for each in outcome.changes
     ]
-    return outcome.value, findings, None
+    return outcome.value, changes, None
 
 
 def instead(source: Source, identifier: Any) -> tuple[Any, list[ValueChange], str | None]:
@@ -479,12 +479,10 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
         ]
         assert (found.series.name, found.series.dtype) == ("c", dtype_of(rule))
         assert plain(found.series) == [value for value, *_ in one_by_one]
-        expected_findings = [
-            (row, finding)
-            for row, (_, findings, _) in enumerate(one_by_one)
-            for finding in findings
+        expected_changes = [
+            (row, change) for row, (_, changes, _) in enumerate(one_by_one) for change in changes
         ]
-        assert repr(list(found.findings)) == repr(expected_findings)  # a NaN equals no other
+        assert repr(list(found.changes)) == repr(expected_changes)  # a NaN equals no other
         assert list(found.rejections) == [
             (row, reason) for row, (*_, reason) in enumerate(one_by_one) if reason is not None
         ]
@@ -502,7 +500,7 @@ def test_an_assumed_reference_becomes_what_it_becomes_if_it_leads_somewhere(
     there = Loaded({"Others": uuids_of(meant)}, {"Others": uuids_of(meant)})
     exact, found = (converted(source, [identifier], None, ids) for ids in (there, ASSUMED))
     assert plain(found.series) == plain(exact.series) != [None]
-    assert list(found.findings) == list(exact.findings)
+    assert list(found.changes) == list(exact.changes)
 
 
 def test_a_text_is_assumed_to_be_an_id_itself_where_a_document_has_such_a_text() -> None:
