@@ -30,10 +30,12 @@ def may_list_all(source: SourceDatabase) -> bool:
 
 def _all_types(source: SourceDatabase) -> dict[str, str]:
     try:
-        found = list(source.list_collections())
+        descriptions = list(source.list_collections())
     except OperationFailure as refusal:
         if refusal.code != UNAUTHORIZED:
             raise
         # Whoever may read some collections, and not list all, may list those.
-        found = list(source.list_collections(nameOnly=True, authorizedCollections=True))
-    return {each["name"]: each.get("type", "collection") for each in found}
+        descriptions = list(source.list_collections(nameOnly=True, authorizedCollections=True))
+    return {
+        description["name"]: description.get("type", "collection") for description in descriptions
+    }

@@ -167,14 +167,18 @@ def _client(url: str, timeout: float) -> SourceClient:
             serverSelectionTimeoutMS=int(timeout * 1000),
             connectTimeoutMS=int(timeout * 1000),
         )
-    left_out = [str(each.message) for each in raised]
-    for said in left_out:
-        if not said.startswith(_LEFT_OUT):
+    left_out = [str(warning.message) for warning in raised]
+    for message in left_out:
+        if not message.startswith(_LEFT_OUT):
             client.close()
-            raise ConfigurationError(said)
+            raise ConfigurationError(message)
     options = _option_names(url)
-    unknown = [each for each in options if any(f" {each.lower()}." in said for said in left_out)]
-    against = [each for each in options if each.lower() in _HOW_TO_READ]
+    unknown = [
+        option
+        for option in options
+        if any(f" {option.lower()}." in message for message in left_out)
+    ]
+    against = [option for option in options if option.lower() in _HOW_TO_READ]
     client.ignored = (*unknown, *against)
     client.url = url
     return client
@@ -184,7 +188,7 @@ def _client(url: str, timeout: float) -> SourceClient:
 def _usable(url: str, where: str, variable: str) -> Iterator[None]:
     """Turns the driver's errors about a URL into a :class:`SourceError` of one line."""
     options = _option_names(url)
-    files = ", ".join(each for each in options if each.lower().endswith("file"))
+    files = ", ".join(option for option in options if option.lower().endswith("file"))
     next_step = f"Set {variable} to mongodb://host:port/name-of-the-database"
     if options:
         next_step += f", and look at its options: {', '.join(options)}"
@@ -216,7 +220,7 @@ _HOW_TO_READ = frozenset(
 
 def _option_names(url: str) -> list[str]:
     query = url.rpartition("@")[2].partition("?")[2]  # a password may hold what looks like one
-    return [each.partition("=")[0] for each in re.split("[&;]", query) if each]
+    return [assignment.partition("=")[0] for assignment in re.split("[&;]", query) if assignment]
 
 
 def _hello(source: SourceDatabase) -> Mapping[str, Any]:

@@ -64,13 +64,13 @@ class ContentDigest:
         if len(lanes) != _LANES:
             raise ValueError("a digest of a content has eight sums")
         return cls(
-            int(documents), int(size), np.array([int(each, 16) for each in lanes], np.uint64)
+            int(documents), int(size), np.array([int(lane, 16) for lane in lanes], np.uint64)
         )
 
     def as_text(self) -> str:
         """Returns documents, bytes and sums as a text."""
         return " ".join(
-            [str(self.documents), str(self.size), *(f"{each:x}" for each in self.lanes)]
+            [str(self.documents), str(self.size), *(f"{lane:x}" for lane in self.lanes)]
         )
 
     def add(self, data: bytes) -> None:
@@ -95,8 +95,8 @@ class ContentDigest:
 
         Equal content, equal fingerprint. It is the data version of the source asset (section 7).
         """
-        said = f"{self.documents} {' '.join(f'{each:x}' for each in self.lanes)} {collection}"
-        return hashlib.sha256(said.encode()).hexdigest()
+        text = f"{self.documents} {' '.join(f'{lane:x}' for lane in self.lanes)} {collection}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class BytesDigest:
@@ -120,9 +120,9 @@ class BytesDigest:
 
     def content(self) -> ContentDigest:
         """Returns the digest as that of a content, where no document has a digest of its own."""
-        made = ContentDigest()
-        made.add_digests(self._digest.digest(), self._size)
-        return made
+        digest = ContentDigest()
+        digest.add_digests(self._digest.digest(), self._size)
+        return digest
 
 
 def _digest(document: bytes) -> bytes:

@@ -93,7 +93,7 @@ def are_whole(documents: Sequence[Document], data: bytes) -> bool:
         documents: Documents as the driver decoded them.
         data: The BSON that they were decoded from, one after the other.
     """
-    return b"".join([bson.encode(each, codec_options=CODEC) for each in documents]) == data
+    return b"".join([bson.encode(document, codec_options=CODEC) for document in documents]) == data
 
 
 def hidden(document: bytes) -> str | None:
@@ -130,18 +130,18 @@ def _hidden(document: bytes, start: int, *, names_count: bool) -> str | None:
         if names_count and name in names:
             return "a field occurs twice"
         names[name] = kind
-        found = None
+        what = None
         if kind in (BsonType.DOCUMENT, BsonType.ARRAY):
-            found = _hidden(document, at, names_count=kind == BsonType.DOCUMENT)
+            what = _hidden(document, at, names_count=kind == BsonType.DOCUMENT)
         elif kind == BsonType.CODE_WITH_SCOPE:
             scope = at + 8 + int.from_bytes(document[at + 4 : at + 8], "little")
-            found = _hidden(document, scope, names_count=True)
+            what = _hidden(document, scope, names_count=True)
         elif kind == BsonType.REGEX:
             options = document[document.index(0, at) + 1 : end - 1]
             if len(set(options) & _OPTIONS) < len(options):
-                found = "a regular expression has an option that there is not"
-        if found is not None:
-            return found
+                what = "a regular expression has an option that there is not"
+        if what is not None:
+            return what
     is_reference = b"$id" in names and names.get(b"$ref") == BsonType.STRING
     return (
         "a DBRef has null for a database"

@@ -74,10 +74,10 @@ class Field:
 
     def are(self, *kinds: int) -> Mask:
         """Tells of which documents the value has one of some types."""
-        found: Mask = self.kinds == kinds[0]
+        are_of_kinds: Mask = self.kinds == kinds[0]
         for kind in kinds[1:]:
-            found |= self.kinds == kind
-        return found
+            are_of_kinds |= self.kinds == kind
+        return are_of_kinds
 
     def are_missing(self) -> Mask:
         """Tells of which documents the value is missing or null."""
@@ -144,13 +144,14 @@ class Field:
             UnreadableError: One is not valid BSON, or the driver would hide something of it.
         """
         chosen = np.fromiter(rows, dtype=np.int64)
-        found = zip(
-            *(each[chosen].tolist() for each in (self.kinds, self.starts, self.ends)), strict=True
+        places = zip(
+            *(numbers[chosen].tolist() for numbers in (self.kinds, self.starts, self.ends)),
+            strict=True,
         )
         # One document for all of them, each under its number: the driver takes it apart at once.
         fields = b"".join(
             b"%c%d\x00%b" % (kind or BsonType.NULL, number, self.data[start:end])
-            for number, (kind, start, end) in enumerate(found)
+            for number, (kind, start, end) in enumerate(places)
         )
         (document,) = decoded_whole(
             (len(fields) + _SHORTEST).to_bytes(4, "little") + fields + b"\x00"
@@ -171,11 +172,11 @@ class Field:
         Two values are the same where their types and bytes are.
         """
         numbers: dict[tuple[int, bytes], int] = {}
-        each = zip(self.kinds.tolist(), self.starts.tolist(), self.ends.tolist(), strict=True)
+        places = zip(self.kinds.tolist(), self.starts.tolist(), self.ends.tolist(), strict=True)
         which = np.array(
             [
                 numbers.setdefault((kind, self.data[start:end]), len(numbers))
-                for kind, start, end in each
+                for kind, start, end in places
             ],
             dtype=np.int64,
         )

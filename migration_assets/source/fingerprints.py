@@ -15,10 +15,10 @@ def content(source: SourceDatabase, collection: str) -> ContentDigest:
     Raises:
         SourceError: MongoDB is out of reach.
     """
-    made = ContentDigest()
+    digest = ContentDigest()
     for batch in raw_batches(source[collection]):
-        made.add(batch.data)
-    return made
+        digest.add(batch.data)
+    return digest
 
 
 def fingerprints(source: SourceDatabase, collections: Iterable[str]) -> dict[str, str]:

@@ -50,14 +50,14 @@ def origin_of(source: SourceDatabase) -> Origin:
         SourceError: MongoDB is out of reach.
     """
     # A collection that begins to count as another is not gone.
-    found = whole(source).list_collections(filter={"type": {"$ne": "view"}})
+    descriptions = whole(source).list_collections(filter={"type": {"$ne": "view"}})
     return Origin(
         database=source.name,
         hosts=sorted(f"{host}:{port}" for host, port in source.client.nodes),
         collections={
-            each["name"]: _hex(each.get("info", {}).get("uuid"))
-            for each in found
-            if not each["name"].startswith("system.")
+            description["name"]: _hex(description.get("info", {}).get("uuid"))
+            for description in descriptions
+            if not description["name"].startswith("system.")
         },
     )
 
@@ -73,15 +73,15 @@ def others(now: Origin, earlier: Iterable[Origin]) -> list[Origin]:
         now: The source as it is now.
         earlier: Sources of loads, the latest first.
     """
-    same, places, found = set(now.uuids), {(now.database, *now.hosts)}, list[Origin]()
-    for each in earlier:
-        is_told = bool(same and each.uuids)
-        if same & each.uuids if is_told else (each.database, *each.hosts) in places:
-            same |= each.uuids
-            places.add((each.database, *each.hosts))
+    same, places, other_origins = set(now.uuids), {(now.database, *now.hosts)}, list[Origin]()
+    for origin in earlier:
+        is_told = bool(same and origin.uuids)
+        if same & origin.uuids if is_told else (origin.database, *origin.hosts) in places:
+            same |= origin.uuids
+            places.add((origin.database, *origin.hosts))
         else:
-            found.append(each)
-    return found
+            other_origins.append(origin)
+    return other_origins
 
 
 def _hex(identifier: Any) -> str:

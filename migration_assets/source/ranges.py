@@ -48,9 +48,9 @@ class Range:
     ids: tuple[Any, ...] | None = None
 
     @classmethod
-    def from_json(cls, said: Mapping[str, str]) -> Self:
+    def from_json(cls, bounds: Mapping[str, str]) -> Self:
         """Returns the range that :meth:`as_json` gave."""
-        return cls(from_canonical(said["start"]), from_canonical(said["end"]))
+        return cls(from_canonical(bounds["start"]), from_canonical(bounds["end"]))
 
     def as_json(self) -> dict[str, str]:
         """Returns start and end, in canonical Extended JSON."""
@@ -132,7 +132,7 @@ def _cuts(collection: Collection[Document], size: int) -> Iterator[Any]:
     """
     part = WHOLE
     while True:
-        found = _alone(collection).find_raw_batches(
+        replies = _alone(collection).find_raw_batches(
             projection={"_id": 1},
             sort=_BY_IDENTIFIER,
             hint=_BY_IDENTIFIER,
@@ -140,7 +140,7 @@ def _cuts(collection: Collection[Document], size: int) -> Iterator[Any]:
             limit=1,
             **part.options(),
         )
-        data: Any = next(iter(found), b"")
+        data: Any = next(iter(replies), b"")
         if not data:
             return
         try:

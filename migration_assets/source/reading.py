@@ -143,12 +143,10 @@ def identifier(document: bytes) -> Any:
     """
     if document[4:9] == _OBJECT_ID_FIRST:
         return bson.ObjectId(document[9:21])
-    found = [
-        (kind, document[at:end]) for kind, name, at, end in elements(document) if name == b"_id"
-    ]
-    if not found:
+    ids = [(kind, document[at:end]) for kind, name, at, end in elements(document) if name == b"_id"]
+    if not ids:
         return None
-    kind, value = found[0]
+    kind, value = ids[0]
     body = bytes([kind]) + b"_id\x00" + value + b"\x00"
     alone = (len(body) + 4).to_bytes(4, "little") + body
     try:

@@ -100,10 +100,10 @@ def reported(where: str, variable: str = SOURCE_URL.name) -> Iterator[None]:
 
 
 def _refused(error: OperationFailure, where: str, variable: str) -> SourceError:
-    said = _without_values(error)
+    reason = _without_values(error)
     passes = error.code in _PASSING or error.has_error_label("RetryableReadError")
     if error.code in _SNAPSHOT_GONE:
-        said = (
+        reason = (
             "the server no longer has the moment that this run reads: it is older than "
             "minSnapshotHistoryWindowInSeconds, or a collection was made or indexed since; "
             "writes must be frozen"
@@ -113,8 +113,8 @@ def _refused(error: OperationFailure, where: str, variable: str) -> SourceError:
             "writes, unset MIGRATION_SNAPSHOT and start again. Each load goes on only where what it "
             "had read is still the same"
         )
-        return SourceError(said, where=where, next_step=next_step)
-    if error.code in _NOT_LOGGED_IN or "auth" in said.lower().split(" ", 1)[0]:
+        return SourceError(reason, where=where, next_step=next_step)
+    if error.code in _NOT_LOGGED_IN or "auth" in reason.lower().split(" ", 1)[0]:
         next_step = (
             f"Check user and password in {variable}, special characters as in %40 for @, and authSource: the "
             "database that the user was made in, often admin"
@@ -131,14 +131,14 @@ def _refused(error: OperationFailure, where: str, variable: str) -> SourceError:
     else:
         next_step = "The server's log says more; put that right, then start again"
     return SourceError(
-        f"the server refused: {said}", where=where, next_step=next_step, is_transient=passes
+        f"the server refused: {reason}", where=where, next_step=next_step, is_transient=passes
     )
 
 
 def _without_values(error: OperationFailure) -> str:
     """Returns what a server said, up to what may quote the command or a document."""
-    said = str((error.details or {}).get("errmsg") or f"error {error.code}")
-    return _LITERAL.sub("…", without_urls(said).partition("{")[0]).strip(" :;,")
+    message = str((error.details or {}).get("errmsg") or f"error {error.code}")
+    return _LITERAL.sub("…", without_urls(message).partition("{")[0]).strip(" :;,")
 
 
 def unreachable(
@@ -146,8 +146,8 @@ def unreachable(
 ) -> SourceError:
     """Returns why no server could be selected, in words that say what to do."""
     topology = client.topology_description
-    found, given = topology.server_descriptions(), client._topology_settings.seeds
-    kinds = {each.server_type_name for each in found.values()}
+    servers, seeds = topology.server_descriptions(), client._topology_settings.seeds
+    kinds = {server.server_type_name for server in servers.values()}
     name = topology.replica_set_name
     if topology.has_known_servers and "RSPrimary" not in kinds:
         return SourceError(
@@ -156,14 +156,14 @@ def unreachable(
             next_step="Wait for the election (rs.status() says more), then start again",
             is_transient=True,
         )
-    if topology.topology_type_name.startswith("ReplicaSet") and not found:
+    if topology.topology_type_name.startswith("ReplicaSet") and not servers:
         return SourceError(
             f"the servers are of no replica set named {name}",
             where=where,
             next_step=f"Put replicaSet right in {variable} (rs.status().set), or leave it out",
         )
-    if found and not found.keys() & given:
-        names = ", ".join(f"{host}:{port}" for host, port in sorted(found))
+    if servers and not servers.keys() & seeds:
+        names = ", ".join(f"{host}:{port}" for host, port in sorted(servers))
         return SourceError(
             f"the replica set {name} calls its members {names}, which cannot be reached from here",
             where=where,

@@ -51,11 +51,11 @@ class _RawReplies(RawBatchCursor[Document]):
     _most = 0
     """How many documents a reply may hold, where they are small."""
 
-    def _unpack_response(self, response: Any, *given: Any, **named: Any) -> list[Any]:
+    def _unpack_response(self, response: Any, *arguments: Any, **named: Any) -> list[Any]:
         reply = memoryview(response.raw_command_response())
         beginning = _BEGINNING.match(reply)
         if beginning is None:
-            return super()._unpack_response(response, *given, **named)
+            return super()._unpack_response(response, *arguments, **named)
         self._most = self._most or self._batch_size
         fitting = self._batch_size * _ENOUGH // len(reply)
         self._batch_size = min(max(fitting, 1), self._most)

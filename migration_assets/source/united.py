@@ -49,27 +49,29 @@ class UnitedDatabase(Database[Document]):
     def parts(self, name: str) -> Mapping[str, Collection[Document]]:
         """Returns the collections that make up one, that one first, by name."""
         names = [name, *self.others.get(name, ())]
-        return {each: super(UnitedDatabase, self).__getitem__(each) for each in names}
+        return {name: super(UnitedDatabase, self).__getitem__(name) for name in names}
 
     def with_options(self, *args: Any, **options: Any) -> Any:
         """Returns the same with other options, as pymongo takes them."""
         return UnitedDatabase(super().with_options(*args, **options), self.others)
 
     def list_collections(
-        self, session: Any = None, filter: Any = None, *given: Any, **of: Any
+        self, session: Any = None, filter: Any = None, *arguments: Any, **of: Any
     ) -> Any:
         """Lists the collections without those that count as others."""
-        return super().list_collections(session, self._without_others(filter), *given, **of)
+        return super().list_collections(session, self._without_others(filter), *arguments, **of)
 
     def list_collection_names(
-        self, session: Any = None, filter: Any = None, *given: Any, **of: Any
+        self, session: Any = None, filter: Any = None, *arguments: Any, **of: Any
     ) -> list[str]:
         """Returns the names of the collections without those that count as others."""
-        return super().list_collection_names(session, self._without_others(filter), *given, **of)
+        return super().list_collection_names(
+            session, self._without_others(filter), *arguments, **of
+        )
 
-    def _without_others(self, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def _without_others(self, condition: Mapping[str, Any] | None) -> Mapping[str, Any]:
         counted = [name for names in self.others.values() for name in names]
-        return {"$and": [given or {}, {"name": {"$nin": counted}}]}
+        return {"$and": [condition or {}, {"name": {"$nin": counted}}]}
 
 
 class UnitedCollection(Collection[Document]):
@@ -84,16 +86,16 @@ class UnitedCollection(Collection[Document]):
 
     def with_options(self, codec_options: Any = None, *args: Any, **options: Any) -> Any:
         """Returns the same with other options, as pymongo takes them."""
-        made = super().with_options(codec_options, *args, **options)
+        collection = super().with_options(codec_options, *args, **options)
         database: Any = self.database
         return UnitedCollection(
             database,
             self.name,
             self.others,
-            codec_options=made.codec_options,
-            read_preference=made.read_preference,
-            write_concern=made.write_concern,
-            read_concern=made.read_concern,
+            codec_options=collection.codec_options,
+            read_preference=collection.read_preference,
+            write_concern=collection.write_concern,
+            read_concern=collection.read_concern,
         )
 
     def alone(self) -> Collection[Document]:
@@ -123,7 +125,7 @@ class UnitedCollection(Collection[Document]):
     def estimated_document_count(self, *args: Any, **options: Any) -> int:
         """Returns about how many documents there are."""
         return sum(
-            each.estimated_document_count(*args, **options) for each in self._parts().values()
+            part.estimated_document_count(*args, **options) for part in self._parts().values()
         )
 
     def raw_batches(
@@ -137,9 +139,11 @@ class UnitedCollection(Collection[Document]):
             for other in self.others
         ]
         pipeline = [*chosen, *unions, *order, *_stages(None, projection)]
-        made: Any = super().aggregate_raw_batches(pipeline, batchSize=batch_size, allowDiskUse=True)
-        found: RawBatchCursor[Document] = made  # it is read alike
-        return found
+        cursor: Any = super().aggregate_raw_batches(
+            pipeline, batchSize=batch_size, allowDiskUse=True
+        )
+        replies: RawBatchCursor[Document] = cursor  # it is read alike
+        return replies
 
 
 def _within(filter: Any, start: Any, end: Any) -> Any:
@@ -195,7 +199,7 @@ def require_one_of_each(source: SourceDatabase) -> None:
         SourceError: There are such; they are named, and how many `_id`s.
     """
     for name, count, some in doubled(source):
-        others = ", ".join(each for each in collections_of(source, name) if each != name)
+        others = ", ".join(other for other in collections_of(source, name) if other != name)
         raise SourceError(
             f"{others} cannot count as {name}: {count:,} `_id`s stand in both, such as {', '.join(some)}",
             where=f"collection {name}",
@@ -216,6 +220,10 @@ def doubled(source: SourceDatabase) -> Iterator[tuple[str, int, list[str]]]:
             ],
             allowDiskUse=True,
         )
-        for found in grouped:
-            if found["n"]:
-                yield name, found["n"][0]["n"], [source_id(each["_id"]) for each in found["some"]]
+        for group in grouped:
+            if group["n"]:
+                yield (
+                    name,
+                    group["n"][0]["n"],
+                    [source_id(document["_id"]) for document in group["some"]],
+                )

@@ -189,9 +189,9 @@ class _Walk:
             return
         if name not in self.fields:
             self.fields[name] = self.new_field()
-        found = self.fields[name]
-        _demand(found.kinds[rows] == 0)
-        found.kinds[rows], found.starts[rows], found.ends[rows] = kind, starts, ends
+        places = self.fields[name]
+        _demand(places.kinds[rows] == 0)
+        places.kinds[rows], places.starts[rows], places.ends[rows] = kind, starts, ends
 
     def _move(self, rows: Rows, position: Rows) -> None:
         self._position[rows] = position
@@ -216,8 +216,8 @@ class _Walk:
 
     def _alone(self, row: int) -> None:
         """Takes one document apart by itself."""
-        for found in self.fields.values():
-            found.kinds[row] = BsonType.NONE
+        for other in self.fields.values():
+            other.kinds[row] = BsonType.NONE
         last = int(self.last[row])
         position = int(self.starts[row]) + 4
         names: set[bytes] = set()
@@ -231,8 +231,8 @@ class _Walk:
                 continue
             if name not in self.fields:
                 self.fields[name] = self.new_field()
-            found = self.fields[name]
-            found.kinds[row], found.starts[row], found.ends[row] = kind, start, end
+            places = self.fields[name]
+            places.kinds[row], places.starts[row], places.ends[row] = kind, start, end
         if position != last:
             raise UnreadableError
         self._position[row] = last
@@ -263,7 +263,7 @@ class _Word:
     @classmethod
     def of(cls, part: bytes, *, skip: int = 0) -> _Word:
         mask = bytes(skip) + b"\xff" * (len(part) - skip)
-        numbers = (int.from_bytes(each, "little") for each in (part, mask))
+        numbers = (int.from_bytes(text, "little") for text in (part, mask))
         return cls(*map(np.uint64, numbers))
 
 
