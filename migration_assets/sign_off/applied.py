@@ -91,10 +91,12 @@ class Applied:
             documents = counted(self.count, "document")
             return f"deferred {documents} of {where} by rule {self.rule}, until {self.until}"
         values = counted(self.count, "value")
-        said = f"remediated {values} of {where} by rule {self.rule} ({self.action})"
+        sentence = f"remediated {values} of {where} by rule {self.rule} ({self.action})"
         if self.rejected:
-            said += f"; {self.rejected:,} of them in documents that are rejected nevertheless"
-        return f"{said}; {self.fine:,} of them would not have been lost" if self.fine else said
+            sentence += f"; {self.rejected:,} of them in documents that are rejected nevertheless"
+        return (
+            f"{sentence}; {self.fine:,} of them would not have been lost" if self.fine else sentence
+        )
 
 
 def applied(model: Model, connection: Connection, remediations: Remediations) -> list[Applied]:
@@ -123,8 +125,8 @@ def _applied(
     if rule.action is Action.COUNTS_AS:
         by_field = {None: (_counted(connection, rule), 0)}
     numbers = [
-        each
-        for name, each in by_field.items()
+        counts
+        for name, counts in by_field.items()
         if rule.action not in TWO_LINES or name == rule.field
     ]
     is_of_all = bool(rule.references_to)
@@ -148,8 +150,8 @@ def _counted(connection: Connection, rule: Remediation) -> int:
         "SELECT coalesce(sum(count), 0)::bigint FROM {} "
         "WHERE target_table = %s AND collection = %s AND kind = %s AND reason = %s"
     ).format(sql.Identifier(SCHEMA, bookkeeping.conversions.name))
-    given = [bookkeeping.uuid_map.name, rule.other, COUNTED_AS, counted_of(rule.collection)]
-    return next((int(count) for (count,) in connection.execute(query, given)), 0)
+    parameters = [bookkeeping.uuid_map.name, rule.other, COUNTED_AS, counted_of(rule.collection)]
+    return next((int(count) for (count,) in connection.execute(query, parameters)), 0)
 
 
 def _fine(model: Model, connection: Connection, rule: Remediation) -> int:
@@ -162,9 +164,13 @@ def _fine(model: Model, connection: Connection, rule: Remediation) -> int:
     with connection.transaction(), ServerCursor(connection, "originals") as cursor:
         cursor.execute(query, [rule.name])
         count = 0
-        while found := cursor.fetchmany(_AT_ONCE):
-            originals = [(from_canonical(text), is_element) for text, is_element in found]
-            values = [[each] if is_of else each for each, is_of in originals if each is not None]
+        while page := cursor.fetchmany(_AT_ONCE):
+            originals = [(from_canonical(text), is_element) for text, is_element in page]
+            values = [
+                [original] if is_of else original
+                for original, is_of in originals
+                if original is not None
+            ]
             count += lookup.answered(partial(_fine_ones, values, source, lookup))
         return count
 
@@ -173,4 +179,4 @@ def _fine_ones(values: Sequence[Any], source: Source, loaded: Loaded) -> int:
     """Returns how many values would arrive without loss."""
     exact = loader_of(source.rule).exact
     outcomes = (exact(value, source, loaded) for value in values)
-    return sum(all(each.kind in LOSSLESS for each in found.changes) for found in outcomes)
+    return sum(all(change.kind in LOSSLESS for change in outcome.changes) for outcome in outcomes)

@@ -62,9 +62,9 @@ def table_findings(
             check="target",
             kind=TOUCHED,
         )
-    losses = [each for each in recorded.losses if each.table == name]
+    losses = [loss for loss in recorded.losses if loss.table == name]
     for layer in Layer:
-        of_layer = [each for each in losses if layer_of(each) is layer]
+        of_layer = [loss for loss in losses if layer_of(loss) is layer]
         yield from _check_findings(name, layer, recorded, explained=bool(of_layer))
 
 
@@ -150,7 +150,10 @@ def source_findings(recorded: Recorded, origin: Origin) -> Iterator[Finding]:
             name, f"{state}; the load of {when} found {counted(documents, 'document')}", documents
         )
     before = {
-        name for each in recorded.origins if each not in others_before for name in each.collections
+        name
+        for origin in recorded.origins
+        if origin not in others_before
+        for name in origin.collections
     }
     for name in sorted(before - origin.collections.keys() - recorded.model.entities.keys()):
         yield _gone(
@@ -199,8 +202,8 @@ def constraint_findings(recorded: Recorded) -> Iterator[Finding]:
         (recorded.differing, "differs", "Drop it, then materialize migration/constraints"),
     ):
         for name in names:
-            said = "is missing" if kind == "missing" else "differs from the model"
-            what = f"index or foreign key {name} {said}"
+            complaint = "is missing" if kind == "missing" else "differs from the model"
+            what = f"index or foreign key {name} {complaint}"
             yield Finding(
                 CONSTRAINTS,
                 what,

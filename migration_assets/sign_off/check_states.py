@@ -24,9 +24,9 @@ def check_state(name: str, layer: Layer, recorded: Recorded) -> str:
     if result.rows_mark is None and not result.passed:
         return "failed"  # it could not even look
     has_changed = any(
-        recorded.loads[each.name].version != result.versions.get(each.name)
-        for each in depends_on(recorded.model.tables[name])
-        if each.name in recorded.loads
+        recorded.loads[referred_table.name].version != result.versions.get(referred_table.name)
+        for referred_table in depends_on(recorded.model.tables[name])
+        if referred_table.name in recorded.loads
     )
     if load is None or result.load_id != load.id or has_changed:
         return "stale"

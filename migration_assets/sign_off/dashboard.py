@@ -47,7 +47,7 @@ def summary(report: Json, digest: str) -> str:
         "",
         f"- decisions left: **{len(decisions)}**, other findings: **{len(others)}**",
         f"- {figures['checks']:,} checks: "
-        + ", ".join(said for said, _ in _counted_states(report)),
+        + ", ".join(words for words, _ in _counted_states(report)),
         f"- {figures['tablesPassed']:,} of {figures['totalTables']:,} tables are green",
         f"- {figures['totalRecords']:,} documents, {figures['rows']:,} rows, "
         f"{figures['rejected']:,} documents rejected",
@@ -78,8 +78,8 @@ def dashboard(report: Json) -> str:
 def _divided(findings: Sequence[Json]) -> tuple[list[Json], list[Json]]:
     """Returns the findings that are losses to decide on, and those that are to be put right."""
     divided: tuple[list[Json], list[Json]] = ([], [])
-    for each in findings:
-        divided[not is_loss(each["check"], each["kind"])].append(each)
+    for finding in findings:
+        divided[not is_loss(finding["check"], finding["kind"])].append(finding)
     return divided
 
 
@@ -94,8 +94,8 @@ def _counted_states(report: Json) -> Iterator[tuple[str, str]]:
 
 def _matrix(report: Json) -> Iterator[str]:
     """Yields what each mark means, then a row for each table: those first that are not green."""
-    for said, state in _counted_states(report):
-        yield f"- {said}: {REASONS[state]}" if state in REASONS else f"- {said}"
+    for words, state in _counted_states(report):
+        yield f"- {words}: {REASONS[state]}" if state in REASONS else f"- {words}"
     yield ""
     yield f"| table | {' | '.join(Layer)} |"
     yield f"|---|{':-:|' * len(Layer)}"
@@ -122,8 +122,8 @@ def _findings(title: str, findings: Sequence[Json]) -> Iterator[str]:
 def _bullet(finding: Json) -> str:
     is_of_table = finding["check"] in set(Layer)
     name = _table_link(finding["table"]) if is_of_table else markdown(finding["table"])
-    said = f"{markdown(finding['what'])}. {markdown(finding['nextStep'])}"
-    return f"- {name}: {said}. {code(finding['id'])}"
+    text = f"{markdown(finding['what'])}. {markdown(finding['nextStep'])}"
+    return f"- {name}: {text}. {code(finding['id'])}"
 
 
 def _table_link(name: str) -> str:

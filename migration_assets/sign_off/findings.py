@@ -54,4 +54,4 @@ class Finding:
 
 def _part(name: str, also: str = "") -> str:
     """Returns a name as a part of an id: what divides parts is written as in a URL, `%3A` for a colon."""
-    return "".join(f"%{ord(each):02X}" if each in f"%:{also}" else each for each in name)
+    return "".join(f"%{ord(letter):02X}" if letter in f"%:{also}" else letter for letter in name)

@@ -40,12 +40,12 @@ def information(recorded: Recorded) -> Iterator[Finding]:
         )
     for unmapped in recorded.unmapped:
         is_known = unmapped.collection in recorded.model.tables
-        said = counted(unmapped.documents, "document")
+        documents = counted(unmapped.documents, "document")
         yield Finding(
             unmapped.collection,
-            f"{said} with fields that the model does not know"
+            f"{documents} with fields that the model does not know"
             if is_known
-            else f"the model does not know this collection; {said} of it kept",
+            else f"the model does not know this collection; {documents} of it kept",
             "Nothing is lost: they are in migration.unmapped_fields",
             check="model",
             kind="unmapped",

@@ -57,31 +57,31 @@ class Bar:
 
 def bars(tables: Sequence[Json], figure: str) -> list[Bar]:
     """Returns the bars of a chart of a figure of every load, in the order of the tables."""
-    values = {each["name"]: each["load"][figure] for each in tables if each["load"]}
+    values = {table["name"]: table["load"][figure] for table in tables if table["load"]}
     widest = max(values.values(), default=0) or 1
     return [Bar(name, value, round(100 * value / widest, 2)) for name, value in values.items()]
 
 
-def page(made: Json, digest: str) -> str:
+def page(report: Json, digest: str) -> str:
     """Returns a report as HTML.
 
     Args:
-        made: The report.
+        report: The report.
         digest: Its SHA-256.
     """
-    tables = made["detailedResults"]
+    tables = report["detailedResults"]
     charts = {
         "Rows": bars(tables, "rows"),
         "Rows per second": bars(tables, "rowsPerSecond"),
     }
     return _template().render(
-        report=made, digest=digest, sentence=sentence(made), layers=list(Layer), charts=charts
+        report=report, digest=digest, sentence=sentence(report), layers=list(Layer), charts=charts
     )
 
 
-def sentence(made: Json) -> str:
+def sentence(report: Json) -> str:
     """Returns what the report comes to, for somebody who reads one sentence."""
-    summary, verdict = made["summary"], made["verdict"]
+    summary, verdict = report["summary"], report["verdict"]
     if verdict["decision"] == "decline":
         return "The approver declines: the application stays on MongoDB."
     if verdict["word"] != "GO":

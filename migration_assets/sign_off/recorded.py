@@ -258,10 +258,10 @@ def read_recorded(
     }
 
     def rows(query: str) -> list[tuple[Any, ...]]:
-        found = sql.SQL(query).format(
+        statement = sql.SQL(query).format(
             **names, rejected=sql.Literal(REJECTED), names_shown=sql.Literal(NAMES_SHOWN)
         )
-        return connection.execute(found).fetchall()
+        return connection.execute(statement).fetchall()
 
     additions = search_indexes(model)
     with at_one_moment(connection, read_only=True):
@@ -286,7 +286,7 @@ def read_recorded(
         ]
         missing = missing_constraints(model, connection)
         differing = sorted(differing_constraints(model, connection))
-        done = applied(model, connection, remediations)
+        remediations_applied = applied(model, connection, remediations)
         loaded_with_others = loaded_with_other(model, connection, remediations)
         loaded_by_others = loaded_by_other(connection)
         ((documents_in_no_table, values_lost),) = rows(_ALL_LOST)
@@ -310,7 +310,7 @@ def read_recorded(
         differing=differing,
         missing=[name for name in missing if name not in additions],
         left_out=[name for name in missing if name in additions],
-        remediations=done,
+        remediations=remediations_applied,
         loaded_with_other=loaded_with_others,
         marks=marks,
         loaded_by_other=loaded_by_others,

@@ -51,15 +51,15 @@ class Signed:
     file: Path
 
 
-def reports_directory(given: str | Path = "") -> Path:
-    """Returns where reports go: the given directory, else that of ``MIGRATION_REPORTS``, else `reports`.
+def reports_directory(path: str | Path = "") -> Path:
+    """Returns where reports go: a path that is given, else that of ``MIGRATION_REPORTS``, else `reports`.
 
     It is made where it is missing.
 
     Raises:
         MigrationError: Nothing can be written there.
     """
-    directory = Path(given or REPORTS.read()).absolute()
+    directory = Path(path or REPORTS.read()).absolute()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_usable = os.access(directory, os.W_OK | os.X_OK)
@@ -98,7 +98,7 @@ def sign(
     """
     where = reports_directory(directory)
     recorded = read_recorded(model, connection, source, remediations)
-    made = judged(
+    verdict = judged(
         recorded,
         fingerprints(source, model.entities),
         approval,
@@ -112,10 +112,10 @@ def sign(
         now=now,
         estimate=_estimate(source, connection, recorded, now),
     )
-    written = report(recorded, made, around)
+    written = report(recorded, verdict, around)
     sealed = digest(written)
-    html = page_file(where, now, made.word)
-    signed = Signed(made, written, sealed, html, html.with_suffix(".json"))
+    html = page_file(where, now, verdict.word)
+    signed = Signed(verdict, written, sealed, html, html.with_suffix(".json"))
     _write(signed.file, json.dumps({**written, "digest": sealed}, indent=2, ensure_ascii=False))
     _write(signed.page, page(written, sealed))
     _keep(connection, signed, now)
@@ -141,7 +141,7 @@ def is_recorded(connection: Connection, sealed: str) -> bool:
     rows = connection.execute(
         sql.SQL("SELECT report FROM {} WHERE digest = %s").format(_SIGN_OFFS), [sealed]
     ).fetchall()
-    return any(digest(made) == sealed for (made,) in rows)
+    return any(digest(kept_report) == sealed for (kept_report,) in rows)
 
 
 _SIGN_OFFS = sql.Identifier(SCHEMA, bookkeeping.sign_offs.name)
@@ -216,16 +216,16 @@ def _this_run(recorded: Recorded, now: dt.datetime) -> Rehearsal | None:
     loads = [recorded.loads[name] for name in recorded.model.tables if name in recorded.loads]
     if identities is None or len(loads) < len(recorded.model.tables):
         return None
-    if any(each.started_at < identities.started_at for each in loads):
+    if any(load.started_at < identities.started_at for load in loads):
         return None
     of_entities = [recorded.loads[name].statistics for name in recorded.model.entities]
-    documents = sum(each["documents"] for each in of_entities)
+    documents = sum(statistics["documents"] for statistics in of_entities)
     if not documents:
         return None
     return Rehearsal(
         seconds=(now - identities.started_at).total_seconds(),
         documents=documents,
-        size=sum(each["size"] for each in of_entities),
+        size=sum(statistics["size"] for statistics in of_entities),
         ended=now,
         is_whole=True,
     )

@@ -62,16 +62,16 @@ class Waiver:
     until: dt.date | None = None
     since: str = ""
 
-    def why_void(self, found: Finding, today: dt.date) -> str:
+    def why_void(self, finding: Finding, today: dt.date) -> str:
         """Returns why it does not hold for a finding, empty where it does."""
-        if not found.is_waivable:
+        if not finding.is_waivable:
             return "what has no count cannot be waived: nobody knows yet what it hides"
         if self.until is not None and today > self.until:
             return f"it ended on {self.until}"
-        if found.count != self.count:
-            given = f"it was given for {self.count:,}, there are {found.count:,} now"
-            return f"the rows behind it changed: {given}"
-        if found.rows != self.rows:
+        if finding.count != self.count:
+            difference = f"it was given for {self.count:,}, there are {finding.count:,} now"
+            return f"the rows behind it changed: {difference}"
+        if finding.rows != self.rows:
             return f"the rows behind it changed: it was given for {self.count:,} others"
         return ""
 
@@ -144,19 +144,21 @@ def matched(
     Raises:
         MigrationError: One that is given now matches no finding.
     """
-    known = {each.id: each for each in findings}
-    unknown = [each.finding for each in waivers if each.finding not in known]
+    known = {finding.id: finding for finding in findings}
+    unknown = [waiver.finding for waiver in waivers if waiver.finding not in known]
     if unknown:
         raise MigrationError(
             f"no finding has this id; {known_ids(known, unknown[0])}",
             where=f"waiver of {', '.join(unknown)}",
             next_step="Take the waiver out, or give the id of a finding; then sign off again",
         )
-    given = {each.finding for each in waivers}
-    still = [each for each in earlier if each.finding in known and each.finding not in given]
+    waived_ids = {waiver.finding for waiver in waivers}
+    still = [
+        waiver for waiver in earlier if waiver.finding in known and waiver.finding not in waived_ids
+    ]
     return [
-        Waived(each, known[each.finding], each.why_void(known[each.finding], today))
-        for each in (*waivers, *still)
+        Waived(waiver, known[waiver.finding], waiver.why_void(known[waiver.finding], today))
+        for waiver in (*waivers, *still)
     ]
 
 
@@ -169,9 +171,9 @@ def kept(recorded: Iterable[Mapping[str, Any]], signed_at: dt.datetime) -> list[
     """
     moment = signed_at.astimezone(dt.UTC).isoformat(timespec="seconds")
     return [
-        replace(_waiver(each), since=each.get("since") or moment)
-        for each in recorded
-        if each["holds"] and "rows" in each
+        replace(_waiver(entry), since=entry.get("since") or moment)
+        for entry in recorded
+        if entry["holds"] and "rows" in entry
     ]
 
 
@@ -179,7 +181,7 @@ def known_ids(ids: Iterable[str], wanted: str) -> str:
     """Returns the ids of findings in words, those first that are like the one that is wanted."""
     every = list(ids)
     like = get_close_matches(wanted, every, n=SHOWN, cutoff=0.5)
-    shown = [*like, *(each for each in every if each not in like)][:SHOWN]
+    shown = [*like, *(finding_id for finding_id in every if finding_id not in like)][:SHOWN]
     more = f" and {len(every) - SHOWN} more, see the report" if len(every) > SHOWN else ""
     return f"the findings are: {', '.join(shown)}{more}" if every else "there is no finding"
 
@@ -221,10 +223,14 @@ def parsed(entries: Iterable[Any], where: str) -> list[Waiver]:
     listed = list(entries)
     mistakes: list[str] = []
     for number, entry in enumerate(listed, start=1):
-        mistakes += [f"waiver {number}: {said}" for said in _mistakes(entry)]
+        mistakes += [f"waiver {number}: {mistake}" for mistake in _mistakes(entry)]
     if not mistakes:
         ids = [entry["finding"] for entry in listed]
-        mistakes = [f"{each} is waived twice" for each in dict.fromkeys(ids) if ids.count(each) > 1]
+        mistakes = [
+            f"{finding_id} is waived twice"
+            for finding_id in dict.fromkeys(ids)
+            if ids.count(finding_id) > 1
+        ]
     if mistakes:
         raise MigrationError("; ".join(mistakes), where=where, next_step=FORM)
     return [_waiver(entry) for entry in listed]
@@ -241,36 +247,36 @@ def _waiver(entry: Mapping[str, Any]) -> Waiver:
     )
 
 
-def draft(made: Mapping[str, Any], name: str = "") -> str:
+def draft(last_report: Mapping[str, Any], name: str = "") -> str:
     """Returns the findings of a report as a file of waivers, for somebody to fill in and to cut.
 
     Those that are waived already have their name and reason; findings that cannot be waived are left out.
 
     Args:
-        made: The report of a sign-off.
+        last_report: The report of a sign-off.
         name: Who answers for them.
     """
-    held = {each["finding"]: each for each in made["waivers"] if each["holds"]}
-    found = [*made["findings"], *(each["of"] for each in held.values())]
+    held = {waiver["finding"]: waiver for waiver in last_report["waivers"] if waiver["holds"]}
+    findings = [*last_report["findings"], *(waiver["of"] for waiver in held.values())]
     lines = [
         "# A waiver for each finding of the last report. Take out those that may not stand, and",
         "# give the others a name and a reason. `rows` says which rows were seen: where they change, the",
         "# waiver is void.",
     ]
-    for each in found:
-        if not (each["count"] and each["rows"]):
+    for finding in findings:
+        if not (finding["count"] and finding["rows"]):
             continue
-        waiver = held.get(each["id"], {})
+        waiver = held.get(finding["id"], {})
         entry = {
-            "finding": each["id"],
-            "count": each["count"],
-            "rows": each["rows"],
+            "finding": finding["id"],
+            "count": finding["count"],
+            "rows": finding["rows"],
             "name": waiver.get("name", name),
             "reason": waiver.get("reason", ""),
         }
         if "until" in waiver:
             entry["until"] = waiver["until"]
-        lines += ["", printable(f"# {each['table']}: {each['what']}")]
+        lines += ["", printable(f"# {finding['table']}: {finding['what']}")]
         is_plain = all(printable(str(value)) == str(value) for value in entry.values())
         lines.append(
             yaml.safe_dump([entry], sort_keys=False, allow_unicode=is_plain, width=10_000).rstrip()
@@ -281,19 +287,19 @@ def draft(made: Mapping[str, Any], name: str = "") -> str:
 def _mistakes(entry: Any) -> list[str]:
     if not isinstance(entry, Mapping):
         return ["is not a mapping"]
-    found = [f"{name!r} is not known" for name in entry if name not in (*_REQUIRED, *_OPTIONAL)]
+    mistakes = [f"{name!r} is not known" for name in entry if name not in (*_REQUIRED, *_OPTIONAL)]
     for name in _REQUIRED:
         value = entry.get(name)
         if name == "count":
             is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            found += [] if is_count else ["count is not a whole number above 0"]
+            mistakes += [] if is_count else ["count is not a whole number above 0"]
         elif not (isinstance(value, str) and value.strip()):
-            found.append(f"{name} is missing or no text")
+            mistakes.append(f"{name} is missing or no text")
     try:
         _date(entry.get("until"))
     except ValueError:
-        found.append("until is not a date as 2027-01-31")
-    return found
+        mistakes.append("until is not a date as 2027-01-31")
+    return mistakes
 
 
 def _date(value: Any) -> dt.date | None:
