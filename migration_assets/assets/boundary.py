@@ -37,16 +37,16 @@ def guarded(body: Body) -> Body:
     if inspect.isgeneratorfunction(body):
 
         @functools.wraps(body)
-        def generator(*given: Any, **named: Any) -> Generator[Any, Any, Any]:
+        def generator(*arguments: Any, **named: Any) -> Generator[Any, Any, Any]:
             with _without_values():
-                return (yield from body(*given, **named))
+                return (yield from body(*arguments, **named))
 
         return cast("Body", generator)
 
     @functools.wraps(body)
-    def function(*given: Any, **named: Any) -> Any:
+    def function(*arguments: Any, **named: Any) -> Any:
         with _without_values():
-            return body(*given, **named)
+            return body(*arguments, **named)
 
     return cast("Body", function)
 

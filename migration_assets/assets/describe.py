@@ -173,13 +173,13 @@ def check_result(
 def check_not_run(key: dg.AssetKey, layer: Layer, error: Exception) -> dg.AssetCheckResult:
     """Returns the result of a check that an error of its step kept from running: it has failed."""
     reason = error.__cause__ if isinstance(error, dg.RetryRequested) else error
-    said = str(reason) if isinstance(reason, MigrationError) else type(reason).__name__
+    reason_in_words = str(reason) if isinstance(reason, MigrationError) else type(reason).__name__
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=layer.value,
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"the check could not run: {said}",
+        description=f"the check could not run: {reason_in_words}",
         metadata=looking_metadata(key.path[-1], layer),
     )
 
@@ -231,16 +231,16 @@ def _origin(table: sa.Table, column: sa.Column[object]) -> str:
 def _inputs(table: sa.Table, column: sa.Column[object]) -> list[dg.TableColumnDep]:
     relation = junction_of(table)
     if relation is not None:
-        found = [
+        inputs = [
             dg.TableColumnDep(asset_key=source_key(holder.collection), column_name=array)
             for holder, array, _ in relation.arrays()
         ]
         sides = {relation.left.column: relation.left, relation.right.column: relation.right}
         referred = sides[column.name].collection
-        return [*found, dg.TableColumnDep(asset_key=table_key(referred), column_name="id")]
+        return [*inputs, dg.TableColumnDep(asset_key=table_key(referred), column_name="id")]
     source = source_of(column)
-    found = [dg.TableColumnDep(asset_key=source_key(table.name), column_name=source.field)]
+    inputs = [dg.TableColumnDep(asset_key=source_key(table.name), column_name=source.field)]
     if source.references:
         key = table_key(source.references)
-        found.append(dg.TableColumnDep(asset_key=key, column_name="id"))
-    return found
+        inputs.append(dg.TableColumnDep(asset_key=key, column_name="id"))
+    return inputs

@@ -44,9 +44,9 @@ def monitoring_assets() -> dg.AssetsDefinition:
     def observe(
         watched: WatchedPostgres,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        given = given_readings()
+        readings = given_readings()
         with watched.open() as connection:
-            health = check_health(connection, other_readings=given)
+            health = check_health(connection, other_readings=readings)
             growth = capacity(connection)
         yield dg.MaterializeResult(asset_key=HEALTH, metadata=health_metadata(health))
         yield dg.MaterializeResult(asset_key=QUERIES, metadata=query_metadata(health.answers))
@@ -101,14 +101,14 @@ def monitoring_sensor() -> dg.SensorDefinition:
     )
     @guarded
     def monitoring_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        cursor, said = look(
+        cursor, what_was_done = look(
             context.instance,
             context.cursor,
             dt.datetime.now(tz=dt.UTC),
             webhook=ALERT_WEBHOOK.read(),
             log=context.log,
         )
-        return dg.SensorResult(cursor=cursor, skip_reason=said)
+        return dg.SensorResult(cursor=cursor, skip_reason=what_was_done)
 
     return monitoring_alerts
 
@@ -282,9 +282,9 @@ def _critical(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         if entry.dagster_event is None:
             continue
-        found = entry.dagster_event.asset_check_evaluation_data
-        if not found.passed and found.severity is dg.AssetCheckSeverity.ERROR:
-            wrong[found.check_name] = found.description or found.check_name
+        evaluation = entry.dagster_event.asset_check_evaluation_data
+        if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR:
+            wrong[evaluation.check_name] = evaluation.description or evaluation.check_name
     return wrong
 
 

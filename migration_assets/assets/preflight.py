@@ -59,7 +59,7 @@ def preflight_asset(model: Model) -> dg.AssetsDefinition:
         if not page.errors:  # before its checks, which would else stand beside the page before
             yield dg.MaterializeResult(asset_key=PREFLIGHT, metadata=metadata)
         for area in Area:
-            yield check_result(area, [each for each in page.findings if each.area is area])
+            yield check_result(area, [finding for finding in page.findings if finding.area is area])
         if page.errors:
             context.log_event(dg.AssetObservation(PREFLIGHT, metadata=metadata))
             raise dg.Failure(page.summary(), metadata=metadata, allow_retries=False)
@@ -81,8 +81,11 @@ def check_name(area: Area) -> str:
 
 def check_result(area: Area, findings: Sequence[PreflightFinding]) -> dg.AssetCheckResult:
     """Returns the findings of an area as the result of its check."""
-    levels = {each.level for each in findings}
-    said = [f"{each.what}. {each.next_step}" if each.next_step else each.what for each in findings]
+    levels = {finding.level for finding in findings}
+    lines = [
+        f"{finding.what}. {finding.next_step}" if finding.next_step else finding.what
+        for finding in findings
+    ]
     return dg.AssetCheckResult(
         asset_key=PREFLIGHT,
         check_name=check_name(area),
@@ -90,7 +93,7 @@ def check_result(area: Area, findings: Sequence[PreflightFinding]) -> dg.AssetCh
         severity=dg.AssetCheckSeverity.ERROR
         if Level.ERROR in levels
         else dg.AssetCheckSeverity.WARN,
-        description="\n".join(said) or "nothing to say",
+        description="\n".join(lines) or "nothing to say",
     )
 
 
@@ -105,13 +108,13 @@ def page_metadata(page: Page) -> describe.Metadata:
                 # Dagster takes strings, but no enums that are strings.
                 dg.TableRecord(
                     {
-                        "level": str(each.level),
-                        "area": str(each.area),
-                        "what": each.what,
-                        "what to do": each.next_step,
+                        "level": str(finding.level),
+                        "area": str(finding.area),
+                        "what": finding.what,
+                        "what to do": finding.next_step,
                     }
                 )
-                for each in page.findings
+                for finding in page.findings
             ],
             schema=dg.TableSchema(
                 [dg.TableColumn(name) for name in ("level", "area", "what", "what to do")]

@@ -187,9 +187,9 @@ def steps_left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
     assert run.execution_plan_snapshot_id is not None
     plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
     ended = {
-        each.step_key: each.status
-        for each in instance.get_run_step_stats(run.run_id)
-        if each.end_time
+        step.step_key: step.status
+        for step in instance.get_run_step_stats(run.run_id)
+        if step.end_time
     }
     in_vain = {
         key for key, status in ended.items() if status is not None and status.value != "SUCCESS"

@@ -101,7 +101,7 @@ class SignOffConfig(dg.Config):
         Raises:
             MigrationError: A waiver is none.
         """
-        entries = [each.model_dump() for each in self.waivers]
+        entries = [waiver.model_dump() for waiver in self.waivers]
         return Approval(
             approver=self.approver.strip(),
             role=self.role.strip(),
@@ -117,7 +117,7 @@ def run_config(approval: Approval, reports: str = "") -> dict[str, Any]:
         "approver": approval.approver,
         "role": approval.role,
         "decision": approval.decision.name,
-        "waivers": [each.as_json() for each in approval.waivers],
+        "waivers": [waiver.as_json() for waiver in approval.waivers],
         "withdraw_waivers": approval.withdraws,
         "reports": reports,
     }
@@ -175,25 +175,25 @@ def sign_off_asset(model: Model) -> dg.AssetsDefinition:
                 return signed, latest_fingerprints(connection, list(model.entities))
 
         signed, read = retried(context, signed_off)
-        made = signed.verdict
-        if all(finding.table != uuid_map.name for finding in made.findings):
+        verdict = signed.verdict
+        if all(finding.table != uuid_map.name for finding in verdict.findings):
             tell_map(context, read)
         metadata = sign_off_metadata(signed)
-        if made.is_go:  # before its check, which would else stand beside the sign-off before
+        if verdict.is_go:  # before its check, which would else stand beside the sign-off before
             yield dg.MaterializeResult(asset_key=SIGN_OFF, metadata=metadata)
         yield dg.AssetCheckResult(
             asset_key=SIGN_OFF,
             check_name=VERDICT,
-            passed=made.is_go,
-            description=f"{made.headline}, {made.signature}",
+            passed=verdict.is_go,
+            description=f"{verdict.headline}, {verdict.signature}",
             metadata=metadata,
         )
-        if not made.is_go:
+        if not verdict.is_go:
             yield dg.AssetObservation(SIGN_OFF, metadata=metadata)
             raise dg.Failure(
-                f"NO-GO: {len(made.findings)} findings. Correct them, materialize their tables, then this: "
-                "to re-execute from failure takes the verdict anew, and loads no table whose step did "
-                "not fail",
+                f"NO-GO: {len(verdict.findings)} findings. Correct them, materialize their tables, then "
+                "this: to re-execute from failure takes the verdict anew, and loads no table whose step "
+                "did not fail",
                 metadata=metadata,
                 allow_retries=False,
             )
@@ -219,23 +219,23 @@ def tell_map(context: dg.AssetExecutionContext, read: Mapping[str, str]) -> None
 
 def sign_off_metadata(signed: Signed) -> describe.Metadata:
     """Returns what the UI shows of a sign-off."""
-    made = signed.verdict
+    verdict = signed.verdict
     columns = ("table", "what", "what to do", "id", "count", "rows")
     rows = [
-        (each.table, each.what, each.next_step, each.id, each.count, each.rows)
-        for each in made.findings
+        (finding.table, finding.what, finding.next_step, finding.id, finding.count, finding.rows)
+        for finding in verdict.findings
     ]
     return {
-        VERDICT: made.word,
-        "signature": made.signature,
-        "checks": made.checks,
+        VERDICT: verdict.word,
+        "signature": verdict.signature,
+        "checks": verdict.checks,
         "summary": dg.MetadataValue.md(summary(signed.report, signed.digest)),
         "dashboard": dg.MetadataValue.md(dashboard(signed.report)),
         "findings": dg.MetadataValue.table(
             [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
             schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
         ),
-        "waived": len([each for each in made.waived if not each.why_void]),
+        "waived": len([waiver for waiver in verdict.waived if not waiver.why_void]),
         PAGE: dg.MetadataValue.path(signed.page),
         "report for machines": dg.MetadataValue.path(signed.file),
         "digest": signed.digest,

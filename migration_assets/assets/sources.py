@@ -38,15 +38,15 @@ def source_assets(model: Model) -> dg.AssetsDefinition:
             with source.open_for_run(rules) as database:
                 return {name: content(database, name) for name in wanted}
 
-        for collection, found in retried(context, observed).items():
+        for collection, digest in retried(context, observed).items():
             yield dg.ObserveResult(
                 asset_key=source_key(collection),
-                data_version=dg.DataVersion(found.fingerprint(collection)),
-                metadata=_metadata(found.documents, found.size),
+                data_version=dg.DataVersion(digest.fingerprint(collection)),
+                metadata=_metadata(digest.documents, digest.size),
             )
 
-    made: dg.AssetsDefinition = observe
-    return made
+    asset: dg.AssetsDefinition = observe
+    return asset
 
 
 def observation(

@@ -122,7 +122,9 @@ def _made(
     table: sa.Table, result: LoadResult, rules: Remediations
 ) -> Iterator[dg.AssetObservation | dg.MaterializeResult[None]]:
     """Yields what a load has read, where it has read a collection as a whole, and what it has made of it."""
-    read = {name: each for name, each in result.fingerprints.items() if name == table.name}
+    read = {
+        name: fingerprint for name, fingerprint in result.fingerprints.items() if name == table.name
+    }
     for collection, fingerprint in read.items():
         yield observation(collection, fingerprint, result.documents, result.size)
     yield dg.MaterializeResult(
@@ -189,10 +191,10 @@ class _Step:
         """Yields what the checks find."""
         sharing = retried(self.context, partial(self._sharing_of, table))
         submit = None if sharing is None else partial(sharing.submit, table.name)
-        given = divided(layers, submit)
-        for together in given:
+        in_workers = divided(layers, submit)
+        for together in in_workers:
             yield from retried(
-                self.context, partial(self._checked, table, sharing, given, together)
+                self.context, partial(self._checked, table, sharing, in_workers, together)
             )
 
     def _sharing_of(self, table: sa.Table) -> Sharing | None:
@@ -203,12 +205,14 @@ class _Step:
             return Sharing(self.workers.pool, Sides(where, self.model, self.rules))
 
     def _checked(
-        self, table: sa.Table, sharing: Sharing | None, given: Given, layers: Layers
+        self, table: sa.Table, sharing: Sharing | None, in_workers: Given, layers: Layers
     ) -> list[Evidence]:
-        future, given[layers] = given[layers], None  # who asks once more has them made here
-        made = None if future is None else made_there(future, table.name, self.context.log.warning)
-        if made is not None:
-            return made
+        future = in_workers[layers]
+        in_workers[layers] = None  # who asks once more has them made here
+        if future is not None:
+            made_in_worker = made_there(future, table.name, self.context.log.warning)
+            if made_in_worker is not None:
+                return made_in_worker
         share = None if sharing is None else sharing.compare
         with self.databases() as (database, connection):
             return run_checks(
