@@ -159,8 +159,9 @@ def estimate(
         held: What each collection holds; those that the model does not know do not count.
         factor: The safety factor.
     """
-    ours = [each for name, each in held.items() if name in model.entities]
-    documents, size = sum(each.documents for each in ours), sum(each.size for each in ours)
+    ours = [content for name, content in held.items() if name in model.entities]
+    documents = sum(content.documents for content in ours)
+    size = sum(content.size for content in ours)
     return Estimate(measured, documents, size, factor)
 
 
@@ -196,7 +197,7 @@ def table_estimates(
         connection: A connection to the target of the rehearsal.
         held: What each collection of the source holds now.
     """
-    found = {
+    figures = {
         name: (documents, seconds)
         for name, documents, seconds in connection.execute(
             sql.SQL(_TABLES).format(
@@ -205,15 +206,15 @@ def table_estimates(
         )
     }
     estimates = []
-    for name, (measured, seconds) in found.items():
+    for name, (measured, seconds) in figures.items():
         relation = junction_of(model.tables[name])
         collection = name if relation is None else relation.left.collection
         now = held[collection].documents if collection in held else 0
-        then = found.get(collection, (0, 0.0))[0]
+        then = figures.get(collection, (0, 0.0))[0]
         expected = now if relation is None else round(measured * now / then) if then else 0
         rate = measured / seconds if seconds else 0.0
         estimates.append(TableEstimate(name, measured, rate, expected))
-    return sorted(estimates, key=lambda each: -each.seconds)
+    return sorted(estimates, key=lambda table_estimate: -table_estimate.seconds)
 
 
 def duration(
@@ -228,8 +229,8 @@ def duration(
             "Run the migration days before; the final run is a small difference then",
         )
         return
-    found = estimate(model, measured, held)
-    seconds = found.seconds
+    estimated = estimate(model, measured, held)
+    seconds = estimated.seconds
     what = (
         "a whole run" if measured.is_whole else "the loads alone, without checks and constraints,"
     )
@@ -237,7 +238,7 @@ def duration(
         Area.DURATION,
         f"about {in_words(seconds)}: {what} took {in_words(measured.seconds)} for "
         f"{measured.documents:,} documents, {megabytes(measured.size)}, on {measured.ended:%Y-%m-%d}; now "
-        f"{found.documents:,}, {megabytes(found.size)}; safety factor {SAFETY_FACTOR:g}",
+        f"{estimated.documents:,}, {megabytes(estimated.size)}; safety factor {SAFETY_FACTOR:g}",
         "A run on a target that is filled already takes less",
     )
     if possible is not None and possible.history < seconds:

@@ -94,7 +94,7 @@ def sampled_fields(
     ]
     sampled = source[collection].with_options(codec_options=_NAMES)
     cursor = sampled.aggregate(pipeline, maxTimeMS=SAMPLE_MILLISECONDS)
-    seen = {str(each["_id"]): int(each["documents"]) for each in cursor}
+    seen = {str(line["_id"]): int(line["documents"]) for line in cursor}
     return seen.get("_id", 0), seen
 
 
@@ -168,7 +168,9 @@ def _dates_beyond(
     milliseconds: int,
     drawn: Sequence[Mapping[str, Any]],
 ) -> dict[str, int]:
-    names = sorted({each.field for each in sources(table).values() if each.rule is Rule.TIMESTAMP})
+    names = sorted(
+        {source.field for source in sources(table).values() if source.rule is Rule.TIMESTAMP}
+    )
     if not names:
         return {}
     first = DatetimeMS(dt.datetime(_FIRST_YEAR, 1, 1))

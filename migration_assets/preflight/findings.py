@@ -71,21 +71,21 @@ class Page:
     @property
     def errors(self) -> list[PreflightFinding]:
         """What the migration would fail on."""
-        return [each for each in self.findings if each.level is Level.ERROR]
+        return [finding for finding in self.findings if finding.level is Level.ERROR]
 
     @property
     def warnings(self) -> list[PreflightFinding]:
         """What somebody should know."""
-        return [each for each in self.findings if each.level is Level.WARNING]
+        return [finding for finding in self.findings if finding.level is Level.WARNING]
 
     def summary(self) -> str:
         """Returns the page in one line."""
-        said = [
-            f"{counted(len(found), word)} ({', '.join(dict.fromkeys(each.area for each in found))})"
-            for found, word in ((self.errors, "error"), (self.warnings, "warning"))
-            if found
+        counts = [
+            f"{counted(len(findings), word)} ({', '.join(dict.fromkeys(one.area for one in findings))})"
+            for findings, word in ((self.errors, "error"), (self.warnings, "warning"))
+            if findings
         ]
-        return ", ".join(said) or f"all {len(self.findings)} findings are ok"
+        return ", ".join(counts) or f"all {len(self.findings)} findings are ok"
 
 
 def ok(area: Area, what: str, next_step: str = "") -> PreflightFinding:

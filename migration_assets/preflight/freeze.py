@@ -49,15 +49,15 @@ def snapshots(model: Model, source: SourceDatabase) -> Snapshots | None:
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         return None
     setting = _history(source)
-    found = partial(Snapshots, history=setting or DEFAULT_HISTORY, is_known=setting is not None)
+    answer = partial(Snapshots, history=setting or DEFAULT_HISTORY, is_known=setting is not None)
     try:
         with source.client.start_session(snapshot=True) as session:
             source[next(iter(model.entities))].find_one({}, {"_id": 1}, session=session)
     except (OperationFailure, ConfigurationError):
-        return found(are_possible=False)
+        return answer(are_possible=False)
     except BSONError:  # it was read, though it is not UTF-8
-        return found(are_possible=True)
-    return found(are_possible=True)
+        return answer(are_possible=True)
+    return answer(are_possible=True)
 
 
 def _history(source: SourceDatabase) -> float | None:
@@ -94,23 +94,23 @@ def freeze(possible: Snapshots | None, *, is_wanted: bool = False) -> Iterator[P
     origin = (
         "as set" if possible.is_known else "MongoDB's default; the user may not read the setting"
     )
-    said = f"kept for {possible.history:,.0f} s ({origin}: minSnapshotHistoryWindowInSeconds)"
+    how_long = f"kept for {possible.history:,.0f} s ({origin}: minSnapshotHistoryWindowInSeconds)"
     if is_wanted:
         yield ok(
             Area.FREEZE,
-            f"every collection will be read as of one moment; a snapshot is {said}",
+            f"every collection will be read as of one moment; a snapshot is {how_long}",
             f"For the run that counts: {FREEZE[0].lower()}{FREEZE[1:]}",
         )
     elif possible.are_possible:
         yield ok(
             Area.FREEZE,
-            f"snapshot reads are possible ({SNAPSHOT.name}=on); a snapshot is {said}",
+            f"snapshot reads are possible ({SNAPSHOT.name}=on); a snapshot is {how_long}",
             FREEZE,
         )
     else:
         yield warning(
             Area.FREEZE,
-            f"the server refuses snapshot reads, though a snapshot is {said}: writes must be frozen",
+            f"the server refuses snapshot reads, though a snapshot is {how_long}: writes must be frozen",
             FREEZE,
         )
 
@@ -127,7 +127,7 @@ def writes(
             f"{counted(len(written), 'collection')} written to {within}: {listed(written)}",
             FREEZE,
         )
-    elif any(each.writes is None for each in after.values()):
+    elif any(content.writes is None for content in after.values()):
         yield ok(
             Area.FREEZE,
             f"no count of documents changed {within}; updates cannot be seen by this user",

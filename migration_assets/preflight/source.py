@@ -156,8 +156,8 @@ def collections(
     model: Model, source: SourceDatabase, held: Mapping[str, Content]
 ) -> Iterator[PreflightFinding]:
     """Yields what there is, what is missing, and what the model does not know."""
-    documents = sum(each.documents for each in held.values())
-    size = sum(each.size for each in held.values())
+    documents = sum(content.documents for content in held.values())
+    size = sum(content.size for content in held.values())
     missing = [name for name in model.entities if name not in held]
     if len(missing) == len(model.entities):
         yield error(

@@ -29,9 +29,9 @@ _DIRECTORY = """
 
 def free_bytes(connection: Connection) -> int | None:
     """Returns the free bytes where the database keeps its tables, None where that cannot be known."""
-    found = connection.execute(_DIRECTORY).fetchone()
-    assert found is not None
-    directory, may_run_programs = found
+    row = connection.execute(_DIRECTORY).fetchone()
+    assert row is not None
+    directory, may_run_programs = row
     if directory is None:
         return None
     if is_on_this_machine(connection):

@@ -69,13 +69,13 @@ _EXTENSIONS = """
 def version(connection: Connection) -> Iterator[PreflightFinding]:
     """Yields whether the server's version is one that the project is made for."""
     major = connection.info.server_version // 10_000
-    said = connection.info.parameter_status("server_version")
+    server_version = connection.info.parameter_status("server_version")
     if major <= NEWEST_MAJOR:
-        yield ok(Area.TARGET, f"PostgreSQL {said}")
+        yield ok(Area.TARGET, f"PostgreSQL {server_version}")
     else:
         yield warning(
             Area.TARGET,
-            f"PostgreSQL {said} is newer than {NEWEST_MAJOR}, the newest that was tried "
+            f"PostgreSQL {server_version} is newer than {NEWEST_MAJOR}, the newest that was tried "
             f"({OLDEST_VERSION // 10_000} to {NEWEST_MAJOR})",
             "Rehearse and look at the checks, or use an older server",
         )
@@ -129,13 +129,13 @@ def time_zone(connection: Connection) -> Iterator[PreflightFinding]:
     Our own sessions are always UTC, so what they would have without that is asked.
     """
     row = connection.execute("SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'").fetchone()
-    found = str(row[0]) if row is not None else "unknown"
-    if found.upper().removeprefix("ETC/") in _UTC:
-        yield ok(Area.TARGET, f"time zone {found}")
+    zone = str(row[0]) if row is not None else "unknown"
+    if zone.upper().removeprefix("ETC/") in _UTC:
+        yield ok(Area.TARGET, f"time zone {zone}")
     else:
         yield warning(
             Area.TARGET,
-            f"sessions get the time zone {found}; the columns hold UTC, and the application's defaults "
+            f"sessions get the time zone {zone}; the columns hold UTC, and the application's defaults "
             "would write local time into them",
             f"ALTER DATABASE \"{connection.info.dbname}\" SET timezone = 'UTC'",
         )
@@ -182,10 +182,10 @@ def rights(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
 
 
 def _schemas_exist(connection: Connection) -> bool:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT count(*) FROM pg_namespace WHERE nspname IN (%s, %s)", [SCHEMA, STAGING_SCHEMA]
     ).fetchone()
-    return found == (2,)
+    return row == (2,)
 
 
 def extensions(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
@@ -234,11 +234,11 @@ def content(model: Model, connection: Connection) -> Iterator[PreflightFinding]:
             else "the database is empty",
         )
         return
-    found = differences(model, connection)
-    if found:
+    differing = differences(model, connection)
+    if differing:
         yield error(
             Area.CONTENT,
-            f"the tables differ from the model: {listed(found)}",
+            f"the tables differ from the model: {listed(differing)}",
             "Migrate into an empty database, or put the tables right",
         )
     else:
@@ -273,27 +273,29 @@ def locks(connection: Connection) -> Iterator[PreflightFinding]:
 
 def space(connection: Connection, held: Mapping[str, Content]) -> Iterator[PreflightFinding]:
     """Yields whether the target has space for the source, where that can be known."""
-    size = sum(each.size for each in held.values())
+    size = sum(of_collection.size for of_collection in held.values())
     row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     used = int(row[0]) if row is not None and is_ours(connection) else 0
     # What an earlier run has filled is not needed a second time, but the staged copy is.
     needed = max(SPACE_FACTOR * size - used, size)
-    said = (
+    need_in_words = (
         f"needed are about {megabytes(needed)} ({SPACE_FACTOR} times {megabytes(size)} of documents"
     )
-    said += f", less {megabytes(used)} of an earlier run)" if used else ")"
+    need_in_words += f", less {megabytes(used)} of an earlier run)" if used else ")"
     free = free_bytes(connection)
     if free is None:
         yield warning(
             Area.SPACE,
-            f"the free space cannot be known from here; {said}",
+            f"the free space cannot be known from here; {need_in_words}",
             f"Look on the server with `df -h` at the data directory; {SERVER_DF.name}=on runs `df` "
             "there, where the role may run programs",
         )
     elif free >= needed:
-        yield ok(Area.SPACE, f"{megabytes(free)} are free; {said}")
+        yield ok(Area.SPACE, f"{megabytes(free)} are free; {need_in_words}")
     else:
         level = error if free + used < size else warning
         yield level(
-            Area.SPACE, f"only {megabytes(free)} are free; {said}", "Give the server more space"
+            Area.SPACE,
+            f"only {megabytes(free)} are free; {need_in_words}",
+            "Give the server more space",
         )

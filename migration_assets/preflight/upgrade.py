@@ -61,7 +61,7 @@ def findings(
             SEARCHES_ALL,
         )
         return
-    found: dict[UpgradeOutcome, list[str]] = defaultdict(list)
+    items_of: dict[UpgradeOutcome, list[str]] = defaultdict(list)
     unsearched = []
     ends = time.monotonic() + MILLISECONDS / 1000
     for name in dict.fromkeys(item.table for item in upgrade.consequences if item.in_source):
@@ -76,12 +76,12 @@ def findings(
             unsearched.append(name)
             continue
         for item, count in counts:
-            found[item.outcome].append(f"{item.what}: {count:,}")
+            items_of[item.outcome].append(f"{item.what}: {count:,}")
     for outcome, (words, next_step) in _WORDS.items():
-        if found[outcome]:
+        if items_of[outcome]:
             yield warning(
                 Area.UPGRADE,
-                f"{release}: {words} {'; '.join(found[outcome])}",
+                f"{release}: {words} {'; '.join(items_of[outcome])}",
                 f"{next_step} ({upgrade.runbook})",
             )
     if unsearched:
@@ -91,5 +91,5 @@ def findings(
             f"within {MILLISECONDS // 1000} s",
             f"Look in the report of the sign-off, or at a quiet hour ({upgrade.runbook})",
         )
-    elif not any(found.values()):
+    elif not any(items_of.values()):
         yield ok(Area.UPGRADE, f"{release} takes all of it as it is")
