@@ -81,6 +81,10 @@ class Stager:
     def __post_init__(self) -> None:
         self._readings = self.task.job.readings(self.source)
 
+    def is_over(self, source: SourceDatabase, connection: Connection) -> bool:
+        """Tells whether these are its connections."""
+        return self.source.client is source.client and self.connection is connection
+
     def stage(self, number: int) -> int:
         """Stages the range of a line, where that is not done; returns how many bytes were read."""
         task = self.task
@@ -142,7 +146,16 @@ def stage(
 def stage_there(where: Databases, task: Task, number: int) -> int:
     """Stages a range in another process, over connections of its own, which are kept for the next one."""
     with where.open() as (source, connection):
-        return Stager(source, connection, task).stage(number)
+        stager = _last_stager.get(task.load_id)
+        if stager is None or not stager.is_over(source, connection):
+            stager = Stager(source, connection, task)
+            _last_stager.clear()
+            _last_stager[task.load_id] = stager
+        return stager.stage(number)
+
+
+_last_stager: dict[uuid.UUID, Stager] = {}
+"""That of the load of which this process had the last range: what converts documents is made once a load."""
 
 
 def ready() -> None:
