@@ -44,8 +44,8 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
-class OptionalText(Variable):
-    """A variable of any text, without a default.
+class Optional(Variable):
+    """A variable without a default.
 
     Attributes:
         otherwise: What holds where it is unset, in Markdown.
@@ -57,6 +57,11 @@ class OptionalText(Variable):
     def unset(self) -> str:
         """What holds where it is unset, in Markdown."""
         return self.otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalText(Optional):
+    """A variable of any text, without a default."""
 
     def read(self) -> str | None:
         """Returns the value; None where it is unset."""
@@ -108,19 +113,8 @@ class Number(Variable):
 
 
 @dataclass(frozen=True, slots=True)
-class OptionalNumber(Variable):
-    """A variable of a whole number above 0, whose default hangs on the machine.
-
-    Attributes:
-        otherwise: What holds where it is unset, in Markdown.
-    """
-
-    otherwise: str
-
-    @property
-    def unset(self) -> str:
-        """What holds where it is unset, in Markdown."""
-        return self.otherwise
+class OptionalNumber(Optional):
+    """A variable of a whole number above 0, whose default hangs on the machine."""
 
     def read(self) -> int | None:
         """Returns the value; None where it is unset.

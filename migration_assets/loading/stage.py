@@ -81,8 +81,8 @@ class Stager:
     def __post_init__(self) -> None:
         self._readings = self.task.job.readings(self.source)
 
-    def is_over(self, source: SourceDatabase, connection: Connection) -> bool:
-        """Tells whether these are its connections."""
+    def uses(self, source: SourceDatabase, connection: Connection) -> bool:
+        """Tells whether it stages over these connections."""
         return self.source.client is source.client and self.connection is connection
 
     def stage(self, number: int) -> int:
@@ -147,7 +147,7 @@ def stage_there(where: Databases, task: Task, number: int) -> int:
     """Stages a range in another process, over connections of its own, which are kept for the next one."""
     with where.open() as (source, connection):
         stager = _last_stager.get(task.load_id)
-        if stager is None or not stager.is_over(source, connection):
+        if stager is None or not stager.uses(source, connection):
             stager = Stager(source, connection, task)
             _last_stager.clear()
             _last_stager[task.load_id] = stager

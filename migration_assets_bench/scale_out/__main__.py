@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -50,7 +51,7 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     (work / "home").mkdir(parents=True)
     shutil.copy(DAGSTER_CONFIGURATION, work / "home")
-    with Network() as network, servers as urls:
+    with closing(Network()) as network, servers as urls:
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
             generate(client.get_default_database(), scale=arguments.scale)
         with broker(work / "broker", ADDRESS) as broker_url:

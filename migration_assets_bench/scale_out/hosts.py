@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 ADDRESS = "10.77.0.1"
 """Of the host that everybody reaches: databases, broker, and who launches the run."""
@@ -23,27 +22,18 @@ _DISKS = (HOME, "/tmp")  # noqa: S108 - mounted anew by each host
 
 @dataclass
 class Network:
-    """A bridge, and the hosts on it; all of it is gone at the end.
+    """A bridge, and the hosts on it; all of it is gone when it is closed.
 
     Needs root.
     """
 
     hosts: list[Host] = field(default_factory=list)
 
-    def __enter__(self) -> Network:
+    def __post_init__(self) -> None:
         self.close()  # what a run that was killed has left
         _ip(f"link add {_BRIDGE} type bridge")
         _ip(f"addr add {ADDRESS}/24 dev {_BRIDGE}")
         _ip(f"link set {_BRIDGE} up")
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add(self, name: str) -> Host:
         """Adds a host."""
