@@ -17,7 +17,8 @@ from migration_assets.validation.extended_json import meaning
 
 IS_EXPECTED, IS_THERE = "is expected", "is there"
 _IS = "is"
-_MAY_BE_FRACTION = re.compile("[0-9][.eE][0-9+-]").search
+_MAY_LOSE_DIGITS = re.compile(r"[0-9][0-9.]{15,}|(?:^|[\[:,\s-])[0-9.]+[eE]").search
+"""Finds what may be a number with more digits than a double keeps: of 16 or more, or with an exponent."""
 
 
 IsSame = Callable[[str, str], bool]
@@ -96,9 +97,8 @@ def means_same_json(left: str, right: str) -> bool:
     if left == right:
         return True
     try:
-        if not (_MAY_BE_FRACTION(left) or _MAY_BE_FRACTION(right)) and _sorted(left) == _sorted(
-            right
-        ):
+        may_lose_digits = _MAY_LOSE_DIGITS(left) or _MAY_LOSE_DIGITS(right)
+        if not may_lose_digits and _sorted(left) == _sorted(right):
             return True
         return bool(meaning(left) == meaning(right))
     except (ValueError, ArithmeticError):

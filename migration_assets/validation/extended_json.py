@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime, timedelta
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import orjson
-from bson import json_util
+from bson import ObjectId, json_util
+from bson.datetime_ms import DatetimeMS
 
 from migration_assets.validation import loss_reasons
 
 _RELAXED = json_util.RELAXED_JSON_OPTIONS
+_EPOCH = datetime(1970, 1, 1)
+_LAST_WRITTEN = 253_402_300_799_999
+"""The last millisecond of the year 9999: for times beyond it, and before 1970, there are numbers."""
 _OPTIONS = (
     orjson.OPT_PASSTHROUGH_SUBCLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -28,6 +34,8 @@ _OPTIONS = (
 
 def canonical(value: Any) -> str:
     """Returns a value as canonical Extended JSON, without blanks."""
+    if type(value) is str:
+        return encode_basestring_ascii(value)
     return json_util.dumps(
         value, json_options=json_util.CANONICAL_JSON_OPTIONS, separators=(",", ":")
     )
@@ -55,6 +63,11 @@ def jsonb_text(value: Any) -> tuple[str, str | None]:
 
 def _wrapped(value: Any) -> Any:
     """Returns a value of a type that JSON does not have as relaxed Extended JSON."""
+    if type(value) is ObjectId:
+        return {"$oid": str(value)}
+    if type(value) is DatetimeMS and 0 <= int(value) <= _LAST_WRITTEN:
+        time = _EPOCH + timedelta(milliseconds=int(value))
+        return {"$date": f"{time.isoformat(timespec='milliseconds').removesuffix('.000')}Z"}
     return json_util.default(value, _RELAXED)
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha1
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -23,6 +24,8 @@ _OBJECT_ID_HEX = re.compile(r"[0-9a-fA-F]{24}")
 _FIRST_BYTES = 64
 OBJECT_ID_SIZE = 12
 UUID_SIZE = 16
+_VERSION_AND_VARIANT = 0xF << 76 | 0x3 << 62
+_VERSION_5 = 0x5 << 76 | 0x2 << 62
 _TEXT_SIZE = 36
 _DIGITS = [at for at in range(_TEXT_SIZE) if at not in (8, 13, 18, 23)]
 """Where the digits of a UUID stand, between the dashes."""
@@ -61,7 +64,7 @@ def uuid_of(collection: str, identifier: Any) -> bytes:
     """Returns the UUID of a document, 16 bytes (section 4)."""
     if isinstance(identifier, ObjectId):
         return object_id_uuid(identifier.binary)
-    return uuid.uuid5(namespace(collection), source_id_of(identifier)).bytes
+    return uuid_5(namespace(collection), source_id_of(identifier))
 
 
 def object_id_uuid(object_id: bytes) -> bytes:
@@ -106,7 +109,18 @@ def uuid_of_source_id(collection: str, source_id: str) -> uuid.UUID:
     if _OBJECT_ID_HEX.fullmatch(source_id):
         return uuid.UUID(bytes=object_id_uuid(bytes.fromhex(source_id)))
     # That of any other `_id` is the text that its UUID is the hash of.
-    return uuid.uuid5(namespace(collection), source_id)
+    return uuid.UUID(bytes=uuid_5(namespace(collection), source_id))
+
+
+def uuid_5(of: bytes, name: str) -> bytes:
+    """Returns the UUID of a name, 16 bytes: ``uuid.uuid5`` in a fifth of its time.
+
+    Args:
+        of: The namespace, 16 bytes.
+        name: The name.
+    """
+    number = int.from_bytes(sha1(of + name.encode(), usedforsecurity=False).digest()[:UUID_SIZE])
+    return (number & ~_VERSION_AND_VARIANT | _VERSION_5).to_bytes(UUID_SIZE)
 
 
 def resolved(value: Any, collection: str, ids: Container[bytes]) -> tuple[bytes | None, bool]:
@@ -133,9 +147,9 @@ def only_id(value: Any) -> Any | None:
 
 
 @lru_cache(maxsize=256)
-def namespace(collection: str) -> uuid.UUID:
+def namespace(collection: str) -> bytes:
     """Returns the namespace of the UUIDs of a collection whose `_id` is no ObjectId (section 4)."""
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}").bytes
 
 
 def uuids_of(object_ids: bytes) -> bytes:

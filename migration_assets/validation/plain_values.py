@@ -6,7 +6,7 @@ to be all that there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -23,8 +23,8 @@ from migration_assets.validation.extended_json import jsonb_text
 from migration_assets.validation.field_places import Places, object_ids_in
 from migration_assets.validation.identities import (
     OBJECT_ID_SIZE,
+    UUID_SIZE,
     is_object_id_text,
-    object_id_uuid,
     uuid_of,
     uuid_texts,
     uuids_of,
@@ -128,11 +128,7 @@ class Values:
 
     def arrays_of_texts(self) -> pl.Series:
         """Returns arrays of texts."""
-        return pl.Series(list(map(array_text, self._arrays())), dtype=pl.String)
-
-    def _arrays(self) -> list[list[str]]:
-        """Returns arrays of texts, an empty one where a value is anything else."""
-        return [texts or [] for texts in self._decoded(_texts)]
+        return pl.Series(self._decoded(_array_text), dtype=pl.String)
 
     def arrays_of_ids(self) -> pl.Series:
         """Returns arrays of UUIDs of ObjectIds."""
@@ -152,17 +148,15 @@ class Values:
 
     def arrays_of_references_as_text(self) -> pl.Series:
         """Returns arrays of such."""
-        return pl.Series(list(map(array_text, self._resolved(self._arrays()))), dtype=pl.String)
+        arrays = [texts or [] for texts in self._decoded(_texts)]
+        return pl.Series(list(map(array_text, self._resolved(arrays))), dtype=pl.String)
 
     def _resolved(self, arrays: Sequence[Sequence[str | None]]) -> list[list[str]]:
         """Returns the UUIDs of ObjectIds given as text; a document with another text, or of none, is odd."""
         collection = str(self.source.references)
         documents = self.documents[collection]
-        keys = {
-            text: (object_id_uuid(bytes.fromhex(text)), uuid_of(collection, text))
-            for text in {*chain.from_iterable(arrays)}
-            if is_object_id_text(text)
-        }
+        hex_texts = [*filter(is_object_id_text, {*chain.from_iterable(arrays)})]
+        keys = dict(zip(hex_texts, _keys(collection, hex_texts), strict=True))
         documents.ask_for(chain.from_iterable(keys.values()))
         known = {
             text: key
@@ -207,6 +201,19 @@ def _json_text(value: Any) -> str | None:
     """Returns a value as JSON; None where jsonb cannot hold it as it is."""
     text, loss = jsonb_text(value)
     return text if loss is None else None
+
+
+def _keys(collection: str, hex_texts: Sequence[str]) -> Iterator[tuple[bytes, bytes]]:
+    """Yields of texts of 24 hex digits the UUID of the ObjectId, and that of the text itself."""
+    of_ids = uuids_of(bytes.fromhex("".join(hex_texts)))
+    for number, text in enumerate(hex_texts):
+        start = number * UUID_SIZE
+        yield of_ids[start : start + UUID_SIZE], uuid_of(collection, text)
+
+
+def _array_text(value: list[Any]) -> str | None:
+    texts = _texts(value)
+    return None if texts is None else array_text(texts)
 
 
 def _texts(value: list[Any]) -> list[str] | None:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from migration_assets.validation.scalars import moment
 
 _PLAIN_ELEMENT = re.compile(r'[^ \t\n\r\v\f"\\{},]+').fullmatch
-_ESCAPED = re.compile(r'(["\\])')
 _ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},"]+)', re.DOTALL)
 _DIMENSIONS = re.compile(r"(?:\[-?[0-9]+:-?[0-9]+\])+=")
 
@@ -52,7 +51,8 @@ def uuid_array_text(identifiers: Sequence[bytes]) -> str:
 def _element(text: str) -> str:
     if _PLAIN_ELEMENT(text) and text.upper() != "NULL":
         return text
-    return '"' + _ESCAPED.sub(r"\\\1", text) + '"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def timestamp_text(milliseconds: int) -> str:
