@@ -33,7 +33,7 @@ from migration_assets.validation.identities import (
     uuids_of,
 )
 
-DOCUMENTS_PER_BATCH = 2_000
+DOCUMENTS_PER_BATCH = 4_000
 PADDING = bytes(256)
 """Stands after the last document, since names and values are looked for at its end, too."""
 _LENGTH = 4

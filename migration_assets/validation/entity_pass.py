@@ -56,9 +56,9 @@ from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, 
 from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
 
 _ROWS_AT_ONCE = 2_000
-BATCHES_PER_PART = 4
+BATCHES_PER_PART = 2
 """A part costs some 10 milliseconds besides its documents, most of them for the schemas."""
-_BATCHES_JUDGED = 50
+_BATCHES_JUDGED = 25
 """Batches whose rows the schema judges at once: to call it takes some milliseconds."""
 
 

@@ -28,6 +28,9 @@ _DOCUMENTS: Final = (
     "SELECT uuid_send(id) FROM {map} WHERE collection = {name} AND id = ANY(%s::uuid[])"
 )
 
+_REMEMBERED = 20_000
+"""Ids of which the answer is kept for the next batch, some 200 bytes each."""
+
 Query = Callable[[sql.Composed, list[Any]], list[tuple[Any, ...]]]
 """Executes a query, with its parameters, on the connection of the check."""
 
@@ -76,8 +79,9 @@ class KnownIds:
         self.ask()
 
     def forget(self) -> None:
-        """Forgets what was asked."""
-        self._answers.clear()
+        """Forgets what was asked where it is much; one batch refers to what another does."""
+        if len(self._answers) > _REMEMBERED:
+            self._answers.clear()
         self._noted.clear()
 
 
@@ -98,7 +102,7 @@ class KnownReferences(Ids):
             known.ask()
 
     def forget(self) -> None:
-        """Forgets what was asked."""
+        """Forgets what was asked where it is much."""
         for known in self._all():
             known.forget()
 
