@@ -120,14 +120,17 @@ def build_defs(
         )
 
 
-defs = build_defs()
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: made when it asks, since who imports this module may build another."""
+    return build_defs()
 
 
 def migrate_job() -> dg.JobDefinition:
     """Returns the job that migrates, for processes that find it by this function."""
-    return defs.resolve_job_def(MIGRATE)
+    return build_defs().resolve_job_def(MIGRATE)
 
 
 def validate_job() -> dg.JobDefinition:
     """Returns the job that validates, for processes that find it by this function."""
-    return defs.resolve_job_def(VALIDATE)
+    return build_defs().resolve_job_def(VALIDATE)

@@ -55,7 +55,8 @@ def require_no_other(connection: Connection, held_as: str, is_over: IsOver = nob
         sql.SQL(
             "SELECT id::text, round(extract(epoch FROM clock_timestamp() - heartbeat_at))::bigint, "
             "date_trunc('second', held_until)::text FROM {} WHERE state = %s AND held_as <> %s "
-            "AND held_until > clock_timestamp() ORDER BY started_at"
+            # A command, whose hold is no run's id, has the lock itself for as long as it lives.
+            "AND held_as = id::text AND held_until > clock_timestamp() ORDER BY started_at"
         ).format(_RUNS),
         [RUNNING, held_as],
     ).fetchall()

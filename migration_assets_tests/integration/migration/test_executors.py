@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import partial
 from operator import eq
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 import psycopg
@@ -35,6 +37,10 @@ from migration_assets_tests.support.second_application import SHOP, documents, o
 
 PROGRAM = Path(sys.executable).with_name("migration-assets")
 FIRST, SECOND, COMMAND = (str(uuid.uuid4()) for _ in range(3))
+STATISTICS_OF_LOADS = "statistics of loads"
+
+Outcome: TypeAlias = tuple[int, Mapping[str, list[tuple[Any, ...]]]]
+"""The exit code of a run, and what it left in the target (:func:`result_of`)."""
 
 
 def test_an_executor_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +52,7 @@ def test_an_executor_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPat
     assert build_defs(executor=dg.in_process_executor).executor is dg.in_process_executor
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source(servers: Urls) -> Iterator[str]:
     """A small application, whose tables refer to themselves and to each other, with losses."""
     name = f"shop_{uuid.uuid4().hex[:12]}"
@@ -64,54 +70,105 @@ def source(servers: Urls) -> Iterator[str]:
         client.drop_database(name)
 
 
-def test_every_executor_gives_the_same(servers: Urls, source: str, tmp_path: Path) -> None:
-    results = {}
-    for executor in (IN_PROCESS, MULTIPROCESS):
-        with database_copy(servers) as target:
-            done = run(source, target, executor, tmp_path)
-            results[executor] = (done.returncode, result_of(target))
-            with psycopg.connect(target) as connection:
-                row = connection.execute("SELECT state, held_until FROM migration.runs").fetchall()
-                assert row == [("ended", None)]
-    code, found = results[IN_PROCESS]
-    other_code, other = results[MULTIPROCESS]
-    assert other_code == code
-    assert found["tables"]
-    for part, lines in found.items():
-        assert other[part] == lines, part
+@pytest.fixture(scope="module")
+def in_process(servers: Urls, source: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """What a run in one process gives."""
+    with database_copy(servers) as target:
+        return run(source, target, IN_PROCESS, tmp_path_factory.mktemp("in_process"))
 
 
-def run(
-    source: str, target: str, executor: str, directory: Path
-) -> subprocess.CompletedProcess[str]:
-    """Runs a migration as an operator does."""
-    ours = {
+def test_every_executor_gives_the_same(
+    servers: Urls, source: str, in_process: Outcome, tmp_path: Path
+) -> None:
+    with database_copy(servers) as target:
+        assert_same(run(source, target, MULTIPROCESS, tmp_path), in_process)
+
+
+def test_a_killed_run_goes_on_by_another_executor(
+    servers: Urls, source: str, in_process: Outcome, tmp_path: Path
+) -> None:
+    with database_copy(servers) as target:
+        process = started(source, target, MULTIPROCESS, tmp_path)
+        wait_for_loads(target, 2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert 2 <= count_of_loads(target) < len(SHOP.tables)
+        resumed = run(source, target, IN_PROCESS, tmp_path)
+        # Loads that had ended are in the ledger a second time, with nothing to do.
+        assert_same(resumed, in_process, but=STATISTICS_OF_LOADS)
+
+
+def started(source: str, target: str, executor: str, directory: Path) -> subprocess.Popen[str]:
+    """Starts a migration as an operator does, with all its processes in a group of their own."""
+    variables = {
         MODEL.name: SHOP.path,
         SOURCE_URL.name: source,
         TARGET_URL.name: target,
         EXECUTOR.name: executor,
         "PYTHONPATH": str(Path(migration_assets.__file__).parents[1]),
     }
-    done = subprocess.run(
+    return subprocess.Popen(
         [PROGRAM, "run"],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         cwd=directory,
-        env={**os.environ, **ours},
+        env={**os.environ, **variables},
+        start_new_session=True,
     )
-    assert done.returncode in (0, 1), done.stderr
-    return done
+
+
+def run(source: str, target: str, executor: str, directory: Path) -> Outcome:
+    """Runs a migration, and returns how it ended and what it left."""
+    process = started(source, target, executor, directory)
+    _, errors = process.communicate()
+    assert process.returncode in (0, 1), errors
+    with psycopg.connect(target) as connection:
+        states = "SELECT state, held_until FROM migration.runs ORDER BY started_at DESC LIMIT 1"
+        assert connection.execute(states).fetchall() == [(runs.ENDED, None)]
+    return process.returncode, result_of(target)
+
+
+def wait_for_loads(target: str, count: int) -> None:
+    """Waits until so many tables are loaded."""
+    deadline = time.monotonic() + 120
+    while count_of_loads(target) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def count_of_loads(target: str) -> int:
+    """Returns how many loads have ended."""
+    with psycopg.connect(target) as connection:
+        if connection.execute("SELECT to_regclass('migration.loads')").fetchone() == (None,):
+            return 0
+        row = connection.execute(
+            "SELECT count(*) FROM migration.loads WHERE finished_at IS NOT NULL"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def assert_same(outcome: Outcome, other: Outcome, but: str = "") -> None:
+    """Compares the exit code, and each part of what two runs left, but for one."""
+    assert outcome[0] == other[0]
+    assert other[1]["tables"]
+    for part, rows in other[1].items():
+        assert part == but or outcome[1][part] == rows, part
 
 
 LEDGER = (
-    "SELECT target_table, remediations, program, fingerprints, documents, "
-    "statistics - '{seconds,seconds_before,stages}'::text[] FROM migration.loads "
+    "SELECT DISTINCT ON (target_table) target_table, remediations, program, fingerprints, documents "
+    "FROM migration.loads WHERE finished_at IS NOT NULL ORDER BY target_table, started_at DESC"
+)
+STATISTICS = (
+    "SELECT target_table, statistics - '{seconds,seconds_before,stages}'::text[] FROM migration.loads "
     "WHERE finished_at IS NOT NULL ORDER BY target_table, started_at"
 )
 CHECKS = (
-    "SELECT target_table, check_name, passed, severity, summary, evidence - 'seconds' "
-    "FROM migration.check_results ORDER BY 1, 2"
+    "SELECT DISTINCT ON (target_table, check_name) target_table, check_name, passed, severity, summary, "
+    "evidence - 'seconds' FROM migration.check_results "
+    "ORDER BY target_table, check_name, evaluated_at DESC"
 )
 VERDICT = "SELECT verdict, report -> 'findings', report -> 'waivers' FROM migration.sign_offs"
 
@@ -129,6 +186,7 @@ def result_of(target: str) -> Mapping[str, list[tuple[Any, ...]]]:
             "tables": [row for name in SHOP.tables for row in rows(name)],
             "books": [row for name in kept for row in rows(bookkeeping.SCHEMA, name)],
             "ledger": connection.execute(LEDGER).fetchall(),
+            STATISTICS_OF_LOADS: connection.execute(STATISTICS).fetchall(),
             "checks": connection.execute(CHECKS).fetchall(),
             "verdict": connection.execute(VERDICT).fetchall(),
         }
@@ -169,6 +227,15 @@ def test_a_run_that_died_between_two_steps_lets_go_by_itself(
         leave(connection, FIRST, FIRST, is_last=False)
     with held_for_run(tables_url, SECOND):
         pass
+
+
+def test_a_run_of_a_command_that_died_keeps_nothing(tables_url: str) -> None:
+    with held_for_run(tables_url, COMMAND) as hold, hold.open() as connection:
+        leave(connection, FIRST, COMMAND, is_last=False)
+    with held_for_run(tables_url, SECOND) as hold, hold.open() as connection:
+        enter(connection, SECOND, SECOND)
+        states = connection.execute("SELECT id::text, state FROM migration.runs").fetchall()
+        assert dict(states) == {FIRST: runs.INTERRUPTED, SECOND: runs.RUNNING}
 
 
 def test_runs_of_one_command_let_each_other_in_and_end_with_it(tables_url: str) -> None:

@@ -70,7 +70,7 @@ def test_wheel_holds_what_messages_refer_to(wheel: Path) -> None:
 
 @pytest.mark.slow
 def test_definitions_need_nothing_of_the_demo(wheel: Path, tmp_path: Path) -> None:
-    code = "from migration_assets import definitions as d; print(d.__file__, len(d.defs.assets))"
+    code = "from migration_assets import definitions as d; print(d.__file__, len(d.build_defs().assets))"
     done = run(wheel, tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(wheel))
