@@ -22,6 +22,7 @@ from migration_assets.model.tables import (
     sources,
     unique_columns,
     unique_keys,
+    value_sources,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "sources",
     "unique_columns",
     "unique_keys",
+    "value_sources",
 ]

@@ -133,6 +133,11 @@ def sources(table: sa.Table) -> Mapping[str, Source]:
     return {column.name: source_of(column) for column in table.columns}
 
 
+def value_sources(table: sa.Table) -> Mapping[str, Source]:
+    """Returns the same without the key."""
+    return {name: of for name, of in sources(table).items() if of.rule is not Rule.KEY}
+
+
 def fields(table: sa.Table) -> frozenset[str]:
     """Returns every field of a collection that the model knows, arrays of relations included."""
     held = {

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg import ServerCursor, sql
 
-from migration_assets.model import Rule, junction_of, sources
+from migration_assets.model import Rule, junction_of, value_sources
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.united import collections_of
 from migration_assets.target import bookkeeping
@@ -109,9 +109,7 @@ def count_target(connection: Connection, table: sa.Table) -> TargetCounts:
     """Counts rows and values of a table on the server, in one pass."""
     if junction_of(table) is not None:
         return _count_pairs(connection, table)
-    columns = {
-        n: source.rule for n, source in sources(table).items() if source.rule is not Rule.KEY
-    }
+    columns = {name: source.rule for name, source in value_sources(table).items()}
     counted = [
         sql.SQL(
             "coalesce(sum(cardinality(t.{})), 0)::bigint" if rule.is_array else "count(t.{})"

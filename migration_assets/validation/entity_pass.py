@@ -8,7 +8,6 @@ books. A batch of documents and their rows are held at a time, and nothing that 
 from __future__ import annotations
 
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ import polars as pl
 import sqlalchemy as sa
 from bson import ObjectId
 
-from migration_assets.model import Rule, sources, unique_keys
+from migration_assets.model import unique_keys
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import (
     WHOLE,
@@ -31,7 +30,7 @@ from migration_assets.source.ranges import (
 )
 from migration_assets.source.united import UnitedCollection
 from migration_assets.target.connection import count_rows
-from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared, means_same_json
+from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared
 from migration_assets.validation.counting import count_source
 from migration_assets.validation.documents import (
     DOCUMENTS_PER_BATCH,
@@ -48,11 +47,16 @@ from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRo
 from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
 from migration_assets.validation.identities import object_id_text, uuid_of
 from migration_assets.validation.judged_documents import JudgedDocuments
-from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines
-from migration_assets.validation.rows import RowsInStep, ids_in_pages, pending, table_name
+from migration_assets.validation.rows import (
+    ComparedTable,
+    RowsInStep,
+    ids_in_pages,
+    pending,
+    table_name,
+)
 from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
 
 _ROWS_AT_ONCE = 2_000
@@ -103,14 +107,16 @@ def compare_documents(
         with_types: Whether to judge the types of the rows, too.
         shared: Shares parts with other processes; None for one part, here.
     """
-    source, connection, table, _ = compared_table
+    source, table = compared_table.source, compared_table.table
     result = Comparison()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="types") as counting:
         counted = counting.submit(count_source, source, table.name, {})
         odd = counting.submit(odd_types, source, table.name, usual_types(table))
         with phases.phase("compare"):
             drawn = drawn_numbers(source, table.name, sample_size, seed)
-            result.types = definition_findings(connection, table) if with_types else None
+            result.types = (
+                definition_findings(compared_table.connection, table) if with_types else None
+            )
             parts = _parts(source, table, drawn, is_one=shared is None)
             if result.types is not None:
                 parts = [replace(part, with_types=True) for part in parts]
@@ -166,22 +172,22 @@ def compare_part(compared_table: ComparedTable, part: Part) -> Comparison:
 
 def _finish(compared_table: ComparedTable, result: Comparison) -> None:
     """Compares what belongs to no document, when all parts have been compared."""
-    source, connection, table, _ = compared_table
+    connection, table = compared_table.connection, compared_table.table
 
     @cache
     def known() -> SourceIds:
-        return SourceIds(source, table.name)
+        return SourceIds(compared_table.source, table.name)
 
     rows = count_rows(connection, table_name(table))
     if result.types is not None and not result.types.counts["rows"] == rows == result.rows_found:
         result.types = None
-    has_strangers = rows != result.rows_found or pending(connection, table.name)
-    has_strays = result.lines_of_others != result.all_lines_of_others
+    has_strangers = rows != result.rows_found or pending(compared_table)
+    has_strays = result.lines_taken != result.all_lines
     if not has_strangers and not has_strays:
         return
     of_none = _Pass(compared_table, Part(table.name, Range(ids=())))
     if has_strays:
-        of_none.books.finish_others(known)
+        of_none.books.find_strays(known())
     if has_strangers:
         for ids in ids_in_pages(connection, table):
             have = known().have([row_id.bytes for row_id in ids]).tolist()
@@ -195,13 +201,13 @@ def _finish(compared_table: ComparedTable, result: Comparison) -> None:
 
 def recheck_documents(compared_table: ComparedTable, identifiers: Sequence[Any]) -> Comparison:
     """Holds some rows of an entity table against their documents, given the `_id`s of these."""
-    source, _, table, _ = compared_table
+    table = compared_table.table
     part = Part(table.name, Range(ids=tuple(identifiers)))
     of_part = _Pass(compared_table, part)
     keys = [uuid_text(uuid_of(table.name, identifier)) for identifier in identifiers]
     with closing(of_part.books):
         ids_read: set[str] = set()
-        for batch in of_part.read(batches(source, table.name, part=part.range)):
+        for batch in of_part.read(batches(compared_table.source, table.name, part=part.range)):
             ids_read.update(batch.identities.ids)
             of_part.add(batch)
         of_part.finish()
@@ -227,25 +233,22 @@ class _Pass:
     """The comparison of one part of a collection, batch after batch."""
 
     def __init__(self, compared_table: ComparedTable, part: Part) -> None:
-        _, connection, table, _ = compared_table
+        table = compared_table.table
         self._table, self._part = table, part
         self._usual = usual_types(table)
         self.result = Comparison()
-        # One thread reads ahead, the other looks things up: whoever holds it uses the connection.
-        self._using = threading.Lock()
-        self.judged = JudgedDocuments(compared_table, self._using, self.result, part.range)
-        self.rules = {
-            n: source.rule for n, source in sources(table).items() if source.rule is not Rule.KEY
-        }
-        self._json = {
-            name: means_same_json for name, rule in self.rules.items() if rule is Rule.JSON
-        }
+        self._using = compared_table.using
+        self.judged = JudgedDocuments(compared_table, self.result, part.range)
+        self.rules = {name: source.rule for name, source in self.judged.columns.items()}
         self._expected = ExpectedRows(table, self.judged.known.documents)
         # Who has a unique value depends on the documents before.
         self._is_for_judge = bool(unique_keys(table))
         start = part.range.start
         self._rows = RowsInStep(
-            connection, table, self.rules, start.binary if isinstance(start, ObjectId) else None
+            compared_table.connection,
+            table,
+            self.rules,
+            start.binary if isinstance(start, ObjectId) else None,
         )
         self._types = None
         if part.with_types:
@@ -274,7 +277,7 @@ class _Pass:
         expected = self._expected.of(documents, identities)
         if self._types is not None:
             self._types.add(rows.drop(SOURCE_ID))
-        lines = compared(expected.rows, rows, ["id"], self._json).head(len(documents))
+        lines = compared(expected.rows, rows, ["id"], self.judged.is_same).head(len(documents))
         self.result.rows_found += lines[IS_THERE].to_list().count(True)
         are_plain = self._are_plain(batch, recorded, expected, lines)
         self.result.references += int(expected.references[are_plain].sum())
@@ -320,9 +323,8 @@ class _Pass:
     def finish(self) -> None:
         """Compares what is left when all batches have been added."""
         self._judge_lines()
-        self.books.finish()
-        self.result.lines_of_others = self.books.taken
-        self.result.all_lines_of_others = self.books.others
+        self.result.lines_taken = self.books.taken
+        self.result.all_lines = self.books.recorded
         for key in self._rows.doubled:
             self.judged.differ(What.MISSING_IN_SOURCE, key, actual=key)
         if self._types is not None:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from migration_assets.model import Missing, Rule, fields, sources
+from migration_assets.model import Missing, Rule, fields, sources, value_sources
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.documents import Documents, Identities, Mask, Numbers
 from migration_assets.validation.field_places import FieldPlaces, Found, object_ids_in
@@ -50,9 +50,7 @@ class ExpectedRows:
     """
 
     def __init__(self, table: sa.Table, documents: Mapping[str, KnownIds]) -> None:
-        self._columns = {
-            name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
-        }
+        self._columns = value_sources(table)
         self._documents = documents
         of_columns = {source.field for source in sources(table).values()}
         self._elsewhere = sorted(fields(table) - of_columns)

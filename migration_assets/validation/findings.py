@@ -171,8 +171,8 @@ class Comparison:
         types: What the rows say of their types, where these were asked for and all of them were read.
         rows_found: Rows that documents have.
         odd_types: Values of unusual BSON types, by field and type.
-        lines_of_others: Lines in the books under `_id`s that are no ObjectIds, of documents.
-        all_lines_of_others: All such lines, whatever part was compared.
+        lines_taken: Lines in the books that documents have.
+        all_lines: All lines in the books, whatever part was compared.
     """
 
     documents: int = 0
@@ -194,17 +194,17 @@ class Comparison:
     types: TypeFindings | None = None
     rows_found: int = 0
     odd_types: Counter[tuple[str, str]] = field(default_factory=Counter)
-    lines_of_others: int = 0
-    all_lines_of_others: int = 0
+    lines_taken: int = 0
+    all_lines: int = 0
 
     def join(self, other: Comparison) -> None:
         """Takes in what came out of another part of the collection, the totals of all of it apart."""
-        for name in ("documents", "rows", "unequal", "references", "rows_found", "lines_of_others"):
+        for name in ("documents", "rows", "unequal", "references", "rows_found", "lines_taken"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.lines.update(other.lines)
         self.conversions.update(other.conversions)
         self.odd_types.update(other.odd_types)
-        self.all_lines_of_others = other.all_lines_of_others
+        self.all_lines = other.all_lines
         self.values.join(other.values)
         self.faults.join(other.faults)
         self.sampled += other.sampled

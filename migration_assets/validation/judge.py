@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from migration_assets.model import Missing, Rule, Source, fields, sources, unique_keys
+from migration_assets.model import Missing, Rule, Source, fields, unique_keys, value_sources
 from migration_assets.validation import loss_reasons
 from migration_assets.validation.bson_reader import Fields, UnreadableBsonError, read_document
 from migration_assets.validation.exact_values import (
@@ -93,9 +93,7 @@ class Judge:
         self._rules = rules
         self._table = table.name
         self._ids = ids
-        self._sources = {
-            name: source for name, source in sources(table).items() if source.rule is not Rule.KEY
-        }
+        self._sources = value_sources(table)
         self._known = fields(table)
         self._owners: dict[tuple[str, ...], dict[tuple[Any, ...], bytes]] = {
             columns: {} for columns in unique_keys(table)

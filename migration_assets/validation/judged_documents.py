@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import polars as pl
 
-from migration_assets.model import Rule, sources
+from migration_assets.model import Rule, value_sources
 from migration_assets.source.ranges import Range
 from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.exact_values import REJECTED
@@ -18,12 +17,12 @@ from migration_assets.validation.findings import Comparison, What
 from migration_assets.validation.identities import object_id_text
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
-from migration_assets.validation.judging import ComparedTable, JudgedDocument, Judging
-from migration_assets.validation.known_ids import known_references, locked
+from migration_assets.validation.judging import JudgedDocument, Judging
+from migration_assets.validation.known_ids import known_references
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines, TableBooks
 from migration_assets.validation.reference_faults import DocumentReferences, Row
-from migration_assets.validation.rows import pending
+from migration_assets.validation.rows import ComparedTable, pending
 from migration_assets.validation.rules import RULES
 
 
@@ -31,6 +30,8 @@ class JudgedDocuments:
     """The slow path of the comparison of one collection.
 
     Attributes:
+        columns: The columns of the table besides its key.
+        is_same: Tells of those of them that can be written in several ways whether two texts are the same.
         known: The ids that references may point to.
         references: What is wrong with references.
         books: The lines of the table in the books.
@@ -41,32 +42,24 @@ class JudgedDocuments:
     def __init__(
         self,
         compared_table: ComparedTable,
-        using: threading.Lock,
         result: Comparison,
         part: Range,
     ) -> None:
-        _, connection, table, remediations = compared_table
-        self._connection, self._using, self._table = connection, using, table
-        columns = sources(table)
-        self._columns = {n: source for n, source in columns.items() if source.rule is not Rule.KEY}
-        self._json = {
+        table = compared_table.table
+        self._compared_table = compared_table
+        self.columns = value_sources(table)
+        self.is_same = {
             name: means_same_json
-            for name, source in self._columns.items()
+            for name, source in self.columns.items()
             if source.rule is Rule.JSON
         }
         self.result = result
-        self.known = known_references(locked(connection, using), table)
-        self.references = DocumentReferences(columns, self.known, result)
-        rules = JudgedRules(remediations.of(table), table, self.known)
-        self.books = TableBooks(result.values, connection, using, table.name, table.name, part=part)
-        self.judging = Judging(
-            table.name,
-            partial(Judge, table, self.known, rules),
-            self.known,
-            rules,
-            self.books,
-            result,
-        )
+        self.known = known_references(compared_table.query, table)
+        self.references = DocumentReferences(self.columns, self.known, result)
+        rules = JudgedRules(compared_table.remediations.of(table), table, self.known)
+        self.books = TableBooks(compared_table, result.values, table.name, part=part)
+        new_judge = partial(Judge, table, self.known, rules)
+        self.judging = Judging(new_judge, self.known, rules, self.books, result)
 
     def compare(
         self, documents: Sequence[bytes], rows: pl.DataFrame, recorded: Lines
@@ -93,7 +86,7 @@ class JudgedDocuments:
         ]
         expected = pl.DataFrame(texts, schema=rows.schema)
         actual = rows.join(expected.select("id"), on="id", how="semi")
-        both = compared(expected, actual, ["id"], self._json)
+        both = compared(expected, actual, ["id"], self.is_same)
         for document, line, wanted in zip(loaded, both.iter_rows(named=True), texts, strict=True):
             self._tell(document.judgement, line, wanted, row_of.get(document.key))
         return both
@@ -106,14 +99,14 @@ class JudgedDocuments:
         if held is None:
             self.differ(What.MISSING_IN_TARGET, key, expected=repr(wanted), judged=judgement)
             return
-        for name in (SOURCE_ID, *self._columns):
+        for name in (SOURCE_ID, *self.columns):
             if not line[name]:
-                field = SOURCE_ID if name == SOURCE_ID else self._columns[name].field
+                field = SOURCE_ID if name == SOURCE_ID else self.columns[name].field
                 self.differ(What.DIFFERS, key, field, wanted[name], held[name], judged=judgement)
 
     def _texts(self, judgement: Judgement) -> Row:
         return {
-            n: RULES[source.rule].written(judgement.row[n]) for n, source in self._columns.items()
+            n: RULES[source.rule].written(judgement.row[n]) for n, source in self.columns.items()
         }
 
     def _examine(self, judged: JudgedDocument, row: Row | None) -> None:
@@ -122,7 +115,7 @@ class JudgedDocuments:
         if judgement.rejections:
             is_lost = row is None and any(line.kind == REJECTED for line in unmatched.missing)
             self.references.reject(document, judgement, is_lost=is_lost)
-            if row is not None and not self._waits(key):
+            if row is not None and not pending(self._compared_table, key):
                 self.differ(What.MISSING_IN_SOURCE, key, actual=repr(row), judged=judgement)
                 self.references.invent(key, judgement.source_id, row)
             return
@@ -131,11 +124,6 @@ class JudgedDocuments:
             self.references.lose(judgement)
         else:
             self.references.compare(judgement, row, unmatched)
-
-    def _waits(self, key: str) -> bool:
-        """Tells whether a row only waits for its deletion."""
-        with self._using:
-            return pending(self._connection, self._table.name, key)
 
     def differ(
         self,

@@ -12,11 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import sqlalchemy as sa
 
-from migration_assets.remediation.rules import Remediations
-from migration_assets.source.connection import SourceDatabase
-from migration_assets.target.connection import Connection
 from migration_assets.validation.documents import Documents, Identities, Mask
 from migration_assets.validation.findings import Comparison
 from migration_assets.validation.judge import Judge, Judgement
@@ -24,22 +20,6 @@ from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import KnownReferences
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines, TableBooks, Unmatched
-
-
-class ComparedTable(NamedTuple):
-    """A table and what it is compared with.
-
-    Attributes:
-        source: The source database.
-        connection: A connection to the target, within a transaction.
-        table: An entity table or a junction table.
-        remediations: What must have been corrected or accepted on the way.
-    """
-
-    source: SourceDatabase
-    connection: Connection
-    table: sa.Table
-    remediations: Remediations
 
 
 class JudgedDocument(NamedTuple):
@@ -63,7 +43,6 @@ class Judging:
     """Judges the documents of one collection.
 
     Attributes:
-        collection: Its name.
         new_judge: Makes a judge who has seen no document.
         known: The ids that references may point to.
         rules: The remediations.
@@ -71,7 +50,6 @@ class Judging:
         result: Where lines and conversions are counted.
     """
 
-    collection: str
     new_judge: Callable[[], Judge]
     known: KnownReferences
     rules: JudgedRules
@@ -114,7 +92,7 @@ class Judging:
         unmatched = self.books.compare(expected, recorded)
         self.result.lines.update(line.kind for judgement in judgements for line in judgement.lines)
         self.result.conversions.update(
-            (self.collection, *conversion)
+            (self.books.collection, *conversion)
             for judgement in judgements
             for conversion in judgement.conversions
         )

@@ -6,7 +6,6 @@ leads anywhere, PostgreSQL says.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
@@ -17,7 +16,6 @@ from psycopg import sql
 from migration_assets.model import documents_referred_to, referenced_tables
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
-from migration_assets.target.connection import Connection
 from migration_assets.validation.identities import Ids
 
 _ROWS: Final = (
@@ -119,16 +117,6 @@ def known_references(query: Query, table: sa.Table) -> KnownReferences:
             name: KnownIds(query, _of(_DOCUMENTS, name)) for name in documents_referred_to(table)
         },
     )
-
-
-def locked(connection: Connection, lock: threading.Lock) -> Query:
-    """Returns what executes a query while no other thread uses the connection."""
-
-    def query(statement: sql.Composed, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        with lock:
-            return connection.execute(statement, parameters or None).fetchall()
-
-    return query
 
 
 def _of(statement: LiteralString, name: str) -> sql.Composed:

@@ -6,7 +6,6 @@ as 32 bytes each, and compared in parts, as polars frames of all pairs of both s
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -44,15 +43,15 @@ from migration_assets.validation.identities import (
 )
 from migration_assets.validation.judge import ArrayJudge
 from migration_assets.validation.judged_remediations import rules_for
-from migration_assets.validation.judging import ComparedTable, JudgedDocument, Judging
-from migration_assets.validation.known_ids import known_references, locked
+from migration_assets.validation.judging import JudgedDocument, Judging
+from migration_assets.validation.known_ids import known_references
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import TableBooks
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
-from migration_assets.validation.rows import packed
+from migration_assets.validation.rows import ComparedTable, packed
 from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
 
 _FIELDS = 2
@@ -78,7 +77,7 @@ def compare_pairs(
         seed: Which ones.
         with_types: Whether to judge the types of the pairs, too.
     """
-    _, connection, table, _ = compared_table
+    connection, table = compared_table.connection, compared_table.table
     relation = junction_of(table)
     assert relation is not None
     result = Comparison()
@@ -116,21 +115,20 @@ class _Array:
         other: Side,
         result: Comparison,
     ) -> None:
-        source, connection, table, remediations = compared_table
+        table, remediations = compared_table.table, compared_table.remediations
         self.holder, self.name = holder, name
         self.is_left = holder == relation.left
         self.stale: set[bytes] = set()
         """Documents with an element on record as orphaned that leads to a row."""
-        self._source, self._result, self._connection = source, result, connection
-        using = threading.Lock()
-        self._known = known_references(locked(connection, using), table)
+        self._compared_table, self._result = compared_table, result
+        self._known = known_references(compared_table.query, table)
         collection = holder.collection
         rules = rules_for(remediations, table, collection, name, self._known)
         self._read = remediations.fields_to_read(table, collection, name)
-        self._books = TableBooks(result.values, connection, using, table.name, collection, name)
+        self._books = TableBooks(compared_table, result.values, collection, name)
         entity = model_of(table).entities[collection]
         judge = partial(ArrayJudge, entity, name, other.collection, self._known, rules)
-        self._judging = Judging(collection, judge, self._known, rules, self._books, result)
+        self._judging = Judging(judge, self._known, rules, self._books, result)
         self._plain = PlainPairs(name, self.is_left)
 
     def holder_of(self, pair: bytes) -> bytes:
@@ -143,17 +141,17 @@ class _Array:
 
     def name_of(self, pair: bytes) -> str | None:
         """Returns the same, whatever its `_id` is: asked for where it is shown."""
-        return source_id_of(self._connection, [self.holder.collection], self.holder_of(pair))
+        connection = self._compared_table.connection
+        return source_id_of(connection, [self.holder.collection], self.holder_of(pair))
 
     def pairs(self) -> PairBytes:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
-        blocks = [joined([])]
+        blocks, source = [joined([])], self._compared_table.source
         with closing(self._books) as books:
-            for documents in batches(self._source, self.holder.collection, fields=self._read):
+            for documents in batches(source, self.holder.collection, fields=self._read):
                 blocks += self._of_batch(documents)
-            books.finish()
-            if books.taken != books.others:
-                books.finish_others(partial(SourceIds, self._source, self.holder.collection))
+            if books.taken != books.recorded:
+                books.find_strays(SourceIds(source, self.holder.collection))
         return np.concatenate(blocks)
 
     def _of_batch(self, documents: Documents) -> Iterator[PairBytes]:

@@ -8,10 +8,11 @@ must stand there and what does are two frames, held against each other as rows a
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import Any, Final, LiteralString, NamedTuple
 
 import polars as pl
@@ -28,11 +29,12 @@ from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What, failing_rows
 from migration_assets.validation.identities import uuid_of_source_id
 from migration_assets.validation.judge import Line
+from migration_assets.validation.rows import ComparedTable
 
 ORIGINAL = "original"
 
 _OBJECT_ID = "^[0-9a-f]{24}$"
-_UNDER_OTHERS = sql.SQL("source_id !~ {}").format(sql.Literal(_OBJECT_ID))
+_ALL = sql.SQL("TRUE")
 _FETCHED = 2_000
 _SHORT = 1_000
 """Letters of the longest text that comes with its line."""
@@ -108,38 +110,33 @@ class TableBooks:
     """The lines that a table has for one collection, or for one field of it.
 
     Attributes:
+        compared_table: The target table.
         findings: Where it is told what of them is not as it must be.
-        connection: A connection within a transaction.
-        using: Held by the thread that uses it.
-        table: Name of the target table.
         collection: The collection whose documents are read.
         array: The array of a relation whose lines they are; None for all lines of the table.
         part: The documents whose lines are read in step.
-        others: Lines of all parts under an `_id` that is no ObjectId.
-        taken: Those of them that documents of this part took.
+        recorded: How many lines there are, of all parts.
+        taken: How many of them documents of this part have.
     """
 
+    compared_table: ComparedTable
     findings: Findings
-    connection: Connection
-    using: threading.Lock
-    table: str
     collection: str
     array: str | None = None
     part: Range = WHOLE
-    others: int = field(init=False)
+    recorded: int = field(init=False)
     taken: int = field(init=False, default=0)
     _cursor: ServerCursor[Any] | None = field(init=False, default=None)
     _ahead: Lines = field(init=False, default_factory=list)
     _is_read: bool = field(init=False, default=False)
-    _strays: Lines = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._is_read = self.part.ids is not None
-        query = sql.SQL("SELECT count(*) FROM ({}) e").format(self._query(_UNDER_OTHERS))
-        ((self.others,),) = self._rows(query)
+        query = sql.SQL("SELECT count(*) FROM ({}) e").format(self._query(_ALL))
+        ((self.recorded,),) = self.compared_table.query(query)
+        self._is_read = not self.recorded
 
     def of(self, identities: Identities) -> Lines:
-        """Returns the lines of the next documents; one that comes before and is of none is a finding."""
+        """Returns the lines of the next documents."""
         if self.part.ids is not None:
             return self.under(identities.source_ids.to_list())
         last = identities.last()
@@ -150,49 +147,24 @@ class TableBooks:
             line = self._ahead.pop()
             if line[0] in wanted:
                 lines.append(line)
-            else:
-                self._add_stray(line)
-        if identities.others and self.others:
-            of_others = self.under(identities.source_ids[identities.others].to_list())
-            self.taken += len(of_others)
-            lines += of_others
+        if identities.others and self.recorded:
+            lines += self.under(identities.source_ids[identities.others].to_list())
+        self.taken += len(lines)
         return lines
 
     def under(self, source_ids: Sequence[str]) -> Lines:
         """Returns the lines of some documents, whatever was read before."""
         chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*source_ids]))
-        return [*_lines(self._rows(self._query(chosen)))]
+        return [*_lines(self.compared_table.query(self._query(chosen)))]
 
-    def finish(self) -> None:
-        """Finds the lines of the part that nobody took; call it after the last batch."""
-        while self._fill():
-            self._add_stray(self._ahead.pop())
-        self._compare_strays()
-
-    def finish_others(self, known: Callable[[], SourceIds]) -> None:
-        """Finds the lines under an `_id` that is no ObjectId that no document has, in all parts.
-
-        Args:
-            known: Reads the ids of all documents of the collection.
-        """
-        ids = known()
-        with ServerCursor(self.connection, "other_books") as cursor:
-            cursor.itersize = _FETCHED
-            for line in _lines(cursor.execute(self._query(_UNDER_OTHERS))):
-                key = uuid_of_source_id(self.collection, line[0])
-                if not ids.have([key.bytes]).all():
-                    self._add_stray(line)
-        self._compare_strays()
-
-    def _add_stray(self, line: tuple[str, Line]) -> None:
-        """Takes in a line that no document has."""
-        self._strays.append(line)
-        if len(self._strays) >= _FETCHED:
-            self._compare_strays()
-
-    def _compare_strays(self) -> None:
-        self.compare({}, self._strays)
-        self._strays.clear()
+    def find_strays(self, documents: SourceIds) -> None:
+        """Finds the lines, of all parts, that no document of the collection has."""
+        with ServerCursor(self.compared_table.connection, "strays") as cursor:
+            cursor.execute(self._query(_ALL))
+            while rows := cursor.fetchmany(_FETCHED):
+                names = [uuid_of_source_id(self.collection, row[0]).bytes for row in rows]
+                have_one = documents.have(names).tolist()
+                self.compare({}, [*_lines(compress(rows, map(not_, have_one)))])
 
     def close(self) -> None:
         """Ends reading, also where a comparison stops halfway."""
@@ -256,12 +228,13 @@ class TableBooks:
         query = sql.SQL("SELECT {} FROM {} WHERE ctid = {}::tid").format(
             sql.SQL(_BOOKS[book].text), sql.Identifier(SCHEMA, book), sql.Literal(ctid)
         )
-        return any(is_same_json(str(text), expected) for (text,) in self._rows(query))
+        texts = self.compared_table.query(query)
+        return any(is_same_json(str(text), expected) for (text,) in texts)
 
     def _fill(self) -> bool:
         """Tells whether there is a next line of the part, and holds it."""
         if not self._ahead and not self._is_read:
-            with self.using:
+            with self.compared_table.using:
                 self._cursor = self._cursor or self._opened()
                 rows = self._cursor.fetchmany(_FETCHED)
             self._ahead = [*_lines(reversed(rows))]
@@ -279,17 +252,13 @@ class TableBooks:
             sql.SQL('source_id COLLATE "C" {} {}').format(sql.SQL(operator), sql.Literal(bound))
             for operator, bound in bounds
         )
-        cursor = ServerCursor(self.connection, "books")
+        cursor = ServerCursor(self.compared_table.connection, "books")
         ordered = sql.SQL('SELECT * FROM ({}) e ORDER BY source_id COLLATE "C"')
         return cursor.execute(ordered.format(self._query(chosen)))
 
-    def _rows(self, query: sql.Composed) -> list[tuple[Any, ...]]:
-        with self.using:
-            return self.connection.execute(query).fetchall()
-
     def _query(self, chosen: sql.Composable) -> sql.Composed:
         array = None if self.array is None else (self.collection, self.array)
-        return _query(self.table, chosen, array)
+        return _query(self.compared_table.table.name, chosen, array)
 
 
 def _lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, Line]]:
@@ -351,7 +320,7 @@ def recorded_conversions(connection: Connection, table: str) -> Mapping[tuple[st
 
 def recorded_lines(connection: Connection, table: str) -> tuple[Counter[str], Counter[str]]:
     """Returns how many lines a table has in its books by kind, and how many a remediation accepts."""
-    every = _query(table, sql.SQL("TRUE"))
+    every = _query(table, _ALL)
     query = sql.SQL("SELECT kind, count(*), count(accepted_by) FROM ({}) e GROUP BY 1")
     rows = connection.execute(query.format(every)).fetchall()
     return (

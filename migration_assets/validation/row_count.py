@@ -33,7 +33,7 @@ import pandera.polars as pa
 import polars as pl
 import sqlalchemy as sa
 
-from migration_assets.model import Rule, junction_of, sources
+from migration_assets.model import Rule, junction_of, value_sources
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, at_one_moment
 from migration_assets.validation.counting import (
@@ -187,8 +187,7 @@ def _measured(table: sa.Table) -> Mapping[tuple[str, str], Measure]:
         return dict.fromkeys(arrays, Measure.ELEMENTS)
     return {
         (table.name, source.field): measure_of(source.rule)
-        for source in sources(table).values()
-        if source.rule is not Rule.KEY
+        for source in value_sources(table).values()
     }
 
 
@@ -246,9 +245,7 @@ def _of_documents(
     source = count_source(database, table.name, measured)
     yield Identity("documents", source.documents, target.rows, recorded.documents)
     yield Identity("identities in the UUID map", source.documents, target.identities)
-    for column, of in sources(table).items():
-        if of.rule is Rule.KEY:
-            continue
+    for column, of in value_sources(table).items():
         what = "elements" if measured[of.field] is Measure.ELEMENTS else "values"
         explained = recorded.explained(table.name, of.field, _EXPLAINING.get(of.rule, _VALUES))
         counted = source.fields[of.field], target.columns.get(column)

@@ -7,16 +7,20 @@ in several ways (``comparison``). Formats: https://www.postgresql.org/docs/curre
 from __future__ import annotations
 
 import io
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from psycopg import ServerCursor, sql
 
 from migration_assets.model import Rule
+from migration_assets.remediation.rules import Remediations
+from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection, at_one_moment
@@ -90,15 +94,15 @@ def _frame(table: sa.Table, chunk: io.BytesIO, rows: int, columns: Sequence[str]
     return frame
 
 
-def pending(connection: Connection, table: str, identifier: str | None = None) -> bool:
+def pending(compared_table: ComparedTable, identifier: str | None = None) -> bool:
     """Tells whether a row of a table only waits for its deletion; any where no id is given."""
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE target_table = {} AND {})").format(
         _PENDING_DELETES,
-        sql.Literal(table),
+        sql.Literal(compared_table.table.name),
         sql.SQL("TRUE") if identifier is None else sql.SQL("id = {}").format(_uuid(identifier)),
     )
-    row = connection.execute(query).fetchone()
-    return bool(row and row[0])
+    ((is_pending,),) = compared_table.query(query)
+    return bool(is_pending)
 
 
 def ids_in_pages(connection: Connection, table: sa.Table) -> Iterator[list[uuid.UUID]]:
@@ -130,6 +134,32 @@ def packed(connection: Connection, query: sql.Composed, expression: sql.Composed
     with connection.cursor() as cursor:
         parts = cursor.stream(statement, binary=True)
         return b"".join([part for (part,) in parts if part is not None])
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTable:
+    """A table and what it is compared with.
+
+    Attributes:
+        source: The source database.
+        connection: A connection to the target, within a transaction.
+        table: An entity table or a junction table.
+        remediations: What must have been corrected or accepted on the way.
+        using: Held by the thread that uses the connection: one reads ahead, another looks things up.
+    """
+
+    source: SourceDatabase
+    connection: Connection
+    table: sa.Table
+    remediations: Remediations
+    using: threading.Lock = field(default_factory=threading.Lock)
+
+    def query(
+        self, statement: sql.Composed, parameters: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Returns what a query of the target returns."""
+        with self.using:
+            return self.connection.execute(statement, parameters or None).fetchall()
 
 
 @dataclass(slots=True)

@@ -19,8 +19,7 @@ from migration_assets.validation.checks import Layers, run_checks, together
 from migration_assets.validation.entity_pass import Part, compare_part
 from migration_assets.validation.evidence import Evidence, Layer
 from migration_assets.validation.findings import Comparison
-from migration_assets.validation.judging import ComparedTable
-from migration_assets.validation.rows import snapshot
+from migration_assets.validation.rows import ComparedTable, snapshot
 from migration_assets.workers import Workers
 
 

@@ -19,11 +19,10 @@ from migration_assets.validation.entity_pass import Shared, compare_documents, r
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.findings import Comparison, totals_of
 from migration_assets.validation.identities import uuid_of
-from migration_assets.validation.judging import ComparedTable
 from migration_assets.validation.pair_pass import compare_pairs
 from migration_assets.validation.recorded_lines import recorded_conversions, recorded_lines
 from migration_assets.validation.reference_targets import find_targets, name_documents
-from migration_assets.validation.rows import snapshot
+from migration_assets.validation.rows import ComparedTable, snapshot
 
 
 def compare(

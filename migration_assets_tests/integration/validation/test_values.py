@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from migration_assets.identity import document_uuid
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
+from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.settings import SAMPLE, SAMPLE_SEED
 from migration_assets.source.connection import CODEC, SourceDatabase
 from migration_assets.target.connection import Connection
@@ -47,6 +47,7 @@ from migration_assets.validation.findings import (
 from migration_assets.validation.judge import Line
 from migration_assets.validation.odd_types import odd_types, usual_types
 from migration_assets.validation.recorded_lines import TableBooks
+from migration_assets.validation.rows import ComparedTable
 from migration_assets.validation.table_pass import compare, recheck
 from migration_assets.validation.types import check_types
 from migration_assets_tests.support.loaded_sample import Loaded, check_values
@@ -805,9 +806,8 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
             [source_id, long],
         )
     findings = Findings()
-    with closing(
-        TableBooks(findings, loaded.connection, threading.Lock(), "Boards", "Boards")
-    ) as of_boards:
+    boards = ComparedTable(loaded.source, loaded.connection, TABLES["Boards"], NO_REMEDIATIONS)
+    with closing(TableBooks(boards, findings, "Boards")) as of_boards:
         names = pl.Series(ids)
         held = of_boards.of(Identities(b"", names, names, others=[1]))
         assert max(len(line.original) for _, line in held) < 2_000
