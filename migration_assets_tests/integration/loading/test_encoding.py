@@ -11,7 +11,7 @@ import polars as pl
 import psycopg
 import pytest
 import sqlalchemy as sa
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import CreateTable
@@ -20,6 +20,7 @@ from migration_assets.conversion.scalars import TIMESTAMP_END, TIMESTAMP_MINIMUM
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.encoding import binary
 from migration_assets.target.connection import Connection, open_target
+from migration_assets_tests.support.properties import examples
 
 TEXTS = [
     "",
@@ -230,7 +231,7 @@ rows_of_texts = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(rows_of_texts)
 @example([("\\.", None, ["\\."])])
 def test_any_texts(database: Connection, rows: list[tuple[str | None, str | None, Any]]) -> None:
@@ -239,7 +240,7 @@ def test_any_texts(database: Connection, rows: list[tuple[str | None, str | None
     assert copied(database, frame, "a, b, texts") == rows
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(st.integers(TIMESTAMP_MINIMUM, TIMESTAMP_END - 1), min_size=1, max_size=20))
 def test_any_timestamps(database: Connection, times: list[int]) -> None:
     series = pl.Series(times, dtype=pl.Int64).cast(pl.Datetime("ms"))

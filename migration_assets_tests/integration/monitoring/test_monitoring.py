@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import dagster as dg
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 from typer.testing import CliRunner
@@ -67,6 +67,7 @@ from migration_assets.settings import (
 )
 from migration_assets.target.connection import Connection, open_target
 from migration_assets_tests import ROOT
+from migration_assets_tests.support.properties import examples
 
 RUNBOOK = ROOT / "docs" / "runbooks" / "monitoring.md"
 OTHER_SERVERS = "MONITORING_TEST_URLS"
@@ -393,7 +394,7 @@ def test_literals_are_left_out(statement: str, shown: str) -> None:
         max_size=6,
     )
 )
-@settings(max_examples=150)
+@examples(150)
 def test_no_literal_is_ever_shown(parts: list[str | tuple[str, str, str]]) -> None:
     """Whatever stands around it, in text that PostgreSQL would take."""
     text = ""

@@ -14,7 +14,7 @@ import bson
 import polars as pl
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from migration_assets.conversion.extended_json import relaxed
@@ -46,6 +46,7 @@ from migration_assets.validation.schemas import (
     held,
 )
 from migration_assets.validation.types import check_types
+from migration_assets_tests.support.properties import examples
 
 ID = "013a7092-e8d8-7bcf-a1b3-5e650e404400"
 OTHER = "013a7092-e8d9-7bcf-a1b3-5e650e404400"
@@ -466,7 +467,7 @@ def array_literal(elements: list[Any]) -> str:
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 HARD_TEXTS = st.text(st.sampled_from('{}",\\ \nNUL'))
-QUICK = settings(max_examples=30, deadline=None)
+QUICK = examples(30)
 
 
 def test_null_is_no_value_but_where_there_must_be_one() -> None:
@@ -581,7 +582,7 @@ BSON_VALUES = st.recursive(
 ).filter(lambda value: value is not None)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(BSON_VALUES)
 def test_what_the_conversion_makes_is_relaxed_extended_json(value: Any) -> None:
     text = relaxed(value)

@@ -16,7 +16,7 @@ import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson import json_util as bson_json
 from bson.datetime_ms import DatetimeMS
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migration_assets.conversion.columns import ConvertedColumn, convert_columns
@@ -28,6 +28,7 @@ from migration_assets.identity import document_uuid
 from migration_assets.known_ids import Loaded, assumed
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.connection import CODEC
+from migration_assets_tests.support.properties import examples
 from migration_assets_tests.support.taken_apart import field_of
 
 KNOWN = [ObjectId(f"{n:024x}") for n in (1, 2, 0xABCDEF)]
@@ -464,7 +465,7 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
     expected = EXPECTED[rule]
     odd = st.one_of(expected, scalars, anything)
 
-    @settings(max_examples=40, deadline=None)
+    @examples(40)
     @given(
         st.lists(expected, max_size=6) | st.lists(odd, max_size=6),
         st.lists(object_ids | st.just(5), min_size=12, max_size=12),
@@ -525,7 +526,7 @@ def bits(written: str) -> bytes:
     return struct.pack(">d", float(written))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(anything, max_size=4))
 @example([Code("f()"), {"a": 1.5}])
 @example([{"a": [Code("f()", {"x": 1})]}, {"b": math.inf}])
@@ -552,7 +553,6 @@ def test_relaxed_texts_are_those_of_bson(values: list[Any]) -> None:
         assert parsed(text) == parsed(reference)
 
 
-@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(5e-324)
 @example(1.7976931348623157e308)

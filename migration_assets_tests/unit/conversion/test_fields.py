@@ -11,7 +11,7 @@ import bson
 import numpy as np
 import pytest
 from bson import Int64, ObjectId, Regex
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migration_assets.arrow import slices
@@ -28,6 +28,7 @@ from migration_assets.source.fields import Field, UnreadableError
 from migration_assets.source.reading import split
 from migration_assets.source.walk import Batch, FieldFinder
 from migration_assets_tests.support.bson_strategies import OBJECT_IDS, SCALARS, VALUES
+from migration_assets_tests.support.properties import examples
 from migration_assets_tests.support.taken_apart import field_of
 
 WANTED = ["_id", "a", "name", "created_", "createdAt", "created_by_whom", "never there"]
@@ -65,7 +66,6 @@ def look_at_everything(batch: Batch) -> None:
 
 @given(DOCUMENTS, DOCUMENTS)
 @example([{"a": 1, "name": ""}, {"name": "x", "a": Regex("x")}], [{}, {"": None}])
-@settings(deadline=None)
 def test_what_is_found_is_what_the_driver_decodes(
     first: list[dict[str, Any]], second: list[dict[str, Any]]
 ) -> None:
@@ -77,7 +77,7 @@ def test_what_is_found_is_what_the_driver_decodes(
 
 
 @given(WITHOUT_ID, st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3))
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_whatever_the_bytes_are_each_document_is_found_or_refused(
     documents: list[dict[str, Any]], changes: list[tuple[int, int]]
 ) -> None:
@@ -157,7 +157,6 @@ LOST = [
 @example([LOST])
 @example([LOST[:2]])
 @example([[(b"a", (BsonType.INT32, b"a\x00\x00\x00"))], [(b"", (BsonType.INT64, b"a" * 8))]])
-@settings(deadline=None)
 def test_no_bytes_of_a_document_pass_for_its_end(
     documents: list[list[tuple[bytes, tuple[int, bytes]]]],
 ) -> None:
@@ -246,7 +245,6 @@ def test_no_documents() -> None:
 
 @given(st.lists(st.lists(OBJECT_IDS | SCALARS, max_size=12) | SCALARS, max_size=6))
 @example([[ObjectId(bytes(12))] * 1_001, [ObjectId(bytes(12))] * 9 + ["x" * 7]])
-@settings(deadline=None)
 def test_arrays_of_object_ids(values: list[Any]) -> None:
     arrays = field_of(values).object_id_arrays()
     plain = [

@@ -12,7 +12,7 @@ import bson
 import pytest
 from bson import Binary, DBRef, Decimal128, ObjectId
 from bson.codec_options import DatetimeConversion
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migration_assets.errors import SourceError
@@ -56,7 +56,6 @@ def text(value: bytes) -> bytes:
 
 
 @given(DOCUMENTS)
-@settings(deadline=None)
 @example({"binary": [Binary(b"old", 2), b"", Binary(b"x", 255)], "code": bson.Code("f", {"a": {}})})
 def test_a_document_is_read_as_pymongo_reads_it(given_document: dict[str, Any]) -> None:
     raw = bson.encode(given_document, codec_options=CODEC)
@@ -64,7 +63,6 @@ def test_a_document_is_read_as_pymongo_reads_it(given_document: dict[str, Any]) 
 
 
 @given(DOCUMENTS)
-@settings(deadline=None)
 def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
     raw = bson.encode(given_document, codec_options=CODEC)
     read = read_document(raw)
@@ -80,7 +78,6 @@ def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
 
 
 @given(st.lists(DOCUMENTS, max_size=3))
-@settings(deadline=None)
 def test_a_reply_is_split_into_its_documents(documents: list[dict[str, Any]]) -> None:
     raw = [bson.encode(each, codec_options=CODEC) for each in documents]
     assert [*Documents.of(b"".join(raw))] == raw
@@ -148,7 +145,6 @@ STRANGE_FIRST = st.sampled_from(
 @given(
     st.lists(st.one_of(st.fixed_dictionaries({"_id": IDS}, optional={"more": IDS}), STRANGE_FIRST))
 )
-@settings(deadline=None)
 def test_documents_are_cut_out_of_a_reply(given_documents: list[dict[str, Any]]) -> None:
     raw = [bson.encode(each, codec_options=CODEC) for each in given_documents]
     documents = Documents.of(b"".join(raw))
@@ -222,7 +218,6 @@ def _span(raw: bytes) -> None:
 
 @pytest.mark.parametrize("read", [_read, _span])
 @given(data=st.data())
-@settings(deadline=None)
 def test_damaged_bytes_are_unreadable_or_readable_and_nothing_else(
     read: Callable[[bytes], None], data: st.DataObject
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from bson import Binary, Code, Decimal128, Int64, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars import selectors
 from psycopg import sql
@@ -54,6 +54,7 @@ from migration_assets_tests.support.bson_strategies import (
     TEXTS,
     VALUES,
 )
+from migration_assets_tests.support.properties import examples
 
 OWN = ObjectId("507f1f77bcf86cd799439011")
 KNOWN = ObjectId("5f0000000000000000000001")
@@ -597,7 +598,6 @@ def test_an_array_of_a_relation(
 
 
 @given(OBJECT_IDS | VALUES.filter(lambda value: not isinstance(value, list)))
-@settings(deadline=None)
 def test_identities_are_those_of_the_design(identifier: Any) -> None:
     identifier = bson.decode(bson.encode({"": identifier}, codec_options=CODEC), CODEC)[""]
     (value,) = read_document(bson.encode({"_id": identifier}, codec_options=CODEC)).values()
@@ -707,7 +707,7 @@ def assert_agreement(table: sa.Table, documents: list[bytes]) -> None:
 
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_loader_and_the_judge_agree(
     rule: Rule, options: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -925,7 +925,7 @@ def test_half_a_character_beside_a_fraction_is_another_text() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_a_document_is_plain_only_where_nothing_happened(
     rule: Rule, options: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -1030,7 +1030,6 @@ def test_jsonb_that_means_something_else(value: Any, text: str) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12), st.booleans()), max_size=8))
-@settings(deadline=None)
 def test_many_documents_are_held_against_their_rows_as_one_is(
     given: list[tuple[bool, int, bool]],
 ) -> None:
@@ -1133,7 +1132,6 @@ DOCUMENT = bson.encode({"_id": OWN, "value": "text", "other": ["a"]})
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_damaged_bytes_are_not_plain_or_mean_the_same(data: st.DataObject) -> None:
     table = table_with(column_of(Rule.TEXT))
     judge = Judge(table, IDS)

@@ -8,7 +8,7 @@ import bson
 import numpy as np
 import pytest
 from bson import Int64, ObjectId
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migration_assets.identity import document_uuid
@@ -16,6 +16,7 @@ from migration_assets.validation.documents import Documents
 from migration_assets.validation.identities import object_id_uuid
 from migration_assets.validation.partitions import COMPARED_AT_ONCE, joined, partitions
 from migration_assets.validation.plain_pairs import PlainPairs
+from migration_assets_tests.support.properties import examples
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
 MOST = 1_000
@@ -60,7 +61,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
     return [holder + other if is_left else other + holder for other in others]
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(
     st.lists(
         st.tuples(DOCUMENTS, st.booleans()), max_size=10, unique_by=lambda each: each[0]["_id"]
