@@ -17,7 +17,6 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from bson import ObjectId
-from dagster._core.definitions.reconstruct import ReconstructableRepository
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -27,14 +26,12 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
-from migration_assets.loading.records import LoadResult
-from migration_assets.loading.tables import load_table
 from migration_assets.model import referenced_tables, source_of
 from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.rules import Remediations
-from migration_assets.settings import REMEDIATIONS, REPORTS, SOURCE_URL, TARGET_URL
+from migration_assets.settings import REMEDIATIONS, REPORTS
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import BOOKKEEPING
@@ -82,6 +79,20 @@ class Migration:
                 raise_on_error=False,
                 run_config=QUIET if quiet else None,
             )
+        )
+
+    def check(
+        self, selection: dg.AssetSelection, *, quiet: bool = True
+    ) -> dg.ExecuteInProcessResult:
+        """Runs some checks, without loading."""
+        definitions = self.definitions()
+        return dg.materialize(
+            [each for each in definitions.assets or () if isinstance(each, dg.AssetsDefinition)],
+            instance=self.instance,
+            resources=definitions.resources,
+            selection=selection,
+            raise_on_error=False,
+            run_config=QUIET if quiet else None,
         )
 
     def sign_off(self) -> Mapping[str, Any]:
@@ -294,59 +305,6 @@ def test_write_to_the_source_is_no_go(migrated: Migration) -> None:
     assert migrated.sign_off()["verdict"] == "GO"
 
 
-def losing_a_board(
-    source: SourceDatabase, connection: Connection, table: sa.Table, **options: Any
-) -> LoadResult:
-    """Loads a table; somebody deletes a row of `Boards` as soon as it is there."""
-    result = load_table(source, connection, table, **options)
-    if table.name == "Boards":
-        connection.execute('DELETE FROM "Boards" WHERE id = (SELECT id FROM "Boards" LIMIT 1)')
-    return result
-
-
-@pytest.fixture
-def empty(sample_url: str, tables_url: str) -> Migration:
-    """A target with the schema and nothing else."""
-    return Migration(sample_url, tables_url)
-
-
-def test_reexecution_from_failure_builds_a_bad_table_again(
-    empty: Migration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row is lost before its check, so the table's step fails, and is run again."""
-    whole = {"migration__constraints", "migration__sign_off"}
-    monkeypatch.setattr("migration_assets.assets.tables.load_table", losing_a_board)
-    monkeypatch.setenv(SOURCE_URL.name, empty.source_url)
-    monkeypatch.setenv(TARGET_URL.name, empty.target_url)
-    repository = ReconstructableRepository.for_module("migration_assets.definitions", "defs")
-    job = repository.get_reconstructable_job(MIGRATE)
-
-    with dg.execute_job(job, instance=empty.instance, run_config=QUIET) as first:
-        assert not first.success
-        failed = {event.step_key for event in first.all_events if event.is_step_failure}
-        assert failed == {"postgres__Boards"}
-        found = checks(first.all_events)
-        assert not found["Boards", ROW_COUNT]
-        assert {table for table, _ in red(found)} == {"Boards"}
-        done = {event.step_key for event in first.all_events if event.is_step_success}
-        assert "postgres__Users" in done
-        # What comes after the bad table waits; what does not is done.
-        assert not {"postgres__Sections", *whole} & done
-
-    monkeypatch.setattr("migration_assets.assets.tables.load_table", load_table)
-    again = dg.ReexecutionOptions.from_failure(first.run_id, empty.instance)
-    with dg.execute_job(
-        job, instance=empty.instance, run_config=QUIET, reexecution_options=again
-    ) as second:
-        assert second.success
-        done_again = {event.step_key for event in second.all_events if event.is_step_success}
-        assert {"postgres__Boards", "postgres__Sections", *whole} <= done_again
-        assert "postgres__Users" not in done_again
-        assert red(checks(second.all_events)) == set()
-        assert ("Boards", ROW_COUNT) in checks(second.all_events)
-    assert empty.sign_off()["verdict"] == "GO"
-
-
 @pytest.mark.parametrize("layer", Layer)
 def test_check_that_raises_is_a_failed_check_without_values(
     migrated: Migration, monkeypatch: pytest.MonkeyPatch, layer: Layer
@@ -364,17 +322,7 @@ def test_check_that_raises_is_a_failed_check_without_values(
     raising = partial(run_checks, check=broken)
     monkeypatch.setattr("migration_assets.assets.tables.run_checks", raising)
     key = dg.AssetCheckKey(table_key("Users"), layer)
-    result = dg.materialize(
-        [
-            each
-            for each in migrated.definitions().assets or ()
-            if isinstance(each, dg.AssetsDefinition)
-        ],
-        instance=migrated.instance,
-        resources=migrated.definitions().resources,
-        selection=dg.AssetSelection.checks(key),
-        raise_on_error=False,
-    )
+    result = migrated.check(dg.AssetSelection.checks(key))
     (evaluation,) = result.get_asset_check_evaluations()
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert evaluation.description == "the check could not run: ValueError"
@@ -456,7 +404,7 @@ def dirty_url(servers: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with fresh_database(servers) as urls:
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
             database = client.get_default_database()
-            generate(database, scale=SCALE, dirty=0.05)
+            generate(database, scale=0.01, dirty=0.01)
             file = tmp_path / "rules.yaml"
             file.write_text(secret_rules(database), encoding="utf-8")
         monkeypatch.setenv(REMEDIATIONS.name, str(file))
@@ -497,7 +445,10 @@ def test_secrets_stand_in_the_books_only(
                 f"{SECRET_PREFIX}that somebody has set",
             )
             assert changed, (name, column)
-        validated = migration.run(VALIDATE, quiet=False)
+        changed_tables = [table_key(name) for name in {name for name, _ in secret_columns}]
+        validated = migration.check(
+            dg.AssetSelection.checks_for_assets(*changed_tables), quiet=False
+        )
         assert {name for name, _ in secret_columns} <= {
             table for table, _ in red(checks(validated))
         }

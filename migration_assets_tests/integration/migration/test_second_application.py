@@ -9,6 +9,8 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+import sqlalchemy as sa
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -17,6 +19,11 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
+from migration_assets.loading.records import LoadResult
+from migration_assets.loading.tables import load_table
+from migration_assets.settings import SOURCE_URL, TARGET_URL
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import Layer
 from migration_assets_tests.integration.migration.test_migrate import (
     QUIET,
@@ -27,6 +34,9 @@ from migration_assets_tests.integration.migration.test_migrate import (
 from migration_assets_tests.support.second_application import DAY, SHOP, documents, oid
 
 ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
+
+DEFINITIONS = build_defs(model=SHOP)
+"""For the databases that the environment names."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +213,53 @@ def test_a_doubled_composite_key_is_rejected(shop: Shop) -> None:
         ("1",),
         ("2",),
     ]
+
+
+def losing_a_product(
+    source: SourceDatabase, connection: Connection, table: sa.Table, **options: Any
+) -> LoadResult:
+    """Loads a table; somebody deletes a product as soon as it is there."""
+    result = load_table(source, connection, table, **options)
+    if table.name == "products":
+        connection.execute("DELETE FROM products WHERE sku = '2'")
+    return result
+
+
+def test_reexecution_from_failure_builds_a_bad_table_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is lost before its check, so the table's step fails, and is run again."""
+    whole = {"migration__constraints", "migration__sign_off"}
+    monkeypatch.setattr("migration_assets.assets.tables.load_table", losing_a_product)
+    monkeypatch.setenv(SOURCE_URL.name, shop.urls.mongodb_url)
+    monkeypatch.setenv(TARGET_URL.name, shop.urls.postgres_url)
+    repository = ReconstructableRepository.for_module(__name__, "DEFINITIONS")
+    job = repository.get_reconstructable_job(MIGRATE)
+
+    with dg.execute_job(job, instance=shop.instance, run_config=QUIET) as first:
+        assert not first.success
+        failed = {event.step_key for event in first.all_events if event.is_step_failure}
+        assert failed == {"postgres__products"}
+        found = checks(first.all_events)
+        assert not found["products", ROW_COUNT]
+        assert {table for table, _ in red(found)} == {"products"}
+        done = {event.step_key for event in first.all_events if event.is_step_success}
+        assert "postgres__categories" in done
+        # What comes after the bad table waits; what does not is done.
+        assert not {"postgres__productKeepers", *whole} & done
+
+    monkeypatch.setattr("migration_assets.assets.tables.load_table", load_table)
+    again = dg.ReexecutionOptions.from_failure(first.run_id, shop.instance)
+    with dg.execute_job(
+        job, instance=shop.instance, run_config=QUIET, reexecution_options=again
+    ) as second:
+        assert second.success
+        done_again = {event.step_key for event in second.all_events if event.is_step_success}
+        assert {"postgres__products", "postgres__productKeepers", *whole} <= done_again
+        assert "postgres__categories" not in done_again
+        assert red(checks(second.all_events)) == set()
+        assert ("products", ROW_COUNT) in checks(second.all_events)
+    assert shop.verdict() == "GO"
 
 
 DAMAGES = {
