@@ -40,7 +40,7 @@ from migration_assets_tests.support import victim
 from migration_assets_tests.support.loaded_sample import all_checks
 
 BOOKS = ("rejected_documents", "issues", "conversions", "unmapped_fields", "uuid_map")
-KILLS = 15
+KILLS = 8
 """How often the tests kill the process; ``make soak`` does it more often."""
 SECONDS = 120.0
 """How long a load may take before the test gives it up."""
