@@ -29,7 +29,7 @@ from migration_assets.source.connection import Document, SourceDatabase, open_so
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets_tests import ROOT
-from migration_assets_tests.support.browsing import browser_path, opened_page
+from migration_assets_tests.support.browsing import browser_path, launched, opened_page
 from migration_assets_tests.support.loaded_sample import (
     Loaded,
     database_copy,
@@ -54,19 +54,22 @@ NEEDS = {
 
 LONGEST_FIRST = (
     "ui/test_ui",
-    "docs/test_runbooks",
-    "integration/migration/test_cli",
     "integration/migration/test_migrate",
-    "integration/faults/test_faults",
-    "integration/bench/test_bench",
-    "integration/validation/test_damages",
+    "integration/migration/test_cli",
+    "docs/test_runbooks",
     "integration/rollback/test_rollback",
     "integration/reruns/test_partial_loads",
+    "integration/faults/test_faults",
+    "integration/loading/test_workers",
+    "integration/validation/test_damages",
     "integration/loading/test_loading",
-    "integration/validation/test_values",
-    "integration/validation/test_references",
+    "integration/bench/test_bench",
     "integration/loading/test_bad_input",
+    "integration/validation/test_values",
     "integration/loading/test_relations",
+    "integration/loading/test_ranges",
+    "integration/faults/test_interrupts",
+    "integration/validation/test_references",
 )
 """Files whose tests take long: begun early, so that no core waits for the last of them alone."""
 
@@ -130,7 +133,7 @@ def browser() -> str:
 @pytest.fixture
 def page(browser: str) -> Iterator[Page]:
     """A page of a browser."""
-    with opened_page(browser) as opened:
+    with launched(browser) as running, opened_page(running) as opened:
         yield opened
 
 

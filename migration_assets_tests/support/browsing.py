@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 PATIENCE = 60_000
 """Milliseconds for a run that was started in the UI: it is a process of its own, which imports everything."""
@@ -42,24 +42,43 @@ def browser_path() -> str:
     return found[0]
 
 
+STILL = """
+    document.addEventListener('DOMContentLoaded', () => {
+        const style = document.createElement('style');
+        style.textContent =
+            '*, ::before, ::after { animation: none !important; transition: none !important; }';
+        document.head.append(style);
+    });
+"""
+"""What turns while a run is waited for would be drawn sixty times a second, without a GPU."""
+
+
 @contextmanager
-def opened_page(browser: str) -> Iterator[Page]:
-    """Lends a page of a browser of 1600 pixels."""
+def launched(path: str) -> Iterator[Browser]:
+    """Starts a browser."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=browser, args=BROWSER_ARGUMENTS)
-        opened = launched.new_page(viewport={"width": 1600, "height": 1000})
-        opened.set_default_timeout(PATIENCE)
-        # Top to bottom, and of each asset its checks and its state: what fits into a picture.
-        opened.add_init_script(
-            """
-            localStorage.setItem('asset-graph-direction', JSON.stringify('vertical'));
-            localStorage.setItem('asset-node-facets', JSON.stringify(['checks', 'status']));
-            """
-        )
-        yield opened
-        launched.close()
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened_page(browser: Browser) -> Iterator[Page]:
+    """Lends a page of 1600 pixels, with what a browser keeps of its own."""
+    opened = browser.new_page(viewport={"width": 1600, "height": 1000})
+    opened.set_default_timeout(PATIENCE)
+    opened.add_init_script(STILL)
+    # Top to bottom, and of each asset its checks and its state: what fits into a picture.
+    opened.add_init_script(
+        """
+        localStorage.setItem('asset-graph-direction', JSON.stringify('vertical'));
+        localStorage.setItem('asset-node-facets', JSON.stringify(['checks', 'status']));
+        """
+    )
+    yield opened
+    opened.close()
 
 
 def keep(page: Page, name: str) -> None:

@@ -28,10 +28,10 @@ import pytest
 
 from migration_assets.embedded import EmbeddedServers, Urls
 from migration_assets_tests import ROOT
-from migration_assets_tests.support.browsing import keep
+from migration_assets_tests.support.browsing import keep, launched, opened_page
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -44,6 +44,20 @@ OF_THE_BOARDS = [
     *[f"migration/{name}" for name in ("target_schema", "uuid_map", "constraints", "sign_off")],
 ]
 """A part of the graph that is small enough for a picture with the checks of each table."""
+
+
+@pytest.fixture(scope="module")
+def running(browser: str) -> Iterator[Browser]:
+    """A browser for all tests here."""
+    with launched(browser) as running:
+        yield running
+
+
+@pytest.fixture
+def page(running: Browser) -> Iterator[Page]:
+    """A page of it."""
+    with opened_page(running) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)
