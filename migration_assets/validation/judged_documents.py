@@ -22,6 +22,7 @@ from migration_assets.validation.known_ids import known_references
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines, TableBooks
 from migration_assets.validation.reference_faults import DocumentReferences, Row
+from migration_assets.validation.reference_targets import reference_columns
 from migration_assets.validation.rows import ComparedTable, pending
 from migration_assets.validation.rules import RULES
 
@@ -55,7 +56,7 @@ class JudgedDocuments:
         }
         self.result = result
         self.known = known_references(compared_table.query, table)
-        self.references = DocumentReferences(self.columns, self.known, result)
+        self.references = DocumentReferences(reference_columns(table), self.known, result)
         rules = JudgedRules(compared_table.remediations.of(table), table, self.known)
         self.books = TableBooks(compared_table, result.values, table.name, part=part)
         new_judge = partial(Judge, table, self.known, rules)

@@ -99,21 +99,14 @@ class DocumentReferences:
     """The references of the documents of a collection, held against those of their rows."""
 
     def __init__(
-        self,
-        columns: Mapping[str, Source],
-        known: KnownReferences,
-        result: Comparison,
+        self, columns: Mapping[str, Source], known: KnownReferences, result: Comparison
     ) -> None:
-        """Takes the columns of the table, and where they come from."""
-        self._columns = {
-            name: (source.field, source.rule)
-            for name, source in columns.items()
-            if source.rule.is_reference
-        }
+        """Takes the columns that hold references, and where they come from."""
+        self._columns = {name: (source.field, source.rule) for name, source in columns.items()}
         self._of_rows = {
-            name: known.rows[str(columns[name].references)]
-            for name, (_, rule) in self._columns.items()
-            if not rule.refers_to_documents
+            name: known.rows[str(source.references)]
+            for name, source in columns.items()
+            if not source.rule.refers_to_documents
         }
         self._result = result
 

@@ -7,14 +7,14 @@ text are not looked at: what is no id is kept there as it is.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 from psycopg import ServerCursor, sql
 
-from migration_assets.model import Rule, junction_of, sources
+from migration_assets.model import Rule, Source, junction_of, sources
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
@@ -37,36 +37,15 @@ _PENDING = sql.Identifier(SCHEMA, bookkeeping.pending_deletes.name)
 _ISSUES = sql.Identifier(SCHEMA, bookkeeping.issues.name)
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceColumn:
-    """A column that holds references.
-
-    Attributes:
-        name: Its name.
-        field: The field that they come from; for a side of a pair, the column.
-        rule: The rule of the field.
-        references: The table that they point to.
-    """
-
-    name: str
-    field: str
-    rule: Rule
-    references: str
-
-
-def reference_columns(table: sa.Table) -> Sequence[ReferenceColumn]:
-    """Returns the columns of a table that hold references, foreign keys or not."""
+def reference_columns(table: sa.Table) -> Mapping[str, Source]:
+    """Returns the columns that hold references, foreign keys or not; a side of a pair is its own field."""
     relation = junction_of(table)
-    if relation is not None:
-        return [
-            ReferenceColumn(side.column, side.column, Rule.REFERENCE, side.collection)
-            for side in (relation.left, relation.right)
-        ]
-    return [
-        ReferenceColumn(column, source.field, source.rule, str(source.references))
-        for column, source in sources(table).items()
-        if source.rule.is_reference
-    ]
+    if relation is None:
+        return {name: of for name, of in sources(table).items() if of.rule.is_reference}
+    return {
+        side.column: Source(side.column, Rule.REFERENCE, side.collection)
+        for side in (relation.left, relation.right)
+    }
 
 
 def find_targets(
@@ -82,13 +61,14 @@ def find_targets(
     )
     gone = sql.SQL("SELECT DISTINCT target_table FROM {}").format(_PENDING)
     have_gone = {name for (name,) in connection.execute(gone)}
-    columns = [column for column in reference_columns(table) if column.rule.refers_to_rows]
-    for column in columns:
+    for column, column_source in reference_columns(table).items():
+        if not column_source.rule.refers_to_rows:
+            continue
         faults = [(Fault.DANGLING, sql.SQL(_TO_NO_ROW))]
-        if column.references in have_gone:
+        if column_source.references in have_gone:
             faults.append((Fault.GONE, sql.SQL(_TO_GONE_ROW)))
         for fault, condition in faults:
-            for keys in _pointing(connection, table, column, condition, of_rows):
+            for keys in _pointing(connection, table, column, column_source, condition, of_rows):
                 source_id = object_id_text(keys[0].bytes)
                 for findings, what, between in (
                     (result.faults, fault, " "),
@@ -98,21 +78,22 @@ def find_targets(
                         what,
                         source_id=source_id,
                         identifier=between.join(map(str, keys)),
-                        name=column.field,
+                        name=column_source.field,
                     )
 
 
 def _pointing(
     connection: Connection,
     table: sa.Table,
-    column: ReferenceColumn,
+    column: str,
+    column_source: Source,
     condition: sql.SQL,
     of_rows: sql.Composable,
 ) -> Iterator[tuple[uuid.UUID, ...]]:
     """Yields the keys of the rows, as often as they point where a condition says."""
-    value: sql.Composable = sql.Identifier("t", column.name)
+    value: sql.Composable = sql.Identifier("t", column)
     unnested: sql.Composable = sql.SQL("")
-    if column.rule.is_array:
+    if column_source.rule.is_array:
         unnested = sql.SQL(", unnest({}) e(element)").format(value)
         value = sql.Identifier("e", "element")
     keys = [sql.SQL("{}::uuid").format(sql.Identifier("t", key.name)) for key in table.primary_key]
@@ -123,8 +104,8 @@ def _pointing(
         "table": table_name(table),
         "unnested": unnested,
         "name": sql.Literal(table.name),
-        "references": sql.Literal(column.references),
-        "referenced": sql.Identifier("public", column.references),
+        "references": sql.Literal(column_source.references),
+        "referenced": sql.Identifier("public", str(column_source.references)),
         "pending": _PENDING,
         "of_rows": of_rows,
     }

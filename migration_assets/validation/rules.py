@@ -7,7 +7,7 @@ of a column have to be in ``aspects``. None of it is the loader's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -79,14 +79,7 @@ _REFERENCE = JudgedRule(
     text=uuid_text,
     aspects=_always(be.IS_UUID),
 )
-_REFERENCE_TEXT = JudgedRule(
-    read_as="text",
-    kinds=frozenset({bson.STRING}),
-    exact=exact.reference_text,
-    texts=Values.references_as_text,
-    text=str,
-    aspects=_always(be.IS_TEXT),
-)
+_REFERENCE_TEXT = replace(_TEXT, exact=exact.reference_text, texts=Values.references_as_text)
 
 
 def _integer(type_: str, bits: int) -> JudgedRule:
@@ -125,14 +118,7 @@ class _Rules(dict[Rule, JudgedRule]):
 
 RULES: Mapping[Rule, JudgedRule] = _Rules(
     {
-        Rule.KEY: JudgedRule(
-            read_as="uuid",
-            kinds=IDENTIFIERS,
-            exact=exact.reference,
-            texts=Values.ids,
-            text=uuid_text,
-            aspects=_always(be.IS_UUID),
-        ),
+        Rule.KEY: replace(_REFERENCE, kinds=IDENTIFIERS),
         Rule.TEXT: _TEXT,
         Rule.INTEGER: _integer("integer", 32),
         Rule.BIGINT: _integer("bigint", 64),
@@ -152,12 +138,10 @@ RULES: Mapping[Rule, JudgedRule] = _Rules(
             text=timestamp_text,
             aspects=_always(be.IS_TIME),
         ),
-        Rule.ENUM: JudgedRule(
+        Rule.ENUM: replace(
+            _TEXT,
             read_as=None,
-            kinds=frozenset({bson.STRING}),
             exact=exact.label,
-            texts=Values.texts,
-            text=str,
             aspects=lambda source: [be.label(source)],
         ),
         Rule.JSON: JudgedRule(

@@ -1,6 +1,6 @@
 """Layer 2, ``values``: all rows held against an independent reading of the documents (section 9).
 
-Every document is judged by section 5 (``reference``) and held against its row, every column exactly; every
+Every document is judged by section 5 (``judge``) and held against its row, every column exactly; every
 loss that the judge sees must be on record with its original, and nothing else may be. A sample drawn at
 random is compared field by field and reported as keys. The server's own counts of documents, and of values
 of an unusual BSON type, guard the judge's reader.

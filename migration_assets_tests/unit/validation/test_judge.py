@@ -443,6 +443,8 @@ def test_an_array_is_converted_element_by_element(rule: Rule, value: Any, expect
         (datetime(2024, 2, 29), '{"$date": "2024-02-29T00:00:00Z"}'),
         (datetime(1969, 12, 31), '{"$date": {"$numberLong": "-86400000"}}'),
         (DatetimeMS(2**53), '{"$date": {"$numberLong": "9007199254740992"}}'),
+        (DatetimeMS(253402300799999), '{"$date": "9999-12-31T23:59:59.999Z"}'),
+        (DatetimeMS(253402300800000), '{"$date": {"$numberLong": "253402300800000"}}'),
         (float("nan"), '{"$numberDouble": "NaN"}'),
         (Decimal128("1.0"), '{"$numberDecimal": "1.0"}'),
         (KNOWN, f'{{"$oid": "{KNOWN}"}}'),
@@ -480,6 +482,11 @@ def test_json_without_nul_is_altered() -> None:
         ("0", "false"),
         ("1", '"1"'),
         ("[1,2]", "[2,1]"),
+        ("0.1", "0.1000000000000000055511151231257827"),
+        ("9007199254740993.0", "9007199254740992.0"),
+        ("18446744073709551617", "18446744073709551616"),
+        ('{"a": 1e-400}', '{"a": 0}'),
+        ("[1,-1E-400]", "[1,-0.0]"),
     ],
 )
 def test_json_that_differs(left: str, right: str) -> None:
