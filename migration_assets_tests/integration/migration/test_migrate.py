@@ -81,16 +81,19 @@ class Migration:
             )
         )
 
-    def check(
-        self, selection: dg.AssetSelection, *, quiet: bool = True
-    ) -> dg.ExecuteInProcessResult:
-        """Runs some checks, without loading."""
+    def check(self, *checks: dg.AssetCheckKey, quiet: bool = True) -> dg.ExecuteInProcessResult:
+        """Runs some checks, without loading, in a graph of their tables alone."""
         definitions = self.definitions()
+        tables = {each.asset_key for each in checks}
         return dg.materialize(
-            [each for each in definitions.assets or () if isinstance(each, dg.AssetsDefinition)],
+            [
+                each
+                for each in definitions.assets or ()
+                if isinstance(each, dg.AssetsDefinition) and tables & set(each.keys)
+            ],
             instance=self.instance,
             resources=definitions.resources,
-            selection=selection,
+            selection=dg.AssetSelection.checks(*checks),
             raise_on_error=False,
             run_config=QUIET if quiet else None,
         )
@@ -322,7 +325,7 @@ def test_check_that_raises_is_a_failed_check_without_values(
     raising = partial(run_checks, check=broken)
     monkeypatch.setattr("migration_assets.assets.tables.run_checks", raising)
     key = dg.AssetCheckKey(table_key("Users"), layer)
-    result = migrated.check(dg.AssetSelection.checks(key))
+    result = migrated.check(key)
     (evaluation,) = result.get_asset_check_evaluations()
     assert (evaluation.passed, evaluation.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert evaluation.description == "the check could not run: ValueError"
@@ -445,10 +448,12 @@ def test_secrets_stand_in_the_books_only(
                 f"{SECRET_PREFIX}that somebody has set",
             )
             assert changed, (name, column)
-        changed_tables = [table_key(name) for name in {name for name, _ in secret_columns}]
-        validated = migration.check(
-            dg.AssetSelection.checks_for_assets(*changed_tables), quiet=False
-        )
+        checks_of_secrets = [
+            dg.AssetCheckKey(table_key(name), layer)
+            for name in {name for name, _ in secret_columns}
+            for layer in Layer
+        ]
+        validated = migration.check(*checks_of_secrets, quiet=False)
         assert {name for name, _ in secret_columns} <= {
             table for table, _ in red(checks(validated))
         }
