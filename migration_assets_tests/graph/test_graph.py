@@ -130,7 +130,7 @@ sys.addaudithook(hook)
 import psycopg, psycopg2
 psycopg.connect = psycopg.Connection.connect = psycopg2.connect = refuse
 import migration_assets.definitions as loaded
-print(len(loaded.defs.resolve_asset_graph().get_all_asset_keys()))
+print(len(loaded.defs().resolve_asset_graph().get_all_asset_keys()))
 """
 
 
