@@ -160,7 +160,7 @@ def sign_off(
         if withdraw is not None or reason:
             if approver or role or decline or waivers or waive or withdraw_waivers:
                 raise MigrationError(
-                    "it cannot be withdrawn and signed at once",
+                    "a sign-off cannot be given and withdrawn at once",
                     where="--withdraw",
                     next_step="Withdraw first; sign when the checks are green again",
                 )

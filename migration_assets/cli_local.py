@@ -245,7 +245,7 @@ def _files(directory: Path) -> Iterator[Path]:
 def _refuse_both(*, history: bool, dirty: float) -> None:
     if history and dirty:
         raise MigrationError(
-            "it has the faults of real databases, and takes no others",
+            "this sample has the faults of real databases, and takes no others",
             where="--history",
             next_step="Leave out --dirty, or --history",
         )

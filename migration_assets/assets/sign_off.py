@@ -89,7 +89,7 @@ class SignOffConfig(dg.Config):
         """
         if self.approver:
             raise MigrationError(
-                "it cannot be withdrawn and signed at once",
+                "a sign-off cannot be given and withdrawn at once",
                 where="sign-off",
                 next_step="Withdraw first; sign in another run, when the checks are green again",
             )

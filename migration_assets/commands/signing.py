@@ -42,7 +42,7 @@ def require_unicode(**texts: str | None) -> None:
     for name, text in texts.items():
         if _SURROGATE.search(text or ""):
             raise MigrationError(
-                "it is not UTF-8",
+                "the text is not UTF-8",
                 where=f"--{name}",
                 next_step="Set the terminal to UTF-8, or write it without accents",
             )
@@ -122,7 +122,7 @@ def _waived(pairs: Sequence[str], approver: str) -> list[Waiver]:
         count, rows = by_id[finding]["count"], by_id[finding]["rows"]
         if not (count and rows):
             raise MigrationError(
-                "it has no count, so nobody knows yet what it hides, and it cannot be waived",
+                "the finding has no count, so nobody knows what a waiver would hide",
                 where=f"--waive {finding}",
                 next_step="Do what the finding says",
             )

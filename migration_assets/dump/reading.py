@@ -84,7 +84,7 @@ def open_dump(path: Path) -> Iterator[Dump]:
     with opened(path, is_packed=is_packed) as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             raise DumpError(
-                f"it is no archive of mongodump{' within the gzip' if is_packed else ''}",
+                f"the file is no archive of mongodump{' within the gzip' if is_packed else ''}",
                 where=str(path),
                 next_step="For files such as Users.bson give the directory that they are in. "
                 + _MAKE_ONE,
@@ -115,7 +115,7 @@ class _Directory:
             databases += [(directory.name, sorted(directory.iterdir())) for directory in inner]
         except OSError as error:
             raise DumpError(
-                f"it cannot be read: {error.strerror}",
+                f"the file cannot be read: {error.strerror}",
                 where=str(error.filename or path),
                 next_step="Check the rights of the directory, then start again",
             ) from None
@@ -160,7 +160,7 @@ class _Directory:
             stem = name.removesuffix(".bson").removesuffix(".metadata.json")
             if stem in kinds:
                 raise DumpError(
-                    "it is there compressed and not compressed",
+                    "the file is there twice, compressed and not compressed",
                     where=str(path),
                     next_step="Take one of the two out of the directory",
                 )

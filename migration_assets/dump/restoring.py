@@ -59,7 +59,7 @@ def restore(
         there = [name for name in into.list_collection_names() if not name.startswith("system.")]
     if there:
         raise MigrationError(
-            f"it is not empty: {counted(len(there), 'collection')}, {min(there)} among them",
+            f"the database is not empty: {counted(len(there), 'collection')}, {min(there)} among them",
             where=where,
             next_step="Name a database that there is not yet, such as --to "
             f"{_beside(into)}; nothing was changed",

@@ -53,7 +53,7 @@ class Stream:
         except EOFError:
             raise self.error("the compressed file is cut off") from None
         except (gzip.BadGzipFile, zlib.error):
-            raise self.error("it is no gzip from here on") from None
+            raise self.error("the file is no gzip from here on") from None
         except OSError as error:
             raise _unreadable(self.path, error) from None
         self.offset += len(data)
@@ -111,7 +111,7 @@ def opened(path: Path, *, is_packed: bool) -> Iterator[Stream]:
 
 def _unreadable(path: Path, error: OSError) -> DumpError:
     return DumpError(
-        f"it cannot be read: {error.strerror or type(error).__name__}",
+        f"the file cannot be read: {error.strerror or type(error).__name__}",
         where=str(path),
         next_step="Check the path and the rights of the file, then start again",
     )

@@ -184,7 +184,7 @@ class Doubtful:
             raise LoadError(
                 f"{missing} documents that it had read are no longer there",
                 where=f"collection {self.collection}",
-                next_step="Materialize it again",
+                next_step="Materialize the table again",
                 is_transient=True,
             )
 

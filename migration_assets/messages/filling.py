@@ -80,7 +80,9 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign:
-            raise MigrationError("it is no pair", where="--set", next_step="Write --set name=value")
+            raise MigrationError(
+                "the value has no name", where="--set", next_step="Write --set name=value"
+            )
         values[name.strip()] = value
     return _known(values, where="--set")
 
@@ -205,7 +207,7 @@ def _require_order(template: Template, values: Mapping[str, Value]) -> None:
         early, late = values.get(first), values.get(second)
         if isinstance(early, dt.datetime) and isinstance(late, dt.datetime) and late <= early:
             raise MigrationError(
-                f"it is not after {first}", where=second, next_step="Correct one of the two"
+                f"the moment is not after {first}", where=second, next_step="Correct one of the two"
             )
 
 
@@ -215,7 +217,7 @@ def _require_verdict(template: Template, record: MigrationRecord | None, problem
     )
     if template.requires and verdict != template.requires:
         raise MigrationError(
-            f"it says that the migration was signed off with a {template.requires}: {verdict}",
+            f"the message says that the migration was signed off with a {template.requires}: {verdict}",
             where=f"message {template.name}",
             next_step="Sign off first, or send `delay` or `rollback`",
         )

@@ -58,7 +58,9 @@ def require_http(url: str, variable: str) -> None:
     """
     if not url.startswith(("http://", "https://")):
         raise MigrationError(
-            "it is no URL with http:// or https://", where=variable, next_step="Correct or unset it"
+            "the URL begins neither with http:// nor with https://",
+            where=variable,
+            next_step="Correct or unset it",
         )
 
 

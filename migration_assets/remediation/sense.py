@@ -119,7 +119,7 @@ def _of_width(model: Model, rule: Remediation) -> Iterator[Mistake]:
     if is_wide and not rule.changes_fine_values:
         yield (
             "match",
-            "it matches values that are fine, too, and would change them: match what would be lost "
+            "the rule matches values that are fine, too, and would change them: match what would be lost "
             f"alone (`values`, `ids`), or add `{FINE}: true` where it is meant",
         )
     if rule.changes_fine_values and not is_wide:

@@ -119,7 +119,7 @@ def nothing_gained(
             stage_baseline(model, source, connection, say=say, remediations=remediations)
         except RefusedError as error:
             raise RefusedError(
-                f"it cannot be told whether the application has written rows: {error.what}",
+                f"whether the application has written rows is unknown: {error.what}",
                 where=error.where,
                 next_step=f"{error.next_step}. Or name an export with --exported, or give the rows "
                 "up with --discard-gained",

@@ -267,7 +267,7 @@ def _demand_majority(
             return  # a server that has no such times
         raise SourceError(
             "a majority of the replica set's members does not have what was written last: "
-            "it cannot be read as final",
+            "the server cannot read what is final",
             where=where,
             next_step="Bring the members that are down or behind back, or take them out of the set "
             "(rs.status() names them), then start again",

@@ -88,7 +88,7 @@ def require_own_target(model: Model, connection: Connection) -> list[str]:
     if filled:
         raise TargetError(
             f"{refusal}rows in {len(filled)} of the application's tables, public.{filled[0]} among them: "
-            "it was seeded, or is in use",
+            "the database was seeded, or is in use",
             where=where,
             next_step="Give an empty database, or empty it with `prisma migrate reset --skip-seed` if nobody "
             "needs these rows; nothing was touched",

@@ -132,11 +132,11 @@ def require_ours(connection: Connection, table: sa.Table) -> None:
     signed = standing_go(connection)
     if signed is not None and not are_untouched(connection, [table]):
         raise LoadError(
-            f"it was written to since it was loaded, and {signed}: the target is the application's, and a "
+            f"the target was written to since the load, and {signed}: the target is the application's, and a "
             "load would undo what it wrote (VACUUM FULL, ALTER TABLE, a new label of an enum and a dump that "
             "was restored look the same)",
             where=f"table {table.name}",
-            next_step=f"Leave it as it is. To load it all the same, save what was written by "
+            next_step=f"Leave the target as it is. To load it all the same, save what was written by "
             f"`migration-assets export-gained`, then `{WITHDRAW}`",
         )
 
@@ -160,7 +160,7 @@ def require_no_cascade(connection: Connection, table: sa.Table) -> None:
             f"its rows whose document is gone would take rows of {', '.join(others)} with them, and "
             f"{signed}: the target is the application's",
             where=f"table {table.name}",
-            next_step=f"Leave it as it is, or `{WITHDRAW}`",
+            next_step=f"Leave the target as it is, or `{WITHDRAW}`",
         )
 
 
@@ -176,5 +176,5 @@ def refused_to_create(connection: Connection, signed: SignedGo, missing: str) ->
         f"{missing} is not there any more or is another now, and {signed}: the target is the application's, "
         "which may have meant it",
         where=f"database {connection.info.dbname}",
-        next_step=f"Leave it as it is. To migrate into it all the same, `{WITHDRAW}`",
+        next_step=f"Leave the target as it is. To migrate into it all the same, `{WITHDRAW}`",
     )

@@ -213,7 +213,7 @@ def test_withdrawal_on_the_command_line_is_on_record(
     code, said = call("--withdraw", "Bob")
     assert (code, "a withdrawal has a name and a reason" in said) == (2, True)
     code, said = call("--withdraw", "Bob", "--reason", "why", "--approver", "Ann")
-    assert (code, "withdrawn and signed at once" in said) == (2, True)
+    assert (code, "given and withdrawn at once" in said) == (2, True)
     code, said = call("--withdraw", "Bob", "--reason", "back to MongoDB")
     assert (code, "withdrawn by Bob: Ann Example signed a GO on 2027-01-01" in said) == (0, True)
     row = live.execute("SELECT withdrawn_by, withdrawal_reason FROM migration.sign_offs").fetchone()
@@ -225,7 +225,7 @@ def test_withdrawal_in_the_launchpad(live: Connection) -> None:
     assert not SignOffConfig(approver="Ann Example").is_withdrawing
     config = SignOffConfig(withdraw="Bob", withdrawal_reason="back to MongoDB")
     assert config.is_withdrawing
-    with pytest.raises(MigrationError, match="withdrawn and signed at once"):
+    with pytest.raises(MigrationError, match="given and withdrawn at once"):
         SignOffConfig(withdraw="Bob", approver="Ann Example").withdraw_go(live)
     config.withdraw_go(live)
     assert standing_go(live) is None
@@ -249,5 +249,5 @@ def test_run_after_go_live_is_refused_and_touches_nothing(
     result = CliRunner().invoke(app, ["run", "--select", "invoice_States"])
     assert result.exit_code == 2
     said = " ".join(result.output.split())
-    assert "table invoice_States: it was written to since it was loaded, and Ann Example" in said
+    assert "table invoice_States: the target was written to since the load, and Ann Example" in said
     assert content(live, "invoice_States") == before

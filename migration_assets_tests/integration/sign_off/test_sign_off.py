@@ -503,9 +503,9 @@ def test_approver_may_decline_and_must_have_a_name() -> None:
 
 
 def test_an_approver_whose_terminal_is_not_utf_8_is_one_line() -> None:
-    with pytest.raises(MigrationError, match="--approver: it is not UTF-8"):
+    with pytest.raises(MigrationError, match="--approver: the text is not UTF-8"):
         approval_of(approver="J\udcfcrgen", role=None)
-    with pytest.raises(MigrationError, match="--reason: it is not UTF-8"):
+    with pytest.raises(MigrationError, match="--reason: the text is not UTF-8"):
         withdraw_go(Console(), "Ann", "\udcfc")
 
 

@@ -151,7 +151,7 @@ def test_a_database_that_holds_something_is_left_alone(source_url: str, tmp_path
     before = there(source_url)
     code, _, error = restore(write_archive(tmp_path / "a", COLLECTIONS), "--to", source_url)
     assert code == 2
-    assert "it is not empty: 1 collection, theirs among them" in error
+    assert "the database is not empty: 1 collection, theirs among them" in error
     assert f"{source_url}_rehearsal; nothing was changed" in error
     assert there(source_url) == before
 
@@ -225,7 +225,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "doubled": (lambda home: files(home, data=BSON + USERS[0]), "two documents have the same _id"),
     "no gzip": (
         lambda home: files(home, data=BSON, name="Boards2.bson.gz"),
-        "Boards2.bson.gz: it is no gzip from here on",
+        "Boards2.bson.gz: the file is no gzip from here on",
     ),
     "gzip cut off": (
         lambda home: files(home, data=gzip.compress(BSON)[:-20], name="Boards2.bson.gz"),
@@ -233,7 +233,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "both": (
         lambda home: files(home, data=gzip.compress(BSON), name="Users.bson.gz"),
-        "it is there compressed and not compressed",
+        "the file is there twice, compressed and not compressed",
     ),
     "documents missing": (
         lambda home: without(home, "Users.bson"),
@@ -245,12 +245,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "empty directory": (lambda home: home, "there is no file of a dump in it"),
     "nothing there": (lambda home: home / "dump", "cannot be read: No such file"),
-    "no archive": (lambda home: file(home, b"PK\x03\x04"), "it is no archive of mongodump."),
-    "empty file": (lambda home: file(home, b""), "it is no archive of mongodump."),
+    "no archive": (lambda home: file(home, b"PK\x03\x04"), "the file is no archive of mongodump."),
+    "empty file": (lambda home: file(home, b""), "the file is no archive of mongodump."),
     "a file of a directory": (lambda home: file(home, BSON), "give the directory that they are in"),
     "gzip of something": (
         lambda home: file(home, gzip.compress(b"tar")),
-        "it is no archive of mongodump within the gzip",
+        "the file is no archive of mongodump within the gzip",
     ),
     "gzip of an archive cut off": (
         lambda home: file(home, gzip.compress(WHOLE)[:-9]),
@@ -301,7 +301,7 @@ def test_what_cannot_be_read_is_named(source_url: str, tmp_path: Path) -> None:
     (dump / "nextcrm" / "Users.bson").mkdir()
     code, _, error = restore(dump, "--to", source_url)
     assert code == 2
-    assert "Users.bson: it cannot be read: Is a directory" in error
+    assert "Users.bson: the file cannot be read: Is a directory" in error
 
 
 @pytest.mark.parametrize("url", ["mongodb://127.0.0.1:9/", "nonsense", "mongodb://u:secret@/x"])
