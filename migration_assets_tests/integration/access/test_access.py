@@ -13,7 +13,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -363,31 +363,36 @@ def four_bytes(number: int) -> str:
 
 
 INCOMPRESSIBLE = secrets.token_urlsafe(6_000)[:6_000]
-LARGE = [
-    distinct_words(2_000_000, lambda number: f"{number:x}"),
-    distinct_words(60_000, four_bytes),
-    INCOMPRESSIBLE * 20,
-    "\U0010ffff" * 60_000,
-]
-"""Texts that a search vector or an entry of an index has no room for."""
+
+
+@cache
+def large_texts() -> list[str]:
+    """Four texts that a search vector or an entry of an index has no room for."""
+    return [
+        distinct_words(2_000_000, lambda number: f"{number:x}"),
+        distinct_words(60_000, four_bytes),
+        INCOMPRESSIBLE * 20,
+        "\U0010ffff" * 60_000,
+    ]
 
 
 def large_values(column: sa.Column[Any]) -> list[Any]:
     """Four values of a column that are larger than an index takes as they are; none where there are none."""
+    large = large_texts()
     match source_of(column).rule:
         case Rule.TEXT:
-            return LARGE
+            return large
         case Rule.TEXT_ARRAY:
-            words = LARGE[0][:500_000].split()
-            return [[INCOMPRESSIBLE], LARGE, words, [None, "", "\U00010400" * 6_000]]
+            words = large[0][:500_000].split()
+            return [[INCOMPRESSIBLE], large, words, [None, "", "\U00010400" * 6_000]]
         case Rule.JSON:
             keys = {INCOMPRESSIBLE + str(number): number for number in range(50)}
-            return [Jsonb(each) for each in (LARGE[0], LARGE[1:], LARGE[0][:500_000].split(), keys)]
+            return [Jsonb(each) for each in (large[0], large[1:], large[0][:500_000].split(), keys)]
         case _:
             return []
 
 
-@pytest.mark.parametrize("number", range(len(LARGE)))
+@pytest.mark.parametrize("number", range(4))
 def test_no_index_that_we_add_refuses_what_the_application_writes(
     roles: Roles, loaded: Mapping[str, int], number: int
 ) -> None:

@@ -36,7 +36,7 @@ from migration_assets_tests.support import CONTRACT
 
 
 def contract(name: str) -> Any:
-    return yaml.safe_load((CONTRACT / f"{name}.yaml").read_text())
+    return yaml.load((CONTRACT / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
 
 
 SOURCE = contract("source")
