@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from migration_assets.loading.identities import load_identities
+from migration_assets.loading.load import load_table
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.records import LoadResult
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase, open_source
 from migration_assets.target.connection import Connection, open_target

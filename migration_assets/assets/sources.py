@@ -13,8 +13,7 @@ from migration_assets.assets.keys import OWNERS, source_key
 from migration_assets.assets.resources import RemediationFile, SourceMongo
 from migration_assets.assets.retries import retried
 from migration_assets.model import Model
-from migration_assets.source.digests import ContentDigest
-from migration_assets.source.fingerprints import content
+from migration_assets.source.digests import ContentDigest, content
 
 
 def source_assets(model: Model) -> dg.AssetsDefinition:

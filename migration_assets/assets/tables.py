@@ -31,9 +31,9 @@ from migration_assets.assets.sources import input_versions, observation
 from migration_assets.assets.workers import WorkersResource
 from migration_assets.causes.recorded import Explained, recorded_causes
 from migration_assets.databases import databases_of
+from migration_assets.loading.load import load_table
 from migration_assets.loading.program import program_version
 from migration_assets.loading.records import LoadResult
-from migration_assets.loading.tables import load_table
 from migration_assets.model import Model, group_of, junction_of, model_of
 from migration_assets.model.versions import model_version
 from migration_assets.remediation.rules import Remediations

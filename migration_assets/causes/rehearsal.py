@@ -113,8 +113,8 @@ def rehearse(
             table, loaded, {}, Remedies(remediations.of(table), table, loaded)
         )
         ids: list[pl.Series] = []
-        for batch in raw_batches(source[name]):
-            converted = converter.convert(batch.data)
+        for data in raw_batches(source[name]):
+            converted = converter.convert(data)
             ids.append(converted.rows["id"])
             rehearsal.add(table, name, converted.books)
         rows[name] = _ids(ids)
@@ -122,8 +122,8 @@ def rehearse(
 
 
 def _identities(source: SourceDatabase, collection: str) -> Iterator[pl.Series]:
-    for batch in raw_batches(source[collection], projection={"_id": 1}):
-        yield identities(collection, batch.data)["id"]
+    for data in raw_batches(source[collection], projection={"_id": 1}):
+        yield identities(collection, data)["id"]
 
 
 def _ids(batches: Iterable[pl.Series]) -> frozenset[bytes]:
@@ -138,8 +138,8 @@ def _of_pairs(
     for sides in relation.arrays():
         converter = pair_converter(table, remediations, sides, loaded)
         holder = converter.holder.collection
-        for batch in raw_batches(source[holder], projection=converter.projection):
-            yield holder, converter.convert(batch.data).books
+        for data in raw_batches(source[holder], projection=converter.projection):
+            yield holder, converter.convert(data).books
 
 
 def _losses(table: sa.Table, collection: str, books: Books) -> Iterator[Loss]:

@@ -31,7 +31,7 @@ from migration_assets.sign_off.signing import page_file, reports_directory
 from migration_assets.sign_off.verdict import GO, is_loss, verdict
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import open_source
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.source.origin import origin_of
 from migration_assets.source.united import open_united
 from migration_assets.target.connection import Connection

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 
@@ -43,12 +44,10 @@ def milliseconds_of(value: datetime | DatetimeMS) -> int:
 def iso_8601(milliseconds: int) -> str:
     """Returns a time as ISO 8601 in UTC with milliseconds, years beyond four digits signed."""
     days, rest = divmod(milliseconds, 86_400_000)
-    year, month, day = _civil(days)
-    hours, rest = divmod(rest, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    seconds, millis = divmod(rest, 1000)
+    date, time = str(np.datetime64(days, "D")), str(np.datetime64(rest, "ms"))
+    year, month_and_day = int(date[:-6]), date[-6:]
     years = f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}"
-    return f"{years}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z"
+    return f"{years}{month_and_day}{time[10:]}Z"
 
 
 def scalar_text(value: Any) -> str | None:
@@ -104,41 +103,18 @@ def from_iso_8601(value: str) -> tuple[int, bool] | None:
     fraction = written["fraction"] or ""
     offset_hours, offset_minutes = int(written["hours"] or 0), int(written["minutes"] or 0)
     is_time = max(hour, offset_hours) < 24 and max(minute, second, offset_minutes) < 60
-    is_date = 1 <= month <= 12 and 1 <= day <= _days_in_month(year, month)
+    months = (year - 1970) * 12 + month - 1
+    days = _first_day(months) + day - 1
+    is_date = 1 <= month <= 12 and day >= 1 and days < _first_day(months + 1)
     if not (is_time and is_date):
         return None
     offset = offset_hours * 60 + offset_minutes
     minutes = hour * 60 + minute + (offset if written["sign"] == "-" else -offset)
     milliseconds = int(fraction[:3].ljust(3, "0"))
-    total = ((_days(year, month, day) * 1440 + minutes) * 60 + second) * 1000 + milliseconds
+    total = ((days * 1440 + minutes) * 60 + second) * 1000 + milliseconds
     return total, not fraction[3:].strip("0")
 
 
-def _days_in_month(year: int, month: int) -> int:
-    following = (year, month + 1) if month < 12 else (year + 1, 1)
-    return _days(*following, 1) - _days(year, month, 1)
-
-
-def _days(year: int, month: int, day: int) -> int:
-    """Returns a date as days since 1970: the inverse of :func:`_civil`."""
-    year -= month <= 2
-    era, year_of_era = divmod(year, 400)
-    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
-    day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
-    return era * 146_097 + day_of_era - 719_468
-
-
-def _civil(days: int) -> tuple[int, int, int]:
-    """Returns year, month and day of a day since 1970 in the proleptic Gregorian calendar.
-
-    The algorithm is Howard Hinnant's ``civil_from_days``; Python's own calendar ends at 9999.
-    """
-    era, day_of_era = divmod(days + 719_468, 146_097)
-    year_of_era = (
-        day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096
-    ) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * shifted + 2) // 5 + 1
-    month = shifted + 3 if shifted < 10 else shifted - 9
-    return year_of_era + era * 400 + (month <= 2), month, day
+def _first_day(months: int) -> int:
+    """Returns the first day of a month since 1970 as days since then; Python's own calendar ends at 9999."""
+    return int(np.datetime64(months, "M").astype("datetime64[D]").astype(np.int64))

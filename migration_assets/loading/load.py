@@ -1,4 +1,4 @@
-"""One load from start to end: plan, stage, relate, merge, finish."""
+"""One load from start to end: plan, stage, relate, merge, finish; of any table, by assets and commands."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import sqlalchemy as sa
+
 from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import dependencies_of
+from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.jobs import Job
 from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.merging import merge
+from migration_assets.loading.pairs import PairsJob
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.planning import Plan, planned, whole
 from migration_assets.loading.records import LoadResult, Merged, Tally
 from migration_assets.loading.stage import AS_BEFORE, STAGES, stage
 from migration_assets.loading.staging import Staging
+from migration_assets.model import junction_of, model_of
+from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
 from migration_assets.source.origin import origin_of
@@ -36,6 +42,35 @@ class BaseChangedError(Exception):
 
 def silent(message: str) -> None:
     """Tells nobody."""
+
+
+def load_table(
+    source: SourceDatabase,
+    connection: Connection,
+    table: sa.Table,
+    *,
+    say: Callable[[str], None] = silent,
+    remediations: Remediations = NO_REMEDIATIONS,
+    workers: Workers = ALONE,
+) -> LoadResult:
+    """Brings a table to the state of its source.
+
+    Args:
+        source: The source database.
+        connection: A connection to the target, in autocommit mode.
+        table: The table.
+        say: Is told what an operator wants to know.
+        remediations: What is corrected or accepted on the way.
+        workers: Who helps, if there are ranges enough.
+
+    Raises:
+        LoadError: Another session loads the table.
+        SourceError: MongoDB is out of reach.
+        TargetError: PostgreSQL is out of reach.
+    """
+    kind = DocumentsJob if junction_of(table) is None else PairsJob
+    job = kind(model_of(table), table.name, remediations)
+    return load(source, connection, job, say=say, workers=workers)
 
 
 def load(

@@ -203,8 +203,8 @@ class Doubtful:
         """Yields documents out of all, in the order of `_id`."""
         query = sql.SQL("SELECT id FROM {} WHERE id = ANY(%s)").format(_DOUBTFUL)
         collection = self.collection
-        for batch in raw_batches(self.source[collection], projection=self.fields):
-            documents = DigestedBatch(collection, batch.data)
+        for data in raw_batches(self.source[collection], projection=self.fields):
+            documents = DigestedBatch(collection, data)
             ids = [uuid.UUID(key) for key in hex_uuids(documents.keys)]
             doubtful_ids = {id_ for (id_,) in self._connection.execute(query, [ids])}
             if doubtful_ids:

@@ -192,17 +192,17 @@ class _Stage:
         remedies = Remedies(self.remediations.of(table), table, lookup)
         converter = BatchConverter(table, lookup, remedies=remedies)
         with prefetched(raw_batches(self.source[table.name])) as batches:
-            for batch in batches:
-                content.add(batch.data)
-                yield converter.convert(batch.data).rows
+            for data in batches:
+                content.add(data)
+                yield converter.convert(data).rows
 
     def _pairs(self, table: sa.Table, relation: Junction, lookup: Lookup) -> Iterator[pl.DataFrame]:
         for sides in relation.arrays():
             converter = pair_converter(table, self.remediations, sides, lookup)
             collection = self.source[converter.holder.collection]
             with prefetched(raw_batches(collection, projection=converter.projection)) as batches:
-                for batch in batches:
-                    yield converter.convert(batch.data).rows.drop("side")
+                for data in batches:
+                    yield converter.convert(data).rows.drop("side")
 
     @staticmethod
     def _rows_of(table: sa.Table) -> sql.Composed:

@@ -24,7 +24,7 @@ from migration_assets.sign_off.report import Json, Server, Surroundings, digest,
 from migration_assets.sign_off.verdict import Verdict, judged
 from migration_assets.sign_off.waivers import Approval
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.source.origin import origin_of
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA

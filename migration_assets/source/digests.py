@@ -12,6 +12,7 @@ chance two contents have the same sums once in 2^256, as with any digest of that
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
@@ -19,7 +20,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from migration_assets.source.reading import document_bounds
+from migration_assets.source.connection import SourceDatabase
+from migration_assets.source.reading import document_bounds, raw_batches
 
 DIGEST_BYTES = 32
 _LANES = 8
@@ -97,6 +99,23 @@ class ContentDigest:
         """
         text = f"{self.documents} {' '.join(f'{lane:x}' for lane in self.lanes)} {collection}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content(source: SourceDatabase, collection: str) -> ContentDigest:
+    """Returns the digest of what a collection holds now; it is read as a whole.
+
+    Raises:
+        SourceError: MongoDB is out of reach.
+    """
+    digest = ContentDigest()
+    for data in raw_batches(source[collection]):
+        digest.add(data)
+    return digest
+
+
+def fingerprints(source: SourceDatabase, collections: Iterable[str]) -> dict[str, str]:
+    """Returns the fingerprints of collections as they are now, as hex digits, by name."""
+    return {name: content(source, name).fingerprint(name) for name in collections}
 
 
 class BytesDigest:

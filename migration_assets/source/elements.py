@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import bson
-from bson import Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from migration_assets.source.connection import CODEC, Document
@@ -66,20 +66,26 @@ SIZED: Mapping[int, int] = {
     BsonType.DB_POINTER: 16,
 }
 """Bytes that a value has besides the length that it begins with."""
-TYPE_NAMES = (
-    *("int", "long", "double", "decimal", "string", "bool", "date", "objectId", "object"),
-    *("array", "binData", "regex", "timestamp", "javascript", "minKey", "maxKey"),
-)
-"""What :func:`type_name` may say of a value that is not null."""
-_FURTHER_TYPES: Mapping[type, str] = {
-    Code: "javascript",
-    DBRef: "object",
-    MaxKey: "maxKey",
-    MinKey: "minKey",
+_TYPE_NAMES: Mapping[type, str] = {
+    int: "int",
+    Int64: "long",
+    float: "double",
+    Decimal128: "decimal",
+    str: "string",
+    bool: "bool",
+    **dict.fromkeys((datetime, DatetimeMS), "date"),
+    ObjectId: "objectId",
+    **dict.fromkeys((dict, DBRef), "object"),
+    list: "array",
+    **dict.fromkeys((bytes, Binary), "binData"),
     Regex: "regex",
     Timestamp: "timestamp",
+    Code: "javascript",
+    MinKey: "minKey",
+    MaxKey: "maxKey",
 }
-"""What the types of the driver that are not Python's own are in BSON."""
+TYPE_NAMES = tuple(dict.fromkeys(_TYPE_NAMES.values()))
+"""What :func:`type_name` may say of a value that is not null."""
 _OPTIONS = frozenset(b"ilmsux")
 """The options that a regular expression can have."""
 
@@ -152,30 +158,6 @@ def _hidden(document: bytes, start: int, *, names_count: bool) -> str | None:
 
 def type_name(value: Any) -> str:
     """Returns the BSON type of a decoded value, as MongoDB's ``$type`` names it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "bool"
-        case Int64():
-            return "long"
-        case int():
-            return "int" if -(2**31) <= value < 2**31 else "long"
-        case float():
-            return "double"
-        case Decimal128():
-            return "decimal"
-        case datetime() | DatetimeMS():
-            return "date"
-        case ObjectId():
-            return "objectId"
-        case bytes():
-            return "binData"
-        case dict():
-            return "object"
-        case list():
-            return "array"
-        case _ if type(value) is str:
-            return "string"
-        case _:
-            return _FURTHER_TYPES[type(value)]
+    if type(value) is int and not -(2**31) <= value < 2**31:
+        return "long"
+    return "null" if value is None else _TYPE_NAMES[type(value)]

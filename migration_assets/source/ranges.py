@@ -85,10 +85,9 @@ class Range:
     ) -> Iterator[bytes]:
         """Yields the documents of the range as BSON, in batches, as ``raw_batches`` does."""
         for part in self.finds():
-            for batch in raw_batches(
+            yield from raw_batches(
                 collection, projection=projection, by_identifier=by_identifier, part=part
-            ):
-                yield batch.data
+            )
 
 
 WHOLE = Range()

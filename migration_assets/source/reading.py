@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -39,27 +38,14 @@ ID_ALONE = 22
 """Bytes of a document that holds an ObjectId as `_id` and nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawBatch:
-    """Some documents of a collection, one after the other, as the server sent them.
-
-    Attributes:
-        number: Position of the batch, from 1.
-        data: The documents as BSON.
-    """
-
-    number: int
-    data: bytes
-
-
 def raw_batches(
     collection: Collection[Document],
     *,
     projection: Mapping[str, int] | None = None,
     by_identifier: bool = True,
     part: Mapping[str, Any] = ALL,
-) -> Iterator[RawBatch]:
-    """Yields the documents of a collection in `_id` order.
+) -> Iterator[bytes]:
+    """Yields the documents of a collection in `_id` order, as BSON one after the other, in batches.
 
     Args:
         collection: The collection; one that does not exist has no documents.
@@ -79,9 +65,8 @@ def raw_batches(
     )
     with cursor:
         size = BYTES_PER_BATCH // of_parts
-        parts = (data for reply in cursor if reply for data in _bounded(reply, size))
-        for number, data in enumerate(parts, start=1):
-            yield RawBatch(number, data)
+        for reply in cursor:
+            yield from _bounded(reply, size)
 
 
 def documents_per_batch(*, of_parts: bool = False) -> int:

@@ -13,7 +13,7 @@ from rich.console import Console
 from migration_assets.commands.decisions import print_decisions
 from migration_assets.embedded import Urls
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.parsing import parse_remediations

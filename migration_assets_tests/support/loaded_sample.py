@@ -18,7 +18,7 @@ from migration_assets.causes.books import recorded_losses
 from migration_assets.causes.losses import Loss
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations

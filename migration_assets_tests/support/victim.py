@@ -12,8 +12,8 @@ from pathlib import Path
 from migration_assets import interrupts
 from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
+from migration_assets.loading.load import load_table
 from migration_assets.loading.merging import delete_pending
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.retrying import with_retries
 from migration_assets.settings import ATTEMPTS, DOCUMENTS_PER_BATCH

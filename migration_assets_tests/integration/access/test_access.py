@@ -30,7 +30,7 @@ from pymongo.errors import OperationFailure
 from migration_assets.embedded import Urls
 from migration_assets.errors import MigrationError
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.model import Rule, source_of
 from migration_assets.monitoring.history import is_kept
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
@@ -39,7 +39,7 @@ from migration_assets.nextcrm.search import SEARCH_INDEXES
 from migration_assets.preflight.findings import Area, Level, Page
 from migration_assets.preflight.page import examine
 from migration_assets.source.connection import open_source
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.target.catalog import missing_constraints
 from migration_assets.target.connection import open_target
 from migration_assets.target.schema import build_constraints, create_schema

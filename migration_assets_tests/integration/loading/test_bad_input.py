@@ -19,7 +19,7 @@ from pymongo import MongoClient
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.model import Missing, Rule, sources
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate

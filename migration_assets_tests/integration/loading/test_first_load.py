@@ -9,8 +9,8 @@ from psycopg import sql
 
 from migration_assets.loading.first_load import become, create_staged
 from migration_assets.loading.identities import load_identities
+from migration_assets.loading.load import load_table
 from migration_assets.loading.records import LoadResult
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target, sibling

@@ -23,14 +23,14 @@ from migration_assets.identity import canonical, document_uuid, source_id
 from migration_assets.loading import ledger
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import RangeLine
+from migration_assets.loading.load import load_table
 from migration_assets.loading.merging import delete_pending
 from migration_assets.loading.records import LoadResult, Merged
 from migration_assets.loading.staging import Staging
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import SourceDatabase, open_source
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.target.bookkeeping import BOOKKEEPING, BOOKS, STAGING_SCHEMA, staged_name
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema

@@ -19,7 +19,7 @@ from migration_assets.loading import ledger, planning, stage
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.model import unique_keys
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.settings import DOCUMENTS_PER_BATCH

@@ -33,10 +33,10 @@ from migration_assets.errors import SourceError
 from migration_assets.loading import ledger, stage
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import RangeLine
+from migration_assets.loading.load import load_table
 from migration_assets.loading.pipeline import prefetched, written_behind
 from migration_assets.loading.records import LoadResult
 from migration_assets.loading.stage import ready, stage_there
-from migration_assets.loading.tables import load_table
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate

@@ -17,8 +17,8 @@ from migration_assets.assets.sign_off import SignOffConfig
 from migration_assets.cli import app
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, MigrationError, TargetError
+from migration_assets.loading.load import load_table
 from migration_assets.loading.merging import delete_pending
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.settings import REPORTS, SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase, open_source

@@ -21,7 +21,7 @@ from migration_assets.embedded import Urls, fresh_database
 from migration_assets.nextcrm import ENTITIES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.source.connection import open_source
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets_tests.support.loaded_sample import database_copy
 
 pytestmark = pytest.mark.timeout(600)

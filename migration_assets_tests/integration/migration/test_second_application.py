@@ -20,7 +20,7 @@ from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
 from migration_assets.loading.records import LoadResult
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection

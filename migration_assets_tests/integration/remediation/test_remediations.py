@@ -25,8 +25,8 @@ from migration_assets.loading import ledger
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import RangeLine
+from migration_assets.loading.load import load_table
 from migration_assets.loading.records import Tally
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import Expectation, Ledger, generate, sample_remediations
 from migration_assets.nextcrm.sample.population import Population
@@ -40,8 +40,7 @@ from migration_assets.settings import REMEDIATIONS, SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.applied import applied
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import SourceDatabase, open_source
-from migration_assets.source.digests import ContentDigest
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import ContentDigest, fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.target.schema import build_constraints, create_schema
 from migration_assets.validation.evidence import Layer, Severity

@@ -20,7 +20,7 @@ from migration_assets.commands.explaining import MASK, explain
 from migration_assets.errors import MigrationError, SourceError
 from migration_assets.identity import canonical, document_uuid
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.preflight.contents import contents
 from migration_assets.preflight.findings import Level
@@ -30,7 +30,7 @@ from migration_assets.remediation.rules import Remediations
 from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.sign_off.applied import applied
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.source.united import UnitedDatabase, united
 from migration_assets.target.connection import Connection
 from migration_assets.validation.unknown_collections import unkept

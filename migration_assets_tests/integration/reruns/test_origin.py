@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pytest
 
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import ENTITIES, NEXTCRM, TABLES
 from migration_assets.sign_off.blockers import SOURCE
 from migration_assets.sign_off.findings import Finding
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.source.origin import Origin, origin_of, others
 from migration_assets.source.united import united
 from migration_assets.target.connection import Connection

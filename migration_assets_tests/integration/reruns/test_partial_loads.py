@@ -19,8 +19,8 @@ from migration_assets.loading import digests, ledger, unchanged
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.ledger import RangeLine
+from migration_assets.loading.load import load_table
 from migration_assets.loading.records import LoadResult, Merged
-from migration_assets.loading.tables import load_table
 from migration_assets.nextcrm import TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.settings import DOCUMENTS_PER_BATCH

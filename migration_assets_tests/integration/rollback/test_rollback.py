@@ -30,7 +30,7 @@ from migration_assets.conversion.extended_json import relaxed
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import canonical, document_uuid, object_id, source_id
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.model import Rule, source_of, sources
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS, NEXTCRM, TABLES
 from migration_assets.nextcrm.sample import generate

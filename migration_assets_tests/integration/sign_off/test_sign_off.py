@@ -70,7 +70,7 @@ from migration_assets.sign_off.waivers import (
     read_waivers,
 )
 from migration_assets.source.connection import SourceDatabase, open_source
-from migration_assets.source.fingerprints import fingerprints
+from migration_assets.source.digests import fingerprints
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation.checks import record, run_checks, state_of
 from migration_assets.validation.evidence import Evidence, Layer, Severity

@@ -32,7 +32,7 @@ from migration_assets.preflight.contents import contents
 from migration_assets.settings import SNAPSHOT
 from migration_assets.sign_off.verdict import verdict
 from migration_assets.source.connection import Document, SourceDatabase, is_current, open_source
-from migration_assets.source.fingerprints import content, fingerprints
+from migration_assets.source.digests import content, fingerprints
 from migration_assets.source.reading import raw_batches
 from migration_assets.source.snapshots import (
     at_moment,
@@ -320,7 +320,7 @@ def test_the_primary_is_read_whatever_the_url_says(
     is_direct = "direct" in options
     url = url.replace("replicaSet=rs0", options) if is_direct else f"{url}&{options}"
     with open_source(url) as source:
-        read = b"".join(batch.data for batch in raw_batches(source["Users"]))
+        read = b"".join(raw_batches(source["Users"]))
         assert replica_set["Users"].find_one({"_id": options}) in bson.decode_all(read)
         documents = replica_set["Users"].count_documents({})
         assert source["Users"].count_documents({}) == documents

@@ -27,9 +27,8 @@ from migration_assets.preflight import source as on_source
 from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source import connection
 from migration_assets.source.connection import SourceClient, SourceDatabase, open_source
-from migration_assets.source.fingerprints import content, fingerprints
+from migration_assets.source.digests import content, fingerprints
 from migration_assets.source.reading import (
-    RawBatch,
     identifier,
     object_ids_alone,
     raw_batches,
@@ -391,8 +390,8 @@ IDS_IN_ORDER: list[Any] = [
 """In the order of BSON types."""
 
 
-def ids(batches: Iterator[RawBatch]) -> list[Any]:
-    return [identifier(document) for batch in batches for document in split(batch.data)]
+def ids(batches: Iterator[bytes]) -> list[Any]:
+    return [identifier(document) for batch in batches for document in split(batch)]
 
 
 def test_batches_are_in_order_of_id(
@@ -403,8 +402,7 @@ def test_batches_are_in_order_of_id(
         monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, str(size))
         batches = list(raw_batches(source["mixed"]))
         assert ids(iter(batches)) == IDS_IN_ORDER
-        assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
-        sizes = [len(list(split(batch.data))) for batch in batches]
+        sizes = [len(list(split(batch))) for batch in batches]
         assert max(sizes) == min(size, len(IDS_IN_ORDER))
 
 
@@ -413,14 +411,14 @@ def test_batches_are_bounded_in_bytes(source: SourceDatabase) -> None:
         source["big"].insert_one({"_id": number, "text": "x" * 7_000_000})
     batches = list(raw_batches(source["big"]))
     assert ids(iter(batches)) == [0, 1, 2, 3]
-    assert [len(batch.data) // 1_000_000 for batch in batches] == [7, 7, 7, 7]  # of 14 in a reply
+    assert [len(batch) // 1_000_000 for batch in batches] == [7, 7, 7, 7]  # of 14 in a reply
 
 
 def test_documents_of_a_large_reply_are_shared_out_evenly(source: SourceDatabase) -> None:
     source["big"].insert_many([{"_id": number, "text": "x" * 9_000} for number in range(1_700)])
     batches = list(raw_batches(source["big"]))
     assert ids(iter(batches)) == list(range(1_700))
-    assert [len(list(split(batch.data))) for batch in batches] == [567, 567, 566]
+    assert [len(list(split(batch))) for batch in batches] == [567, 567, 566]
 
 
 def test_parts_of_documents_are_bounded_in_fewer_bytes(source: SourceDatabase) -> None:
@@ -428,7 +426,7 @@ def test_parts_of_documents_are_bounded_in_fewer_bytes(source: SourceDatabase) -
     source["arrays"].insert_many([{"_id": number, "of": ids_of_one} for number in range(300)])
     batches = list(raw_batches(source["arrays"], projection={"of": 1}))
     assert ids(iter(batches)) == list(range(300))
-    assert [len(list(split(batch.data))) for batch in batches] == [75, 75, 75, 75]
+    assert [len(list(split(batch))) for batch in batches] == [75, 75, 75, 75]
 
 
 def test_a_collection_that_does_not_exist_has_no_batches(source: SourceDatabase) -> None:
@@ -438,14 +436,14 @@ def test_a_collection_that_does_not_exist_has_no_batches(source: SourceDatabase)
 def test_a_projection_reads_only_that(source: SourceDatabase) -> None:
     source["Users"].insert_one({"_id": 1, "a": 2, "b": 3})
     (batch,) = raw_batches(source["Users"], projection={"a": 1})
-    assert bson.decode_all(batch.data) == [{"_id": 1, "a": 2}]
+    assert bson.decode_all(batch) == [{"_id": 1, "a": 2}]
 
 
 def test_documents_are_bytes_as_the_server_holds_them(source: SourceDatabase) -> None:
     written = bson.encode({"_id": 1, "b": Decimal128("1.10"), "a": [1, 2.0, Int64(3)]})
     source["Users"].insert_one(RawBSONDocument(written))
     (batch,) = raw_batches(source["Users"])
-    assert batch.data == written
+    assert batch == written
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 1000])

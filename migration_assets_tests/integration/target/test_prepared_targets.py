@@ -10,7 +10,7 @@ import pytest
 
 from migration_assets.errors import TargetError
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import ENUMS, NEXTCRM, TABLES
 from migration_assets.preflight import target as on_target
 from migration_assets.preflight.findings import Level

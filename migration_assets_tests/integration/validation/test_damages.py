@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.validation.checks import run_checks, together

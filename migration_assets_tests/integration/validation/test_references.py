@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid, source_id
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.nextcrm.sample.generation import generate
 from migration_assets.source.connection import SourceDatabase, open_source

@@ -21,7 +21,7 @@ from bson import (
 from bson.raw_bson import RawBSONDocument
 
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from migration_assets.identity import document_uuid
 from migration_assets.loading.identities import load_identities
-from migration_assets.loading.tables import load_table
+from migration_assets.loading.load import load_table
 from migration_assets.nextcrm import NEXTCRM, TABLES
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.settings import SAMPLE, SAMPLE_SEED
