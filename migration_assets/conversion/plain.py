@@ -69,7 +69,7 @@ def uuids(field: Field) -> pl.Series:
     placed = np.zeros(len(field), dtype=f"V{UUID_BYTES}")
     uuids_of_ids = object_id_uuids(field.object_ids(np.flatnonzero(are_ids)))
     placed[are_ids] = np.frombuffer(uuids_of_ids, dtype=placed.dtype)
-    return null_where(of_width(placed.tobytes(), UUID_BYTES), ~are_ids)
+    return of_width(placed.tobytes(), UUID_BYTES, ~are_ids)
 
 
 def uuid_arrays(field: Field) -> pl.Series:

@@ -18,14 +18,9 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from psycopg import sql
 
-from migration_assets.identity import (
-    OBJECT_ID_BYTES,
-    UUID_BYTES,
-    document_uuid,
-    object_id_uuids,
-)
+from migration_assets.identity import UUID_BYTES
 from migration_assets.source.digests import DIGEST_BYTES, document_digests
-from migration_assets.source.reading import document_bounds, identifier
+from migration_assets.source.reading import document_bounds, document_uuids
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
 
@@ -34,7 +29,6 @@ KEPT_BYTES = 16
 
 _NONE = bytes(KEPT_BYTES)
 """Stands for the digest of a document that left a trace in the books; no document has it."""
-_OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", dtype=np.uint8)
 _TABLE = sql.Identifier(bookkeeping.SCHEMA, bookkeeping.document_digests.name)
 
 
@@ -69,9 +63,8 @@ class DigestedBatch:
     def __init__(self, collection: str, data: bytes) -> None:
         """Takes documents of a collection as BSON, one after the other."""
         self._collection, self._data = collection, data
-        bounds = document_bounds(data)
-        self.digests = document_digests(data, bounds)
-        self._bounds = np.array(bounds, dtype=np.int64)
+        self._bounds = document_bounds(data)
+        self.digests = document_digests(data, self._bounds)
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -93,22 +86,13 @@ class DigestedBatch:
         """Returns some of the documents as BSON, one after the other."""
         if len(rows) == len(self):
             return self._data
-        view = memoryview(self._data)
-        starts, ends = self._bounds[rows].tolist(), self._bounds[rows + 1].tolist()
-        return b"".join([view[start:end] for start, end in zip(starts, ends, strict=True)])
+        bounds, view = self._bounds, memoryview(self._data)
+        return b"".join([view[bounds[row] : bounds[row + 1]] for row in rows.tolist()])
 
     @cached_property
     def keys(self) -> bytes:
         """The UUIDs of the documents, 16 bytes each."""
-        content = np.frombuffer(self._data, dtype=np.uint8)
-        starts = self._bounds[:-1, None]
-        at_id = starts + np.arange(4, 4 + len(_OBJECT_ID_FIRST))
-        if len(self) and (content[at_id] == _OBJECT_ID_FIRST).all():
-            return object_id_uuids(content[starts + np.arange(9, 9 + OBJECT_ID_BYTES)].tobytes())
-        documents = (self.only(np.array([row])) for row in range(len(self)))
-        return b"".join(
-            document_uuid(self._collection, identifier(document)).bytes for document in documents
-        )
+        return document_uuids(self._collection, self._data, self._bounds)
 
 
 def known(connection: Connection, base: uuid.UUID, number: int) -> frozenset[bytes]:

@@ -56,7 +56,7 @@ class DocumentsJob(Job):
     def conversion(self, staging: Staging, reading: Reading) -> Conversion:
         """Returns what converts documents."""
         del reading
-        return self._converter(self.ids(staging.connection, is_apart=True)).convert
+        return self._converter(self.ids(staging.connection)).convert
 
     def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
         """Converts the documents again whose relations are not as was assumed."""

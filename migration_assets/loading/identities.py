@@ -19,8 +19,6 @@ from migration_assets.identity import (
     OBJECT_ID_BYTES,
     UUID_BYTES,
     canonical,
-    document_uuid,
-    object_id_uuids,
     source_id,
 )
 from migration_assets.loading.jobs import Conversion, Job, Reading
@@ -35,9 +33,11 @@ from migration_assets.source.digests import ContentDigest
 from migration_assets.source.fields import UnreadableError, decoded_whole
 from migration_assets.source.ranges import about_how_many
 from migration_assets.source.reading import (
+    document_bounds,
+    document_uuids,
     documents_per_batch,
     identifier,
-    object_ids_alone,
+    leading_object_ids,
     split,
 )
 from migration_assets.source.united import collections_of, require_one_of_each
@@ -149,17 +149,14 @@ def _unknown(collection: str, data: bytes) -> ConvertedBatch:
 
 def identities(collection: str, data: bytes) -> pl.DataFrame:
     """Returns collection, UUID and source id of documents, given as BSON one after the other."""
-    object_ids = object_ids_alone(data)
+    bounds = document_bounds(data)
+    object_ids = leading_object_ids(data, bounds)
     if object_ids is not None:
-        ids = of_width(object_id_uuids(object_ids), UUID_BYTES)
         source_ids = of_width(object_ids, OBJECT_ID_BYTES).bin.encode("hex")
     else:
-        identifiers = [identifier(document) for document in split(data)]
-        ids = pl.Series(
-            [document_uuid(collection, document_id).bytes for document_id in identifiers],
-            dtype=pl.Binary,
-        )
-        source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
+        written = [source_id(identifier(document)) for document in split(data)]
+        source_ids = pl.Series(written, dtype=pl.String)
+    ids = of_width(document_uuids(collection, data, bounds), UUID_BYTES)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
         pl.lit(collection).alias("collection"), "id", "source_id"
     )

@@ -119,15 +119,10 @@ class Job(ABC):
     def readings(self, source: SourceDatabase) -> list[Reading]:
         """Returns what is read."""
 
-    def ids(self, connection: Connection, *, is_apart: bool = False) -> Loaded:
-        """Returns the ids that references may point to: asked for, or taken for granted.
-
-        Args:
-            connection: A connection to the target.
-            is_apart: Whether it is in use meanwhile: another one is opened to ask.
-        """
+    def ids(self, connection: Connection) -> Loaded:
+        """Returns the ids that references may point to: asked for, or taken for granted."""
         if self.looks_ids_up:
-            return Lookup(connection, self.table, is_apart=is_apart)
+            return Lookup(connection, self.table)
         return assumed_ids(connection, self.table)
 
     @abstractmethod

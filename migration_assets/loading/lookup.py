@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import LiteralString
 
 import sqlalchemy as sa
@@ -18,14 +17,13 @@ from migration_assets.known_ids import Loaded, Made, assumed
 from migration_assets.loading.ledger import versions_of
 from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.target import bookkeeping
-from migration_assets.target.connection import Connection, sibling
+from migration_assets.target.connection import Connection
 from migration_assets.target.sql import identifier
 
 _ROWS: LiteralString = """
     SELECT t.id FROM {table} t WHERE NOT EXISTS
     (SELECT FROM {pending} p WHERE p.target_table = {name} AND p.id = t.id)
 """
-_DOCUMENTS: LiteralString = "SELECT id FROM {map} WHERE collection = {name}"
 _OF_TEXTS: LiteralString = """
     SELECT collection, id FROM {map}
     WHERE CASE WHEN octet_length(source_id) = 26 THEN source_id ~ '^"[0-9A-Fa-f]{{24}}"$' END
@@ -34,8 +32,7 @@ _MOST_TEXTS = 10_000
 """How many ids are held of documents with such an `_id`, of all collections."""
 _of_texts: dict[str, Mapping[str, frozenset[bytes] | None]] = {}
 """These by collection, None for many, by the load of the map: to find them takes a walk through it."""
-
-_NO_TABLE = sql.SQL("")
+_MAP = identifier(bookkeeping.uuid_map)
 
 
 class AskedIds:
@@ -85,8 +82,6 @@ class Lookup(Loaded):
         connection: Connection,
         table: sa.Table,
         rows: Callable[[sa.Table], sql.Composable] | None = None,
-        *,
-        is_apart: bool = False,
     ) -> None:
         """Takes what is asked, and how.
 
@@ -94,9 +89,8 @@ class Lookup(Loaded):
             connection: A connection to the target.
             table: The table that refers to others.
             rows: Returns the query of the ids of another table; as they are loaded where None.
-            is_apart: Whether the connection is in use meanwhile: another one is opened for each answer.
         """
-        self._connection, self._is_apart = connection, is_apart
+        self._connection = connection
         rows, tables = rows or rows_of, model_of(table).tables
         of_rows = {name: AskedIds(rows(tables[name])) for name in referenced_tables(table)}
         of_documents = {name: AskedIds(documents_of(name)) for name in documents_referred_to(table)}
@@ -107,16 +101,11 @@ class Lookup(Loaded):
         """Returns what is made when every id that it asks for is known; it is made a few times for it."""
         for ids in self._asked:
             ids.forget()
-        with (
-            sibling(self._connection)
-            if self._is_apart
-            else nullcontext(self._connection) as connection
-        ):
-            while True:
-                answer = make()
-                were_asked = [ids.ask(connection) for ids in self._asked]
-                if not any(were_asked):
-                    return answer
+        while True:
+            answer = make()
+            were_asked = [ids.ask(self._connection) for ids in self._asked]
+            if not any(were_asked):
+                return answer
 
 
 def assumed_ids(connection: Connection, table: sa.Table) -> Loaded:
@@ -132,7 +121,7 @@ def assumed_ids(connection: Connection, table: sa.Table) -> Loaded:
 
 def _texts_of_map(connection: Connection) -> Mapping[str, frozenset[bytes] | None]:
     """Returns the ids of documents that have a text of 24 hex digits as `_id`, None for many."""
-    query = _about("", _OF_TEXTS)
+    query = sql.SQL(_OF_TEXTS).format(map=_MAP)
     some = sql.SQL("{} LIMIT {}").format(query, sql.Literal(_MOST_TEXTS + 1))
     ids_of: dict[str, set[bytes]] = defaultdict(set)
     rows = connection.execute(some).fetchall()
@@ -146,18 +135,10 @@ def _texts_of_map(connection: Connection) -> Mapping[str, frozenset[bytes] | Non
 
 def rows_of(table: sa.Table) -> sql.Composed:
     """Returns the query of the ids of a table's rows, without those whose document is gone."""
-    return _about(table.name, _ROWS, identifier(table))
+    pending = identifier(bookkeeping.pending_deletes)
+    return sql.SQL(_ROWS).format(table=identifier(table), name=table.name, pending=pending)
 
 
 def documents_of(name: str) -> sql.Composed:
     """Returns the query of the ids of all documents of a collection."""
-    return _about(name, _DOCUMENTS)
-
-
-def _about(name: str, query: LiteralString, table: sql.Composable = _NO_TABLE) -> sql.Composed:
-    return sql.SQL(query).format(
-        table=table,
-        name=sql.Literal(name),
-        pending=identifier(bookkeeping.pending_deletes),
-        map=identifier(bookkeeping.uuid_map),
-    )
+    return sql.SQL("SELECT id FROM {} WHERE collection = {}").format(_MAP, name)

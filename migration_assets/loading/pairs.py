@@ -77,7 +77,7 @@ class PairsJob(Job):
             for sides in self.relation.arrays()
             if (sides[0].collection, sides[1]) == (reading.collection, reading.array)
         )
-        return self._converter(sides, self.ids(staging.connection, is_apart=True)).convert
+        return self._converter(sides, self.ids(staging.connection)).convert
 
     @property
     def looks_ids_up(self) -> bool:

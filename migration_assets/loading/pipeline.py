@@ -1,12 +1,12 @@
-"""Reading, converting and writing at the same time, each on its own thread, one item ahead of the other."""
+"""Reading and converting at the same time as writing, each on its own thread, one item ahead of the other."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -67,18 +67,3 @@ def prefetched(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
                 item = following.result()
 
         yield fetched()
-
-
-def written_behind(items: Iterable[Item], write: Callable[[Item], None]) -> None:
-    """Writes items in order on a thread of its own, each while the next one is made.
-
-    The first error of a write is raised here, and nothing after it is written.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="writer") as writer:
-        written: Future[None] | None = None
-        for item in items:
-            if written is not None:
-                written.result()
-            written = writer.submit(write, item)
-        if written is not None:
-            written.result()

@@ -23,11 +23,7 @@ from migration_assets.loading import digests, ledger
 from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.jobs import Conversion, Job, Reading, converted_by, reading_of
 from migration_assets.loading.ledger import RangeLine
-from migration_assets.loading.pipeline import (
-    Stopwatch,
-    prefetched,
-    written_behind,
-)
+from migration_assets.loading.pipeline import Stopwatch, prefetched
 from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import Staging, staged_batch
 from migration_assets.memory import give_back_freed_memory, without_cycle_detection
@@ -192,12 +188,17 @@ class _Range:
         reading = self.watch.timed("read", self.reading.batches(self.source, self.line.range))
         first = next(reading, b"")
         batches = chain([first], reading) if first else reading
-        if len(first) < WORTH_THREADS:
+        # Who looks ids up while converting asks over the connection that writes.
+        if len(first) < WORTH_THREADS or job.looks_ids_up:
             for converted in self._converted(batches):
                 self._write(converted)
         else:
-            with prefetched(batches) as fetched:
-                written_behind(self._converted(fetched), self._write)
+            with (
+                prefetched(batches) as fetched,
+                prefetched(self._converted(fetched)) as converted_ahead,
+            ):
+                for converted in converted_ahead:
+                    self._write(converted)
         if self.reading.fields is not None:
             self.content = self.read.content()
         if job.keeps_record and self.content.documents:

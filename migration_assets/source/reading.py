@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from bson.errors import BSONError
 from pymongo.collection import Collection
 
 from migration_assets.errors import SourceError
+from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_uuids
 from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import CODEC, Document
 from migration_assets.source.elements import elements, hidden
@@ -33,9 +34,9 @@ _LENGTH = struct.Struct("<i")
 SHORTEST_DOCUMENT = 5
 """Bytes of a document without fields."""
 _OBJECT_ID_FIRST = b"\x07_id\x00"
+_TO_OBJECT_ID = 4 + len(_OBJECT_ID_FIRST)
+"""Bytes before the ObjectId of such a document."""
 ALL: Mapping[str, Any] = {}
-ID_ALONE = 22
-"""Bytes of a document that holds an ObjectId as `_id` and nothing else."""
 
 
 def raw_batches(
@@ -141,19 +142,28 @@ def identifier(document: bytes) -> Any:
     return bson.Binary(value) if hidden(alone) else decoded["_id"]
 
 
-def object_ids_alone(data: bytes) -> bytes | None:
-    """Returns the ObjectIds, 12 bytes each, of documents that consist of such an `_id` and nothing else.
+def leading_object_ids(data: bytes, bounds: Sequence[int]) -> bytes | None:
+    """Returns the ObjectIds, 12 bytes each, that documents begin with as their `_id`.
 
     Args:
         data: Documents as BSON, one after the other.
+        bounds: Where they begin, and where the last one ends.
 
     Returns:
-        None where one of the documents is anything else.
+        None where one of them begins with anything else.
     """
-    if len(data) % ID_ALONE:
+    content, starts = np.frombuffer(data, dtype=np.uint8), np.array(bounds[:-1], dtype=np.int64)
+    places = starts[:, None] + np.arange(_TO_OBJECT_ID + OBJECT_ID_BYTES)
+    begin = content.take(places, mode="clip")  # the last one may be shorter
+    first = np.frombuffer(_OBJECT_ID_FIRST, dtype=np.uint8)
+    if not (begin[:, 4:_TO_OBJECT_ID] == first).all():
         return None
-    documents = np.frombuffer(data, dtype=np.uint8).reshape(-1, ID_ALONE)
-    head = np.frombuffer(ID_ALONE.to_bytes(4, "little") + _OBJECT_ID_FIRST, dtype=np.uint8)
-    if not (documents[:, :9] == head).all() or documents[:, -1].any():
-        return None
-    return documents[:, 9:21].tobytes()
+    return begin[:, _TO_OBJECT_ID:].tobytes()
+
+
+def document_uuids(collection: str, data: bytes, bounds: Sequence[int]) -> bytes:
+    """Returns the UUIDs of documents, 16 bytes each, given as :func:`leading_object_ids` takes them."""
+    object_ids = leading_object_ids(data, bounds)
+    if object_ids is not None:
+        return object_id_uuids(object_ids)
+    return b"".join(document_uuid(collection, identifier(each)).bytes for each in split(data))

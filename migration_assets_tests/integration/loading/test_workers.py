@@ -34,7 +34,7 @@ from migration_assets.loading import ledger, stage
 from migration_assets.loading.identities import load_identities
 from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.load import load_table
-from migration_assets.loading.pipeline import prefetched, written_behind
+from migration_assets.loading.pipeline import prefetched
 from migration_assets.loading.records import LoadResult
 from migration_assets.loading.stage import ready, stage_there
 from migration_assets.model import referenced_tables
@@ -501,26 +501,3 @@ def test_an_error_of_the_consumer_ends_the_fetching() -> None:
     with pytest.raises(KilledError):
         fail()
     assert not [each for each in threading.enumerate() if each.name.startswith("reader")]
-
-
-# --- Writing behind ------------------------------------------------------------------------------
-
-
-def test_nothing_is_written_after_an_error() -> None:
-    is_waiting = threading.Event()
-    written: list[int] = []
-
-    def items() -> Iterator[int]:
-        yield from range(2)
-        is_waiting.set()
-        yield 2  # it stands behind the one that fails
-
-    def write(item: int) -> None:
-        if item == 1:
-            assert is_waiting.wait(timeout=30)
-            raise KilledError
-        written.append(item)
-
-    with pytest.raises(KilledError):
-        written_behind(items(), write)
-    assert written == [0]

@@ -29,8 +29,9 @@ from migration_assets.source import connection
 from migration_assets.source.connection import SourceClient, SourceDatabase, open_source
 from migration_assets.source.digests import content, fingerprints
 from migration_assets.source.reading import (
+    document_bounds,
     identifier,
-    object_ids_alone,
+    leading_object_ids,
     raw_batches,
     split,
 )
@@ -512,17 +513,20 @@ def test_identifier_does_without_the_rest() -> None:
     assert identifier(bson.encode({"x": 1, "_id": "last"})) == "last"
 
 
-def test_object_ids_alone() -> None:
+def test_leading_object_ids() -> None:
+    def leading(*documents: dict[str, Any]) -> bytes | None:
+        data = b"".join(map(bson.encode, documents))
+        return leading_object_ids(data, document_bounds(data))
+
     documents = [{"_id": ObjectId(bytes([n] * 12))} for n in (0, 7, 255)]
-    data = b"".join(bson.encode(each) for each in documents)
-    assert object_ids_alone(data) == b"".join(each["_id"].binary for each in documents)
-    assert object_ids_alone(b"") == b""
-    for other in ({"_id": 1}, {"_id": "x" * 7}, {"_id": ObjectId(), "a": 1}, {"id_": ObjectId()}):
-        assert object_ids_alone(data + bson.encode(other)) is None
-        assert object_ids_alone(bson.encode(other) + data) is None
-    # Two documents that are together as long as two ObjectIds are.
-    pair = bson.encode({"_id": "x" * 6}) + bson.encode({"_id": "x" * 8})
-    assert (len(pair), object_ids_alone(pair)) == (44, None)
+    expected = b"".join(each["_id"].binary for each in documents)
+    assert leading(*documents) == expected
+    assert leading(*({**each, "a": "x" * n} for n, each in enumerate(documents))) == expected
+    assert leading() == b""
+    others: list[dict[str, Any]] = [{"_id": None}, {"_id": "x" * 7}, {"a": 1, "_id": ObjectId()}]
+    for other in (*others, {}, {"id_": ObjectId()}):
+        assert leading(*documents, other) is None
+        assert leading(other, *documents) is None
 
 
 CHANGES: list[tuple[str, dict[str, Any]]] = [
