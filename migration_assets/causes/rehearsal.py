@@ -20,7 +20,7 @@ from migration_assets.conversion.batches import BatchConverter, Books
 from migration_assets.conversion.values import HOLDER_REJECTED
 from migration_assets.known_ids import Loaded
 from migration_assets.loading.identities import identities
-from migration_assets.loading.pairs import pair_converter
+from migration_assets.loading.pairs import PairConverter
 from migration_assets.model import (
     Model,
     documents_referred_to,
@@ -136,7 +136,7 @@ def _of_pairs(
     relation = junction_of(table)
     assert relation is not None
     for sides in relation.arrays():
-        converter = pair_converter(table, remediations, sides, loaded)
+        converter = PairConverter(table, remediations, sides, loaded)
         holder = converter.holder.collection
         for data in raw_batches(source[holder], projection=converter.projection):
             yield holder, converter.convert(data).books

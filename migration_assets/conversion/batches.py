@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -101,20 +101,6 @@ class Books:
                 accepted_by=remedies.accepts(identifier, name, value, **of_element),
             )
         )
-
-    def accept_unreadable(self, remedies: Remedies) -> None:
-        """Marks the documents that could not be read, and whose loss a rule accepts."""
-        for number, document in enumerate(self.rejected):
-            acceptance = (
-                None
-                if document.field is not None
-                else remedies.accepts_unreadable(document.source_id)
-            )
-            if acceptance is not None:
-                accepted = replace(
-                    document, accepted_by=acceptance.rules, deferred_until=acceptance.until
-                )
-                self.rejected[number] = accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,12 +296,10 @@ def of_readable(
         return convert(finder.find(data), Books())
     except UnreadableError:
         books = Books()
-        batch = finder.find(readable(data, books))
-        books.accept_unreadable(remedies)
-        return convert(batch, books)
+        return convert(finder.find(readable(data, books, remedies)), books)
 
 
-def readable(data: bytes, books: Books) -> bytes:
+def readable(data: bytes, books: Books, remedies: Remedies) -> bytes:
     """Returns the documents of a batch that can be read.
 
     One that is not valid BSON, or of which the driver hides something, is rejected with its bytes.
@@ -331,8 +315,9 @@ def readable(data: bytes, books: Books) -> bytes:
         if reason is None:
             kept.append(document)
             continue
-        whole = canonical(bson.Binary(document))
-        books.rejected.append(Rejected(source_id(identifier(document)), None, reason, whole))
+        own_id, whole = source_id(identifier(document)), canonical(bson.Binary(document))
+        accepted = remedies.accepts_unreadable(own_id)
+        books.rejected.append(Rejected(own_id, None, reason, whole, *(accepted or ())))
     return b"".join(kept)
 
 

@@ -1,7 +1,7 @@
 """The columns of a batch: one ``select`` made from the model, and the odd values one by one.
 
 The raw frame has two columns for each of the table's: the values that could be read from their BSON at
-once, and the type of every value. What is odd is decoded and goes through the exact path of its rule, which
+once, and which there are. What is odd is decoded and goes through the exact path of its rule, which
 says what was done to it; the clean values around it stay where they are.
 """
 
@@ -22,10 +22,10 @@ from migration_assets.conversion.values import Kind, Outcome, ValueChange
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.known_ids import Assumed, Loaded
 from migration_assets.model import Missing, Rule, Source
-from migration_assets.source.elements import NO_VALUE, BsonType
+from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Field
 
-_KIND, _IS_ODD = "\x00kind", "\x00is odd"
+_IS_THERE, _IS_ODD = "\x00is there", "\x00is odd"
 """What the names of columns beside those of the table end with: no name in PostgreSQL has a U+0000."""
 _NULLABLE = frozenset({Missing.NULL, Missing.EMPTY_ARRAY})
 
@@ -72,7 +72,7 @@ def convert_columns(
     for name, source in columns.items():
         values = fields[source.field]
         raw[name] = loader_of(source.rule).read(values)
-        raw[name + _KIND] = pl.Series(values.kinds)
+        raw[name + _IS_THERE] = pl.Series(~values.are_missing())
     chosen = (
         expression
         for name, source in columns.items()
@@ -97,7 +97,7 @@ def _chosen(name: str, source: Source, loaded: Loaded) -> Iterator[pl.Expr]:
     if _is_looked_up(source, loaded):
         is_odd = pl.lit(value=True)
     if source.missing in _NULLABLE:
-        is_odd &= ~pl.col(name + _KIND).is_in(NO_VALUE)
+        is_odd &= pl.col(name + _IS_THERE)
     yield is_odd.alias(name + _IS_ODD)
 
 

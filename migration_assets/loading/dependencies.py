@@ -1,17 +1,26 @@
-"""What the rows of a table depend on besides documents: the model, and which ids there are elsewhere."""
+"""What rows depend on besides documents, and whether what the last load left still stands.
+
+Then only other documents are converted. Everything that could make a difference has to be the same for
+certain, and what cannot be known counts as changed. Decision 0009 says why each condition is enough.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from psycopg import sql
 
+from migration_assets.loading.program import program_version
+from migration_assets.loading.records import Merged
 from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.model.versions import model_version
+from migration_assets.remediation.rules import Remediations
 from migration_assets.target import bookkeeping
 from migration_assets.target.connection import Connection
+from migration_assets.target.marks import are_untouched
 from migration_assets.target.sql import identifier
 
 
@@ -85,3 +94,82 @@ def depends_on(table: sa.Table) -> list[sa.Table]:
         return []
     referred = [model_of(table).tables[name] for name in referenced_tables(table)]
     return [*referred, bookkeeping.uuid_map] if documents_referred_to(table) else referred
+
+
+_LATEST = """
+    SELECT l.plan, l.removals, l.remediations, l.program, l.documents, l.rows_mark, l.books_mark,
+           l.statistics,
+           (SELECT c.id FROM {loads} c WHERE c.target_table = l.target_table
+             AND c.finished_at IS NOT NULL AND (c.statistics->>'is_converted')::boolean
+             ORDER BY c.finished_at DESC LIMIT 1),
+           (SELECT count(*) FROM {results} r WHERE r.target_table = l.target_table
+            AND NOT r.passed AND NOT coalesce((r.evidence->>'is_sound')::boolean, false))
+    FROM {loads} l WHERE l.target_table = %s AND l.finished_at IS NOT NULL
+    ORDER BY l.finished_at DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """What the latest finished load of a table left in the ledger.
+
+    Attributes:
+        rows: Mark of the rows that it left.
+        books: Mark of the books that it left.
+        documents: How many it read.
+        merged: What there is of its rows.
+        has_same_plan: Whether its references may still point to the same ids, and to no others.
+        base: The load that last converted documents: whose ranges and documents are on record.
+    """
+
+    rows: str
+    books: str
+    documents: int
+    merged: Merged
+    has_same_plan: bool
+    base: uuid.UUID
+
+
+def latest_like_now(
+    connection: Connection, table: sa.Table, remediations: Remediations, now: Dependencies
+) -> Latest | None:
+    """Returns the latest load of a table where another would make the same rows of the same documents.
+
+    That goes for documents that found all ids that they refer to; for others where it has the same plan.
+    None where model, program or remediations are others or ids that it may refer to are gone, where rows
+    wait for their deletion, and where a check found that the table is not as it was loaded: whatever the
+    reason, only loading it as a whole helps then.
+    """
+    query = sql.SQL(_LATEST).format(
+        loads=identifier(bookkeeping.loads), results=identifier(bookkeeping.check_results)
+    )
+    row = connection.execute(query, [table.name]).fetchone()
+    if row is None:
+        return None
+    plan, removals, rules, program, documents, rows, books, statistics, base, unsound = row
+    merged = Merged(**statistics["merged"])
+    is_like_now = (
+        (removals, rules, program) == (now.removals, remediations.digest(table), program_version())
+        and None not in (documents, rows, books, base)
+        and not merged.pending
+        and not unsound
+    )
+    if not is_like_now:
+        return None
+    unchanged = merged.inserted + merged.updated + merged.unchanged
+    return Latest(
+        rows=rows,
+        books=books,
+        documents=statistics["documents"],
+        merged=Merged(0, 0, 0, unchanged, pending=0),
+        has_same_plan=plan == now.plan,
+        base=base,
+    )
+
+
+def is_untouched(connection: Connection, table: sa.Table, latest: Latest) -> bool:
+    """Tells whether a table, its books, and the rows that it refers to are as their latest loads left them.
+
+    The caller's transaction sees one moment.
+    """
+    return are_untouched(connection, [table, *depends_on(table)], {table: latest.books})

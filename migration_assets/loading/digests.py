@@ -134,13 +134,7 @@ def keys_to_look_at(
 
 
 def convert_always(connection: Connection, load_id: uuid.UUID, keys: Collection[bytes]) -> None:
-    """Leaves no digest of some documents of a load, so that each load converts them.
-
-    Args:
-        connection: A connection within the merging transaction.
-        load_id: The load.
-        keys: The UUIDs of the documents, 16 bytes each.
-    """
+    """Leaves no digest of some documents of a load, given their UUIDs, so that each load converts them."""
     numbers = sql.SQL("SELECT number FROM {} WHERE load_id = %s ORDER BY number").format(_TABLE)
     update = sql.SQL("UPDATE {} SET digests = %b WHERE load_id = %b AND number = %b").format(_TABLE)
     for (number,) in connection.execute(numbers, [load_id]).fetchall():

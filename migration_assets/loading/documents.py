@@ -11,11 +11,16 @@ from migration_assets.conversion.batches import (
     columns_of_keys,
 )
 from migration_assets.known_ids import Loaded
-from migration_assets.loading.doubts import are_there_any, doubled_values, orphaned_rows
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.lookup import Lookup
-from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import Doubtful, removed_rows
+from migration_assets.loading.relations import (
+    Doubtful,
+    are_there_any,
+    doubled_values,
+    orphaned_rows,
+    rejected_documents,
+    removed_rows,
+)
 from migration_assets.loading.staging import Staging
 from migration_assets.model import sources, unique_keys
 from migration_assets.remediation.applying import Remedies
@@ -58,18 +63,17 @@ class DocumentsJob(Job):
         del reading
         return self._converter(self.ids(staging.connection)).convert
 
-    def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
+    def complete(self, source: SourceDatabase, staging: Staging) -> None:
         """Converts the documents again whose relations are not as was assumed."""
         table, connection = self.table, staging.connection
         doubtful = [] if self.looks_ids_up else orphaned_rows(table)
         doubtful += doubled_values(table)
-        if not doubtful or not (tally.rejected or are_there_any(connection, doubtful)):
+        if not doubtful or not are_there_any(connection, [*doubtful, rejected_documents(table)]):
             return
         before = self._converter(self.ids(connection))
         Doubtful(
             source=source,
             staging=staging,
-            tally=tally,
             collection=table.name,
             queries=doubtful,
             remove=removed_rows(staging),

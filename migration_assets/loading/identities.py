@@ -27,6 +27,7 @@ from migration_assets.loading.records import LoadResult
 from migration_assets.loading.stage import ready
 from migration_assets.loading.staging import Staging
 from migration_assets.model import Model
+from migration_assets.remediation.applying import Remedies
 from migration_assets.source.collections import collection_types
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
@@ -168,7 +169,7 @@ def kept_whole(data: bytes) -> Books:
     try:
         documents = decoded_whole(data)
     except UnreadableError:
-        documents = decoded_whole(readable(data, books))
+        documents = decoded_whole(readable(data, books, Remedies()))
     books.unmapped += [
         (source_id(document.get("_id")), canonical(document)) for document in documents
     ]

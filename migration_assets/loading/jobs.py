@@ -21,7 +21,6 @@ from migration_assets.errors import LoadError, MigrationError
 from migration_assets.identity import source_id
 from migration_assets.known_ids import Loaded
 from migration_assets.loading.lookup import Lookup, assumed_ids
-from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import Staging
 from migration_assets.model import Model
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
@@ -135,9 +134,9 @@ class Job(ABC):
     ) -> Mapping[str, str]:
         """Returns the fingerprints of what was read, given the digests by collection."""
 
-    def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
-        """Completes what is staged, in the merging transaction, and corrects what was counted."""
-        del source, staging, tally
+    def complete(self, source: SourceDatabase, staging: Staging) -> None:
+        """Completes what is staged, in the merging transaction."""
+        del source, staging
 
 
 def reading_of(readings: Sequence[Reading], range_of_ledger: Mapping[str, Any]) -> Reading | None:

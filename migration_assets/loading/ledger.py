@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, LiteralString
 
 import sqlalchemy as sa
 from psycopg import sql
@@ -20,7 +21,7 @@ from psycopg import sql
 from migration_assets.errors import LoadError
 from migration_assets.loading.dependencies import Dependencies
 from migration_assets.loading.program import program_version
-from migration_assets.loading.records import LoadResult
+from migration_assets.loading.records import LoadResult, Tally
 from migration_assets.model import Model
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.digests import ContentDigest
@@ -35,6 +36,22 @@ _SEES_ONE_MOMENT = sql.SQL(
     "current_setting('transaction_isolation') IN ('repeatable read', 'serializable')"
 )
 
+_TALLY: LiteralString = """
+    SELECT (SELECT count(*) FROM {rejected_documents} WHERE target_table = {table}),
+           (SELECT count(*) FROM {unmapped_fields} WHERE target_table = {table}),
+           (SELECT coalesce(jsonb_object_agg(kind, n), '{{}}') FROM (
+              SELECT kind, sum(count) AS n FROM {conversions} WHERE target_table = {table} GROUP BY kind) c),
+           (SELECT coalesce(jsonb_object_agg(kind, n), '{{}}') FROM (
+              SELECT kind, count(*) AS n FROM {issues} WHERE target_table = {table} GROUP BY kind) i),
+           (SELECT coalesce(jsonb_object_agg(rule, n), '{{}}') FROM (
+              SELECT rule, count(*) AS n FROM (
+                SELECT rule FROM {remediations} WHERE target_table = {table} UNION ALL
+                SELECT unnest(string_to_array(accepted_by, ', ')) FROM {issues}
+                WHERE target_table = {table} UNION ALL
+                SELECT unnest(string_to_array(accepted_by, ', ')) FROM {rejected_documents}
+                WHERE target_table = {table}) r GROUP BY rule) r)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RangeLine:
@@ -44,7 +61,7 @@ class RangeLine:
         number: Position of the range in its load, from 1.
         range: The range, as JSON has it.
         content: Digest of its documents; None as long as it is not staged.
-        tally: What was counted in it, and what it took, as JSON has it.
+        tally: How many documents were in it, and what it took, as JSON has it.
         lines: How many rows and books of it are staged.
         bytes_digest: Digest of all bytes of its documents in the order of `_id`.
     """
@@ -151,18 +168,10 @@ def begin(
     ranges: Sequence[Mapping[str, Any]] = (),
     base: uuid.UUID | None = None,
 ) -> uuid.UUID:
-    """Opens the lines of a load and of its ranges, removing what an earlier load left open.
+    """Opens the lines of a load and of its ranges, as JSON has these, and returns its id.
 
-    Args:
-        connection: A connection to the target.
-        table: The table.
-        remediations: What its documents are converted with.
-        dependencies: What its rows depend on besides.
-        ranges: What is to be staged, as JSON has it.
-        base: The load whose documents are not converted again, None where all are converted.
-
-    Returns:
-        The load.
+    What an earlier load left open is removed. The base is the load whose documents are not converted again,
+    None where all are.
     """
     load_id = uuid.uuid4()
     statements = """
@@ -262,7 +271,7 @@ def finish(
         ).format(loads=_LOADS, sees_one_moment=_SEES_ONE_MOMENT),
         [
             json.dumps(dict(result.fingerprints)),
-            None if result.origin is None else json.dumps(result.origin.as_json()),
+            None if result.origin is None else json.dumps(asdict(result.origin)),
             json.dumps(result.statistics()),
             read,
             *marks,
@@ -274,15 +283,22 @@ def finish(
     return replace(result, version=str(row[0]))
 
 
+def tally_of(connection: Connection, table: sa.Table, documents: int) -> Tally:
+    """Returns what the books of a table hold, given how many documents were read."""
+    names = {book.name: identifier(book) for book in bookkeeping.BOOKS}
+    query = sql.SQL(_TALLY).format(table=table.name, **names)
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    rejected, unmapped, *counts = row
+    return Tally(documents, rejected, unmapped, *map(Counter, counts))
+
+
 def latest_of(
     connection: Connection, column: str, tables: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Returns what a column of the ledger says of the latest finished load of each table, by its name.
 
-    Args:
-        connection: A connection to the target.
-        column: The column of ``migration.loads``.
-        tables: The tables that are asked for, all where None.
+    All tables are asked for where None are named.
     """
     query = sql.SQL(
         "SELECT DISTINCT ON (target_table) target_table, {} FROM {} WHERE finished_at IS NOT NULL "

@@ -11,8 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from migration_assets.loading import digests, ledger, unchanged
-from migration_assets.loading.dependencies import dependencies_of
+from migration_assets.loading import digests, ledger
+from migration_assets.loading.dependencies import (
+    Latest,
+    dependencies_of,
+    is_untouched,
+    latest_like_now,
+)
 from migration_assets.loading.documents import DocumentsJob
 from migration_assets.loading.jobs import Job
 from migration_assets.loading.ledger import RangeLine
@@ -20,8 +25,8 @@ from migration_assets.loading.merging import merge
 from migration_assets.loading.pairs import PairsJob
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.planning import Plan, planned, whole
-from migration_assets.loading.records import LoadResult, Merged, Tally
-from migration_assets.loading.stage import AS_BEFORE, STAGES, stage
+from migration_assets.loading.records import LoadResult, Merged
+from migration_assets.loading.stage import AS_BEFORE, DOCUMENTS, STAGES, stage
 from migration_assets.loading.staging import Staging
 from migration_assets.model import junction_of, model_of
 from migration_assets.remediation.rules import NO_REMEDIATIONS, Remediations
@@ -135,8 +140,7 @@ def _loaded(
             # Again: the application may have written while the source was read.
             require_ours(connection, job.table)
             lines = ledger.lines_of(connection, plan.load_id)
-            tally = _counted(lines)
-            job.complete(source, staging, tally)
+            job.complete(source, staging)
             looked_at = _looked_at(connection, job, plan, len(lines))
             was_touched = looked_at is None and not are_untouched(connection, [job.table])
             merged = merge(connection, job.table, looked_at)
@@ -146,7 +150,7 @@ def _loaded(
         for line in lines:
             watch.add((line.tally or {}).get(STAGES, {}))
         result = replace(
-            _result(source, connection, job, lines, plan.load_id, tally, merged),
+            _result(source, connection, job, lines, plan.load_id, merged),
             seconds=plan.seconds + time.perf_counter() - started,
             seconds_before=plan.seconds,
             stages=dict(watch.seconds),
@@ -164,7 +168,7 @@ def _kept(
     connection: Connection,
     job: Job,
     plan: Plan,
-    latest: unchanged.Latest,
+    latest: Latest,
     started: float,
 ) -> LoadResult:
     """Records a load that had nothing to do.
@@ -175,17 +179,17 @@ def _kept(
     watch = Stopwatch()
     with at_one_moment(connection):
         with watch.stage("compare"):
-            if not unchanged.is_untouched(connection, job.table, latest):
+            if not is_untouched(connection, job.table, latest):
                 raise BaseChangedError
         lines = ledger.lines_of(connection, latest.base)
         load_id = ledger.begin(connection, job.table, job.remediations, plan.dependencies)
         result = replace(
-            _result(source, connection, job, lines, load_id, latest.tally, latest.merged),
+            _result(source, connection, job, lines, load_id, latest.merged),
             seconds=time.perf_counter() - started,
             stages=dict(watch.seconds),
             is_converted=False,
-            as_before=latest.tally.documents,
         )
+        result = replace(result, as_before=result.documents)
         marks = latest.rows, latest.books
         result = ledger.finish(connection, job.table, result, _digest_of(lines), marks)
     Staging(connection, job.table, load_id).drop()
@@ -198,29 +202,21 @@ def _result(
     job: Job,
     lines: Sequence[RangeLine],
     load_id: uuid.UUID,
-    tally: Tally,
     merged: Merged,
 ) -> LoadResult:
     """Returns what is to be said of a load, whatever it did."""
     contents = _contents(lines, lambda range_of_ledger: str(range_of_ledger["collection"]))
+    documents = sum((line.tally or {}).get(DOCUMENTS, 0) for line in lines)
     return LoadResult(
         table=job.table_name,
         load_id=load_id,
         merged=merged,
-        tally=tally,
+        tally=ledger.tally_of(connection, job.table, documents),
         fingerprints=job.fingerprints(connection, contents),
         origin=origin_of(source),
         size=sum(content.size for content in contents.values()),
         moment=moment_read(source),
     )
-
-
-def _counted(lines: Sequence[RangeLine]) -> Tally:
-    tally = Tally()
-    for line in lines:
-        assert line.tally is not None
-        tally.add(Tally.from_json(line.tally))
-    return tally
 
 
 def _digest_of(lines: Sequence[RangeLine]) -> str:
@@ -257,10 +253,10 @@ def _looked_at(connection: Connection, job: Job, plan: Plan, ranges: int) -> Ite
     if plan.base is None:
         return None
     now = dependencies_of(connection, job.table)
-    latest = unchanged.latest_like_now(connection, job.table, job.remediations, now)
+    latest = latest_like_now(connection, job.table, job.remediations, now)
     if latest is None or latest.base != plan.base:
         raise BaseChangedError
-    if not unchanged.is_untouched(connection, job.table, latest):
+    if not is_untouched(connection, job.table, latest):
         raise BaseChangedError
     assert plan.load_id is not None
     return digests.keys_to_look_at(connection, plan.load_id, plan.base, ranges)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,12 +24,16 @@ from migration_assets.conversion.values import HOLDER_REJECTED, Kind, ValueChang
 from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
 from migration_assets.known_ids import Loaded
 from migration_assets.loading import ledger
-from migration_assets.loading.doubts import are_there_any, holders_of_orphans, orphaned_pairs
 from migration_assets.loading.first_load import create_staged
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.lookup import Lookup
-from migration_assets.loading.records import Tally
-from migration_assets.loading.relations import Doubtful, removed_pairs
+from migration_assets.loading.relations import (
+    Doubtful,
+    are_there_any,
+    holders_of_orphans,
+    orphaned_pairs,
+    removed_pairs,
+)
 from migration_assets.loading.staging import Staging, books_table, rows_table
 from migration_assets.model import Junction, Side, junction_of, model_of
 from migration_assets.remediation.applying import Remedies
@@ -88,7 +92,7 @@ class PairsJob(Job):
         )
 
     def _converter(self, sides: tuple[Side, str, Side], ids: Loaded) -> PairConverter:
-        return pair_converter(self.table, self.remediations, sides, ids)
+        return PairConverter(self.table, self.remediations, sides, ids)
 
     def fingerprints(
         self, connection: Connection, contents: Mapping[str, ContentDigest]
@@ -98,19 +102,18 @@ class PairsJob(Job):
         sides = [self.relation.left.collection, self.relation.right.collection]
         return ledger.latest_fingerprints(connection, sides)
 
-    def complete(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
+    def complete(self, source: SourceDatabase, staging: Staging) -> None:
         """Stages the union of both sides, once arrays were converted again of which a pair leads nowhere."""
         connection, rows = staging.connection, rows_table(self.table)
         create_staged(connection, rows, identifier(self.table))
         united = _unite(staging, self.relation)
         if not self.looks_ids_up and are_there_any(connection, [orphaned_pairs(self.table)]):
-            self._relate(source, staging, tally)
+            self._relate(source, staging)
             connection.execute(sql.SQL("TRUNCATE {}").format(rows))
             united = _unite(staging, self.relation)
-        if asymmetric := _noted_asymmetric(staging, self.relation, united):
-            tally.lossless[ASYMMETRIC] = asymmetric
+        _note_asymmetric(staging, self.relation, united)
 
-    def _relate(self, source: SourceDatabase, staging: Staging, tally: Tally) -> None:
+    def _relate(self, source: SourceDatabase, staging: Staging) -> None:
         staging.connection.execute(sql.SQL("ANALYZE {}").format(staging.batches_table))
         before = self.ids(staging.connection)
         lookup = Lookup(staging.connection, self.table)
@@ -121,7 +124,6 @@ class PairsJob(Job):
             Doubtful(
                 source=source,
                 staging=staging,
-                tally=tally,
                 collection=holder.collection,
                 queries=[holders_of_orphans(staging, sides, side)],
                 remove=removed_pairs(staging, holder, side),
@@ -150,61 +152,49 @@ def remedies_of(
     return Remedies(rules, entity, loaded, array=array)
 
 
-def pair_converter(
-    table: sa.Table, remediations: Remediations, sides: tuple[Side, str, Side], loaded: Loaded
-) -> PairConverter:
-    """Returns what converts one of the arrays of a relation, as ``Junction.arrays`` yields it."""
-    holder, array, other = sides
-    relation = junction_of(table)
-    assert relation is not None
-    remedies = remedies_of(remediations, table, holder, array, loaded)
-    read = remediations.fields_to_read(table, holder.collection, array)
-    return PairConverter(relation, holder, array, other, loaded, remedies, dict.fromkeys(read, 1))
-
-
-@dataclass(slots=True)
 class PairConverter:
     """Converts the arrays on one side of a relation.
 
     Attributes:
-        relation: The relation.
         holder: The side whose documents hold the array.
-        array: The field that is the array.
-        other: The side that its elements point to.
-        loaded: The ids of both sides' rows.
-        remedies: The rules that are applied before conversion.
         projection: The fields to read, as MongoDB takes them.
     """
 
-    relation: Junction
-    holder: Side
-    array: str
-    other: Side
-    loaded: Loaded
-    remedies: Remedies
-    projection: Mapping[str, int]
-    _finder: FieldFinder = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._finder = FieldFinder(("_id", self.array))
+    def __init__(
+        self,
+        table: sa.Table,
+        remediations: Remediations,
+        sides: tuple[Side, str, Side],
+        loaded: Loaded,
+    ) -> None:
+        """Takes one of the arrays of a junction table, as ``Junction.arrays`` yields it."""
+        self.holder, self._array, self._other = sides
+        relation = junction_of(table)
+        assert relation is not None
+        self._relation = relation
+        self._loaded = loaded
+        self._remedies = remedies_of(remediations, table, self.holder, self._array, loaded)
+        read = remediations.fields_to_read(table, self.holder.collection, self._array)
+        self.projection = dict.fromkeys(read, 1)
+        self._finder = FieldFinder(("_id", self._array))
 
     def convert(self, data: bytes) -> ConvertedBatch:
         """Returns how many elements a batch of documents holds, their pairs, and the books."""
-        return self.loaded.answered(
-            partial(of_readable, data, self._finder, self.remedies, self._converted)
+        return self._loaded.answered(
+            partial(of_readable, data, self._finder, self._remedies, self._converted)
         )
 
     def _converted(self, as_read: Batch, books: Books) -> ConvertedBatch:
-        values = as_read.fields[self.array]
+        values = as_read.fields[self._array]
         arrays = values.object_id_arrays()
         count = _elements_in(values, arrays)
-        batch, remedied = remedied_batch(as_read, self._finder, self.remedies)
+        batch, remedied = remedied_batch(as_read, self._finder, self._remedies)
         books.remediations += [
             application for _, applications in remedied for application in applications
         ]
         identifiers = batch.fields["_id"]
         if batch is not as_read:
-            values = batch.fields[self.array]
+            values = batch.fields[self._array]
             arrays = values.object_id_arrays()
         holders, elements, are_odd = self._fast(identifiers, values, arrays)
         rows = np.flatnonzero(are_odd).tolist()
@@ -217,14 +207,14 @@ class PairConverter:
         unique = frame.unique(maintain_order=True)
         if repeats := frame.height - unique.height:
             reason = "the same pair again in the same array"
-            books.conversions[self.array, REPEATED, reason] += repeats
+            books.conversions[self._array, REPEATED, reason] += repeats
         return ConvertedBatch(count, unique, books, traced=())
 
     def _frame(self, holders: pl.Series, elements: pl.Series) -> pl.DataFrame:
-        sides = {self.holder.column: holders, self.other.column: elements}
-        relation = (self.relation.left, self.relation.right)
+        sides = {self.holder.column: holders, self._other.column: elements}
+        relation = (self._relation.left, self._relation.right)
         return pl.DataFrame({side.column: sides[side.column] for side in relation}).with_columns(
-            side=pl.lit(_number(self.relation, self.holder), dtype=pl.Int64)
+            side=pl.lit(_number(self._relation, self.holder), dtype=pl.Int64)
         )
 
     def _fast(
@@ -238,7 +228,7 @@ class PairConverter:
         own = np.zeros((len(values), UUID_BYTES), dtype=np.uint8)
         ids = object_id_uuids(identifiers.object_ids(np.flatnonzero(are_ids)))
         own[are_ids] = _each(ids)
-        are_plain = arrays.are_plain & are_ids & self.loaded.are_assumed
+        are_plain = arrays.are_plain & are_ids & self._loaded.are_assumed
         elements = object_id_uuids(arrays.object_ids)
         holders = np.repeat(np.arange(len(values)), arrays.lengths)
         kept = are_plain[holders]
@@ -251,7 +241,7 @@ class PairConverter:
     ) -> tuple[list[bytes], list[bytes]]:
         holders: list[bytes] = []
         elements: list[bytes] = []
-        loaded = self.loaded.rows[self.holder.collection]
+        loaded = self._loaded.rows[self.holder.collection]
         for document_id, value in documents:
             key = document_uuid(self.holder.collection, document_id)
             array = value
@@ -259,12 +249,12 @@ class PairConverter:
                 array = [value]
                 reason = f"{type_name(value)} as one element"
                 coerced = ValueChange(Kind.COERCED, reason)
-                books.note(document_id, self.array, coerced, value, self.remedies)
+                books.note(document_id, self._array, coerced, value, self._remedies)
             is_loaded = key.bytes in loaded
             for position, element in enumerate(array):
                 other_id, change = self._element(element, position, is_holder_loaded=is_loaded)
                 if change is not None:
-                    books.note(document_id, self.array, change, value, self.remedies)
+                    books.note(document_id, self._array, change, value, self._remedies)
                 if other_id is not None:
                     holders.append(key.bytes)
                     elements.append(other_id)
@@ -278,9 +268,11 @@ class PairConverter:
             return None, ValueChange(Kind.ALTERED, f"{what} element dropped", position, element)
         if not is_holder_loaded:
             return None, ValueChange(Kind.ORPHANED, HOLDER_REJECTED, position, element)
-        outcome = resolve(element, self.other.collection, self.loaded.rows[self.other.collection])
+        outcome = resolve(
+            element, self._other.collection, self._loaded.rows[self._other.collection]
+        )
         if outcome is None:
-            reason = f"no row of {self.other.collection} has this id"
+            reason = f"no row of {self._other.collection} has this id"
             return None, ValueChange(Kind.ORPHANED, reason, position, element)
         return outcome.value, outcome.changes[0] if outcome.changes else None
 
@@ -306,21 +298,18 @@ def _unite(staging: Staging, relation: Junction) -> int:
     return staging.connection.execute(insert).rowcount
 
 
-def _noted_asymmetric(staging: Staging, relation: Junction, united: int) -> int:
-    """Counts the pairs that only one of two arrays has, under that array; returns how many there are."""
+def _note_asymmetric(staging: Staging, relation: Junction, united: int) -> None:
+    """Counts the pairs that only one of two arrays has, under that array."""
     if len(list(relation.arrays())) == 1:
-        return 0
+        return
     # A side has each of its pairs once, so those that it lacks are the other's alone.
     counted = "SELECT count(*) FILTER (WHERE side = 1), count(*) FILTER (WHERE side = 0) FROM {}"
     connection, target = staging.connection, staging.target
     of_others = connection.execute(sql.SQL(counted).format(staging.batches_table)).fetchone()
     assert of_others is not None
-    alone = {
-        holder: count
-        for holder, of_other in zip((relation.left, relation.right), of_others, strict=True)
-        if (count := united - of_other)
-    }
-    for holder, count in alone.items():
+    for holder, of_other in zip((relation.left, relation.right), of_others, strict=True):
+        if united == of_other:
+            continue
         connection.execute(
             sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s)").format(
                 books_table(conversions.name)
@@ -331,7 +320,6 @@ def _noted_asymmetric(staging: Staging, relation: Junction, united: int) -> int:
                 holder.array,
                 ASYMMETRIC,
                 "only this side of the relation has the pair",
-                count,
+                united - of_other,
             ],
         )
-    return sum(alone.values())

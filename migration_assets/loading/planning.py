@@ -7,14 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration_assets.loading import digests, ledger, unchanged
-from migration_assets.loading.dependencies import Dependencies, dependencies_of
+from migration_assets.loading import digests, ledger
+from migration_assets.loading.dependencies import (
+    Dependencies,
+    Latest,
+    dependencies_of,
+    is_untouched,
+    latest_like_now,
+)
 from migration_assets.loading.jobs import Job, Reading, reading_of
 from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.program import program_version
 from migration_assets.loading.stage import SECONDS
 from migration_assets.loading.staging import Staging
-from migration_assets.loading.unchanged import Latest
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import BytesDigest, ContentDigest
 from migration_assets.target.connection import Connection, at_one_moment
@@ -50,19 +55,13 @@ def planned(source: SourceDatabase, connection: Connection, job: Job, say: Say) 
 
     A load that was cut off goes on where what it has read stands in the source as it did. Else documents are
     compared with those of the last load, range by range, up to the first that is another.
-
-    Args:
-        source: The source database.
-        connection: A connection to the target, in autocommit mode.
-        job: What is read, and what is made of it.
-        say: Is told why a load that was cut off does not go on.
     """
     readings = job.readings(source)
     dependencies = dependencies_of(connection, job.table)
     resumed = _resumed(source, connection, job, readings, dependencies, say)
     if resumed is not None:
         return resumed
-    latest = unchanged.latest_like_now(connection, job.table, job.remediations, dependencies)
+    latest = latest_like_now(connection, job.table, job.remediations, dependencies)
     if latest is not None:
         lines = ledger.lines_of(connection, latest.base)
         if _are_all(readings, lines):
@@ -138,10 +137,10 @@ def _resumed(
 
 def _can_be_base(connection: Connection, job: Job, latest: Latest) -> bool:
     """Tells whether only other documents need be converted: all are on record, no row was touched."""
-    if not digests.is_complete(connection, latest.base, latest.tally.documents):
+    if not digests.is_complete(connection, latest.base, latest.documents):
         return False
     with at_one_moment(connection, read_only=True):
-        return unchanged.is_untouched(connection, job.table, latest)
+        return is_untouched(connection, job.table, latest)
 
 
 def _are_all(readings: Sequence[Reading], lines: Sequence[RangeLine]) -> bool:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from migration_assets.conversion.batches import Books
 from migration_assets.source.origin import Origin
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tally:
-    """What loads and their ranges count.
+    """What a load counts: what the books of its table hold.
 
     Attributes:
         documents: Documents read, or elements of arrays for a junction table.
@@ -32,50 +30,6 @@ class Tally:
     lossless: Counter[str] = field(default_factory=Counter)
     lossy: Counter[str] = field(default_factory=Counter)
     remediated: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, documents: int, books: Books) -> Tally:
-        """Returns the counts of a batch."""
-        tally = cls(documents, len(books.rejected), len(books.unmapped))
-        tally.lossy.update(issue.kind for issue in books.issues)
-        for (_, kind, _), count in books.conversions.items():
-            tally.lossless[kind] += count
-        tally.remediated.update(application.rule for application in books.remediations)
-        accepted = [issue.accepted_by for issue in books.issues]
-        accepted += [document.accepted_by for document in books.rejected]
-        tally.remediated.update(
-            name for names in filter(None, accepted) for name in names.split(", ")
-        )
-        return tally
-
-    @classmethod
-    def from_json(cls, counted: Mapping[str, Any]) -> Tally:
-        """Returns the counts that :meth:`as_json` gave."""
-        tally = cls()
-        for counter in fields(cls):
-            count = counted[counter.name]
-            setattr(tally, counter.name, Counter(count) if isinstance(count, Mapping) else count)
-        return tally
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns the counts as JSON has them."""
-        return {counter.name: getattr(self, counter.name) for counter in fields(self)}
-
-    def add(self, other: Tally) -> None:
-        """Adds the counts of another tally."""
-        self._combine(other, operator.add)
-
-    def take_back(self, other: Tally) -> None:
-        """Takes away counts that were added."""
-        self._combine(other, operator.sub)
-
-    def _combine(self, other: Tally, combine: Callable[[Any, Any], Any]) -> None:
-        for counter in fields(self):
-            setattr(
-                self,
-                counter.name,
-                combine(getattr(self, counter.name), getattr(other, counter.name)),
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +49,12 @@ class Merged:
     def written(self) -> int:
         """Rows that the merge touched."""
         return self.inserted + self.updated + self.deleted
+
+
+_STATISTICS = (
+    *("seconds", "seconds_before", "size", "moment", "is_converted", "as_before", "was_touched"),
+)
+"""Attributes of a result that stand in the ledger under their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +115,8 @@ class LoadResult:
     def statistics(self) -> dict[str, Any]:
         """Returns the counts and seconds as JSON has them."""
         return {
-            **self.tally.as_json(),
+            **{counter.name: getattr(self.tally, counter.name) for counter in fields(self.tally)},
             "merged": asdict(self.merged),
-            "seconds": self.seconds,
-            "seconds_before": self.seconds_before,
             "stages": dict(self.stages),
-            "size": self.size,
-            "moment": self.moment,
-            "is_converted": self.is_converted,
-            "as_before": self.as_before,
-            "was_touched": self.was_touched,
+            **{name: getattr(self, name) for name in _STATISTICS},
         }

@@ -15,6 +15,7 @@ from typing import LiteralString
 
 import numpy as np
 import polars as pl
+import sqlalchemy as sa
 from psycopg import ServerCursor, sql
 
 from migration_assets.conversion.batches import columns_of_keys
@@ -22,10 +23,9 @@ from migration_assets.errors import LoadError
 from migration_assets.identity import UUID_BYTES, hex_uuids, object_id, source_id, source_uuid
 from migration_assets.loading import digests
 from migration_assets.loading.digests import DigestedBatch
-from migration_assets.loading.doubts import of_key
 from migration_assets.loading.encoding import binary
 from migration_assets.loading.jobs import Conversion, converted_by
-from migration_assets.loading.records import Tally
+from migration_assets.loading.lookup import documents_of, rows_of
 from migration_assets.loading.staging import (
     BOOKS,
     Staging,
@@ -34,7 +34,7 @@ from migration_assets.loading.staging import (
     rows_table,
     staged_batch,
 )
-from migration_assets.model import Side, unique_keys
+from migration_assets.model import Rule, Side, junction_of, model_of, sources, unique_keys
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import Range
 from migration_assets.source.reading import document_bounds, identifier, raw_batches, split
@@ -49,9 +49,116 @@ _AGAIN = sql.Identifier("pg_temp", "converted_again")
 _AT_ONCE = 5_000
 """How many documents are asked for in one query; so many ObjectIds are 100 kB."""
 
+_DOUBLED: LiteralString = """
+    SELECT s.id FROM {staged} s WHERE ({of_row}) IN
+    (SELECT {key} FROM {staged} GROUP BY {key} HAVING count(*) > 1)
+"""
+_ELEMENTS: LiteralString = "(SELECT r.id, e.element FROM {} r CROSS JOIN unnest(r.{}) e(element))"
+
+_Reference = tuple[sql.Composable, sql.Composable]
+"""What refers, in terms of a row ``s``, and the query of the ids that there are."""
+
 _CLAIMED: LiteralString = (
     "SELECT s.id FROM {staged} s WHERE ({of_row}) IN (SELECT {key} FROM {claimed})"
 )
+
+
+def are_there_any(connection: Connection, queries: Sequence[sql.Composed]) -> bool:
+    """Tells whether queries find anything: mostly they do not, and then there is no more to be done.
+
+    All is counted: for an answer that the first row would give, PostgreSQL plans as if it came at once.
+    """
+    every = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT 1 FROM ({}) d").format(query) for query in queries
+    )
+    return bool(count_rows(connection, sql.SQL("({}) q").format(every)))
+
+
+def rejected_documents(target: sa.Table) -> sql.Composed:
+    """Returns the query of the source ids of documents that could be read and were rejected."""
+    query = "SELECT source_id FROM {} WHERE target_table = {} AND field IS NOT NULL"
+    return sql.SQL(query).format(books_table(bookkeeping.rejected_documents.name), target.name)
+
+
+def orphaned_rows(target: sa.Table) -> list[sql.Composed]:
+    """Returns queries of the ids of staged rows that refer to what was not loaded."""
+    lone: list[_Reference] = []
+    queries: list[sql.Composed] = []
+    staged, tables = rows_table(target), model_of(target).tables
+    for column, source in sources(target).items():
+        if source.references is None:
+            continue
+        is_text = source.rule in (Rule.REFERENCE_TEXT, Rule.REFERENCE_TEXT_ARRAY)
+        known = documents_of(source.references) if is_text else rows_of(tables[source.references])
+        value: LiteralString = "nullif(s.{}, '')::uuid" if is_text else "s.{}"
+        name = sql.Identifier(column)
+        if source.rule in (Rule.REFERENCE, Rule.REFERENCE_TEXT):
+            lone.append((sql.SQL(value).format(name), known))
+            continue
+        element = sql.SQL(value).format(sql.Identifier("element"))
+        elements = sql.SQL(_ELEMENTS).format(staged, name)
+        queries.append(_not_joined(elements, "id", [(element, known)]))
+    return [*queries, _not_joined(staged, "id", lone)] if lone else queries
+
+
+def orphaned_pairs(target: sa.Table) -> sql.Composed:
+    """Returns the query of staged pairs of which a side was not loaded; their union is staged."""
+    relation = junction_of(target)
+    assert relation is not None
+    return _not_loaded(target, rows_table(target), (relation.left, relation.right))
+
+
+def holders_of_orphans(staging: Staging, sides: tuple[Side, str, Side], side: int) -> sql.Composed:
+    """Returns the query of the ids of documents whose array has pairs that cannot be loaded."""
+    holder, _, other = sides
+    of_side = sql.SQL("(SELECT * FROM {} WHERE side = {})").format(
+        staging.batches_table, sql.Literal(side)
+    )
+    return _not_loaded(staging.target, of_side, (holder, other))
+
+
+def doubled_values(target: sa.Table) -> list[sql.Composed]:
+    """Returns queries of the ids of staged rows that have a unique value which others have, too."""
+    return [
+        sql.SQL(_DOUBLED).format(staged=rows_table(target), **of_key(key))
+        for key in unique_keys(target)
+    ]
+
+
+def of_key(key: Sequence[str]) -> Mapping[str, sql.Composed]:
+    """Returns the columns of a unique key by themselves, and of a row ``s``, for a query."""
+    return {
+        "key": sql.SQL(", ").join(map(sql.Identifier, key)),
+        "of_row": sql.SQL(", ").join(sql.Identifier("s", name) for name in key),
+    }
+
+
+def _not_loaded(target: sa.Table, pairs: sql.Composable, sides: tuple[Side, Side]) -> sql.Composed:
+    """Returns the query of the ids on the first side of pairs of which a side was not loaded."""
+    tables = model_of(target).tables
+    references: list[_Reference] = [
+        (sql.Identifier("s", side.column), rows_of(tables[side.collection])) for side in sides
+    ]
+    return _not_joined(pairs, sides[0].column, references)
+
+
+def _not_joined(
+    staged: sql.Composable, column: str, references: Sequence[_Reference]
+) -> sql.Composed:
+    """Returns the query of a column of the rows of which one reference at least finds nothing."""
+    joins = [
+        sql.SQL("LEFT JOIN ({known}) {alias} ON {alias}.id = {value}").format(
+            known=known, alias=sql.Identifier(f"k{number}"), value=value
+        )
+        for number, (value, known) in enumerate(references)
+    ]
+    missing = [
+        sql.SQL("({} IS NOT NULL AND {}.id IS NULL)").format(value, sql.Identifier(f"k{number}"))
+        for number, (value, _) in enumerate(references)
+    ]
+    return sql.SQL("SELECT s.{} FROM {} s {} WHERE {}").format(
+        sql.Identifier(column), staged, sql.SQL(" ").join(joins), sql.SQL(" OR ").join(missing)
+    )
 
 
 def removed_rows(staging: Staging) -> sql.Composed:
@@ -75,7 +182,6 @@ class Doubtful:
     Attributes:
         source: The source database.
         staging: Where the documents are staged, all of them.
-        tally: What was counted of them, which is corrected.
         collection: The collection.
         queries: Queries of the ids of those that are to be converted again.
         remove: Removes from staging the rows of the documents that ``doubtful`` in ``pg_temp`` holds.
@@ -89,7 +195,6 @@ class Doubtful:
 
     source: SourceDatabase
     staging: Staging
-    tally: Tally
     collection: str
     queries: Sequence[sql.Composed]
     remove: sql.Composed
@@ -126,11 +231,12 @@ class Doubtful:
         if self.unique_values is not None:
             self._doubt_claimed(self.unique_values)
         self._connection.execute(self.remove)
-        self._make_room()
+        create = "CREATE TEMPORARY TABLE converted_again (source_id text) ON COMMIT DROP"
+        self._connection.execute(create)
         always: set[bytes] = set()
         for data in self._read_again():
             always |= self._convert_again(data)
-        self._replace_books()
+        self._remove_books()
         if always:
             digests.convert_always(self._connection, self.staging.load_id, always)
 
@@ -140,11 +246,8 @@ class Doubtful:
 
     def _doubt_rejected(self) -> None:
         """Notes the documents that were rejected: the reason names all that they would have lost."""
-        query = sql.SQL(
-            "SELECT source_id FROM {} WHERE target_table = %s AND collection = %s AND field IS NOT NULL"
-        ).format(books_table(bookkeeping.rejected_documents.name))
         with ServerCursor(self._connection, "rejected") as cursor:
-            cursor.execute(query, [self.staging.target.name, self.collection])
+            cursor.execute(rejected_documents(self.staging.target))
             while page := cursor.fetchmany(_AT_ONCE):
                 ids = [source_uuid(self.collection, source_id_text) for (source_id_text,) in page]
                 self._doubt(sql.SQL("SELECT unnest({}::uuid[])").format(sql.Literal(ids)))
@@ -211,31 +314,17 @@ class Doubtful:
                 rows = [row for row, id_ in enumerate(ids) if id_ in doubtful_ids]
                 yield documents.only(np.array(rows, dtype=np.int64))
 
-    def _make_room(self) -> None:
-        create: list[sql.Composable] = [
-            sql.SQL("CREATE TEMPORARY TABLE converted_again (source_id text) ON COMMIT DROP")
-        ]
-        create += [
-            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP").format(
-                _room(name), books_table(name)
-            )
-            for name in BOOKS
-        ]
-        self._connection.execute(sql.SQL("; ").join(create))
-
     def _convert_again(self, data: bytes) -> set[bytes]:
         """Stages what documents are exactly; returns the ids of those that every load is to convert."""
         collection = self.collection
         before = converted_by(self.before, collection, data)
         exactly = converted_by(self.exactly, collection, data)
-        self.tally.take_back(Tally.of(before.documents, before.books))
-        self.tally.add(Tally.of(exactly.documents, exactly.books))
         counts = Counter(exactly.books.conversions)
         counts.subtract(before.books.conversions)
         counts = Counter({conversion: count for conversion, count in counts.items() if count})
         books = replace(exactly.books, conversions=counts)
         lines = staged_batch(self.staging.target, collection, exactly.rows, books)
-        self.staging.write(lines, into=_room)
+        self.staging.write(lines)
         identifiers = [source_id(identifier(document)) for document in split(data)]
         self._connection.execute(
             sql.SQL("INSERT INTO {} SELECT unnest(%s::text[])").format(_AGAIN), [identifiers]
@@ -245,28 +334,25 @@ class Doubtful:
         keys = DigestedBatch(collection, data).keys
         return {keys[at * UUID_BYTES : (at + 1) * UUID_BYTES] for at in exactly.traced}
 
-    def _replace_books(self) -> None:
-        array = self.array
+    def _remove_books(self) -> None:
+        """Removes the old lines of the documents from the staged books.
+
+        They are those of other transactions: this one has staged what takes their place.
+        """
         owner = sql.SQL("b.target_table = {} AND b.collection = {}").format(
-            sql.Literal(self.staging.target.name), sql.Literal(self.collection)
+            self.staging.target.name, self.collection
         )
-        if array is not None:
-            owner = sql.SQL("{} AND b.field = {}").format(owner, sql.Literal(array))
+        if self.array is not None:
+            owner = sql.SQL("{} AND b.field = {}").format(owner, self.array)
         statements: list[sql.Composable] = [sql.SQL("ANALYZE {}").format(_AGAIN)]
         for name, book in BOOKS.items():
             names = set(book.columns.keys())
-            if "source_id" in names and (array is None or "field" in names):
+            if "source_id" in names and (self.array is None or "field" in names):
                 statements.append(
                     sql.SQL(
-                        "DELETE FROM {} b USING {} a WHERE b.source_id = a.source_id AND {}"
+                        "DELETE FROM {} b USING {} a WHERE b.source_id = a.source_id AND {} "
+                        "AND b.xmin <> pg_current_xact_id()::xid"
                     ).format(books_table(name), _AGAIN, owner)
                 )
-            insert = sql.SQL("INSERT INTO {0} SELECT * FROM {1}; DROP TABLE {1}")
-            statements.append(insert.format(books_table(name), _room(name)))
         statements.append(sql.SQL("DROP TABLE {}").format(_AGAIN))
         self._connection.execute(sql.SQL("; ").join(statements))
-
-
-def _room(book: str) -> sql.Identifier:
-    """Returns the table that holds new lines of the books until the old ones are gone."""
-    return sql.Identifier("pg_temp", f"exact.{book}")

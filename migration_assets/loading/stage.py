@@ -24,7 +24,6 @@ from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.jobs import Conversion, Job, Reading, converted_by, reading_of
 from migration_assets.loading.ledger import RangeLine
 from migration_assets.loading.pipeline import Stopwatch, prefetched
-from migration_assets.loading.records import Tally
 from migration_assets.loading.staging import Staging, staged_batch
 from migration_assets.memory import give_back_freed_memory, without_cycle_detection
 from migration_assets.source.connection import SourceDatabase
@@ -42,9 +41,9 @@ WORTH_THREADS = 2**18
 TOGETHER = 4
 """Batches whose documents are converted at once where most are known: a few take as long as some hundreds."""
 
-SECONDS, AS_BEFORE, STAGES = "seconds", "as_before", "stages"
-"""What was spent on a range, how many of its documents were not converted, and seconds by stage: beside its
-counts in the ledger."""
+DOCUMENTS, SECONDS, AS_BEFORE, STAGES = "documents", "seconds", "as_before", "stages"
+"""How many documents a range has, what was spent on it, how many of them were not converted, and seconds by
+stage, in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,6 @@ class Stager:
     def __post_init__(self) -> None:
         self._readings = self.task.job.readings(self.source)
 
-    def uses(self, source: SourceDatabase, connection: Connection) -> bool:
-        """Tells whether it stages over these connections."""
-        return self.source.client is source.client and self.connection is connection
-
     def stage(self, number: int) -> int:
         """Stages the range of a line, where that is not done; returns how many bytes were read."""
         task = self.task
@@ -108,15 +103,9 @@ def stage(
     base: uuid.UUID | None,
     workers: Workers,
 ) -> None:
-    """Stages what is missing of a load.
+    """Stages what is missing of a load, over a connection in autocommit mode.
 
-    Args:
-        source: The source database.
-        connection: A connection to the target, in autocommit mode.
-        job: What is read, and what is made of it.
-        load_id: The load.
-        base: The load whose documents are not converted again, None where all are.
-        workers: Who helps where there is more than one range.
+    Workers help where there is more than one range. Documents of the base are not converted again.
 
     Raises:
         LoadError: A conversion fails.
@@ -143,7 +132,11 @@ def stage_there(where: Databases, task: Task, number: int) -> int:
     """Stages a range in another process, over connections of its own, which are kept for the next one."""
     with where.open() as (source, connection):
         stager = _last_stager.get(task.load_id)
-        if stager is None or not stager.uses(source, connection):
+        if (
+            stager is None
+            or stager.connection is not connection
+            or stager.source.client is not source.client
+        ):
             stager = Stager(source, connection, task)
             _last_stager.clear()
             _last_stager[task.load_id] = stager
@@ -175,10 +168,10 @@ class _Range:
     convert: Conversion
     content: ContentDigest = field(default_factory=ContentDigest)
     read: BytesDigest = field(default_factory=BytesDigest)
-    tally: Tally = field(default_factory=Tally)
     record: Record = field(default_factory=Record)
     watch: Stopwatch = field(default_factory=Stopwatch)
     lines: int = 0
+    documents: int = 0
     as_before: int = 0
 
     def stage(self) -> int:
@@ -207,7 +200,7 @@ class _Range:
             )
         seconds = (time.perf_counter() - started) / self.task.processes
         tally: Mapping[str, Any] = {
-            **self.tally.as_json(),
+            DOCUMENTS: self.documents,
             SECONDS: seconds,
             AS_BEFORE: self.as_before,
             STAGES: dict(self.watch.seconds),
@@ -243,7 +236,7 @@ class _Range:
         self.content.add_digests(batch.digests, len(data))
         unknown = batch.others(self.known)
         self.as_before += len(batch) - len(unknown)
-        self.tally.documents += len(batch) - len(unknown)
+        self.documents += len(batch) - len(unknown)
         waiting.append((batch, unknown))
         if self.known and len(waiting) < TOGETHER:
             return None
@@ -264,7 +257,7 @@ class _Range:
         return converted
 
     def _counted(self, converted: ConvertedBatch) -> ConvertedBatch:
-        self.tally.add(Tally.of(converted.documents, converted.books))
+        self.documents += converted.documents
         return converted
 
     def _write(self, converted: ConvertedBatch) -> None:

@@ -7,7 +7,7 @@ the books of all loads. The rows of a range and its line in the ledger commit to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,14 +59,7 @@ ROWS = "rows"
 def staged_batch(
     target: sa.Table, collection: str, rows: pl.DataFrame, books: Books
 ) -> dict[str, Lines]:
-    """Returns the lines of a batch for each staging table.
-
-    Args:
-        target: The table that is loaded.
-        collection: The collection that the documents are of.
-        rows: The rows, with the columns of the table in their order.
-        books: What explains the difference.
-    """
+    """Returns the lines of a batch for each staging table; rows have the columns of theirs in their order."""
     frames = {**({ROWS: rows} if len(rows) else {}), **_book_frames(target.name, collection, books)}
     return {
         name: Lines(frame.height, b"".join(binary([frame], _columns(target, name))))
@@ -119,22 +112,15 @@ class Staging:
         quietly = sql.SQL("SET LOCAL client_min_messages = warning")
         self.connection.execute(sql.SQL("; ").join([quietly, *drops, *owned]))
 
-    def write(
-        self, batch: Mapping[str, Lines], *, into: Callable[[str], sql.Identifier] = books_table
-    ) -> int:
-        """Writes the lines of a batch. The caller holds the transaction of its range.
+    def write(self, batch: Mapping[str, Lines]) -> int:
+        """Writes the lines of a batch, by the name of their staging table; returns how many there are.
 
-        Args:
-            batch: The lines by the name of their staging table.
-            into: Returns where the books of a kind go.
-
-        Returns:
-            How many there are.
+        The caller holds the transaction of its range.
         """
         for name, lines in batch.items():
             # By name: the target's tables may have their columns in another order.
             columns = [sql.Identifier(column.name) for column in _columns(self.target, name)]
-            table = self.batches_table if name == ROWS else into(name)
+            table = self.batches_table if name == ROWS else books_table(name)
             named = sql.SQL("{} ({})").format(table, sql.SQL(", ").join(columns))
             copy_binary(self.connection, named, [lines.data])
         return sum(lines.count for lines in batch.values())

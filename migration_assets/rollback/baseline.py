@@ -20,7 +20,7 @@ from migration_assets.loading.encoding import binary
 from migration_assets.loading.ledger import latest_fingerprints, latest_of, loaded_with_other
 from migration_assets.loading.load import silent
 from migration_assets.loading.lookup import Lookup
-from migration_assets.loading.pairs import pair_converter
+from migration_assets.loading.pairs import PairConverter
 from migration_assets.loading.pipeline import prefetched
 from migration_assets.memory import without_cycle_detection
 from migration_assets.model import Junction, Model, junction_of
@@ -198,7 +198,7 @@ class _Stage:
 
     def _pairs(self, table: sa.Table, relation: Junction, lookup: Lookup) -> Iterator[pl.DataFrame]:
         for sides in relation.arrays():
-            converter = pair_converter(table, self.remediations, sides, lookup)
+            converter = PairConverter(table, self.remediations, sides, lookup)
             collection = self.source[converter.holder.collection]
             with prefetched(raw_batches(collection, projection=converter.projection)) as batches:
                 for data in batches:

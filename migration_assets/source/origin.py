@@ -8,7 +8,7 @@ a person can agree to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from migration_assets.source.connection import SourceDatabase
@@ -33,10 +33,6 @@ class Origin:
     def uuids(self) -> frozenset[str]:
         """The UUIDs of its collections."""
         return frozenset(filter(None, self.collections.values()))
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns it as the ledger has it."""
-        return asdict(self)
 
     def __str__(self) -> str:
         """Returns it in words."""

@@ -73,8 +73,7 @@ def raw_batches(
 def documents_per_batch(*, of_parts: bool = False) -> int:
     """Returns the upper bound of the documents of a batch, as ``MIGRATION_DOCUMENTS_PER_BATCH`` says it.
 
-    Args:
-        of_parts: Whether some fields alone are read: four times as many then.
+    Four times as many where some fields alone are read.
     """
     return DOCUMENTS_PER_BATCH.read() * (_OF_PARTS if of_parts else 1)
 

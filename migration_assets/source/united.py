@@ -162,12 +162,7 @@ def _stages(filter: Any, projection: Any) -> list[Mapping[str, Any]]:
 
 
 def united(source: SourceDatabase, others: Mapping[str, Sequence[str]]) -> SourceDatabase:
-    """Returns a database in which collections count as others; as it is where none does.
-
-    Args:
-        source: The database.
-        others: The collections that count as one, by the name of that one.
-    """
+    """Returns a database in which collections count as others, by the name of that one; as it is for none."""
     return UnitedDatabase(source, others) if others else source
 
 

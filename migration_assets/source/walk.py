@@ -183,7 +183,9 @@ class _Walk:
         self._note(name, kind, rows, starts, ends)
         self._move(rows, ends)
 
-    def _note(self, name: bytes, kind: int, rows: Rows, starts: Rows, ends: Rows) -> None:
+    def _note(
+        self, name: bytes, kind: int, rows: Rows | int, starts: Rows | int, ends: Rows | int
+    ) -> None:
         if name not in self.wanted:
             self.strangers[rows] = True
             return
@@ -226,13 +228,7 @@ class _Walk:
                 raise UnreadableError
             names.add(name)
             position = end
-            if name not in self.wanted:
-                self.strangers[row] = True
-                continue
-            if name not in self.fields:
-                self.fields[name] = self.new_field()
-            places = self.fields[name]
-            places.kinds[row], places.starts[row], places.ends[row] = kind, start, end
+            self._note(name, kind, row, start, end)
         if position != last:
             raise UnreadableError
         self._position[row] = last

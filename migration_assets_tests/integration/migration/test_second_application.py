@@ -19,8 +19,8 @@ from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
-from migration_assets.loading.records import LoadResult
 from migration_assets.loading.load import load_table
+from migration_assets.loading.records import LoadResult
 from migration_assets.settings import SOURCE_URL, TARGET_URL
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection

@@ -15,7 +15,7 @@ from bson import ObjectId
 from migration_assets.assets.describe import load_metadata
 from migration_assets.conversion.batches import BatchConverter
 from migration_assets.identity import document_uuid
-from migration_assets.loading import digests, ledger, unchanged
+from migration_assets.loading import dependencies, digests, ledger
 from migration_assets.loading.dependencies import dependencies_of
 from migration_assets.loading.digests import DigestedBatch, Record
 from migration_assets.loading.ledger import RangeLine
@@ -419,9 +419,9 @@ def test_a_killed_load_that_need_not_be_gone_on_with_leaves_nothing(
     assert (result.is_converted, written) == (False, [])
     accounts_table = TABLES["crm_Accounts"]
     now = dependencies_of(bare, accounts_table)
-    latest = unchanged.latest_like_now(bare, accounts_table, NO_REMEDIATIONS, now)
+    latest = dependencies.latest_like_now(bare, accounts_table, NO_REMEDIATIONS, now)
     assert latest is not None
-    assert digests.is_complete(bare, latest.base, latest.tally.documents)
+    assert digests.is_complete(bare, latest.base, latest.documents)
     assert book(bare, "SELECT count(*) FROM migration.loads WHERE finished_at IS NULL") == [(0,)]
 
 
@@ -483,7 +483,7 @@ def test_after_any_changes_rows_and_books_are_those_of_a_whole_load(
         delete_all_pending(constrained)
         whole = like_new(source, constrained, bare)
         for result in results:
-            assert result.tally.as_json() == whole[result.table].tally.as_json()
+            assert result.tally == whole[result.table].tally
     assert as_before > 0
 
 

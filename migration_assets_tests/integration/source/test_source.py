@@ -523,8 +523,8 @@ def test_leading_object_ids() -> None:
     assert leading(*documents) == expected
     assert leading(*({**each, "a": "x" * n} for n, each in enumerate(documents))) == expected
     assert leading() == b""
-    others: list[dict[str, Any]] = [{"_id": None}, {"_id": "x" * 7}, {"a": 1, "_id": ObjectId()}]
-    for other in (*others, {}, {"id_": ObjectId()}):
+    others: list[dict[str, Any]] = [{"_id": None}, {"_id": "x" * 7}, {"a": 1}]
+    for other in (*others, {"id_": ObjectId()}):
         assert leading(*documents, other) is None
         assert leading(other, *documents) is None
 

@@ -22,6 +22,7 @@ from migration_assets.known_ids import Loaded
 from migration_assets.loading.digests import DigestedBatch
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import TABLES
+from migration_assets.remediation.applying import Remedies
 from migration_assets.source.connection import CODEC
 from migration_assets.source.elements import BsonType
 from migration_assets.source.fields import Field, UnreadableError
@@ -90,7 +91,7 @@ def test_whatever_the_bytes_are_each_document_is_found_or_refused(
             data[21 + place % (len(data) - 22)] = byte
         changed.append(bytes(data))
     books = Books()
-    kept = readable(b"".join(changed), books)
+    kept = readable(b"".join(changed), books, Remedies())
     found = finder.find(kept)
     look_at_everything(found)
     assert_found(found, bson.decode_all(kept, CODEC))
