@@ -320,9 +320,11 @@ def test_any_number_of_workers_gives_the_same_whoever_dies(
                     except KilledError:
                         continue
                     break
-            assert len(children()) == processes - 1
+            # One that was killed in the last load is missed by the next one only.
+            assert processes - 1 - len(children()) in {0, int(bool(killed))}
             return recorded(connection)
 
+    killed: list[int] = []
     resumed: list[float] = []
     alone = recorded_by(1)
     assert given == []
@@ -335,7 +337,8 @@ def test_any_number_of_workers_gives_the_same_whoever_dies(
 
     def kill(*_: object) -> None:
         if next(numbers) % 20 == 0 and children():
-            os.kill(children()[0], signal.SIGKILL)
+            killed.append(children()[0])
+            os.kill(killed[-1], signal.SIGKILL)
             raise KilledError
 
     interrupted(monkeypatch, ledger, "complete", kill)
