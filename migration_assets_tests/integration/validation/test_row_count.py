@@ -153,7 +153,7 @@ DAMAGES: list[tuple[str, str, dict[str, int]]] = [
     ),
     (
         "crm_Contacts",
-        first("crm_Contacts", 'UPDATE "{}" SET tags = tags[2:]', "tags <> '{{}}'"),
+        first("crm_Contacts", 'UPDATE "{}" SET tags = tags[2:]', "tags <> '{}'"),
         {"elements of tags": -1},
     ),
     (
