@@ -16,6 +16,7 @@ from migration_assets_bench.tasks import Done, Task
 
 WORKS: Mapping[str, str] = {
     "sample": "migration_assets_bench.sample:make",
+    "variant": "migration_assets_bench.sample:make_variant",
     "warm": "migration_assets_bench.sample:warm",
     "rows": "migration_assets_bench.floor:prepare",
     "empty": "migration_assets_bench.floor:empty_tables",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 
-from migration_assets_bench.tasks import Measurement
+from migration_assets_bench.tasks import CLEAN, DIRTY, TEXT_IDS, Measurement
 
 LOADS = ("load, 1 worker", "load, 2 workers")
 CHECKS = ("checks, 1 worker", "checks, 2 workers")
+HARDER = (TEXT_IDS, DIRTY)
+"""The sources that are harder to migrate than the clean one."""
 IN_DAGSTER = "full cycle in Dagster"
 SIDE_BY_SIDE = "full cycle in Dagster, multiprocess"
 _CYCLE = "full cycle without Dagster"
@@ -21,6 +23,7 @@ NAMES = (
     "load",
     "rerun",
     "rerun, 1 % changed",
+    *(f"{work}, {source}" for source in (CLEAN, *HARDER) for work in ("load", "checks")),
     *LOADS,
     *CHECKS,
     _CYCLE,
@@ -168,6 +171,25 @@ def _rules_of_workers(what: str, names: tuple[str, str], faster: float) -> tuple
     )
 
 
+def _rules_of_source(work: str, source: str) -> tuple[_Rule, ...]:
+    """Returns what is wanted of a source that is harder to migrate, compared with the clean one."""
+    harder, clean = names = f"{work}, {source}", f"{work}, {CLEAN}"
+    return (
+        _Rule(
+            f"{harder} ÷ {CLEAN}",
+            names,
+            lambda done: done[harder].seconds / done[clean].seconds,
+            2.0,
+        ),
+        _Rule(
+            f"memory of the {harder} ÷ {CLEAN}",
+            names,
+            lambda done: done[harder].peak_megabytes / done[clean].peak_megabytes,
+            1.1,
+        ),
+    )
+
+
 _RULES = (
     _Rule(
         "load ÷ floor",
@@ -219,6 +241,9 @@ _RULES = (
         (IN_DAGSTER, "load"),
         lambda done: done[IN_DAGSTER].process_seconds / done["load"].process_seconds,
         2.3,
+    ),
+    *chain.from_iterable(
+        _rules_of_source(work, source) for work in ("load", "checks") for source in HARDER
     ),
     *_rules_of_workers("load", LOADS, 1.6),
     *_rules_of_workers("checks", CHECKS, 1.8),

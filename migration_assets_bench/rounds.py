@@ -21,16 +21,16 @@ from migration_assets.embedded import EmbeddedServers, Urls, fresh_database
 from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.settings import EXECUTOR
 from migration_assets.validation.evidence import Layer
-from migration_assets_bench.figures import CHECKS, IN_DAGSTER, LOADS, SIDE_BY_SIDE
+from migration_assets_bench.figures import CHECKS, HARDER, IN_DAGSTER, LOADS, SIDE_BY_SIDE
 from migration_assets_bench.peers import Peer, PeerEnvironment
 from migration_assets_bench.process import ProcessFailedError, Usage, run_task
 from migration_assets_bench.server_time import cpu_seconds
-from migration_assets_bench.tasks import CHANGED, Done, Measurement, Task
+from migration_assets_bench.tasks import CHANGED, CLEAN, DIRTY, Done, Measurement, Task
 from migration_assets_bench.verification import differing_tables, missing_approval
 
 DAGSTER_CONFIGURATION = Path(__file__).parents[1] / "dagster.yaml"
 
-OURS = ("floor", "load", "workers", "cycle", "dagster", "multiprocess")
+OURS = ("floor", "load", "sources", "workers", "cycle", "dagster", "multiprocess")
 """What can be measured of us, in the order of the first round."""
 
 _SIDE_BY_SIDE: Mapping[str, str] = {EXECUTOR.name: MULTIPROCESS}
@@ -45,6 +45,7 @@ class Ground:
 
     Attributes:
         scale: Size of the sample.
+        seed: What it was made with.
         source: URL of the sample.
         changed: URL of the same sample with 1 % changed.
         changes: How many documents that is.
@@ -54,6 +55,7 @@ class Ground:
     """
 
     scale: float
+    seed: int
     source: str = field(repr=False)
     changed: str = field(repr=False)
     changes: int
@@ -70,8 +72,9 @@ class Rounds:
         servers: The servers.
         directory: Where files go.
         ground: The size that is measured.
-        only: What to measure: `floor`, `load` (with its reruns), `workers` (load and checks with one and
-            with two), `cycle`, `dagster`, `multiprocess` (the same with Dagster's executor of that name).
+        only: What to measure: `floor`, `load` (with its reruns), `sources` (load and checks of a clean
+            one, one without ObjectIds and a dirty one), `workers` (load and checks with one and with
+            two), `cycle`, `dagster`, `multiprocess` (the same with Dagster's executor of that name).
         peers: Other tools, installed.
         environment: Where they are.
         tell: Is told each measurement.
@@ -86,12 +89,14 @@ class Rounds:
     environment: PeerEnvironment
     tell: Tell
     measurements: list[Measurement] = field(default_factory=list)
+    _variants: dict[str, str] = field(default_factory=dict, repr=False)
 
     def run(self, repeats: int) -> None:
         """Measures everything as many times."""
         ours: Mapping[str, Callable[[int], None]] = {
             "floor": self._floor,
             "load": self._loads,
+            "sources": self._sources,
             "workers": self._workers,
             "cycle": self._cycle,
             "dagster": partial(self._dagster, IN_DAGSTER, {}),
@@ -125,6 +130,28 @@ class Rounds:
                 problem = _done(replace(changed, work="checks")).problem
                 if problem is not None:
                     self._doubt(first, problem)
+
+    def _sources(self, number: int) -> None:
+        """The load, and then the checks, of a clean source and of those that are harder to migrate."""
+        for variant in (CLEAN, *HARDER):
+            is_dirty = variant == DIRTY
+            with self._target() as target:
+                task = Task("load", self._source(variant), target, options={"is_dirty": is_dirty})
+                verify = (lambda _: None) if is_dirty else self._has_all_rows(target)
+                self._measure(f"load, {variant}", number, task, verify)
+                checks = replace(task, work="checks")
+                self._measure(f"checks, {variant}", number, checks, lambda _: None)
+
+    def _source(self, variant: str) -> str:
+        """Returns the URL of a source, which is made when it is first asked for."""
+        if variant == CLEAN:
+            return self.ground.source
+        if variant not in self._variants:
+            source = f"{self.ground.source}_{HARDER.index(variant)}"
+            options = {"scale": self.ground.scale, "seed": self.ground.seed, "variant": variant}
+            _done(Task("variant", source, options=options))
+            self._variants[variant] = source
+        return self._variants[variant]
 
     def _workers(self, number: int) -> None:
         """The load, and then the checks, with one worker and with two, each on a target of its own."""
@@ -247,6 +274,7 @@ def prepared(urls: Urls, directory: Path, *, scale: float, seed: int) -> Ground:
         _done(Task("rows", source, fresh.postgres_url, directory=str(rows)))
     return Ground(
         scale=scale,
+        seed=seed,
         source=source,
         changed=changed,
         changes=changes,

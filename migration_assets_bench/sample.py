@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from bson import ObjectId
@@ -13,12 +14,14 @@ from pymongo.database import Database
 from migration_assets.model import Junction, Rule, sources, unique_columns
 from migration_assets.nextcrm import ENTITIES, JUNCTIONS
 from migration_assets.nextcrm.sample import generate
-from migration_assets_bench.tasks import CHANGED, Done, Task
+from migration_assets_bench.tasks import CHANGED, DIRTY, TEXT_IDS, Done, Task
 
 EVERY = 100
 """One document in this many is changed."""
 
 _BATCH = 1000
+_FAULTS = 0.05
+"""Faults of the dirty sample for each clean document."""
 
 
 def make(task: Task) -> Done:
@@ -40,6 +43,40 @@ def make(task: Task) -> Done:
     return Done(time.perf_counter() - started, counts=counts)
 
 
+def make_variant(task: Task) -> Done:
+    """Makes a sample that is harder to migrate: with faults, or without an ObjectId in it.
+
+    Options: scale, seed, and which of ``tasks.DIRTY`` and ``tasks.TEXT_IDS``.
+    """
+    started = time.perf_counter()
+    variant = task.options["variant"]
+    with MongoClient[dict[str, Any]](task.source) as client:
+        database = client.get_default_database()
+        _generate(database, task, dirty=_FAULTS if variant == DIRTY else 0.0)
+        if variant == TEXT_IDS:
+            for name in database.list_collection_names(filter={"type": "collection"}):
+                _write_ids_as_texts(database, name)
+    return Done(time.perf_counter() - started)
+
+
+def _write_ids_as_texts(database: Database[dict[str, Any]], name: str) -> None:
+    """Writes a collection anew, with a text in place of each ObjectId."""
+    new = database[f"{name} with texts"]
+    documents = database[name].find({}, sort=[("_id", 1)])
+    while batch := list(islice(documents, _BATCH)):
+        new.insert_many([_with_texts(document) for document in batch], ordered=False)
+    if database[name].estimated_document_count():
+        new.rename(name, dropTarget=True)
+
+
+def _with_texts(value: Any) -> Any:
+    if isinstance(value, ObjectId):
+        return f"id-{value}"
+    if isinstance(value, dict):
+        return {key: _with_texts(held) for key, held in value.items()}
+    return [_with_texts(held) for held in value] if isinstance(value, list) else value
+
+
 def warm(task: Task) -> Done:
     """Reads all of the source once, so that each measurement finds it in memory alike."""
     started = time.perf_counter()
@@ -57,8 +94,8 @@ def read(database: Database[dict[str, Any]]) -> int:
     )
 
 
-def _generate(database: Database[dict[str, Any]], task: Task) -> None:
-    generate(database, scale=task.options["scale"], seed=task.options["seed"])
+def _generate(database: Database[dict[str, Any]], task: Task, dirty: float = 0.0) -> None:
+    generate(database, scale=task.options["scale"], seed=task.options["seed"], dirty=dirty)
 
 
 def _change(database: Database[dict[str, Any]], collection: str) -> int:

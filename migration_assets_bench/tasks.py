@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+CLEAN, TEXT_IDS, DIRTY = "clean", "ids as texts", "5 % dirty"
+"""The sources that load and checks are measured with besides the usual one, which is clean."""
+
 CHANGED = "changed documents"
 """What the number of changed documents is called among the counts of a sample."""
 

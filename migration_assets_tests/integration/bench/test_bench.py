@@ -61,7 +61,16 @@ def results(measurements: list[Measurement], documents: dict[float, int]) -> Res
 @pytest.mark.slow
 def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "migration_assets_bench", "--scales", "0.01", "--repeat", "1"]
-    options = ["--no-peers", "--only", "floor", "load", "workers", "--work", str(tmp_path / "work")]
+    options = [
+        "--no-peers",
+        "--only",
+        "floor",
+        "load",
+        "sources",
+        "workers",
+        "--work",
+        str(tmp_path / "work"),
+    ]
     ended = subprocess.run(
         [*command, *options, "--results", str(tmp_path)],
         cwd=ROOT,
@@ -76,6 +85,12 @@ def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
         "load ÷ floor",
         "rerun ÷ load",
         "rerun, 1 % changed ÷ load",
+        *(
+            f"{what}{work}, {source} ÷ clean"
+            for what in ("", "memory of the ")
+            for work in ("load", "checks")
+            for source in ("ids as texts", "5 % dirty")
+        ),
         "load, 1 worker ÷ 2 workers",
         "checks, 1 worker ÷ 2 workers",
         *(
@@ -85,7 +100,7 @@ def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
         ),
     }
     by_name = {each["name"]: each for each in found["measurements"]}
-    assert [each["problem"] for each in by_name.values()] == [None] * 8
+    assert [each["problem"] for each in by_name.values()] == [None] * 14
     assert by_name["rerun"]["counts"]["written"] == 0
     assert by_name["rerun, 1 % changed"]["counts"]["written"] > 0
     assert by_name["load"]["peak_megabytes"] > 50
