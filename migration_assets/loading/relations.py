@@ -231,12 +231,11 @@ class Doubtful:
         if self.unique_values is not None:
             self._doubt_claimed(self.unique_values)
         self._connection.execute(self.remove)
-        create = "CREATE TEMPORARY TABLE converted_again (source_id text) ON COMMIT DROP"
-        self._connection.execute(create)
+        self._make_room()
         always: set[bytes] = set()
         for data in self._read_again():
             always |= self._convert_again(data)
-        self._remove_books()
+        self._replace_books()
         if always:
             digests.convert_always(self._connection, self.staging.load_id, always)
 
@@ -324,7 +323,7 @@ class Doubtful:
         counts = Counter({conversion: count for conversion, count in counts.items() if count})
         books = replace(exactly.books, conversions=counts)
         lines = staged_batch(self.staging.target, collection, exactly.rows, books)
-        self.staging.write(lines)
+        self.staging.write(lines, into=_room)
         identifiers = [source_id(identifier(document)) for document in split(data)]
         self._connection.execute(
             sql.SQL("INSERT INTO {} SELECT unnest(%s::text[])").format(_AGAIN), [identifiers]
@@ -334,11 +333,20 @@ class Doubtful:
         keys = DigestedBatch(collection, data).keys
         return {keys[at * UUID_BYTES : (at + 1) * UUID_BYTES] for at in exactly.traced}
 
-    def _remove_books(self) -> None:
-        """Removes the old lines of the documents from the staged books.
+    def _make_room(self) -> None:
+        statements: list[sql.Composable] = [
+            sql.SQL("CREATE TEMPORARY TABLE converted_again (source_id text) ON COMMIT DROP")
+        ]
+        statements += [
+            sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP").format(
+                _room(name), books_table(name)
+            )
+            for name in BOOKS
+        ]
+        self._connection.execute(sql.SQL("; ").join(statements))
 
-        They are those of other transactions: this one has staged what takes their place.
-        """
+    def _replace_books(self) -> None:
+        """Puts the new lines of the documents in the place of the old ones in the staged books."""
         owner = sql.SQL("b.target_table = {} AND b.collection = {}").format(
             self.staging.target.name, self.collection
         )
@@ -350,9 +358,15 @@ class Doubtful:
             if "source_id" in names and (self.array is None or "field" in names):
                 statements.append(
                     sql.SQL(
-                        "DELETE FROM {} b USING {} a WHERE b.source_id = a.source_id AND {} "
-                        "AND b.xmin <> pg_current_xact_id()::xid"
+                        "DELETE FROM {} b USING {} a WHERE b.source_id = a.source_id AND {}"
                     ).format(books_table(name), _AGAIN, owner)
                 )
+            insert = sql.SQL("INSERT INTO {0} SELECT * FROM {1}; DROP TABLE {1}")
+            statements.append(insert.format(books_table(name), _room(name)))
         statements.append(sql.SQL("DROP TABLE {}").format(_AGAIN))
         self._connection.execute(sql.SQL("; ").join(statements))
+
+
+def _room(book: str) -> sql.Identifier:
+    """Returns the table that holds new lines of the books until the old ones are gone."""
+    return sql.Identifier("pg_temp", f"exact.{book}")

@@ -7,7 +7,7 @@ the books of all loads. The rows of a range and its line in the ledger commit to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,15 +112,17 @@ class Staging:
         quietly = sql.SQL("SET LOCAL client_min_messages = warning")
         self.connection.execute(sql.SQL("; ").join([quietly, *drops, *owned]))
 
-    def write(self, batch: Mapping[str, Lines]) -> int:
+    def write(
+        self, batch: Mapping[str, Lines], *, into: Callable[[str], sql.Identifier] = books_table
+    ) -> int:
         """Writes the lines of a batch, by the name of their staging table; returns how many there are.
 
-        The caller holds the transaction of its range.
+        The caller holds the transaction of its range, and may have the books of a kind go elsewhere.
         """
         for name, lines in batch.items():
             # By name: the target's tables may have their columns in another order.
             columns = [sql.Identifier(column.name) for column in _columns(self.target, name)]
-            table = self.batches_table if name == ROWS else books_table(name)
+            table = self.batches_table if name == ROWS else into(name)
             named = sql.SQL("{} ({})").format(table, sql.SQL(", ").join(columns))
             copy_binary(self.connection, named, [lines.data])
         return sum(lines.count for lines in batch.values())
