@@ -50,7 +50,8 @@ def make_variant(task: Task) -> Done:
     """
     started = time.perf_counter()
     variant = task.options["variant"]
-    with MongoClient[dict[str, Any]](task.source) as client:
+    # Some dates of the sample are beyond Python's years.
+    with MongoClient[dict[str, Any]](task.source, datetime_conversion="DATETIME_AUTO") as client:
         database = client.get_default_database()
         _generate(database, task, dirty=_FAULTS if variant == DIRTY else 0.0)
         if variant == TEXT_IDS:
@@ -70,7 +71,8 @@ def _write_ids_as_texts(database: Database[dict[str, Any]], name: str) -> None:
 
 
 def _with_texts(value: Any) -> Any:
-    if isinstance(value, ObjectId):
+    """Returns a value in which no ObjectId is left, nor a reference that was held as its text."""
+    if isinstance(value, ObjectId) or (isinstance(value, str) and ObjectId.is_valid(value)):
         return f"id-{value}"
     if isinstance(value, dict):
         return {key: _with_texts(held) for key, held in value.items()}
