@@ -67,7 +67,6 @@ def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
         "floor",
         "load",
         "sources",
-        "workers",
         "--work",
         str(tmp_path / "work"),
     ]
