@@ -19,6 +19,8 @@ from migration_assets.identity import (
     OBJECT_ID_BYTES,
     UUID_BYTES,
     canonical,
+    document_uuid,
+    object_id_uuids,
     source_id,
 )
 from migration_assets.loading.jobs import Conversion, Job, Reading
@@ -35,7 +37,6 @@ from migration_assets.source.fields import UnreadableError, decoded_whole
 from migration_assets.source.ranges import about_how_many
 from migration_assets.source.reading import (
     document_bounds,
-    document_uuids,
     documents_per_batch,
     identifier,
     leading_object_ids,
@@ -153,11 +154,13 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
     bounds = document_bounds(data)
     object_ids = leading_object_ids(data, bounds)
     if object_ids is not None:
+        uuids = object_id_uuids(object_ids)
         source_ids = of_width(object_ids, OBJECT_ID_BYTES).bin.encode("hex")
     else:
-        written = [source_id(identifier(document)) for document in split(data)]
-        source_ids = pl.Series(written, dtype=pl.String)
-    ids = of_width(document_uuids(collection, data, bounds), UUID_BYTES)
+        identifiers = [identifier(document) for document in split(data)]
+        uuids = b"".join(document_uuid(collection, own_id).bytes for own_id in identifiers)
+        source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
+    ids = of_width(uuids, UUID_BYTES)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
         pl.lit(collection).alias("collection"), "id", "source_id"
     )

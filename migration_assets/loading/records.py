@@ -52,7 +52,13 @@ class Merged:
 
 
 _STATISTICS = (
-    *("seconds", "seconds_before", "size", "moment", "is_converted", "as_before", "was_touched"),
+    "seconds",
+    "seconds_before",
+    "size",
+    "moment",
+    "is_converted",
+    "as_before",
+    "was_touched",
 )
 """Attributes of a result that stand in the ledger under their names."""
 
