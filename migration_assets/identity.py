@@ -10,6 +10,7 @@ import re
 import uuid
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import sha1
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ _READ = _CANONICAL.with_options(datetime_conversion=DatetimeConversion.DATETIME_
 """A date beyond Python's calendar stays a number."""
 
 _HEX = re.compile(r"[0-9a-f]{24}")
-_VERSION_7 = 0x70
+_VERSION_5, _VERSION_7 = 0x50, 0x70
 _VARIANT = 0x80
 _MILLISECONDS = 1000
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -33,6 +34,8 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 def canonical(value: Any) -> str:
     """Returns a BSON value as canonical Extended JSON, without blanks."""
+    if type(value) is str:  # most values are, and json_util takes ten times as long
+        return json.dumps(value)
     return json_util.dumps(value, json_options=_CANONICAL, separators=(",", ":"))
 
 
@@ -66,7 +69,7 @@ def source_id(identifier: Any) -> str:
 
 def _as_one(identifier: Any) -> Any:
     """Returns an integral number as an integer that has no type of its own, anything else as it is."""
-    if isinstance(identifier, bool):
+    if isinstance(identifier, str | bool):
         return identifier
     number = identifier.to_decimal() if isinstance(identifier, Decimal128) else identifier
     if not isinstance(number, int | float | Decimal):
@@ -85,21 +88,35 @@ def document_uuid(collection: str, identifier: Any) -> uuid.UUID:
         collection: Name of its collection; it counts only where `_id` is not an ObjectId.
         identifier: Its `_id`, as pymongo decodes it.
     """
+    return uuid.UUID(bytes=uuid_bytes(collection, identifier))
+
+
+def uuid_bytes(collection: str, identifier: Any) -> bytes:
+    """Returns the same as 16 bytes, in a third of the time."""
     if isinstance(identifier, ObjectId):
-        return uuid.UUID(int=_uuid_7(int.from_bytes(identifier.binary, "big")))
-    return uuid.uuid5(_namespace(collection), source_id(identifier))
+        return _uuid_7(int.from_bytes(identifier.binary, "big")).to_bytes(UUID_BYTES, "big")
+    return _uuid_5(collection, source_id(identifier))
 
 
 def source_uuid(collection: str, written_id: str) -> uuid.UUID:
     """Returns the UUID of a document, given its `_id` as :func:`source_id` writes it."""
     if _HEX.fullmatch(written_id):
         return document_uuid(collection, ObjectId(written_id))
-    return uuid.uuid5(_namespace(collection), written_id)
+    return uuid.UUID(bytes=_uuid_5(collection, written_id))
 
 
 @lru_cache(maxsize=100)
-def _namespace(collection: str) -> uuid.UUID:
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}")
+def _namespace(collection: str) -> bytes:
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}").bytes
+
+
+def _uuid_5(collection: str, written_id: str) -> bytes:
+    """Returns ``uuid.uuid5`` of an `_id` that is no ObjectId, 16 bytes (RFC 9562, section 5.5)."""
+    name = _namespace(collection) + written_id.encode()
+    octets = bytearray(sha1(name, usedforsecurity=False).digest()[:UUID_BYTES])
+    octets[6] = octets[6] & 0x0F | _VERSION_5
+    octets[8] = octets[8] & 0x3F | _VARIANT
+    return bytes(octets)
 
 
 def _uuid_7(value: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from bson import ObjectId
 
-from migration_assets.identity import document_uuid
+from migration_assets.identity import uuid_bytes
 
 Made = TypeVar("Made")
 
@@ -91,11 +91,11 @@ def uuid_of(value: Any, collection: str, ids: Container[bytes]) -> bytes | None:
         ids: UUIDs of the documents that it may point to.
     """
     is_text = is_object_id_text(value)
-    own = document_uuid(collection, value).bytes
+    own = uuid_bytes(collection, value)
     if has_text(ids, own) if is_text else own in ids:
         return own
     if is_text:
-        as_object_id = document_uuid(collection, ObjectId(value)).bytes
+        as_object_id = uuid_bytes(collection, ObjectId(value))
         return as_object_id if as_object_id in ids else None
     return None
 

@@ -19,7 +19,7 @@ from migration_assets.arrow import of_width
 from migration_assets.conversion.rules import dtype_of, loader_of
 from migration_assets.conversion.scalars import iso_8601
 from migration_assets.conversion.values import Kind, Outcome, ValueChange
-from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
+from migration_assets.identity import UUID_BYTES, object_id_uuids, uuid_bytes
 from migration_assets.known_ids import Assumed, Loaded
 from migration_assets.model import Missing, Rule, Source
 from migration_assets.source.elements import BsonType
@@ -51,7 +51,7 @@ def convert_keys(collection: str, identifiers: Field) -> pl.Series:
     if identifiers.are(BsonType.OBJECT_ID).all():
         uuids = object_id_uuids(identifiers.object_ids(rows))
         return of_width(uuids, UUID_BYTES).alias("id")
-    one_by_one = [document_uuid(collection, value).bytes for value in identifiers.values(rows)]
+    one_by_one = [uuid_bytes(collection, value) for value in identifiers.values(rows)]
     return pl.Series("id", one_by_one, dtype=pl.Binary)
 
 
@@ -71,7 +71,7 @@ def convert_columns(
     raw: dict[str, pl.Series] = {}
     for name, source in columns.items():
         values = fields[source.field]
-        raw[name] = loader_of(source.rule).read(values)
+        raw[name] = loader_of(source.rule).read(values, source)
         raw[name + _IS_THERE] = pl.Series(~values.are_missing())
     chosen = (
         expression

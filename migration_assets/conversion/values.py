@@ -11,7 +11,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
-from migration_assets.identity import document_uuid
+from migration_assets.identity import uuid_bytes
 from migration_assets.known_ids import is_object_id_text, uuid_of
 from migration_assets.source.elements import type_name
 
@@ -84,6 +84,6 @@ def resolve(value: Any, collection: str, ids: Container[bytes]) -> Outcome | Non
     target = uuid_of(value, collection, ids)
     if target is None:
         return None
-    if is_object_id_text(value) and target != document_uuid(collection, value).bytes:
+    if is_object_id_text(value) and target != uuid_bytes(collection, value):
         return coerced(target, "string as ObjectId")
     return Outcome(target)

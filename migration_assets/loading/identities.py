@@ -19,9 +19,9 @@ from migration_assets.identity import (
     OBJECT_ID_BYTES,
     UUID_BYTES,
     canonical,
-    document_uuid,
     object_id_uuids,
     source_id,
+    uuid_bytes,
 )
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.load import load, silent
@@ -158,7 +158,7 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
         source_ids = of_width(object_ids, OBJECT_ID_BYTES).bin.encode("hex")
     else:
         identifiers = [identifier(document) for document in split(data)]
-        uuids = b"".join(document_uuid(collection, own_id).bytes for own_id in identifiers)
+        uuids = b"".join(uuid_bytes(collection, own_id) for own_id in identifiers)
         source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
     ids = of_width(uuids, UUID_BYTES)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 from psycopg import sql
@@ -20,8 +19,10 @@ from migration_assets.conversion.batches import (
     of_readable,
     remedied_batch,
 )
+from migration_assets.conversion.columns import convert_keys
+from migration_assets.conversion.plain import IdArrays, id_arrays
 from migration_assets.conversion.values import HOLDER_REJECTED, Kind, ValueChange, resolve
-from migration_assets.identity import UUID_BYTES, document_uuid, object_id_uuids
+from migration_assets.identity import UUID_BYTES, uuid_bytes
 from migration_assets.known_ids import Loaded
 from migration_assets.loading import ledger
 from migration_assets.loading.first_load import create_staged
@@ -40,8 +41,8 @@ from migration_assets.remediation.applying import Remedies
 from migration_assets.remediation.rules import Remediations
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.digests import ContentDigest
-from migration_assets.source.elements import BsonType, type_name
-from migration_assets.source.fields import Field, ObjectIdArrays
+from migration_assets.source.elements import type_name
+from migration_assets.source.fields import Field
 from migration_assets.source.walk import Batch, FieldFinder
 from migration_assets.target.bookkeeping import conversions
 from migration_assets.target.connection import Connection
@@ -186,7 +187,7 @@ class PairConverter:
 
     def _converted(self, as_read: Batch, books: Books) -> ConvertedBatch:
         values = as_read.fields[self._array]
-        arrays = values.object_id_arrays()
+        arrays = id_arrays(values, self._other.collection)
         count = _elements_in(values, arrays)
         batch, remedied = remedied_batch(as_read, self._finder, self._remedies)
         books.remediations += [
@@ -195,7 +196,7 @@ class PairConverter:
         identifiers = batch.fields["_id"]
         if batch is not as_read:
             values = batch.fields[self._array]
-            arrays = values.object_id_arrays()
+            arrays = id_arrays(values, self._other.collection)
         holders, elements, are_odd = self._fast(identifiers, values, arrays)
         rows = np.flatnonzero(are_odd).tolist()
         odd = list(zip(identifiers.values(rows), values.values(rows), strict=True))
@@ -218,23 +219,18 @@ class PairConverter:
         )
 
     def _fast(
-        self, identifiers: Field, values: Field, arrays: ObjectIdArrays
+        self, identifiers: Field, values: Field, arrays: IdArrays
     ) -> tuple[pl.Series, pl.Series, Mask]:
-        """Returns both sides of the pairs of those arrays that hold ObjectIds alone, if ids are assumed.
+        """Returns both sides of the pairs of those arrays that hold plain ids alone, if ids are assumed.
 
         And which documents have another array, whose pairs are not among them.
         """
-        are_ids = identifiers.are(BsonType.OBJECT_ID)
-        own = np.zeros((len(values), UUID_BYTES), dtype=np.uint8)
-        ids = object_id_uuids(identifiers.object_ids(np.flatnonzero(are_ids)))
-        own[are_ids] = _each(ids)
-        are_plain = arrays.are_plain & are_ids & self._loaded.are_assumed
-        elements = object_id_uuids(arrays.object_ids)
+        are_plain = arrays.are_plain & self._loaded.are_assumed
+        own = convert_keys(self.holder.collection, identifiers)
         holders = np.repeat(np.arange(len(values)), arrays.lengths)
         kept = are_plain[holders]
-        sides = own[holders[kept]], _each(elements)[kept]
-        left, right = (of_width(side.tobytes(), UUID_BYTES) for side in sides)
-        return left, right, ~are_plain & ~values.are_missing()
+        elements = of_width(arrays.uuids, UUID_BYTES).filter(pl.Series(kept))
+        return own.gather(holders[kept]), elements, ~are_plain & ~values.are_missing()
 
     def _one_by_one(
         self, documents: Sequence[tuple[Any, Any]], books: Books
@@ -243,20 +239,20 @@ class PairConverter:
         elements: list[bytes] = []
         loaded = self._loaded.rows[self.holder.collection]
         for document_id, value in documents:
-            key = document_uuid(self.holder.collection, document_id)
+            key = uuid_bytes(self.holder.collection, document_id)
             array = value
             if type(value) is not list:
                 array = [value]
                 reason = f"{type_name(value)} as one element"
                 coerced = ValueChange(Kind.COERCED, reason)
                 books.note(document_id, self._array, coerced, value, self._remedies)
-            is_loaded = key.bytes in loaded
+            is_loaded = key in loaded
             for position, element in enumerate(array):
                 other_id, change = self._element(element, position, is_holder_loaded=is_loaded)
                 if change is not None:
                     books.note(document_id, self._array, change, value, self._remedies)
                 if other_id is not None:
-                    holders.append(key.bytes)
+                    holders.append(key)
                     elements.append(other_id)
         return holders, elements
 
@@ -277,14 +273,10 @@ class PairConverter:
         return outcome.value, outcome.changes[0] if outcome.changes else None
 
 
-def _elements_in(values: Field, arrays: ObjectIdArrays) -> int:
+def _elements_in(values: Field, arrays: IdArrays) -> int:
     others = np.flatnonzero(~arrays.are_plain & ~values.are_missing()).tolist()
     counted = [len(value) if type(value) is list else 1 for value in values.values(others)]
     return int(arrays.lengths.sum()) + sum(counted)
-
-
-def _each(uuids: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(uuids, dtype=np.uint8).reshape(-1, UUID_BYTES)
 
 
 def _unite(staging: Staging, relation: Junction) -> int:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from bson import ObjectId
 
-from migration_assets.identity import canonical, document_uuid, source_id
+from migration_assets.identity import canonical, source_id, uuid_bytes
 from migration_assets.known_ids import Loaded, is_object_id_text, only_id, uuid_of
 from migration_assets.remediation.matching import MISSING, Compiled, is_there
 from migration_assets.remediation.rules import (
@@ -137,7 +137,7 @@ class Remedies:
         if action is Action.REDIRECT:
             to = rule.rule.collection
             for old, new in rule.rule.replacements:
-                start = document_uuid(to, old.value).bytes
+                start = uuid_bytes(to, old.value)
                 self._redirects[to].setdefault(start, (rule.name, new.value))
         elif action in JUDGING or name is None:
             self._judging.append(rule)
@@ -303,7 +303,7 @@ class Remedies:
         self, ways: Mapping[bytes, tuple[str, Any]], refers: Refers, value: Any
     ) -> tuple[str, Any] | None:
         """Returns the rule that redirects an id, and where it leads."""
-        own = document_uuid(refers.collection, value).bytes
+        own = uuid_bytes(refers.collection, value)
         if own in ways:
             return ways[own]
         if not is_object_id_text(value):
@@ -312,7 +312,7 @@ class Remedies:
             known = self._loaded.documents if refers.is_text else self._loaded.rows
             if own in known[refers.collection]:
                 return None  # a document has this text as its `_id`
-        return ways.get(document_uuid(refers.collection, ObjectId(value)).bytes)
+        return ways.get(uuid_bytes(refers.collection, ObjectId(value)))
 
     def _send(self, draft: _Draft) -> None:
         for rule in self._sending:

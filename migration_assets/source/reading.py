@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +19,10 @@ from bson.errors import BSONError
 from pymongo.collection import Collection
 
 from migration_assets.errors import SourceError
-from migration_assets.identity import OBJECT_ID_BYTES, document_uuid, object_id_uuids
+from migration_assets.identity import OBJECT_ID_BYTES, object_id_uuids, uuid_bytes
 from migration_assets.settings import DOCUMENTS_PER_BATCH
 from migration_assets.source.connection import CODEC, Document
-from migration_assets.source.elements import elements, hidden
+from migration_assets.source.elements import BsonType, elements, hidden
 from migration_assets.source.replies import raw_replies
 
 BYTES_PER_BATCH = 6 * 2**20
@@ -128,10 +129,13 @@ def identifier(document: bytes) -> Any:
     """
     if document[4:9] == _OBJECT_ID_FIRST:
         return bson.ObjectId(document[9:21])
-    ids = [(kind, document[at:end]) for kind, name, at, end in elements(document) if name == b"_id"]
-    if not ids:
+    ids = ((kind, document[at:end]) for kind, name, at, end in elements(document) if name == b"_id")
+    kind, value = next(ids, (BsonType.NONE, b""))
+    if kind == BsonType.NONE:
         return None
-    kind, value = ids[0]
+    if kind == BsonType.STRING and value.endswith(b"\x00"):
+        with suppress(UnicodeDecodeError):  # a twentieth of the time that the driver takes
+            return str(value[_LENGTH.size : -1], "utf-8")
     body = bytes([kind]) + b"_id\x00" + value + b"\x00"
     alone = (len(body) + 4).to_bytes(4, "little") + body
     try:
@@ -165,4 +169,4 @@ def document_uuids(collection: str, data: bytes, bounds: Sequence[int]) -> bytes
     object_ids = leading_object_ids(data, bounds)
     if object_ids is not None:
         return object_id_uuids(object_ids)
-    return b"".join(document_uuid(collection, identifier(each)).bytes for each in split(data))
+    return b"".join(uuid_bytes(collection, identifier(document)) for document in split(data))

@@ -57,7 +57,8 @@ HEX = f"{77:024x}"
 def faulty(source: SourceDatabase, *, seed: int) -> None:
     """Writes documents of all kinds of ids, which refer to each other rightly and wrongly."""
     chance = random.Random(seed)
-    users: list[Any] = [*map(oid, range(1, 80)), HEX, "a text", 5, 2.5, {"a": 1}]
+    texts = ["a text", 'another "é"']
+    users: list[Any] = [*map(oid, range(1, 80)), HEX, *texts, 5, 2.5, {"a": 1}]
     wrong: list[Any] = [
         oid(900),
         f"{901:024x}",
@@ -75,6 +76,8 @@ def faulty(source: SourceDatabase, *, seed: int) -> None:
         return chance.choice(wrong if chance.random() < 0.2 else ids)
 
     def several(ids: list[Any]) -> Any:
+        if chance.random() < 0.2:
+            return [chance.choice([*texts, "nobody"]) for _ in range(chance.randrange(4))]
         return (
             one(ids) if chance.random() < 0.1 else [one(ids) for _ in range(chance.randrange(14))]
         )

@@ -12,7 +12,7 @@ from typing import Any
 import bson
 import psycopg
 import pytest
-from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId
+from bson import Binary, Decimal128, Int64, MaxKey, MinKey, ObjectId
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 from bson.raw_bson import RawBSONDocument
 from psycopg import sql
@@ -511,6 +511,10 @@ def test_identifier_does_without_the_rest() -> None:
     broken = first.replace(b"xxxxx", b"\xff" * 5)
     assert identifier(broken) == ObjectId(b"a" * 12)
     assert identifier(bson.encode({"x": 1, "_id": "last"})) == "last"
+    text = bson.encode({"_id": "né\x00", "bad": "x" * 5})
+    assert identifier(text.replace(b"xxxxx", b"\xff" * 5)) == "né\x00"
+    unreadable = bson.encode({"_id": "xx"}).replace(b"xx", b"\xff\xff")
+    assert identifier(unreadable) == Binary(b"\x03\x00\x00\x00\xff\xff\x00")
 
 
 def test_leading_object_ids() -> None:
