@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.loading.program import program_version
-from migration_assets.loading.records import Merged
+from migration_assets.loading.records import Merged, Tally
 from migration_assets.model import documents_referred_to, model_of, referenced_tables
 from migration_assets.model.versions import model_version
 from migration_assets.remediation.rules import Remediations
@@ -116,7 +116,7 @@ class Latest:
     Attributes:
         rows: Mark of the rows that it left.
         books: Mark of the books that it left.
-        documents: How many it read.
+        tally: What it counted, which the books hold.
         merged: What there is of its rows.
         has_same_plan: Whether its references may still point to the same ids, and to no others.
         base: The load that last converted documents: whose ranges and documents are on record.
@@ -124,7 +124,7 @@ class Latest:
 
     rows: str
     books: str
-    documents: int
+    tally: Tally
     merged: Merged
     has_same_plan: bool
     base: uuid.UUID
@@ -160,7 +160,7 @@ def latest_like_now(
     return Latest(
         rows=rows,
         books=books,
-        documents=statistics["documents"],
+        tally=Tally.from_statistics(statistics),
         merged=Merged(0, 0, 0, unchanged, pending=0),
         has_same_plan=plan == now.plan,
         base=base,

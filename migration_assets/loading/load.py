@@ -25,7 +25,7 @@ from migration_assets.loading.merging import merge
 from migration_assets.loading.pairs import PairsJob
 from migration_assets.loading.pipeline import Stopwatch
 from migration_assets.loading.planning import Plan, planned, whole
-from migration_assets.loading.records import LoadResult, Merged
+from migration_assets.loading.records import LoadResult, Merged, Tally
 from migration_assets.loading.stage import AS_BEFORE, DOCUMENTS, STAGES, stage
 from migration_assets.loading.staging import Staging
 from migration_assets.model import junction_of, model_of
@@ -147,10 +147,12 @@ def _loaded(
             if merged.deleted:
                 require_no_cascade(connection, job.table)
             digests.forget_others(connection, job.table, plan.load_id)
+        documents = sum((line.tally or {}).get(DOCUMENTS, 0) for line in lines)
+        tally = ledger.tally_of(connection, job.table, documents)
         for line in lines:
             watch.add((line.tally or {}).get(STAGES, {}))
         result = replace(
-            _result(source, connection, job, lines, plan.load_id, merged),
+            _result(source, connection, job, lines, plan.load_id, merged, tally),
             seconds=plan.seconds + time.perf_counter() - started,
             seconds_before=plan.seconds,
             stages=dict(watch.seconds),
@@ -184,7 +186,7 @@ def _kept(
         lines = ledger.lines_of(connection, latest.base)
         load_id = ledger.begin(connection, job.table, job.remediations, plan.dependencies)
         result = replace(
-            _result(source, connection, job, lines, load_id, latest.merged),
+            _result(source, connection, job, lines, load_id, latest.merged, latest.tally),
             seconds=time.perf_counter() - started,
             stages=dict(watch.seconds),
             is_converted=False,
@@ -203,15 +205,15 @@ def _result(
     lines: Sequence[RangeLine],
     load_id: uuid.UUID,
     merged: Merged,
+    tally: Tally,
 ) -> LoadResult:
     """Returns what is to be said of a load, whatever it did."""
     contents = _contents(lines, lambda range_of_ledger: str(range_of_ledger["collection"]))
-    documents = sum((line.tally or {}).get(DOCUMENTS, 0) for line in lines)
     return LoadResult(
         table=job.table_name,
         load_id=load_id,
         merged=merged,
-        tally=ledger.tally_of(connection, job.table, documents),
+        tally=tally,
         fingerprints=job.fingerprints(connection, contents),
         origin=origin_of(source),
         size=sum(content.size for content in contents.values()),

@@ -137,7 +137,7 @@ def _resumed(
 
 def _can_be_base(connection: Connection, job: Job, latest: Latest) -> bool:
     """Tells whether only other documents need be converted: all are on record, no row was touched."""
-    if not digests.is_complete(connection, latest.base, latest.documents):
+    if not digests.is_complete(connection, latest.base, latest.tally.documents):
         return False
     with at_one_moment(connection, read_only=True):
         return is_untouched(connection, job.table, latest)

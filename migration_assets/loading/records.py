@@ -31,6 +31,13 @@ class Tally:
     lossy: Counter[str] = field(default_factory=Counter)
     remediated: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def from_statistics(cls, statistics: Mapping[str, Any]) -> Tally:
+        """Returns what stands in the ledger as :meth:`LoadResult.statistics` wrote it."""
+        counts: dict[str, Any] = {count.name: statistics[count.name] for count in fields(cls)}
+        by_kind = {name: Counter(n) for name, n in counts.items() if isinstance(n, dict)}
+        return cls(**(counts | by_kind))
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:

@@ -421,7 +421,7 @@ def test_a_killed_load_that_need_not_be_gone_on_with_leaves_nothing(
     now = dependencies_of(bare, accounts_table)
     latest = dependencies.latest_like_now(bare, accounts_table, NO_REMEDIATIONS, now)
     assert latest is not None
-    assert digests.is_complete(bare, latest.base, latest.documents)
+    assert digests.is_complete(bare, latest.base, latest.tally.documents)
     assert book(bare, "SELECT count(*) FROM migration.loads WHERE finished_at IS NULL") == [(0,)]
 
 
