@@ -15,38 +15,48 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from bson import ObjectId
 from pymongo.read_concern import ReadConcern
 
 from migration_assets.errors import SourceError
 from migration_assets.source.connection import SourceDatabase
 from migration_assets.source.ranges import WHOLE, Range
 from migration_assets.source.replies import raw_replies
+from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.identities import (
-    OBJECT_ID_SIZE,
     UUID_SIZE,
-    hex_texts,
     identifier_of,
+    is_object_id_text,
+    object_id_uuid,
     source_id_of,
-    uuid_of_source_id,
+)
+from migration_assets.validation.many_ids import (
+    IDENTIFIERS,
+    UUID_DTYPE,
+    hex_texts,
+    keys_of_source_ids,
+    object_ids,
+    source_ids,
     uuid_texts,
     uuids_of,
 )
+from migration_assets.validation.placed_values import (
+    LENGTH,
+    PADDING,
+    Mask,
+    Numbers,
+    are_named,
+    by_kind,
+    places_after,
+)
 
 DOCUMENTS_PER_BATCH = 4_000
-PADDING = bytes(256)
-"""Stands after the last document, since names and values are looked for at its end, too."""
-_LENGTH = 4
-"""Bytes of the length that a document begins with."""
 _UUID_DTYPE = f"S{UUID_SIZE}"
 _LEAST = 5
 """Bytes of an empty document: its length and its end."""
-_OBJECT_ID_FIRST = b"\x07_id\x00"
-"""What a document has after its length where its `_id` is an ObjectId and comes first."""
+_IDENTIFIER = b"_id\0"
+_IS_ID = by_kind(dict.fromkeys(IDENTIFIERS, 1)) == 1
 
 Item = TypeVar("Item")
-Numbers = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,23 +112,30 @@ class Identities:
     @classmethod
     def of(cls, collection: str, documents: Documents) -> Identities:
         """Returns who documents are."""
-        # An S compares as if padded with zeros, so the last byte is a zero where the others are the same.
-        heads = at_each_byte(documents.data, f"S{len(_OBJECT_ID_FIRST)}")
-        have_one = heads[documents.starts + _LENGTH] == _OBJECT_ID_FIRST[:-1]
-        places = documents.starts + _LENGTH + len(_OBJECT_ID_FIRST)
-        object_ids = at_each_byte(documents.data, f"V{OBJECT_ID_SIZE}")[places].tobytes()
-        keys, source_ids, others = uuids_of(object_ids), hex_texts(object_ids), list[int]()
-        unknown = np.flatnonzero(~have_one).tolist()
-        if unknown:  # or it does not stand first
-            each_key = [keys[at : at + UUID_SIZE] for at in range(0, len(keys), UUID_SIZE)]
-            each_name = source_ids.to_list()
-            for number in unknown:
-                identifier = identifier_of(documents[number])
-                each_name[number] = source_id_of(identifier)
-                each_key[number] = uuid_of_source_id(collection, each_name[number]).bytes
-                others += [] if isinstance(identifier, ObjectId) else [number]
-            keys, source_ids = b"".join(each_key), pl.Series(each_name, dtype=pl.String)
-        return cls(keys, uuid_texts(keys), source_ids, others)
+        data, first = documents.data, documents.starts + LENGTH
+        places, fit = places_after(data, first, len(_IDENTIFIER), documents.ends - 1)
+        fit &= _IS_ID[places.kinds] & are_named(data, _IDENTIFIER, first)
+        are_own = fit & (places.kinds == bson.OBJECT_ID)
+        own = object_ids(data, np.where(are_own, places.starts, 0))
+        keys, names = uuids_of(own), hex_texts(own)
+        if are_own.all():
+            return cls(keys, uuid_texts(keys), names, ())
+        are_read = np.flatnonzero(fit & ~are_own)
+        names_read = source_ids(data, places.of(are_read), of_references=False)
+        name_by_number = dict(zip(are_read.tolist(), names_read, strict=True))
+        each_name, each_key = names.to_list(), np.frombuffer(keys, dtype=UUID_DTYPE).copy()
+        others = []
+        for number in np.flatnonzero(~are_own).tolist():
+            name = name_by_number.get(number) or source_id_of(identifier_of(documents[number]))
+            each_name[number] = name
+            if is_object_id_text(name):  # it does not stand first
+                each_key[number] = object_id_uuid(bytes.fromhex(name))
+            else:
+                others.append(number)
+        of_others = keys_of_source_ids(collection, [each_name[number] for number in others])
+        each_key[others] = np.frombuffer(of_others, dtype=UUID_DTYPE)
+        keys = each_key.tobytes()
+        return cls(keys, uuid_texts(keys), pl.Series(each_name, dtype=pl.String), others)
 
     def own(self) -> list[str]:
         """Returns the UUIDs of ObjectIds, in their order."""
@@ -188,13 +205,6 @@ def drawn_numbers(source: SourceDatabase, collection: str, size: int, seed: int)
     return drawn.sample(range(1, total + 1), min(size, total))
 
 
-def at_each_byte(data: bytes, dtype: str) -> npt.NDArray[Any]:
-    """Returns data as values, one beginning at every byte."""
-    width = np.dtype(dtype).itemsize
-    count = max(len(data) - width + 1, 0)
-    return np.ndarray((count,), dtype=dtype, buffer=data, strides=(1,))
-
-
 def starts(data: bytes) -> list[int]:
     """Returns where the documents begin that stand in a reply of the server one after the other.
 
@@ -204,7 +214,7 @@ def starts(data: bytes) -> list[int]:
     offsets, position, end = [], 0, len(data)
     while position < end:
         offsets.append(position)
-        size = int.from_bytes(data[position : position + _LENGTH], "little", signed=True)
+        size = int.from_bytes(data[position : position + LENGTH], "little", signed=True)
         if not _LEAST <= size <= end - position:
             raise SourceError(
                 f"document {len(offsets)} of a reply has a length of {size} bytes, and "

@@ -36,7 +36,6 @@ from migration_assets.validation.documents import (
     DOCUMENTS_PER_BATCH,
     Documents,
     Identities,
-    Mask,
     SourceIds,
     ahead,
     batches,
@@ -48,6 +47,7 @@ from migration_assets.validation.findings import Comparison, What, failing_rows,
 from migration_assets.validation.identities import object_id_text, uuid_of
 from migration_assets.validation.judged_documents import JudgedDocuments
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
+from migration_assets.validation.placed_values import Mask
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines
 from migration_assets.validation.rows import (

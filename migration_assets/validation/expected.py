@@ -16,11 +16,13 @@ import sqlalchemy as sa
 
 from migration_assets.model import Missing, Rule, fields, sources, value_sources
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import Documents, Identities, Mask, Numbers
-from migration_assets.validation.field_places import FieldPlaces, Found, object_ids_in
+from migration_assets.validation.documents import Documents, Identities
+from migration_assets.validation.field_places import FieldPlaces, Found, elements_in
 from migration_assets.validation.known_ids import KnownIds
+from migration_assets.validation.many_ids import IDENTIFIERS, source_ids
+from migration_assets.validation.placed_values import Mask, Numbers
 from migration_assets.validation.plain_values import Values
-from migration_assets.validation.rules import IDENTIFIERS, RULES
+from migration_assets.validation.rules import RULES
 
 SOURCE_ID = "uuid_map"
 """What the source id that the map gives a row is called beside the columns of its table."""
@@ -95,11 +97,16 @@ def usual_kinds(table: sa.Table) -> Mapping[str, frozenset[int]]:
 
 
 def _leave_out_others(taken_apart: Found, name: str, are_odd: Mask) -> None:
-    """Leaves documents out with an array, which a junction table holds, that is not one of ObjectIds."""
+    """Leaves documents out with an array, which a junction table holds, that is not one of plain ids."""
     places = taken_apart.fields[name]
     at = np.flatnonzero((places.kinds == bson.ARRAY) & ~are_odd)
-    counts, _ = object_ids_in(taken_apart.data, places, at)
+    counts, elements = elements_in(taken_apart.data, places.of(at))
     are_odd[at[counts < 0]] = True
+    others = np.flatnonzero(elements.kinds != bson.OBJECT_ID)
+    if others.size:
+        names = source_ids(taken_apart.data, elements.of(others), of_references=True)
+        holders = np.repeat(at, np.maximum(counts, 0))[others]
+        are_odd[holders[[name is None for name in names]]] = True
 
 
 def _spread(series: pl.Series, at: Numbers, count: int, otherwise: str | None) -> pl.Series:

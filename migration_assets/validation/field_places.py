@@ -12,63 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import PADDING, Documents, Mask, Numbers, at_each_byte
+from migration_assets.validation.documents import Documents
+from migration_assets.validation.many_ids import IDENTIFIERS
+from migration_assets.validation.placed_values import (
+    LENGTH,
+    MISSING,
+    PADDING,
+    UNDERSTOOD,
+    Mask,
+    Numbers,
+    Places,
+    are_named,
+    by_kind,
+    places_after,
+)
 
 _WIDEST = 16
 """Bytes of the widest value that is read at a place."""
-MISSING = 0
-_LENGTH = 4
-"""Bytes of the length that a document or an array begins with."""
-_OBJECT_ID = 12
-"""Bytes of an ObjectId."""
-_EMPTY_ARRAY = 5
 _MOST_ELEMENTS = 1_000
-"""Elements of the longest array of ObjectIds that is read together with others."""
-_ELEMENTS_END = np.cumsum(
-    [0, *(1 + len(str(number)) + 1 + _OBJECT_ID for number in range(_MOST_ELEMENTS))]
-)
-"""Bytes of so many elements, each with its type, its name and a zero."""
-_FIXED = {kind: size for kind, size in bson.FIXED_SIZES.items() if kind != bson.UNDEFINED}
-_SIZED = {
-    kind: bson.OVERHEADS[kind] for kind in (bson.STRING, bson.DOCUMENT, bson.ARRAY, bson.BINARY)
-}
-UNDERSTOOD = frozenset({*_FIXED, *_SIZED})
-"""The types whose values can be stepped over."""
-
-
-def _by_kind(numbers: Mapping[int, int]) -> Numbers:
-    number_by_kind = np.zeros(256, dtype=np.int64)
-    number_by_kind[list(numbers)] = list(numbers.values())
-    return number_by_kind
-
-
-_BYTES = _by_kind(_FIXED | _SIZED)
-_HAS_LENGTH = _by_kind(dict.fromkeys(_SIZED, 1)) == 1
-_LEAST = _by_kind({bson.STRING: 5, bson.DOCUMENT: 5, bson.ARRAY: 5, bson.BINARY: 5})
-_ENDS_WITH_ZERO = _by_kind(dict.fromkeys((bson.STRING, bson.DOCUMENT, bson.ARRAY), 1)) == 1
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the values of a field stand, one for each document.
-
-    Attributes:
-        kinds: Their BSON types, 0 where the document has none.
-        starts: Where each begins.
-        ends: Where it ends.
-    """
-
-    kinds: npt.NDArray[np.uint8]
-    starts: Numbers
-    ends: Numbers
-
-    def are_null(self) -> Mask:
-        """Tells of which documents the value is missing or null."""
-        are_null: Mask = (self.kinds == MISSING) | (self.kinds == bson.NULL)
-        return are_null
+"""Elements of the longest array that is taken apart together with others."""
+_IS_ID = by_kind(dict.fromkeys(IDENTIFIERS, 1)) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +64,7 @@ class FieldPlaces:
 
     def __post_init__(self) -> None:
         self._allowed = {
-            name.encode() + b"\x00": _by_kind(dict.fromkeys(kinds & UNDERSTOOD, 1)) == 1
+            name.encode() + b"\x00": by_kind(dict.fromkeys(kinds & UNDERSTOOD, 1)) == 1
             for name, kinds in self.kinds.items()
         }
 
@@ -123,7 +87,7 @@ class _PlacesWalk:
         self.bytes = np.frombuffer(self.data, dtype=np.uint8)
         self.allowed, self.order = allowed, order
         self.last = documents.ends - 1
-        self.position = documents.starts + _LENGTH
+        self.position = documents.starts + LENGTH
         self.are_alive = self.bytes[self.last] == 0
         self.fields = {name: _nowhere(len(documents)) for name in allowed}
 
@@ -146,29 +110,21 @@ class _PlacesWalk:
 
     def _are_at(self, name: bytes, position: Numbers) -> Mask:
         """Tells which positions are those of a field of a name, its zero included."""
-        # An S compares as if padded with zeros, so the zero at the end of the name has to be there.
-        are_at: Mask = at_each_byte(self.data, f"S{len(name)}")[position + 1] == name[:-1]
-        return are_at
+        return are_named(self.data, name, position)
 
     def _step(self, name: bytes, rows: Numbers) -> None:
         """Moves documents over a field; leaves those out that hold something else than is expected."""
         places = self.fields[name]
-        kinds = self.bytes[self.position[rows]]
-        starts = self.position[rows] + 1 + len(name)
-        lengths = np.where(_HAS_LENGTH[kinds], at_each_byte(self.data, "<i4")[starts], 0)
-        ends = starts + _BYTES[kinds] + lengths
-        fit = self.allowed[name][kinds] & (places.kinds[rows] == MISSING)
-        fit &= (ends - starts >= _LEAST[kinds]) & (ends <= self.last[rows])
-        before = np.where(fit, ends - 1, 0)
-        fit &= ~_ENDS_WITH_ZERO[kinds] | (self.bytes[before] == 0)
+        found, fit = places_after(self.data, self.position[rows], len(name), self.last[rows])
+        fit &= self.allowed[name][found.kinds] & (places.kinds[rows] == MISSING)
         self.are_alive[rows[~fit]] = False
-        rows = rows[fit]
+        rows, found = rows[fit], found.of(fit)
         places.kinds[rows], places.starts[rows], places.ends[rows] = (
-            kinds[fit],
-            starts[fit],
-            ends[fit],
+            found.kinds,
+            found.starts,
+            found.ends,
         )
-        self.position[rows] = ends[fit]
+        self.position[rows] = found.ends
 
     def _learn(self, row: int) -> None:
         """Learns from a document in which order fields come, as it is stepped over by itself.
@@ -199,26 +155,39 @@ def _nowhere(count: int) -> Places:
     return Places(np.zeros(count, dtype=np.uint8), starts, ends)
 
 
-def object_ids_in(data: bytes, places: Places, rows: Numbers) -> tuple[Numbers, Numbers]:
-    """Returns how many ObjectIds some arrays hold, and where they begin, one array after the other.
+def elements_in(data: bytes, arrays: Places) -> tuple[Numbers, Places]:
+    """Returns how many ids some arrays hold, and where these stand, one array after the other.
 
     Args:
         data: The documents.
-        places: Where the values of a field stand.
-        rows: Which of them, all of them arrays.
+        arrays: Where the arrays stand.
 
     Returns:
         -1 for an array that holds anything else, or very many: its document is for the ``judge``.
     """
-    starts, sizes = places.starts[rows], (places.ends - places.starts)[rows]
-    counts = np.minimum(np.searchsorted(_ELEMENTS_END, sizes - _EMPTY_ARRAY), _MOST_ELEMENTS)
-    fit = sizes == _EMPTY_ARRAY + _ELEMENTS_END[counts]
-    for number in range(int(counts[fit].max(initial=0))):
-        head = b"%c%d" % (bson.OBJECT_ID, number)
-        have = np.flatnonzero(fit & (counts > number))
-        at = starts[have] + _LENGTH + _ELEMENTS_END[number]
-        fit[have] = at_each_byte(data, f"S{len(head) + 1}")[at] == head
-    lengths = counts[fit]
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    elements = np.repeat(starts[fit] + _LENGTH, lengths) + _ELEMENTS_END[within + 1] - _OBJECT_ID
-    return np.where(fit, counts, -1), elements
+    counts = np.zeros(len(arrays.starts), dtype=np.int64)
+    position, last = arrays.starts + LENGTH, arrays.ends - 1
+    rows = np.flatnonzero(position < last)
+    found: list[tuple[Numbers, Places]] = []
+    for number in range(_MOST_ELEMENTS):
+        if not rows.size:
+            break
+        name = b"%d\0" % number
+        elements, fit = places_after(data, position[rows], len(name), last[rows])
+        fit &= _IS_ID[elements.kinds] & are_named(data, name, position[rows])
+        if not fit.all():
+            counts[rows[~fit]] = -1
+            rows, elements = rows[fit], elements.of(fit)
+        found.append((rows, elements))
+        counts[rows] += 1
+        position[rows] = elements.ends
+        rows = rows[position[rows] < last[rows]]
+    counts[rows] = -1
+    holders = np.concatenate([rows for rows, _ in found] or [rows])
+    in_order = np.argsort(holders, kind="stable")
+    in_order = in_order[counts[holders[in_order]] >= 0]
+    kinds, starts, ends = (
+        np.concatenate([getattr(elements, name) for _, elements in found] or [rows])[in_order]
+        for name in ("kinds", "starts", "ends")
+    )
+    return counts, Places(kinds, starts, ends)

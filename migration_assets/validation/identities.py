@@ -10,11 +10,8 @@ from functools import lru_cache
 from hashlib import sha1
 from typing import Any, TypeGuard
 
-import numpy as np
-import polars as pl
 from bson import Int64, ObjectId
 
-from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.bson_reader import UnreadableBsonError
 from migration_assets.validation.extended_json import canonical
@@ -26,9 +23,6 @@ OBJECT_ID_SIZE = 12
 UUID_SIZE = 16
 _VERSION_AND_VARIANT = 0xF << 76 | 0x3 << 62
 _VERSION_5 = 0x5 << 76 | 0x2 << 62
-_TEXT_SIZE = 36
-_DIGITS = [at for at in range(_TEXT_SIZE) if at not in (8, 13, 18, 23)]
-"""Where the digits of a UUID stand, between the dashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +44,10 @@ def identifier_of(document: bytes) -> Any:
     What it would be read as, with text that is not UTF-8 replaced, might be another document's too.
     """
     try:
-        spans = {name: (kind, start, end) for kind, name, start, end in bson.spans(document)}
-        kind, start, end = spans[b"_id"]
-    except (UnreadableBsonError, KeyError):
+        kind, start, end = next(
+            (kind, start, end) for kind, name, start, end in bson.spans(document) if name == b"_id"
+        )
+    except (UnreadableBsonError, StopIteration):
         return document[:_FIRST_BYTES]
     try:
         return bson.read_value(kind, document[start:end])
@@ -97,6 +92,8 @@ def source_id_of(identifier: Any) -> str:
     """Returns an `_id` as the books write it; integral numbers of all types alike (section 4)."""
     if isinstance(identifier, ObjectId):
         return str(identifier)
+    if type(identifier) is str:
+        return canonical(identifier)
     number = integral(identifier)
     if number is not None and -(2**63) <= number < 2**63:
         is_short = -(2**31) <= number < 2**31
@@ -150,29 +147,3 @@ def only_id(value: Any) -> Any | None:
 def namespace(collection: str) -> bytes:
     """Returns the namespace of the UUIDs of a collection whose `_id` is no ObjectId (section 4)."""
     return uuid.uuid5(uuid.NAMESPACE_URL, f"mongodb:{collection}").bytes
-
-
-def uuids_of(object_ids: bytes) -> bytes:
-    """Returns the UUIDs of ObjectIds, both one after the other."""
-    words = np.frombuffer(object_ids, dtype=[("seconds", ">u4"), ("rest", ">u8")])
-    seconds, rest = words["seconds"].astype(np.uint64), words["rest"].astype(np.uint64)
-    uuid_words = np.empty((len(words), 2), dtype=">u8")
-    uuid_words[:, 0] = seconds * np.uint64(1000) << np.uint64(16)
-    uuid_words[:, 0] |= np.uint64(7 << 12) | rest >> np.uint64(52)
-    uuid_words[:, 1] = np.uint64(1 << 63) | (rest & np.uint64((1 << 52) - 1)) << np.uint64(10)
-    return uuid_words.tobytes()
-
-
-def uuid_texts(uuids: bytes) -> pl.Series:
-    """Returns UUIDs, 16 bytes each, as PostgreSQL writes them."""
-    count = len(uuids) // UUID_SIZE
-    texts = np.full((count, _TEXT_SIZE), ord("-"), dtype=np.uint8)
-    texts[:, _DIGITS] = np.frombuffer(uuids.hex().encode(), dtype=np.uint8).reshape(
-        count, 2 * UUID_SIZE
-    )
-    return of_width(texts.tobytes(), _TEXT_SIZE).cast(pl.String)
-
-
-def hex_texts(object_ids: bytes) -> pl.Series:
-    """Returns ObjectIds, 12 bytes each, as 24 hex digits."""
-    return of_width(object_ids.hex().encode(), 2 * OBJECT_ID_SIZE).cast(pl.String)

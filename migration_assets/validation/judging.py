@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from migration_assets.validation.documents import Documents, Identities, Mask
+from migration_assets.validation.documents import Documents, Identities
 from migration_assets.validation.findings import Comparison
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.judged_remediations import JudgedRules
 from migration_assets.validation.known_ids import KnownReferences
+from migration_assets.validation.placed_values import Mask
 from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines, TableBooks, Unmatched
 

@@ -36,15 +36,12 @@ from migration_assets.validation.findings import (
     What,
     failing_rows,
 )
-from migration_assets.validation.identities import (
-    UUID_SIZE,
-    object_id_text,
-    uuid_texts,
-)
+from migration_assets.validation.identities import UUID_SIZE, object_id_text
 from migration_assets.validation.judge import ArrayJudge
 from migration_assets.validation.judged_remediations import rules_for
 from migration_assets.validation.judging import JudgedDocument, Judging
 from migration_assets.validation.known_ids import known_references
+from migration_assets.validation.many_ids import uuid_texts
 from migration_assets.validation.partitions import joined, partitions
 from migration_assets.validation.plain_pairs import PairBytes, PlainPairs
 from migration_assets.validation.postgres_text import uuid_text
@@ -129,7 +126,7 @@ class _Array:
         entity = model_of(table).entities[collection]
         judge = partial(ArrayJudge, entity, name, other.collection, self._known, rules)
         self._judging = Judging(judge, self._known, rules, self._books, result)
-        self._plain = PlainPairs(name, self.is_left)
+        self._plain = PlainPairs(name, other.collection, self.is_left)
 
     def holder_of(self, pair: bytes) -> bytes:
         """Returns that id of a pair which is the document's that holds the array."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from migration_assets.arrow import of_width
-from migration_assets.validation.documents import Numbers
+from migration_assets.validation.placed_values import Numbers
 from migration_assets.validation.plain_pairs import PAIR_DTYPE, PAIR_SIZE, PairBytes
 
 COMPARED_AT_ONCE = 25_000

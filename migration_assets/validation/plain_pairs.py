@@ -1,4 +1,4 @@
-"""Pairs of documents of which the array holds nothing but ObjectIds, made of many at once.
+"""Pairs of documents of which the array holds nothing but plain ids, made of many at once.
 
 Nearly all documents are such. Every other one, such as one with an id that stands twice in its array, is left
 to the ``judge``. Whether the ids lead to rows is not asked here: the pairs of those that do not are no pairs
@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from migration_assets.arrow import of_width
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import Documents, Mask, at_each_byte
-from migration_assets.validation.field_places import MISSING, FieldPlaces, object_ids_in
-from migration_assets.validation.identities import OBJECT_ID_SIZE, UUID_SIZE, uuids_of
-from migration_assets.validation.rules import IDENTIFIERS
+from migration_assets.validation.documents import Documents
+from migration_assets.validation.field_places import FieldPlaces, elements_in
+from migration_assets.validation.identities import UUID_SIZE
+from migration_assets.validation.many_ids import IDENTIFIERS, UUID_DTYPE, keys_of
+from migration_assets.validation.placed_values import MISSING, Mask
 
 PAIR_SIZE = 2 * UUID_SIZE
-PAIR_DTYPE, _UUID_DTYPE = f"V{PAIR_SIZE}", f"V{UUID_SIZE}"
-"""What numpy takes for a pair, and for a UUID, as bytes."""
+PAIR_DTYPE = f"V{PAIR_SIZE}"
+"""What numpy takes for a pair, as bytes."""
 PairBytes = npt.NDArray[np.void]
 """Pairs as bytes."""
 
@@ -47,10 +48,12 @@ class PlainPairs:
 
     Attributes:
         array: The field that holds the array.
+        references: The collection that its elements lead to.
         is_left: Whether the document stands before its element in a pair.
     """
 
     array: str
+    references: str
     is_left: bool
     _finder: FieldPlaces = field(init=False)
 
@@ -72,15 +75,15 @@ class PlainPairs:
             candidates & taken_apart.are_whole & (taken_apart.fields["_id"].kinds != MISSING)
         )
         rows = np.flatnonzero(are_plain & (arrays.kinds == bson.ARRAY))
-        counts, places = object_ids_in(taken_apart.data, arrays, rows)
-        holders = np.frombuffer(keys, dtype=_UUID_DTYPE)[rows]
-        object_ids = at_each_byte(taken_apart.data, f"V{OBJECT_ID_SIZE}")[places].tobytes()
-        elements = np.frombuffer(uuids_of(object_ids), dtype=_UUID_DTYPE)
+        counts, places = elements_in(taken_apart.data, arrays.of(rows))
+        holders = np.frombuffer(keys, dtype=UUID_DTYPE)[rows]
+        element_keys, are_odd = keys_of(self.references, taken_apart.data, places)
+        elements = np.frombuffer(element_keys, dtype=UUID_DTYPE)
         holder = np.repeat(np.arange(len(rows)), np.maximum(counts, 0))
         sides = (holders[holder], elements) if self.is_left else (elements, holders[holder])
         pairs = np.stack(sides, axis=1).view(PAIR_DTYPE)[:, 0]
         are_twice = of_width(pairs.tobytes(), PAIR_SIZE).is_duplicated().to_numpy()
         fit = counts >= 0
-        fit[holder[are_twice]] = False
+        fit[holder[are_twice | are_odd]] = False
         are_plain[rows[~fit]] = False
         return Pairs(are_plain, int(np.count_nonzero(fit)), pairs[fit[holder]])

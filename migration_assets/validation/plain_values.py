@@ -6,7 +6,7 @@ to be all that there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -17,27 +17,19 @@ import polars as pl
 from migration_assets.arrow import slices
 from migration_assets.model import Source
 from migration_assets.validation import bson_reader as bson
-from migration_assets.validation.documents import Mask, Numbers, at_each_byte
 from migration_assets.validation.exact_values import FIRST_TIMESTAMP, LAST_TIMESTAMP
 from migration_assets.validation.extended_json import jsonb_text
-from migration_assets.validation.field_places import Places, object_ids_in
-from migration_assets.validation.identities import (
-    OBJECT_ID_SIZE,
-    UUID_SIZE,
-    is_object_id_text,
-    uuid_of,
-    uuid_texts,
-    uuids_of,
-)
+from migration_assets.validation.field_places import elements_in
+from migration_assets.validation.identities import resolved
 from migration_assets.validation.known_ids import KnownIds
+from migration_assets.validation.many_ids import keys_of, uuid_texts
+from migration_assets.validation.placed_values import LENGTH, Mask, Numbers, Places, at_each_byte
 from migration_assets.validation.postgres_text import array_text, timestamp_text
 
 Made = TypeVar("Made")
 
 _FIRST_PLAIN_TIME, _LAST_PLAIN_TIME = -62_135_596_800_000, 253_402_300_799_999
 """The years 1 to 9999 in milliseconds since 1970: a time beyond them is written in another way."""
-_LENGTH = 4
-"""Bytes of the length that a text or a document begins with."""
 _BOOLEANS = ["f", "t"]
 
 
@@ -68,7 +60,7 @@ class Values:
         """Where the values begin."""
         return self.places.starts[self.at]
 
-    def leave(self, numbers: Mask | int) -> None:
+    def leave(self, numbers: Mask | Numbers | int) -> None:
         """Leaves documents out, given among those of ``at``."""
         self.are_odd[self.at[numbers]] = True
 
@@ -78,7 +70,7 @@ class Values:
 
     def texts(self) -> pl.Series:
         """Returns texts; one that is not UTF-8 is null."""
-        starts, ends = self.starts + _LENGTH, self.places.ends[self.at] - 1
+        starts, ends = self.starts + LENGTH, self.places.ends[self.at] - 1
         parts = slices(self.data, starts, ends)
         try:
             texts = parts.cast(pl.String)
@@ -117,10 +109,12 @@ class Values:
         return texts.scatter(others, pl.Series(list(map(timestamp_text, times))))
 
     def ids(self) -> pl.Series:
-        """Returns UUIDs of ObjectIds."""
+        """Returns UUIDs of what references refer to."""
         self.count(1)
-        object_ids = at_each_byte(self.data, f"V{OBJECT_ID_SIZE}")[self.starts]
-        return uuid_texts(uuids_of(object_ids.tobytes()))
+        collection = str(self.source.references)
+        keys, are_odd = keys_of(collection, self.data, self.places.of(self.at))
+        self.leave(are_odd)
+        return uuid_texts(keys)
 
     def json(self) -> pl.Series:
         """Returns relaxed Extended JSON; null where a value takes a closer look."""
@@ -131,18 +125,19 @@ class Values:
         return pl.Series(self._decoded(_array_text), dtype=pl.String)
 
     def arrays_of_ids(self) -> pl.Series:
-        """Returns arrays of UUIDs of ObjectIds."""
-        counts, places = object_ids_in(self.data, self.places, self.at)
+        """Returns arrays of UUIDs of what references refer to."""
+        counts, elements = elements_in(self.data, self.places.of(self.at))
         self.leave(counts < 0)
         counts = np.maximum(counts, 0)
         self.count(counts)
-        object_ids = at_each_byte(self.data, f"V{OBJECT_ID_SIZE}")[places]
-        texts = iter(uuid_texts(uuids_of(object_ids.tobytes())).to_list())
+        keys, are_odd = keys_of(str(self.source.references), self.data, elements)
+        self.leave(np.repeat(np.arange(len(counts)), counts)[are_odd])
+        texts = iter(uuid_texts(keys).to_list())
         array_texts = [f"{{{','.join(islice(texts, count))}}}" for count in counts.tolist()]
         return pl.Series(array_texts, dtype=pl.String)
 
     def references_as_text(self) -> pl.Series:
-        """Returns UUIDs of ObjectIds that are given as text."""
+        """Returns UUIDs of what references held as text refer to."""
         texts = self._resolved([[text] for text in self.texts()])
         return pl.Series(chain.from_iterable(texts), dtype=pl.String)
 
@@ -152,21 +147,22 @@ class Values:
         return pl.Series(list(map(array_text, self._resolved(arrays))), dtype=pl.String)
 
     def _resolved(self, arrays: Sequence[Sequence[str | None]]) -> list[list[str]]:
-        """Returns the UUIDs of ObjectIds given as text; a document with another text, or of none, is odd."""
+        """Returns the UUIDs of ids given as text; an empty text stays.
+
+        A document with a text that leads nowhere is odd.
+        """
         collection = str(self.source.references)
         documents = self.documents[collection]
-        hex_texts = [*filter(is_object_id_text, {*chain.from_iterable(arrays)})]
-        keys = dict(zip(hex_texts, _keys(collection, hex_texts), strict=True))
-        documents.ask_for(chain.from_iterable(keys.values()))
-        known = {
-            text: key
-            for text, (key, of_text) in keys.items()
-            if key in documents and of_text not in documents
-        }
-        texts = dict(zip(known, uuid_texts(b"".join(known.values())), strict=True))
-        self.leave(np.array([not texts.keys() >= {*array} for array in arrays]))
-        self.count(list(map(len, arrays)))
-        return [[texts.get(str(text), "") for text in array] for array in arrays]
+        texts = {text for text in chain.from_iterable(arrays) if text}
+        for text in texts:  # notes what to ask for
+            resolved(text, collection, documents)
+        documents.ask()
+        keys = {text: resolved(text, collection, documents)[0] for text in texts}
+        known = {text: key for text, key in keys.items() if key is not None}
+        written = {"": ""} | dict(zip(known, uuid_texts(b"".join(known.values())), strict=True))
+        self.leave(np.array([not written.keys() >= {*array} for array in arrays]))
+        self.count([sum(map(bool, array)) for array in arrays])
+        return [[written.get(str(text), "") for text in array] for array in arrays]
 
     def _decoded(self, decode: Callable[[Any], Made | None]) -> list[Made | None]:
         """Returns what is made of values that the driver decodes, None where a closer look is due.
@@ -176,9 +172,7 @@ class Values:
         Args:
             decode: Makes it of a value; None where it cannot.
         """
-        ends, kinds = self.places.ends[self.at].tolist(), self.places.kinds[self.at].tolist()
-        bounds = zip(kinds, self.starts.tolist(), ends, strict=True)
-        elements = [(kind, self.data[start:end]) for kind, start, end in bounds]
+        elements = self.places.of(self.at).cut_out(self.data)
         unique = [*dict.fromkeys(elements)]
         made_of = {
             element: decode(fields[""]) if fields else None
@@ -201,14 +195,6 @@ def _json_text(value: Any) -> str | None:
     """Returns a value as JSON; None where jsonb cannot hold it as it is."""
     text, loss = jsonb_text(value)
     return text if loss is None else None
-
-
-def _keys(collection: str, hex_texts: Sequence[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Yields of texts of 24 hex digits the UUID of the ObjectId, and that of the text itself."""
-    of_ids = uuids_of(bytes.fromhex("".join(hex_texts)))
-    for number, text in enumerate(hex_texts):
-        start = number * UUID_SIZE
-        yield of_ids[start : start + UUID_SIZE], uuid_of(collection, text)
 
 
 def _array_text(value: list[Any]) -> str | None:

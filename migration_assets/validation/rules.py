@@ -19,7 +19,8 @@ from migration_assets.validation import bson_reader as bson
 from migration_assets.validation import exact_values as exact
 from migration_assets.validation.aspects import Aspect
 from migration_assets.validation.exact_values import Convert
-from migration_assets.validation.field_places import UNDERSTOOD
+from migration_assets.validation.many_ids import IDENTIFIERS
+from migration_assets.validation.placed_values import UNDERSTOOD
 from migration_assets.validation.plain_values import Values
 from migration_assets.validation.postgres_text import (
     array_text,
@@ -28,9 +29,6 @@ from migration_assets.validation.postgres_text import (
     uuid_array_text,
     uuid_text,
 )
-
-IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64})
-"""The types of an `_id` that plain documents have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ _TEXT = JudgedRule(
 )
 _REFERENCE = JudgedRule(
     read_as="uuid",
-    kinds=frozenset({bson.OBJECT_ID}),
+    kinds=IDENTIFIERS,
     exact=exact.reference,
     texts=Values.ids,
     text=uuid_text,
@@ -118,7 +116,7 @@ class _Rules(dict[Rule, JudgedRule]):
 
 RULES: Mapping[Rule, JudgedRule] = _Rules(
     {
-        Rule.KEY: replace(_REFERENCE, kinds=IDENTIFIERS),
+        Rule.KEY: _REFERENCE,
         Rule.TEXT: _TEXT,
         Rule.INTEGER: _integer("integer", 32),
         Rule.BIGINT: _integer("bigint", 64),

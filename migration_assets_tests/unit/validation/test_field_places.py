@@ -9,8 +9,9 @@ import pytest
 
 from migration_assets.validation import field_places
 from migration_assets.validation.bson_reader import INT32, STRING
-from migration_assets.validation.documents import Documents, Mask, Numbers
+from migration_assets.validation.documents import Documents
 from migration_assets.validation.field_places import FieldPlaces
+from migration_assets.validation.placed_values import Mask, Numbers
 
 NAMES = [f"field{number}" for number in range(40)]
 COUNT = 500

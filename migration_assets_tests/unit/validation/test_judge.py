@@ -63,7 +63,7 @@ REJECTED = ObjectId("5f0000000000000000000002")
 UNKNOWN = ObjectId("5f0000000000000000000003")
 HEX_ID = "5f0000000000000000000004"
 """An `_id` that is a text."""
-OTHER_IDS = [HEX_ID, "legacy:1", 7, Binary(bytes(16), 4), {"a": 1, "b": [Int64(2)]}]
+OTHER_IDS = [HEX_ID, 'legacy:"1é\\\0', 7, Binary(bytes(16), 4), {"a": 1, "b": [Int64(2)]}]
 
 
 def uuids(*identifiers: Any) -> frozenset[bytes]:
@@ -984,10 +984,10 @@ CLEAN: dict[Rule, list[Any]] = {
         "x",
     ],
     Rule.TEXT_ARRAY: [[], ["", "é", "x" * 200], ["x"] * 12],
-    Rule.REFERENCE: [KNOWN],
-    Rule.REFERENCE_ARRAY: [[], [KNOWN, KNOWN], [KNOWN] * 12],
-    Rule.REFERENCE_TEXT: [str(KNOWN)],
-    Rule.REFERENCE_TEXT_ARRAY: [[], [str(KNOWN)] * 3],
+    Rule.REFERENCE: [KNOWN, *OTHER_IDS[1:4]],
+    Rule.REFERENCE_ARRAY: [[], [KNOWN, KNOWN], [KNOWN] * 12, OTHER_IDS[1:4]],
+    Rule.REFERENCE_TEXT: ["", str(KNOWN), HEX_ID, OTHER_IDS[1]],
+    Rule.REFERENCE_TEXT_ARRAY: [[], [str(KNOWN)] * 3, ["", HEX_ID, OTHER_IDS[1]]],
 }
 
 

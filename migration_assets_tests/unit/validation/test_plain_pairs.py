@@ -7,7 +7,7 @@ from typing import Any
 import bson
 import numpy as np
 import pytest
-from bson import Int64, ObjectId
+from bson import Binary, Int64, ObjectId
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -19,6 +19,8 @@ from migration_assets.validation.plain_pairs import PlainPairs
 from migration_assets_tests.support.properties import examples
 
 POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
+OTHERS = ["id-1", "é", '"\\\0', "f" * 23, 1, Int64(1), Int64(2**40), Binary(bytes(16), 4)]
+"""Ids of other types, two of which are the same."""
 MOST = 1_000
 """Elements of the longest array that is not left to the reader of single documents."""
 
@@ -33,17 +35,26 @@ ARRAYS: st.SearchStrategy[Any] = st.one_of(
     st.lists(st.sampled_from(POOL), max_size=12, unique=True),
     st.sampled_from([8, 9, 10, 11, MOST - 1, MOST, MOST + 1]).map(many),
     st.lists(st.sampled_from(POOL), max_size=4),
-    st.lists(st.sampled_from([*POOL[:3], None, str(POOL[0]), 1, [POOL[0]]]), max_size=3),
+    st.lists(st.sampled_from([*POOL[:3], *OTHERS]), max_size=4),
+    st.sampled_from([MOST, MOST + 1]).map(lambda count: [f"id-{n}" for n in range(count)]),
+    st.lists(st.sampled_from([*POOL[:3], None, str(POOL[0]), "", 1.0, [POOL[0]]]), max_size=3),
     st.sampled_from([POOL[0], "text", {"0": POOL[0]}]),
 )
 DOCUMENTS = st.fixed_dictionaries(
-    {"_id": st.one_of(st.sampled_from(POOL), st.sampled_from(POOL), st.integers(0, 5).map(Int64))},
+    {"_id": st.one_of(st.sampled_from(POOL), st.sampled_from(POOL), st.sampled_from(OTHERS[:-3]))},
     optional={"array": ARRAYS, "other": st.just(1)},
 )
 
 
 def key_of(document: dict[str, Any]) -> bytes:
     return document_uuid("Users", document["_id"]).bytes
+
+
+def is_plain(element: Any) -> bool:
+    """Tells whether an element stands for one id, and can be stepped over."""
+    if isinstance(element, str):
+        return element != "" and not ObjectId.is_valid(element)
+    return isinstance(element, (ObjectId, int, Binary))
 
 
 def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
@@ -55,9 +66,11 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
         return []
     if not isinstance(array, list) or len(array) > MOST:
         return None
-    if not all(isinstance(each, ObjectId) for each in array) or len(set(array)) < len(array):
+    if not all(map(is_plain, array)):
         return None
-    holder, others = key_of(document), [object_id_uuid(each.binary) for each in array]
+    holder, others = key_of(document), [document_uuid("Tasks", each).bytes for each in array]
+    if len({*others}) < len(others):
+        return None
     return [holder + other if is_left else other + holder for other in others]
 
 
@@ -92,7 +105,7 @@ def test_many_documents_have_the_pairs_of_each(
         for document, is_candidate in given
     ]
     keys = b"".join(key_of(document) for document, _ in given)
-    found = PlainPairs("array", is_left).of(documents, keys, candidates)
+    found = PlainPairs("array", "Tasks", is_left).of(documents, keys, candidates)
     assert found.are_plain.tolist() == [each is not None for each in expected]
     assert found.pairs.tolist() == [pair for each in expected for pair in each or []]
     have_array = [document.get("array") is not None for document, _ in given]

@@ -1,0 +1,125 @@
+"""Ids of many documents, and of many references, made together.
+
+An ObjectId becomes its UUID in a few operations on whole arrays. An id of another type is written as the
+books write it, and that is hashed, once for all places of a batch where it stands. Whether a reference leads
+to a row is not asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+
+import numpy as np
+import polars as pl
+
+from migration_assets.arrow import of_width
+from migration_assets.validation import bson_reader as bson
+from migration_assets.validation.identities import (
+    OBJECT_ID_SIZE,
+    UUID_SIZE,
+    is_object_id_text,
+    namespace,
+    source_id_of,
+)
+from migration_assets.validation.placed_values import Mask, Numbers, Places, at_each_byte
+
+IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64, bson.BINARY})
+"""The types of ids that plain documents have, and plain references."""
+UUID_DTYPE = f"V{UUID_SIZE}"
+"""What numpy takes for a UUID, as bytes."""
+_TEXT_SIZE = 36
+_DIGITS = [at for at in range(_TEXT_SIZE) if at not in (8, 13, 18, 23)]
+"""Where the digits of a UUID stand, between the dashes."""
+
+
+def source_ids(data: bytes, places: Places, *, of_references: bool) -> list[str | None]:
+    """Returns ids that are no ObjectIds as the books write them.
+
+    Args:
+        data: The documents.
+        places: Where the ids stand.
+        of_references: Whether they are references. An empty text is none, and one of 24 hex digits may stand
+            for two ids.
+
+    Returns:
+        None for each that takes a closer look.
+    """
+    values = places.cut_out(data)
+    unique = [*dict.fromkeys(values)]
+    source_id_by_value: dict[tuple[int, bytes], str | None] = {}
+    for value, fields in zip(unique, bson.read_values(unique), strict=True):
+        identifier = fields.get("")
+        is_odd = not fields or (
+            of_references and (identifier == "" or is_object_id_text(identifier))
+        )
+        source_id_by_value[value] = None if is_odd else source_id_of(identifier)
+    return [source_id_by_value[value] for value in values]
+
+
+def keys_of_source_ids(collection: str, names: Sequence[str | None]) -> bytes:
+    """Returns the UUIDs of ids that are no ObjectIds, one after the other; zeros in place of None."""
+    unique = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    space = namespace(collection)
+    digests = b"".join(
+        sha1(space + (name or "").encode(), usedforsecurity=False).digest()[:UUID_SIZE]
+        for name in unique
+    )
+    keys = np.frombuffer(digests, dtype=np.uint8).reshape(-1, UUID_SIZE).copy()
+    keys[:, 6] = keys[:, 6] & 0x0F | 0x50
+    keys[:, 8] = keys[:, 8] & 0x3F | 0x80
+    if None in unique:
+        keys[unique[None]] = 0
+    return keys[[unique[name] for name in names]].tobytes()
+
+
+def keys_of(collection: str, data: bytes, places: Places) -> tuple[bytes, Mask]:
+    """Returns the UUIDs of what references refer to, one after the other, and which take a closer look.
+
+    Args:
+        collection: The collection that they refer to.
+        data: The documents.
+        places: Where the references stand, each of one of ``IDENTIFIERS``.
+    """
+    are_odd = np.zeros(len(places.kinds), dtype=np.bool_)
+    are_others = places.kinds != bson.OBJECT_ID
+    if not are_others.any():
+        return uuids_of(object_ids(data, places.starts)), are_odd
+    keys = np.empty(len(are_odd), dtype=UUID_DTYPE)
+    own = uuids_of(object_ids(data, places.starts[~are_others]))
+    keys[~are_others] = np.frombuffer(own, dtype=UUID_DTYPE)
+    names = source_ids(data, places.of(are_others), of_references=True)
+    keys[are_others] = np.frombuffer(keys_of_source_ids(collection, names), dtype=UUID_DTYPE)
+    are_odd[are_others] = [name is None for name in names]
+    return keys.tobytes(), are_odd
+
+
+def object_ids(data: bytes, starts: Numbers) -> bytes:
+    """Returns ObjectIds, 12 bytes each, given where they begin."""
+    return at_each_byte(data, f"V{OBJECT_ID_SIZE}")[starts].tobytes()
+
+
+def uuids_of(object_ids: bytes) -> bytes:
+    """Returns the UUIDs of ObjectIds, both one after the other."""
+    words = np.frombuffer(object_ids, dtype=[("seconds", ">u4"), ("rest", ">u8")])
+    seconds, rest = words["seconds"].astype(np.uint64), words["rest"].astype(np.uint64)
+    uuid_words = np.empty((len(words), 2), dtype=">u8")
+    uuid_words[:, 0] = seconds * np.uint64(1000) << np.uint64(16)
+    uuid_words[:, 0] |= np.uint64(7 << 12) | rest >> np.uint64(52)
+    uuid_words[:, 1] = np.uint64(1 << 63) | (rest & np.uint64((1 << 52) - 1)) << np.uint64(10)
+    return uuid_words.tobytes()
+
+
+def uuid_texts(uuids: bytes) -> pl.Series:
+    """Returns UUIDs, 16 bytes each, as PostgreSQL writes them."""
+    count = len(uuids) // UUID_SIZE
+    texts = np.full((count, _TEXT_SIZE), ord("-"), dtype=np.uint8)
+    texts[:, _DIGITS] = np.frombuffer(uuids.hex().encode(), dtype=np.uint8).reshape(
+        count, 2 * UUID_SIZE
+    )
+    return of_width(texts.tobytes(), _TEXT_SIZE).cast(pl.String)
+
+
+def hex_texts(object_ids: bytes) -> pl.Series:
+    """Returns ObjectIds, 12 bytes each, as 24 hex digits."""
+    return of_width(object_ids.hex().encode(), 2 * OBJECT_ID_SIZE).cast(pl.String)
