@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.documents import Documents
 from migration_assets.validation.many_ids import IDENTIFIERS
 from migration_assets.validation.placed_values import (
@@ -24,14 +25,21 @@ from migration_assets.validation.placed_values import (
     Numbers,
     Places,
     are_named,
+    at_each_byte,
     by_kind,
     places_after,
 )
 
 _WIDEST = 16
 """Bytes of the widest value that is read at a place."""
-_MOST_ELEMENTS = 1_000
-"""Elements of the longest array that is taken apart together with others."""
+_MOST_NAMES = 1_000
+_NAMES = [b"%d\0" % number for number in range(_MOST_NAMES)]
+"""The names of the elements of an array, each with its zero."""
+_NAME_SIZES = np.array([*map(len, _NAMES)])
+_HEADS_END = np.cumsum([0, *(_NAME_SIZES + 1)])
+"""Bytes of the types and names of so many elements."""
+_NAME_WORDS = np.array([int.from_bytes(name, "little") for name in _NAMES], dtype=np.uint64)
+_NAME_MASKS = np.array([(1 << 8 * len(name)) - 1 for name in _NAMES], dtype=np.uint64)
 _IS_ID = by_kind(dict.fromkeys(IDENTIFIERS, 1)) == 1
 
 
@@ -163,31 +171,66 @@ def elements_in(data: bytes, arrays: Places) -> tuple[Numbers, Places]:
         arrays: Where the arrays stand.
 
     Returns:
-        -1 for an array that holds anything else, or very many: its document is for the ``judge``.
+        -1 for an array that holds anything else: its document is for the ``judge``.
     """
-    counts = np.zeros(len(arrays.starts), dtype=np.int64)
-    position, last = arrays.starts + LENGTH, arrays.ends - 1
-    rows = np.flatnonzero(position < last)
-    found: list[tuple[Numbers, Places]] = []
-    for number in range(_MOST_ELEMENTS):
-        if not rows.size:
-            break
-        name = b"%d\0" % number
-        elements, fit = places_after(data, position[rows], len(name), last[rows])
-        fit &= _IS_ID[elements.kinds] & are_named(data, name, position[rows])
-        if not fit.all():
-            counts[rows[~fit]] = -1
-            rows, elements = rows[fit], elements.of(fit)
-        found.append((rows, elements))
-        counts[rows] += 1
-        position[rows] = elements.ends
-        rows = rows[position[rows] < last[rows]]
-    counts[rows] = -1
-    holders = np.concatenate([rows for rows, _ in found] or [rows])
-    in_order = np.argsort(holders, kind="stable")
-    in_order = in_order[counts[holders[in_order]] >= 0]
-    kinds, starts, ends = (
-        np.concatenate([getattr(elements, name) for _, elements in found] or [rows])[in_order]
-        for name in ("kinds", "starts", "ends")
-    )
-    return counts, Places(kinds, starts, ends)
+    counts, elements = _elements_alike(data, arrays)
+    others = np.flatnonzero(counts < 0)
+    if not others.size:
+        return counts, elements
+    holders = [np.repeat(np.arange(len(counts)), np.maximum(counts, 0))]
+    parts = [elements]
+    for array in others.tolist():
+        ids = _ids_in(data, int(arrays.starts[array]))
+        if ids is not None:
+            counts[array] = len(ids)
+            holders.append(np.full(len(ids), array))
+            parts.append(Places(*(np.array(numbers) for numbers in zip(*ids, strict=True))))
+    in_order = np.argsort(np.concatenate(holders), kind="stable")
+    kinds = np.concatenate([part.kinds for part in parts])
+    starts = np.concatenate([part.starts for part in parts])
+    ends = np.concatenate([part.ends for part in parts])
+    return counts, Places(kinds, starts, ends).of(in_order)
+
+
+def _elements_alike(data: bytes, arrays: Places) -> tuple[Numbers, Places]:
+    """Returns the same, and -1 also for arrays whose ids are not all of one type and size, or very many."""
+    begin, last = arrays.starts + LENGTH, arrays.ends - 1
+    firsts, are_alike = places_after(data, begin, len(_NAMES[0]), last)
+    are_alike &= _IS_ID[firsts.kinds]
+    sizes = np.where(are_alike, firsts.ends - firsts.starts, 0)
+    counts = np.full(len(begin), -1)
+    low = 0
+    for digits in range(1, len(_NAMES[-1])):
+        # As long as names have so many digits, all elements with their types and names have one size.
+        size = sizes + digits + 2
+        more, rest = np.divmod(last - begin - _HEADS_END[low] - low * sizes, size)
+        fit = are_alike & (rest == 0) & (more > 0) & (low + more <= 10**digits)
+        counts[fit] = low + more[fit]
+        low = 10**digits
+    counts[begin == last] = 0
+    lengths = np.maximum(counts, 0)
+    holders = np.repeat(np.arange(len(counts)), lengths)
+    numbers = np.arange(len(holders)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    positions = begin[holders] + _HEADS_END[numbers] + numbers * sizes[holders]
+    elements, fit = places_after(data, positions, _NAME_SIZES[numbers], last[holders])
+    words = at_each_byte(data, "<u8")[positions + 1]
+    fit &= (words & _NAME_MASKS[numbers]) == _NAME_WORDS[numbers]
+    fit &= elements.kinds == firsts.kinds[holders]
+    fit &= elements.ends - elements.starts == sizes[holders]
+    if not fit.all():
+        counts[holders[~fit]] = -1
+        elements = elements.of(counts[holders] >= 0)
+    return counts, elements
+
+
+def _ids_in(data: bytes, begin: int) -> list[tuple[int, int, int]] | None:
+    """Returns type, start and end of each id in an array; None where it holds anything else."""
+    ids = []
+    try:
+        for number, (kind, name, start, end) in enumerate(bson.spans(data, begin)):
+            if kind not in IDENTIFIERS or name != b"%d" % number:
+                return None
+            ids.append((kind, start, end))
+    except bson.UnreadableBsonError:
+        return None
+    return ids

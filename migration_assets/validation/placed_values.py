@@ -85,7 +85,7 @@ def are_named(data: bytes, name: bytes, positions: Numbers) -> Mask:
 
 
 def places_after(
-    data: bytes, positions: Numbers, name_size: int, last: Numbers
+    data: bytes, positions: Numbers, name_size: int | Numbers, last: Numbers
 ) -> tuple[Places, Mask]:
     """Returns where the values of fields stand, and which of them are whole and can be stepped over.
 

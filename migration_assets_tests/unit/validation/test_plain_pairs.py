@@ -22,7 +22,7 @@ POOL = [ObjectId(b"\x61\x00%10d" % number) for number in range(16)]
 OTHERS = ["id-1", "é", '"\\\0', "f" * 23, 1, Int64(1), Int64(2**40), Binary(bytes(16), 4)]
 """Ids of other types, two of which are the same."""
 MOST = 1_000
-"""Elements of the longest array that is not left to the reader of single documents."""
+"""Elements of the longest array that is taken apart together with others."""
 
 
 def many(count: int) -> list[ObjectId]:
@@ -33,10 +33,12 @@ def many(count: int) -> list[ObjectId]:
 ARRAYS: st.SearchStrategy[Any] = st.one_of(
     st.none(),
     st.lists(st.sampled_from(POOL), max_size=12, unique=True),
-    st.sampled_from([8, 9, 10, 11, MOST - 1, MOST, MOST + 1]).map(many),
+    st.sampled_from([8, 9, 10, 11, 12, 99, 100, 101, MOST - 1, MOST, MOST + 1]).map(many),
     st.lists(st.sampled_from(POOL), max_size=4),
     st.lists(st.sampled_from([*POOL[:3], *OTHERS]), max_size=4),
-    st.sampled_from([MOST, MOST + 1]).map(lambda count: [f"id-{n}" for n in range(count)]),
+    st.sampled_from([9, 10, 11, MOST]).map(lambda count: [f"id-{n}" for n in range(count)]),
+    st.sampled_from([9, 10, 11, MOST]).map(lambda count: [f"id-{n:05}" for n in range(count)]),
+    st.sampled_from([10, 11]).map(lambda count: [*range(count)]),
     st.lists(st.sampled_from([*POOL[:3], None, str(POOL[0]), "", 1.0, [POOL[0]]]), max_size=3),
     st.sampled_from([POOL[0], "text", {"0": POOL[0]}]),
 )
@@ -64,7 +66,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
         return None
     if array is None:
         return []
-    if not isinstance(array, list) or len(array) > MOST:
+    if not isinstance(array, list):
         return None
     if not all(map(is_plain, array)):
         return None
