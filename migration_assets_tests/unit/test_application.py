@@ -23,9 +23,9 @@ def test_it_is_nextcrm_where_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_command_works_with_another_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(MODEL.name, SHOP.path)
     assert CliRunner().invoke(app, ["sql", str(tmp_path)]).exit_code == 0
-    written = (tmp_path / "03_tables.sql").read_text("utf-8")
-    assert written.count("CREATE TABLE") == len(SHOP.tables)
-    assert "Boards" not in written
+    statements = (tmp_path / "03_tables.sql").read_text("utf-8")
+    assert statements.count("CREATE TABLE") == len(SHOP.tables)
+    assert "Boards" not in statements
 
 
 def test_a_path_without_a_model_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,26 +66,26 @@ lists_of_object_ids = st.lists(object_ids, max_size=20)
 
 
 def joined(ids: list[ObjectId]) -> bytes:
-    return b"".join(each.binary for each in ids)
+    return b"".join(object_id.binary for object_id in ids)
 
 
 @pytest.mark.parametrize(("hexadecimal", "expected"), EXAMPLES.items())
 def test_examples(hexadecimal: str, expected: str) -> None:
-    made = document_uuid("Users", ObjectId(hexadecimal))
-    assert made == uuid.UUID(expected)
-    assert object_id(made) == ObjectId(hexadecimal)
+    document_id = document_uuid("Users", ObjectId(hexadecimal))
+    assert document_id == uuid.UUID(expected)
+    assert object_id(document_id) == ObjectId(hexadecimal)
 
 
 @given(object_ids)
 def test_bits(identifier: ObjectId) -> None:
-    made = document_uuid("Users", identifier)
+    document_id = document_uuid("Users", identifier)
     seconds = int.from_bytes(identifier.binary[:4], "big")
-    rest = int.from_bytes(identifier.binary[4:], "big")
-    bits = f"{made.int:0128b}"
+    other_bits = int.from_bytes(identifier.binary[4:], "big")
+    bits = f"{document_id.int:0128b}"
     assert int(bits[:48], 2) == seconds * 1000
     assert (bits[48:52], bits[64:66], bits[118:]) == ("0111", "10", "0" * 10)
-    assert int(bits[52:64] + bits[66:118], 2) == rest
-    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+    assert int(bits[52:64] + bits[66:118], 2) == other_bits
+    assert (document_id.version, document_id.variant) == (7, uuid.RFC_4122)
 
 
 @given(object_ids)
@@ -103,13 +103,15 @@ def test_it_sorts_as_object_ids_do(one: ObjectId, other: ObjectId) -> None:
 
 @given(lists_of_object_ids)
 @example([ObjectId(b"\xff" * 12), ObjectId(b"\x00" * 12)])
-def test_many_at_once_are_as_one_by_one(ids: list[ObjectId]) -> None:
-    one_by_one = [document_uuid("Users", each) for each in ids]
-    made = object_id_uuids(joined(ids))
-    assert made == b"".join(each.bytes for each in one_by_one)
-    assert uuid_texts(made) == [str(each) for each in one_by_one]
-    assert hex_uuids(made) == [each.hex for each in one_by_one]
-    assert convert_keys("Users", field_of(ids)).to_list() == [each.bytes for each in one_by_one]
+def test_many_at_once_equal_one_by_one(ids: list[ObjectId]) -> None:
+    one_by_one = [document_uuid("Users", identifier) for identifier in ids]
+    all_at_once = object_id_uuids(joined(ids))
+    assert all_at_once == b"".join(document_id.bytes for document_id in one_by_one)
+    assert uuid_texts(all_at_once) == [str(document_id) for document_id in one_by_one]
+    assert hex_uuids(all_at_once) == [document_id.hex for document_id in one_by_one]
+    assert convert_keys("Users", field_of(ids)).to_list() == [
+        document_id.bytes for document_id in one_by_one
+    ]
 
 
 def test_object_ids_of_another_length_are_refused() -> None:
@@ -119,8 +121,8 @@ def test_object_ids_of_another_length_are_refused() -> None:
 
 @given(st.uuids())
 def test_other_uuids_were_made_from_no_object_id(identifier: uuid.UUID) -> None:
-    found = object_id(identifier)
-    assert found is None or document_uuid("Users", found) == identifier
+    original_id = object_id(identifier)
+    assert original_id is None or document_uuid("Users", original_id) == identifier
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_other_uuids_were_made_from_no_object_id(identifier: uuid.UUID) -> None:
     [0, 9, 62, 77, 80],
     ids=["first zero bit", "last zero bit", "variant", "version", "time is no second"],
 )
-def test_one_wrong_bit_and_it_is_not_ours(bit: int) -> None:
+def test_a_uuid_with_one_wrong_bit_is_not_ours(bit: int) -> None:
     ours = document_uuid("Users", ObjectId("507f1f77bcf86cd799439011"))
     assert object_id(uuid.UUID(int=ours.int ^ 1 << bit)) is None
 
@@ -161,8 +163,11 @@ def test_other_kinds_are_all_different() -> None:
 
 
 def test_mixed_keys() -> None:
-    ids: list[Any] = [ObjectId("507f1f77bcf86cd799439011"), *(each for each, _ in OTHERS)]
-    expected = [document_uuid("Users", each).bytes for each in ids]
+    ids: list[Any] = [
+        ObjectId("507f1f77bcf86cd799439011"),
+        *(identifier for identifier, _ in OTHERS),
+    ]
+    expected = [document_uuid("Users", identifier).bytes for identifier in ids]
     assert convert_keys("Users", field_of(ids)).to_list() == expected
     assert convert_keys("Users", field_of([])).to_list() == []
 
@@ -188,5 +193,5 @@ def test_source_id_of_an_object_id_is_its_hex() -> None:
     ],
 )
 def test_fields_that_look_like_extended_json_are_read_as_they_stand(odd: dict[str, Any]) -> None:
-    whole = {"_id": ObjectId("b" * 24), "odd": odd, "list": [odd], "plain": Int64(7)}
-    assert from_canonical(canonical(whole)) == whole
+    document = {"_id": ObjectId("b" * 24), "odd": odd, "list": [odd], "plain": Int64(7)}
+    assert from_canonical(canonical(document)) == document

@@ -1,4 +1,4 @@
-"""Trying again: what passes, what does not, how long."""
+"""Retries: after which errors, how often, and with which waits."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ def _error(*, is_transient: bool) -> TargetError:
     return TargetError("gone", where="here", next_step="Wait.", is_transient=is_transient)
 
 
-def test_what_passes_is_tried_again_with_longer_and_longer_waits() -> None:
+def test_a_transient_error_is_retried_with_growing_waits() -> None:
     failures = [_error(is_transient=True) for _ in range(3)]
     waits: list[float] = []
-    said: list[str] = []
+    messages: list[str] = []
 
     def work() -> str:
         if failures:
             raise failures.pop()
         return "done"
 
-    done = with_retries(
-        work, say=said.append, patience=Patience(attempts=5, delay=1, longest=3), sleep=waits.append
+    outcome = with_retries(
+        work,
+        say=messages.append,
+        patience=Patience(attempts=5, delay=1, longest=3),
+        sleep=waits.append,
     )
 
-    assert done == "done"
+    assert outcome == "done"
     assert waits == [1, 2, 3]
-    assert said[0] == "here: gone. Wait. Attempt 1 of 5; next in 1 s."
+    assert messages[0] == "here: gone. Wait. Attempt 1 of 5; next in 1 s."
 
 
-def test_what_does_not_pass_fails_at_once() -> None:
+def test_a_permanent_error_fails_at_once() -> None:
     calls = 0
 
     def work() -> None:

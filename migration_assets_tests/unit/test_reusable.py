@@ -1,4 +1,4 @@
-"""A connection that is kept: lent again, replaced when dead, closed by what goes wrong."""
+"""A reusable connection: lent again, replaced when dead, closed by an error."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ class Door:
             self.closed += 1
 
 
-def test_it_is_opened_at_the_first_use_and_once() -> None:
+def test_it_is_opened_once_at_the_first_use() -> None:
     door = Door()
-    kept = Reusable(door.open)
+    reusable = Reusable(door.open)
     assert door.opened == 0
     for _ in range(3):
-        with kept.use() as opened:
+        with reusable.use() as opened:
             assert opened == 1
     assert (door.opened, door.closed) == (1, 0)
-    kept.close()
-    kept.close()
+    reusable.close()
+    reusable.close()
     assert door.closed == 1
 
 
-def test_an_error_goes_through_what_opened_it_and_closes_it() -> None:
+def test_an_error_passes_through_its_opener_and_closes_it() -> None:
     door = Door()
-    kept = Reusable(door.open)
-    with pytest.raises(SaidError), kept.use():
+    reusable = Reusable(door.open)
+    with pytest.raises(SaidError), reusable.use():
         raise OSError
     assert door.closed == 1
-    with pytest.raises(KeyError), kept.use():
+    with pytest.raises(KeyError), reusable.use():
         raise KeyError
-    with kept.use() as opened:
+    with reusable.use() as opened:
         assert opened == 3
 
 
 def test_a_dead_one_is_replaced() -> None:
     door = Door()
     dead: set[int] = set()
-    kept = Reusable(door.open, lambda opened: opened not in dead)
-    with kept.use():
+    reusable = Reusable(door.open, lambda opened: opened not in dead)
+    with reusable.use():
         pass
     dead.add(1)
-    with kept.use() as opened:
+    with reusable.use() as opened:
         assert opened == 2
     assert door.closed == 1

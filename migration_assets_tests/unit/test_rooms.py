@@ -39,8 +39,8 @@ def imports() -> Iterator[tuple[str, str]]:
             else:
                 continue
             for name in names:
-                package, _, rest = name.partition(".")
-                other = rest.partition(".")[0]
+                package, _, path_in_package = name.partition(".")
+                other = path_in_package.partition(".")[0]
                 if package == "migration_assets" and other not in ("", room, "__version__"):
                     yield room, other
 

@@ -31,7 +31,7 @@ EVIL = "a\x1b[2J\x9b1m\u202eb\u2028[x](https://evil.example)<img src=x>`c`\n- fi
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("plain Übung €", "plain Übung €"),
         ("\x1b[31m", "\\x1b[31m"),
@@ -43,52 +43,52 @@ EVIL = "a\x1b[2J\x9b1m\u202eb\u2028[x](https://evil.example)<img src=x>`c`\n- fi
         ("\ud800", "\\ud800"),
     ],
 )
-def test_what_cannot_be_seen_is_written_out(text: str, shown: str) -> None:
-    assert printable(text) == shown
+def test_invisible_characters_are_written_out(text: str, expected: str) -> None:
+    assert printable(text) == expected
     assert one_line(text.strip()).isprintable()
 
 
-def test_terminal_gets_no_control_and_no_markup_of_a_name() -> None:
+def test_a_name_brings_no_control_and_no_markup_to_a_terminal() -> None:
     out = io.StringIO()
     console = Console(file=out, width=400, force_terminal=True, highlight=False)
     console.print(f"{escape(EVIL)} {escape('[bold]x[/]')}", soft_wrap=True)
     print_decisions(console, [Finding(EVIL, EVIL, EVIL, rule=f"- {{name: {EVIL}}}")])
-    said = out.getvalue()
-    assert "\x1b[2J" not in said
-    assert not {"\x9b", "\u202e", "\u2028"} & set(said)
-    assert "\n- finding" not in said
-    assert "[bold]x[/]" in said
+    output = out.getvalue()
+    assert "\x1b[2J" not in output
+    assert not {"\x9b", "\u202e", "\u2028"} & set(output)
+    assert "\n- finding" not in output
+    assert "[bold]x[/]" in output
 
 
 def test_markdown_shows_a_name_as_it_is() -> None:
-    said = markdown(EVIL)
-    assert "[x](" not in said
-    assert "<img" not in said
-    assert "://" not in said
-    assert "www\\." not in said
-    assert "\n" not in said
+    escaped = markdown(EVIL)
+    assert "[x](" not in escaped
+    assert "<img" not in escaped
+    assert "://" not in escaped
+    assert "www\\." not in escaped
+    assert "\n" not in escaped
     assert code("a`b") == "``a`b``"
     assert code("`") == "`` ` ``"
     assert code("a\nb") == "`a\\nb`"
 
 
 def test_error_is_one_line_whatever_a_name_holds() -> None:
-    said = str(MigrationError(EVIL, where=EVIL, next_step="a\n  b"))
-    assert said.isprintable()
-    assert said.endswith("a b")
+    message = str(MigrationError(EVIL, where=EVIL, next_step="a\n  b"))
+    assert message.isprintable()
+    assert message.endswith("a b")
 
 
 def test_sign_off_shows_names_as_text() -> None:
     record = recorded(
         unmapped=[Unmapped(EVIL, 1, {}), Unmapped("Tasks", 1, {EVIL: 1})], missing=[EVIL]
     )
-    made = made_report(record, judged(record, PRINTS, unkept={EVIL: (1, 0)}))
-    said = summary(made, "0") + dashboard(made)
-    assert "<img" not in page(made, "0")
-    assert "\n- finding: y" not in said
-    assert "\x1b" not in said
-    assert "\\[x\\]" in said
-    drafted = draft(made)
+    report = made_report(record, judged(record, PRINTS, unkept={EVIL: (1, 0)}))
+    texts = summary(report, "0") + dashboard(report)
+    assert "<img" not in page(report, "0")
+    assert "\n- finding: y" not in texts
+    assert "\x1b" not in texts
+    assert "\\[x\\]" in texts
+    drafted = draft(report)
     (waiver,) = yaml.safe_load(drafted)
     assert waiver["finding"] == f"constraints:constraints:missing:{EVIL}".replace(
         "https:", "https%3A"
@@ -108,13 +108,13 @@ def test_preflight_shows_names_of_collections_as_text(
     mongo_database["Users"].insert_one({"a\x1b[2J": 1})
     monkeypatch.setenv(SOURCE_URL.name, source_url)
     monkeypatch.setenv(TARGET_URL.name, target_url)
-    said = CliRunner().invoke(app, ["preflight"]).output
-    assert "legacy\\x1b[2J\\u202e" in "".join(said.split())
-    assert "a\\x1b[2J" in said
-    assert "\x1b[2J" not in said
+    output = CliRunner().invoke(app, ["preflight"]).output
+    assert "legacy\\x1b[2J\\u202e" in "".join(output.split())
+    assert "a\\x1b[2J" in output
+    assert "\x1b[2J" not in output
 
 
-def test_every_command_takes_the_one_escape() -> None:
+def test_every_command_uses_our_own_escape() -> None:
     """rich's own lets controls through."""
     for file in [*PACKAGE.glob("cli*.py"), *(PACKAGE / "commands").glob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):

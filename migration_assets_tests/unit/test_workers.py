@@ -1,4 +1,4 @@
-"""Workers: how many there are, and how they share what is to be done."""
+"""Workers: how many there are, and how they share the work."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from migration_assets.workers import Workers, cores, processes_wanted
 SAID = "of Tasks is compared here"
 
 
-def with_each(*each: Any) -> Workers:
+def with_each(*members: Any) -> Workers:
     """Workers that are no processes."""
     workers = Workers(processes=1)
-    workers._each = [*each]
+    workers._each = [*members]
     return workers
 
 
@@ -56,7 +56,7 @@ class Idle(Ended):
         return part
 
 
-def test_what_a_worker_had_that_died_is_told_and_done_here(
+def test_the_work_of_a_dead_worker_is_reported_and_done_here(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     dead = Dead()
@@ -90,16 +90,16 @@ def test_each_of_many_has_a_part_at_once(count: int) -> None:
     assert with_each(*others).share(parts, here, here, SAID) == parts
 
 
-def test_there_are_as_many_as_cores_but_where_somebody_says_otherwise(
+def test_workers_are_as_many_as_cores_unless_set_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(WORKERS.name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(workers_module, "_QUOTA", tmp_path / "cpu.max")
     assert cores() == processes_wanted() == Workers().processes == 8
-    for said, wanted in {"max 100000": 8, "250000 100000": 3, "1600000 100000": 8}.items():
-        (tmp_path / "cpu.max").write_text(said)
-        assert cores() == processes_wanted() == wanted
+    for quota, expected in {"max 100000": 8, "250000 100000": 3, "1600000 100000": 8}.items():
+        (tmp_path / "cpu.max").write_text(quota)
+        assert cores() == processes_wanted() == expected
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(96)))
     (tmp_path / "cpu.max").unlink()
     assert (cores(), processes_wanted()) == (96, 32)
@@ -110,11 +110,11 @@ def test_there_are_as_many_as_cores_but_where_somebody_says_otherwise(
         processes_wanted()
 
 
-@pytest.mark.parametrize(("said", "processes"), [("", 1), ("3", 3)])
-def test_where_tables_are_side_by_side_no_worker_helps_unless_told(
-    monkeypatch: pytest.MonkeyPatch, said: str, processes: int
+@pytest.mark.parametrize(("setting", "processes"), [("", 1), ("3", 3)])
+def test_no_worker_helps_beside_parallel_tables_unless_set(
+    monkeypatch: pytest.MonkeyPatch, setting: str, processes: int
 ) -> None:
-    monkeypatch.setenv(WORKERS.name, said)
+    monkeypatch.setenv(WORKERS.name, setting)
     resources = build_defs(executor=EXECUTORS[MULTIPROCESS]).resources
     assert resources is not None
     assert resources["workers"].processes == processes

@@ -28,7 +28,7 @@ while True:
 
 
 def asked_once(times: int) -> subprocess.Popen[bytes]:
-    """Returns a process that ends when it is asked to for so many times and one, and was asked once."""
+    """Returns a process, asked once already, that ignores so many requests to end."""
     process = subprocess.Popen(
         [sys.executable, "-c", DEAF.format(times=times)], stdout=subprocess.PIPE
     )

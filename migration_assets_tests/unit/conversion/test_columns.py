@@ -1,4 +1,4 @@
-"""Section 5 of the design: the rules, and that a column at once is converted as value by value."""
+"""Section 5 of the design: the rules; a whole column converts like its single values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from migration_assets_tests.support.taken_apart import field_of
 
 KNOWN = [ObjectId(f"{n:024x}") for n in (1, 2, 0xABCDEF)]
 REJECTED = ObjectId("aaaaaaaaaaaaaaaaaaaaaaaa")
-"""A document that the map knows, but no row was made of."""
+"""A document in the map without a row."""
 UNKNOWN = ObjectId("ffffffffffffffffffffffff")
 HEXADECIMAL = "0123456789abcdef01234567"
 """An `_id` that is a text, though it looks like an ObjectId."""
@@ -44,7 +44,7 @@ def _all(*values: Any) -> tuple[Any, ...]:
 
 
 def uuids_of(*identifiers: Any) -> frozenset[bytes]:
-    return frozenset(document_uuid("Others", each).bytes for each in identifiers)
+    return frozenset(document_uuid("Others", identifier).bytes for identifier in identifiers)
 
 
 ONLY_OBJECT_IDS = Loaded(
@@ -84,10 +84,10 @@ def source_for(rule: Rule, missing: Missing) -> Source:
 def policies(rule: Rule) -> list[Missing]:
     if rule in ARRAYS:
         return [Missing.EMPTY_ARRAY]
-    found = [Missing.NULL, Missing.REJECT]
-    found += [Missing.DEFAULT] if rule in DEFAULTS else []
-    found += [Missing.OBJECT_ID_TIME] if rule in (Rule.TEXT, Rule.TIMESTAMP) else []
-    return found
+    missing_policies = [Missing.NULL, Missing.REJECT]
+    missing_policies += [Missing.DEFAULT] if rule in DEFAULTS else []
+    missing_policies += [Missing.OBJECT_ID_TIME] if rule in (Rule.TEXT, Rule.TIMESTAMP) else []
+    return missing_policies
 
 
 COLUMNS = [(rule, missing) for rule in LOADERS for missing in policies(rule)]
@@ -95,7 +95,7 @@ COLUMNS = [(rule, missing) for rule in LOADERS for missing in policies(rule)]
 
 def test_every_policy_is_tested() -> None:
     assert {missing for _, missing in COLUMNS} == set(Missing)
-    shipped = {each for each in vars(Rule).values() if isinstance(each, Rule)}
+    shipped = {rule for rule in vars(Rule).values() if isinstance(rule, Rule)}
     assert {rule for rule, _ in COLUMNS} == shipped - {Rule.KEY}
 
 
@@ -230,7 +230,7 @@ EXAMPLES: dict[Rule, list[tuple[Any, Any, list[Kind]]]] = {
         (K, K_UUID, []),
         (str(K), K_UUID, [COERCED]),
         (str(K).upper(), K_UUID, [COERCED]),
-        *((one, K_UUID, [COERCED]) for one in _all([K], [str(K)])),
+        *((single, K_UUID, [COERCED]) for single in _all([K], [str(K)])),
         ("", None, [COERCED]),
         *(
             (bad, None, [ORPHANED])
@@ -299,10 +299,10 @@ CASES = [(rule, *case) for rule, cases in EXAMPLES.items() for case in cases]
 def test_rules(rule: Rule, value: Any, expected: Any, kinds: list[Kind]) -> None:
     """Nullable as declared: what is not convertible becomes NULL and is recorded."""
     policy = Missing.EMPTY_ARRAY if rule in ARRAYS else Missing.NULL
-    found = converted(source_for(rule, policy), [value])
-    assert plain(found.series) == [expected]
-    assert [change.kind for _, change in found.changes] == kinds
-    assert not found.rejections
+    column = converted(source_for(rule, policy), [value])
+    assert plain(column.series) == [expected]
+    assert [change.kind for _, change in column.changes] == kinds
+    assert not column.rejections
 
 
 @pytest.mark.parametrize("policy", [Missing.REJECT, Missing.DEFAULT])
@@ -312,55 +312,55 @@ def test_what_is_not_convertible_rejects_where_not_null(rule: Rule, policy: Miss
     if policy not in policies(rule):
         return
     for value, expected, _ in EXAMPLES[rule]:
-        found = converted(source_for(rule, policy), [value])
-        assert bool(found.rejections) == (expected is None), value
-        assert plain(found.series) == [expected]
-        assert not (found.rejections and found.changes)
+        column = converted(source_for(rule, policy), [value])
+        assert bool(column.rejections) == (expected is None), value
+        assert plain(column.series) == [expected]
+        assert not (column.rejections and column.changes)
 
 
 @pytest.mark.parametrize(("rule", "default"), DEFAULTS.items())
 def test_a_missing_value_becomes_the_default(rule: Rule, default: Any) -> None:
-    found = converted(source_for(rule, Missing.DEFAULT), [None])
-    assert plain(found.series) == [default]
-    assert [change.kind for _, change in found.changes] == [Kind.DEFAULTED]
+    column = converted(source_for(rule, Missing.DEFAULT), [None])
+    assert plain(column.series) == [default]
+    assert [change.kind for _, change in column.changes] == [Kind.DEFAULTED]
 
 
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [(Rule.TIMESTAMP, OWN_TIME), (Rule.TEXT, "2012-10-17T21:13:27.000Z")],
 )
-def test_a_missing_time_is_the_own_time_of_the_object_id(rule: Rule, expected: Any) -> None:
-    found = converted(source_for(rule, Missing.OBJECT_ID_TIME), [None, None], [OWN, 5])
-    assert plain(found.series) == [expected, None]
-    assert [(row, change.kind) for row, change in found.changes] == [(0, Kind.DERIVED)]
-    assert [row for row, _ in found.rejections] == [1]
+def test_a_missing_time_becomes_that_of_the_object_id(rule: Rule, expected: Any) -> None:
+    column = converted(source_for(rule, Missing.OBJECT_ID_TIME), [None, None], [OWN, 5])
+    assert plain(column.series) == [expected, None]
+    assert [(row, change.kind) for row, change in column.changes] == [(0, Kind.DERIVED)]
+    assert [row for row, _ in column.rejections] == [1]
 
 
 @pytest.mark.parametrize("rule", LOADERS)
 def test_null_stays_null_where_nullable(rule: Rule) -> None:
     policy = Missing.EMPTY_ARRAY if rule in ARRAYS else Missing.NULL
-    found = converted(source_for(rule, policy), [None, None])
-    assert found.series.to_list() == [[] if rule in ARRAYS else None] * 2
-    assert (list(found.changes), list(found.rejections)) == ([], [])
+    column = converted(source_for(rule, policy), [None, None])
+    assert column.series.to_list() == [[] if rule in ARRAYS else None] * 2
+    assert (list(column.changes), list(column.rejections)) == ([], [])
 
 
 def test_elements_are_recorded_with_place_and_original() -> None:
     source = source_for(Rule.REFERENCE_ARRAY, Missing.EMPTY_ARRAY)
-    found = converted(source, [[K], [K, UNKNOWN, None, "x"]])
+    column = converted(source, [[K], [K, UNKNOWN, None, "x"]])
     assert [
-        (row, change.kind, change.element, change.original) for row, change in found.changes
+        (row, change.kind, change.element, change.original) for row, change in column.changes
     ] == [(1, ORPHANED, 1, UNKNOWN), (1, ALTERED, 2, None), (1, ORPHANED, 3, "x")]
 
 
 def test_a_text_id_that_looks_like_an_object_id_wins() -> None:
     by_text = document_uuid("Others", HEXADECIMAL)
     for rule, expected in ((Rule.REFERENCE, by_text.bytes), (Rule.REFERENCE_TEXT, str(by_text))):
-        found = converted(source_for(rule, Missing.NULL), [HEXADECIMAL, 5], None, OTHER_IDS_TOO)
-        assert found.series[0] == expected
-        assert not found.changes
+        column = converted(source_for(rule, Missing.NULL), [HEXADECIMAL, 5], None, OTHER_IDS_TOO)
+        assert column.series[0] == expected
+        assert not column.changes
 
 
-# --- A column at once as value by value ----------------------------------------------------------
+# --- A whole column like its single values ----------------------------------------------------------
 
 texts = st.one_of(
     st.text(max_size=8),
@@ -368,7 +368,9 @@ texts = st.one_of(
     st.sampled_from(
         ["2024-01-01", "2024-01-01T00:00:00.1234Z", "99999999999999999999", "é\\u0000"]
     ),
-    st.sampled_from([*(str(each).upper() for each in (*KNOWN, REJECTED, UNKNOWN)), HEXADECIMAL]),
+    st.sampled_from(
+        [*(str(object_id).upper() for object_id in (*KNOWN, REJECTED, UNKNOWN)), HEXADECIMAL]
+    ),
 )
 object_ids = st.sampled_from([*KNOWN, *KNOWN, REJECTED, UNKNOWN, ObjectId(HEXADECIMAL)])
 integers = st.one_of(
@@ -436,8 +438,8 @@ def by_rules(
     if outcome.value is None and source.missing not in (Missing.NULL, Missing.EMPTY_ARRAY):
         return None, [], outcome.changes[0].reason
     changes = [
-        replace(each, kind=Kind.NULLED) if each.kind is Kind.UNCONVERTIBLE else each
-        for each in outcome.changes
+        replace(change, kind=Kind.NULLED) if change.kind is Kind.UNCONVERTIBLE else change
+        for change in outcome.changes
     ]
     return outcome.value, changes, None
 
@@ -461,7 +463,7 @@ def instead(source: Source, identifier: Any) -> tuple[Any, list[ValueChange], st
 
 
 @pytest.mark.parametrize(("rule", "missing"), COLUMNS)
-def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> None:
+def test_a_whole_column_converts_like_its_single_values(rule: Rule, missing: Missing) -> None:
     source = source_for(rule, missing)
     expected = EXPECTED[rule]
     odd = st.one_of(expected, scalars, anything)
@@ -482,17 +484,17 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
     def check(values: list[Any], identifiers: list[Any], loaded: Loaded) -> None:
         values = as_read(values * 2)  # values repeat: of the same bytes, one is converted
         identifiers = identifiers[: len(values)]
-        found = converted(source, values, identifiers, loaded)
+        column = converted(source, values, identifiers, loaded)
         one_by_one = [
             by_rules(source, *pair, loaded) for pair in zip(values, identifiers, strict=True)
         ]
-        assert (found.series.name, found.series.dtype) == ("c", dtype_of(rule))
-        assert in_one_form(plain(found.series)) == in_one_form([value for value, *_ in one_by_one])
+        assert (column.series.name, column.series.dtype) == ("c", dtype_of(rule))
+        assert in_one_form(plain(column.series)) == in_one_form([value for value, *_ in one_by_one])
         expected_changes = [
             (row, change) for row, (_, changes, _) in enumerate(one_by_one) for change in changes
         ]
-        assert repr(list(found.changes)) == repr(expected_changes)  # a NaN equals no other
-        assert list(found.rejections) == [
+        assert repr(list(column.changes)) == repr(expected_changes)  # a NaN equals no other
+        assert list(column.rejections) == [
             (row, reason) for row, (*_, reason) in enumerate(one_by_one) if reason is not None
         ]
 
@@ -501,18 +503,18 @@ def test_a_column_at_once_is_as_value_by_value(rule: Rule, missing: Missing) -> 
 
 @pytest.mark.parametrize("rule", [Rule.REFERENCE, Rule.REFERENCE_TEXT])
 @pytest.mark.parametrize("identifier", [UNKNOWN, str(UNKNOWN), 5, "text", {"a": 1}])
-def test_an_assumed_reference_becomes_what_it_becomes_if_it_leads_somewhere(
+def test_an_assumed_reference_converts_like_one_to_a_loaded_document(
     rule: Rule, identifier: Any
 ) -> None:
     source = source_for(rule, Missing.NULL)
     meant = ObjectId(identifier) if identifier == str(UNKNOWN) else identifier
     there = Loaded({"Others": uuids_of(meant)}, {"Others": uuids_of(meant)})
-    exact, found = (converted(source, [identifier], None, ids) for ids in (there, ASSUMED))
-    assert plain(found.series) == plain(exact.series) != [None]
-    assert list(found.changes) == list(exact.changes)
+    exact, assumed_column = (converted(source, [identifier], None, ids) for ids in (there, ASSUMED))
+    assert plain(assumed_column.series) == plain(exact.series) != [None]
+    assert list(assumed_column.changes) == list(exact.changes)
 
 
-def test_a_text_is_assumed_to_be_an_id_itself_where_a_document_has_such_a_text() -> None:
+def test_a_text_is_assumed_to_be_an_id_where_a_document_has_such_an_id() -> None:
     source = source_for(Rule.REFERENCE, Missing.NULL)
     as_text, as_object_id = (
         plain(converted(source, [HEXADECIMAL], None, ids).series)
@@ -530,8 +532,8 @@ def parsed(text: str) -> Any:
     return json.loads(text, object_pairs_hook=lambda pairs: ("object", pairs), parse_float=bits)
 
 
-def bits(written: str) -> bytes:
-    return struct.pack(">d", float(written))
+def bits(number_text: str) -> bytes:
+    return struct.pack(">d", float(number_text))
 
 
 @examples(100)

@@ -1,4 +1,4 @@
-"""Fields found in the BSON of a whole batch are those that the driver decodes; nothing odd slips through."""
+"""Fields found in the BSON of a whole batch equal what the driver decodes; nothing odd slips through."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ WITHOUT_ID = st.lists(
 
 
 def encoded(documents: list[dict[str, Any]]) -> bytes:
-    return b"".join(bson.encode(each, codec_options=CODEC) for each in documents)
+    return b"".join(bson.encode(document, codec_options=CODEC) for document in documents)
 
 
 def assert_found(batch: Batch, documents: list[dict[str, Any]]) -> None:
-    """What is found is what the driver decodes: compared as text, in which NaN equals itself."""
+    """Compares found and decoded fields as text, in which NaN equals itself."""
     assert len(batch) == len(documents)
     for name in WANTED:
         values = batch.fields[name].values(range(len(documents)))
         assert repr(values) == repr([document.get(name) for document in documents])
-    unknown = [row for row, each in enumerate(documents) if each.keys() - set(WANTED)]
+    unknown = [row for row, document in enumerate(documents) if document.keys() - set(WANTED)]
     assert list(batch.strangers) == unknown
     for row, document in enumerate(documents):
         assert repr(batch.document(row)) == repr(document)
@@ -67,7 +67,7 @@ def look_at_everything(batch: Batch) -> None:
 
 @given(DOCUMENTS, DOCUMENTS)
 @example([{"a": 1, "name": ""}, {"name": "x", "a": Regex("x")}], [{}, {"": None}])
-def test_what_is_found_is_what_the_driver_decodes(
+def test_found_fields_are_those_that_the_driver_decodes(
     first: list[dict[str, Any]], second: list[dict[str, Any]]
 ) -> None:
     """In two batches, of which the second finds names that the first has taught."""
@@ -79,7 +79,7 @@ def test_what_is_found_is_what_the_driver_decodes(
 
 @given(WITHOUT_ID, st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3))
 @examples(150)
-def test_whatever_the_bytes_are_each_document_is_found_or_refused(
+def test_documents_of_any_bytes_are_found_or_refused(
     documents: list[dict[str, Any]], changes: list[tuple[int, int]]
 ) -> None:
     """Bytes are changed after a document's length and `_id`, for which the server answers."""
@@ -91,11 +91,11 @@ def test_whatever_the_bytes_are_each_document_is_found_or_refused(
             data[21 + place % (len(data) - 22)] = byte
         changed.append(bytes(data))
     books = Books()
-    kept = readable(b"".join(changed), books, Remedies())
-    found = finder.find(kept)
-    look_at_everything(found)
-    assert_found(found, bson.decode_all(kept, CODEC))
-    assert len(found) + len(books.rejected) == len(documents)
+    readable_data = readable(b"".join(changed), books, Remedies())
+    batch = finder.find(readable_data)
+    look_at_everything(batch)
+    assert_found(batch, bson.decode_all(readable_data, CODEC))
+    assert len(batch) + len(books.rejected) == len(documents)
     if books.rejected:
         with pytest.raises(UnreadableError):
             look_at_everything(finder.find(b"".join(changed)))
@@ -161,7 +161,7 @@ LOST = [
 def test_no_bytes_of_a_document_pass_for_its_end(
     documents: list[list[tuple[bytes, tuple[int, bytes]]]],
 ) -> None:
-    """Held against the fields that the documents were put together from, byte by byte."""
+    """Compared byte by byte with the fields that the documents were built from."""
     finder = FieldFinder(WANTED)
     data = b"".join(map(raw, documents))
     if not all(map(is_readable, documents)):
@@ -170,14 +170,16 @@ def test_no_bytes_of_a_document_pass_for_its_end(
         return
     batch = finder.find(data)
     for name in WANTED:
-        found = batch.fields[name]
+        field = batch.fields[name]
         for row, fields in enumerate(documents):
-            value = batch.data[found.starts[row] : found.ends[row]]
+            value = batch.data[field.starts[row] : field.ends[row]]
             expected = dict(fields).get(name.encode(), (BsonType.NONE, b""))
-            assert (found.kinds[row], value) == expected
+            assert (field.kinds[row], value) == expected
     known = {name.encode() for name in WANTED}
-    others = [row for row, fields in enumerate(documents) if dict(fields).keys() - known]
-    assert list(batch.strangers) == others
+    rows_with_strangers = [
+        row for row, fields in enumerate(documents) if dict(fields).keys() - known
+    ]
+    assert list(batch.strangers) == rows_with_strangers
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_no_bytes_of_a_document_pass_for_its_end(
     ],
 )
 def test_lengths_that_do_not_add_up_are_refused(data: bytes) -> None:
-    """They were added up for ever, where one was 0."""
+    """A length of 0 led to an endless loop."""
     for take_apart in (FieldFinder(["a"]).find, lambda data: list(split(data))):
         with pytest.raises(SourceError, match="lengths do not add up"):
             take_apart(data)
@@ -201,7 +203,7 @@ def test_lengths_that_do_not_add_up_are_refused(data: bytes) -> None:
 
 
 def test_an_array_as_large_as_a_document_can_hold() -> None:
-    """A word holds type and name of a million elements; for more there was an OverflowError."""
+    """A word holds type and name of a million elements; more raised an OverflowError."""
     ids = [ObjectId(bytes(12))] * 780_000
     arrays = FieldFinder(["f"]).find(bson.encode({"f": ids})).fields["f"].object_id_arrays()
     assert arrays.lengths.tolist() == [780_000]
@@ -227,7 +229,7 @@ def test_documents_with_a_thousand_names_are_taken_apart_one_by_one() -> None:
 
 @pytest.mark.parametrize("step", [1, 7, -1], ids=["one order", "other orders", "reversed"])
 def test_a_document_of_many_unknown_fields_costs_no_more_than_its_bytes(step: int) -> None:
-    """It cost 7 seconds: each name was learned by itself, and then all were looked for again."""
+    """It took 7 seconds: each name was learned singly, and then all were searched again."""
     names = [f"{number}" for number in range(900)]
     documents = [dict.fromkeys((names[row:] + names[:row])[::step], 1) for row in range(50)]
     finder = FieldFinder(WANTED)
@@ -249,12 +251,16 @@ def test_no_documents() -> None:
 def test_arrays_of_object_ids(values: list[Any]) -> None:
     arrays = field_of(values).object_id_arrays()
     plain = [
-        value if type(value) is list and all(type(each) is ObjectId for each in value) else None
+        value
+        if type(value) is list and all(type(element) is ObjectId for element in value)
+        else None
         for value in values
     ]
-    assert arrays.are_plain.tolist() == [each is not None for each in plain]
-    assert arrays.lengths.tolist() == [len(each or []) for each in plain]
-    assert arrays.object_ids == b"".join(each.binary for array in plain for each in array or [])
+    assert arrays.are_plain.tolist() == [array is not None for array in plain]
+    assert arrays.lengths.tolist() == [len(array or []) for array in plain]
+    assert arrays.object_ids == b"".join(
+        element.binary for array in plain for element in array or []
+    )
 
 
 ALIKE: list[Any] = [Int64(0), 0.0, -0.0, False, None, "", "a", [], {}, ["a"]]
@@ -264,9 +270,11 @@ ALIKE: list[Any] = [Int64(0), 0.0, -0.0, False, None, "", "a", [], {}, ["a"]]
 @example([Int64(0), 0.0, Int64(0)])
 def test_values_are_the_same_where_their_types_and_bytes_are(values: list[Any]) -> None:
     firsts, which = field_of(values).distinct()
-    written = [encoded([{"f": value}]) for value in values]
-    assert [written[firsts[number]] for number in which] == written
-    assert firsts.tolist() == [written.index(each) for each in dict.fromkeys(written)]
+    encoded_values = [encoded([{"f": value}]) for value in values]
+    assert [encoded_values[firsts[number]] for number in which] == encoded_values
+    assert firsts.tolist() == [
+        encoded_values.index(encoded_value) for encoded_value in dict.fromkeys(encoded_values)
+    ]
 
 
 def test_an_element_with_another_name_is_no_plain_array() -> None:
@@ -283,8 +291,8 @@ def test_an_element_with_another_name_is_no_plain_array() -> None:
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=20) | st.none() | st.just(7)))
 def test_strings(values: list[Any]) -> None:
     field = field_of(values)
-    assert field.strings().to_list() == [each if type(each) is str else "" for each in values]
-    assert field.are(BsonType.STRING).tolist() == [type(each) is str for each in values]
+    assert field.strings().to_list() == [value if type(value) is str else "" for value in values]
+    assert field.are(BsonType.STRING).tolist() == [type(value) is str for value in values]
 
 
 def test_a_string_that_is_no_utf_8_is_refused() -> None:
@@ -307,7 +315,7 @@ def test_parts_that_overlap_or_stand_outside_are_refused(
 def test_an_array_is_decoded_once_for_all_that_is_lost_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It was decoded for each element anew: 100,000 ids of nobody took hours."""
+    """It was decoded anew for each element: 100,000 unknown ids took hours."""
     decoded: Counter[int] = Counter()
     values = Field.values
 
@@ -323,7 +331,9 @@ def test_an_array_is_decoded_once_for_all_that_is_lost_of_it(
     board = {"title": "t", "description": "d", "user": ObjectId(bytes(12))}
     for count in (2, 200):
         strangers = [ObjectId(number.to_bytes(12, "big")) for number in range(1, count + 1)]
-        data = encoded([{"_id": each, **board, "sharedWith": strangers} for each in strangers[:2]])
+        data = encoded(
+            [{"_id": stranger, **board, "sharedWith": strangers} for stranger in strangers[:2]]
+        )
         converted = BatchConverter(table, loaded).convert(data)
         elements = [issue.element for issue in converted.books.issues]
         assert elements == [*range(count), *range(count)]

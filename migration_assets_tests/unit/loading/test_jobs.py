@@ -1,4 +1,4 @@
-"""Jobs: what fails in a conversion is named, and quotes no value."""
+"""Jobs: an error names the document that failed, and quotes no value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from migration_assets.source.reading import split
 
 SECRET = "hunter2"
 FAILING = ObjectId("507f1f77bcf86cd799439011")
-DATA = b"".join(bson.encode({"_id": each}) for each in (ObjectId(bytes(12)), FAILING, 7))
+DATA = b"".join(
+    bson.encode({"_id": identifier}) for identifier in (ObjectId(bytes(12)), FAILING, 7)
+)
 
 
 def failing(data: bytes) -> ConvertedBatch:
@@ -25,18 +27,20 @@ def failing(data: bytes) -> ConvertedBatch:
     return ConvertedBatch(0, identities("Users", data), Books(), traced=())
 
 
-def test_the_document_that_fails_is_named_and_nothing_of_it() -> None:
+def test_a_failing_document_is_named_without_its_content() -> None:
     with pytest.raises(LoadError) as raised:
         converted_by(failing, "Users", DATA)
-    said = str(pickle.loads(pickle.dumps(raised.value)))
+    message = str(pickle.loads(pickle.dumps(raised.value)))
     document = f"the document with _id {FAILING}"
-    assert said.startswith(f"Users: the conversion of {document} ended by an unexpected ValueError")
-    assert "test_jobs.py line " in said
-    assert SECRET not in said
+    assert message.startswith(
+        f"Users: the conversion of {document} ended by an unexpected ValueError"
+    )
+    assert "test_jobs.py line " in message
+    assert SECRET not in message
     assert raised.value.__cause__ is raised.value.__context__ is None
 
 
-def test_a_failure_of_no_document_by_itself_is_one_of_the_batch() -> None:
+def test_an_error_of_no_single_document_names_the_batch() -> None:
     def of_many(data: bytes) -> ConvertedBatch:
         if len(list(split(data))) > 1:
             raise KeyError(SECRET)
@@ -49,7 +53,7 @@ def test_a_failure_of_no_document_by_itself_is_one_of_the_batch() -> None:
     assert SECRET not in str(raised.value)
 
 
-def test_what_an_operator_can_put_right_passes() -> None:
+def test_an_error_for_the_operator_passes_unchanged() -> None:
     def refused(_: bytes) -> ConvertedBatch:
         raise SourceError("gone", where="MongoDB", next_step="Look")
 

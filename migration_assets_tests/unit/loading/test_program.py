@@ -1,4 +1,4 @@
-"""Which changes of the program make the next load a whole one: those of what makes cells, and no others."""
+"""Changes of the code that makes cells force a full load; other changes do not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_MAKERS = {
     "target": "statements and the ledger; types come from the model",
     "urls": "shows URLs without their secrets",
 }
-"""What they use of our own that makes no cell, and why."""
+"""Our own modules that they use and that make no cell, and why."""
 NO_LIBRARIES = {
     "sqlalchemy": "declares the model, whose source counts",
     "yaml": "reads rules, whose meaning is in the ledger",
@@ -37,11 +37,11 @@ def imported(file: Path) -> Iterator[str]:
     """Yields the full names that a file imports from."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (each.name for each in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             yield node.module
             if node.module == "migration_assets":
-                yield from (f"migration_assets.{each.name}" for each in node.names)
+                yield from (f"migration_assets.{alias.name}" for alias in node.names)
 
 
 def names() -> set[str]:
@@ -58,8 +58,10 @@ def test_everything_that_makes_cells_counts() -> None:
 def test_every_library_that_makes_cells_counts() -> None:
     distributions = importlib.metadata.packages_distributions()
     modules = {name.partition(".")[0] for name in names()}
-    others = modules - sys.stdlib_module_names - {"migration_assets"} - NO_LIBRARIES.keys()
-    assert {distribution for each in others for distribution in distributions[each]} <= {*LIBRARIES}
+    libraries = modules - sys.stdlib_module_names - {"migration_assets"} - NO_LIBRARIES.keys()
+    assert {distribution for library in libraries for distribution in distributions[library]} <= {
+        *LIBRARIES
+    }
 
 
 @pytest.mark.parametrize(

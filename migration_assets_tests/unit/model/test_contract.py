@@ -150,7 +150,7 @@ def test_names_of_tables() -> None:
 
 def test_enums() -> None:
     expected = {name: tuple(labels) for name, labels in TARGET["enums"].items()}
-    assert {str(each.name): tuple(each.enums) for each in ENUMS} == expected
+    assert {str(enum.name): tuple(enum.enums) for enum in ENUMS} == expected
     assert {name: tuple(labels) for name, labels in SOURCE["enums"].items()} == expected
 
 
@@ -172,8 +172,13 @@ def test_fields(collection: str) -> None:
 def test_columns(name: str) -> None:
     spec, table = TARGET["tables"][name], TABLES[name]
     expected = [
-        (column, each["type"], each.get("not_null", False), each.get("default"))
-        for column, each in spec["columns"].items()
+        (
+            column,
+            column_spec["type"],
+            column_spec.get("not_null", False),
+            column_spec.get("default"),
+        )
+        for column, column_spec in spec["columns"].items()
     ]
     actual = [(c.name, type_of(c), not c.nullable, default_of(c)) for c in table.columns]
     assert actual == expected
@@ -209,7 +214,7 @@ def test_every_foreign_key_has_an_index() -> None:
         leading = {next(iter(index.columns)).name for index in table.indexes}
         leading.add(next(iter(table.primary_key)).name)
         assert {
-            each for key in table.foreign_key_constraints for each in key.column_keys
+            column for key in table.foreign_key_constraints for column in key.column_keys
         } <= leading, table.name
 
 
@@ -230,18 +235,20 @@ def test_declared_references_are_foreign_keys() -> None:
 
 
 def test_junctions() -> None:
-    def side(said: dict[str, str], arrays: list[str]) -> Side:
-        own = [each.partition(".") for each in arrays]
-        found = [field for collection, _, field in own if collection == said["collection"]]
-        assert len(found) <= 1
-        return Side(said["column"], said["collection"], found[0] if found else None)
+    def side(side_spec: dict[str, str], arrays: list[str]) -> Side:
+        own = [array.partition(".") for array in arrays]
+        fields = [field for collection, _, field in own if collection == side_spec["collection"]]
+        assert len(fields) <= 1
+        return Side(side_spec["column"], side_spec["collection"], fields[0] if fields else None)
 
     expected = {
-        name: Junction(side(said["left"], said["arrays"]), side(said["right"], said["arrays"]))
-        for name, said in RELATIONS.items()
+        name: Junction(
+            side(relation["left"], relation["arrays"]), side(relation["right"], relation["arrays"])
+        )
+        for name, relation in RELATIONS.items()
     }
     assert {name: junction_of(table) for name, table in JUNCTIONS.items()} == expected
-    assert sum(len(said["arrays"]) for said in RELATIONS.values()) == 19
+    assert sum(len(relation["arrays"]) for relation in RELATIONS.values()) == 19
 
 
 def test_every_array_of_a_relation_belongs_to_its_junction() -> None:
@@ -280,8 +287,8 @@ def test_load_order() -> None:
     position = {name: place for place, name in enumerate(TABLES)}
     pairs = [
         (name, side["collection"])
-        for name, said in RELATIONS.items()
-        for side in (said["left"], said["right"])
+        for name, relation in RELATIONS.items()
+        for side in (relation["left"], relation["right"])
     ]
     uuids = [
         (collection, spec["references"])
@@ -316,10 +323,10 @@ def test_groups() -> None:
 
 def test_imports_neither_dagster_nor_a_driver() -> None:
     script = "import sys, migration_assets.nextcrm as m; print(len(m.TABLES), *sys.modules)"
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    count, *modules = said.stdout.split()
+    count, *modules = completed.stdout.split()
     assert count == "39"
     packages = {module.partition(".")[0] for module in modules}
     assert not packages & {"dagster", "psycopg", "psycopg2", "pymongo", "bson", "polars", "pandera"}

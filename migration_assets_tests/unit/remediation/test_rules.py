@@ -45,19 +45,19 @@ RULE = """
 
 
 def mistakes(rules: str, *, top: str = "version: 1\nrules:") -> dict[int, str]:
-    """Returns what is wrong, by line."""
+    """Returns the messages about mistakes, by line."""
     with pytest.raises(RemediationError) as caught:
         parse_remediations(NEXTCRM, f"{top}{rules}", file="here.yaml")
     assert caught.value.where == "remediations here.yaml"
-    found: dict[int, str] = {}
-    for each in caught.value.what.split("; line "):
-        line, _, what = each.removeprefix("line ").partition(": ")
-        found[int(line)] = what
-    return found
+    messages: dict[int, str] = {}
+    for mistake in caught.value.what.split("; line "):
+        line, _, message = mistake.removeprefix("line ").partition(": ")
+        messages[int(line)] = message
+    return messages
 
 
-def test_all_mistakes_are_told_with_their_lines() -> None:
-    found = mistakes(
+def test_all_mistakes_are_reported_with_their_lines() -> None:
+    messages = mistakes(
         """
   - name: spelling
     collection: crm_Leads
@@ -75,17 +75,17 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
     set: 1
 """
     )
-    assert list(found) == [5, 7, 8, 9, 14, 15]
-    assert found[5] == "the model knows no field 'statu' of crm_Leads; did you mean status?"
-    assert found[7] == "the name spelling is that of line 3 already"
-    assert "did you mean crm_Leads?" in found[8]
-    assert "no key 'colour'" in found[9]
-    assert "identities are made of it" in found[14]
-    assert "source_id" in found[15]
+    assert list(messages) == [5, 7, 8, 9, 14, 15]
+    assert messages[5] == "the model knows no field 'statu' of crm_Leads; did you mean status?"
+    assert messages[7] == "the name spelling is that of line 3 already"
+    assert "did you mean crm_Leads?" in messages[8]
+    assert "no key 'colour'" in messages[9]
+    assert "identities are made of it" in messages[14]
+    assert "source_id" in messages[15]
 
 
 @pytest.mark.parametrize(
-    ("rest", "what"),
+    ("rule_body", "expected"),
     [
         ("match: {any: true}", "it has none"),
         ("match: {any: true}\n    drop: true\n    set: x", "it has set and drop"),
@@ -126,16 +126,16 @@ def test_all_mistakes_are_told_with_their_lines() -> None:
         ("map: {a: !!int '5'}", "YAML reads it as int"),
     ],
 )
-def test_mistake_in_a_rule(rest: str, what: str) -> None:
-    found = mistakes(RULE.format(name="one", rest=rest))
-    assert any(what in said for said in found.values()), found
+def test_mistake_in_a_rule(rule_body: str, expected: str) -> None:
+    messages = mistakes(RULE.format(name="one", rest=rule_body))
+    assert any(expected in message for message in messages.values()), messages
 
 
 OF_A_COLLECTION = "\n- {name: one, collection: %s, %s}"
 
 
 @pytest.mark.parametrize(
-    ("collection", "rest", "what"),
+    ("collection", "rule_body", "expected"),
     [
         ("Users", "field: name, copy: _id", "another field of the document"),
         ("Users", "field: name, copy: ''", "another field of the document"),
@@ -210,13 +210,15 @@ OF_A_COLLECTION = "\n- {name: one, collection: %s, %s}"
         ("nothing", "redirect: {'7': '8'}", "no collection 'nothing'"),
     ],
 )
-def test_mistake_in_a_rule_of_a_further_kind(collection: str, rest: str, what: str) -> None:
-    found = mistakes(OF_A_COLLECTION % (collection, rest))
-    assert any(what in said for said in found.values()), found
+def test_mistake_in_a_rule_of_a_further_kind(
+    collection: str, rule_body: str, expected: str
+) -> None:
+    messages = mistakes(OF_A_COLLECTION % (collection, rule_body))
+    assert any(expected in message for message in messages.values()), messages
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "what"),
+    ("first", "second", "expected"),
     [
         ("redirect: {'7': '8'}", "redirect: {'7': '9'}", "redirects the same document"),
         ("redirect: {'7': '8'}", "redirect: {'8': '9'}", "to one that two redirects"),
@@ -234,10 +236,10 @@ def test_mistake_in_a_rule_of_a_further_kind(collection: str, rest: str, what: s
         ),
     ],
 )
-def test_rules_that_contradict_each_other(first: str, second: str, what: str) -> None:
+def test_rules_that_contradict_each_other(first: str, second: str, expected: str) -> None:
     again = (OF_A_COLLECTION % ("Users", second)).replace("name: one", "name: two", 1)
-    found = mistakes(OF_A_COLLECTION % ("Users", first) + again)
-    assert any(what in said for said in found.values()), found
+    messages = mistakes(OF_A_COLLECTION % ("Users", first) + again)
+    assert any(expected in message for message in messages.values()), messages
 
 
 AMBIGUOUS = [
@@ -263,8 +265,8 @@ AMBIGUOUS = [
 )
 def test_what_yaml_could_read_as_something_else_is_quoted_in_every_place(place: str) -> None:
     for word in AMBIGUOUS:
-        found = mistakes(RULE.format(name="a", rest=place % word))
-        assert re.search("quote|null|Extended|key", " ".join(found.values())), word
+        messages = mistakes(RULE.format(name="a", rest=place % word))
+        assert re.search("quote|null|Extended|key", " ".join(messages.values())), word
 
 
 def test_a_number_in_its_own_form_and_a_text_in_quotes_are_taken() -> None:
@@ -307,9 +309,9 @@ def test_a_rule_that_an_earlier_one_leaves_nothing_is_a_mistake() -> None:
     "action", ["number: {decimal: ','}", "copy: other", "redirect: {'7': '8'}"]
 )
 def test_a_rule_for_all_references_needs_its_match_whatever_it_does(action: str) -> None:
-    found = mistakes(f"\n- name: one\n  references_to: Users\n  {action}")
-    assert "`match: orphaned`" in found[3]
-    assert "there is no key" in found[5]
+    messages = mistakes(f"\n- name: one\n  references_to: Users\n  {action}")
+    assert "`match: orphaned`" in messages[3]
+    assert "there is no key" in messages[5]
 
 
 @pytest.mark.parametrize(
@@ -320,8 +322,10 @@ def test_another_form_is_a_mistake(top: str) -> None:
 
 
 def test_no_value_of_the_file_is_in_a_message() -> None:
-    rest = 'match: {values: [{$oid: "geheim"}], ids: [geheim]}\n    set: {$date: geheim}'
-    assert not any("geheim" in said for said in mistakes(RULE.format(name="a", rest=rest)).values())
+    rule_body = 'match: {values: [{$oid: "geheim"}], ids: [geheim]}\n    set: {$date: geheim}'
+    assert not any(
+        "geheim" in message for message in mistakes(RULE.format(name="a", rest=rule_body)).values()
+    )
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_none_is_no_rules(
@@ -373,7 +377,7 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 scalars = st.sampled_from(VALUES)
 values = st.one_of(scalars, st.lists(scalars, max_size=4))
-literals = st.sampled_from([each for each in VALUES if each is not None]).map(Literal.of)
+literals = st.sampled_from([value for value in VALUES if value is not None]).map(Literal.of)
 
 
 TEXTS = st.sampled_from(
@@ -387,7 +391,7 @@ KNOWN_USER, KNOWN_ACCOUNT = ObjectId("a" * 24), ObjectId("b" * 24)
 IDS: list[Any] = [OWN, OTHER, KNOWN_USER, KNOWN_ACCOUNT, str(OWN), str(KNOWN_USER), "", "x", 7, 7.0]
 ids = st.one_of(st.sampled_from(IDS), st.lists(st.sampled_from([*IDS, None]), max_size=3))
 ROWS = {
-    name: frozenset(document_uuid(name, each).bytes for each in known)
+    name: frozenset(document_uuid(name, identifier).bytes for identifier in known)
     for name, known in (("Users", (KNOWN_USER, "x", 7)), ("crm_Accounts", (KNOWN_ACCOUNT,)))
 }
 NAMES = st.sampled_from(["one", "two", 'th"ree'])
@@ -409,13 +413,15 @@ def rules(draw: st.DrawFn) -> Remediation:
     chosen = [Action.MAP, Action.SET, Action.DROP, Action.ACCEPT, Action.DEFER, Action.NUMBER]
     action = draw(st.sampled_from(chosen))
     field = draw(st.sampled_from(["tags", "notes", "assigned_to"]))
-    wanted = st.lists(literals, min_size=1, max_size=4).map(tuple)
-    types = st.lists(st.sampled_from([each for each in TYPES if each != NUMBER]), min_size=1)
+    value_lists = st.lists(literals, min_size=1, max_size=4).map(tuple)
+    types = st.lists(
+        st.sampled_from([type_name for type_name in TYPES if type_name != NUMBER]), min_size=1
+    )
     about_ids = (
         [Match(is_orphaned=True), Match(of="crm_Accounts")] if field == "assigned_to" else []
     )
     matching = st.one_of(
-        st.builds(Match, values=wanted),
+        st.builds(Match, values=value_lists),
         st.builds(Match, types=types.map(tuple)),
         st.sampled_from([Match(is_missing=True), Match(is_any=True), *about_ids]),
         st.just(Match(ids=(str(OWN),))),
@@ -462,43 +468,50 @@ def test_the_judge_applies_rules_as_the_loader_does(
 ) -> None:
     raw = bson.encode({"_id": OWN, **document}, codec_options=CODEC)
     decoded = bson.decode(raw, CODEC)
-    made, done = Remedies(given_rules, ENTITIES["crm_Contacts"], Loaded(ROWS, {})).apply(decoded)
+    remedied_document, remedies = Remedies(
+        given_rules, ENTITIES["crm_Contacts"], Loaded(ROWS, {})
+    ).apply(decoded)
     judge = JudgedRules(given_rules, ENTITIES["crm_Contacts"], Ids(ROWS, {}))
     expected, changes = judge.remedied(bson_reader.read_document(raw), str(OWN))
     assert judge.touch(raw, str(OWN)) or not changes
     if not judge.ask_for_ids:
         assert judge.touch(raw, str(OWN)) is bool(changes)
     as_judged = from_canonical(canonical(expected))
-    assert {name: canonical(each) for name, each in as_judged.items()} == {
-        name: canonical(each) for name, each in from_canonical(canonical(made)).items()
+    assert {name: canonical(value) for name, value in as_judged.items()} == {
+        name: canonical(value)
+        for name, value in from_canonical(canonical(remedied_document)).items()
     }
-    books = [(each.field, each.element, entry_of(each)) for each in done]
+    books = [(remedy.field, remedy.element, entry_of(remedy)) for remedy in remedies]
     assert sorted(books, key=str) == sorted(
-        ((each.field, each.element, each.text()) for each in changes), key=str
+        ((change.field, change.element, change.text()) for change in changes), key=str
     )
 
 
-def entry_of(done: Remedied) -> str:
-    return entry_text(done.rule, done.original, done.replacement)
+def entry_of(remedy: Remedied) -> str:
+    return entry_text(remedy.rule, remedy.original, remedy.replacement)
 
 
 @given(value=values, element=scalars, given_rules=st.lists(rules(), max_size=5))
 def test_the_judge_accepts_what_the_loader_does(
     value: Any, element: Any, given_rules: list[Remediation]
 ) -> None:
-    def read(each: Any) -> Any:
-        return bson_reader.read_document(bson.encode({"v": each}, codec_options=CODEC))["v"]
+    def read(literal: Any) -> Any:
+        return bson_reader.read_document(bson.encode({"v": literal}, codec_options=CODEC))["v"]
 
-    whole, one = (bson.decode(Literal.of(each).bson, CODEC)["v"] for each in (value, element))
+    decoded_value, decoded_element = (
+        bson.decode(Literal.of(literal).bson, CODEC)["v"] for literal in (value, element)
+    )
     loader = Remedies(given_rules, ENTITIES["crm_Contacts"], Loaded(ROWS, {}))
     judge = JudgedRules(given_rules, ENTITIES["crm_Contacts"], Ids(ROWS, {}))
     name = source_id(OWN)
-    assert loader.accepts(OWN, "tags", whole) == judge.accepted_by(name, "tags", read(value))
-    assert loader.accepts(OWN, "tags", whole, element=one) == judge.accepted_by(
+    assert loader.accepts(OWN, "tags", decoded_value) == judge.accepted_by(
+        name, "tags", read(value)
+    )
+    assert loader.accepts(OWN, "tags", decoded_value, element=decoded_element) == judge.accepted_by(
         name, "tags", read(value), read(element)
     )
     assert loader.accepts(OWN, "tags", None) == judge.accepted_by(name, "tags", None)
-    accepted = loader.accepts_document(OWN, [("tags", whole), ("notes", None)])
+    accepted = loader.accepts_document(OWN, [("tags", decoded_value), ("notes", None)])
     lost = accepted and " until ".join(filter(None, accepted))
     assert lost == judge.document_accepted_by(name, [("tags", read(value)), ("notes", None)])
 

@@ -32,9 +32,9 @@ MILLISECONDS = CODEC.with_options(datetime_conversion=DatetimeConversion.DATETIM
 def as_texts(value: Any) -> Any:
     """Replaces what cannot be compared: NaN is not equal to itself, nor a Decimal128 to its text."""
     if isinstance(value, dict):
-        return {name: as_texts(each) for name, each in value.items()}
+        return {name: as_texts(field_value) for name, field_value in value.items()}
     if isinstance(value, list):
-        return [as_texts(each) for each in value]
+        return [as_texts(element) for element in value]
     if isinstance(value, Decimal128):
         return str(value)
     if isinstance(value, float):
@@ -65,33 +65,33 @@ def test_a_document_is_read_as_pymongo_reads_it(given_document: dict[str, Any]) 
 @given(DOCUMENTS)
 def test_types_are_those_of_the_bytes(given_document: dict[str, Any]) -> None:
     raw = bson.encode(given_document, codec_options=CODEC)
-    read = read_document(raw)
-    assert [name.decode() for _, name, _, _ in bson_reader.spans(raw)] == list(read)
+    fields = read_document(raw)
+    assert [name.decode() for _, name, _, _ in bson_reader.spans(raw)] == list(fields)
     for kind, name, start, end in bson_reader.spans(raw):
         alone = document(element(kind, name.decode(), raw[start:end]))
         again = as_texts(bson.decode(alone, MILLISECONDS))
-        assert again == as_texts({name.decode(): read[name.decode()]})
+        assert again == as_texts({name.decode(): fields[name.decode()]})
         assert as_texts(bson_reader.read_value(kind, raw[start:end])) == again[name.decode()]
         is_code = kind == bson_reader.CODE_WITH_SCOPE
         as_read = bson_reader.TYPE_NAMES[bson_reader.CODE if is_code else kind]
-        assert bson_reader.type_as_read(read[name.decode()]) == as_read
+        assert bson_reader.type_as_read(fields[name.decode()]) == as_read
 
 
 @given(st.lists(DOCUMENTS, max_size=3))
 def test_a_reply_is_split_into_its_documents(documents: list[dict[str, Any]]) -> None:
-    raw = [bson.encode(each, codec_options=CODEC) for each in documents]
+    raw = [bson.encode(fields, codec_options=CODEC) for fields in documents]
     assert [*Documents.of(b"".join(raw))] == raw
 
 
 @pytest.mark.parametrize("size", [0, 4, -5, -(2**31), 2**31 - 1, 30])
-def test_a_reply_with_a_length_that_no_document_has_ends_in_words(size: int) -> None:
-    whole = bson.encode({"_id": ObjectId()})
-    wrong = struct.pack("<i", size) + whole[4:]
+def test_an_impossible_length_in_a_reply_is_a_clear_error(size: int) -> None:
+    complete = bson.encode({"_id": ObjectId()})
+    wrong = struct.pack("<i", size) + complete[4:]
     with pytest.raises(SourceError, match=f"document 2 of a reply has a length of {size} bytes"):
-        Documents.of(whole + wrong)
+        Documents.of(complete + wrong)
 
 
-def test_a_reply_that_ends_within_a_length_ends_in_words() -> None:
+def test_a_reply_that_ends_within_a_length_is_a_clear_error() -> None:
     with pytest.raises(SourceError, match="document 2 of a reply"):
         Documents.of(bson.encode({"_id": ObjectId()}) + b"\0\0")
 
@@ -123,7 +123,7 @@ def test_originals_that_differ_are_not_the_same_json(left: str, right: str) -> N
     ("left", "right"),
     [('{"a":1,"b":[2.5,null]}', '{ "b": [2.5, null], "a": 1 }'), ('"\u00e9"', '"\\u00e9"')],
 )
-def test_originals_that_are_written_otherwise_are_the_same_json(left: str, right: str) -> None:
+def test_originals_written_differently_are_the_same_json(left: str, right: str) -> None:
     assert extended_json.is_same_json(left, right)
 
 
@@ -146,16 +146,16 @@ STRANGE_FIRST = st.sampled_from(
     st.lists(st.one_of(st.fixed_dictionaries({"_id": IDS}, optional={"more": IDS}), STRANGE_FIRST))
 )
 def test_documents_are_cut_out_of_a_reply(given_documents: list[dict[str, Any]]) -> None:
-    raw = [bson.encode(each, codec_options=CODEC) for each in given_documents]
+    raw = [bson.encode(fields, codec_options=CODEC) for fields in given_documents]
     documents = Documents.of(b"".join(raw))
     assert list(documents) == raw
     identities = Identities.of("Users", documents)
-    others = set(identities.others)
-    for number, each in enumerate(raw):
-        identifier = identifier_of(each)
+    numbers_of_others = set(identities.others)
+    for number, document_bytes in enumerate(raw):
+        identifier = identifier_of(document_bytes)
         assert identities.source_ids[number] == source_id_of(identifier)
         assert identities.ids[number] == str(uuid.UUID(bytes=uuid_of("Users", identifier)))
-        assert (number in others) is not isinstance(identifier, ObjectId)
+        assert (number in numbers_of_others) is not isinstance(identifier, ObjectId)
 
 
 DEPRECATED = document(
@@ -180,9 +180,9 @@ def test_a_repeated_name_is_seen_twice() -> None:
     deep = document(element(0x04, "array", document(element(0x03, "0", twice))))
     scope = struct.pack("<i", 4 + len(text(b"f")) + len(twice)) + text(b"f") + twice
     in_scope = document(element(0x0F, "code", scope))
-    for each in (twice, deep, in_scope):
+    for with_repeated_name in (twice, deep, in_scope):
         with pytest.raises(UnreadableBsonError, match="a field occurs twice"):
-            read_document(each)
+            read_document(with_repeated_name)
     once = {"a": [{"a": 1}, {"a": bson.Code("", {"a": 1})}]}
     assert read_document(bson.encode(once)) == once
 
@@ -216,10 +216,10 @@ def _span(raw: bytes) -> None:
     list(bson_reader.spans(raw))
 
 
-@pytest.mark.parametrize("read", [_read, _span])
+@pytest.mark.parametrize("read_bytes", [_read, _span])
 @given(data=st.data())
 def test_damaged_bytes_are_unreadable_or_readable_and_nothing_else(
-    read: Callable[[bytes], None], data: st.DataObject
+    read_bytes: Callable[[bytes], None], data: st.DataObject
 ) -> None:
     damaged = bytearray(VALID)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -227,7 +227,7 @@ def test_damaged_bytes_are_unreadable_or_readable_and_nothing_else(
     cut = bytes(damaged[: data.draw(st.integers(0, len(VALID)))])
     for raw in (bytes(damaged), cut):
         try:
-            read(raw)
+            read_bytes(raw)
         except UnreadableBsonError:
             continue
 

@@ -1,4 +1,4 @@
-"""The verdict of a schema: it cannot be switched off from outside, and no rows have nothing wrong."""
+"""The verdict of a schema: nothing outside can switch it off, and no rows give no failures."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ print(len(failure_cases(schema, pl.DataFrame({"n": [1, -1]}))))
     ids=str,
 )
 def test_a_failure_is_found_whatever_the_environment_says(switched: dict[str, str]) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", _VERDICT],
         env=os.environ | switched,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "1"
+    assert completed.stdout.strip() == "1"
 
 
 def test_what_is_returned_has_the_same_columns_with_and_without_failures() -> None:

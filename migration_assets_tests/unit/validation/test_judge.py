@@ -59,7 +59,7 @@ from migration_assets_tests.support.properties import examples
 OWN = ObjectId("507f1f77bcf86cd799439011")
 KNOWN = ObjectId("5f0000000000000000000001")
 REJECTED = ObjectId("5f0000000000000000000002")
-"""A document that the map knows, and of which no row was made."""
+"""A document in the map without a row."""
 UNKNOWN = ObjectId("5f0000000000000000000003")
 HEX_ID = "5f0000000000000000000004"
 """An `_id` that is a text."""
@@ -67,7 +67,7 @@ OTHER_IDS = [HEX_ID, 'legacy:"1é\\\0', 7, Binary(bytes(16), 4), {"a": 1, "b": [
 
 
 def uuids(*identifiers: Any) -> frozenset[bytes]:
-    return frozenset(document_uuid("Users", each).bytes for each in identifiers)
+    return frozenset(document_uuid("Users", identifier).bytes for identifier in identifiers)
 
 
 # An empty text is no reference, even where it is the `_id` of a document.
@@ -77,7 +77,7 @@ IDS = Ids(ROWS, DOCUMENT_IDS)
 LOADED = Loaded(ROWS, DOCUMENT_IDS)
 KNOWN_UUID = document_uuid("Users", KNOWN)
 
-LANGUAGE = next(each for each in ENUMS if each.name == "Language")
+LANGUAGE = next(enum for enum in ENUMS if enum.name == "Language")
 
 
 def table_with(column: Column, name: str = "Things") -> sa.Table:
@@ -92,14 +92,16 @@ def column_of(rule: Rule, **options: Any) -> Column:
         Rule.BIGINT: columns.bigint,
         Rule.BOOLEAN: columns.boolean,
         Rule.TIMESTAMP: columns.timestamp,
-        Rule.ENUM: lambda name, **rest: columns.choice(name, LANGUAGE, **rest),
+        Rule.ENUM: lambda name, **options: columns.choice(name, LANGUAGE, **options),
         Rule.JSON: columns.json,
         Rule.TEXT_ARRAY: columns.text_array,
-        Rule.REFERENCE: lambda name, **rest: columns.reference(
-            name, "Users", foreign_key=False, **rest
+        Rule.REFERENCE: lambda name, **options: columns.reference(
+            name, "Users", foreign_key=False, **options
         ),
         Rule.REFERENCE_ARRAY: lambda name: columns.reference_array(name, "Users"),
-        Rule.REFERENCE_TEXT: lambda name, **rest: columns.reference_text(name, "Users", **rest),
+        Rule.REFERENCE_TEXT: lambda name, **options: columns.reference_text(
+            name, "Users", **options
+        ),
         Rule.REFERENCE_TEXT_ARRAY: lambda name: columns.reference_text_array(name, "Users"),
     }
     column: Column = builders[rule]("value", **options)
@@ -110,17 +112,17 @@ def judged(document: dict[str, Any], table: sa.Table) -> Judgement:
     return Judge(table, IDS).judge(bson.encode(document, codec_options=CODEC))
 
 
-def kept(judgement: Judgement) -> dict[str, str]:
+def kept_originals(judgement: Judgement) -> dict[str, str]:
     """Returns what the books keep of a judged document, by what happened to it."""
     return {line.kind: line.original for line in judgement.lines}
 
 
 def outcome(rule: Rule, value: Any, **options: Any) -> tuple[Any, str]:
     """Returns what becomes of a value, and the one thing that happened to it."""
-    found = judged({"_id": OWN, "value": value}, table_with(column_of(rule, **options)))
-    happened = [kind for _, kind in found.conversions] + [line.kind for line in found.lines]
+    judgement = judged({"_id": OWN, "value": value}, table_with(column_of(rule, **options)))
+    happened = [kind for _, kind in judgement.conversions] + [line.kind for line in judgement.lines]
     assert len(happened) <= 1, happened
-    return found.row.get("value"), happened[0] if happened else "accepted"
+    return judgement.row.get("value"), happened[0] if happened else "accepted"
 
 
 ACCEPTED, COERCED, NULLED, ALTERED, ORPHANED = (
@@ -177,7 +179,7 @@ INTEGER_CASES: list[tuple[Any, Any, str]] = [
     ("007", 7, ALTERED),
     ("+7", 7, ALTERED),
     ("-" + "0" * 50 + "7", -7, ALTERED),
-    *((each, None, NULLED) for each in ("+", "-", "+-7", "7+", " 7")),
+    *((text, None, NULLED) for text in ("+", "-", "+-7", "7+", " 7")),
     (7.5, None, NULLED),
     (float("nan"), None, NULLED),
     (Decimal128("7.5"), None, NULLED),
@@ -252,7 +254,7 @@ ENUM_CASES: list[tuple[Any, Any, str]] = [
 ]
 REFERENCE_CASES: list[tuple[Any, Any, str]] = [
     (KNOWN, KNOWN_UUID.bytes, ACCEPTED),
-    *((each, document_uuid("Users", each).bytes, ACCEPTED) for each in OTHER_IDS),
+    *((identifier, document_uuid("Users", identifier).bytes, ACCEPTED) for identifier in OTHER_IDS),
     (str(KNOWN), KNOWN_UUID.bytes, COERCED),
     (str(KNOWN).upper(), KNOWN_UUID.bytes, COERCED),
     ("", None, COERCED),
@@ -261,12 +263,15 @@ REFERENCE_CASES: list[tuple[Any, Any, str]] = [
     (str(UNKNOWN), None, ORPHANED),
     ("legacy:2", None, ORPHANED),
     *(
-        (each, document_uuid("Users", 7).bytes, ACCEPTED)
-        for each in (Int64(7), 7.0, Decimal128("7.0"))
+        (seven, document_uuid("Users", 7).bytes, ACCEPTED)
+        for seven in (Int64(7), 7.0, Decimal128("7.0"))
     ),
     ([KNOWN], KNOWN_UUID.bytes, COERCED),
     ([str(KNOWN)], KNOWN_UUID.bytes, COERCED),
-    *((each, None, ORPHANED) for each in ([UNKNOWN], [KNOWN, KNOWN], [], [""], [None], [[KNOWN]])),
+    *(
+        (value, None, ORPHANED)
+        for value in ([UNKNOWN], [KNOWN, KNOWN], [], [""], [None], [[KNOWN]])
+    ),
     (ObjectId(HEX_ID), None, ORPHANED),
     (False, None, ORPHANED),
 ]
@@ -340,10 +345,10 @@ def test_what_is_not_convertible_rejects_the_document_where_not_null(
 ) -> None:
     assert outcome(rule, value)[1] in (NULLED, ORPHANED, COERCED)
     document = {"_id": OWN, "value": value, "other": [1]}
-    found = judged(document, table_with(column_of(rule, required=True)))
-    assert [name for name, _ in found.rejections] == ["value"]
-    assert (found.row, found.conversions) == ({}, ())
-    assert kept(found) == {"rejected": canonical(document)}
+    judgement = judged(document, table_with(column_of(rule, required=True)))
+    assert [name for name, _ in judgement.rejections] == ["value"]
+    assert (judgement.row, judgement.conversions) == ({}, ())
+    assert kept_originals(judgement) == {"rejected": canonical(document)}
 
 
 NOTHING = object()
@@ -381,14 +386,16 @@ def test_a_missing_or_null_value(
     value: object, column: Callable[[], Column], expected: Any, kind: str
 ) -> None:
     document = {"_id": OWN} if value is NOTHING else {"_id": OWN, "value": value}
-    found = judged(document, table_with(column()))
-    happened = [each for _, each in found.conversions] + ["rejected"] * bool(found.rejections)
-    assert (found.row.get("value"), happened or [ACCEPTED]) == (expected, [kind])
+    judgement = judged(document, table_with(column()))
+    happened = [kind for _, kind in judgement.conversions] + ["rejected"] * bool(
+        judgement.rejections
+    )
+    assert (judgement.row.get("value"), happened or [ACCEPTED]) == (expected, [kind])
 
 
 def test_version_is_zero_where_it_is_missing() -> None:
-    found = judged({"_id": OWN}, table_with(columns.version()))
-    assert (found.row, found.conversions) == ({"__v": 0}, (("__v", "defaulted"),))
+    judgement = judged({"_id": OWN}, table_with(columns.version()))
+    assert (judgement.row, judgement.conversions) == ({"__v": 0}, (("__v", "defaulted"),))
 
 
 def test_a_time_cannot_be_derived_from_another_id() -> None:
@@ -398,10 +405,10 @@ def test_a_time_cannot_be_derived_from_another_id() -> None:
 
 def array_outcome(rule: Rule, value: Any) -> tuple[Any, list[tuple[str, int | None, str]], int]:
     """Returns the elements, (kind, element, original) of each loss, and how many were coerced."""
-    found = judged({"_id": OWN, "value": value}, table_with(column_of(rule)))
-    assert {kind for _, kind in found.conversions} <= {COERCED}
-    losses = [(line.kind, line.element, line.original) for line in found.lines]
-    return found.row["value"], losses, len(found.conversions)
+    judgement = judged({"_id": OWN, "value": value}, table_with(column_of(rule)))
+    assert {kind for _, kind in judgement.conversions} <= {COERCED}
+    losses = [(line.kind, line.element, line.original) for line in judgement.lines]
+    return judgement.row["value"], losses, len(judgement.conversions)
 
 
 @pytest.mark.parametrize(
@@ -506,8 +513,10 @@ def test_a_unique_value_goes_to_the_first_document() -> None:
     third = {"_id": ObjectId(), "email": 5}
     rejected = {"_id": ObjectId(), "email": "6", "is_admin": "?"}
     fourth = {"_id": ObjectId(), "email": "6"}
-    found = [judge.judge(bson.encode(each)) for each in (first, second, third, rejected, fourth)]
-    assert [[name for name, _ in each.rejections] for each in found] == [
+    judgements = [
+        judge.judge(bson.encode(document)) for document in (first, second, third, rejected, fourth)
+    ]
+    assert [[name for name, _ in judgement.rejections] for judgement in judgements] == [
         [],
         ["email"],
         ["email"],
@@ -518,14 +527,18 @@ def test_a_unique_value_goes_to_the_first_document() -> None:
 
 
 def test_unknown_fields_are_kept_in_order() -> None:
-    found = judged({"_id": OWN, "z": 1, "value": "x", "a": None}, table_with(column_of(Rule.TEXT)))
-    assert kept(found) == {"unmapped": '{"z":{"$numberInt":"1"},"a":null}'}
-    assert not kept(judged({"_id": OWN}, table_with(column_of(Rule.TEXT))))
+    judgement = judged(
+        {"_id": OWN, "z": 1, "value": "x", "a": None}, table_with(column_of(Rule.TEXT))
+    )
+    assert kept_originals(judgement) == {"unmapped": '{"z":{"$numberInt":"1"},"a":null}'}
+    assert not kept_originals(judged({"_id": OWN}, table_with(column_of(Rule.TEXT))))
 
 
 def test_arrays_of_relations_are_not_unknown() -> None:
     user = {"_id": OWN, "email": "", "watching_boardsIDs": [KNOWN]}
-    assert "unmapped" not in kept(Judge(ENTITIES["Users"], Ids()).judge(bson.encode(user)))
+    assert "unmapped" not in kept_originals(
+        Judge(ENTITIES["Users"], Ids()).judge(bson.encode(user))
+    )
 
 
 @pytest.mark.parametrize(
@@ -538,10 +551,10 @@ def test_arrays_of_relations_are_not_unknown() -> None:
 )
 def test_a_document_that_cannot_be_a_row_without_loss_is_kept_as_its_bytes(damage: Any) -> None:
     raw = damage(bson.encode({"_id": OWN, "a": "caf\u00e9", "b": ["x"]}))
-    found = Judge(table_with(column_of(Rule.TEXT)), IDS).judge(raw)
-    assert [name for name, _ in found.rejections] == [None]
-    assert kept(found) == {"rejected": canonical(Binary(raw))}
-    assert (found.id, found.source_id) == (document_uuid("Things", OWN).bytes, str(OWN))
+    judgement = Judge(table_with(column_of(Rule.TEXT)), IDS).judge(raw)
+    assert [name for name, _ in judgement.rejections] == [None]
+    assert kept_originals(judgement) == {"rejected": canonical(Binary(raw))}
+    assert (judgement.id, judgement.source_id) == (document_uuid("Things", OWN).bytes, str(OWN))
 
 
 NULL_ELEMENT = Line("a", ALTERED, 0, "null", reason="null element dropped")
@@ -597,11 +610,13 @@ def test_an_array_of_a_relation(
     holder = document_uuid("Things", OWN).bytes
     known = Ids({"Things": {holder} if is_loaded else frozenset(), **ROWS})
     judge = ArrayJudge(table_with(column_of(Rule.TEXT)), "a", "Users", known)
-    found = judge.judge(bson.encode({"_id": OWN, "a": value, "more": 1}, codec_options=CODEC))
-    assert (found.row["a"] or []) == [document_uuid("Users", each).bytes for each in ids]
-    assert list(found.lines) == lines
-    assert list(found.conversions) == [("a", kind) for kind in conversions]
-    assert found.id == holder
+    judgement = judge.judge(bson.encode({"_id": OWN, "a": value, "more": 1}, codec_options=CODEC))
+    assert (judgement.row["a"] or []) == [
+        document_uuid("Users", identifier).bytes for identifier in ids
+    ]
+    assert list(judgement.lines) == lines
+    assert list(judgement.conversions) == [("a", kind) for kind in conversions]
+    assert judgement.id == holder
 
 
 @given(OBJECT_IDS | VALUES.filter(lambda value: not isinstance(value, list)))
@@ -610,8 +625,8 @@ def test_identities_are_those_of_the_design(identifier: Any) -> None:
     (value,) = read_document(bson.encode({"_id": identifier}, codec_options=CODEC)).values()
     assert uuid_of("Users", value) == document_uuid("Users", identifier).bytes
     assert source_id_of(value) == source_id(identifier)
-    found = object_id_of(uuid_of("Users", value))
-    assert found == (identifier.binary if isinstance(identifier, ObjectId) else None)
+    original_id = object_id_of(uuid_of("Users", value))
+    assert original_id == (identifier.binary if isinstance(identifier, ObjectId) else None)
 
 
 # The loader and the judge on the same documents.
@@ -629,7 +644,9 @@ LIKELY: dict[Rule, st.SearchStrategy[Any]] = {
     Rule.ENUM: st.sampled_from([*LANGUAGE.enums, "CZ"]),
     Rule.JSON: VALUES,
     Rule.REFERENCE: st.sampled_from([KNOWN, REJECTED, UNKNOWN, *OTHER_IDS]).flatmap(
-        lambda each: st.sampled_from([each, str(each), str(each).upper(), ""])
+        lambda identifier: st.sampled_from(
+            [identifier, str(identifier), str(identifier).upper(), ""]
+        )
     ),
 }
 LIKELY[Rule.REFERENCE_TEXT] = LIKELY[Rule.REFERENCE]
@@ -673,43 +690,45 @@ def assert_agreement(table: sa.Table, documents: list[bytes]) -> None:
     rows, books = converted(table, documents)
     judge = Judge(table, IDS)
     judgements = [judge.judge(document) for document in documents]
-    expected = {each.id: each.row for each in judgements if not each.rejections}
+    expected = {judgement.id: judgement.row for judgement in judgements if not judgement.rejections}
     assert rows.keys() == expected.keys()
     for key, row in expected.items():
         for name, value in row.items():
             is_json = value is not None and source_of(table.columns[name]).rule is Rule.JSON
-            made = rows[key][name]
-            assert means_same_json(made, value) if is_json else made == value, name
-            assert type(made) is type(value)
+            loaded = rows[key][name]
+            assert means_same_json(loaded, value) if is_json else loaded == value, name
+            assert type(loaded) is type(value)
     assert Counter(
         (name, str(kind)) for (name, kind, _) in books.conversions.elements()
-    ) == Counter(pair for each in judgements for pair in each.conversions)
+    ) == Counter(pair for judgement in judgements for pair in judgement.conversions)
     lines = [
-        (each.source_id, line)
-        for each in judgements
-        for line in each.lines
+        (judgement.source_id, line)
+        for judgement in judgements
+        for line in judgement.lines
         if line.kind not in ("rejected", "unmapped")
     ]
     issues = [
         (
-            each.source_id,
-            Line(each.field, str(each.kind), each.element, each.original, reason=each.reason),
+            issue.source_id,
+            Line(issue.field, str(issue.kind), issue.element, issue.original, reason=issue.reason),
         )
-        for each in books.issues
+        for issue in books.issues
     ]
     assert Counter(issues) == Counter(lines)
     assert sorted(books.unmapped) == sorted(
-        (each.source_id, kept(each)["unmapped"]) for each in judgements if "unmapped" in kept(each)
+        (judgement.source_id, kept_originals(judgement)["unmapped"])
+        for judgement in judgements
+        if "unmapped" in kept_originals(judgement)
     )
-    rejected = {each.source_id: each for each in judgements if each.rejections}
-    assert sorted(each.source_id for each in books.rejected) == sorted(rejected)
+    rejected = {judgement.source_id: judgement for judgement in judgements if judgement.rejections}
+    assert sorted(judgement.source_id for judgement in books.rejected) == sorted(rejected)
     for line in books.rejected:
         judgement = rejected[line.source_id]
         reasons = dict(judgement.rejections)
         assert line.field in reasons
         if line.field is not None:  # of what cannot be read the driver says why
             assert line.reason == reasons[line.field]
-        assert line.document == kept(judgement)["rejected"]
+        assert line.document == kept_originals(judgement)["rejected"]
 
 
 @pytest.mark.parametrize(("rule", "options"), COMBINATIONS, ids=repr)
@@ -755,15 +774,17 @@ def test_a_text_that_no_index_takes_is_not_convertible(options: dict[str, Any]) 
     ]
     raw = [bson.encode(document, codec_options=CODEC) for document in documents]
     assert_agreement(table, raw)
-    judgements = [Judge(table, IDS).judge(each) for each in raw]
-    reasons = [line.reason for each in judgements for line in each.lines if line.kind == NULLED]
-    reasons += [reason for each in judgements for _, reason in each.rejections]
+    judgements = [Judge(table, IDS).judge(document) for document in raw]
+    reasons = [
+        line.reason for judgement in judgements for line in judgement.lines if line.kind == NULLED
+    ]
+    reasons += [reason for judgement in judgements for _, reason in judgement.rejections]
     assert reasons == [TOO_LONG.format(size) for size in (21, 21, 21, "9,000")]
     # Loaded as it is, it is not plain either.
     for value, document, judgement in zip(AROUND, raw, judgements, strict=True):
         if isinstance(value, str) and "\0" not in value:
-            whole = replace(judgement, row={"value": value})
-            row = row_of(table, whole, document)
+            unaltered = replace(judgement, row={"value": value})
+            row = row_of(table, unaltered, document)
             (is_plain,) = equal(table, [document], [row])
             assert is_plain == (len(value.encode()) <= LONGEST)
 
@@ -784,14 +805,16 @@ IN_AN_ARRAY = bson.encode({"0": {"deep": [bson.Regex("a", "i")]}}).replace(b"a\0
 
 
 def test_an_identifier_that_cannot_be_read_is_its_bytes() -> None:
-    """What the driver would make of both is the same, and so is nobody's identity."""
+    """The driver decodes both to the same value, which can identify neither."""
     pairs = [
         (b"\x02\x02\0\0\0\xe9\0", b"\x02\x02\0\0\0\xe8\0"),
         (b"\x03" + TWICE_WITHIN, b"\x03" + TWICE_WITHIN.replace(ONE, b"\x03\0\0\0")),
     ]
     table = table_with(column_of(Rule.TEXT))
     for pair in pairs:
-        bodies = [each[:1] + b"_id\0" + each[1:] + b"\x0aother\0\0" for each in pair]
+        bodies = [
+            encoded_id[:1] + b"_id\0" + encoded_id[1:] + b"\x0aother\0\0" for encoded_id in pair
+        ]
         raw = [(len(body) + 4).to_bytes(4, "little") + body for body in bodies]
         assert_agreement(table, raw)
         alone = [bodies[0][: -len(b"\x0aother\0\0")] + b"\0"]
@@ -890,11 +913,11 @@ def equal(
     *,
     ids: Ids = IDS,
 ) -> list[bool]:
-    """Which documents are plain and have their row."""
+    """Returns whether each document is plain and equals its row."""
 
     def query(_: sql.Composed, parameters: list[Any]) -> list[tuple[bytes]]:
         asked_ids = map(bytes.fromhex, parameters[0].strip("{}").split(","))
-        return [(asked,) for asked in asked_ids if asked in ids.documents["Users"]]
+        return [(asked_id,) for asked_id in asked_ids if asked_id in ids.documents["Users"]]
 
     known = {"Users": KnownIds(query, sql.SQL("").format())}
     given_documents = together(*documents)
@@ -903,13 +926,13 @@ def equal(
     json = {
         name: means_same_json for name, source in sources(table).items() if source.rule is Rule.JSON
     }
-    found = []
+    are_equal = []
     for number, row in enumerate(rows):
         sides = expected.rows[number], pl.DataFrame([row], schema=expected.rows.schema)
         lines = compared(*sides, ["id"], json)
         agree = lines.select(pl.all_horizontal(pl.exclude("id"))).to_series()
-        found.append(bool(agree.all()) and not expected.are_odd[number])
-    return found
+        are_equal.append(bool(agree.all()) and not expected.are_odd[number])
+    return are_equal
 
 
 def row_of(table: sa.Table, judgement: Judgement, document: bytes) -> Row:
@@ -1037,13 +1060,13 @@ def test_jsonb_that_means_something_else(value: Any, text: str) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12), st.booleans()), max_size=8))
-def test_many_documents_are_held_against_their_rows_as_one_is(
-    given: list[tuple[bool, int, bool]],
+def test_many_documents_compare_with_their_rows_like_one(
+    accounts: list[tuple[bool, int, bool]],
 ) -> None:
     table = ENTITIES["crm_Accounts"]
     ids = Ids({"Users": ROWS["Users"], "crm_Industry_Type": frozenset()})
     documents, rows = [], []
-    for number, (is_short, watched, is_wrong) in enumerate(given):
+    for number, (is_short, watched, is_wrong) in enumerate(accounts):
         account: dict[str, Any] = {"_id": ObjectId(bytes([number]) * 12), "__v": 1}
         account |= {"name": "x" * number, "createdBy": KNOWN, "createdAt": DAY}
         account |= {} if is_short else {"vat": "", "fax": None}
@@ -1052,15 +1075,15 @@ def test_many_documents_are_held_against_their_rows_as_one_is(
         row = row_of(table, Judge(table, ids).judge(raw), raw)
         documents.append(raw)
         rows.append({**row, "name": str(row["name"]).replace("x", "y", 1)} if is_wrong else row)
-    found = equal(table, documents, rows)
+    are_equal = equal(table, documents, rows)
     alone = [
         equal(table, [document], [row])[0] for document, row in zip(documents, rows, strict=True)
     ]
-    assert found == alone
-    assert found == [not wrong or not number for number, (_, _, wrong) in enumerate(given)]
+    assert are_equal == alone
+    assert are_equal == [not wrong or not number for number, (_, _, wrong) in enumerate(accounts)]
 
 
-def test_of_values_with_the_same_bytes_each_is_held_against_its_own_text() -> None:
+def test_values_of_the_same_bytes_are_compared_with_their_own_texts() -> None:
     table = table_with(column_of(Rule.JSON))
     one, smallest = Int64(1), 5e-324
     assert bson.encode({"": one})[6:] == bson.encode({"": smallest})[6:]
@@ -1079,7 +1102,7 @@ def test_of_values_with_the_same_bytes_each_is_held_against_its_own_text() -> No
 
 
 def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
-    """As an ObjectId it is one document's `_id`, as it stands another's: the judge says which counts."""
+    """It is one document's `_id` as an ObjectId and another's as a text: the judge decides."""
     table = table_with(column_of(Rule.REFERENCE_TEXT))
     raw = bson.encode({"_id": KNOWN, "value": HEX_ID})
     row = row_of(table, Judge(table, IDS).judge(raw), raw)
@@ -1094,10 +1117,10 @@ def test_a_text_that_may_be_two_identifiers_is_not_plain() -> None:
 @pytest.mark.parametrize(
     ("rule", "value"),
     [(Rule.REFERENCE_TEXT, str(KNOWN)), (Rule.REFERENCE_TEXT_ARRAY, [str(KNOWN)])],
-    ids=lambda given: given.name if isinstance(given, Rule) else "",
+    ids=lambda parameter: parameter.name if isinstance(parameter, Rule) else "",
 )
-def test_a_reference_as_text_to_what_is_not_there_is_not_plain(rule: Rule, value: Any) -> None:
-    """Not even where the row has it: it is orphaned, whatever became of it."""
+def test_a_text_reference_to_a_missing_document_is_not_plain(rule: Rule, value: Any) -> None:
+    """Not even where the row holds the same text: the reference is orphaned."""
     table = table_with(column_of(rule))
     raw = bson.encode({"_id": OWN, "value": value})
     row = row_of(table, Judge(table, IDS).judge(raw), raw)

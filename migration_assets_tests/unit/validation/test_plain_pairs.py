@@ -70,7 +70,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
         return None
     if not all(map(is_plain, array)):
         return None
-    holder, others = key_of(document), [document_uuid("Tasks", each).bytes for each in array]
+    holder, others = key_of(document), [document_uuid("Tasks", element).bytes for element in array]
     if len({*others}) < len(others):
         return None
     return [holder + other if is_left else other + holder for other in others]
@@ -79,7 +79,7 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
 @examples(100)
 @given(
     st.lists(
-        st.tuples(DOCUMENTS, st.booleans()), max_size=10, unique_by=lambda each: each[0]["_id"]
+        st.tuples(DOCUMENTS, st.booleans()), max_size=10, unique_by=lambda pair: pair[0]["_id"]
     ),
     st.booleans(),
 )
@@ -97,21 +97,21 @@ def pairs_of(document: dict[str, Any], *, is_left: bool) -> list[bytes] | None:
     True,
 )
 def test_many_documents_have_the_pairs_of_each(
-    given: list[tuple[dict[str, Any], bool]], is_left: bool
+    batch: list[tuple[dict[str, Any], bool]], is_left: bool
 ) -> None:
     """Whatever stands beside a document in its batch; one that is no candidate has none."""
-    documents = Documents.of(b"".join(bson.encode(document) for document, _ in given))
-    candidates = np.array([is_candidate for _, is_candidate in given], dtype=np.bool_)
+    documents = Documents.of(b"".join(bson.encode(document) for document, _ in batch))
+    candidates = np.array([is_candidate for _, is_candidate in batch], dtype=np.bool_)
     expected = [
         pairs_of(document, is_left=is_left) if is_candidate else None
-        for document, is_candidate in given
+        for document, is_candidate in batch
     ]
-    keys = b"".join(key_of(document) for document, _ in given)
-    found = PlainPairs("array", "Tasks", is_left).of(documents, keys, candidates)
-    assert found.are_plain.tolist() == [each is not None for each in expected]
-    assert found.pairs.tolist() == [pair for each in expected for pair in each or []]
-    have_array = [document.get("array") is not None for document, _ in given]
-    assert found.arrays == sum(np.array(have_array, dtype=np.bool_) & found.are_plain)
+    keys = b"".join(key_of(document) for document, _ in batch)
+    plain_pairs = PlainPairs("array", "Tasks", is_left).of(documents, keys, candidates)
+    assert plain_pairs.are_plain.tolist() == [pairs is not None for pairs in expected]
+    assert plain_pairs.pairs.tolist() == [pair for pairs in expected for pair in pairs or []]
+    have_array = [document.get("array") is not None for document, _ in batch]
+    assert plain_pairs.arrays == sum(np.array(have_array, dtype=np.bool_) & plain_pairs.are_plain)
 
 
 @pytest.mark.parametrize("lefts", [1, 7, 100_000])

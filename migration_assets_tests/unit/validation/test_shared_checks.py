@@ -15,7 +15,7 @@ COUNTS = (Layer.ROW_COUNT,)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("wanted", "expected"),
     [
         ([*Layer], [COUNTS, COMPARED]),
         ([Layer.REFERENCES, Layer.TYPES, Layer.VALUES], [COMPARED]),
@@ -25,9 +25,9 @@ COUNTS = (Layer.ROW_COUNT,)
     ],
 )
 def test_what_one_comparison_answers_is_made_together(
-    wanted: list[Layer], found: list[Layers]
+    wanted: list[Layer], expected: list[Layers]
 ) -> None:
-    assert together(wanted) == found
+    assert together(wanted) == expected
 
 
 def given_to_worker(_: Layers) -> Future[list[Evidence]]:
@@ -40,10 +40,10 @@ def test_alone_this_process_makes_them_all_in_order() -> None:
 
 @pytest.mark.parametrize("compared", [COMPARED, (Layer.REFERENCES,)])
 def test_a_worker_makes_the_others_while_rows_are_compared(compared: Layers) -> None:
-    found = divided([Layer.ROW_COUNT, *compared], given_to_worker)
-    assert [*found] == [compared, COUNTS]
-    assert found[compared] is None
-    assert found[COUNTS] is not None
+    answers = divided([Layer.ROW_COUNT, *compared], given_to_worker)
+    assert [*answers] == [compared, COUNTS]
+    assert answers[compared] is None
+    assert answers[COUNTS] is not None
 
 
 @pytest.mark.parametrize("layers", [[Layer.VALUES], [Layer.TYPES], [*COMPARED], []])
