@@ -273,11 +273,13 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
 @pytest.fixture
 def values(tmp_path: Path) -> Path:
     """Values for messages, in a window that is now."""
-    found = yaml.safe_load((DOCS / "messages" / "values.example.yaml").read_text(encoding="utf-8"))
+    example_values = yaml.safe_load(
+        (DOCS / "messages" / "values.example.yaml").read_text(encoding="utf-8")
+    )
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     for name, hours in (("window_start", -1), ("window_end", 12), ("rollback_deadline", 6)):
-        found[name] = (now + dt.timedelta(hours=hours)).isoformat()
-    found |= {"briefing_start": (now - dt.timedelta(days=1)).isoformat()}
+        example_values[name] = (now + dt.timedelta(hours=hours)).isoformat()
+    example_values |= {"briefing_start": (now - dt.timedelta(days=1)).isoformat()}
     file = tmp_path / "my-values.yaml"
-    file.write_text(yaml.safe_dump(found, allow_unicode=True), encoding="utf-8")
+    file.write_text(yaml.safe_dump(example_values, allow_unicode=True), encoding="utf-8")
     return file

@@ -117,14 +117,14 @@ def page(figures: Sequence[Figures], *, kills: int, seed: int, seconds: float, m
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         minutes=seconds / 60,
         machine=machine,
-        faults=sum(each.faults for each in figures),
+        faults=sum(results.faults for results in figures),
         kinds=len(figures),
-        losses=sum(each.losses for each in figures),
-        false_gos=sum(each.false_gos for each in figures),
+        losses=sum(results.losses for results in figures),
+        false_gos=sum(results.false_gos for results in figures),
         lines="\n".join(
-            f"| {each.kind} | {each.faults} | {each.resumed} | {each.anew} | {each.retried} | "
-            f"{each.compared} | {each.losses} | {each.false_gos} |"
-            for each in figures
+            f"| {results.kind} | {results.faults} | {results.resumed} | {results.anew} | {results.retried} | "
+            f"{results.compared} | {results.losses} | {results.false_gos} |"
+            for results in figures
         ),
         seed=seed,
         ci_kills=faults.KILLS,
@@ -155,27 +155,27 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=KILLS, help="how often the process is killed")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other moments")
     parser.add_argument("--docs", type=Path, default=PAGE, help="where the page goes")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
     started = time.monotonic()
     figures = []
     try:
         with faults.prepared(directory, scale=0.02, is_judging=True) as ground:
-            for each in campaign(ground, kills=given.kills, seed=given.seed):
-                print(each, flush=True)
-                figures.append(each)
+            for results in campaign(ground, kills=arguments.kills, seed=arguments.seed):
+                print(results, flush=True)
+                figures.append(results)
             machine = machine_of(ground)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    written = page(
+    text = page(
         figures,
-        kills=given.kills,
-        seed=given.seed,
+        kills=arguments.kills,
+        seed=arguments.seed,
         seconds=time.monotonic() - started,
         machine=machine,
     )
-    given.docs.write_text(written, encoding="utf-8")
-    return 1 if any(each.losses or each.false_gos for each in figures) else 0
+    arguments.docs.write_text(text, encoding="utf-8")
+    return 1 if any(results.losses or results.false_gos for results in figures) else 0
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ BROWSER_ARGUMENTS = [
 
 def browser_path() -> str:
     """Returns the path of a browser; without one, the test is skipped."""
-    found = [path for name in BROWSERS if (path := shutil.which(name)) is not None]
-    missing = "" if found else "there is no browser: apt-get install chromium"
+    paths = [path for name in BROWSERS if (path := shutil.which(name)) is not None]
+    missing = "" if paths else "there is no browser: apt-get install chromium"
     if find_spec("playwright") is None:
         missing = "playwright is not installed: pip install '.[dev]'"
     if missing:
         # Only where nobody looks at what was skipped, a skip would pass for a success.
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    return found[0]
+    return paths[0]
 
 
 STILL = """
@@ -50,7 +50,7 @@ STILL = """
         document.head.append(style);
     });
 """
-"""What turns while a run is waited for would be drawn sixty times a second, without a GPU."""
+"""Spinners would be drawn sixty times a second, without a GPU."""
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def launched(path: str) -> Iterator[Browser]:
 
 @contextmanager
 def opened_page(browser: Browser) -> Iterator[Page]:
-    """Lends a page of 1600 pixels, with what a browser keeps of its own."""
+    """Lends a page of 1600 pixels with cookies and storage of its own."""
     opened = browser.new_page(viewport={"width": 1600, "height": 1000})
     opened.set_default_timeout(PATIENCE)
     opened.add_init_script(STILL)
@@ -82,7 +82,7 @@ def opened_page(browser: Browser) -> Iterator[Page]:
 
 
 def keep(page: Page, name: str) -> None:
-    """Keeps a picture where ``SCREENSHOTS`` says."""
+    """Saves a picture in the directory that ``SCREENSHOTS`` names."""
     directory = os.environ.get("SCREENSHOTS")
     if directory:
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ ROW, VALUE, REFERENCE, PAIR, TYPE, BOOKS = (
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that somebody did to a table, or to the books of it.
+    """A change that somebody made to a table or to its books.
 
     Attributes:
         what: In words.
@@ -51,7 +51,7 @@ class Damage:
 
 
 def _changed(table: str, assigned: str, condition: str = "TRUE") -> str:
-    """Returns what changes the last row that meets a condition."""
+    """Returns the statement that changes the last row that meets a condition."""
     chosen = f'(SELECT max(id::text)::uuid FROM "{table}" WHERE {condition})'
     return f'UPDATE "{table}" SET {assigned} WHERE id = {chosen}'
 
@@ -61,7 +61,7 @@ def _uuid_of(collection: str, object_id: str) -> str:
 
 
 def _line(book: str, action: str, table: str, condition: str = "TRUE") -> str:
-    """Returns what is done to one line of a book of a table."""
+    """Returns the statement that acts on one line of a book of a table."""
     book = f"migration.{book}"
     chosen = f"SELECT ctid FROM {book} WHERE target_table = '{table}' AND {condition} LIMIT 1"
     return f"{action.format(book)} WHERE ctid = ({chosen})"
@@ -528,7 +528,7 @@ DAMAGES: tuple[Damage, ...] = (
         _line("conversions", "UPDATE {} SET reason = 'x'", "Tasks", "kind = 'coerced'"),
     ),
 )
-"""Each is a test. One without a red check is a gap, and is on the page as such."""
+"""Each is a test. A damage without a red check is a gap, and the page shows it as one."""
 
 
 _HEAD = """\

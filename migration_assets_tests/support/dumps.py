@@ -37,7 +37,7 @@ class Dumped:
 
     @property
     def stem(self) -> str:
-        """How its files are named; shortened, with a hash, where the name is long."""
+        """The name of its files without ending; a long name is shortened and gets a hash."""
         escaped = quote(self.name, safe="$&+,/:;=@".replace("/", "").replace("$", ""))
         if len(escaped) <= 238:
             return escaped
@@ -46,14 +46,18 @@ class Dumped:
 
 
 def write_directory(root: Path, collections: Sequence[Dumped], pack: Pack = bytes) -> Path:
-    """Writes a dump as files, compressed where a way to pack is given."""
+    """Writes a dump as files, compressed where `pack` says so."""
     end = "" if pack is bytes else ".gz"
-    for each in collections:
-        home = root / each.database
+    for collection in collections:
+        home = root / collection.database
         home.mkdir(parents=True, exist_ok=True)
-        (home / f"{each.stem}.metadata.json{end}").write_bytes(pack(each.metadata.encode()))
-        if each.type == "collection":
-            (home / f"{each.stem}.bson{end}").write_bytes(pack(b"".join(each.documents)))
+        (home / f"{collection.stem}.metadata.json{end}").write_bytes(
+            pack(collection.metadata.encode())
+        )
+        if collection.type == "collection":
+            (home / f"{collection.stem}.bson{end}").write_bytes(
+                pack(b"".join(collection.documents))
+            )
     return root
 
 
@@ -72,24 +76,32 @@ def archive(collections: Sequence[Dumped]) -> bytes:
         "tool_version": "100.9.4",
     }
     parts = [MAGIC, bson.encode(head)]
-    for each in collections:
-        entry = {"db": each.database, "collection": each.name, "metadata": each.metadata}
-        parts.append(bson.encode(entry | {"size": 0, "type": each.type}))
+    for collection in collections:
+        entry = {
+            "db": collection.database,
+            "collection": collection.name,
+            "metadata": collection.metadata,
+        }
+        parts.append(bson.encode(entry | {"size": 0, "type": collection.type}))
     parts.append(END)
-    turns = max((len(each.documents) for each in collections), default=0)
+    turns = max((len(collection.documents) for collection in collections), default=0)
     for turn in range(turns):
-        for each in collections:
-            parts += [*block(each), each.documents[turn], END] if turn < len(each.documents) else []
-    for each in collections:
-        if each.type == "timeseries":
+        for collection in collections:
+            parts += (
+                [*block(collection), collection.documents[turn], END]
+                if turn < len(collection.documents)
+                else []
+            )
+    for collection in collections:
+        if collection.type == "timeseries":
             continue
-        parts += [*block(each), END] if not each.documents else []
-        parts += [*block(each, is_end=True), END]
+        parts += [*block(collection), END] if not collection.documents else []
+        parts += [*block(collection, is_end=True), END]
     return b"".join(parts)
 
 
 def block(collection: Dumped, *, is_end: bool = False) -> list[bytes]:
-    """The head of a block of documents, or what says that there are no more."""
+    """The head of a block of documents, or the mark of the last block."""
     crc = crc64(b"".join(collection.documents)) if is_end else 0
     signed = bson.Int64(crc - (1 << 64) if crc >> 63 else crc)
     names = {"db": collection.database, "collection": collection.name}

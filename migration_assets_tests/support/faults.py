@@ -1,4 +1,4 @@
-"""Faults that really happen, and the judgement of what is left after each.
+"""Real faults, and the judgement of what each leaves behind.
 
 A process loads some tables; it, or a server that it uses, is killed, cut off or filled up. What is there in
 the end must be what an undisturbed load of the same source leaves, row by row and line by line of the books;
@@ -55,7 +55,7 @@ class NoDiskError(Exception):
 
 @dataclass
 class Figures:
-    """What came of the faults of one kind.
+    """The results of the faults of one kind.
 
     Attributes:
         kind: What was done, in words.
@@ -78,16 +78,16 @@ class Figures:
     losses: int = 0
     false_gos: int = 0
 
-    def take(self, said: str) -> None:
-        """Counts what a load said."""
-        self.resumed += said.count(": resuming after batch")
-        self.anew += said.count(": not resumed,")
-        self.retried += said.count("; next in ")
+    def take(self, output: str) -> None:
+        """Counts the messages of a load."""
+        self.resumed += output.count(": resuming after batch")
+        self.anew += output.count(": not resumed,")
+        self.retried += output.count("; next in ")
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Servers of one's own with a small dirty sample, and what an undisturbed load makes of it.
+    """Own servers with a small dirty sample, and the result of an undisturbed load of it.
 
     Attributes:
         servers: The servers.
@@ -110,7 +110,7 @@ class Ground:
             yield fresh.postgres_url
 
     def compare(self, target_url: str, figures: Figures, *, source_url: str | None = None) -> None:
-        """Holds a target against an undisturbed load."""
+        """Compares a target with an undisturbed load."""
         figures.compared += 1
         is_same = contents(target_url) == self.content
         if is_same and not self.is_judging:
@@ -153,7 +153,7 @@ class Loading:
 
     @property
     def said(self) -> str:
-        """What it has said until now."""
+        """Its output until now."""
         return self.file.read_text() if self.file.exists() else ""
 
     @property
@@ -166,7 +166,7 @@ class Loading:
         self.process.join()
 
     def end(self) -> str:
-        """Waits until it has ended; returns what it said."""
+        """Waits until it has ended; returns its output."""
         self.process.join(SECONDS)
         assert not self.process.is_alive(), self.said
         return self.said
@@ -185,10 +185,10 @@ def loading(
     attempts: int = 8,
 ) -> Iterator[Loading]:
     """Starts a process that loads; it is running when this returns, and gone afterwards."""
-    given = {"documents_per_batch": documents_per_batch, "attempts": attempts}
-    with _beside(victim.main, source_url, target_url, given=given) as made:
-        until(lambda: victim.READY in made.said or not made.is_running)
-        yield made
+    options = {"documents_per_batch": documents_per_batch, "attempts": attempts}
+    with _beside(victim.main, source_url, target_url, options=options) as running:
+        until(lambda: victim.READY in running.said or not running.is_running)
+        yield running
 
 
 @contextmanager
@@ -200,28 +200,28 @@ def command(urls: Urls, *arguments: str) -> Iterator[Loading]:
             TARGET_URL.name: urls.postgres_url,
             REPORTS.name: reports,
         }
-        with _beside(victim.command, arguments, given={"variables": variables}) as made:
-            yield made
+        with _beside(victim.command, arguments, options={"variables": variables}) as running:
+            yield running
 
 
 @contextmanager
 def _beside(
-    target: Callable[..., None], *arguments: object, given: Mapping[str, object]
+    target: Callable[..., None], *arguments: object, options: Mapping[str, object]
 ) -> Iterator[Loading]:
     directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
-    said = directory / "said"
-    process = FORKS.Process(target=target, args=(*arguments, said), kwargs=given)
+    output_file = directory / "said"
+    process = FORKS.Process(target=target, args=(*arguments, output_file), kwargs=options)
     process.start()
-    made = Loading(process, said)
+    running = Loading(process, output_file)
     try:
-        yield made
+        yield running
     finally:
-        made.kill()
+        running.kill()
         shutil.rmtree(directory)
 
 
 def until(condition: Callable[[], bool], *, seconds: float = SECONDS) -> None:
-    """Waits until something is so."""
+    """Waits until a condition holds."""
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, "it does not come to that"
@@ -229,7 +229,7 @@ def until(condition: Callable[[], bool], *, seconds: float = SECONDS) -> None:
 
 
 def contents(target_url: str) -> dict[str, str]:
-    """Returns a digest of the rows of every table and every book, the order apart."""
+    """Returns a digest of the rows of every table and every book, whatever their order."""
     tables = [sql.Identifier("public", name) for name in TABLES]
     tables += [sql.Identifier(bookkeeping.SCHEMA, name) for name in BOOKS]
     query = sql.SQL(" UNION ALL ").join(
@@ -244,19 +244,23 @@ def contents(target_url: str) -> dict[str, str]:
 
 
 def unsound(source_url: str, target_url: str) -> list[str]:
-    """Returns the checks that say that a table is not what the source's documents convert to."""
+    """Returns the failed checks: tables that differ from the converted documents."""
     with open_source(source_url) as source, open_target(target_url) as connection:
-        found = [
+        all_evidence = [
             evidence for name in victim.LOADED for evidence in all_checks(source, connection, name)
         ]
-    return [f"{each.table} {each.layer}: {each.summary}" for each in found if not each.is_sound]
+    return [
+        f"{evidence.table} {evidence.layer}: {evidence.summary}"
+        for evidence in all_evidence
+        if not evidence.is_sound
+    ]
 
 
 # --- The kinds of faults ------------------------------------------------------------------------
 
 
 def killed(ground: Ground, chance: random.Random, kills: int) -> Figures:
-    """Kills the process that loads at random moments, until it has been killed so often."""
+    """Kills the loading process at random moments, as often as `kills` says."""
     figures = Figures(
         "SIGKILL of the process at a random moment, from the schema to the constraints"
     )
@@ -385,10 +389,10 @@ def two_runners(ground: Ground, times: int) -> Figures:
             with loading(ground.urls.mongodb_url, target_url) as first:
                 until(lambda: victim.HOLDING in first.said)
                 with loading(ground.urls.mongodb_url, target_url) as second:
-                    said = second.end()
+                    output = second.end()
                 assert second.code == 2
-                assert "another run is under way (migration-assets run " in said
-                assert "process " in said
+                assert "another run is under way (migration-assets run " in output
+                assert "process " in output
                 figures.faults += 1
                 holder.execute("ROLLBACK")
                 assert victim.FINISHED in first.end(), first.said
@@ -416,11 +420,13 @@ def locks_cut(ground: Ground, chance: random.Random, times: int) -> Figures:
                 time.sleep(chance.uniform(0, ground.seconds / 2))
                 figures.faults += _count(target_url, _CUT) > 0
                 with loading(ground.urls.mongodb_url, target_url) as second:
-                    ended = [(each.end(), each.code) for each in (second, first)]
-            for said, code in ended:
-                figures.take(said)
-                assert code == (0 if victim.FINISHED in said else 2), said
-                assert code == 0 or "another run is under way (migration-assets run" in said, said
+                    ended = [(process.end(), process.code) for process in (second, first)]
+            for output, code in ended:
+                figures.take(output)
+                assert code == (0 if victim.FINISHED in output else 2), output
+                assert code == 0 or "another run is under way (migration-assets run" in output, (
+                    output
+                )
             assert 0 in [code for _, code in ended], ended
             with loading(ground.urls.mongodb_url, target_url) as again:
                 assert victim.FINISHED in again.end(), again.said
@@ -505,20 +511,20 @@ def second_commands(ground: Ground, chance: random.Random, times: int) -> Figure
         for _ in range(times):
             chosen = chance.sample(_COMMANDS, 3)
             with ExitStack() as stack:
-                running = [stack.enter_context(command(urls, *each)) for each in chosen]
+                running = [stack.enter_context(command(urls, *arguments)) for arguments in chosen]
                 time.sleep(chance.uniform(0, 2))
                 figures.faults += len(chosen) + (_count(urls.postgres_url, _CUT) > 0)
                 for process in running:
-                    said = process.end()
-                    figures.take(said)
-                    figures.false_gos += process.code == 0 or "\nGO after" in said
-                    assert process.code in (0, 1, 2), said
-                    assert process.code != 2 or "error: " in said.splitlines()[-1], said
+                    output = process.end()
+                    figures.take(output)
+                    figures.false_gos += process.code == 0 or "\nGO after" in output
+                    assert process.code in (0, 1, 2), output
+                    assert process.code != 2 or "error: " in output.splitlines()[-1], output
     return figures
 
 
 def interrupted(ground: Ground, chance: random.Random, times: int) -> Figures:
-    """Sends a command that checks all tables Ctrl-C or `kill` at random moments, then lets it through."""
+    """Interrupts a command by Ctrl-C or `kill` at random moments, then lets it finish."""
     figures = Figures("Ctrl-C or `kill` at a random moment of `run`, then the same command again")
     with signed(ground) as urls:
         before = contents(urls.postgres_url)
@@ -535,14 +541,14 @@ def interrupted(ground: Ground, chance: random.Random, times: int) -> Figures:
                 ):
                     with suppress(ProcessLookupError):  # it was through before
                         os.killpg(process.process.pid or 0, number)
-                said = process.end()
+                output = process.end()
                 figures.faults += process.code == 2
-                assert process.code in (0, 1, 2), said
-                assert process.code != 2 or said.endswith(f"error: {interrupts.SAID}\n"), said
+                assert process.code in (0, 1, 2), output
+                assert process.code != 2 or output.endswith(f"error: {interrupts.SAID}\n"), output
                 until(lambda: not is_anybody_of(process.process.pid or 0))
             until(lambda: _count(urls.postgres_url, _LEFT) == 0)
         with command(urls, "run", "--select", "Boards,Sections,Tasks") as process:
-            said = process.end()
+            output = process.end()
         figures.compared += 1
         figures.losses += contents(urls.postgres_url) != before or process.code != 0
     return figures
@@ -578,13 +584,13 @@ def another_plan(ground: Ground, chance: random.Random, times: int) -> Figures:
                     "AND b.digest IS NOT NULL)"
                 ).rowcount
             with loading(ground.urls.mongodb_url, target_url) as process:
-                said = process.end()
-                assert victim.FINISHED in said, said
+                output = process.end()
+                assert victim.FINISHED in output, output
             if changed:
-                assert "not resumed, the model or what it refers to has changed" in said, said
-                assert "resuming after batch" not in said, said
+                assert "not resumed, the model or what it refers to has changed" in output, output
+                assert "resuming after batch" not in output, output
                 figures.faults += 1
-            figures.take(said)
+            figures.take(output)
             ground.compare(target_url, figures)
     return figures
 
@@ -624,10 +630,10 @@ def source_changing(ground: Ground, chance: random.Random, times: int) -> Figure
 def _write(collection: Collection[Document], chance: random.Random) -> None:
     """Adds, changes or removes a document, but not the last ones."""
     some, *others = collection.aggregate([{"$sample": {"size": 3}}])
-    what = chance.randrange(3 if others else 2)
-    if what == 0:
+    operation = chance.randrange(3 if others else 2)
+    if operation == 0:
         collection.update_one({"_id": some["_id"]}, {"$set": {"name": secrets.token_hex(4)}})
-    elif what == 1:
+    elif operation == 1:
         del some["_id"]
         collection.insert_one(some)
     else:
@@ -660,13 +666,13 @@ def disk_full(ground: Ground, *, step: int = 2_000_000) -> Figures:
             disk.leave(step)
             while True:
                 with loading(ground.urls.mongodb_url, target_url, attempts=1) as process:
-                    said = process.end()
-                    figures.take(said)
-                    if victim.FINISHED in said:
+                    output = process.end()
+                    figures.take(output)
+                    if victim.FINISHED in output:
                         break
                 figures.faults += 1
-                assert process.code == 2, said
-                line = said.strip().splitlines()[-1]
+                assert process.code == 2, output
+                line = output.strip().splitlines()[-1]
                 assert line.startswith("error: PostgreSQL at "), line
                 # A server without any space cannot even take a connection.
                 assert "DiskFull (SQLSTATE 53100" in line or "its disk is full" in line, line
@@ -695,7 +701,7 @@ class Disk:
     path: Path
 
     def leave(self, free: int) -> None:
-        """Makes it so large that there is this much free, in bytes."""
+        """Resizes it so that so many bytes are free."""
         size = shutil.disk_usage(self.path).used + free
         _mount("-o", f"remount,size={size}", str(self.path))
 
@@ -722,6 +728,6 @@ def small_disk(servers: EmbeddedServers) -> Iterator[Disk]:
 
 
 def _mount(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise NoDiskError(done.stderr.strip() or "mount failed")
+    completed = subprocess.run(["mount", *arguments], check=False, capture_output=True, text=True)
+    if completed.returncode:
+        raise NoDiskError(completed.stderr.strip() or "mount failed")

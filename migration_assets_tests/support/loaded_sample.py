@@ -135,9 +135,9 @@ def check_values(
     seed: int = 0,
     remediations: Remediations = NO_REMEDIATIONS,
 ) -> Evidence:
-    """Compares a table, within a transaction too, and returns what that says of values."""
+    """Compares a table, within a transaction too, and returns the evidence on values."""
     phases = Phases()
-    found = compare(
+    comparison = compare(
         source,
         target,
         table,
@@ -146,11 +146,11 @@ def check_values(
         seed=seed,
         remediations=remediations,
     )
-    return values_evidence(table, found, phases)
+    return values_evidence(table, comparison, phases)
 
 
 def check_references(source: SourceDatabase, target: Connection, table: sa.Table) -> Evidence:
-    """Compares a table, within a transaction too, and returns what that says of references."""
+    """Compares a table, within a transaction too, and returns the evidence on references."""
     phases = Phases()
     return references_evidence(table, compare(source, target, table, phases), phases)
 
@@ -178,5 +178,5 @@ def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
 
 
 def open_losses(connection: Connection) -> list[Loss]:
-    """Returns the losses on record that nobody answers for."""
+    """Returns the recorded losses that nobody has accepted."""
     return [loss for loss in recorded_losses(NEXTCRM, connection) if not loss.is_accepted]

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 
 ELSEWHERE = "elsewhere: "
 SHOWN_ONLY = ("text", "yaml", "json", "python", "ini")
-"""Languages of blocks that are read, and are no command."""
+"""Languages of blocks that are only read, not run."""
 
 PROGRAM = "migration-assets "
 OF_THE_SHELL = re.compile(r"[|<>;&`]|\$\(")
@@ -35,7 +35,7 @@ EXIT_CODE = re.compile(r"exit code (\d)")
 
 @dataclass(frozen=True)
 class Step:
-    """A command, with what must be seen."""
+    """A command, and the output that must appear."""
 
     command: str
     seen: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Block:
 
     @property
     def elsewhere(self) -> str:
-        """Why it cannot run here, nothing where it can."""
+        """The reason why it cannot run here; empty where it can."""
         first = self.lines[0].lstrip("#- ")
         return first.removeprefix(ELSEWHERE) if first.startswith(ELSEWHERE) else ""
 
@@ -73,16 +73,16 @@ class Block:
                 steps.append(Step(line[2:]))
             elif steps and steps[-1].command.endswith("\\"):
                 steps[-1] = replace(steps[-1], command=f"{steps[-1].command}\n{line}")
-            elif found := EXIT_CODE.fullmatch(line):
-                steps[-1] = replace(steps[-1], code=int(found[1]))
+            elif exit_code := EXIT_CODE.fullmatch(line):
+                steps[-1] = replace(steps[-1], code=int(exit_code[1]))
             else:
                 steps[-1].seen.append(line)
         return steps
 
 
 def blocks(page: Path) -> list[Block]:
-    """Returns the blocks of a page, in lists too."""
-    found: list[Block] = []
+    """Returns the blocks of a page, those within lists too."""
+    all_blocks: list[Block] = []
     opened: Block | None = None
     indent = ""
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
@@ -91,11 +91,11 @@ def blocks(page: Path) -> list[Block]:
             indent = fence[1]
             opened = Block(f"{page.relative_to(ROOT)}:{number}", fence[2], [])
         elif fence and opened is not None:
-            found.append(opened)
+            all_blocks.append(opened)
             opened = None
         elif opened is not None:
             opened.lines.append(line.removeprefix(indent))
-    return found
+    return all_blocks
 
 
 @dataclass
@@ -113,18 +113,18 @@ class Shell:
     times: list[tuple[str, str, float]] = field(default_factory=list)
 
     def do(self, block: Block) -> None:
-        """Runs a block, and looks at what must be seen."""
+        """Runs a block, and checks its exit codes and output."""
         for step in block.steps():
             started = time.perf_counter()
-            code, said = self._run(step.command)
+            code, output = self._run(step.command)
             self.times.append((block.where, step.command, time.perf_counter() - started))
-            what = f"{block.where}: {step.command}\n{said}"
-            assert code == step.code, f"exit code {code} of {what}"
-            rest = " ".join(said.split())
+            run_text = f"{block.where}: {step.command}\n{output}"
+            assert code == step.code, f"exit code {code} of {run_text}"
+            remaining = " ".join(output.split())
             for line in step.seen:
-                for part in filter(None, (" ".join(each.split()) for each in line.split("…"))):
-                    _, found, rest = rest.partition(part)
-                    assert found, f"not seen: {part!r}, at its place in {what}"
+                for part in filter(None, (" ".join(piece.split()) for piece in line.split("…"))):
+                    _, seen, remaining = remaining.partition(part)
+                    assert seen, f"not seen: {part!r}, at its place in {run_text}"
 
     def _run(self, command: str) -> tuple[int, str]:
         if command.startswith(PROGRAM) and not OF_THE_SHELL.search(command):
@@ -134,9 +134,15 @@ class Shell:
             if not isinstance(result.exception, SystemExit | None):
                 raise result.exception
             return result.exit_code, result.output
-        kept = self.here / ".environment"
+        environment_file = self.here / ".environment"
         result_of_bash = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f"{command}\nenv -0 > {shlex.quote(str(kept))}"],
+            [
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                f"{command}\nenv -0 > {shlex.quote(str(environment_file))}",
+            ],
             cwd=self.here,
             env=self.variables,
             stdin=subprocess.DEVNULL,
@@ -146,7 +152,11 @@ class Shell:
             check=False,
         )
         if result_of_bash.returncode == 0:
-            pairs = (each.partition("=") for each in kept.read_text().split("\0") if each)
+            pairs = (
+                variable.partition("=")
+                for variable in environment_file.read_text().split("\0")
+                if variable
+            )
             self.variables = {name: value for name, _, value in pairs}
         return result_of_bash.returncode, result_of_bash.stdout
 
@@ -165,12 +175,12 @@ def do_page(
         shell: Where its commands run.
         instead: What is done instead of blocks that are for elsewhere, by the reason that they give.
     """
-    left = dict(instead or {})
+    replacements = dict(instead or {})
     for block in blocks(page):
         if block.language in SHOWN_ONLY:
             continue
         if not block.elsewhere:
             shell.do(block)
-        elif block.elsewhere in left:
-            left.pop(block.elsewhere)()
-    assert not left
+        elif block.elsewhere in replacements:
+            replacements.pop(block.elsewhere)()
+    assert not replacements

@@ -1,4 +1,4 @@
-"""How often a property is tried: as often as it says, and more or less often where the profile says so."""
+"""How many examples a property tries: its own number, scaled by the profile."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from hypothesis import settings
 
 SUITE = 40
-"""How often the tests try a property that says no number."""
+"""How many examples a property tries that gives no number."""
 
 
 def load_profile() -> None:
-    """Makes the profile that ``HYPOTHESIS_PROFILE`` names that of all properties."""
+    """Loads the profile that ``HYPOTHESIS_PROFILE`` names, for all properties."""
     # Often enough to fail within some runs; `thorough` is for a change of what a property is about.
     settings.register_profile("quick", max_examples=10, deadline=None)  # for `make test-unit`
     settings.register_profile("suite", max_examples=SUITE, deadline=None)
@@ -20,5 +20,5 @@ def load_profile() -> None:
 
 
 def examples(number: int) -> settings:
-    """Returns the settings of a property that is tried so often by the profile `suite`."""
+    """Returns the settings of a property with so many examples in the profile `suite`."""
     return settings(max_examples=max(1, number * settings().max_examples // SUITE))

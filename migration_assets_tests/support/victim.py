@@ -1,4 +1,4 @@
-"""Loads some tables, or runs a command, in a process of its own, to be disturbed in it by ``faults``."""
+"""Loads some tables or runs a command in an own process, which ``faults`` disturbs."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ FINISHED = "finished"
 def main(
     source_url: str,
     target_url: str,
-    said: Path,
+    output_file: Path,
     *,
     documents_per_batch: int,
     attempts: int,
 ) -> None:
-    """Does what a run does, from the schema to the constraints, without Dagster.
+    """Does the work of a run, from the schema to the constraints, without Dagster.
 
     Args:
         source_url: The source.
         target_url: The target.
-        said: The file that it writes to what it says.
+        output_file: The file that takes its messages.
         documents_per_batch: Documents between two commits.
-        attempts: Attempts where the reason of a failure passes.
+        attempts: Attempts after transient errors.
     """
     os.environ[DOCUMENTS_PER_BATCH.name] = str(documents_per_batch)
     os.environ[ATTEMPTS.name] = str(attempts)
-    with said.open("a", buffering=1) as lines:
+    with output_file.open("a", buffering=1) as lines:
 
         def say(line: str) -> None:
             lines.write(f"{line}\n")
@@ -75,12 +75,12 @@ def main(
         say(FINISHED)
 
 
-def command(arguments: Sequence[str], said: Path, variables: Mapping[str, str]) -> None:
-    """Runs a command as the program does, with all that it prints in a file, in a session of its own."""
+def command(arguments: Sequence[str], output_file: Path, variables: Mapping[str, str]) -> None:
+    """Runs a command as the program does, in an own session, its output in a file."""
     os.setsid()
     interrupts.end_at_once()
     os.environ |= variables
-    with said.open("a", buffering=1) as lines:
+    with output_file.open("a", buffering=1) as lines:
         os.dup2(lines.fileno(), 1)
         os.dup2(lines.fileno(), 2)
         sys.stdout = sys.stderr = lines
@@ -98,11 +98,11 @@ def _load(source_url: str, hold: Hold, say: Callable[[str], None]) -> None:
     with_retries(identities, say=say)
     for table in (TABLES[name] for name in LOADED):
 
-        def one() -> None:
+        def load_one() -> None:
             with open_source(source_url) as source, hold.open() as connection:
                 load_table(source, connection, table, say=say)  # noqa: B023 - called at once
 
-        with_retries(one, say=say)
+        with_retries(load_one, say=say)
 
     def constraints() -> None:
         with hold.open() as connection:
