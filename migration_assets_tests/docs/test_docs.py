@@ -1,4 +1,4 @@
-"""The documentation: what is derived from the code is as the code is, and no link of it leads nowhere."""
+"""The documentation: derived pages agree with the code, and every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ READ = re.compile(r'"((?:MIGRATION|SOURCE|TARGET|ROLLBACK|DAGSTER|EMBEDDED)_[A-Z
 
 
 @pytest.mark.parametrize("name", files(NEXTCRM, app))
-def test_reference_is_as_the_code_is(name: str) -> None:
-    made = files(NEXTCRM, app)[name]
-    found = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
-    assert found == made, "write it anew: make docs"
+def test_reference_pages_agree_with_the_code(name: str) -> None:
+    expected = files(NEXTCRM, app)[name]
+    page = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    assert page == expected, "write it anew: make docs"
 
 
 def test_every_column_has_a_line() -> None:
@@ -43,8 +43,8 @@ def test_settings_alone_name_variables() -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_links_lead_somewhere() -> None:
@@ -68,7 +68,7 @@ def test_index_names_every_page() -> None:
 
 
 def test_prose_is_wrapped() -> None:
-    """Tables and blocks cannot be; what is derived, such as figures, is as its program writes it."""
+    """Tables and blocks cannot be wrapped; derived text, such as figures, stays as written."""
     for page in PAGES:
         if page.parent.name == "reference":
             continue

@@ -1,4 +1,4 @@
-"""Pages on messages, sign-off and remediations: their commands run, and their example is as it is."""
+"""Pages on messages, sign-off and remediations: their commands run, their example is true."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def test_page_on_signing_off_is_done(shell: Shell, migrated: Connection) -> None
 
 
 def example(language: str, start: str) -> list[str]:
-    """Returns the first block of the page on remediations that has a line with a start."""
-    found, *_ = [
-        each.lines
-        for each in blocks(REMEDIATIONS)
-        if each.language == language and any(line.startswith(start) for line in each.lines)
+    """Returns the first block of the page on remediations with a line that starts so."""
+    example_lines, *_ = [
+        block.lines
+        for block in blocks(REMEDIATIONS)
+        if block.language == language and any(line.startswith(start) for line in block.lines)
     ]
-    return found
+    return example_lines
 
 
-def test_example_of_the_page_on_remediations_is_as_it_is(
+def test_the_example_of_the_page_on_remediations_is_true(
     source: SourceDatabase, mongo_database: SourceDatabase, target: Connection
 ) -> None:
     generate(mongo_database, scale=0.01)
@@ -82,7 +82,10 @@ def test_example_of_the_page_on_remediations_is_as_it_is(
         ("gpt_models", 3, {"$set": {"status": "active"}}),
         ("Boards", 2, {"$push": {"watchers": None}}),
     ):
-        ids = [each["_id"] for each in mongo_database[collection].find({}, {"_id": 1}).limit(count)]
+        ids = [
+            document["_id"]
+            for document in mongo_database[collection].find({}, {"_id": 1}).limit(count)
+        ]
         assert len(ids) == count
         mongo_database[collection].update_many({"_id": {"$in": ids}}, change)
 
@@ -91,11 +94,13 @@ def test_example_of_the_page_on_remediations_is_as_it_is(
         load_table(source, target, table)
     console = Console(width=110, file=io.StringIO())
     findings = verdict(NEXTCRM, target, source, {}).findings
-    print_decisions(console, [each for each in findings if is_loss(each.check, each.kind)])
+    print_decisions(
+        console, [finding for finding in findings if is_loss(finding.check, finding.kind)]
+    )
     assert isinstance(console.file, io.StringIO)
-    said = " ".join(console.file.getvalue().split())
+    output = " ".join(console.file.getvalue().split())
     for line in example("text", "3 decisions"):
-        assert " ".join(line.split()) in said, line
+        assert " ".join(line.split()) in output, line
 
     rules = parse_remediations(
         NEXTCRM, "\n".join(example("yaml", "  - name: model-status-spelling"))
@@ -103,4 +108,6 @@ def test_example_of_the_page_on_remediations_is_as_it_is(
     for name in ("crm_Leads", "gpt_models", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name], remediations=rules)
     assert open_losses(target) == []
-    assert [f"✓ {each.said()}" for each in applied(NEXTCRM, target, rules)] == example("text", "✓")
+    assert [f"✓ {effect.said()}" for effect in applied(NEXTCRM, target, rules)] == example(
+        "text", "✓"
+    )

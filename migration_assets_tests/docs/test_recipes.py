@@ -79,7 +79,9 @@ def execute(urls: Urls, statement: str) -> list[tuple[Any, ...]]:
 def test_a_table_is_one_declaration() -> None:
     nodes = build_defs(model=MODEL).resolve_asset_graph()
     assert nodes.get(table_key("suppliers")).group_name == "shop"
-    assert {each.name for each in nodes.asset_check_keys} >= {layer.value for layer in Layer}
+    assert {check_key.name for check_key in nodes.asset_check_keys} >= {
+        layer.value for layer in Layer
+    }
     (statement,) = tables(MODEL)
     assert "home TEXT" in statement
 

@@ -50,7 +50,7 @@ ROLES = ("nextcrm_migration", "nextcrm_app", "nextcrm_monitor")
 """The databases and roles that the pages name."""
 
 AHEAD = "a week before the window; the test fills the target, then part 4 runs into the filled one"
-"""What stands in for a run of its own: its loads."""
+"""The loads that stand in for a whole run."""
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def sites(servers: Urls) -> Iterator[dict[str, Urls]]:
     """
     password = secrets.token_hex(16)
     admin = urlsplit(servers.postgres_url)
-    made: dict[str, Urls] = {}
+    urls_by_site: dict[str, Urls] = {}
     with (
         MongoClient[dict[str, Any]](servers.mongodb_url) as client,
         psycopg.connect(servers.postgres_url, autocommit=True) as connection,
@@ -73,9 +73,9 @@ def sites(servers: Urls) -> Iterator[dict[str, Urls]]:
             mongodb = urlsplit(servers.mongodb_url)._replace(path=f"/{name}").geturl()
             location = f"{ROLES[0]}:{password}@{admin.hostname}:{admin.port}"
             postgres = admin._replace(netloc=location, path=f"/{name}").geturl()
-            made[name] = replace(servers, mongodb_url=mongodb, postgres_url=postgres)
+            urls_by_site[name] = replace(servers, mongodb_url=mongodb, postgres_url=postgres)
         try:
-            yield made
+            yield urls_by_site
         finally:
             for name in SITES:
                 drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
@@ -100,15 +100,18 @@ def filled_a_week_before(urls: Urls) -> None:
 
 def test_every_block_runs_here_or_says_why_not() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} == {*ORDER, "README", "times", "upgrade"}
-    others = ("how-to", "access", "remediations", "sign-off", "messages/README")
-    pages = [*RUNBOOKS.glob("*.md"), TUTORIAL, *(DOCS / f"{name}.md" for name in others)]
-    found = [block for page in pages for block in blocks(page)]
-    for block in found:
+    other_pages = ("how-to", "access", "remediations", "sign-off", "messages/README")
+    pages = [*RUNBOOKS.glob("*.md"), TUTORIAL, *(DOCS / f"{name}.md" for name in other_pages)]
+    all_blocks = [block for page in pages for block in blocks(page)]
+    for block in all_blocks:
         assert block.language in {"console", "sql", *SHOWN_ONLY}, block.where
         assert block.language in SHOWN_ONLY or block.elsewhere or block.steps(), block.where
-        said = ("mongodump", "mongorestore", "mongosh", "systemctl")  # not on a machine for tests
+        # Not on a machine for tests.
+        unavailable = ("mongodump", "mongorestore", "mongosh", "systemctl")
         if not block.elsewhere and block.language == "console":
-            assert not any(name in line for name in said for line in block.lines), block.where
+            assert not any(name in line for name in unavailable for line in block.lines), (
+                block.where
+            )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_every_block_runs_here_or_says_why_not() -> None:
         (["$ migration-assets --version", "migration-assets 9"], "not seen"),
     ],
 )
-def test_what_is_not_as_written_is_noticed(shell: Shell, lines: list[str], wrong: str) -> None:
+def test_a_difference_from_the_page_is_noticed(shell: Shell, lines: list[str], wrong: str) -> None:
     block = Block("page:1", "console", lines)
     with pytest.raises(AssertionError, match=wrong) if wrong else nullcontext():
         shell.do(block)

@@ -36,7 +36,7 @@ ONCE = (
     "monitoring/health",
     "monitoring/capacity",
 )
-"""The assets that there are once, beside a source for each collection and an asset for each table."""
+"""The single assets, beside a source for each collection and an asset for each table."""
 
 CORE_PACKAGES = frozenset({"dagster", "dagster-graphql", "dagster-pipes", "dagster-webserver"})
 """The packages of Dagster that carry its own version; a library such as dagster-postgres has another."""
@@ -53,10 +53,10 @@ def specs(defs: dg.Definitions) -> dict[dg.AssetKey, dg.AssetSpec]:
 
 
 def test_graph_is_the_one_in_the_snapshot(defs: dg.Definitions) -> None:
-    found = "\n".join(graph_lines(defs)) + "\n"
+    lines = "\n".join(graph_lines(defs)) + "\n"
     if os.environ.get(RENEW):
-        SNAPSHOT.write_text(found, encoding="utf-8")
-    assert found == SNAPSHOT.read_text(encoding="utf-8"), (
+        SNAPSHOT.write_text(lines, encoding="utf-8")
+    assert lines == SNAPSHOT.read_text(encoding="utf-8"), (
         f"The asset graph is not the one in {SNAPSHOT.relative_to(ROOT)}. Where the change is meant, "
         f"write the file anew with `{RENEW}=1 make test` and review its difference; where it is not, "
         "the lines above say what has changed."
@@ -70,7 +70,9 @@ def test_every_table_describes_itself(specs: dict[dg.AssetKey, dg.AssetSpec]) ->
         assert spec.owners, name
         schema = spec.metadata["dagster/column_schema"]
         assert schema == column_schema(table), name
-        assert [column.name for column in schema.columns] == [each.name for each in table.columns]
+        assert [column.name for column in schema.columns] == [
+            declared.name for declared in table.columns
+        ]
         for column, declared in zip(schema.columns, table.columns, strict=True):
             assert column.type, (name, column.name)
             assert column.description, (name, column.name)
@@ -107,7 +109,7 @@ def test_everything_has_a_description(
 def test_every_asset_says_where_its_code_is(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
     for key, spec in specs.items():
         references = spec.metadata["dagster/code_references"].code_references
-        files = {Path(each.file_path).relative_to(ROOT).parts[:2] for each in references}
+        files = {Path(reference.file_path).relative_to(ROOT).parts[:2] for reference in references}
         assert files == {("migration_assets", "assets")}, key
 
 
@@ -142,7 +144,7 @@ def test_definitions_load_without_servers_and_variables(tmp_path: Path) -> None:
         "DAGSTER_HOME",
         "MIGRATION_ASSETS_HOME",
     }
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", _IMPORT_ALONE],
         capture_output=True,
         text=True,
@@ -150,17 +152,17 @@ def test_definitions_load_without_servers_and_variables(tmp_path: Path) -> None:
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name not in ours},
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert int(done.stdout) == 29 + 39 + len(ONCE)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert int(completed.stdout) == 29 + 39 + len(ONCE)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_dagster_is_of_one_release() -> None:
     release = version("dagster")
     installed = {
-        found.metadata["Name"].lower(): found.version
-        for found in distributions()
-        if found.metadata["Name"].lower().startswith("dagster")
+        distribution.metadata["Name"].lower(): distribution.version
+        for distribution in distributions()
+        if distribution.metadata["Name"].lower().startswith("dagster")
     }
     assert installed.keys() > CORE_PACKAGES
     assert installed == _of_release(installed, release)
@@ -198,10 +200,10 @@ def graph_lines(defs: dg.Definitions) -> Iterator[str]:
         yield f"  owners {', '.join(node.owners)}"
         for prefix, paths in _by_prefix(node.parent_keys, keys):
             yield f"  after  {prefix}: {paths}"
-        for check in sorted(node.check_keys, key=lambda each: _order(each.name)):
+        for check in sorted(node.check_keys, key=lambda check_key: _order(check_key.name)):
             blocking = "blocking" if graph.get_check_spec(check).blocking else "not blocking"
             yield f"  check  {check.name}, {blocking}"
-    for job in sorted(defs.resolve_all_job_defs(), key=lambda each: each.name):
+    for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name):
         if job.name.startswith("__"):
             continue
         layer = job.asset_layer
@@ -210,9 +212,9 @@ def graph_lines(defs: dg.Definitions) -> Iterator[str]:
         yield f"  executor {job.executor_def.name}"
         for prefix, paths in _by_prefix(layer.selected_asset_keys, keys):
             yield f"  asset  {prefix}: {paths}"
-        selected = sorted(layer.asset_graph.asset_check_keys, key=lambda each: each.name)
-        for name, checks in groupby(selected, key=lambda each: each.name):
-            tables = [each.asset_key for each in checks]
+        selected = sorted(layer.asset_graph.asset_check_keys, key=lambda check_key: check_key.name)
+        for name, checks in groupby(selected, key=lambda check_key: check_key.name):
+            tables = [check_key.asset_key for check_key in checks]
             for prefix, paths in _by_prefix(tables, keys):
                 yield f"  check  {name} of {prefix}: {paths}"
 

@@ -1,4 +1,4 @@
-"""Retries by Dagster: of a step that fails for a reason that passes, and of a run whose process died."""
+"""Retries by Dagster: of a step after a transient error, and of a run whose process died."""
 
 from collections.abc import Iterator
 
@@ -22,14 +22,16 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def instance() -> Iterator[dg.DagsterInstance]:
     """An instance with the retries that our own `dagster.yaml` configures."""
     configured = yaml.safe_load((ROOT / "dagster.yaml").read_text())
-    with instance_for_test(overrides={"run_retries": configured["run_retries"]}) as made:
-        yield made
+    with instance_for_test(
+        overrides={"run_retries": configured["run_retries"]}
+    ) as dagster_instance:
+        yield dagster_instance
 
 
 def executed(
     monkeypatch: pytest.MonkeyPatch, *, failures: int, is_transient: bool = True, attempts: int = 2
 ) -> tuple[dg.ExecuteInProcessResult, int]:
-    """Runs a step that fails some times; returns the result, and how often it was tried."""
+    """Runs a step that fails some times; returns the result and the number of attempts."""
     monkeypatch.setenv(ATTEMPTS.name, str(attempts))
     monkeypatch.setattr(retries, "STEP_WAIT", 0.01)
     tried = 0
@@ -48,7 +50,7 @@ def executed(
     return result, tried
 
 
-def test_a_step_that_goes_on_failing_is_started_again_by_dagster(
+def test_dagster_retries_a_step_that_goes_on_failing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     result, tried = executed(monkeypatch, failures=3)
@@ -57,7 +59,7 @@ def test_a_step_that_goes_on_failing_is_started_again_by_dagster(
     assert [event.step_key for event in result.all_events if event.is_step_up_for_retry] == ["step"]
 
 
-def test_the_last_reason_is_kept_where_it_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_error_is_kept_where_it_is_permanent(monkeypatch: pytest.MonkeyPatch) -> None:
     result, tried = executed(monkeypatch, failures=100)
     assert not result.success
     assert tried == 2 * (1 + STEP_RETRIES)
@@ -69,7 +71,7 @@ def test_the_last_reason_is_kept_where_it_does_not_pass(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("is_transient", "attempts"), [(False, 2), (True, 1)])
-def test_what_does_not_pass_fails_at_once(
+def test_a_permanent_error_fails_at_once(
     monkeypatch: pytest.MonkeyPatch, *, is_transient: bool, attempts: int
 ) -> None:
     result, tried = executed(

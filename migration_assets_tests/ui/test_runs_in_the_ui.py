@@ -1,4 +1,4 @@
-"""What Dagster keeps of runs: where they are in the UI, which wait, and that no password stands there."""
+"""Runs in Dagster's storage: where the UI shows them, which wait, and no password."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ IN_THE_UI = {".dagster/repository": f"__repository__@{LOCATION}"}
 
 @pytest.fixture(scope="module")
 def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a storage that holds nothing: to create its tables takes half a second."""
+    """The files of an empty storage: to create its tables takes half a second."""
     directory = tmp_path_factory.mktemp("storage")
-    with dg.DagsterInstance.local_temp(str(directory)) as made:
-        assert made.get_runs() == []
+    with dg.DagsterInstance.local_temp(str(directory)) as dagster_instance:
+        assert dagster_instance.get_runs() == []
     return directory
 
 
@@ -50,8 +50,8 @@ def instance(empty_storage: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance
     pools = {"concurrency": configured["concurrency"]}
     shutil.copytree(empty_storage, tmp_path, dirs_exist_ok=True)
     (tmp_path / "dagster.yaml").unlink(missing_ok=True)  # written anew, with the pools
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=pools) as made:
-        yield made
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=pools) as dagster_instance:
+        yield dagster_instance
 
 
 @dg.asset
@@ -80,11 +80,11 @@ def test_a_run_of_a_command_is_found_under_its_job(instance: dg.DagsterInstance)
     mine = dg.RunsFilter(job_name=MIGRATE, tags=IN_THE_UI)
     assert instance.get_runs(mine) == []
     assert place_runs(instance, tags)
-    (found,) = instance.get_runs(mine)
-    assert (found.run_id, found.status) == (run.run_id, dg.DagsterRunStatus.SUCCESS)
-    assert found.remote_job_origin is not None
-    assert found.remote_job_origin.location_name == LOCATION
-    assert found.tags.items() >= tags.items()
+    (found_run,) = instance.get_runs(mine)
+    assert (found_run.run_id, found_run.status) == (run.run_id, dg.DagsterRunStatus.SUCCESS)
+    assert found_run.remote_job_origin is not None
+    assert found_run.remote_job_origin.location_name == LOCATION
+    assert found_run.tags.items() >= tags.items()
 
 
 def test_the_workspace_names_the_same_code_location() -> None:
@@ -129,10 +129,10 @@ def test_no_url_can_be_typed_in_where_a_run_is_started(
 
 @dg.asset(deps=[_failing])
 def after_failing() -> None:
-    """Is never begun."""
+    """Never starts."""
 
 
-def test_no_step_is_left_once_all_have_ended_or_wait_in_vain(instance: dg.DagsterInstance) -> None:
+def test_no_step_is_left_once_all_have_ended_or_cannot_start(instance: dg.DagsterInstance) -> None:
     job = dg.Definitions([_failing, after_failing, fine]).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET)
     assert steps_left(instance, result.dagster_run) == set()
@@ -149,7 +149,7 @@ def test_no_step_is_left_once_all_have_ended_or_wait_in_vain(instance: dg.Dagste
 def verdict_after(
     instance: dg.DagsterInstance, failed: str, tags: dict[str, str]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Returns what follows on a run in which a step has failed."""
+    """Returns the request or skip that follows a run with a failed step."""
     asset = dg.asset(name=failed)(_fails)
     migrate = dg.define_asset_job(MIGRATE)
     job = dg.Definitions([asset], jobs=[migrate]).resolve_job_def(MIGRATE)
@@ -163,9 +163,9 @@ def verdict_after(
         dagster_run=result.dagster_run,
         dagster_event=result.get_run_failure_event(),
     ).for_run_failure()
-    said = sensor(context)
-    assert isinstance(said, dg.RunRequest | dg.SkipReason)
-    return said
+    outcome = sensor(context)
+    assert isinstance(outcome, dg.RunRequest | dg.SkipReason)
+    return outcome
 
 
 def _fails() -> None:
@@ -176,7 +176,7 @@ def test_a_run_that_a_check_has_stopped_gets_its_verdict(instance: dg.DagsterIns
     assert isinstance(verdict_after(instance, "failing", {}), dg.RunRequest)
     for failed in ("migration__preflight", "migration__target_schema", "migration__sign_off"):
         assert isinstance(verdict_after(instance, failed, {}), dg.SkipReason), failed
-    said = verdict_after(instance, "failing", {HOLD_TAG: "of a command"})
-    assert isinstance(said, dg.SkipReason)
+    outcome = verdict_after(instance, "failing", {HOLD_TAG: "of a command"})
+    assert isinstance(outcome, dg.SkipReason)
     names = [sensor.name for sensor in build_defs().sensors or ()]
     assert "verdict_after_failure" in names

@@ -73,7 +73,7 @@ class Ui:
     urls: Urls
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
-        """Executes something in the target, behind the back of the migration."""
+        """Executes a statement in the target, unknown to the migration."""
         with psycopg.connect(self.urls.postgres_url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
@@ -158,7 +158,7 @@ def answers(url: str) -> bool:
 
 
 def open_graph(page: Page, ui: Ui, *, expanded: list[str], keys: list[str] | None = None) -> None:
-    """Opens the asset graph, of all assets or of some, without what is beside it."""
+    """Opens the asset graph, of all assets or of some, without its side panels."""
     selection = " or ".join(f'key:"{key}"' for key in keys or ())
     path = f"~{quote(selection, safe='')}" if selection else ""
     groups = quote(",".join(f"global@global:{group}" for group in expanded))
@@ -210,7 +210,9 @@ def test_daemon_runs_along(ui: Ui) -> None:
         time.sleep(0.2)
         with urllib.request.urlopen(request, timeout=30) as response:
             health = json.load(response)["data"]["instance"]["daemonHealth"]
-        healthy = {each["daemonType"] for each in health["allDaemonStatuses"] if each["healthy"]}
+        healthy = {
+            status["daemonType"] for status in health["allDaemonStatuses"] if status["healthy"]
+        }
 
 
 def button(page: Page, name: str) -> Locator:
@@ -224,15 +226,15 @@ def check_row(page: Page, name: str) -> Locator:
 
 
 CLICKS = 3
-"""After so many, a new user knows what failed and what to do."""
+"""After so many clicks, a new user knows what failed and what to do."""
 
 
 def find_what_to_do(page: Page, start: str, *clicks: Locator) -> None:
-    """Clicks from a page that says that something failed to the one that says what to do."""
+    """Clicks from the page of a failure to the page with the next step."""
     assert len(clicks) <= CLICKS
     page.goto(start)
-    for each in clicks:
-        each.click()
+    for element in clicks:
+        element.click()
     row = page.get_by_role("row").filter(has_text="what to do")
     row.get_by_text("Materialize the table again").wait_for()
 
