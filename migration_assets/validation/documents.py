@@ -137,10 +137,6 @@ class Identities:
         keys = each_key.tobytes()
         return cls(keys, uuid_texts(keys), pl.Series(each_name, dtype=pl.String), others)
 
-    def own(self) -> list[str]:
-        """Returns the UUIDs of ObjectIds, in their order."""
-        return self._of_object_ids(self.ids).to_list()
-
     def last(self) -> str | None:
         """Returns the greatest ObjectId as 24 hex digits, None where there is none."""
         own = self._of_object_ids(self.source_ids)

@@ -7,7 +7,6 @@ books. A batch of documents and their rows are held at a time, and nothing that 
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
-from bson import ObjectId
 
 from migration_assets.model import unique_keys
 from migration_assets.source.connection import SourceDatabase
-from migration_assets.source.ranges import (
-    WHOLE,
-    Range,
-    ranges_of,
-)
+from migration_assets.source.ranges import WHOLE, Range, ranges_of
 from migration_assets.source.united import UnitedCollection
 from migration_assets.target.connection import count_rows
 from migration_assets.validation.comparison import AGREEMENT, IS_THERE, compared
@@ -52,7 +46,7 @@ from migration_assets.validation.postgres_text import uuid_text
 from migration_assets.validation.recorded_lines import Lines
 from migration_assets.validation.rows import (
     ComparedTable,
-    RowsInStep,
+    RowsOfDocuments,
     ids_in_pages,
     pending,
     table_name,
@@ -141,7 +135,7 @@ def compare_documents(
 def _parts(
     source: SourceDatabase, table: sa.Table, drawn: Sequence[int], *, is_one: bool
 ) -> list[Part]:
-    """Returns the parts of a collection, cut at ObjectIds, whose rows and lines have their order.
+    """Returns the parts of a collection.
 
     Who has a unique value depends on the documents before, and of collections that count as one nobody
     knows how many documents a part has: they are one part.
@@ -150,12 +144,14 @@ def _parts(
     if is_one or unique_keys(table) or isinstance(collection, UnitedCollection):
         return [Part(table.name, WHOLE, drawn)]
     size = BATCHES_PER_PART * DOCUMENTS_PER_BATCH
-    firsts = [(n * size, span.start) for n, span in enumerate(ranges_of(collection, size=size))]
-    cuts = [(number, at) for number, at in firsts if number == 0 or isinstance(at, ObjectId)]
-    ends = [*cuts[1:], (sys.maxsize, WHOLE.end)]
+    ranges = ranges_of(collection, size=size)
+    drawn_of_part: list[list[int]] = [[] for _ in ranges]
+    for number in drawn:
+        part = min((number - 1) // size, len(ranges) - 1)
+        drawn_of_part[part].append(number - part * size)
     return [
-        Part(table.name, Range(start, end), [n - before for n in drawn if before < n <= last])
-        for (before, start), (last, end) in zip(cuts, ends, strict=True)
+        Part(table.name, *range_and_drawn)
+        for range_and_drawn in zip(ranges, drawn_of_part, strict=True)
     ]
 
 
@@ -189,11 +185,17 @@ def _finish(compared_table: ComparedTable, result: Comparison) -> None:
     if has_strays:
         of_none.books.find_strays(known())
     if has_strangers:
+        before: uuid.UUID | None = None
         for ids in ids_in_pages(connection, table):
-            have = known().have([row_id.bytes for row_id in ids]).tolist()
-            strangers = [
-                str(row_id) for row_id, is_own in zip(ids, have, strict=True) if not is_own
-            ]
+            strangers = []
+            for row_id, is_own in zip(
+                ids, known().have([i.bytes for i in ids]).tolist(), strict=True
+            ):
+                if row_id == before:
+                    of_none.judged.differ(What.MISSING_IN_SOURCE, str(row_id), actual=str(row_id))
+                elif not is_own:
+                    strangers.append(str(row_id))
+                before = row_id
             for start in range(0, len(strangers), _ROWS_AT_ONCE):
                 of_none.add_strangers(strangers[start : start + _ROWS_AT_ONCE])
     result.join(of_none.result)
@@ -243,13 +245,7 @@ class _Pass:
         self._expected = ExpectedRows(table, self.judged.known.documents)
         # Who has a unique value depends on the documents before.
         self._is_for_judge = bool(unique_keys(table))
-        start = part.range.start
-        self._rows = RowsInStep(
-            compared_table.connection,
-            table,
-            self.rules,
-            start.binary if isinstance(start, ObjectId) else None,
-        )
+        self._rows = RowsOfDocuments(compared_table.connection, table, self.rules)
         self._types = None
         if part.with_types:
             self.result.types = TypeFindings()
@@ -262,12 +258,8 @@ class _Pass:
         for documents in documents_in_batches:
             identities = Identities.of(self._table.name, documents)
             with self._using:
-                if self._part.range.ids is not None:
-                    rows = self._rows.of(identities.ids.to_list()).unique("id")
-                else:
-                    rows = self._rows.next(
-                        identities.own(), identities.ids[identities.others].to_list()
-                    )
+                are_in_order = self._part.range.ids is None and not identities.others
+                rows = self._rows.of(identities.ids.to_list(), are_in_order=are_in_order)
             yield _ReadBatch(documents, identities, rows)
 
     def add(self, batch: _ReadBatch) -> None:
@@ -325,8 +317,6 @@ class _Pass:
         self._judge_lines()
         self.result.lines_taken = self.books.taken
         self.result.all_lines = self.books.recorded
-        for key in self._rows.doubled:
-            self.judged.differ(What.MISSING_IN_SOURCE, key, actual=key)
         if self._types is not None:
             self._types.judge()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,12 @@ from migration_assets.nextcrm import TABLES
 from migration_assets.nextcrm.sample.generation import generate
 from migration_assets.source.connection import open_source
 from migration_assets.target.connection import open_target
+from migration_assets.validation import entity_pass
+from migration_assets.validation.entity_pass import ComparePart, Part
+from migration_assets.validation.evidence import Phases
+from migration_assets.validation.findings import Comparison
 from migration_assets.validation.judge import Judge, Judgement
+from migration_assets.validation.table_pass import compare
 from migration_assets_tests.support.damages import DAMAGES, PAIR, REFERENCE, ROW, Damage
 from migration_assets_tests.support.loaded_sample import Loaded, all_checks, load_everything
 
@@ -86,3 +91,20 @@ def test_a_damage_turns_its_checks_red(loaded: Loaded, damage: Damage) -> None:
         assert loaded.connection.execute(statement.encode()).rowcount != 0
     found = all_checks(loaded.source, loaded.connection, damage.table)
     assert {evidence.layer for evidence in found if not evidence.is_sound} == damage.red
+
+
+def test_parts_are_cut_at_texts(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 3)
+    parts: list[Part] = []
+
+    def shared(given: Sequence[Part], compare_part: ComparePart) -> Iterator[Comparison]:
+        parts.extend(given)
+        return map(compare_part, given)
+
+    table = TABLES["Documents"]
+    found = compare(loaded.source, loaded.connection, table, Phases(), shared=shared)
+    assert found.documents == loaded.source[table.name].count_documents({}) > 6
+    assert len(parts) == 1 + (found.documents - 1) // 6
+    assert sum(len(part.drawn) for part in parts) == len(found.sampled) == found.documents
+    assert not found.values.kinds
+    assert not found.faults.kinds
