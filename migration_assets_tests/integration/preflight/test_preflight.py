@@ -1,4 +1,4 @@
-"""The preflight: one page of findings on both databases, each with what to do, and no value among them."""
+"""The preflight: one page of findings on both databases, each with a next step, none with a value."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def page(
     )
 
 
-def levels(found: Page | list[PreflightFinding], area: Area) -> dict[str, Level]:
-    findings = found.findings if isinstance(found, Page) else found
-    return {each.what: each.level for each in findings if each.area is area}
+def levels(examined: Page | list[PreflightFinding], area: Area) -> dict[str, Level]:
+    findings = examined.findings if isinstance(examined, Page) else examined
+    return {finding.what: finding.level for finding in findings if finding.area is area}
 
 
-def only(found: Iterator[PreflightFinding]) -> PreflightFinding:
-    (finding,) = found
+def only(findings: Iterator[PreflightFinding]) -> PreflightFinding:
+    (finding,) = findings
     return finding
 
 
@@ -104,18 +104,18 @@ def only(found: Iterator[PreflightFinding]) -> PreflightFinding:
 
 
 def test_page_of_a_clean_source_and_an_empty_target(filled_url: str, target_url: str) -> None:
-    found = page(filled_url, target_url, rehearsed_with=NO_REMEDIATIONS)
-    assert found.errors == []
-    assert {each.area for each in found.findings} == set(Area)
-    assert [each.area for each in found.findings] == sorted(
-        (each.area for each in found.findings), key=list(Area).index
+    preflight_page = page(filled_url, target_url, rehearsed_with=NO_REMEDIATIONS)
+    assert preflight_page.errors == []
+    assert {finding.area for finding in preflight_page.findings} == set(Area)
+    assert [finding.area for finding in preflight_page.findings] == sorted(
+        (finding.area for finding in preflight_page.findings), key=list(Area).index
     )
-    assert levels(found, Area.CONTENT) == {"the database is empty": Level.OK}
-    assert levels(found, Area.FIELDS) == {
+    assert levels(preflight_page, Area.CONTENT) == {"the database is empty": Level.OK}
+    assert levels(preflight_page, Area.FIELDS) == {
         "the model knows every field in all 29 documents": Level.OK
     }
-    assert levels(found, Area.TARGET)["encoding UTF8"] is Level.OK
-    assert all(each.next_step for each in (*found.warnings, *found.errors))
+    assert levels(preflight_page, Area.TARGET)["encoding UTF8"] is Level.OK
+    assert all(finding.next_step for finding in (*preflight_page.warnings, *preflight_page.errors))
     with psycopg.connect(target_url) as connection:  # it has changed nothing
         row = connection.execute(
             "SELECT count(*) FROM pg_class WHERE relnamespace = 2200"
@@ -127,15 +127,15 @@ def test_database_out_of_reach_is_a_finding_and_the_other_is_examined(
     filled_url: str, target_url: str
 ) -> None:
     nowhere = "postgresql://somebody:hunter2@127.0.0.1:9/nextcrm"
-    found = page(filled_url, nowhere)
-    assert [each.area for each in found.errors] == [Area.TARGET]
-    assert levels(found, Area.COLLECTIONS)
+    preflight_page = page(filled_url, nowhere)
+    assert [finding.area for finding in preflight_page.errors] == [Area.TARGET]
+    assert levels(preflight_page, Area.COLLECTIONS)
     empty = filled_url.rpartition("/")[0] + f"/test_{uuid.uuid4().hex}"
     other = page(empty, target_url)
-    assert [each.area for each in other.errors] == [Area.SOURCE]
+    assert [finding.area for finding in other.errors] == [Area.SOURCE]
     assert levels(other, Area.CONTENT)
-    assert "hunter2" not in str(found)
-    assert found.summary().startswith("1 error (target server), ")
+    assert "hunter2" not in str(preflight_page)
+    assert preflight_page.summary().startswith("1 error (target server), ")
 
 
 def test_unknown_and_missing_collections_and_fields_are_named_without_values(
@@ -148,15 +148,18 @@ def test_unknown_and_missing_collections_and_fields_are_named_without_values(
         database["Boards"].drop()
         database.create_collection("log", timeseries={"timeField": "at"})
         database.command("create", "everybody", viewOn="Users", pipeline=[])
-    found = page(filled_url, target_url)
-    assert found.errors == []
-    said = "\n".join(each.what for each in found.warnings)
-    assert "1 collection of the model missing: Boards" in said
-    assert "the model does not know: old_notes (2)" in said
-    assert "Users: 1 field that the model does not know, in all 2 documents: nick.name (1)" in said
-    assert "time series that the model does not know: log" in said
-    assert "1 view, which" in str(found)
-    assert VALUE not in str(found)
+    preflight_page = page(filled_url, target_url)
+    assert preflight_page.errors == []
+    warnings_text = "\n".join(finding.what for finding in preflight_page.warnings)
+    assert "1 collection of the model missing: Boards" in warnings_text
+    assert "the model does not know: old_notes (2)" in warnings_text
+    assert (
+        "Users: 1 field that the model does not know, in all 2 documents: nick.name (1)"
+        in warnings_text
+    )
+    assert "time series that the model does not know: log" in warnings_text
+    assert "1 view, which" in str(preflight_page)
+    assert VALUE not in str(preflight_page)
 
 
 def test_database_without_a_collection_of_the_model_is_an_error(
@@ -188,14 +191,14 @@ def test_newer_server_is_a_warning() -> None:
         return only(on_source.version(cast("SourceDatabase", Server(info)))).level
 
     versions: list[Mapping[str, Any]] = [
-        {"version": each} for each in ("5.0.31", "8.2.1", "9.0.0", "nonsense")
+        {"version": version} for version in ("5.0.31", "8.2.1", "9.0.0", "nonsense")
     ]
-    levels = [level(each) for each in [*versions, {"ok": 1}, {}]]
+    levels = [level(info) for info in [*versions, {"ok": 1}, {}]]
     assert levels == ["ok", "ok", "warning", "warning", "warning", "warning"]
 
 
 class Answering:
-    """A server that speaks the protocol and answers some commands in its own way, or refuses them."""
+    """A server that speaks the protocol and answers some commands differently, or refuses them."""
 
     def __init__(self, database: SourceDatabase, answers: Mapping[str, Any]) -> None:
         self.database, self.answers = database, answers
@@ -209,20 +212,20 @@ class Answering:
     def with_options(self, **options: Any) -> Any:
         return Answering(self.database.with_options(**options), self.answers)
 
-    def _answer(self, name: str, asked: Callable[[], Any]) -> Any:
+    def _answer(self, name: str, ask: Callable[[], Any]) -> Any:
         if name not in self.answers:
-            return asked()
+            return ask()
         if isinstance(self.answers[name], int):
             raise OperationFailure(f"no: {VALUE}", self.answers[name], {"errmsg": VALUE})
         return self.answers[name]
 
-    def command(self, command: str, *given: Any, **named: Any) -> Any:
-        return self._answer(command, lambda: self.database.command(command, *given, **named))
+    def command(self, command: str, *arguments: Any, **named: Any) -> Any:
+        return self._answer(command, lambda: self.database.command(command, *arguments, **named))
 
     def aggregate(self, pipeline: list[Mapping[str, Any]], **named: Any) -> Any:
         (stage,) = list(pipeline[0])[:1]
-        asked = cast("Any", self.database).aggregate
-        return self._answer(stage, lambda: asked(pipeline, **named))
+        ask = cast("Any", self.database).aggregate
+        return self._answer(stage, lambda: ask(pipeline, **named))
 
     def list_collections(self, **named: Any) -> Any:
         if named:
@@ -237,7 +240,7 @@ STATISTICS: Mapping[str, Any] = {"latencyStats": {"writes": {"ops": 2}}, "count"
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("answers", "expected"),
     [
         ({"connectionStatus": 13}, "whether the user may write is not known"),
         ({"connectionStatus": 59}, "whether the user may write is not known"),
@@ -255,8 +258,8 @@ STATISTICS: Mapping[str, Any] = {"latencyStats": {"writes": {"ops": 2}}, "count"
         ({"$group": 40324}, "not searched for dates"),
     ],
 )
-def test_a_server_that_answers_in_its_own_way_is_examined_all_the_same(
-    small_migration: Urls, answers: Mapping[str, Any], said: str
+def test_a_server_with_other_answers_is_examined_nevertheless(
+    small_migration: Urls, answers: Mapping[str, Any], expected: str
 ) -> None:
     """FerretDB, DocumentDB, Atlas' shared tiers, and roles that permit less than `read`."""
 
@@ -265,7 +268,7 @@ def test_a_server_that_answers_in_its_own_way_is_examined_all_the_same(
         with open_source(small_migration.mongodb_url) as database:
             yield cast("SourceDatabase", Answering(database, answers))
 
-    found = examine(
+    preflight_page = examine(
         NEXTCRM,
         opened,
         partial(open_target, ""),
@@ -273,9 +276,9 @@ def test_a_server_that_answers_in_its_own_way_is_examined_all_the_same(
         # Before a run a sample is drawn first.
         rehearsed_with=NO_REMEDIATIONS if "$group" in answers else None,
     )
-    assert [each.area for each in found.errors] == [Area.TARGET]
-    assert said in "\n".join(each.what for each in found.findings)
-    assert VALUE not in str(found)
+    assert [finding.area for finding in preflight_page.errors] == [Area.TARGET]
+    assert expected in "\n".join(finding.what for finding in preflight_page.findings)
+    assert VALUE not in str(preflight_page)
 
 
 def raw(name: bytes, value: bytes) -> RawBSONDocument:
@@ -290,9 +293,9 @@ def test_names_and_texts_that_are_no_utf_8_do_not_end_it(filled_url: str, target
         users.insert_one(raw(b"_id", b"\xff\xfe"))
         users.insert_one(raw(b"na\xffme", b"text"))
         users.insert_one(raw(b"name", b"\xc3("))
-    found = page(filled_url, target_url)
-    assert found.errors == []
-    assert "na\ufffdme (1)" in "\n".join(each.what for each in found.findings)
+    preflight_page = page(filled_url, target_url)
+    assert preflight_page.errors == []
+    assert "na\ufffdme (1)" in "\n".join(finding.what for finding in preflight_page.findings)
 
 
 def test_dates_that_the_application_cannot_read_are_counted(
@@ -301,9 +304,9 @@ def test_dates_that_the_application_cannot_read_are_counted(
     readable = [-59_011_459_200_000, 253_402_300_799_999, 0]
     beyond = [-59_011_459_200_001, 253_402_300_800_000, 9 * 10**15]
     with MongoClient[dict[str, Any]](filled_url) as client:
-        dates = [{"created_on": DatetimeMS(each)} for each in (*readable, *beyond)]
+        dates = [{"created_on": DatetimeMS(milliseconds)} for milliseconds in (*readable, *beyond)]
         client.get_default_database()["Users"].insert_many([*dates, {"created_on": "0001-01-01"}])
-    warnings = "\n".join(each.what for each in page(filled_url, target_url).warnings)
+    warnings = "\n".join(finding.what for finding in page(filled_url, target_url).warnings)
     assert "before year 100 or after 9999" in warnings
     assert "Users.created_on (3)" in warnings
 
@@ -332,9 +335,9 @@ def test_sample_is_bounded_in_documents_and_bytes() -> None:
 
 
 def test_sample_of_a_large_collection_says_that_it_is_one(mongo_database: SourceDatabase) -> None:
-    mongo_database["Users"].insert_many({"email": str(each)} for each in range(1100))
-    found = only(fields.unknown_fields(NEXTCRM, mongo_database, contents(mongo_database)))
-    assert found.what == "the model knows every field in a sample of 1,000 of 1,100 documents"
+    mongo_database["Users"].insert_many({"email": str(number)} for number in range(1100))
+    finding = only(fields.unknown_fields(NEXTCRM, mongo_database, contents(mongo_database)))
+    assert finding.what == "the model knows every field in a sample of 1,000 of 1,100 documents"
 
 
 @pytest.mark.parametrize(
@@ -362,7 +365,7 @@ def test_write_between_two_looks_is_seen(
     assert only(freeze.writes(before, after, 1.0)).level is Level.WARNING
 
 
-def test_what_cannot_be_seen_of_writes_is_said() -> None:
+def test_writes_that_cannot_be_seen_are_named() -> None:
     held = {"Users": Content(documents=3)}
     assert "updates cannot be seen" in only(freeze.writes(held, held, 1.0)).what
 
@@ -384,21 +387,21 @@ def test_replica_set_can_be_read_at_one_point_in_time(
     finally:
         servers.stop_mongod()
     assert possible == Snapshots(are_possible=True, history=77.0, is_known=True)
-    found = only(freeze.freeze(possible))
-    assert found.level is Level.OK
-    assert "kept for 77 s" in found.what
-    wanted = only(freeze.freeze(possible, is_wanted=True))
-    assert wanted.level is Level.OK
-    assert wanted.what.startswith("every collection will be read as of one moment")
+    finding = only(freeze.freeze(possible))
+    assert finding.level is Level.OK
+    assert "kept for 77 s" in finding.what
+    wanted_finding = only(freeze.freeze(possible, is_wanted=True))
+    assert wanted_finding.level is Level.OK
+    assert wanted_finding.what.startswith("every collection will be read as of one moment")
 
 
 def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -> None:
     assert freeze.snapshots(NEXTCRM, mongo_database) is None
-    found = only(freeze.freeze(None))
-    assert found.level is Level.WARNING
-    assert "writes must be frozen" in found.what
-    wanted = only(freeze.freeze(None, is_wanted=True))
-    assert wanted.level is Level.ERROR
+    finding = only(freeze.freeze(None))
+    assert finding.level is Level.WARNING
+    assert "writes must be frozen" in finding.what
+    wanted_finding = only(freeze.freeze(None, is_wanted=True))
+    assert wanted_finding.level is Level.ERROR
 
 
 # --- The target ---------------------------------------------------------------------------------
@@ -406,7 +409,7 @@ def test_standalone_server_needs_frozen_writes(mongo_database: SourceDatabase) -
 
 @pytest.fixture
 def odd_database(servers: Urls) -> Iterator[str]:
-    """A database of another encoding and time zone, read-only, that holds a table of somebody's."""
+    """A read-only database of another encoding and time zone, with a foreign table."""
     name = f"odd_{uuid.uuid4().hex[:8]}"
     named = sql.Identifier(name)
     url = servers.postgres_url.replace("/nextcrm", f"/{name}")
@@ -427,12 +430,12 @@ def odd_database(servers: Urls) -> Iterator[str]:
 
 
 def test_odd_target_is_described(filled_url: str, odd_database: str) -> None:
-    found = page(filled_url, odd_database)
-    errors = "\n".join(each.what for each in found.errors)
+    preflight_page = page(filled_url, odd_database)
+    errors = "\n".join(finding.what for finding in preflight_page.errors)
     assert "the database's encoding is SQL_ASCII" in errors
     assert "the database is not empty and was not made by this project" in errors
     assert "transactions are read-only by default" in errors
-    (zone,) = [each for each in found.warnings if "Europe/Prague" in each.what]
+    (zone,) = [finding for finding in preflight_page.warnings if "Europe/Prague" in finding.what]
     assert zone.next_step.endswith("SET timezone = 'UTC'")
 
 
@@ -488,9 +491,9 @@ def test_space_is_compared_with_the_source(
 ) -> None:
     monkeypatch.setattr(on_target, "free_bytes", lambda _: free)
     with open_target(target_url) as connection:
-        found = only(on_target.space(connection, {"Users": Content(1, size=100)}))
-    assert found.level is level
-    assert found.what.endswith("needed are about 0.0 MB (3 times 0.0 MB of documents)")
+        finding = only(on_target.space(connection, {"Users": Content(1, size=100)}))
+    assert finding.level is level
+    assert finding.what.endswith("needed are about 0.0 MB (3 times 0.0 MB of documents)")
 
 
 # --- Duration -----------------------------------------------------------------------------------
@@ -516,7 +519,7 @@ def test_duration_counts_the_safety_factor_once() -> None:
 
 
 def test_duration_in_words() -> None:
-    assert [in_words(each) for each in (12.3, 240, 7500)] == ["12 s", "4 min", "2 h 05 min"]
+    assert [in_words(seconds) for seconds in (12.3, 240, 7500)] == ["12 s", "4 min", "2 h 05 min"]
 
 
 def record_load(
@@ -552,8 +555,8 @@ def test_duration_is_that_of_the_last_rehearsal_that_filled_the_tables(target: C
     assert measured is not None
     assert (measured.seconds, measured.documents, measured.size) == (300, 290, 2900)
     assert measured.is_whole
-    found = only(duration(NEXTCRM, target, held, None))
-    assert found.what.startswith("about 15 min: a whole run took 5 min for 290 documents, ")
+    finding = only(duration(NEXTCRM, target, held, None))
+    assert finding.what.startswith("about 15 min: a whole run took 5 min for 290 documents, ")
 
 
 def test_estimate_of_each_table_is_by_its_own_rate(target: Connection) -> None:
@@ -562,13 +565,14 @@ def test_estimate_of_each_table_is_by_its_own_rate(target: Connection) -> None:
     record_load(target, "Users", day + dt.timedelta(days=1), documents=10, size=100, seconds=0.1)
     held = {name: Content(documents=20, size=200) for name in ENTITIES}
     held["Boards"] = Content(documents=50, size=500)
-    found = {each.table: each for each in table_estimates(NEXTCRM, target, held)}
-    assert found.keys() == TABLES.keys()
-    assert (found["Users"].rate, found["Users"].seconds) == (10, 2)  # the slowest load counts
-    assert (found["Boards"].expected, found["Boards"].seconds) == (50, 5)
+    estimates = {estimate.table: estimate for estimate in table_estimates(NEXTCRM, target, held)}
+    assert estimates.keys() == TABLES.keys()
+    # The slowest load counts.
+    assert (estimates["Users"].rate, estimates["Users"].seconds) == (10, 2)
+    assert (estimates["Boards"].expected, estimates["Boards"].seconds) == (50, 5)
     # A junction table grows with the documents that hold its arrays.
-    assert (found["BoardWatchers"].expected, found["BoardWatchers"].seconds) == (50, 5)
-    assert [each.seconds for each in table_estimates(NEXTCRM, target, held)][:2] == [5, 5]
+    assert (estimates["BoardWatchers"].expected, estimates["BoardWatchers"].seconds) == (50, 5)
+    assert [estimate.seconds for estimate in table_estimates(NEXTCRM, target, held)][:2] == [5, 5]
 
 
 def test_duration_of_loads_alone_and_snapshots_that_are_too_short(target: Connection) -> None:
@@ -605,12 +609,12 @@ def test_command_prints_the_page_and_says_whether_to_start(
     target_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = target_url.split(":")[2].partition("@")[0]
-    done = CliRunner().invoke(app, ["preflight"])
-    assert done.exit_code == 0, done.output
-    assert "the migration can start" in done.output
-    assert "write freeze" in done.output
-    assert "sql/roles/mongodb.js" in done.output
-    assert password not in done.output
+    result = CliRunner().invoke(app, ["preflight"])
+    assert result.exit_code == 0, result.output
+    assert "the migration can start" in result.output
+    assert "write freeze" in result.output
+    assert "sql/roles/mongodb.js" in result.output
+    assert password not in result.output
     monkeypatch.setenv(TARGET_URL.name, target_url.replace(password, "hunter2"))
     refused = CliRunner().invoke(app, ["preflight"])
     assert refused.exit_code == 2, refused.output
@@ -622,9 +626,9 @@ def test_command_prints_the_page_and_says_whether_to_start(
 def test_run_starts_with_one_line_or_stops_at_an_error(target_url: str) -> None:
     console = Console(record=True, width=200, quiet=False)
     require_preflight(NEXTCRM, console)
-    said = console.export_text(clear=True)
-    assert said.startswith("preflight: ")
-    assert said.count("\n") == 1
+    line = console.export_text(clear=True)
+    assert line.startswith("preflight: ")
+    assert line.count("\n") == 1
     with psycopg.connect(target_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE somebodys (id int)")
     with pytest.raises(MigrationError, match=r"found 1 error \(target content\)"):
@@ -641,19 +645,19 @@ def run_job(source: str, target: str) -> dg.ExecuteInProcessResult:
 
 
 def test_job_materializes_the_page_and_fails_on_an_error(filled_url: str, target_url: str) -> None:
-    done = run_job(filled_url, target_url)
-    (made,) = done.asset_materializations_for_node("migration__preflight")
-    assert made.metadata["errors"].value == 0
-    records = cast("dg.TableMetadataValue", made.metadata["findings"]).records
+    result = run_job(filled_url, target_url)
+    (materialization,) = result.asset_materializations_for_node("migration__preflight")
+    assert materialization.metadata["errors"].value == 0
+    records = cast("dg.TableMetadataValue", materialization.metadata["findings"]).records
     assert {record.data["level"] for record in records} <= {"ok", "warning"}
     with psycopg.connect(target_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE somebodys (id int)")
     refused = run_job(filled_url, target_url)
     assert not refused.success
     (failed,) = [event for event in refused.all_events if event.is_step_failure]
-    said = failed.step_failure_data.user_failure_data
-    assert said is not None
-    assert said.metadata["errors"].value == 1
+    failure_data = failed.step_failure_data.user_failure_data
+    assert failure_data is not None
+    assert failure_data.metadata["errors"].value == 1
 
 
 def test_only_a_run_that_does_nothing_else_looks_at_all_documents() -> None:
@@ -680,14 +684,20 @@ def test_preflight_is_the_head_of_the_job_that_migrates_and_an_error_stops_it(
     )
     assert not result.success
     assert result.get_failed_step_keys() == {"migration__preflight"}
-    done = {event.step_key for event in result.get_step_success_events()}
-    assert done <= {"mongodb"}
-    found = {each.check_name: each for each in result.get_asset_check_evaluations()}
-    assert found.keys() == {check_name(area) for area in Area}
-    red = [name for name, each in found.items() if each.severity is dg.AssetCheckSeverity.ERROR]
+    succeeded_steps = {event.step_key for event in result.get_step_success_events()}
+    assert succeeded_steps <= {"mongodb"}
+    evaluations = {
+        evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()
+    }
+    assert evaluations.keys() == {check_name(area) for area in Area}
+    red = [
+        name
+        for name, evaluation in evaluations.items()
+        if evaluation.severity is dg.AssetCheckSeverity.ERROR
+    ]
     assert red == ["target_content"]
-    assert not found["target_content"].passed
-    assert "somebodys" in (found["target_content"].description or "")
+    assert not evaluations["target_content"].passed
+    assert "somebodys" in (evaluations["target_content"].description or "")
     with psycopg.connect(target_url) as connection:
         assert connection.execute("SELECT to_regclass('migration.loads')").fetchone() == (None,)
 
@@ -707,16 +717,16 @@ def test_command_estimates_the_window(variables: None, target_url: str) -> None:
     assert "plan a window of" in result.stdout
 
 
-def test_what_a_run_would_lose_is_told_by_cause(
+def test_losses_of_a_run_are_told_by_cause(
     mongo_database: SourceDatabase, source_url: str, target_url: str
 ) -> None:
     gone = ObjectId()
     boards = [{"__v": 0, "title": "x", "description": "x", "user": gone} for _ in range(2)]
     mongo_database["Boards"].insert_many(boards)
-    found = page(source_url, target_url, rehearsed_with=NO_REMEDIATIONS)
-    said = levels(found, Area.LOSSES)
-    assert [*said.values()] == [Level.WARNING, Level.WARNING]
-    first, cause = said
+    preflight_page = page(source_url, target_url, rehearsed_with=NO_REMEDIATIONS)
+    loss_levels = levels(preflight_page, Area.LOSSES)
+    assert [*loss_levels.values()] == [Level.WARNING, Level.WARNING]
+    first, cause = loss_levels
     assert "NO-GO for 1 cause: 2 documents would be in no table" in first
     assert cause == "1 document of Users is missing: 2 references to it"
     # The run itself is about to tell, so nothing is rehearsed before it.
@@ -738,21 +748,29 @@ def test_before_a_run_no_collection_is_read_as_a_whole(
     documents = [{"userStatus": "ACTIVE", "created_on": year_10000} for _ in range(300)]
     mongo_database["Users"].insert_many(documents)
     mongo_database.command("profile", 2)
-    found = page(source_url, target_url)
+    preflight_page = page(source_url, target_url)
     mongo_database.command("profile", 0)
     looked_at = {
-        each["command"].get("aggregate"): each.get("docsExamined", 0)
-        for each in mongo_database["system.profile"].find({"docsExamined": {"$gt": 0}})
-        if "$sample" not in each["command"].get("pipeline", [{}])[0]
+        entry["command"].get("aggregate"): entry.get("docsExamined", 0)
+        for entry in mongo_database["system.profile"].find({"docsExamined": {"$gt": 0}})
+        if "$sample" not in entry["command"].get("pipeline", [{}])[0]
     }
     assert max(looked_at.values(), default=0) <= 10
-    said = levels(found, Area.FIELDS) | levels(found, Area.UPGRADE) | levels(found, Area.LOSSES)
-    (dates,) = [what for what in said if "created_on" in what]
-    assert said.pop(dates) is Level.WARNING
+    levels_by_text = (
+        levels(preflight_page, Area.FIELDS)
+        | levels(preflight_page, Area.UPGRADE)
+        | levels(preflight_page, Area.LOSSES)
+    )
+    (dates,) = [what for what in levels_by_text if "created_on" in what]
+    assert levels_by_text.pop(dates) is Level.WARNING
     assert "created_on (10); a sample of each collection was looked at" in dates
-    assert set(said.values()) == {Level.OK}
-    told = [each for each in found.findings if each.what in said and "no document" in each.what]
-    assert [each.area for each in told] == [Area.UPGRADE, Area.LOSSES]
-    assert all("`migration-assets preflight`" in each.next_step for each in told)
-    whole = page(source_url, target_url, rehearsed_with=NO_REMEDIATIONS)
-    assert any("created_on (300)" in what for what in levels(whole, Area.FIELDS))
+    assert set(levels_by_text.values()) == {Level.OK}
+    about_unread = [
+        finding
+        for finding in preflight_page.findings
+        if finding.what in levels_by_text and "no document" in finding.what
+    ]
+    assert [finding.area for finding in about_unread] == [Area.UPGRADE, Area.LOSSES]
+    assert all("`migration-assets preflight`" in finding.next_step for finding in about_unread)
+    full_page = page(source_url, target_url, rehearsed_with=NO_REMEDIATIONS)
+    assert any("created_on (300)" in what for what in levels(full_page, Area.FIELDS))
