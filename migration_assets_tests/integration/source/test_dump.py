@@ -1,4 +1,4 @@
-"""Restoring a dump: what arrives is what was dumped, byte for byte, or nothing and one line."""
+"""Restoring a dump: it arrives byte for byte, or nothing does and one line says why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 def doubled(number: int) -> bytes:
-    """A document that has a field twice, which no driver writes and the application's did."""
+    """A document with a field twice, which only the application's driver wrote."""
     field = b"\x10a\x00" + number.to_bytes(4, "little")
     body = b"\x10_id\x00" + number.to_bytes(4, "little") + field + field
     return (len(body) + 5).to_bytes(4, "little") + body + b"\x00"
@@ -76,7 +76,7 @@ COLLECTIONS = [
     Dumped("system.js", [doubled(2)]),
     Dumped("system.version", [doubled(3)], database="admin"),
 ]
-RESTORED = {each.name: sorted(each.documents) for each in COLLECTIONS[:6]}
+RESTORED = {collection.name: sorted(collection.documents) for collection in COLLECTIONS[:6]}
 
 
 def there(url: str) -> dict[str, list[bytes]]:
@@ -84,11 +84,14 @@ def there(url: str) -> dict[str, list[bytes]]:
     with MongoClient[Any](url) as client:
         database = client.get_default_database(codec_options=RAW)
         names = database.list_collection_names()
-        return {name: sorted(bytes(each.raw) for each in database[name].find()) for name in names}
+        return {
+            name: sorted(bytes(document.raw) for document in database[name].find())
+            for name in names
+        }
 
 
 def restore(*arguments: str | Path) -> tuple[int, str, str]:
-    """Runs the command; its exit code, what it said, and its error as one line."""
+    """Runs the command; returns its exit code, its output, and its error as one line."""
     result = CliRunner().invoke(app, ["restore-dump", *map(str, arguments)])
     if not isinstance(result.exception, SystemExit | None):
         raise result.exception
@@ -110,17 +113,17 @@ def test_every_form_is_restored_byte_for_byte(
 ) -> None:
     monkeypatch.setattr(writing, "_BATCH_DOCUMENTS", 3)
     dump = FORMS[form](tmp_path)
-    code, said, _ = restore(dump, "--to", source_url)
+    code, output, _ = restore(dump, "--to", source_url)
     assert code == 0
     assert there(source_url) == RESTORED
-    assert f"{len(RESTORED)} collections" in said
+    assert f"{len(RESTORED)} collections" in output
     for line in ("view: a view", "time series: weather", "system collection: system.js"):
-        assert f"not restored, {line}" in said
-    assert f"export {SOURCE_URL.name}='mongodb://" in said
+        assert f"not restored, {line}" in output
+    assert f"export {SOURCE_URL.name}='mongodb://" in output
     with MongoClient[Any](source_url) as client:
         names = client.get_default_database()["Names"]
         assert names.options()["collation"]["strength"] == 1
-        assert [each["_id"] for each in names.find({"_id": "A"})] == ["a"]
+        assert [document["_id"] for document in names.find({"_id": "A"})] == ["a"]
 
 
 def test_the_embedded_server_is_filled_where_none_is_named(
@@ -128,21 +131,21 @@ def test_the_embedded_server_is_filled_where_none_is_named(
 ) -> None:
     monkeypatch.setattr(restoring, "_embedded", lambda: source_url)
     monkeypatch.setenv(SOURCE_URL.name, "mongodb://production.example/nextcrm")
-    code, said, _ = restore(write_directory(tmp_path, COLLECTIONS[:1]))
+    code, output, _ = restore(write_directory(tmp_path, COLLECTIONS[:1]))
     assert code == 0
     assert there(source_url) == {"Users": sorted(USERS)}
-    assert f"export {SOURCE_URL.name}='{source_url}'" in said
+    assert f"export {SOURCE_URL.name}='{source_url}'" in output
 
 
-def test_what_is_no_collection_is_named(source_url: str, tmp_path: Path) -> None:
+def test_files_that_are_no_collection_are_named(source_url: str, tmp_path: Path) -> None:
     dump = write_directory(tmp_path, COLLECTIONS[:1])
     for name in ("oplog.bson", "prelude.json", "nextcrm/notes.txt"):
         (dump / name).write_bytes(b"")
-    code, said, _ = restore(dump, "--to", source_url)
+    code, output, _ = restore(dump, "--to", source_url)
     assert code == 0
-    assert "oplog.bson" in said
-    assert "notes.txt" in said
-    assert "prelude" not in said
+    assert "oplog.bson" in output
+    assert "notes.txt" in output
+    assert "prelude" not in output
 
 
 def test_a_database_that_holds_something_is_left_alone(source_url: str, tmp_path: Path) -> None:
@@ -286,9 +289,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
 def test_a_damaged_dump_gets_one_line_and_leaves_nothing(
     damage: str, source_url: str, tmp_path: Path
 ) -> None:
-    made, expected = DAMAGES[damage]
-    code, said, error = restore(made(tmp_path), "--to", source_url)
-    assert code == 2, said
+    write_damaged, expected = DAMAGES[damage]
+    code, output, error = restore(write_damaged(tmp_path), "--to", source_url)
+    assert code == 2, output
     (line,) = error.strip().splitlines()
     assert line.startswith("error: ")
     assert expected in line
@@ -305,11 +308,11 @@ def test_what_cannot_be_read_is_named(source_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mongodb://127.0.0.1:9/", "nonsense", "mongodb://u:secret@/x"])
-def test_a_url_that_cannot_be_used_is_said_without_its_password(url: str, tmp_path: Path) -> None:
-    code, said, error = restore(write_directory(tmp_path, GOOD), "--to", url)
+def test_an_unusable_url_is_named_without_its_password(url: str, tmp_path: Path) -> None:
+    code, output, error = restore(write_directory(tmp_path, GOOD), "--to", url)
     assert code == 2
     assert len(error.strip().splitlines()) == 1
-    assert "secret" not in said + error
+    assert "secret" not in output + error
 
 
 def test_the_checksum_is_that_of_the_archives() -> None:

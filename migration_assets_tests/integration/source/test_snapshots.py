@@ -61,7 +61,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def replica_set(directory: Path) -> Iterator[SourceDatabase]:
-    """A replica set of this module's own, writable for the test."""
+    """A replica set for this module, writable for the test."""
     servers = EmbeddedServers(directory, replica_set=True)
     servers.start_mongod()
     try:
@@ -182,16 +182,16 @@ def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
     assert result.success
     evaluations = result.get_asset_check_evaluations()
     assert len(evaluations) == 4 * len(LOADED)
-    failed = [each for each in evaluations if not each.passed]
+    failed = [evaluation for evaluation in evaluations if not evaluation.passed]
     # Accounts without a time have the one of their ObjectId, which is a warning.
-    assert {(each.check_name, each.severity) for each in failed} == {
+    assert {(evaluation.check_name, evaluation.severity) for evaluation in failed} == {
         ("row_count", dg.AssetCheckSeverity.WARN)
     }
     loads = [
         event.step_materialization_data.materialization.metadata
         for event in result.get_asset_materialization_events()
     ]
-    moments = {str(each["source as of"].value) for each in loads if "source as of" in each}
+    moments = {str(load["source as of"].value) for load in loads if "source as of" in load}
     assert len(moments) == 1
     with open_target(target_url) as connection:
         emails = connection.execute("SELECT split_part(email, '@', 1) FROM \"Users\" ORDER BY id")
@@ -201,10 +201,12 @@ def test_a_run_reads_all_tables_as_of_one_moment_while_somebody_writes(
             assert count == len(expected)
         assert connection.execute("SELECT count(*) FROM migration.issues").fetchone() == (0,)
         with open_source(url) as source:
-            found = verdict(NEXTCRM, connection, source, fingerprints(source, ENTITIES)).findings
+            findings = verdict(NEXTCRM, connection, source, fingerprints(source, ENTITIES)).findings
     # What was written since is in neither, and stands against a GO.
-    written = {each.table for each in found if "was written to after it was read" in each.what}
-    assert written == {USERS, ACCOUNTS, WATCHERS}
+    tables_written_to = {
+        finding.table for finding in findings if "was written to after it was read" in finding.what
+    }
+    assert tables_written_to == {USERS, ACCOUNTS, WATCHERS}
 
 
 def test_an_unknown_time_series_is_kept_as_of_the_moment(
@@ -286,10 +288,10 @@ def test_a_single_server_says_that_writes_must_be_frozen(source_url: str) -> Non
 
 
 def test_the_setting_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    for value, wanted in (("", False), ("off", False), ("on", True)):
+    for value, expected in (("", False), ("off", False), ("on", True)):
         monkeypatch.setenv(SNAPSHOT.name, value)
-        assert snapshot_wanted() is wanted
-        assert SourceMongo().reads_snapshot is wanted
+        assert snapshot_wanted() is expected
+        assert SourceMongo().reads_snapshot is expected
     monkeypatch.setenv(SNAPSHOT.name, "yes")
     with pytest.raises(MigrationError, match="neither on nor off"):
         snapshot_wanted()
@@ -313,15 +315,15 @@ def test_the_setting_is_on_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_primary_is_read_whatever_the_url_says(
     replica_set: SourceDatabase, secondary: str, options: str
 ) -> None:
-    """A GO was signed for what a secondary held, which was behind."""
+    """A GO was signed for the content of a secondary that lagged behind."""
     del secondary  # it is there
     replica_set["Users"].update_one({"_id": options}, {"$set": {"name": "new"}}, upsert=True)
     url = url_of(replica_set)
     is_direct = "direct" in options
     url = url.replace("replicaSet=rs0", options) if is_direct else f"{url}&{options}"
     with open_source(url) as source:
-        read = b"".join(raw_batches(source["Users"]))
-        assert replica_set["Users"].find_one({"_id": options}) in bson.decode_all(read)
+        data = b"".join(raw_batches(source["Users"]))
+        assert replica_set["Users"].find_one({"_id": options}) in bson.decode_all(data)
         documents = replica_set["Users"].count_documents({})
         assert source["Users"].count_documents({}) == documents
         assert len(list(source["Users"].aggregate([{"$match": {}}]))) == documents
@@ -345,13 +347,13 @@ def test_a_secondary_that_is_named_directly_is_refused(
     assert is_current(replica_set)
 
 
-def test_what_a_majority_does_not_have_yet_is_waited_for(
+def test_writes_that_a_majority_lacks_are_waited_for(
     replica_set: SourceDatabase, secondary: str
 ) -> None:
-    """Else it would be left out, as it is not read: for days, where a member is down."""
+    """It is not read before, so it would be missing: for days, where a member is down."""
     admin = replica_set.client.admin
     config = admin.command("replSetGetConfig")["config"]
-    (late,) = (each for each in config["members"] if each["host"] == secondary)
+    (late,) = (member for member in config["members"] if member["host"] == secondary)
     config["version"] += 1
     late["votes"] = 1
     admin.command("replSetReconfig", config, force=True)
@@ -386,10 +388,10 @@ def test_members_whose_names_lead_nowhere_are_named(replica_set: SourceDatabase)
     monkeypatch = pytest.MonkeyPatch()
     real = socket.getaddrinfo
 
-    def resolved(name: str, *given: Any, **named: Any) -> Any:
+    def resolved(name: str, *arguments: Any, **named: Any) -> Any:
         if name == "localhost":
             raise socket.gaierror(-2, "Name or service not known")
-        return real(name, *given, **named)
+        return real(name, *arguments, **named)
 
     try:
         monkeypatch.setattr(socket, "getaddrinfo", resolved)

@@ -51,7 +51,7 @@ def closed_port() -> int:
 
 
 def refusal(opening: AbstractContextManager[Any], kind: type[MigrationError]) -> str:
-    """The message of the refusal; every one is a line that hides the password."""
+    """Returns the message of the refusal: one line that hides the password."""
     with pytest.raises(kind) as raised, opening:
         pass
     message = str(raised.value)
@@ -60,11 +60,11 @@ def refusal(opening: AbstractContextManager[Any], kind: type[MigrationError]) ->
     assert "ter2" not in message
     assert message.startswith(raised.value.where)
     assert message.endswith(raised.value.next_step)
-    shown: BaseException | None = raised.value
-    while shown is not None:  # what a traceback shows, too
-        assert "hun" not in str(shown)
-        assert "ter2" not in str(shown)
-        shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+    error: BaseException | None = raised.value
+    while error is not None:  # what a traceback shows, too
+        assert "hun" not in str(error)
+        assert "ter2" not in str(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return message
 
 
@@ -95,42 +95,42 @@ def refused_target(url: str) -> str:
     ],
 )
 def test_a_wrong_source_url(url: str) -> None:
-    said = refused_source(url)
-    assert said.startswith("MongoDB")
-    assert "the URL cannot be" in said
-    assert "Set SOURCE_MONGODB_URL to mongodb://" in said
+    message = refused_source(url)
+    assert message.startswith("MongoDB")
+    assert "the URL cannot be" in message
+    assert "Set SOURCE_MONGODB_URL to mongodb://" in message
 
 
 @pytest.mark.parametrize("password", AWKWARD)
 def test_a_source_url_with_an_unescaped_password(password: str) -> None:
-    said = refused_source(f"mongodb://user:{password}@127.0.0.1:{closed_port()}/db")
-    assert said.startswith("MongoDB")
+    message = refused_source(f"mongodb://user:{password}@127.0.0.1:{closed_port()}/db")
+    assert message.startswith("MongoDB")
 
 
 def test_an_unreachable_source() -> None:
     port = closed_port()
-    said = refused_source(f"mongodb://user:hunter2@127.0.0.1:{port}/db?appName=ter2")
-    assert said.startswith(f"MongoDB at mongodb://127.0.0.1:{port}/db: no answer: ")
-    assert said.endswith(
+    message = refused_source(f"mongodb://user:hunter2@127.0.0.1:{port}/db?appName=ter2")
+    assert message.startswith(f"MongoDB at mongodb://127.0.0.1:{port}/db: no answer: ")
+    assert message.endswith(
         "Check that the server runs and can be reached from here, then start again"
     )
 
 
 def test_a_missing_source_database(servers: Urls) -> None:
     url = servers.mongodb_url.replace("/nextcrm", "/nowhere")
-    said = refused_source(url)
-    assert said.startswith(f"MongoDB at {url.partition('?')[0]}: there is no database 'nowhere'")
-    assert "SOURCE_MONGODB_URL" in said
+    message = refused_source(url)
+    assert message.startswith(f"MongoDB at {url.partition('?')[0]}: there is no database 'nowhere'")
+    assert "SOURCE_MONGODB_URL" in message
 
 
 def test_a_wrong_password_of_the_source(servers: Urls) -> None:
     url = servers.mongodb_url.replace("://", "://somebody:hunter2@")
-    said = refused_source(url)
-    assert said.startswith(
+    message = refused_source(url)
+    assert message.startswith(
         f"MongoDB at {servers.mongodb_url.partition('?')[0]}: the server refused"
     )
-    assert "Check user and password in SOURCE_MONGODB_URL" in said
-    assert "role `read`" not in said
+    assert "Check user and password in SOURCE_MONGODB_URL" in message
+    assert "role `read`" not in message
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +150,8 @@ def odd_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_files_of_certificates_that_are_none(
     option: str, kind: str, odd_files: dict[str, str]
 ) -> None:
-    said = refused_source(f"mongodb://127.0.0.1/db?tls=true&{option}={odd_files.get(kind, '')}")
-    assert said.endswith(f"Check the files that SOURCE_MONGODB_URL names: {option}")
+    message = refused_source(f"mongodb://127.0.0.1/db?tls=true&{option}={odd_files.get(kind, '')}")
+    assert message.endswith(f"Check the files that SOURCE_MONGODB_URL names: {option}")
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_files_of_certificates_that_are_none(
     ],
 )
 def test_options_that_the_driver_does_not_take(options: str, named: str) -> None:
-    """One with a wrong value was left out: `tls=maybe` connected in the open."""
-    said = refused_source(f"mongodb://user:hunter2@127.0.0.1:{closed_port()}/db?{options}")
-    assert "the URL cannot be used" in said
-    assert named in said
+    """An option with a wrong value was dropped: `tls=maybe` connected without encryption."""
+    message = refused_source(f"mongodb://user:hunter2@127.0.0.1:{closed_port()}/db?{options}")
+    assert "the URL cannot be used" in message
+    assert named in message
 
 
 @pytest.mark.parametrize("name", ["%00", "a%2Fb", "%20", "a$b"])
@@ -181,8 +181,8 @@ def test_names_that_no_database_has(name: str) -> None:
 
 
 def test_a_host_that_the_name_server_does_not_know() -> None:
-    said = refused_source("mongodb+srv://cluster0.nowhere.invalid/db")
-    assert "Check the name of the host in SOURCE_MONGODB_URL" in said
+    message = refused_source("mongodb+srv://cluster0.nowhere.invalid/db")
+    assert "Check the name of the host in SOURCE_MONGODB_URL" in message
 
 
 @pytest.mark.filterwarnings("error")
@@ -192,11 +192,11 @@ def test_options_without_effect_are_named(source_url: str, mongo_database: Sourc
     with open_source(f"{source_url}?{options}") as database:
         assert isinstance(database.client, SourceClient)
         assert database.client.ignored == ("useNewUrlParser", "readPrefrence", "readPreference")
-        (found,) = on_source.url_options(database)
-    assert "useNewUrlParser, readPrefrence, readPreference" in found.what
+        (finding,) = on_source.url_options(database)
+    assert "useNewUrlParser, readPrefrence, readPreference" in finding.what
 
 
-def test_what_else_the_process_warns_of_says_nothing_about_the_url(
+def test_other_warnings_of_the_process_are_not_about_the_url(
     source_url: str, mongo_database: SourceDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mongo_database["Users"].insert_one({})
@@ -286,16 +286,16 @@ def test_the_driver_logs_no_documents(
     ],
 )
 def test_a_wrong_target_url(url: str) -> None:
-    said = refused_target(url)
-    assert said.startswith("PostgreSQL: the URL cannot be read. ")
-    assert "Set TARGET_POSTGRES_URL to postgresql://" in said
+    message = refused_target(url)
+    assert message.startswith("PostgreSQL: the URL cannot be read. ")
+    assert "Set TARGET_POSTGRES_URL to postgresql://" in message
 
 
 @pytest.mark.parametrize("password", AWKWARD)
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_a_target_url_with_an_unescaped_password(scheme: str, password: str) -> None:
-    said = refused_target(f"{scheme}://user:{password}@127.0.0.1:{closed_port()}/db")
-    assert said.startswith("PostgreSQL")
+    message = refused_target(f"{scheme}://user:{password}@127.0.0.1:{closed_port()}/db")
+    assert message.startswith("PostgreSQL")
 
 
 @pytest.mark.parametrize(
@@ -307,25 +307,25 @@ def test_a_target_url_with_wrong_parts(rest: str) -> None:
 
 def test_an_unreachable_target() -> None:
     port = closed_port()
-    said = refused_target(f"postgresql://user:hunter2@127.0.0.1:{port}/db")
-    assert said.startswith(f"PostgreSQL at postgresql://127.0.0.1:{port}/db: no connection: ")
-    assert "Check that the server runs and that TARGET_POSTGRES_URL names it" in said
+    message = refused_target(f"postgresql://user:hunter2@127.0.0.1:{port}/db")
+    assert message.startswith(f"PostgreSQL at postgresql://127.0.0.1:{port}/db: no connection: ")
+    assert "Check that the server runs and that TARGET_POSTGRES_URL names it" in message
 
 
 def test_a_missing_target_database(servers: Urls) -> None:
-    said = refused_target(servers.postgres_url.replace("/nextcrm", "/nowhere"))
-    assert 'database "nowhere" does not exist' in said
+    message = refused_target(servers.postgres_url.replace("/nextcrm", "/nowhere"))
+    assert 'database "nowhere" does not exist' in message
     password = servers.postgres_url.partition("://postgres:")[2].partition("@")[0]
     assert password
-    assert password not in said
+    assert password not in message
 
 
 def test_a_wrong_password_of_the_target(servers: Urls) -> None:
     scheme, _, place = servers.postgres_url.partition("@")
-    said = refused_target(f"postgresql://postgres:hunter2@{place}")
-    assert said.startswith(f"PostgreSQL at postgresql://{place}: no connection: ")
-    assert "password authentication failed" in said
-    assert scheme.partition("://postgres:")[2] not in said
+    message = refused_target(f"postgresql://postgres:hunter2@{place}")
+    assert message.startswith(f"PostgreSQL at postgresql://{place}: no connection: ")
+    assert "password authentication failed" in message
+    assert scheme.partition("://postgres:")[2] not in message
 
 
 def test_urls_as_others_write_them(target_url: str, source_url: str) -> None:
@@ -398,7 +398,9 @@ def ids(batches: Iterator[bytes]) -> list[Any]:
 def test_batches_are_in_order_of_id(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source["mixed"].insert_many([{"x": 1, "_id": each} for each in reversed(IDS_IN_ORDER)])
+    source["mixed"].insert_many(
+        [{"x": 1, "_id": identifier} for identifier in reversed(IDS_IN_ORDER)]
+    )
     for size in (1, 3, 100):
         monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, str(size))
         batches = list(raw_batches(source["mixed"]))
@@ -441,10 +443,10 @@ def test_a_projection_reads_only_that(source: SourceDatabase) -> None:
 
 
 def test_documents_are_bytes_as_the_server_holds_them(source: SourceDatabase) -> None:
-    written = bson.encode({"_id": 1, "b": Decimal128("1.10"), "a": [1, 2.0, Int64(3)]})
-    source["Users"].insert_one(RawBSONDocument(written))
+    document = bson.encode({"_id": 1, "b": Decimal128("1.10"), "a": [1, 2.0, Int64(3)]})
+    source["Users"].insert_one(RawBSONDocument(document))
     (batch,) = raw_batches(source["Users"])
-    assert batch == written
+    assert batch == document
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 1000])
@@ -463,7 +465,7 @@ def test_raw_batches_are_those_of_pymongo(
         Decimal128("1"),
         ObjectId(),
     ]
-    source["Tasks"].insert_many([{"_id": n, "a": each} for n, each in enumerate(values)])
+    source["Tasks"].insert_many([{"_id": n, "a": value} for n, value in enumerate(values)])
     options: dict[str, Any] = {"projection": projection, "sort": [("_id", -1)]}
     for condition in ({}, {"a": None}, {"a": "nothing"}):
         ours = raw_replies(source["Tasks"], filter=condition, batch_size=batch_size, **options)
@@ -476,17 +478,17 @@ def test_a_reply_of_raw_batches_is_not_divided(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source["Tasks"].insert_many([{"_id": n} for n in range(100)])
-    made = []
+    decoded_documents = []
     plain = RawBSONDocument.__init__
 
     def counted(self: RawBSONDocument, *args: Any) -> None:
-        made.append(self)
+        decoded_documents.append(self)
         plain(self, *args)
 
     monkeypatch.setattr(RawBSONDocument, "__init__", counted)
     cursor: Any = raw_replies(source["Tasks"])
     assert len(list(split(b"".join(cursor)))) == 100
-    assert len(made) < 10
+    assert len(decoded_documents) < 10
 
 
 def test_large_documents_come_in_smaller_replies(source: SourceDatabase) -> None:
@@ -494,11 +496,11 @@ def test_large_documents_come_in_smaller_replies(source: SourceDatabase) -> None
     sizes = [10_000] * 2_000 + [10] * 2_000
     source["Tasks"].insert_many([{"_id": n, "a": "x" * size} for n, size in enumerate(sizes)])
     replies: Any = raw_replies(source["Tasks"], sort=[("_id", 1)], batch_size=1_000)
-    found = [(len(reply), len(list(split(reply)))) for reply in replies]
-    assert sum(count for _, count in found) == len(sizes)
-    assert found[0][1] == 1_000
-    assert 4_500_000 < found[1][0] < 5_500_000
-    assert found[-2][1] == 1_000
+    reply_sizes = [(len(reply), len(list(split(reply)))) for reply in replies]
+    assert sum(count for _, count in reply_sizes) == len(sizes)
+    assert reply_sizes[0][1] == 1_000
+    assert 4_500_000 < reply_sizes[1][0] < 5_500_000
+    assert reply_sizes[-2][1] == 1_000
 
 
 def test_raw_batches_say_what_the_server_says(source: SourceDatabase) -> None:
@@ -506,7 +508,7 @@ def test_raw_batches_say_what_the_server_says(source: SourceDatabase) -> None:
         list(raw_replies(source["Tasks"], filter={"a": {"$nothing": 1}}))
 
 
-def test_identifier_does_without_the_rest() -> None:
+def test_identifier_needs_no_other_field() -> None:
     first = bson.encode({"_id": ObjectId(b"a" * 12), "bad": "x" * 5})
     broken = first.replace(b"xxxxx", b"\xff" * 5)
     assert identifier(broken) == ObjectId(b"a" * 12)
@@ -523,9 +525,11 @@ def test_leading_object_ids() -> None:
         return leading_object_ids(data, document_bounds(data))
 
     documents = [{"_id": ObjectId(bytes([n] * 12))} for n in (0, 7, 255)]
-    expected = b"".join(each["_id"].binary for each in documents)
+    expected = b"".join(document["_id"].binary for document in documents)
     assert leading(*documents) == expected
-    assert leading(*({**each, "a": "x" * n} for n, each in enumerate(documents))) == expected
+    assert (
+        leading(*({**document, "a": "x" * n} for n, document in enumerate(documents))) == expected
+    )
     assert leading() == b""
     others: list[dict[str, Any]] = [{"_id": None}, {"_id": "x" * 7}, {"a": 1}]
     for other in (*others, {"id_": ObjectId()}):
@@ -558,7 +562,7 @@ def test_a_fingerprint_changes_with_the_content(
 
 
 def test_a_fingerprint_changes_with_the_documents(source: SourceDatabase) -> None:
-    seen = []
+    all_fingerprints = []
     for change in (
         lambda: source["Users"].insert_one({"_id": 1}),
         lambda: source["Users"].insert_one({"_id": 2}),
@@ -566,15 +570,15 @@ def test_a_fingerprint_changes_with_the_documents(source: SourceDatabase) -> Non
         lambda: source["Users"].delete_one({"_id": 2}),
     ):
         change()
-        seen.append(content(source, "Users").fingerprint("Users"))
-    assert len(set(seen)) == len(seen)
+        all_fingerprints.append(content(source, "Users").fingerprint("Users"))
+    assert len(set(all_fingerprints)) == len(all_fingerprints)
 
 
 def test_a_fingerprint_is_that_of_the_content_only(source: SourceDatabase) -> None:
     documents = [{"_id": n, "a": "x" * n} for n in range(50)]
     source["Users"].insert_many(documents)
     source["Boards"].insert_many(reversed(documents))
-    held = {each: content(source, each).as_text() for each in ("Users", "Boards", "nowhere")}
+    held = {name: content(source, name).as_text() for name in ("Users", "Boards", "nowhere")}
     assert held["Users"] == held["Boards"] != held["nowhere"]
     again = fingerprints(source, held)
     assert len(set(again.values())) == 3  # the name of the collection is in it
@@ -624,9 +628,9 @@ def test_replies_of_every_server_are_taken(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch, reply: Mapping[str, Any]
 ) -> None:
     def taken(cursor: Any) -> Any:
-        given = _OpMsg(0, memoryview(bytearray(b"flags" + bson.encode(reply)))[5:])
+        message = _OpMsg(0, memoryview(bytearray(b"flags" + bson.encode(reply)))[5:])
         batches = {"cursor": {"firstBatch": 1, "nextBatch": 1}}
-        return cursor._unpack_response(given, None, DEFAULT_CODEC_OPTIONS, batches)
+        return cursor._unpack_response(message, None, DEFAULT_CODEC_OPTIONS, batches)
 
     theirs = taken(source["some"].find_raw_batches())
     if reply not in OTHERS:
