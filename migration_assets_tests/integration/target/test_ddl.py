@@ -1,4 +1,4 @@
-"""The DDL: the files of `sql/`, and what they and the migration make of an empty PostgreSQL."""
+"""The DDL: the files of `sql/`, and the schema that they and the migration create."""
 
 from __future__ import annotations
 
@@ -89,15 +89,15 @@ LABELS = """
 ACTIONS = {"c": "CASCADE", "n": "SET NULL", "r": "RESTRICT", "a": "NO ACTION", "d": "SET DEFAULT"}
 
 
-def type_in_contract(written: str) -> str:
+def type_in_contract(catalog_type: str) -> str:
     """`"taskStatus"` and `timestamp(3) without time zone` as the contract writes them."""
-    return written.removesuffix(" without time zone").strip('"')
+    return catalog_type.removesuffix(" without time zone").strip('"')
 
 
-def default_in_contract(written: str | None) -> str | None:
+def default_in_contract(catalog_default: str | None) -> str | None:
     """`'ACTIVE'::"taskStatus"` as the contract writes it."""
-    found = re.fullmatch(r"'(.*)'::.*", written or "")
-    return found[1] if found else written
+    literal = re.fullmatch(r"'(.*)'::.*", catalog_default or "")
+    return literal[1] if literal else catalog_default
 
 
 def catalog(connection: Connection) -> dict[str, Any]:
@@ -164,11 +164,13 @@ def assert_is_the_contract(connection: Connection) -> None:
     assert actual["enums"] == expected["enums"]
     assert set(actual["tables"]) == set(expected["tables"])
     for name, table in expected["tables"].items():
-        found = actual["tables"][name]
-        found["foreign_keys"].sort(key=lambda key: key["name"])
-        found["indexes"].sort(key=lambda index: index["name"])
-        assert found == table, name
-        assert list(found["columns"]) == list(table["columns"]), f"order of columns of {name}"
+        actual_table = actual["tables"][name]
+        actual_table["foreign_keys"].sort(key=lambda key: key["name"])
+        actual_table["indexes"].sort(key=lambda index: index["name"])
+        assert actual_table == table, name
+        assert list(actual_table["columns"]) == list(table["columns"]), (
+            f"order of columns of {name}"
+        )
     assert search_indexes(connection) == set(SEARCH_INDEXES)
 
 
@@ -244,11 +246,11 @@ def test_schema_and_constraints_make_the_same(target_url: str, processes: int) -
         assert (len(built.indexes), len(built.foreign_keys)) == (121 + 14, 52)
         assert_is_the_contract(connection)
         assert differing_constraints(NEXTCRM, connection) == {}
-        made = schema_of(connection)
+        schema_objects = schema_of(connection)
         create_schema(NEXTCRM, connection)
         again = build_constraints(NEXTCRM, connection)
         assert (again.indexes, again.foreign_keys) == ((), ())
-        assert schema_of(connection) == made
+        assert schema_of(connection) == schema_objects
 
 
 def test_a_build_that_was_cut_off_goes_on(schema: Connection) -> None:
@@ -273,16 +275,16 @@ OTHERS = {
     "Tasks_user_fkey": 'ALTER TABLE "Tasks" ADD CONSTRAINT "Tasks_user_fkey" FOREIGN KEY ("user") '
     'REFERENCES "Users" (id) ON UPDATE CASCADE ON DELETE SET NULL NOT VALID',
 }
-"""Statements that make something else under the name of an index or foreign key of the model."""
+"""Statements that give the name of an index or foreign key of the model to something else."""
 
 
 def test_others_of_the_same_name_are_found_and_named(schema: Connection) -> None:
     for statement in OTHERS.values():
         schema.execute(statement)
-    found = differing_constraints(NEXTCRM, schema)
-    assert set(found) == set(OTHERS)
-    assert "(title)" in found["Boards_user_idx"]
-    assert found["Tasks_user_fkey"].endswith("NOT VALID")
+    differing = differing_constraints(NEXTCRM, schema)
+    assert set(differing) == set(OTHERS)
+    assert "(title)" in differing["Boards_user_idx"]
+    assert differing["Tasks_user_fkey"].endswith("NOT VALID")
     with pytest.raises(TargetError, match=r"6 indexes or foreign keys differ from the model"):
         build_constraints(NEXTCRM, schema)
     for name in OTHERS:
@@ -463,15 +465,17 @@ DRIFTED: list[tuple[LiteralString, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("statement", "said"), DRIFTED, ids=[said for _, said in DRIFTED])
+@pytest.mark.parametrize(
+    ("statement", "expected"), DRIFTED, ids=[expected for _, expected in DRIFTED]
+)
 def test_a_drifted_column_is_reported(
-    schema: Connection, statement: LiteralString, said: str
+    schema: Connection, statement: LiteralString, expected: str
 ) -> None:
     assert differences(NEXTCRM, schema) == []
     schema.execute(statement)
-    assert differences(NEXTCRM, schema) == [said]
+    assert differences(NEXTCRM, schema) == [expected]
     before = schema_of(schema)
-    with pytest.raises(TargetError, match=re.escape(said)):
+    with pytest.raises(TargetError, match=re.escape(expected)):
         create_schema(NEXTCRM, schema)
     assert schema_of(schema) == before
 

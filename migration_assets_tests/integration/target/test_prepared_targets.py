@@ -33,7 +33,7 @@ def empty(target_url: str) -> Iterator[Connection]:
 
 
 def prepare(connection: Connection) -> None:
-    """What `prisma migrate deploy` of the first release leaves behind."""
+    """Makes the tables that `prisma migrate deploy` of the first release leaves behind."""
     prismas = {
         **ddl.unique_indexes(NEXTCRM),
         **ddl.secondary_indexes(NEXTCRM),
@@ -46,7 +46,7 @@ def prepare(connection: Connection) -> None:
 
 
 def relations(connection: Connection) -> list[tuple[str, str]]:
-    """Every table and index of the schema `public`, with what is there of it."""
+    """Every table and index of the schema `public`, with its definition."""
     return connection.execute(
         "SELECT relname, concat(pg_get_indexdef(oid), relnatts, (SELECT string_agg("
         "pg_get_constraintdef(oid), '' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid)) "
@@ -59,14 +59,14 @@ def test_a_prepared_target_is_filled_and_a_rollback_leaves_it_as_it_was(
 ) -> None:
     prepare(empty)
     before = relations(empty)
-    (said,) = on_target.content(NEXTCRM, empty)
-    assert said.level is Level.OK
-    assert f"{len(TABLES)} tables of the application stand ready" in said.what
+    (finding,) = on_target.content(NEXTCRM, empty)
+    assert finding.level is Level.OK
+    assert f"{len(TABLES)} tables of the application stand ready" in finding.what
     create_schema(NEXTCRM, empty)
     assert not {
-        each
-        for each in recorded_objects(NEXTCRM, empty)
-        if each.name in TABLES and each.kind == TABLE
+        recorded
+        for recorded in recorded_objects(NEXTCRM, empty)
+        if recorded.name in TABLES and recorded.kind == TABLE
     }
     source["Users"].insert_many([user(1), user(2)])
     source["crm_Accounts"].insert_one(account(9, watchers=[oid(1)]))
@@ -75,14 +75,16 @@ def test_a_prepared_target_is_filled_and_a_rollback_leaves_it_as_it_was(
         load_table(source, empty, TABLES[name])
     build_constraints(NEXTCRM, empty)
     assert count(empty, "public", "Users") == 2
-    (said,) = on_target.content(NEXTCRM, empty)
-    assert "was migrated to before" in said.what
+    (finding,) = on_target.content(NEXTCRM, empty)
+    assert "was migrated to before" in finding.what
 
     stays = removal.left_behind(NEXTCRM, empty)
     assert DatabaseObject(TABLE, "public", "Users") in stays
-    assert len([each for each in stays if each.kind == TYPE]) == len(ENUMS)
+    assert len(
+        [database_object for database_object in stays if database_object.kind == TYPE]
+    ) == len(ENUMS)
     gone = removal.remove(NEXTCRM, empty, removal.nothing_to_prove, dry_run=False)
-    assert {str(each.object): each.rows for each in gone}["rows public.Users"] == 2
+    assert {str(removed.object): removed.rows for removed in gone}["rows public.Users"] == 2
     assert relations(empty) == before
     assert [count(empty, "public", name) for name in TABLES] == [0] * len(TABLES)
     assert count(empty, "public", PRISMAS_OWN) == 1
@@ -103,18 +105,18 @@ OTHERS: dict[str, tuple[LiteralString, str]] = {
 }
 
 
-@pytest.mark.parametrize(("statement", "said"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(("statement", "expected"), OTHERS.values(), ids=OTHERS)
 def test_a_prepared_target_that_is_not_as_in_the_model_is_refused(
-    empty: Connection, statement: LiteralString, said: str
+    empty: Connection, statement: LiteralString, expected: str
 ) -> None:
     prepare(empty)
     empty.execute(statement)
     for refused in (require_own_target, create_schema):
         with pytest.raises(TargetError, match="nothing was touched") as raised:
             refused(NEXTCRM, empty)
-        assert said in raised.value.what
-    (found,) = on_target.content(NEXTCRM, empty)
-    assert found.level is Level.ERROR
+        assert expected in raised.value.what
+    (finding,) = on_target.content(NEXTCRM, empty)
+    assert finding.level is Level.ERROR
 
 
 def test_a_key_of_somebodys_on_a_prepared_table_stops_a_rollback(empty: Connection) -> None:
@@ -132,7 +134,7 @@ PROVIDERS_SCHEMAS = """
 """.split()  # noqa: SIM905
 
 
-def test_what_a_provider_keeps_does_not_make_a_target_foreign(empty: Connection) -> None:
+def test_schemas_of_a_provider_do_not_make_a_target_foreign(empty: Connection) -> None:
     for name in PROVIDERS_SCHEMAS:
         empty.execute(f"CREATE SCHEMA {name}; CREATE TABLE {name}.theirs (a int)")
         empty.execute(f"INSERT INTO {name}.theirs VALUES (1)")
@@ -151,8 +153,8 @@ def test_a_schema_of_another_role_is_nobody_elses_business(target_url: str) -> N
             "CREATE SCHEMA theirs AUTHORIZATION some_provider; CREATE TABLE theirs.t (a int)"
         )
         admin.execute("CREATE SCHEMA own AUTHORIZATION some_owner")
-        found = urlsplit(target_url)
-        url = found._replace(netloc=f"some_owner:p@{found.hostname}:{found.port}").geturl()
+        parts = urlsplit(target_url)
+        url = parts._replace(netloc=f"some_owner:p@{parts.hostname}:{parts.port}").geturl()
         with open_target(url) as connection:
             assert require_own_target(NEXTCRM, connection) == []
             connection.execute("CREATE TABLE own.t (a int)")

@@ -85,19 +85,19 @@ STRANGE: dict[str, tuple[LiteralString, LiteralString]] = {
         'CREATE PUBLICATION mine FOR TABLE "Users"; ALTER TABLE "Users" REPLICA IDENTITY NOTHING',
     ),
 }
-"""What would change rows or refuse them: how it is named, its kind, and what makes it."""
+"""Obstacles that would change or refuse rows: the name, the kind, and the statement."""
 
 
 @pytest.mark.parametrize(("kind", "statement"), STRANGE.values(), ids=STRANGE)
-def test_what_would_change_rows_is_named_before_anything_is_written(
+def test_obstacles_are_named_before_anything_is_written(
     schema: Connection, request: pytest.FixtureRequest, kind: str, statement: LiteralString
 ) -> None:
     named = request.node.callspec.id
     assert obstacles(schema, TABLES.values()) == []
     schema.execute(statement)
-    assert [(each.what, each.way_out) for each in obstacles(schema, TABLES.values())] == [
-        (named, WAYS_OUT[kind])
-    ]
+    assert [
+        (obstacle.what, obstacle.way_out) for obstacle in obstacles(schema, TABLES.values())
+    ] == [(named, WAYS_OUT[kind])]
     with pytest.raises(TargetError) as raised:
         create_schema(NEXTCRM, schema)
     assert named in raised.value.what
@@ -125,7 +125,9 @@ HARMLESS: dict[str, LiteralString] = {
 
 
 @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS)
-def test_what_changes_no_row_stops_nothing(schema: Connection, statement: LiteralString) -> None:
+def test_changes_that_touch_no_row_stop_nothing(
+    schema: Connection, statement: LiteralString
+) -> None:
     schema.execute(statement)
     create_schema(NEXTCRM, schema)
 
@@ -136,12 +138,11 @@ def test_security_and_owners_are_those_of_the_role(tables_url: str) -> None:
         admin.execute("CREATE ROLE plain_owner LOGIN PASSWORD 'p'")
         owned = 'ALTER TABLE "Users" OWNER TO plain_owner; ALTER TABLE "Users" ENABLE ROW LEVEL SECURITY'
         admin.execute(owned)
-        found = urlsplit(tables_url)
-        url = found._replace(netloc=f"plain_owner:p@{found.hostname}:{found.port}").geturl()
+        parts = urlsplit(tables_url)
+        url = parts._replace(netloc=f"plain_owner:p@{parts.hostname}:{parts.port}").geturl()
         with open_target(url) as connection:
-            assert [each.what for each in obstacles(connection, [TABLES["Boards"]])][:1] == [
-                "Boards belongs to the role postgres"
-            ]
+            texts = [obstacle.what for obstacle in obstacles(connection, [TABLES["Boards"]])]
+            assert texts[:1] == ["Boards belongs to the role postgres"]
             assert "Users" not in str(obstacles(connection, [TABLES["Users"]]))
             admin.execute('ALTER TABLE "Users" FORCE ROW LEVEL SECURITY')
             assert "Users has row-level security for this role" in str(
@@ -151,7 +152,7 @@ def test_security_and_owners_are_those_of_the_role(tables_url: str) -> None:
 
 
 def moved_to_the_end(table: str, column: str, type_: str, end: str = "") -> str:
-    """What gives a table its columns in another order."""
+    """Returns the statements that move a column of a table to the end."""
     return (
         f'ALTER TABLE "{table}" ADD moved {type_}; UPDATE "{table}" SET moved = "{column}"; '
         f'ALTER TABLE "{table}" DROP "{column}"; ALTER TABLE "{table}" RENAME moved TO "{column}"; {end}'
@@ -213,8 +214,8 @@ def test_constraints_that_the_model_does_not_have_are_told(schema: Connection) -
     for statement in ADDED.values():
         schema.execute(statement)
     assert additions(NEXTCRM, schema) == list(ADDED)
-    (told,) = on_target.constraints(NEXTCRM, schema)
-    assert told.level is Level.WARNING
+    (finding,) = on_target.constraints(NEXTCRM, schema)
+    assert finding.level is Level.WARNING
 
 
 def test_a_trigger_that_came_later_stops_the_load_of_its_table(
@@ -228,7 +229,7 @@ def test_a_trigger_that_came_later_stops_the_load_of_its_table(
     assert count(target, "public", "Users") == 0
 
 
-def test_who_holds_a_table_is_said_before_a_run(target: Connection, tables_url: str) -> None:
+def test_the_holder_of_a_table_is_named_before_a_run(target: Connection, tables_url: str) -> None:
     assert list(on_target.locks(target)) == []
     with psycopg.connect(tables_url, application_name="the app") as app:
         app.execute('LOCK TABLE "Boards"')

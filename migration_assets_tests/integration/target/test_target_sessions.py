@@ -63,7 +63,7 @@ HOSTILE = {
 
 @pytest.fixture
 def hostile_url(servers: Urls, empty_tables: str) -> Iterator[str]:
-    """A database with the schema, all of whose settings stand in the way."""
+    """A database with the schema and with settings that would change rows."""
     with database_copy(servers, empty_tables) as url:
         with psycopg.connect(url, autocommit=True) as admin:
             known = {name for (name,) in admin.execute("SELECT name FROM pg_settings")}
@@ -109,14 +109,14 @@ def test_settings_of_the_database_change_nothing_that_arrives(
 def test_every_session_has_the_settings_of_the_list(hostile_url: str) -> None:
     with open_target(hostile_url) as connection, sibling(connection) as another:
         for session in (connection, another):
-            found = dict(session.execute("SELECT name, current_setting(name) FROM pg_settings"))
-            wanted = {**SESSION, "synchronous_commit": "on"}
-            assert {name: found[name] for name in wanted if name in found} == {
-                name: value for name, value in wanted.items() if name in found
+            values = dict(session.execute("SELECT name, current_setting(name) FROM pg_settings"))
+            expected = {**SESSION, "synchronous_commit": "on"}
+            assert {name: values[name] for name in expected if name in values} == {
+                name: value for name, value in expected.items() if name in values
             }
-            assert found["maintenance_work_mem"] == "300MB"
-        said = [each.what for each in on_target.settings(connection)]
-    assert any("set aside" in each and "DateStyle" in each for each in said)
+            assert values["maintenance_work_mem"] == "300MB"
+        texts = [finding.what for finding in on_target.settings(connection)]
+    assert any("set aside" in text and "DateStyle" in text for text in texts)
 
 
 @pytest.mark.parametrize(("before", "within"), [("64MB", "256MB"), ("2GB", "2GB")])
@@ -129,11 +129,11 @@ def test_memory_for_indexes_is_raised_and_never_lowered(
 
 
 def test_triggers_that_a_role_has_off_are_named(servers: Urls) -> None:
-    found = urlsplit(servers.postgres_url)
+    parts = urlsplit(servers.postgres_url)
     with open_target(servers.postgres_url) as admin:
         admin.execute("DROP ROLE IF EXISTS replica; CREATE ROLE replica LOGIN PASSWORD 'p'")
         admin.execute("ALTER ROLE replica SET session_replication_role = replica")
-        url = found._replace(netloc=f"replica:p@{found.hostname}:{found.port}").geturl()
+        url = parts._replace(netloc=f"replica:p@{parts.hostname}:{parts.port}").geturl()
         with (
             pytest.raises(TargetError, match="session_replication_role is not origin"),
             open_target(url),
@@ -149,8 +149,10 @@ def test_a_read_only_default_is_named_and_not_overridden(target_url: str) -> Non
     with psycopg.connect(target_url, autocommit=True) as admin:
         admin.execute(change)
     with open_target(target_url) as connection:
-        (said,) = [each for each in on_target.settings(connection) if each.level is Level.ERROR]
-    assert "default_transaction_read_only" in said.what
+        (finding,) = [
+            finding for finding in on_target.settings(connection) if finding.level is Level.ERROR
+        ]
+    assert "default_transaction_read_only" in finding.what
     with (
         pytest.raises(TargetError, match=r"25006.*default_transaction_read_only = off"),
         open_target(target_url) as connection,
@@ -169,10 +171,16 @@ def parameters(url: str) -> dict[str, str]:
 
 def test_prismas_parameters_are_understood_or_noted() -> None:
     url = f"{HOST}?schema=public&connection_limit=5&pool_timeout=0&pgbouncer=true&sslmode=require"
-    found = parameters(f"{url}&sslaccept=strict&sslcert=ca.pem&connect_timeout=3")
-    assert not found.keys() & {"schema", "connection_limit", "pgbouncer", "sslaccept", "sslcert"}
-    assert (found["sslmode"], found["sslrootcert"]) == ("verify-full", "ca.pem")
-    assert found["connect_timeout"] == "3"
+    arguments = parameters(f"{url}&sslaccept=strict&sslcert=ca.pem&connect_timeout=3")
+    assert not arguments.keys() & {
+        "schema",
+        "connection_limit",
+        "pgbouncer",
+        "sslaccept",
+        "sslcert",
+    }
+    assert (arguments["sslmode"], arguments["sslrootcert"]) == ("verify-full", "ca.pem")
+    assert arguments["connect_timeout"] == "3"
     notes = "; ".join(notes_on(url))
     assert "this is a pooler" in notes
     assert "connection_limit is ignored" in notes
@@ -184,15 +192,15 @@ def test_libpqs_own_parameters_are_kept() -> None:
     query = (
         "sslcert=me.crt&sslkey=me.key&keepalives_idle=7&options=-c%20role%3Downer%20-c%20a.b%3D1+2"
     )
-    found = parameters(f"{HOST}?{query}")
-    assert (found["sslcert"], found["sslkey"], found["keepalives_idle"]) == (
+    arguments = parameters(f"{HOST}?{query}")
+    assert (arguments["sslcert"], arguments["sslkey"], arguments["keepalives_idle"]) == (
         "me.crt",
         "me.key",
         "7",
     )
-    assert found["options"] == "-c role=owner -c a.b=1+2"
-    assert (found["keepalives_interval"], found["tcp_user_timeout"]) == ("10", "60000")
-    assert found["application_name"] == "migration-assets"
+    assert arguments["options"] == "-c role=owner -c a.b=1+2"
+    assert (arguments["keepalives_interval"], arguments["tcp_user_timeout"]) == ("10", "60000")
+    assert arguments["application_name"] == "migration-assets"
 
 
 @pytest.mark.parametrize(
@@ -211,14 +219,14 @@ def test_urls_are_read_as_libpq_reads_them(url: str, expected: dict[str, str]) -
 
 
 def test_of_several_hosts_the_primary_is_taken() -> None:
-    found = parameters("postgresql://u:p@a:1,b:2/d?load_balance_hosts=random")
-    assert (found["host"], found["target_session_attrs"]) == ("a,b", "primary")
-    assert "load_balance_hosts" not in found
+    arguments = parameters("postgresql://u:p@a:1,b:2/d?load_balance_hosts=random")
+    assert (arguments["host"], arguments["target_session_attrs"]) == ("a,b", "primary")
+    assert "load_balance_hosts" not in arguments
     assert "target_session_attrs" not in parameters(HOST)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         (f"{HOST}?schema=crm", "schema=crm is asked for"),
         (f"{HOST}?sslidentity=me.p12", "sslidentity"),
@@ -239,10 +247,10 @@ def test_of_several_hosts_the_primary_is_taken() -> None:
         ("mysql://u:p@h/d", "cannot be read"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_one_line(url: str, said: str) -> None:
+def test_a_url_that_cannot_be_used_is_one_line(url: str, expected: str) -> None:
     with pytest.raises(TargetError) as raised, open_target(url):
         pass
-    assert said in str(raised.value)
+    assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
     assert ":p@" not in str(raised.value)
     assert "server runs" not in raised.value.next_step
@@ -250,7 +258,7 @@ def test_a_url_that_cannot_be_used_is_one_line(url: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said", "fitting"),
+    ("change", "expected", "fitting"),
     [
         ({"query": "sslmode=no-verify"}, "no-verify", "sslmode"),
         ({"query": "sslmode=verify-full&sslrootcert=/nowhere"}, "", "sslrootcert"),
@@ -264,23 +272,26 @@ def test_a_url_that_cannot_be_used_is_one_line(url: str, said: str) -> None:
         ({"host": "%2Fnowhere"}, "/nowhere", "server runs"),
     ],
 )
-def test_what_refuses_the_connection_has_its_own_next_step(
-    servers: Urls, change: dict[str, str], said: str, fitting: str
+def test_each_refusal_of_a_connection_has_its_own_next_step(
+    servers: Urls, change: dict[str, str], expected: str, fitting: str
 ) -> None:
-    found = urlsplit(servers.postgres_url)
-    host, password = change.get("host", found.hostname), change.get("password", found.password)
+    server_parts = urlsplit(servers.postgres_url)
+    host, password = (
+        change.get("host", server_parts.hostname),
+        change.get("password", server_parts.password),
+    )
     parts = {name: value for name, value in change.items() if name in ("path", "query")}
-    netloc = f"postgres:{password}@{host}:{found.port}"
+    netloc = f"postgres:{password}@{host}:{server_parts.port}"
     with (
         pytest.raises(TargetError) as raised,
-        open_target(found._replace(netloc=netloc, **parts).geturl()),
+        open_target(server_parts._replace(netloc=netloc, **parts).geturl()),
     ):
         pass
-    assert said in raised.value.what
+    assert expected in raised.value.what
     assert fitting in raised.value.next_step
     assert raised.value.is_transient is ("server runs" in fitting)
-    assert found.password
-    assert found.password not in str(raised.value)
+    assert server_parts.password
+    assert server_parts.password not in str(raised.value)
 
 
 def test_a_password_may_hold_every_character(servers: Urls) -> None:
@@ -290,9 +301,9 @@ def test_a_password_may_hold_every_character(servers: Urls) -> None:
         admin.execute(
             sql.SQL("CREATE ROLE odd_password LOGIN PASSWORD {}").format(sql.Literal(password))
         )
-        found = urlsplit(servers.postgres_url)
-        netloc = f"odd_password:{quote(password, safe='')}@{found.hostname}:{found.port}"
-        with open_target(found._replace(netloc=netloc).geturl()) as connection:
+        parts = urlsplit(servers.postgres_url)
+        netloc = f"odd_password:{quote(password, safe='')}@{parts.hostname}:{parts.port}"
+        with open_target(parts._replace(netloc=netloc).geturl()) as connection:
             assert connection.info.user == "odd_password"
         admin.execute("DROP ROLE odd_password")
 
@@ -345,7 +356,7 @@ def test_each_sqlstate_has_a_next_step_that_fits(state: str, fitting: str) -> No
     assert fitting in next_step(state)
 
 
-def test_who_holds_a_table_is_named(target: Connection, tables_url: str) -> None:
+def test_the_holder_of_a_table_is_named(target: Connection, tables_url: str) -> None:
     with psycopg.connect(tables_url, application_name="the app") as app:
         app.execute('LOCK TABLE "Users" IN ROW EXCLUSIVE MODE')
         target.execute("SET lock_timeout = '10ms'")
@@ -389,9 +400,9 @@ def pooler(servers: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     )
     # It does not run as root, and reads its files once more as that account.
     account = ["-u", "nobody"] if os.geteuid() == 0 else []
-    for each in (users, configuration, directory, *directory.parents):
+    for path in (users, configuration, directory, *directory.parents):
         with suppress(OSError):
-            each.chmod(each.stat().st_mode | (0o044 if each.is_file() else 0o011))
+            path.chmod(path.stat().st_mode | (0o044 if path.is_file() else 0o011))
     command = [program, "-q", *account, str(configuration)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
         try:
