@@ -58,7 +58,7 @@ OPERATIONS = [
 
 
 def _record(**changed: Any) -> MigrationRecord:
-    """A migration that is done: each table took a minute, 10 documents for each collection."""
+    """A finished migration: a minute for each table, 10 documents for each collection."""
     loads = [
         RecordedLoad(
             name,
@@ -88,8 +88,10 @@ def _record(**changed: Any) -> MigrationRecord:
 def _fill(
     name: str, values: Mapping[str, str] | None = None, record: MigrationRecord | None = None
 ) -> tuple[str, list[str]]:
-    given = read_values(EXAMPLE) if values is None else dict(values)
-    message = fill(template(name), given, now=NOW, read_record=lambda _: record or _record())
+    chosen_values = read_values(EXAMPLE) if values is None else dict(values)
+    message = fill(
+        template(name), chosen_values, now=NOW, read_record=lambda _: record or _record()
+    )
     return message.text, list(message.hints)
 
 
@@ -98,32 +100,32 @@ def _fill(
 
 def test_templates_are_those_of_the_operations() -> None:
     assert list(templates()) == [*OPERATIONS, "status-page"]
-    assert [each.number for each in templates().values()] == list(range(1, 16))
-    for each in templates().values():
-        assert each.placeholders(), each.name
-        assert set(each.placeholders()) <= FIELDS.keys(), each.name
-        assert template(str(each.number)) is each
+    assert [entry.number for entry in templates().values()] == list(range(1, 16))
+    for entry in templates().values():
+        assert entry.placeholders(), entry.name
+        assert set(entry.placeholders()) <= FIELDS.keys(), entry.name
+        assert template(str(entry.number)) is entry
         # Whoever is told has somebody to ask, and users have the status page or the desk.
-        if "all users" in each.audience:
-            assert "support_email" in each.placeholders(), each.name
+        if "all users" in entry.audience:
+            assert "support_email" in entry.placeholders(), entry.name
     with pytest.raises(MigrationError, match="no template 'none'"):
         template("none")
 
 
 def test_every_field_is_used_and_explained() -> None:
-    used = {name for each in templates().values() for name in each.placeholders()}
+    used = {name for entry in templates().values() for name in entry.placeholders()}
     assert used == FIELDS.keys() - {"time_zone"}
     assert all(field.meaning for field in FIELDS.values())
 
 
 def test_no_date_and_no_promise_is_written_into_a_template() -> None:
-    for each in templates().values():
-        text = f"{each.subject}\n{each.body}"
-        assert not re.search(r"\b20\d\d\b|\b\d{1,2}:\d\d\b", text), each.name
-        assert not re.search("|".join(fields._WEEKDAYS), text), each.name
-        assert not re.search(r"\d+\s*%", text), each.name
+    for entry in templates().values():
+        text = f"{entry.subject}\n{entry.body}"
+        assert not re.search(r"\b20\d\d\b|\b\d{1,2}:\d\d\b", text), entry.name
+        assert not re.search("|".join(fields._WEEKDAYS), text), entry.name
+        assert not re.search(r"\d+\s*%", text), entry.name
         minutes = re.findall(r"(\S+) minutes", text)
-        assert set(minutes) <= {"}}", "(120", "15"}, each.name
+        assert set(minutes) <= {"}}", "(120", "15"}, entry.name
 
 
 def test_agenda_of_the_post_mortem_fills_two_hours() -> None:
@@ -133,16 +135,19 @@ def test_agenda_of_the_post_mortem_fills_two_hours() -> None:
 
 def test_docs_list_every_template() -> None:
     text = (DOCS / "README.md").read_text("utf-8")
-    for each in templates().values():
-        link = f"../../migration_assets/messages/templates/{each.file}"
-        row = f"| {each.number} | [{each.name}]({link}) | {each.audience} | {each.channel} | {each.timing} |"
+    for entry in templates().values():
+        link = f"../../migration_assets/messages/templates/{entry.file}"
+        row = (
+            f"| {entry.number} | [{entry.name}]({link}) | {entry.audience} "
+            f"| {entry.channel} | {entry.timing} |"
+        )
         assert row in text
         assert (DOCS / link).exists()
 
 
 def test_example_has_every_value_that_somebody_gives() -> None:
-    given = {name for name, field in FIELDS.items() if not field.source}
-    assert yaml.safe_load(EXAMPLE.read_text("utf-8")).keys() == given
+    field_names = {name for name, field in FIELDS.items() if not field.source}
+    assert yaml.safe_load(EXAMPLE.read_text("utf-8")).keys() == field_names
 
 
 # --- Filling ------------------------------------------------------------------------------------
@@ -159,35 +164,40 @@ def test_every_message_is_filled_from_the_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", templates())
 def test_every_gap_is_refused_by_name(name: str) -> None:
-    given = read_values(EXAMPLE)
+    example_values = read_values(EXAMPLE)
     for missing in template(name).needs():
         if FIELDS[missing].source:
             continue
         for empty in ({}, {missing: " "}):
-            left = {key: value for key, value in given.items() if key != missing} | empty
+            remaining_values = {
+                key: value for key, value in example_values.items() if key != missing
+            } | empty
             with pytest.raises(MigrationError, match=rf"\b{missing} \(") as raised:
-                _fill(name, left)
+                _fill(name, remaining_values)
             assert (
                 f"--set name=value, or in the file that --values or {MESSAGE_VALUES.name}"
                 in str(raised.value)
             )
 
 
-def test_what_the_record_does_not_say_is_a_gap() -> None:
-    given = read_values(EXAMPLE)
+def test_a_value_that_the_record_lacks_is_a_gap() -> None:
+    example_values = read_values(EXAMPLE)
     empty = fill_without_record = _record(loads=(), documents=0, verdict=None, passed=0)
     with pytest.raises(MigrationError, match=r"progress_percent \(.*nothing was loaded since"):
-        _fill("progress", given, empty)
+        _fill("progress", example_values, empty)
     with pytest.raises(MigrationError, match=r"give window_start"):
-        _fill("status-page", {key: each for key, each in given.items() if key != "window_start"})
+        _fill(
+            "status-page",
+            {key: value for key, value in example_values.items() if key != "window_start"},
+        )
 
     def unreachable(_: object) -> MigrationRecord | None:
         raise MigrationError("no connection", where="PostgreSQL", next_step="Start it")
 
     with pytest.raises(MigrationError, match=r"records_done \(.*no connection"):
-        fill(template("progress"), given, now=NOW, read_record=unreachable)
+        fill(template("progress"), example_values, now=NOW, read_record=unreachable)
     with pytest.raises(MigrationError, match="no record of a migration"):
-        fill(template("progress"), given, now=NOW, read_record=lambda _: None)
+        fill(template("progress"), example_values, now=NOW, read_record=lambda _: None)
     assert fill_without_record.tables == set()
 
 
@@ -226,7 +236,7 @@ def test_weekdays_are_worked_out() -> None:
         ("window_end", "2026-11-07T07:00+00:00"),  # the start
         ("time_zone", "Middle/Earth"),
         ("rollback_minutes", "half an hour"),
-        *(("rollback_minutes", each) for each in ("inf", "-Infinity", "nan", "1e999")),
+        *(("rollback_minutes", number) for number in ("inf", "-Infinity", "nan", "1e999")),
         ("priority", "P0"),
         ("issues", "the list is slow"),
         ("issues", "[{description: slow, impact: all, status: open}]"),
@@ -234,9 +244,9 @@ def test_weekdays_are_worked_out() -> None:
     ],
 )
 def test_values_that_are_none_are_refused(name: str, value: str) -> None:
-    given = {"window_start": "2026-11-07T07:00+00:00", name: value}
+    values = {"window_start": "2026-11-07T07:00+00:00", name: value}
     with pytest.raises(MigrationError, match=name):
-        _fill("start", given)
+        _fill("start", values)
 
 
 def test_durations_and_the_next_report_are_computed() -> None:
@@ -280,18 +290,20 @@ def test_files_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
 
 
 def test_progress_is_that_of_the_documents() -> None:
-    done = _record().loads
+    finished_loads = _record().loads
     running = RecordedLoad("Users", START + 40 * MINUTE, None, documents=5, rows=0)
-    entities = [each for each in done if each.table in ENTITIES and each.table != "Users"]
+    entities = [load for load in finished_loads if load.table in ENTITIES and load.table != "Users"]
     record = _record(loads=(*entities[:14], running), verdict=None)
     now = START + 58 * MINUTE
-    found = progress(record, now)
-    assert (found["records_done"], found["records_total"]) == ("145", "290")
-    assert found["progress_percent"] == "50"
-    assert found["tables_done"] == "14"
-    assert found["current_step"] == f"loading table {list(TABLES).index('Users') + 1} of 39"
-    started = min(each.started_at for each in record.loads)
-    assert found["expected_end"] == now + (now - started)
+    progress_fields = progress(record, now)
+    assert (progress_fields["records_done"], progress_fields["records_total"]) == ("145", "290")
+    assert progress_fields["progress_percent"] == "50"
+    assert progress_fields["tables_done"] == "14"
+    assert (
+        progress_fields["current_step"] == f"loading table {list(TABLES).index('Users') + 1} of 39"
+    )
+    started = min(load.started_at for load in record.loads)
+    assert progress_fields["expected_end"] == now + (now - started)
     assert progress(_record(loads=()), now) == {}
 
 
@@ -307,10 +319,10 @@ def test_steps_after_the_load(changed: Mapping[str, Any], step: str) -> None:
     assert progress(_record(**changed), NOW)["current_step"] == step
 
 
-def test_what_was_not_moved_as_it_was_is_said() -> None:
+def test_records_that_were_not_moved_unchanged_are_named() -> None:
     assert results(_record())["known_items"] == "every record and every value was moved."
-    said = str(results(_record(rejected=3, issues=1200, unmapped=1))["known_items"])
-    assert said.startswith("3 records were set aside whole, 1,200 values could not be moved")
+    known_items = str(results(_record(rejected=3, issues=1200, unmapped=1))["known_items"])
+    assert known_items.startswith("3 records were set aside whole, 1,200 values could not be moved")
     assert results(_record())["validation_result"] == "156 of 156 checks passed, verdict GO"
     assert "record_total" not in results(_record(loads=_record().loads[1:]))
 
@@ -361,8 +373,8 @@ def test_record_is_read_from_the_target(small_copy: str, target_url: str) -> Non
     assert record.done == record.documents == counted  # the small sample is clean
     assert (record.verdict, record.passed, record.failed) == ("GO", 156, 0)
     assert record.has_constraints
-    found = progress(record, now)
-    assert (found["progress_percent"], found["tables_done"]) == ("100", "39")
+    progress_fields = progress(record, now)
+    assert (progress_fields["progress_percent"], progress_fields["tables_done"]) == ("100", "39")
     assert (later.loads, later.passed, later.verdict) == ((), 0, None)
 
 
@@ -384,12 +396,12 @@ def command(small_copy: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_command_writes_messages(
     command: Any, small_copy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, said, _ = command()
+    code, output, _ = command()
     assert code == 0
-    assert all(f" {name} " in said for name in OPERATIONS)
+    assert all(f" {name} " in output for name in OPERATIONS)
 
-    code, said, errors = command("final-reminder")
-    assert (code, said) == (2, "")
+    code, output, errors = command("final-reminder")
+    assert (code, output) == (2, "")
     assert "6 placeholders would be empty: window_start (start of the window" in errors
 
     now = dt.datetime.now(tz=dt.UTC)
@@ -398,21 +410,21 @@ def test_command_writes_messages(
         f"--set=window_end={(now + 60 * MINUTE).isoformat()}",
         f"--values={EXAMPLE}",
     ]
-    code, said, errors = command("success", *window)
-    assert (code, said) == (2, "")
+    code, output, errors = command("success", *window)
+    assert (code, output) == (2, "")
     assert "there is no sign-off since window_start" in errors
     with open_target(small_copy) as connection:
         _check(connection, now)
         _sign(connection, now, "GO")
-    code, said, errors = command("8", *window)
+    code, output, errors = command("8", *window)
     assert (code, errors) == (0, "")
-    assert "156 of 156 checks passed, verdict GO" in said
-    assert "every record and every value was moved" in said
+    assert "156 of 156 checks passed, verdict GO" in output
+    assert "every record and every value was moved" in output
 
     monkeypatch.setenv(MESSAGE_VALUES.name, str(EXAMPLE))
     file = tmp_path / "progress.md"
-    code, said, errors = command("progress", *window[:2], f"--output={file}")
-    assert (code, said, errors) == (0, "", "")
+    code, output, errors = command("progress", *window[:2], f"--output={file}")
+    assert (code, output, errors) == (0, "", "")
     text = file.read_text("utf-8")
     assert "Subject: NextCRM maintenance: 100 % done" in text
     assert "- Tables: 39 of 39" in text
