@@ -134,11 +134,11 @@ def test_a_reference_names_a_source_id(reference: object, source_id: str) -> Non
 
 
 def _counted(losses: list[Loss]) -> Counter[Loss]:
-    """Losses without what a rehearsal does not have, alike ones together."""
-    found: Counter[Loss] = Counter()
+    """Losses without the parts that a rehearsal lacks, equal ones counted together."""
+    counted: Counter[Loss] = Counter()
     for loss in losses:
-        found[replace(loss, count=1, keys=0, originals=())] += loss.count
-    return found
+        counted[replace(loss, count=1, keys=0, originals=())] += loss.count
+    return counted
 
 
 def test_a_rehearsal_loses_what_a_run_loses(faulty_sample: Loaded) -> None:
@@ -176,8 +176,8 @@ def test_no_proposal_accepts_more_than_its_cause(mongo_database: SourceDatabase)
     nulled = Loss("Users", "Users", "name", "nulled", "array fits no rule")
 
     def proposed(*losses: Loss) -> dict[str, Proposal]:
-        made = proposals(NEXTCRM, causes_of(losses, {}), mongo_database)
-        return {cause.root.kind: each for cause, each in made}
+        pairs = proposals(NEXTCRM, causes_of(losses, {}), mongo_database)
+        return {cause.root.kind: proposal for cause, proposal in pairs}
 
     (rule,) = proposed(unreadable)["rejected"].rules
     assert rule["match"] == {"ids": [USER]}  # else whatever another document loses is accepted
@@ -208,7 +208,7 @@ def test_one_rule_is_for_all_references_to_a_collection(
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "expected"),
     [
         ("match: any, accept: true", "is for ids that are orphaned"),
         ("match: orphaned, field: user, accept: true", "there is no key 'field'"),
@@ -216,9 +216,9 @@ def test_one_rule_is_for_all_references_to_a_collection(
         ("match: orphaned", "exactly one of"),
     ],
 )
-def test_a_rule_for_all_references_says_what_is_wrong_with_it(rule: str, said: str) -> None:
+def test_a_rule_for_all_references_says_what_is_wrong_with_it(rule: str, expected: str) -> None:
     text = f"version: 1\nrules:\n- {{name: x, references_to: Users, {rule}}}"
-    with pytest.raises(RemediationError, match=said):
+    with pytest.raises(RemediationError, match=expected):
         parse_remediations(NEXTCRM, text)
 
 
@@ -235,26 +235,26 @@ OWN_DECISIONS = """
 
 def test_a_draft_brings_a_real_history_to_few_decisions(mongo_database: SourceDatabase) -> None:
     generate_history(mongo_database, scale=1)
-    made = draft(NEXTCRM, mongo_database)
-    assert parse_remediations(NEXTCRM, made.text, file="draft").rules
-    assert made.decisions <= OWN_DECISIONS.count("name: ")
+    drafted = draft(NEXTCRM, mongo_database)
+    assert parse_remediations(NEXTCRM, drafted.text, file="draft").rules
+    assert drafted.decisions <= OWN_DECISIONS.count("name: ")
     shipped = parse_remediations(NEXTCRM, shipped_text(NEXTCRM))
     (moved,) = {str(rule.other) for rule in shipped.rules if rule.name == "board-created"}
     boards = mongo_database["Boards"].count_documents({moved: {"$ne": None}})
     assert rehearse(NEXTCRM, mongo_database, shipped).applied["board-created"] == boards
     (admin,) = mongo_database["Users"].find({}, {"_id": 1}).sort("_id", 1).limit(1)
-    kept = parse_remediations(NEXTCRM, made.text + OWN_DECISIONS % admin["_id"], file="kept")
-    left = rehearse(NEXTCRM, united(mongo_database, kept.counted_as), kept).losses
-    assert [loss for loss in left if not loss.is_accepted] == []
+    rules = parse_remediations(NEXTCRM, drafted.text + OWN_DECISIONS % admin["_id"], file="kept")
+    losses = rehearse(NEXTCRM, united(mongo_database, rules.counted_as), rules).losses
+    assert [loss for loss in losses if not loss.is_accepted] == []
     # All that is in no table: the comments that wait for a later step, and the later of two same users.
-    rejected = Counter(loss.collection for loss in left if loss.kind == "rejected")
+    rejected = Counter(loss.collection for loss in losses if loss.kind == "rejected")
     assert rejected == {"tasksComments": 38, "Users": 1}
 
 
 def test_a_doubled_document_without_a_known_first_stays_a_finding(
     mongo_database: SourceDatabase,
 ) -> None:
-    """A number and its text are one value of a column, and not of the source."""
+    """A number and its text are one value in a column, but two in the source."""
     emails = {"1" * 24: "a", "2" * 24: "a", "3" * 24: "5", "4" * 24: 5}
     mongo_database["Users"].insert_many(
         {"_id": ObjectId(own), "email": email} for own, email in emails.items()
@@ -279,18 +279,18 @@ def test_a_draft_goes_on_with_rules_as_they_are_written(
     mongo_database["crm_campaigns"].insert_one({"name": "x", "statuss": "y"})
     mongo_database["Userss\n- {name: forged, collection: Users, accept: true}"].insert_one({})
     mongo_database["crm\ncampaigns"].insert_one({})
-    given = f"version: 1\nrules:\n{indent}- {{name: own, collection: Users, match: any, accept: true}}\n"
-    made = draft(NEXTCRM, mongo_database, given)
-    names = {rule.name for rule in parse_remediations(NEXTCRM, made.text).rules}
+    rules_text = f"version: 1\nrules:\n{indent}- {{name: own, collection: Users, match: any, accept: true}}\n"
+    drafted = draft(NEXTCRM, mongo_database, rules_text)
+    names = {rule.name for rule in parse_remediations(NEXTCRM, drafted.text).rules}
     assert names == {"own", "crm_campaigns-statuss-as-status"}
     assert (
         '# - {"name": "crm_campaigns-as-crm_campaigns", "collection": "crm\\ncampaigns"'
-        in made.text
+        in drafted.text
     )
 
 
 @pytest.mark.parametrize(
-    "given",
+    "rules_text",
     [
         "version: 1\nrules: []\n",
         "{version: 1, rules: [{name: own, collection: Users, match: any, accept: true}]}",
@@ -298,15 +298,17 @@ def test_a_draft_goes_on_with_rules_as_they_are_written(
     ],
 )
 def test_a_draft_refuses_rules_that_it_cannot_go_on_with(
-    mongo_database: SourceDatabase, given: str
+    mongo_database: SourceDatabase, rules_text: str
 ) -> None:
     with pytest.raises(RemediationError, match="no rule can be added to this file"):
-        draft(NEXTCRM, mongo_database, given)
+        draft(NEXTCRM, mongo_database, rules_text)
 
 
 def test_a_draft_without_a_rule_to_keep_can_be_run_with(mongo_database: SourceDatabase) -> None:
     mongo_database["user"].insert_one({})
-    made = draft(NEXTCRM, mongo_database)
-    assert "# - {name: user-as-Users" in made.text
-    assert parse_remediations(NEXTCRM, made.text).rules == ()
-    assert parse_remediations(NEXTCRM, draft(NEXTCRM, mongo_database, made.text).text).rules == ()
+    drafted = draft(NEXTCRM, mongo_database)
+    assert "# - {name: user-as-Users" in drafted.text
+    assert parse_remediations(NEXTCRM, drafted.text).rules == ()
+    assert (
+        parse_remediations(NEXTCRM, draft(NEXTCRM, mongo_database, drafted.text).text).rules == ()
+    )
