@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import string
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +28,8 @@ SHOWN_ONLY = ("text", "yaml", "json", "python", "ini")
 """Languages of blocks that are only read, not run."""
 
 PROGRAM = "migration-assets "
-OF_THE_SHELL = re.compile(r"[|<>;&`]|\$\(")
+SUBSTITUTION = re.compile(r"\$\([^()]*\)")
+OF_THE_SHELL = re.compile(r"[|<>;&`]")
 EXIT_CODE = re.compile(r"exit code (\d)")
 
 
@@ -127,10 +127,16 @@ class Shell:
                     assert seen, f"not seen: {part!r}, at its place in {run_text}"
 
     def _run(self, command: str) -> tuple[int, str]:
-        if command.startswith(PROGRAM) and not OF_THE_SHELL.search(command):
-            # In this process, which has imported everything.
-            words = shlex.split(string.Template(command).substitute(self.variables))
-            result = CliRunner().invoke(app, words[1:], env=self.variables)
+        if command.startswith(PROGRAM) and not OF_THE_SHELL.search(SUBSTITUTION.sub("", command)):
+            # In this process, which has imported everything; the shell only says what the words are.
+            output = subprocess.check_output(
+                ["bash", "-euc", f"printf '%s\\0' {command}"],
+                cwd=self.here,
+                env=self.variables,
+                text=True,
+            )
+            words = output.split("\0")[1:-1]
+            result = CliRunner().invoke(app, words, env=self.variables)
             if not isinstance(result.exception, SystemExit | None):
                 raise result.exception
             return result.exit_code, result.output
