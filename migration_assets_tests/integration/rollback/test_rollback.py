@@ -119,28 +119,27 @@ class Site:
         return self.run("apply-gained", directory, "--yes-write", name, *more, **environment)
 
 
+@pytest.fixture
+def site(small_migration: Urls, small_copy: str) -> Site:
+    """A migrated target of the test's own."""
+    return Site(small_migration.mongodb_url, small_copy)
+
+
 @pytest.fixture(scope="module")
-def source_url(servers: Urls) -> Iterator[str]:
-    """A source in which every kind of fault occurs; nobody writes to it."""
+def dirty_migration(servers: Urls) -> Iterator[Urls]:
+    """A source in which every kind of fault occurs, migrated; nobody changes it."""
     with fresh_database(servers) as urls:
         with MongoClient[Document](urls.mongodb_url) as client:
             generate(client.get_default_database(), scale=SCALE, dirty=DIRTY)
-        yield urls.mongodb_url
-
-
-@pytest.fixture(scope="module")
-def template(servers: Urls, source_url: str) -> Iterator[str]:
-    """A migrated target, which the tests copy and do not touch."""
-    with database_copy(servers) as url:
-        migrate(source_url, url)
-        yield url
+        migrate(urls.mongodb_url, urls.postgres_url)
+        yield urls
 
 
 @pytest.fixture
-def site(servers: Urls, source_url: str, template: str) -> Iterator[Site]:
-    """A migrated target of the test's own."""
-    with database_copy(servers, template) as url:
-        yield Site(source_url, url)
+def dirty_site(servers: Urls, dirty_migration: Urls) -> Iterator[Site]:
+    """A target of the test's own that was migrated from that source: to export it takes twice as long."""
+    with database_copy(servers, dirty_migration.postgres_url) as url:
+        yield Site(dirty_migration.mongodb_url, url)
 
 
 def rows(url: str) -> dict[str, list[str]]:
@@ -337,16 +336,16 @@ def delete_rows(site: Site) -> list[uuid.UUID]:
 
 
 def test_what_postgresql_gained_comes_back_the_same(
-    servers: Urls, site: Site, tmp_path: Path
+    servers: Urls, dirty_site: Site, tmp_path: Path
 ) -> None:
     """Export, apply to a copy of the source, migrate the copy: every row is as the application left it."""
-    assert update_every_column(site) > 400
-    change_pairs(site)
-    created = create_rows(site)
-    gone = delete_rows(site)
-    changed = rows(site.target_url)
+    assert update_every_column(dirty_site) > 400
+    change_pairs(dirty_site)
+    created = create_rows(dirty_site)
+    gone = delete_rows(dirty_site)
+    changed = rows(dirty_site.target_url)
 
-    manifest = site.export(tmp_path / "export")
+    manifest = dirty_site.export(tmp_path / "export")
     assert manifest.problems == 0
     counted = manifest.operations
     assert counted["insert"] == len(created)
@@ -357,15 +356,15 @@ def test_what_postgresql_gained_comes_back_the_same(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "export").stat().st_mode) == 0o700
 
-    with mongo_copy(site.source_url) as copy:
-        looked = site.apply(tmp_path / "export", copy, "--dry-run")
+    with mongo_copy(dirty_site.source_url) as copy:
+        looked = dirty_site.apply(tmp_path / "export", copy, "--dry-run")
         assert looked.exit_code == 0, looked.output
-        applied = site.apply(tmp_path / "export", copy)
+        applied = dirty_site.apply(tmp_path / "export", copy)
         assert applied.exit_code == 0, applied.output
         with MongoClient[Document](copy) as client:
             mongo = client.get_default_database(codec_options=CODEC)
             before = {name: list(mongo[name].find()) for name in ENTITIES}
-            again = site.apply(tmp_path / "export", copy)
+            again = dirty_site.apply(tmp_path / "export", copy)
             assert again.exit_code == 0, again.output
             assert re.search(r"to apply +0 +0 +0 +0 *\n", again.output)
             after = {name: list(mongo[name].find()) for name in ENTITIES}
@@ -380,8 +379,8 @@ def test_what_postgresql_gained_comes_back_the_same(
                 assert found == expected[name], name
 
     # The export holds it all, so the target may go.
-    result = site.run(
-        "rollback", "--exported", tmp_path / "export", "--yes-remove", site.target_name
+    result = dirty_site.run(
+        "rollback", "--exported", tmp_path / "export", "--yes-remove", dirty_site.target_name
     )
     assert result.exit_code == 0, result.output
 
@@ -415,29 +414,31 @@ def check_created(mongo: Any, directory: Path, created: Mapping[str, uuid.UUID])
     assert set(user["watching_accountsIDs"]) >= {ids["account"]}
 
 
-def test_untouched_target_has_gained_nothing(site: Site, tmp_path: Path) -> None:
-    manifest = site.export(tmp_path / "export")
+def test_untouched_target_has_gained_nothing(dirty_site: Site, tmp_path: Path) -> None:
+    manifest = dirty_site.export(tmp_path / "export")
     assert manifest.collections == {}
     assert sum(manifest.operations.values()) == 0
     names = {path.name for path in (tmp_path / "export").iterdir()}
     assert names == {MANIFEST, "_new_ids.jsonl", "_problems.jsonl"}
 
 
-def test_row_of_a_rejected_document_completes_the_document(site: Site, tmp_path: Path) -> None:
+def test_row_of_a_rejected_document_completes_the_document(
+    dirty_site: Site, tmp_path: Path
+) -> None:
     """Somebody put in by hand what the migration had to reject: the document is there already."""
-    ((found,),) = site.execute(
+    ((found,),) = dirty_site.execute(
         "SELECT m.id FROM migration.rejected_documents r JOIN migration.uuid_map m "
         "USING (collection, source_id) WHERE collection = 'Employees' LIMIT 1"
     )
-    site.execute(
+    dirty_site.execute(
         'INSERT INTO "Employees" (id, __v, avatar, name, salary, status) '
         "VALUES (%s, 0, 'a', 'by hand', 1, 's')",
         found,
     )
-    manifest = site.export(tmp_path / "export")
+    manifest = dirty_site.export(tmp_path / "export")
     assert +manifest.operations == {"update": 1}
-    with mongo_copy(site.source_url) as copy:
-        assert site.apply(tmp_path / "export", copy).exit_code == 0
+    with mongo_copy(dirty_site.source_url) as copy:
+        assert dirty_site.apply(tmp_path / "export", copy).exit_code == 0
         with MongoClient[Document](copy) as client:
             employees = client.get_default_database()["Employees"]
             assert employees.count_documents({"name": "by hand"}) == 1
@@ -592,7 +593,8 @@ FOREIGN = """
 """
 
 
-def test_rollback_leaves_the_database_as_it_was(servers: Urls, source_url: str) -> None:
+def test_rollback_leaves_the_database_as_it_was(servers: Urls, small_migration: Urls) -> None:
+    source_url = small_migration.mongodb_url
     with database_copy(servers) as url:
         site = Site(source_url, url)
         site.execute("CREATE EXTENSION vector")  # it stays, since it was there before
@@ -678,7 +680,8 @@ def test_rollback_keeps_what_the_application_wrote(site: Site, tmp_path: Path) -
     assert result.exit_code == 0, result.output
 
 
-def test_rollback_of_an_unfinished_migration(servers: Urls, source_url: str) -> None:
+def test_rollback_of_an_unfinished_migration(servers: Urls, small_migration: Urls) -> None:
+    source_url = small_migration.mongodb_url
     with database_copy(servers) as url:
         site = Site(source_url, url)
         before = site.execute(CATALOG)
