@@ -23,15 +23,14 @@ from migration_assets.assets.keys import (
     source_key,
     table_key,
 )
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.commands.jobs import failures
-from migration_assets.definitions import build_defs
 from migration_assets.embedded import Urls
 from migration_assets.errors import LoadError, UnexpectedError
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.settings import ATTEMPTS
 from migration_assets.validation.checks import run_checks
 from migration_assets.validation.evidence import Evidence, Layer
+from migration_assets_tests.integration.migration.test_migrate import Migration, definitions
 from migration_assets_tests.support.loaded_sample import database_copy
 
 SECRET = f"{SECRET_PREFIX}of a document"
@@ -178,14 +177,18 @@ def executed(
     source_url: str, target_url: str, key: dg.AssetKey
 ) -> tuple[dg.ExecuteInProcessResult, str]:
     """Materializes an asset as the UI does; returns the result, and all that Dagster keeps of it."""
-    definitions = build_defs(
-        source=SourceMongo(url=source_url), target=TargetPostgres(url=target_url)
-    )
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            asset_selection=MONITORED if key == HEALTH else [key],
-            instance=instance,
-            raise_on_error=False,
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        Migration(source_url, target_url, instance).environment(),
+    ):
+        result = (
+            definitions()
+            .resolve_implicit_global_asset_job_def()
+            .execute_in_process(
+                asset_selection=MONITORED if key == HEALTH else [key],
+                instance=instance,
+                raise_on_error=False,
+            )
         )
         entries = [dg.serialize_value(each) for each in instance.all_logs(result.run_id)]
     return result, "\n".join(entries)
@@ -193,10 +196,9 @@ def executed(
 
 def test_every_step_is_guarded() -> None:
     """One that is added without the boundary is found here."""
-    definitions = build_defs()
     unguarded = [
         asset.op.name
-        for asset in definitions.assets or ()
+        for asset in definitions().assets or ()
         if isinstance(asset, dg.AssetsDefinition)
         and asset.is_executable
         and not hasattr(asset.op.compute_fn.decorated_fn, "__wrapped__")  # type: ignore[union-attr]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -17,12 +20,20 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from bson import ObjectId
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.test_utils import BasicLoadingContext
 from psycopg import sql
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from migration_assets.assets.keys import CONSTRAINTS, PREFLIGHT, SIGN_OFF, UUID_MAP, table_key
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
+from migration_assets.assets.keys import (
+    CONSTRAINTS,
+    PREFLIGHT,
+    SIGN_OFF,
+    UUID_MAP,
+    source_key,
+    table_key,
+)
 from migration_assets.assets.tables import BLOCKING
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
@@ -31,8 +42,9 @@ from migration_assets.nextcrm import ENTITIES, TABLES
 from migration_assets.nextcrm.sample import generate
 from migration_assets.nextcrm.sample.values import SECRET_PREFIX
 from migration_assets.remediation.rules import Remediations
-from migration_assets.settings import REMEDIATIONS, REPORTS
-from migration_assets.source.connection import SourceDatabase
+from migration_assets.settings import REMEDIATIONS, REPORTS, SOURCE_URL, TARGET_URL
+from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.digests import fingerprints
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import BOOKKEEPING
 from migration_assets.target.connection import Connection
@@ -44,8 +56,15 @@ from migration_assets_tests.support.loaded_sample import database_copy
 pytestmark = pytest.mark.timeout(600)
 
 SCALE = 0.02
+PROFILE_BYTES = 64 * 2**20
 ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@cache
+def definitions() -> dg.Definitions:
+    """Returns the definitions for the databases that the environment names: to make them takes a second."""
+    return build_defs()
 
 
 @dataclass(frozen=True)
@@ -56,11 +75,10 @@ class Migration:
     target_url: str = field(repr=False)
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
 
-    def definitions(self) -> dg.Definitions:
-        """Returns the definitions for these two databases."""
-        return build_defs(
-            source=SourceMongo(url=self.source_url), target=TargetPostgres(url=self.target_url)
-        )
+    def environment(self) -> AbstractContextManager[object]:
+        """Lets the environment name these two databases."""
+        urls = {SOURCE_URL.name: self.source_url, TARGET_URL.name: self.target_url}
+        return patch.dict(os.environ, urls)
 
     def run(
         self,
@@ -70,33 +88,34 @@ class Migration:
         quiet: bool = True,
     ) -> dg.ExecuteInProcessResult:
         """Runs a job as the UI does, or some of its assets, with their checks."""
-        return (
-            self.definitions()
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=self.instance,
-                asset_selection=assets,
-                raise_on_error=False,
-                run_config=QUIET if quiet else None,
+        with self.environment():
+            return (
+                definitions()
+                .resolve_job_def(job)
+                .execute_in_process(
+                    instance=self.instance,
+                    asset_selection=assets,
+                    raise_on_error=False,
+                    run_config=QUIET if quiet else None,
+                )
             )
-        )
 
     def check(self, *checks: dg.AssetCheckKey, quiet: bool = True) -> dg.ExecuteInProcessResult:
         """Runs some checks, without loading, in a graph of their tables alone."""
-        definitions = self.definitions()
-        tables = {each.asset_key for each in checks}
-        return dg.materialize(
-            [
-                each
-                for each in definitions.assets or ()
-                if isinstance(each, dg.AssetsDefinition) and tables & set(each.keys)
-            ],
-            instance=self.instance,
-            resources=definitions.resources,
-            selection=dg.AssetSelection.checks(*checks),
-            raise_on_error=False,
-            run_config=QUIET if quiet else None,
-        )
+        checked_keys = {check.asset_key for check in checks}
+        with self.environment():
+            return dg.materialize(
+                [
+                    asset
+                    for asset in definitions().assets or ()
+                    if isinstance(asset, dg.AssetsDefinition) and checked_keys & set(asset.keys)
+                ],
+                instance=self.instance,
+                resources=definitions().resources,
+                selection=dg.AssetSelection.checks(*checks),
+                raise_on_error=False,
+                run_config=QUIET if quiet else None,
+            )
 
     def sign_off(self) -> Mapping[str, Any]:
         """Materializes the sign-off alone and returns the report that it kept in the target."""
@@ -137,10 +156,15 @@ def sample_url(servers: Urls) -> Iterator[str]:
 def first_run(
     servers: Urls, sample_url: str
 ) -> Iterator[tuple[Migration, dg.ExecuteInProcessResult]]:
-    """A first migration of the sample, which the tests copy and do not touch."""
-    with database_copy(servers) as url:
+    """A first migration of the sample, which the tests copy; MongoDB notes what it returns to it."""
+    with database_copy(servers) as url, MongoClient[dict[str, Any]](sample_url) as client:
+        source = client.get_default_database()
+        source.create_collection("system.profile", capped=True, size=PROFILE_BYTES)
+        source.command("profile", 2)
         migration = Migration(sample_url, url)
-        yield migration, migration.run()
+        result = migration.run()
+        source.command("profile", 0)
+        yield migration, result
 
 
 @pytest.fixture
@@ -213,6 +237,82 @@ def test_first_run_is_go(first_run: tuple[Migration, dg.ExecuteInProcessResult])
         ((rows,),) = migration.execute(f'SELECT count(*) FROM "{name}"')
         assert made[table_key(name)]["dagster/row_count"] == rows > 0
         assert made[table_key(name)]["inserted"] == rows
+
+
+def returned(source: Database[dict[str, Any]]) -> Counter[tuple[str, tuple[str, ...]]]:
+    """Returns how many documents MongoDB has returned, by collection and fields; none where whole."""
+    asked = {"$ifNull": ["$originatingCommand", "$command"]}
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"nreturned": {"$gt": 0}}},
+        {"$project": {"asked": asked, "nreturned": 1}},
+        {"$match": {"asked.find": {"$exists": True}}},
+        {
+            "$group": {
+                "_id": {"find": "$asked.find", "fields": "$asked.projection"},
+                "returned": {"$sum": "$nreturned"},
+            }
+        },
+    ]
+    totals: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for group in source["system.profile"].aggregate(pipeline):
+        totals[group["_id"]["find"], tuple(group["_id"].get("fields", ()))] += group["returned"]
+    return totals
+
+
+def test_a_document_is_read_whole_three_times(
+    first_run: tuple[Migration, dg.ExecuteInProcessResult],
+) -> None:
+    """To be loaded, to be judged, and for the fingerprint that is signed.
+
+    Besides, the index on `_id` is read once for the map, and its first entry by the preflight. The arrays
+    of relations are still read apart: each to be loaded, and to be judged.
+    """
+    migration, _ = first_run
+    with MongoClient[dict[str, Any]](migration.source_url) as client:
+        source = client.get_default_database()
+        totals = returned(source)
+        held = {name: source[name].count_documents({}) for name in ENTITIES}
+    for name, documents in held.items():
+        assert totals[name, ()] == 3 * documents, name
+        assert totals[name, ("_id",)] <= documents + 1, name
+    arrays = [times for (name, fields), times in totals.items() if set(fields) - {"_id"}]
+    assert sum(arrays) <= 2 * sum(held[name] for name, fields in totals if len(fields) > 1)
+
+
+def test_loads_observe_their_sources(
+    first_run: tuple[Migration, dg.ExecuteInProcessResult],
+) -> None:
+    migration, result = first_run
+    observed = {
+        event.asset_key: event.asset_observation_data.asset_observation
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION and event.asset_key
+    }
+    with open_source(migration.source_url) as source:
+        expected = fingerprints(source, ENTITIES)
+        counts = {name: source[name].count_documents({}) for name in ENTITIES}
+    assert {
+        key.path[-1]: observation.data_version for key, observation in observed.items()
+    } == expected
+    for name, documents in counts.items():
+        assert observed[source_key(name)].metadata["documents"].value == documents
+
+
+def test_nothing_is_out_of_date_after_a_run(
+    first_run: tuple[Migration, dg.ExecuteInProcessResult],
+) -> None:
+    """Else the UI would ask to materialize what has just been made."""
+    migration, result = first_run
+    graph = definitions().resolve_asset_graph()
+    loading = BasicLoadingContext(migration.instance)
+    resolver = CachingStaleStatusResolver(migration.instance, graph, loading)
+    assert UUID_MAP in materialized(result)
+    stale = {
+        key.to_user_string(): [cause.reason for cause in resolver.get_stale_causes(key)]
+        for key in materialized(result)
+        if resolver.get_status(key) is not StaleStatus.FRESH
+    }
+    assert stale == {}
 
 
 def test_second_run_writes_no_row(migrated: Migration) -> None:

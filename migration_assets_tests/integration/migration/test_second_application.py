@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import psycopg
@@ -15,7 +17,6 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from migration_assets.assets.keys import CONSTRAINTS, SIGN_OFF, table_key
-from migration_assets.assets.resources import SourceMongo, TargetPostgres
 from migration_assets.definitions import MIGRATE, VALIDATE, build_defs
 from migration_assets.embedded import Urls, fresh_database
 from migration_assets.identity import document_uuid
@@ -49,17 +50,14 @@ class Shop:
 
     def run(self, job: str = MIGRATE, *tables: str) -> dg.ExecuteInProcessResult:
         """Runs a job, or some of its tables with their checks."""
-        definitions = build_defs(
-            model=SHOP,
-            source=SourceMongo(url=self.urls.mongodb_url),
-            target=TargetPostgres(url=self.urls.postgres_url),
-        )
-        return definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            asset_selection=[table_key(name) for name in tables] or None,
-            raise_on_error=False,
-            run_config=QUIET,
-        )
+        urls = {SOURCE_URL.name: self.urls.mongodb_url, TARGET_URL.name: self.urls.postgres_url}
+        with patch.dict(os.environ, urls):
+            return DEFINITIONS.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                asset_selection=[table_key(name) for name in tables] or None,
+                raise_on_error=False,
+                run_config=QUIET,
+            )
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Executes something in the target, behind the back of the migration."""
@@ -111,7 +109,7 @@ def written(result: dg.ExecuteInProcessResult) -> Mapping[str, int]:
 def test_the_graph_has_no_circle() -> None:
     assert [*SHOP.tables].index("teams") < [*SHOP.tables].index("people")
     assert [len(tables) for tables in SHOP.circles if len(tables) > 1] == [2]
-    nodes = build_defs(model=SHOP).resolve_asset_graph()
+    nodes = DEFINITIONS.resolve_asset_graph()
     assert nodes.get(table_key("teams")).parent_keys.isdisjoint({table_key("people")})
     assert table_key("teams") in nodes.get(table_key("people")).parent_keys
 
