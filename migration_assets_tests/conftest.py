@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import os
 import shutil
@@ -33,8 +34,9 @@ from migration_assets_tests.support.browsing import browser_path, launched, open
 from migration_assets_tests.support.loaded_sample import (
     Loaded,
     database_copy,
+    faulty_migration,
     load_everything,
-    loaded_sample,
+    opened_copy,
 )
 from migration_assets_tests.support.pages import DOCS, Shell
 from migration_assets_tests.support.properties import load_profile
@@ -97,6 +99,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
     places = {TESTS / f"{name}.py": place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Keeps what was imported from being looked through for garbage again and again."""
+    gc.freeze()
 
 
 MEMORY = Path("/dev/shm")
@@ -237,9 +244,23 @@ def small_migration(servers: Urls) -> Iterator[Urls]:
 
 
 @pytest.fixture(scope="session")
-def faulty_sample(servers: Urls) -> Iterator[Loaded]:
-    """A small sample in which every kind of fault occurs, loaded. What is done to it is undone."""
-    with loaded_sample(servers, dirty=0.0001) as loaded:
+def faulty_urls(servers: Urls) -> Iterator[Urls]:
+    """A small sample in which every kind of fault occurs, loaded. Nobody changes it."""
+    with faulty_migration(servers) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def faulty_sample(servers: Urls, faulty_urls: Urls) -> Iterator[Loaded]:
+    """A copy of it, the same for all tests. What is done to the target is undone."""
+    with opened_copy(servers, faulty_urls) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def faulty_copy(servers: Urls, faulty_urls: Urls) -> Iterator[Loaded]:
+    """A copy of it of the test's own."""
+    with opened_copy(servers, faulty_urls) as loaded:
         yield loaded
 
 

@@ -156,25 +156,28 @@ def check_references(source: SourceDatabase, target: Connection, table: sa.Table
 
 
 @contextmanager
-def loaded_sample(servers: Urls, *, dirty: float) -> Iterator[Loaded]:
-    """Lends both sides of a small sample after a load; nothing of it is left afterwards.
-
-    Args:
-        servers: Running servers.
-        dirty: Faults for each clean document; above 0, every kind of fault occurs, and ``FAULTY``.
-    """
+def faulty_migration(servers: Urls) -> Iterator[Urls]:
+    """Lends a small sample in which every kind of fault occurs, and ``FAULTY``, after a load."""
     with fresh_database(servers) as urls:
         with MongoClient[dict[str, object]](urls.mongodb_url) as client:
             database = client.get_default_database()
-            generate(database, scale=0.01, dirty=dirty)
-            for name, documents in FAULTY.items() if dirty else ():
+            generate(database, scale=0.01, dirty=0.0001)
+            for name, documents in FAULTY.items():
                 database[name].insert_many(documents)
-        with (
-            open_source(urls.mongodb_url) as source,
-            open_target(urls.postgres_url) as connection,
-        ):
-            load_everything(source, connection)
-            yield Loaded(source, connection)
+        with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
+            load_everything(source, target)
+        yield urls
+
+
+@contextmanager
+def opened_copy(servers: Urls, urls: Urls) -> Iterator[Loaded]:
+    """Opens the source of a migration, and a copy of its target, to which nobody may be connected."""
+    with (
+        database_copy(servers, urls.postgres_url) as url,
+        open_source(urls.mongodb_url) as source,
+        open_target(url) as connection,
+    ):
+        yield Loaded(source, connection)
 
 
 def open_losses(connection: Connection) -> list[Loss]:

@@ -19,7 +19,6 @@ import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
-from pymongo import MongoClient
 
 from migration_assets import workers as workers_module
 from migration_assets.assets import workers as workers_resource
@@ -39,10 +38,9 @@ from migration_assets.loading.records import LoadResult
 from migration_assets.loading.stage import ready, stage_there
 from migration_assets.model import referenced_tables
 from migration_assets.nextcrm import NEXTCRM, TABLES
-from migration_assets.nextcrm.sample import generate
 from migration_assets.remediation.rules import NO_REMEDIATIONS
 from migration_assets.settings import DOCUMENTS_PER_BATCH
-from migration_assets.source.connection import SourceDatabase, open_source
+from migration_assets.source.connection import SourceDatabase
 from migration_assets.target.connection import Connection, open_target
 from migration_assets.validation import documents, entity_pass
 from migration_assets.validation.checks import run_checks
@@ -61,7 +59,7 @@ from migration_assets_tests.integration.loading.test_loading import (
     everything,
     interrupted,
 )
-from migration_assets_tests.support.loaded_sample import FAULTY, Loaded, database_copy
+from migration_assets_tests.support.loaded_sample import Loaded, database_copy
 
 TABLE = "tasksComments"
 RUN_ID = str(uuid.uuid4())
@@ -283,21 +281,8 @@ LEDGER: Mapping[str, LiteralString] = {
 }
 
 
-@pytest.fixture(params=["clean", "dirty"])
-def sampled(request: pytest.FixtureRequest, source_url: str) -> Iterator[SourceDatabase]:
-    """A small source of its own."""
-    is_dirty = request.param == "dirty"
-    with MongoClient[dict[str, object]](source_url) as client:
-        database = client.get_default_database()
-        generate(database, scale=0.01, dirty=0.0001 if is_dirty else 0)
-        for name, found in FAULTY.items() if is_dirty else ():
-            database[name].insert_many(found)
-    with open_source(source_url) as database:
-        yield database
-
-
 def test_any_number_of_workers_gives_the_same_whoever_dies(
-    sampled: SourceDatabase,
+    faulty_sample: Loaded,
     servers: Urls,
     empty_tables: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -316,7 +301,8 @@ def test_any_number_of_workers_gives_the_same_whoever_dies(
             for load in loads:
                 while True:
                     try:
-                        resumed.append(load(sampled, connection, workers=workers).seconds_before)
+                        result = load(faulty_sample.source, connection, workers=workers)
+                        resumed.append(result.seconds_before)
                     except KilledError:
                         continue
                     break
@@ -419,8 +405,7 @@ DAMAGED = (
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_what_several_processes_compare_is_what_one_does(
-    faulty_sample: Loaded,
-    target: Connection,
+    faulty_copy: Loaded,
     given: list[str],
     monkeypatch: pytest.MonkeyPatch,
     processes: int,
@@ -428,19 +413,15 @@ def test_what_several_processes_compare_is_what_one_does(
     monkeypatch.setattr(documents, "DOCUMENTS_PER_BATCH", 4)
     monkeypatch.setattr(entity_pass, "BATCHES_PER_PART", 1)
     monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 6)
-    sample = Loaded(faulty_sample.source, target)
-    load_identities(NEXTCRM, sample.source, target)
-    for table in TABLES.values():
-        load_table(sample.source, target, table)
-    where = databases_of(sample.source, target)
+    where = databases_of(faulty_copy.source, faulty_copy.connection)
     assert where is not None
     with Workers(rows=1, processes=processes) as workers:
         sharing = Sharing(workers, Sides(where, NEXTCRM, NO_REMEDIATIONS))
         for statements in ((), DAMAGED):
             for statement in statements:
-                target.execute(statement.encode())
+                faulty_copy.connection.execute(statement.encode())
             for name in ("Users", "crm_Contacts", "Tasks", "gpt_models", "DocumentsToTasks"):
-                shared, alone = (checks_of(sample, name, each) for each in (sharing, None))
+                shared, alone = (checks_of(faulty_copy, name, by) for by in (sharing, None))
                 assert made_alike(shared) == made_alike(alone)
                 assert shared[0].is_sound != (bool(statements) and name == "crm_Contacts")
         assert given.count(compared_there.__name__) > 4
