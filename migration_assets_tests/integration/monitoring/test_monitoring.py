@@ -115,8 +115,8 @@ OPERATIONS: list[tuple[str, float | None, float, float, int]] = [
 
 
 def test_kpis_are_those_of_the_operations() -> None:
-    found = [(kpi.name, kpi.target, kpi.warning, kpi.critical, kpi.minutes) for kpi in KPIS]
-    assert found == OPERATIONS
+    declared = [(kpi.name, kpi.target, kpi.warning, kpi.critical, kpi.minutes) for kpi in KPIS]
+    assert declared == OPERATIONS
     assert {kpi.section for kpi in KPIS} == {"4.2"}
     assert [(rule.name, rule.warning, rule.critical, rule.section) for rule in RULES] == [
         ("longest_query", 5, None, "4.6"),
@@ -154,12 +154,12 @@ def test_rules_are_never_critical(rule: kpis.Kpi) -> None:
     assert rule.thresholds()[2] == "never"
 
 
-def test_what_is_not_measured_is_unknown_and_too_little_is_said() -> None:
+def test_unmeasured_kpis_are_unknown_and_thin_ones_are_named() -> None:
     kpi = BY_NAME["cache_hit"]
     unknown = evaluate(kpi, KpiReading(None, "why"))
     thin = evaluate(kpi, KpiReading(0.0, "few", events=kpi.least - 1))
     enough = evaluate(kpi, KpiReading(0.0, "many", events=kpi.least))
-    assert [each.status for each in (unknown, thin, enough)] == [
+    assert [evaluation.status for evaluation in (unknown, thin, enough)] == [
         Status.UNKNOWN,
         Status.TOO_LITTLE,
         Status.CRITICAL,
@@ -283,8 +283,10 @@ def test_host_is_read_between_two_samples() -> None:
         network_bytes=6_000_000_000,
         network_limit=125_000_000,
     )
-    found = measures.readings(now, [before])
-    values = [found[name].value for name in ("cpu", "io_wait", "memory", "disk", "network")]
+    reading_by_name = measures.readings(now, [before])
+    values = [
+        reading_by_name[name].value for name in ("cpu", "io_wait", "memory", "disk", "network")
+    ]
     assert values == pytest.approx([80, 5, 91, 85, 80])
     elsewhere = measures.readings(at(0), [at(1)])
     for name in ("cpu", "io_wait", "memory", "disk", "network"):
@@ -295,9 +297,9 @@ def test_application_is_read_from_probes() -> None:
     good = [application.Probe(float(number), True) for number in range(1, 100)]
     now = Sample(NOW, 0, _gauges(), probes=[*good[50:], application.Probe(5000, False)])
     before = Sample(NOW - HOUR, 0, _gauges(), probes=good[:50])
-    found = measures.readings(now, [before])
+    reading_by_name = measures.readings(now, [before])
     names = ("api_p50", "api_p95", "api_p99", "error_rate", "uptime")
-    assert [found[name].value for name in names] == [50, 95, 99, 1, 99]
+    assert [reading_by_name[name].value for name in names] == [50, 95, 99, 1, 99]
     old = replace(before, taken_at=NOW - 2 * HOUR)
     assert measures.readings(now, [old])["error_rate"].value == 2
     assert measures.readings(now, [old])["uptime"].value == 99
@@ -337,7 +339,7 @@ def test_readings_are_taken_and_a_stale_file_counts_for_nothing(tmp_path: Path) 
     file = tmp_path / "readings.json"
     content = {"taken_at": NOW.isoformat(), "readings": {"api_p95": 130, "network": 7.5}}
     file.write_text(json.dumps(content))
-    assert {name: each.value for name, each in readings.read(file, NOW).items()} == {
+    assert {name: reading.value for name, reading in readings.read(file, NOW).items()} == {
         "api_p95": 130,
         "network": 7.5,
     }
@@ -367,7 +369,7 @@ def test_files_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "shown"),
+    ("statement", "expected"),
     [
         ("select 1, 'a''b' from \"Users\" where x = $1", 'select ?, ? from "Users" where x = $1'),
         (f"alter role app password '{SECRET}'", "alter role app password ?"),
@@ -377,8 +379,8 @@ def test_files_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
         (f"insert into t values ('{SECRET}", "insert into t values (…"),
     ],
 )
-def test_literals_are_left_out(statement: str, shown: str) -> None:
-    assert without_literals(statement) == shown
+def test_literals_are_left_out(statement: str, expected: str) -> None:
+    assert without_literals(statement) == expected
 
 
 @given(
@@ -396,7 +398,7 @@ def test_literals_are_left_out(statement: str, shown: str) -> None:
 )
 @examples(150)
 def test_no_literal_is_ever_shown(parts: list[str | tuple[str, str, str]]) -> None:
-    """Whatever stands around it, in text that PostgreSQL would take."""
+    """In any surroundings, in text that PostgreSQL would take."""
     text = ""
     for part in parts:
         if isinstance(part, str):
@@ -426,26 +428,26 @@ def test_forecast_is_a_straight_line() -> None:
     # Section 4.8: (100 - 12) GB at 2 GB a month are 44 months.
     sizes = [(when, size - 10_000_000_000 + 12_000_000_000) for when, size in _sizes(8, 0)]
     sizes = [(when, int(size - (7 - day) * 2e9 / MONTH)) for day, (when, size) in enumerate(sizes)]
-    found = forecast(sizes, limit=100_000_000_000)
-    assert found.monthly == pytest.approx(2e9, rel=1e-4)
-    assert found.days_left == pytest.approx(44 * MONTH, rel=1e-4)
-    assert "full in 1,339 days" in found.summary()
+    prediction = forecast(sizes, limit=100_000_000_000)
+    assert prediction.monthly == pytest.approx(2e9, rel=1e-4)
+    assert prediction.days_left == pytest.approx(44 * MONTH, rel=1e-4)
+    assert "full in 1,339 days" in prediction.summary()
 
 
 def test_forecast_says_how_far_off_it_may_be() -> None:
-    found = forecast(_sizes(14, 1e6, noise=(0, 3e6, -3e6)), limit=20_000_000_000)
-    assert found.error > 0
-    assert found.daily == pytest.approx(1e6, abs=found.error)
-    assert found.earliest is not None
-    assert found.days_left is not None
-    assert found.earliest < found.days_left
+    prediction = forecast(_sizes(14, 1e6, noise=(0, 3e6, -3e6)), limit=20_000_000_000)
+    assert prediction.error > 0
+    assert prediction.daily == pytest.approx(1e6, abs=prediction.error)
+    assert prediction.earliest is not None
+    assert prediction.days_left is not None
+    assert prediction.earliest < prediction.days_left
 
 
 def test_forecast_says_nothing_before_a_week() -> None:
     for count in (0, 1, LEAST_DAYS - 1):
-        found = forecast(_sizes(count, 1e6), limit=1)
-        assert (found.daily, found.days_left) == (None, None)
-        assert f"{count} of the {LEAST_DAYS} days" in found.summary()
+        prediction = forecast(_sizes(count, 1e6), limit=1)
+        assert (prediction.daily, prediction.days_left) == (None, None)
+        assert f"{count} of the {LEAST_DAYS} days" in prediction.summary()
 
 
 def test_forecast_without_growth_or_room() -> None:
@@ -489,15 +491,15 @@ def test_nothing_is_due_before_the_sign_off_and_at_once_after_it() -> None:
 
 
 def test_files_of_sql_monitoring_are_those_of_the_package() -> None:
-    found = {
+    text_by_file = {
         file.name: file.read_text("utf-8")
         for file in sorted((ROOT / "sql" / "monitoring").glob("*.sql"))
     }
-    assert found == queries.files(), "write them anew with `migration-assets sql`"
+    assert text_by_file == queries.files(), "write them anew with `migration-assets sql`"
     assert [query.number for query in queries.QUERIES] == list(range(1, 13))
     named = {query.file(version) for query in queries.QUERIES for version in (150_000, 180_000)}
-    assert named == found.keys()
-    for name, text in found.items():
+    assert named == text_by_file.keys()
+    for name, text in text_by_file.items():
         assert text.startswith(f"-- {int(name[:2])} ")
         assert re.search(r"^-- Tells: .*^-- Thresholds: ", text, re.MULTILINE | re.DOTALL), name
         assert "/* migration-assets */" in text  # by which the monitor knows its own statements
@@ -536,7 +538,7 @@ def test_every_query_runs_on_other_versions() -> None:
 
 
 def _answer(connection: Connection, name: str) -> list[dict[str, Any]]:
-    query = next(each for each in queries.QUERIES if each.name == name)
+    query = next(query for query in queries.QUERIES if query.name == name)
     answer = queries.ask(connection, query)
     assert not answer.problem
     return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
@@ -625,12 +627,12 @@ def test_a_role_without_privileges_is_told_so(small_copy: str) -> None:
                 report = daily(connection, health)
         finally:
             owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
-    found = {result.kpi.name: result for result in health.results}
+    result_by_kpi = {result.kpi.name: result for result in health.results}
     for name in ("longest_query", "replication_lag", "query_average"):
-        assert found[name].status is Status.UNKNOWN
-        assert found[name].reading.origin == queries.NO_PRIVILEGE
-    assert found["connections"].status is Status.OK
-    assert found["disk"].status is Status.UNKNOWN
+        assert result_by_kpi[name].status is Status.UNKNOWN
+        assert result_by_kpi[name].reading.origin == queries.NO_PRIVILEGE
+    assert result_by_kpi["connections"].status is Status.OK
+    assert result_by_kpi["disk"].status is Status.UNKNOWN
     assert not health.is_recorded
     assert {table.problem for table in report.tables} == {"this role may not read it"}
 
@@ -645,8 +647,8 @@ def test_statements_are_counted_wherever_the_extension_is(target_url: str) -> No
         connection.execute(sql.SQL("SELECT {}").format(sql.Literal(SECRET)))
         health = check_health(connection, before=[before])
         slow = _answer(connection, "slow_queries")
-    found = {result.kpi.name: result for result in health.results}
-    average = found["query_average"]
+    result_by_kpi = {result.kpi.name: result for result in health.results}
+    average = result_by_kpi["query_average"]
     assert average.status is Status.OK
     assert average.reading.events == 31  # not those of the monitor itself
     assert average.reading.value is not None
@@ -663,12 +665,12 @@ def test_samples_are_kept_and_read_again(target: Connection) -> None:
     first = check_health(target, pause=0)
     assert first.is_recorded
     second = check_health(target, other_readings={"cpu": KpiReading(97.0, "test")})
-    kept = history.recent(target)
-    assert [sample.taken_at for sample in kept] == [
+    samples = history.recent(target)
+    assert [sample.taken_at for sample in samples] == [
         first.sample.taken_at,
         second.sample.taken_at,
     ]
-    assert kept[-1].numbers == second.sample.numbers
+    assert samples[-1].numbers == second.sample.numbers
     assert history.last_taken(target) == second.sample.taken_at
     assert history.last_critical(target) == (second.sample.taken_at, ["cpu"])
     assert history.statuses(target, span=DAY)["cpu"]["critical"] == 1
@@ -691,7 +693,9 @@ def test_only_the_newest_sample_has_its_statements(target: Connection) -> None:
         history.record(target, sample, [])
     old, new = history.recent(target)
     assert old.statements is None
-    assert {name: tuple(each) for name, each in (new.statements or {}).items()} == {"a": (5, 1.0)}
+    assert {name: tuple(counts) for name, counts in (new.statements or {}).items()} == {
+        "a": (5, 1.0)
+    }
     assert new.probes == [application.Probe(1.5, True)]
 
 
@@ -720,10 +724,10 @@ def _sign(connection: Connection, when: dt.datetime, verdict: str = "GO") -> Non
 
 @dataclass
 class Receiver:
-    """A local server that answers as told, and keeps what it got."""
+    """A local server that gives fixed answers, and keeps the requests."""
 
     answers: list[int] = field(default_factory=lambda: [200])
-    got: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
     delay: float = 0.0
 
@@ -741,16 +745,18 @@ def receiving(*answers: int, delay: float = 0.0) -> Iterator[Receiver]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
-            receiver.got.append({"path": self.path, **json.loads(self.rfile.read(length) or "{}")})
+            receiver.requests.append(
+                {"path": self.path, **json.loads(self.rfile.read(length) or "{}")}
+            )
             time.sleep(receiver.delay)
             self._answer()
 
         def do_GET(self) -> None:
-            receiver.got.append({"path": self.path})
+            receiver.requests.append({"path": self.path})
             self._answer()
 
         def _answer(self) -> None:
-            status = receiver.answers[min(len(receiver.got), len(receiver.answers)) - 1]
+            status = receiver.answers[min(len(receiver.requests), len(receiver.answers)) - 1]
             self.send_response(status)
             if status in (301, 302):
                 self.send_header("Location", "/elsewhere")
@@ -776,8 +782,8 @@ ALERT = alerts.Alert(alerts.AlertKind.CRITICAL, "cpu", ["CPU 97 %"])
 def test_alert_is_delivered_as_json() -> None:
     with receiving(200) as receiver:
         assert alerts.tell(ALERT, receiver.url)
-    (got,) = receiver.got
-    assert got == {
+    (post,) = receiver.requests
+    assert post == {
         "path": Receiver.PATH,
         "text": "[CRITICAL] cpu\nCPU 97 %",
         "kind": "critical",
@@ -800,7 +806,7 @@ def test_delivery_is_tried_again_where_that_may_help(
 ) -> None:
     with receiving(*answers) as receiver:
         assert alerts.tell(ALERT, receiver.url, pause=0) is is_told
-    assert [each["path"] for each in receiver.got] == [Receiver.PATH] * posts
+    assert [post["path"] for post in receiver.requests] == [Receiver.PATH] * posts
 
 
 def test_failure_to_deliver_is_logged_without_the_url(caplog: pytest.LogCaptureFixture) -> None:
@@ -811,7 +817,7 @@ def test_failure_to_deliver_is_logged_without_the_url(caplog: pytest.LogCaptureF
     assert not alerts.tell(ALERT, f"ftp://host/{SECRET}", pause=0)
     assert not alerts.tell(ALERT, f"http://[{SECRET}", pause=0)
     assert not alerts.tell(ALERT, f"http://host:port/{SECRET}", pause=0)
-    failures = [each.message for each in caplog.records if "not delivered" in each.message]
+    failures = [record.message for record in caplog.records if "not delivered" in record.message]
     assert len(failures) == 5
     assert "TimeoutError" in failures[0]
     assert "ConnectionRefusedError" in failures[1]
@@ -823,7 +829,7 @@ def test_without_a_webhook_the_log_is_told(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.INFO):
         assert alerts.tell(ALERT, None)
         assert alerts.tell(alerts.Alert(alerts.AlertKind.RECOVERED, "over"), None)
-    assert [each.levelname for each in caplog.records] == ["ERROR", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 
 def test_the_same_is_told_once_an_hour() -> None:
@@ -847,7 +853,7 @@ def test_the_same_is_told_once_an_hour() -> None:
         told = None if alert is None else True
         memory = alerts.remember(memory, str(minutes), wrong, now, told=told)
         assert alerts.Memory.from_cursor(memory.cursor()) == memory
-    assert [each for each in kinds if each] == [
+    assert [kind for kind in kinds if kind] == [
         "5 NextCRM's database: cpu",
         "15 NextCRM's database: cpu, disk",
         "75 NextCRM's database: disk",
@@ -861,8 +867,8 @@ def test_the_same_is_told_once_an_hour() -> None:
 def test_application_is_probed() -> None:
     with receiving(200, 500, 302) as receiver:
         probes = application.probe(receiver.url, requests=3)
-    assert [each.is_good for each in probes] == [True, False, True]
-    assert all(each.milliseconds > 0 for each in probes)
+    assert [probe.is_good for probe in probes] == [True, False, True]
+    assert all(probe.milliseconds > 0 for probe in probes)
     (refused,) = application.probe(receiver.url, requests=1)
     assert not refused.is_good
     with pytest.raises(MigrationError, match=APPLICATION_URL.name) as raised:
@@ -905,39 +911,41 @@ def test_job_checks_every_kpi_and_sensor_tells(
     small_copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance, receiving(200) as receiver:
-        cursor, said = monitoring.look(instance, None, NOW, webhook=receiver.url)
-        assert (cursor, said) == (None, "the job monitor has not run yet")
+        cursor, outcome = monitoring.look(instance, None, NOW, webhook=receiver.url)
+        assert (cursor, outcome) == (None, "the job monitor has not run yet")
 
         result = _run(instance, small_copy)
         assert result.success
-        checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
+        checks = {
+            evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()
+        }
         assert checks.keys() == BY_NAME.keys()
         assert checks["connections"].passed
         assert checks["cache_hit"].passed
         assert not checks["api_p95"].passed
         assert checks["api_p95"].severity is dg.AssetCheckSeverity.WARN
-        told = {
+        metadata_by_key = {
             event.asset_key: event.materialization.metadata
             for event in result.get_asset_materialization_events()
             if event.asset_key is not None
         }
-        assert told.keys() == {HEALTH, QUERIES, CAPACITY}
-        assert "Connections" in told[HEALTH]
-        assert [name for name in told[QUERIES] if name[:2].isdigit()] == [
+        assert metadata_by_key.keys() == {HEALTH, QUERIES, CAPACITY}
+        assert "Connections" in metadata_by_key[HEALTH]
+        assert [name for name in metadata_by_key[QUERIES] if name[:2].isdigit()] == [
             f"{query.number:02} {query.title}" for query in queries.QUERIES
         ]
-        assert f"of the {LEAST_DAYS} days" in str(told[CAPACITY]["forecast"].value)
+        assert f"of the {LEAST_DAYS} days" in str(metadata_by_key[CAPACITY]["forecast"].value)
 
-        cursor, said = monitoring.look(instance, None, NOW, webhook=receiver.url)
-        assert said in ("nothing to tell", "critical: told")  # the machine may be at its limit
-        receiver.got.clear()
+        cursor, outcome = monitoring.look(instance, None, NOW, webhook=receiver.url)
+        assert outcome in ("nothing to tell", "critical: told")  # the machine may be at its limit
+        receiver.requests.clear()
         with closed_port() as port:
             monkeypatch.setenv(APPLICATION_URL.name, f"http://127.0.0.1:{port}/{SECRET}")
             critical = _run(instance, small_copy)
         assert critical.success  # a critical KPI is no failure of the run
-        cursor, said = monitoring.look(instance, cursor, NOW, webhook=receiver.url)
-        assert said == "critical: told"
-        assert "API errors 100 %" in receiver.got[0]["text"]
+        cursor, outcome = monitoring.look(instance, cursor, NOW, webhook=receiver.url)
+        assert outcome == "critical: told"
+        assert "API errors 100 %" in receiver.requests[0]["text"]
         assert monitoring.look(instance, cursor, NOW, webhook=receiver.url) == (
             cursor,
             "no new run",
@@ -947,14 +955,14 @@ def test_job_checks_every_kpi_and_sensor_tells(
         with closed_port() as port:
             failed = _run(instance, f"postgresql://nobody:{SECRET}@127.0.0.1:{port}/none")
         assert not failed.success
-        again, said = monitoring.look(
+        again, outcome = monitoring.look(
             instance, cursor, NOW, webhook=f"http://127.0.0.1:{port}/", pause=0
         )
-        assert (again, said) == (cursor, "failed: not delivered")
-        cursor, said = monitoring.look(instance, again, NOW, webhook=receiver.url)
-        assert said == "failed: told"
-        assert "TargetError" in receiver.got[-1]["text"]
-        assert SECRET not in json.dumps([each["text"] for each in receiver.got])
+        assert (again, outcome) == (cursor, "failed: not delivered")
+        cursor, outcome = monitoring.look(instance, again, NOW, webhook=receiver.url)
+        assert outcome == "failed: told"
+        assert "TargetError" in receiver.requests[-1]["text"]
+        assert SECRET not in json.dumps([post["text"] for post in receiver.requests])
 
 
 @contextmanager
@@ -1012,21 +1020,21 @@ def command(small_copy: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_command_looks_alerts_and_reports(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = [f"--reading={name}=1" for name in ("cpu", "memory", "disk", "io_wait")]
-    code, said = command(*usual)
+    code, output = command(*usual)
     assert code == 0
-    assert "18 KPIs" in said
-    assert "not measured: API p50" in said
+    assert "18 KPIs" in output
+    assert "not measured: API p50" in output
     with receiving(200) as receiver:
         monkeypatch.setenv(ALERT_WEBHOOK.name, receiver.url)
         for reading in ("replication_lag=31", "replication_lag=32", "replication_lag=1"):
-            code, said = command(*usual, "--alert", f"--reading={reading}")
+            code, output = command(*usual, "--alert", f"--reading={reading}")
             assert code == int(reading != "replication_lag=1")
-            assert SECRET not in said
-    assert [each["kind"] for each in receiver.got][:1] == ["critical"]
-    assert [each["kind"] for each in receiver.got][-1:] == ["recovered"]
-    assert len(receiver.got) in (2, 3)  # the hour may change between two looks
+            assert SECRET not in output
+    assert [post["kind"] for post in receiver.requests][:1] == ["critical"]
+    assert [post["kind"] for post in receiver.requests][-1:] == ["recovered"]
+    assert len(receiver.requests) in (2, 3)  # the hour may change between two looks
 
-    code, said = command(*usual, "--daily", "--room=500")
+    code, output = command(*usual, "--daily", "--room=500")
     assert code == 0
     for part in (
         "Daily report",
@@ -1035,12 +1043,12 @@ def test_command_looks_alerts_and_reports(command: Any, monkeypatch: pytest.Monk
         "Replication lag",
         "dead rows",
     ):
-        assert part in said
+        assert part in output
     assert command("--query=1")[0] == 0
-    code, said = command("--query=13")
-    assert (code, "from 1 to 12" in said) == (2, True)
-    code, said = command("--reading=nothing=1")
-    assert (code, "there is no KPI 'nothing'" in said) == (2, True)
+    code, output = command("--query=13")
+    assert (code, "from 1 to 12" in output) == (2, True)
+    code, output = command("--reading=nothing=1")
+    assert (code, "there is no KPI 'nothing'" in output) == (2, True)
 
 
 def test_command_tells_that_the_target_is_out_of_reach(
@@ -1049,10 +1057,10 @@ def test_command_tells_that_the_target_is_out_of_reach(
     with closed_port() as port, receiving(200) as receiver:
         monkeypatch.setenv(TARGET_URL.name, f"postgresql://u:{SECRET}@127.0.0.1:{port}/none")
         monkeypatch.setenv(ALERT_WEBHOOK.name, receiver.url)
-        code, said = command("--alert")
+        code, output = command("--alert")
     assert code == 2
-    assert SECRET not in said
-    assert [each["kind"] for each in receiver.got] == ["failed"]
+    assert SECRET not in output
+    assert [post["kind"] for post in receiver.requests] == ["failed"]
 
 
 def test_live_view_keeps_nothing(
