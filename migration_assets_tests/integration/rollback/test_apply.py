@@ -1,4 +1,4 @@
-"""Applying an export: what somebody writes between the look and the write is not overwritten."""
+"""Applying an export: a write of somebody else between read and write is not overwritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from migration_assets.source.connection import CODEC, Document
 
 
 class Meddler(CommandListener):
-    """Somebody who writes when the documents were read, before they are written."""
+    """Somebody who writes between the reading and the writing of the documents."""
 
     def __init__(self, write: Callable[[], object]) -> None:
         self.write: Callable[[], object] | None = write
@@ -62,10 +62,10 @@ MEDDLING: Mapping[str, tuple[Operation, Document | None, int]] = {
 @pytest.mark.parametrize(
     ("operation", "meddling", "applied"), MEDDLING.values(), ids=MEDDLING.keys()
 )
-def test_what_somebody_writes_after_it_was_judged_is_not_overwritten(
+def test_a_write_after_the_comparison_is_not_overwritten(
     source_url: str, tmp_path: Path, operation: Operation, meddling: Document | None, applied: int
 ) -> None:
-    """And what nobody has written to, in the same bulk, is."""
+    """The documents of the same bulk that nobody wrote to are overwritten."""
     with MongoClient[Document](source_url) as other:
         documents = other.get_default_database()["Boards"]
         documents.insert_many([MIGRATED, {"_id": 3, "a": 1}])
@@ -86,9 +86,9 @@ def test_what_somebody_writes_after_it_was_judged_is_not_overwritten(
             )
         with MongoClient[Document](source_url, event_listeners=[Meddler(meddle)]) as client:
             database = client.get_default_database().with_options(codec_options=CODEC)
-            done = apply_gained(tmp_path / "export", manifest, database, write=True)
-        assert sum(done.pending.values()) == applied + 1
-        assert done.conflicts == 1 - applied
+            outcome = apply_gained(tmp_path / "export", manifest, database, write=True)
+        assert sum(outcome.pending.values()) == applied + 1
+        assert outcome.conflicts == 1 - applied
         if not applied:
             assert documents.find_one({"_id": 1}) == expected[0]
         assert documents.find_one({"_id": 3}) != {"_id": 3, "a": 1}

@@ -1,4 +1,4 @@
-"""Rolling back when the application has moved on: what is there is exported and removed, the rest named."""
+"""Rolling back when the application has moved on: known rows are exported, the rest named."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CHANGES: dict[LiteralString, list[str]] = {
 
 
 @pytest.mark.parametrize("statement", CHANGES)
-def test_every_change_is_said(schema: Connection, statement: LiteralString) -> None:
+def test_every_change_is_named(schema: Connection, statement: LiteralString) -> None:
     # What refers to it stands in no one's way.
     assert changes_since(NEXTCRM, schema) == []
     schema.execute(statement)
@@ -112,7 +112,7 @@ UPGRADE = """
     ALTER TABLE "Documents" ALTER "createdAt" TYPE timestamptz USING "createdAt" AT TIME ZONE 'UTC';
     ALTER TABLE "crm_Contacts" ALTER status TYPE text USING status::text
 """
-"""What later schema migrations of the application do to tables and columns of ours, of every kind."""
+"""Changes of every kind that later schema migrations make to our tables and columns."""
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def moved_on(small_migration: Urls, small_copy: str) -> Site:
 
 
 def column_problems(result: Result) -> str:
-    """What a command says of columns that hold more than the model."""
+    """Returns the messages of a command on columns that hold more than the model."""
     return " ".join(line for line in result.output.splitlines() if "no room for" in line)
 
 
@@ -148,23 +148,27 @@ def test_rows_that_users_wrote_are_exported_and_removed(moved_on: Site, tmp_path
         site.execute(statement.format(first=f"(SELECT min(id::text)::uuid FROM {table})"))
     manifest = site.export(tmp_path / "export")
     assert "table gpt_models is gone" in manifest.changes
-    found = {
+    operations_by_collection = {
         name: list(operations(tmp_path / "export", written))
         for name, written in manifest.collections.items()
     }
-    (lead,) = found.pop("crm_Leads")
+    (lead,) = operations_by_collection.pop("crm_Leads")
     assert isinstance(lead, Insert)
     assert lead.document["lastName"] == "New"
     assert "lead_source" not in lead.document
-    written = {name: each.set for name, (each,) in found.items() if isinstance(each, Update)}
-    assert written == {
+    values_by_collection = {
+        name: operation.set
+        for name, (operation,) in operations_by_collection.items()
+        if isinstance(operation, Update)
+    }
+    assert values_by_collection == {
         "Boards": {"icon": "star"},
         "crm_Opportunities": {"budget": 12345},
         "Tasks": {"taskStatus": "WAITING"},
         "Documents": {"createdAt": datetime(2026, 1, 2, 1, 4, 5)},
         "Invoices": {"partner": "changed"},
     }
-    assert written.keys() == found.keys()
+    assert values_by_collection.keys() == operations_by_collection.keys()
     for command in ("validate", "run"):
         refused = site.run(command)
         assert refused.exit_code == COULD_NOT_RUN
@@ -175,11 +179,11 @@ def test_rows_that_users_wrote_are_exported_and_removed(moved_on: Site, tmp_path
     arguments = ("--exported", tmp_path / "export", "--yes-remove", site.target_name)
     result = site.run("rollback", *arguments)
     assert result.exit_code == 0, result.output
-    left = site.execute(
+    remaining_tables = site.execute(
         "SELECT table_schema || '.' || table_name FROM information_schema.tables "
         "WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
     )
-    assert left == [("public.Invoices",)]
+    assert remaining_tables == [("public.Invoices",)]
     assert site.execute('SELECT number FROM public."Invoices"') == [("2026-1",)]
 
 
@@ -199,10 +203,10 @@ def test_what_the_model_has_no_room_for_is_counted(moved_on: Site, tmp_path: Pat
     site.execute("UPDATE \"Users\" SET role = 'admin' " + first.format("Users"))
     result = site.run("export-gained", tmp_path / "export")
     assert result.exit_code == REFUSED
-    said = column_problems(result)
+    problems = column_problems(result)
     for column in ("crm_Contacts.status", "crm_Opportunities.budget", "Users.role"):
-        assert f"column {column} holds what the model has no room for: not exported" in said
-    assert said.count("no room for") == 3
+        assert f"column {column} holds what the model has no room for: not exported" in problems
+    assert problems.count("no room for") == 3
     assert read_manifest(tmp_path / "export").collections == {}
     result = site.run("rollback", "--dry-run")
     assert result.exit_code == REFUSED

@@ -1,4 +1,4 @@
-"""Rolling back: what PostgreSQL gained goes into MongoDB and comes back the same; the target is cleared."""
+"""Rolling back: PostgreSQL's gains go into MongoDB and come back the same; the target is cleared."""
 
 from __future__ import annotations
 
@@ -92,18 +92,18 @@ class Site:
         return self.target_url.rpartition("/")[2]
 
     def execute(self, statement: str | sql.Composable, *values: object) -> list[tuple[Any, ...]]:
-        """Executes something in the target, as the application would."""
+        """Executes a statement in the target, as the application would."""
         with psycopg.connect(self.target_url, autocommit=True) as connection:
             cursor = connection.execute(statement, values or None)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
     def run(self, *arguments: str | Path, **environment: str) -> Result:
         """Runs a command; what it prints must hold no secret, and no password."""
-        given = {SOURCE_URL.name: self.source_url, TARGET_URL.name: self.target_url}
-        result = CliRunner().invoke(app, [*map(str, arguments)], env=given | environment)
-        said = result.output + result.stderr
-        assert SECRET_PREFIX not in said
-        assert "postgresql://" not in said.replace("postgresql://user:password@", "")
+        variables = {SOURCE_URL.name: self.source_url, TARGET_URL.name: self.target_url}
+        result = CliRunner().invoke(app, [*map(str, arguments)], env=variables | environment)
+        output = result.output + result.stderr
+        assert SECRET_PREFIX not in output
+        assert "postgresql://" not in output.replace("postgresql://user:password@", "")
         return result
 
     def export(self, directory: Path) -> Manifest:
@@ -160,21 +160,21 @@ def renamed(tables: Mapping[str, list[str]], names: Mapping[str, str]) -> dict[s
     """Returns rows with some UUIDs replaced, in order."""
 
     def replaced(row: str) -> str:
-        return _UUID.sub(lambda found: names.get(found.group(), found.group()), row)
+        return _UUID.sub(lambda match: names.get(match.group(), match.group()), row)
 
-    return {name: sorted(map(replaced, found)) for name, found in tables.items()}
+    return {name: sorted(map(replaced, texts)) for name, texts in tables.items()}
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def new_uuids(directory: Path) -> dict[str, str]:
-    """Returns the UUID that each created row has after another migration, by its own."""
+    """Returns the UUID of each created row after another migration, by its present one."""
     lines = (directory / "_new_ids.jsonl").read_text().splitlines()
-    made = [json.loads(line) for line in lines]
+    created = [json.loads(line) for line in lines]
     return {
-        each["id"]: str(document_uuid(each["collection"], identifier_of(each["_id"])))
-        for each in made
+        entry["id"]: str(document_uuid(entry["collection"], identifier_of(entry["_id"])))
+        for entry in created
     }
 
 
@@ -233,11 +233,11 @@ def update_every_column(site: Site) -> int:
                     f'FROM "{name}")) LIMIT 1)'
                 )
     with psycopg.connect(site.target_url) as connection:
-        return sum(connection.execute(each).rowcount for each in statements)
+        return sum(connection.execute(statement).rowcount for statement in statements)
 
 
 def change_pairs(site: Site) -> None:
-    """Takes away some pairs of every relation, those of odd arrays among them, and adds others."""
+    """Removes some pairs of every relation, those of odd arrays among them, and adds others."""
     for name, table in JUNCTIONS.items():
         left, right = (
             (column.name, next(iter(column.foreign_keys)).target_fullname.split(".")[0])
@@ -326,12 +326,12 @@ def delete_rows(site: Site) -> list[uuid.UUID]:
     }
     gone = []
     for name, condition in conditions.items():
-        found = site.execute(
+        deleted = site.execute(
             f'DELETE FROM "{name}" WHERE id IN (SELECT id FROM "{name}" t WHERE {condition} '
             "ORDER BY id LIMIT 2) RETURNING id"
         )
-        assert len(found) == 2
-        gone += [each for (each,) in found]
+        assert len(deleted) == 2
+        gone += [row_id for (row_id,) in deleted]
     return gone
 
 
@@ -375,8 +375,8 @@ def test_what_postgresql_gained_comes_back_the_same(
             expected = renamed(changed, new_uuids(tmp_path / "export"))
             actual = renamed(rows(url), {})
             assert actual.keys() == expected.keys()
-            for name, found in actual.items():
-                assert found == expected[name], name
+            for name, table_rows in actual.items():
+                assert table_rows == expected[name], name
 
     # The export holds it all, so the target may go.
     result = dirty_site.run(
@@ -386,12 +386,12 @@ def test_what_postgresql_gained_comes_back_the_same(
 
 
 def check_created(mongo: Any, directory: Path, created: Mapping[str, uuid.UUID]) -> None:
-    """Looks at the types of a created document as the application reads them."""
-    made = {
-        each["id"]: ObjectId(each["_id"])
-        for each in map(json.loads, (directory / "_new_ids.jsonl").read_text().splitlines())
+    """Checks the types of a created document as the application reads them."""
+    object_ids = {
+        line["id"]: ObjectId(line["_id"])
+        for line in map(json.loads, (directory / "_new_ids.jsonl").read_text().splitlines())
     }
-    ids = {name: made[str(each)] for name, each in created.items()}
+    ids = {name: object_ids[str(row_id)] for name, row_id in created.items()}
     assert ids["employee"] == ObjectId("6500000000000000deadbeef")
     task = mongo["crm_Accounts_Tasks"].find_one({"_id": ids["task"]})
     assert (task["account"], task["user"]) == (ids["account"], ids["user"])
@@ -426,14 +426,14 @@ def test_row_of_a_rejected_document_completes_the_document(
     dirty_site: Site, tmp_path: Path
 ) -> None:
     """Somebody put in by hand what the migration had to reject: the document is there already."""
-    ((found,),) = dirty_site.execute(
+    ((row_id,),) = dirty_site.execute(
         "SELECT m.id FROM migration.rejected_documents r JOIN migration.uuid_map m "
         "USING (collection, source_id) WHERE collection = 'Employees' LIMIT 1"
     )
     dirty_site.execute(
         'INSERT INTO "Employees" (id, __v, avatar, name, salary, status) '
         "VALUES (%s, 0, 'a', 'by hand', 1, 's')",
-        found,
+        row_id,
     )
     manifest = dirty_site.export(tmp_path / "export")
     assert +manifest.operations == {"update": 1}
@@ -478,7 +478,7 @@ def test_what_mongodb_cannot_hold_is_reported(site: Site, tmp_path: Path) -> Non
         json.loads(line)
         for line in (tmp_path / "export" / "_problems.jsonl").read_text().splitlines()
     ]
-    assert {(each["table"], each["column"]) for each in problems} == {
+    assert {(problem["table"], problem["column"]) for problem in problems} == {
         ("Boards", "updatedAt"),
         ("Tasks", None),
     }
@@ -489,21 +489,21 @@ def test_what_mongodb_cannot_hold_is_reported(site: Site, tmp_path: Path) -> Non
 
 def first(site: Site, table: str) -> uuid.UUID:
     """Returns the id of the first row of a table."""
-    ((found,),) = site.execute(f'SELECT id FROM "{table}" ORDER BY id LIMIT 1')
-    assert isinstance(found, uuid.UUID)
-    return found
+    ((row_id,),) = site.execute(f'SELECT id FROM "{table}" ORDER BY id LIMIT 1')
+    assert isinstance(row_id, uuid.UUID)
+    return row_id
 
 
 def test_apply_never_overwrites_what_was_written_since(site: Site, tmp_path: Path) -> None:
     ids = [row[0] for row in site.execute('SELECT id FROM "Sections" ORDER BY id LIMIT 3')]
     comment = first(site, "tasksComments")
     created = uuid.uuid4()
-    for each in ids:
-        site.execute("UPDATE \"Sections\" SET title = 'from PostgreSQL' WHERE id = %s", each)
+    for section_id in ids:
+        site.execute("UPDATE \"Sections\" SET title = 'from PostgreSQL' WHERE id = %s", section_id)
     site.execute('DELETE FROM "tasksComments" WHERE id = %s', comment)
     site.execute("INSERT INTO \"modulStatus\" VALUES (%s, 'new', true)", created)
     site.export(tmp_path / "export")
-    documents = [object_id(each) for each in ids]
+    documents = [object_id(section_id) for section_id in ids]
     with mongo_copy(site.source_url) as copy, MongoClient[Document](copy) as client:
         mongo = client.get_default_database()
         mongo["Sections"].update_one({"_id": documents[0]}, {"$set": {"title": "from MongoDB"}})
@@ -520,7 +520,9 @@ def test_apply_never_overwrites_what_was_written_since(site: Site, tmp_path: Pat
 
         result = site.apply(tmp_path / "export", copy, "--skip-conflicts")
         assert result.exit_code == REFUSED
-        titles = {source_id(each["_id"]): each["title"] for each in mongo["Sections"].find()}
+        titles = {
+            source_id(section["_id"]): section["title"] for section in mongo["Sections"].find()
+        }
         assert titles[str(documents[0])] == "from MongoDB"
         assert str(documents[1]) not in titles
         assert titles[str(documents[2])] == "from PostgreSQL"
@@ -673,8 +675,8 @@ def test_rollback_keeps_what_the_application_wrote(site: Site, tmp_path: Path) -
     assert "written to since the export: Boards" in " ".join(result.output.split())
     both = ("--exported", str(directory), "--discard-gained")
     assert site.run("rollback", *both).exit_code == COULD_NOT_RUN
-    assert {name: len(found) for name, found in rows(site.target_url).items()} == {
-        name: len(found) for name, found in before.items()
+    assert {name: len(table_rows) for name, table_rows in rows(site.target_url).items()} == {
+        name: len(table_rows) for name, table_rows in before.items()
     }
     result = site.run("rollback", "--discard-gained", "--yes-remove", name)
     assert result.exit_code == 0, result.output
@@ -738,7 +740,7 @@ def test_operation_that_would_be_read_as_another_is_no_line(value: Any) -> None:
 
 @given(_VALUES)
 def test_json_becomes_the_value_that_it_was(value: Any) -> None:
-    """Relaxed Extended JSON has one kind of number; what it writes again is the same."""
+    """Relaxed Extended JSON has one kind of number; written again it is the same."""
     source = sources(ENTITIES["Tasks"])["tags"]
     back = bson_value(source, relaxed(value), {}, {})
     assert relaxed(back) == relaxed(value)
@@ -756,8 +758,8 @@ def test_json_number_that_no_bson_type_holds_is_not_rounded() -> None:
 def test_new_object_id_is_a_function_of_table_and_uuid() -> None:
     row = uuid.UUID("9b2e6b0e-6d6c-4f0e-9b6a-0d6b3a1c2d3e")
     assert hashed_object_id("Users", row) == hashed_object_id("Users", row)
-    made = {hashed_object_id(name, row, attempt) for name in ENTITIES for attempt in range(3)}
-    assert len(made) == 3 * len(ENTITIES)
+    new_ids = {hashed_object_id(name, row, attempt) for name in ENTITIES for attempt in range(3)}
+    assert len(new_ids) == 3 * len(ENTITIES)
     assert candidate("Users", row, 0) == hashed_object_id("Users", row)
     ours = document_uuid("Users", ObjectId("507f1f77bcf86cd799439011"))
     assert candidate("Users", ours, 0) == ObjectId("507f1f77bcf86cd799439011")
@@ -820,11 +822,11 @@ def test_operations_of_a_file(site: Site, tmp_path: Path) -> None:
         'DELETE FROM "AccountWatchers" WHERE (account_id, user_id) = (%s, %s)', account, user
     )
     manifest = site.export(tmp_path / "export")
-    found = {
+    operations_by_collection = {
         name: list(operations(tmp_path / "export", written))
         for name, written in manifest.collections.items()
     }
-    (update,) = found["Boards"]
+    (update,) = operations_by_collection["Boards"]
     assert isinstance(update, Update)
     assert update.touched <= {"title", "icon"}
     assert update.set == {"title": "changed"}
@@ -833,6 +835,6 @@ def test_operations_of_a_file(site: Site, tmp_path: Path) -> None:
         "Users": ("watching_accountsIDs", user, account),
     }
     for collection, (array, holder, element) in sides.items():
-        for pairs in found.get(collection, []):
+        for pairs in operations_by_collection.get(collection, []):
             assert pairs == PairChange(object_id(holder), array, (), (object_id(element),))
-    assert found.keys() & sides.keys()
+    assert operations_by_collection.keys() & sides.keys()
