@@ -1,4 +1,4 @@
-"""The upgrade to today's application: what is counted before it, and the SQL that keeps what it drops."""
+"""The upgrade to today's application: its counts beforehand, and the SQL that saves dropped data."""
 
 from __future__ import annotations
 
@@ -240,13 +240,17 @@ def test_source_and_target_are_counted_alike(migrated: Urls) -> None:
         open_source(migrated.mongodb_url) as source,
         open_target(migrated.postgres_url) as connection,
     ):
-        found = list(in_target(NEXTCRM, connection, TABLES))
+        counted_rows = list(in_target(NEXTCRM, connection, TABLES))
         recorded = read_recorded(NEXTCRM, connection, source)
-    in_rows = {(item.table, item.field, item.outcome.value): n for item, n in found}
+    in_rows = {(item.table, item.field, item.outcome.value): n for item, n in counted_rows}
     assert in_rows == {**COUNTS, ("crm_Opportunities", "close_date", "unreadable"): 1}
-    information = [each for each in judged(recorded, {}).information if each.check == "upgrade"]
-    assert {(each.table, each.field, each.kind): each.count for each in information} == in_rows
-    assert all(RELEASE in each.what and each.next_step for each in information)
+    information = [
+        finding for finding in judged(recorded, {}).information if finding.check == "upgrade"
+    ]
+    assert {
+        (finding.table, finding.field, finding.kind): finding.count for finding in information
+    } == in_rows
+    assert all(RELEASE in finding.what and finding.next_step for finding in information)
 
 
 def test_numbers_out_of_range_are_counted(mongo_database: SourceDatabase) -> None:
@@ -265,14 +269,14 @@ def test_preflight_names_counts_by_what_becomes_of_them(
 ) -> None:
     with open_source(migrated.mongodb_url) as source:
         page = list(upgrade(NEXTCRM, source, contents(source)))
-    assert {each.area for each in page} == {Area.UPGRADE}
-    assert [each.level for each in page] == [Level.WARNING] * 4
-    refused, dropped, changed, unreadable = (each.what for each in page)
+    assert {finding.area for finding in page} == {Area.UPGRADE}
+    assert [finding.level for finding in page] == [Level.WARNING] * 4
+    refused, dropped, changed, unreadable = (finding.what for finding in page)
     assert "Customer, Partner, Vendor, Prospect: 2" in refused
     assert "administrators: 1" in dropped
     assert "capital letters (they become lower case): 2" in changed
     assert "INVOICE" in unreadable
-    assert all("docs/runbooks/upgrade.md" in each.next_step for each in page)
+    assert all("docs/runbooks/upgrade.md" in finding.next_step for finding in page)
     (nothing,) = upgrade(NEXTCRM, mongo_database, contents(mongo_database))
     assert nothing.level is Level.OK
 
@@ -283,9 +287,9 @@ def test_nothing_is_lost_by_the_upgrade_and_each_file_runs_once(target: Target) 
         "baseline: 0_init is marked as applied",
     ]
     assert target.run(BASELINE) == ["the baseline is there already: nothing to do"]
-    said = target.run(BEFORE)
-    assert said[-1] == "ready for `prisma migrate deploy` of release 0.21.2"
-    assert {"put aside: 1 rows of Invoices", "put aside: 1 administrators"} < set(said)
+    notices = target.run(BEFORE)
+    assert notices[-1] == "ready for `prisma migrate deploy` of release 0.21.2"
+    assert {"put aside: 1 rows of Invoices", "put aside: 1 administrators"} < set(notices)
     as_left = target.all_tables()
     (again,) = target.run(BEFORE)
     assert again.endswith("nothing to do")
@@ -293,8 +297,8 @@ def test_nothing_is_lost_by_the_upgrade_and_each_file_runs_once(target: Target) 
     target.run(DEPLOY)
     (again,) = target.run(BEFORE)
     assert again.endswith("later schema migrations have begun: nothing to do")
-    said = target.run(AFTER)
-    assert said == [
+    notices = target.run(AFTER)
+    assert notices == [
         "brought back: 1 administrators",
         "changed: 1 users who are not active from manager to user",
         "brought back: 3 lead sources",
@@ -454,10 +458,10 @@ REFUSED: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         ),
     ),
 )
-"""What is run first, and after it: what makes a file refuse, the file, what it says, what undoes it."""
+"""By the file that runs first: the statement that makes a file refuse, the file, its message, the undoing."""
 
 
-def test_what_a_file_does_not_know_is_refused_and_nothing_is_changed(target: Target) -> None:
+def test_a_state_unknown_to_a_file_is_refused_and_nothing_changes(target: Target) -> None:
     for step, cases in REFUSED:
         target.run(step)
         for wrong, file, refusal, undo in cases:
@@ -504,8 +508,8 @@ def test_a_comment_is_brought_in_as_rules_changed_it(target: Target) -> None:
         f"""'{{"$oid":"{CRM_TASK}"}}'), """
         f"('tasksComments', 'tasksComments', '{oid(73)}', 'task', 'sent', NULL, NULL)"
     )
-    said = target.run(BASELINE, BEFORE, DEPLOY, AFTER)
-    assert "brought in: 4 comments on CRM tasks" in said
+    notices = target.run(BASELINE, BEFORE, DEPLOY, AFTER)
+    assert "brought in: 4 comments on CRM tasks" in notices
     assert target.rows(
         """SELECT comment, "user" FROM "tasksComments" WHERE comment LIKE 'of%' ORDER BY id"""
     ) == [(f"of {name}", document_uuid("Users", ADMIN)) for name in ("nobody", "nothing")]
@@ -518,13 +522,13 @@ def test_a_load_after_the_preparation_makes_it_be_done_anew(target: Target) -> N
     target.run(BASELINE, BEFORE)
     target.run("UPDATE migration.loads SET finished_at = now() + interval '1 minute'")
     target.run("""UPDATE "Users" SET is_admin = true WHERE email = 'same@example.org'""")
-    said = target.run(BEFORE)
-    assert said[-1].startswith("ready for")
-    assert "put aside: 2 administrators" in said
-    ((kept,),) = target.rows(
+    notices = target.run(BEFORE)
+    assert notices[-1].startswith("ready for")
+    assert "put aside: 2 administrators" in notices
+    ((legacy_schema,),) = target.rows(
         "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'legacy\\_%'"
     )
-    assert target.rows(f'SELECT count(*) FROM "{kept}"."Users" WHERE is_admin') == [(1,)]
+    assert target.rows(f'SELECT count(*) FROM "{legacy_schema}"."Users" WHERE is_admin') == [(1,)]
 
 
 def test_what_users_wrote_after_the_upgrade_is_exported(
