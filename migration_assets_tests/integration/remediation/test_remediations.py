@@ -131,8 +131,12 @@ class Dirty:
 
 def red(dirty: Dirty, table: str) -> set[Layer]:
     """Returns the checks of a table that fail as errors."""
-    found = all_checks(dirty.source, dirty.connection, table, dirty.rules)
-    return {each.layer for each in found if not each.passed and each.severity is Severity.ERROR}
+    evidence = all_checks(dirty.source, dirty.connection, table, dirty.rules)
+    return {
+        result.layer
+        for result in evidence
+        if not result.passed and result.severity is Severity.ERROR
+    }
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +153,7 @@ def dirty(servers: Urls, rules_file: Path) -> Iterator[Dirty]:
     with fresh_database(servers) as urls:
         with MongoClient[dict[str, Any]](urls.mongodb_url) as client:
             database = client.get_default_database()
-            written = generate(database, scale=SCALE, dirty=0.0001)
+            sample_ledger = generate(database, scale=SCALE, dirty=0.0001)
             for name, documents in OWN.items():
                 database[name].insert_many(documents)
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as connection:
@@ -161,7 +165,7 @@ def dirty(servers: Urls, rules_file: Path) -> Iterator[Dirty]:
             for table in TABLES.values():
                 load_table(source, connection, table, remediations=rules)
             build_constraints(NEXTCRM, connection)
-            yield Dirty(urls, source, connection, written, rules, booked)
+            yield Dirty(urls, source, connection, sample_ledger, rules, booked)
 
 
 @pytest.fixture
@@ -177,8 +181,8 @@ def test_the_books_agree_with_the_ledger_document_by_document(dirty: Dirty) -> N
         for entry in dirty.ledger.entries
         if entry.expectation in LOSSES
     }
-    own = {canonical(each["_id"]) for documents in OWN.values() for each in documents}
-    own |= {str(each["_id"]) for documents in OWN.values() for each in documents}
+    own = {canonical(document["_id"]) for documents in OWN.values() for document in documents}
+    own |= {str(document["_id"]) for documents in OWN.values() for document in documents}
     booked = {line for line in dirty.booked if line[1] not in own}
     assert expected
     assert booked == expected
@@ -188,27 +192,27 @@ def test_no_go_without_the_file_and_go_with_it(dirty: Dirty) -> None:
     for table in TABLES:
         assert red(dirty, table) == set(), table
     now = fingerprints(dirty.source, ENTITIES)
-    made = verdict(NEXTCRM, dirty.connection, dirty.source, now, remediations=dirty.rules)
-    assert made.findings == []
-    said = {each.what for each in made.information if each.check == "remediations"}
-    assert "rule own-unused matched nothing in Tasks.title" in said
-    assert any(each.startswith("accepted ") for each in said)
+    judgement = verdict(NEXTCRM, dirty.connection, dirty.source, now, remediations=dirty.rules)
+    assert judgement.findings == []
+    texts = {finding.what for finding in judgement.information if finding.check == "remediations"}
+    assert "rule own-unused matched nothing in Tasks.title" in texts
+    assert any(text.startswith("accepted ") for text in texts)
     other = verdict(
         NEXTCRM, dirty.connection, dirty.source, now, remediations=NO_REMEDIATIONS
     ).findings
-    assert {each.table for each in other} == set(TABLES)
-    assert {each.what for each in other} == {"was loaded with other remediations"}
+    assert {finding.table for finding in other} == set(TABLES)
+    assert {finding.what for finding in other} == {"was loaded with other remediations"}
     assert open_losses(dirty.connection) == []
 
 
 def test_each_application_is_on_record_with_the_original(dirty: Dirty) -> None:
-    found = dirty.connection.execute(
+    applications = dirty.connection.execute(
         "SELECT rule, source_id, element, original, replacement FROM migration.remediations "
         "WHERE rule LIKE 'own-%' ORDER BY rule, source_id, element"
     ).fetchall()
     own = str(OWN["Boards"][0]["_id"])
-    lines = {line[:3]: line[3:] for line in found}
-    nobody, user, other = (canonical(each) for each in (NOBODY, USER, OTHER_USER))
+    lines = {line[:3]: line[3:] for line in applications}
+    nobody, user, other = (canonical(identifier) for identifier in (NOBODY, USER, OTHER_USER))
     assert lines["own-user", own, None] == (nobody, user)
     assert lines["own-shared", own, 1] == (nobody, canonical(BOARD))
     assert lines["own-shared", own, 3] == (other, user)
@@ -219,7 +223,9 @@ def test_each_application_is_on_record_with_the_original(dirty: Dirty) -> None:
     assert held is not None
     assert original == (canonical(held["watchers"]) if "watchers" in held else None)
     assert from_canonical(replacement) == [USER, OTHER_USER]
-    counts = {each.rule: each.count for each in applied(NEXTCRM, dirty.connection, dirty.rules)}
+    counts = {
+        effect.rule: effect.count for effect in applied(NEXTCRM, dirty.connection, dirty.rules)
+    }
     assert counts["own-unused"] == 0
     assert counts["own-watchers"] == 1
     assert counts["Boards-watchers-number"] >= 1
@@ -315,9 +321,9 @@ def test_a_load_that_was_cut_off_starts_again_where_the_rules_changed(damaged: D
     begun = ledger.begin(connection, table, NO_REMEDIATIONS, now, [{}])
     done = RangeLine(1, {}, ContentDigest(), {"documents": 0})
     ledger.complete(connection, begun, done)
-    said: list[str] = []
-    load_table(damaged.source, connection, table, remediations=damaged.rules, say=said.append)
-    assert said[0] == "Tasks: not resumed, the remediations have changed since"
+    messages: list[str] = []
+    load_table(damaged.source, connection, table, remediations=damaged.rules, say=messages.append)
+    assert messages[0] == "Tasks: not resumed, the remediations have changed since"
 
 
 def test_a_rollback_gives_back_what_the_source_has(dirty: Dirty, tmp_path: Path) -> None:
@@ -336,11 +342,11 @@ def test_a_rollback_gives_back_what_the_source_has(dirty: Dirty, tmp_path: Path)
         )
     manifest = read_manifest(tmp_path / "export")
     assert sum(manifest.operations.values()) == len(manifest.collections) == 1
-    written = (tmp_path / "export" / manifest.collections["Boards"].file).read_text(
+    operations_text = (tmp_path / "export" / manifest.collections["Boards"].file).read_text(
         encoding="utf-8"
     )
     # The pair came from an element that pointed to nobody: that is what the document has to lose.
-    assert str(NOBODY) in written
+    assert str(NOBODY) in operations_text
 
 
 @pytest.fixture
@@ -352,44 +358,44 @@ def settings(dirty: Dirty, rules_file: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def explained(collection: str, source_id: str) -> str:
-    said = io.StringIO()
-    explain(Console(file=said, width=200), collection, source_id)
-    return said.getvalue()
+    output = io.StringIO()
+    explain(Console(file=output, width=200), collection, source_id)
+    return output.getvalue()
 
 
 def test_explain_shows_what_became_of_a_document(settings: Dirty) -> None:
     own = OWN["Boards"][0]["_id"]
-    said = explained("Boards", str(own))
-    assert key("Boards", own) in said
-    assert "user replaced by rule own-user" in said
-    assert "sharedWith[1] replaced by rule own-shared" in said
-    assert "no row of Users has this id (accepted by rule accept-Boards)" in said
-    assert "in BoardWatchers" in said
-    assert "row and books are as the document and the rules make them" in said
+    output = explained("Boards", str(own))
+    assert key("Boards", own) in output
+    assert "user replaced by rule own-user" in output
+    assert "sharedWith[1] replaced by rule own-shared" in output
+    assert "no row of Users has this id (accepted by rule accept-Boards)" in output
+    assert "in BoardWatchers" in output
+    assert "row and books are as the document and the rules make them" in output
     assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", '"own"')
-    for given in ("own", '"own"', "'own'", "'\"own\"'"):
-        assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", given)
+    for identifier in ("own", '"own"', "'own'", "'\"own\"'"):
+        assert "assigned_to dropped by rule own-lead" in explained("crm_Leads", identifier)
     rejected = next(line for line in settings.booked if line[3] == "rejected")
-    said = explained(rejected[0], rejected[1])
-    assert f"none in {rejected[0]}" in said or f"by rule {rejected[0]}-" in said
+    output = explained(rejected[0], rejected[1])
+    assert f"none in {rejected[0]}" in output or f"by rule {rejected[0]}-" in output
 
 
 @pytest.mark.usefixtures("settings")
 def test_explain_masks_secrets() -> None:
-    said = "".join(explained("Users", str(each)) for each in (USER, OTHER_USER))
-    said += sampled("Users", size=1_000, seed=0)
-    assert MASK in said
-    assert SECRET_PREFIX not in said
+    output = "".join(explained("Users", str(identifier)) for identifier in (USER, OTHER_USER))
+    output += sampled("Users", size=1_000, seed=0)
+    assert MASK in output
+    assert SECRET_PREFIX not in output
 
 
 def sampled(collection: str, *, size: int, seed: int) -> str:
-    said = io.StringIO()
-    show_sample(Console(file=said, width=200), collection, size=size, seed=seed)
-    return said.getvalue()
+    output = io.StringIO()
+    show_sample(Console(file=output, width=200), collection, size=size, seed=seed)
+    return output.getvalue()
 
 
 def test_a_sample_shows_both_sides_of_the_documents_that_the_check_draws(settings: Dirty) -> None:
-    found = check_values(
+    evidence = check_values(
         settings.source,
         settings.connection,
         TABLES["Tasks"],
@@ -397,19 +403,19 @@ def test_a_sample_shows_both_sides_of_the_documents_that_the_check_draws(setting
         seed=7,
         remediations=settings.rules,
     )
-    said = sampled("Tasks", size=3, seed=7)
-    names = re.findall(r"document +(\S+) of Tasks", said)
-    assert found.is_sound
-    assert sorted(names) == sorted(str(each["source_id"]) for each in found.sample)
-    assert sampled("Tasks", size=3, seed=7) == said
-    assert all(explained("Tasks", name) in said for name in names)
+    output = sampled("Tasks", size=3, seed=7)
+    names = re.findall(r"document +(\S+) of Tasks", output)
+    assert evidence.is_sound
+    assert sorted(names) == sorted(str(line["source_id"]) for line in evidence.sample)
+    assert sampled("Tasks", size=3, seed=7) == output
+    assert all(explained("Tasks", name) in output for name in names)
 
 
 def test_explain_shows_the_value_of_a_field_beside_that_of_the_row(settings: Dirty) -> None:
     task = next(settings.source["Tasks"].find({"section": {"$type": "objectId"}}))
-    said = explained("Tasks", str(task["_id"]))
+    output = explained("Tasks", str(task["_id"]))
     section = key("Sections", task["section"])
-    assert re.search(rf'section +{{"\$oid":"{task["section"]}"}} → {section}\n', said)
+    assert re.search(rf'section +{{"\$oid":"{task["section"]}"}} → {section}\n', output)
 
 
 @pytest.mark.usefixtures("settings")
@@ -423,6 +429,6 @@ def test_explain_and_run_name_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text("version: 1\nrules:\n  - {name: a, collection: Userz}\n", encoding="utf-8")
     for command in ("run", "validate"):
-        found = CliRunner().invoke(app, [command, "--remediations", str(file)])
-        assert found.exit_code == 2
-        assert "wrong.yaml: line 3: " in found.stderr
+        result = CliRunner().invoke(app, [command, "--remediations", str(file)])
+        assert result.exit_code == 2
+        assert "wrong.yaml: line 3: " in result.stderr

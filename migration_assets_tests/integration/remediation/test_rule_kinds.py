@@ -77,16 +77,20 @@ class Migrated:
 
     def unsound(self, *tables: str) -> dict[tuple[str, str], str]:
         """Returns the checks that disagree with what was loaded."""
-        found = [
+        all_evidence = [
             evidence
             for table in tables
             for evidence in all_checks(self.source, self.target, table, self.rules)
         ]
-        return {(each.table, each.layer): each.summary for each in found if not each.is_sound}
+        return {
+            (evidence.table, evidence.layer): evidence.summary
+            for evidence in all_evidence
+            if not evidence.is_sound
+        }
 
     def counts(self) -> dict[str, int]:
         """Returns how often each rule was applied."""
-        return {each.rule: each.count for each in applied(NEXTCRM, self.target, self.rules)}
+        return {effect.rule: effect.count for effect in applied(NEXTCRM, self.target, self.rules)}
 
 
 Migrate = Callable[..., Migrated]
@@ -97,32 +101,32 @@ def migrate(source: SourceDatabase, target: Connection) -> Migrate:
     """Loads documents with rules into the tables that are named, and runs all checks of them."""
 
     def migrated(documents: Documents, rules: str, *tables: str) -> Migrated:
-        for name, written in documents.items():
-            source[name].insert_many([dict(each) for each in written])
+        for name, collection_documents in documents.items():
+            source[name].insert_many([dict(document) for document in collection_documents])
         parsed = parse_remediations(NEXTCRM, f"version: 1\nrules:\n{rules}")
-        made = Migrated(united(source, parsed.counted_as), target, parsed)
-        made.load(tables)
-        assert made.unsound(*tables) == {}
-        return made
+        migration = Migrated(united(source, parsed.counted_as), target, parsed)
+        migration.load(tables)
+        assert migration.unsound(*tables) == {}
+        return migration
 
     return migrated
 
 
 SHAPES = {
-    each["name"]: each
-    for each in json.loads(Path(__file__).with_name("shapes.json").read_text(encoding="utf-8"))
+    shape["name"]: shape
+    for shape in json.loads(Path(__file__).with_name("shapes.json").read_text(encoding="utf-8"))
 }
 """Documents as real databases hold them."""
 
 
 def shapes(*names: str) -> Documents:
     """Returns documents of real databases, each with those that it refers to, by collection."""
-    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    by_collection: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name in names:
-        for each in (SHAPES[name], *SHAPES[name].get("with", ())):
-            document = json_util.loads(json.dumps(each["document"]))
-            found.setdefault(each["collection"], {})[canonical(document["_id"])] = document
-    return {name: list(documents.values()) for name, documents in found.items()}
+        for shape in (SHAPES[name], *SHAPES[name].get("with", ())):
+            document = json_util.loads(json.dumps(shape["document"]))
+            by_collection.setdefault(shape["collection"], {})[canonical(document["_id"])] = document
+    return {name: list(documents.values()) for name, documents in by_collection.items()}
 
 
 def row_id(collection: str, identifier: Any) -> str:
@@ -136,15 +140,15 @@ def test_values_that_were_fine_and_were_changed_are_counted(migrate: Migrate) ->
         {"_id": 3, "__v": 0, "lastName": "c"},
     ]
     rule = "- {name: all, collection: crm_Leads, field: assigned_to, match: any, drop: true, %s}"
-    made = migrate(
+    migrated = migrate(
         {"Users": [USER_DOCUMENT], "crm_Leads": leads},
         rule % "changes_fine_values: true",
         "Users",
         "crm_Leads",
     )
-    (done,) = applied(NEXTCRM, made.target, made.rules)
-    assert (done.count, done.fine) == (2, 1)
-    assert done.said().endswith("by rule all (drop); 1 of them would not have been lost")
+    (effect,) = applied(NEXTCRM, migrated.target, migrated.rules)
+    assert (effect.count, effect.fine) == (2, 1)
+    assert effect.said().endswith("by rule all (drop); 1 of them would not have been lost")
 
 
 OLD_FIELDS = """
@@ -161,38 +165,38 @@ OLD_FIELDS = """
 
 
 def test_old_fields_and_texts_come_to_the_columns_of_today(migrate: Migrate) -> None:
-    given = shapes(
+    documents = shapes(
         "account-of-july-2023",
         "contact-status-text",
         "document-of-july-2023",
         "budget-with-thousands-dots",
     )
     empty = {"_id": 1, "__v": 0, "name": "no budget", "budget": " ", "createdAt": 5}
-    given = {**given, "crm_Opportunities": [*given["crm_Opportunities"], empty]}
+    documents = {**documents, "crm_Opportunities": [*documents["crm_Opportunities"], empty]}
     tables = ("Users", "crm_Accounts", "crm_Contacts", "Documents", "crm_Opportunities")
-    made = migrate(given, OLD_FIELDS, *tables, "DocumentsToAccounts")
-    accounts = made.query(
+    migrated = migrate(documents, OLD_FIELDS, *tables, "DocumentsToAccounts")
+    accounts = migrated.query(
         """SELECT "createdAt"::text, "updatedAt"::text, "createdBy"::text FROM "crm_Accounts"
         WHERE name = 'Old Account'"""
     )
     assert accounts == [("2023-07-30 10:00:00", "2023-08-02 10:00:00", row_id("Users", USER))]
     account = ObjectId("64b000000000000000000b01")
-    contacts = made.query('SELECT status, "accountsIDs"::text FROM "crm_Contacts"')
+    contacts = migrated.query('SELECT status, "accountsIDs"::text FROM "crm_Contacts"')
     assert contacts == [(False, row_id("crm_Accounts", account))]
     document = row_id("Documents", ObjectId("64af00000000000000001402"))
-    assert made.query('SELECT document_id::text, account_id::text FROM "DocumentsToAccounts"') == [
-        (document, row_id("crm_Accounts", account))
-    ]
-    budgets = made.query('SELECT budget, expected_revenue FROM "crm_Opportunities" ORDER BY 1')
+    assert migrated.query(
+        'SELECT document_id::text, account_id::text FROM "DocumentsToAccounts"'
+    ) == [(document, row_id("crm_Accounts", account))]
+    budgets = migrated.query('SELECT budget, expected_revenue FROM "crm_Opportunities" ORDER BY 1')
     assert budgets == [(0, 0), (1_000_000, 500_000)]
     # What was moved is no longer unknown, what was copied is where it was.
-    assert made.query("SELECT collection, fields FROM migration.unmapped_fields") == [
+    assert migrated.query("SELECT collection, fields FROM migration.unmapped_fields") == [
         ("crm_Accounts", canonical({"created_by": USER}))
     ]
-    counts = made.counts()
+    counts = migrated.counts()
     assert counts.pop("budget") == 2
     assert set(counts.values()) == {1}
-    on_record = made.query(
+    on_record = migrated.query(
         "SELECT field, original, replacement FROM migration.remediations WHERE rule = 'budget'"
     )
     assert sorted(on_record) == [
@@ -214,11 +218,11 @@ def test_a_copy_of_something_else_is_rejected_or_nulled_with_its_original(migrat
 - {name: changed, collection: crm_Accounts, field: updatedAt, copy: changed, match: {ids: ['1']}}
 - {name: nothing, collection: crm_Accounts, field: description, copy: nowhere}
 """
-    made = migrate({"crm_Accounts": [account]}, rules, "crm_Accounts")
-    assert made.query("SELECT field, reason FROM migration.rejected_documents") == [
+    migrated = migrate({"crm_Accounts": [account]}, rules, "crm_Accounts")
+    assert migrated.query("SELECT field, reason FROM migration.rejected_documents") == [
         ("createdAt", "object fits no rule (besides, updatedAt: not an ISO 8601 time)")
     ]
-    assert made.counts() == {"created": 1, "changed": 1, "nothing": 0}
+    assert migrated.counts() == {"created": 1, "changed": 1, "nothing": 0}
 
 
 COMMENTS = """
@@ -230,14 +234,14 @@ COMMENTS = """
 def test_a_comment_on_a_crm_task_waits_for_a_later_step_and_another_does_not(
     migrate: Migrate,
 ) -> None:
-    given = shapes("comment-on-crm-task")
-    (comment,) = given["tasksComments"]
+    documents = shapes("comment-on-crm-task")
+    (comment,) = documents["tasksComments"]
     lost = {**comment, "_id": ObjectId(), "task": ObjectId()}
-    given = {**given, "tasksComments": [comment, lost]}
+    documents = {**documents, "tasksComments": [comment, lost]}
     tables = ("Users", "crm_Accounts", "crm_Accounts_Tasks", "Tasks", "tasksComments")
-    made = migrate(given, COMMENTS, *tables)
+    migrated = migrate(documents, COMMENTS, *tables)
     held = "SELECT source_id, field, accepted_by, deferred_until FROM migration.rejected_documents"
-    assert sorted(made.query(held)) == sorted(
+    assert sorted(migrated.query(held)) == sorted(
         [
             (
                 str(comment["_id"]),
@@ -248,17 +252,17 @@ def test_a_comment_on_a_crm_task_waits_for_a_later_step_and_another_does_not(
             (str(lost["_id"]), "task", None, None),
         ]
     )
-    losses = open_losses(made.target)
+    losses = open_losses(migrated.target)
     assert [(loss.collection, loss.field, loss.kind, loss.count) for loss in losses] == [
         ("tasksComments", "task", "rejected", 1)
     ]
-    (done,) = applied(NEXTCRM, made.target, made.rules)
-    assert done.said() == (
+    (effect,) = applied(NEXTCRM, migrated.target, migrated.rules)
+    assert effect.said() == (
         "deferred 1 document of tasksComments.task by rule later, until the application has made task "
         "nullable (20260411120000)"
     )
-    made.target.execute("UPDATE migration.rejected_documents SET deferred_until = 'never'")
-    assert set(made.unsound("tasksComments")) == {("tasksComments", "values")}
+    migrated.target.execute("UPDATE migration.rejected_documents SET deferred_until = 'never'")
+    assert set(migrated.unsound("tasksComments")) == {("tasksComments", "values")}
 
 
 def test_an_id_of_another_collection_goes_to_its_own_field(migrate: Migrate) -> None:
@@ -268,27 +272,27 @@ def test_an_id_of_another_collection_goes_to_its_own_field(migrate: Migrate) -> 
         {"_id": 3, "__v": 0, "last_name": "c", "status": True, "assigned_to": 7},
         {"_id": 4, "__v": 0, "last_name": "d", "status": True, "assigned_to": 5},
     ]
-    accounts = [{"_id": each, "__v": 0, "name": "a", "createdAt": 0} for each in (8, 9)]
+    accounts = [{"_id": number, "__v": 0, "name": "a", "createdAt": 0} for number in (8, 9)]
     rules = """
 - {name: to-account, collection: crm_Contacts, field: assigned_to, send_to: account}
 - {name: nobody, collection: crm_Contacts, field: assigned_to, match: orphaned, set: 7}
 """
-    given = {
+    documents = {
         "Users": [{**USER_DOCUMENT, "_id": 7}],
         "crm_Accounts": accounts,
         "crm_Contacts": contacts,
     }
-    made = migrate(given, rules, "Users", "crm_Accounts", "crm_Contacts")
+    migrated = migrate(documents, rules, "Users", "crm_Accounts", "crm_Contacts")
     user, first, second = row_id("Users", 7), row_id("crm_Accounts", 8), row_id("crm_Accounts", 9)
     rows = 'SELECT last_name, assigned_to::text, account::text FROM "crm_Contacts" ORDER BY 1'
-    assert made.query(rows) == [
+    assert migrated.query(rows) == [
         ("a", None, first),
         ("b", user, second),
         ("c", user, None),
         ("d", user, None),
     ]
     # The value that led somewhere is left alone, and so is what is missing.
-    assert made.counts() == {"to-account": 1, "nobody": 2}
+    assert migrated.counts() == {"to-account": 1, "nobody": 2}
 
 
 REDIRECTED = """
@@ -298,8 +302,8 @@ REDIRECTED = """
 
 
 def test_references_to_a_doubled_user_go_to_the_first(migrate: Migrate) -> None:
-    given = shapes("user-twice-first")
-    first, second = (each["_id"] for each in given["Users"])
+    users_and_leads = shapes("user-twice-first")
+    first, second = (user["_id"] for user in users_and_leads["Users"])
     board = {"_id": 1, "__v": 0, "title": "b", "description": "d", "user": str(second)}
     board |= {"sharedWith": [second, first], "watchers": [second]}
     todo = {
@@ -310,31 +314,31 @@ def test_references_to_a_doubled_user_go_to_the_first(migrate: Migrate) -> None:
         "url": "u",
         "user": str(second),
     }
-    documents = {**given, "Boards": [board], "TodoList": [todo]}
-    made = migrate(
+    documents = {**users_and_leads, "Boards": [board], "TodoList": [todo]}
+    migrated = migrate(
         documents, REDIRECTED, "Users", "crm_Leads", "Boards", "BoardWatchers", "TodoList"
     )
     own = row_id("Users", first)
-    assert made.query('SELECT assigned_to::text, "createdBy"::text FROM "crm_Leads"') == [
+    assert migrated.query('SELECT assigned_to::text, "createdBy"::text FROM "crm_Leads"') == [
         (own, own)
     ]
-    assert made.query('SELECT "user"::text, "sharedWith"::text[] FROM "Boards"') == [
+    assert migrated.query('SELECT "user"::text, "sharedWith"::text[] FROM "Boards"') == [
         (own, [own, own])
     ]
-    assert made.query('SELECT user_id::text FROM "BoardWatchers"') == [(own,)]
-    assert made.query('SELECT "user" FROM "TodoList"') == [(own,)]
-    assert made.query("SELECT count(*) FROM migration.issues") == [(0,)]
-    assert made.counts() == {"same-person": 6, "doubled": 1}
-    redirected, _ = applied(NEXTCRM, made.target, made.rules)
+    assert migrated.query('SELECT user_id::text FROM "BoardWatchers"') == [(own,)]
+    assert migrated.query('SELECT "user" FROM "TodoList"') == [(own,)]
+    assert migrated.query("SELECT count(*) FROM migration.issues") == [(0,)]
+    assert migrated.counts() == {"same-person": 6, "doubled": 1}
+    redirected, _ = applied(NEXTCRM, migrated.target, migrated.rules)
     assert redirected.said() == "redirected 6 references to Users by rule same-person"
-    assert open_losses(made.target) == []
+    assert open_losses(migrated.target) == []
 
 
 def test_a_redirect_to_nobody_is_a_finding(migrate: Migrate) -> None:
     lead = {"_id": 1, "__v": 0, "lastName": "l", "assigned_to": USER}
     rule = f"- {{name: away, collection: Users, redirect: [{{from: {USER}, to: '7'}}]}}"
-    made = migrate({"Users": [USER_DOCUMENT], "crm_Leads": [lead]}, rule, "Users", "crm_Leads")
-    issues = made.query("SELECT field, kind, reason, original FROM migration.issues")
+    migrated = migrate({"Users": [USER_DOCUMENT], "crm_Leads": [lead]}, rule, "Users", "crm_Leads")
+    issues = migrated.query("SELECT field, kind, reason, original FROM migration.issues")
     assert issues == [
         ("assigned_to", "orphaned", "no row of Users has this id", '{"$numberInt":"7"}')
     ]
@@ -347,12 +351,14 @@ def test_orphaned_elements_alone_are_dropped(migrate: Migrate) -> None:
 - {name: shared, collection: Boards, field: sharedWith, elements: true, match: orphaned, drop: true}
 - {name: watchers, collection: Boards, field: watchers, elements: true, match: {orphaned: true}, drop: true}
 """
-    made = migrate(
+    migrated = migrate(
         {"Users": [USER_DOCUMENT], "Boards": [board]}, rules, "Users", "Boards", "BoardWatchers"
     )
-    assert made.query('SELECT "sharedWith"::text[] FROM "Boards"') == [([row_id("Users", USER)],)]
-    assert made.query("SELECT count(*) FROM migration.issues") == [(0,)]
-    assert made.counts() == {"shared": 2, "watchers": 1}
+    assert migrated.query('SELECT "sharedWith"::text[] FROM "Boards"') == [
+        ([row_id("Users", USER)],)
+    ]
+    assert migrated.query("SELECT count(*) FROM migration.issues") == [(0,)]
+    assert migrated.counts() == {"shared": 2, "watchers": 1}
 
 
 def test_all_that_is_wrong_with_a_document_is_told_and_the_rules_that_it_had(
@@ -371,8 +377,8 @@ def test_all_that_is_wrong_with_a_document_is_told_and_the_rules_that_it_had(
 - {name: language, collection: Users, field: userLanguage, ignore_case: true, map: {cz: cz}}
 - {name: half, collection: Users, field: is_admin, match: any, accept: true}
 """
-    made = migrate({"Users": [user, twice]}, rules, "Users")
-    ((field, reason, accepted_by),) = made.query(
+    migrated = migrate({"Users": [user, twice]}, rules, "Users")
+    ((field, reason, accepted_by),) = migrated.query(
         "SELECT field, reason, accepted_by FROM migration.rejected_documents"
     )
     assert set(field.split(", ")) == {"email", "is_admin"}
@@ -381,7 +387,7 @@ def test_all_that_is_wrong_with_a_document_is_told_and_the_rules_that_it_had(
     assert "besides, lastLoginAt: not an ISO 8601 time" in reason
     # One of two is accepted: the document is lost for the other.
     assert accepted_by is None
-    assert made.counts()["language"] == 1
+    assert migrated.counts()["language"] == 1
 
 
 CAMPAIGNS = """
@@ -393,44 +399,44 @@ CAMPAIGNS = """
 def test_documents_of_a_misspelt_collection_count_as_those_of_the_right_one(
     migrate: Migrate,
 ) -> None:
-    given = shapes("campaign-of-the-misspelt-collection", "misspelt-collection")
-    numbers = [{"_id": each, "name": "n"} for each in (2.0, "b")]
-    given = {**given, "crm_campains": [*given["crm_campains"], *numbers]}
+    documents = shapes("campaign-of-the-misspelt-collection", "misspelt-collection")
+    numbers = [{"_id": identifier, "name": "n"} for identifier in (2.0, "b")]
+    documents = {**documents, "crm_campains": [*documents["crm_campains"], *numbers]}
     tables = ("Users", "crm_Accounts", "crm_campaigns", "crm_Opportunities")
-    made = migrate(given, CAMPAIGNS, *tables)
-    old, other, *_ = (each["_id"] for each in given["crm_campains"])
-    assert made.query('SELECT campaign::text FROM "crm_Opportunities"') == [
+    migrated = migrate(documents, CAMPAIGNS, *tables)
+    old, other, *_ = (campaign["_id"] for campaign in documents["crm_campains"])
+    assert migrated.query('SELECT campaign::text FROM "crm_Opportunities"') == [
         (row_id("crm_campaigns", old),)
     ]
-    assert made.query('SELECT count(*) FROM "crm_campaigns"') == [(5,)]
-    assert {(row_id("crm_campaigns", each),) for each in (old, other, 2, "b")} < set(
-        made.query('SELECT id::text FROM "crm_campaigns"')
+    assert migrated.query('SELECT count(*) FROM "crm_campaigns"') == [(5,)]
+    assert {(row_id("crm_campaigns", identifier),) for identifier in (old, other, 2, "b")} < set(
+        migrated.query('SELECT id::text FROM "crm_campaigns"')
     )
-    assert made.query("SELECT * FROM migration.unmapped_fields") == []
-    assert unkept(NEXTCRM, made.source, made.target) == {}
-    assert made.counts() == {"misspelt": 4, "active": 3}
+    assert migrated.query("SELECT * FROM migration.unmapped_fields") == []
+    assert unkept(NEXTCRM, migrated.source, migrated.target) == {}
+    assert migrated.counts() == {"misspelt": 4, "active": 3}
     assert "counted 4 documents of crm_campains as those of crm_campaigns" in (
-        applied(NEXTCRM, made.target, made.rules)[0].said()
+        applied(NEXTCRM, migrated.target, migrated.rules)[0].said()
     )
     # A write to either collection is a change of the one that both are.
-    before = fingerprints(made.source, ["crm_campaigns"])
-    made.source["crm_campains"].insert_one({"_id": "late", "name": "l"})
-    assert fingerprints(made.source, ["crm_campaigns"]) != before
-    assert ("crm_campaigns", "row_count") in made.unsound("crm_campaigns")
-    assert ("crm_campaigns", "values") in made.unsound("crm_campaigns")
-    made.load(["crm_campaigns", "crm_Opportunities"])
-    assert made.unsound(*tables) == {}
+    before = fingerprints(migrated.source, ["crm_campaigns"])
+    migrated.source["crm_campains"].insert_one({"_id": "late", "name": "l"})
+    assert fingerprints(migrated.source, ["crm_campaigns"]) != before
+    assert ("crm_campaigns", "row_count") in migrated.unsound("crm_campaigns")
+    assert ("crm_campaigns", "values") in migrated.unsound("crm_campaigns")
+    migrated.load(["crm_campaigns", "crm_Opportunities"])
+    assert migrated.unsound(*tables) == {}
     # Two documents of one `_id` are not merged.
-    assert isinstance(made.source, UnitedDatabase)
-    made.source["crm_campaigns"].insert_one({"_id": 2, "name": "again"})
+    assert isinstance(migrated.source, UnitedDatabase)
+    migrated.source["crm_campaigns"].insert_one({"_id": 2, "name": "again"})
     with pytest.raises(SourceError, match=r"1 `_id`s stand in both, such as {.*2"):
-        made.load(["crm_campaigns"])
-    found = [
-        each
-        for each in collections(NEXTCRM, made.source, contents(made.source))
-        if "counts as it" in each.what
+        migrated.load(["crm_campaigns"])
+    findings = [
+        finding
+        for finding in collections(NEXTCRM, migrated.source, contents(migrated.source))
+        if "counts as it" in finding.what
     ]
-    assert [each.level for each in found] == [Level.ERROR]
+    assert [finding.level for finding in findings] == [Level.ERROR]
 
 
 def test_a_collection_that_counts_as_another_concerns_its_table() -> None:
@@ -441,20 +447,20 @@ def test_a_collection_that_counts_as_another_concerns_its_table() -> None:
 
 def test_numbers_that_mongodb_holds_equal_are_one_id(migrate: Migrate) -> None:
     users = [
-        {**USER_DOCUMENT, "_id": each, "email": f"{number}@example.org"}
-        for number, each in enumerate([7.0, Int64(8), Decimal128("9.0"), 2.5])
+        {**USER_DOCUMENT, "_id": identifier, "email": f"{number}@example.org"}
+        for number, identifier in enumerate([7.0, Int64(8), Decimal128("9.0"), 2.5])
     ]
     pointed = [7, 8.0, [Int64(9)], Decimal128("2.5")]
     leads = [
-        {"_id": Int64(number), "__v": "007", "lastName": "l", "assigned_to": each}
-        for number, each in enumerate(pointed)
+        {"_id": Int64(number), "__v": "007", "lastName": "l", "assigned_to": reference}
+        for number, reference in enumerate(pointed)
     ]
     rule = "- {name: one, collection: crm_Leads, field: lastName, match: {ids: [0]}, set: first}"
     board = {"_id": 1.0, "__v": -0.0, "title": "b", "description": "d", "user": [7.0]}
     board |= {"sharedWith": [[Int64(8)], 9], "watchers": [7, 9.0]}
     tables = ("Users", "crm_Leads", "Boards", "BoardWatchers")
-    made = migrate({"Users": users, "crm_Leads": leads, "Boards": [board]}, rule, *tables)
-    assert made.query(
+    migrated = migrate({"Users": users, "crm_Leads": leads, "Boards": [board]}, rule, *tables)
+    assert migrated.query(
         """SELECT m.source_id, "lastName", u.source_id FROM "crm_Leads" l
         JOIN migration.uuid_map m USING (id) LEFT JOIN migration.uuid_map u ON u.id = assigned_to
         ORDER BY 1"""
@@ -464,16 +470,16 @@ def test_numbers_that_mongodb_holds_equal_are_one_id(migrate: Migrate) -> None:
         ('{"$numberInt":"2"}', "l", '{"$numberInt":"9"}'),
         ('{"$numberInt":"3"}', "l", None),
     ]
-    ids = {each: row_id("Users", each) for each in (7, 8, 9)}
-    assert made.query('SELECT "user"::text, "sharedWith"::text[] FROM "Boards"') == [
+    ids = {identifier: row_id("Users", identifier) for identifier in (7, 8, 9)}
+    assert migrated.query('SELECT "user"::text, "sharedWith"::text[] FROM "Boards"') == [
         (ids[7], [ids[8], ids[9]])
     ]
-    watchers = made.query('SELECT user_id::text FROM "BoardWatchers"')
+    watchers = migrated.query('SELECT user_id::text FROM "BoardWatchers"')
     assert sorted(watchers) == sorted([(ids[7],), (ids[9],)])
     altered = (
         "SELECT field, reason, original, count(*) FROM migration.issues WHERE kind = 'altered'"
     )
-    assert sorted(made.query(f"{altered} GROUP BY 1, 2, 3")) == [
+    assert sorted(migrated.query(f"{altered} GROUP BY 1, 2, 3")) == [
         ("__v", "-0.0 became 0", '{"$numberDouble":"-0.0"}', 1),
         ("__v", "digits became a number that is written otherwise", '"007"', 4),
     ]
@@ -488,42 +494,42 @@ def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_oth
     rules = """
 - {name: later, collection: tasksComments, match: any, defer: a later step}
 """
-    given = {
+    documents = {
         "Users": [user],
         "tasksComments": [comment],
         "Translation": [{"_id": "cz", "text": "geheim"}, {"_id": 5, "text": "x"}],
     }
-    migrate(given, rules, "Users", "Tasks", "tasksComments")
+    migrate(documents, rules, "Users", "Tasks", "tasksComments")
     monkeypatch.setenv(SOURCE_URL.name, source_url)
     monkeypatch.setenv(TARGET_URL.name, tables_url)
 
     def explained(collection: str, *ids: str) -> str:
-        said = []
-        for each in ids:
+        outputs = []
+        for identifier in ids:
             out = io.StringIO()
-            explain(Console(file=out, width=200), collection, each)
-            said.append(out.getvalue())
-        assert len(set(said)) == 1
-        return said[0]
+            explain(Console(file=out, width=200), collection, identifier)
+            outputs.append(out.getvalue())
+        assert len(set(outputs)) == 1
+        return outputs[0]
 
-    found = explained("Users", "7", "7.0", '{"$numberInt":"7"}', '{"$numberLong":"7"}')
-    assert "rejected     from Users for is_admin: string fits no rule" in found
-    assert "is_admin   perhaps → NULL (string fits no rule)" in found
-    assert re.search(r"name +5 → 5|name +5\n", found)
-    assert "userStatus ACTIVE" in found
-    assert "→ -0001-12-31 23:59:59.999" in found
-    assert MASK in found
-    assert "geheim" not in found
-    assert "as the document and the rules make them" in found
+    output = explained("Users", "7", "7.0", '{"$numberInt":"7"}', '{"$numberLong":"7"}')
+    assert "rejected     from Users for is_admin: string fits no rule" in output
+    assert "is_admin   perhaps → NULL (string fits no rule)" in output
+    assert re.search(r"name +5 → 5|name +5\n", output)
+    assert "userStatus ACTIVE" in output
+    assert "→ -0001-12-31 23:59:59.999" in output
+    assert MASK in output
+    assert "geheim" not in output
+    assert "as the document and the rules make them" in output
     with psycopg.connect(tables_url, autocommit=True) as connection:
         connection.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'Users'")
     assert "checks       is_admin: not recorded" in explained("Users", "7")
-    found = explained("tasksComments", "legacy:1", '"legacy:1"', "'legacy:1'")
-    assert "(deferred by rule later, until a later step)" in found
-    assert "no row of Tasks has this id" in found
-    found = explained("Translation", "cz", '"cz"')
-    assert "kept         whole in migration.unmapped_fields: _id, text" in found
-    assert "geheim" not in found
+    output = explained("tasksComments", "legacy:1", '"legacy:1"', "'legacy:1'")
+    assert "(deferred by rule later, until a later step)" in output
+    assert "no row of Tasks has this id" in output
+    output = explained("Translation", "cz", '"cz"')
+    assert "kept         whole in migration.unmapped_fields: _id, text" in output
+    assert "geheim" not in output
     explained("Translation", "5", '{"$numberInt":"5"}')
     wrong = [("Translation", "en"), ("users", "7"), ("Users", "nobody"), ("Users", "9" * 30)]
     wrong += [
