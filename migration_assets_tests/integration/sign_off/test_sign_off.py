@@ -119,7 +119,7 @@ def result_of(table: str, layer: Layer, **changes: Any) -> CheckResult:
         evidence.summary,
         json.loads(json.dumps(evidence.as_json())),
         NOW,
-        {each.name: f"v {each.name}" for each in depends_on(TABLES[table])},
+        {dependency.name: f"v {dependency.name}" for dependency in depends_on(TABLES[table])},
         *MARKS,
     )
 
@@ -139,11 +139,13 @@ def recorded(
     """A record in which all is green but what is given."""
     loads = {name: load_of(name, number) for number, name in enumerate(TABLES, start=1)}
     loads["uuid_map"] = load_of("uuid_map", 1)
-    found: dict[tuple[str, str], CheckResult | None] = {**green(), **(results or {})}
-    kept = {key: result for key, result in found.items() if result is not None}
+    results_or_none: dict[tuple[str, str], CheckResult | None] = {**green(), **(results or {})}
+    present_results = {key: result for key, result in results_or_none.items() if result is not None}
     marks = dict.fromkeys(TABLES, MARKS)
     causes = [caused_by(line) for line in losses]
-    record = Recorded(NEXTCRM, loads=loads, results=kept, losses=losses, causes=causes, marks=marks)
+    record = Recorded(
+        NEXTCRM, loads=loads, results=present_results, losses=losses, causes=causes, marks=marks
+    )
     return replace(record, **changes)
 
 
@@ -194,9 +196,13 @@ def made_report(record: Recorded, verdict: Verdict) -> dict[str, Any]:
 
 
 def test_all_green_is_go_and_nobody_has_signed() -> None:
-    made = judged(recorded(), PRINTS)
-    assert (made.word, made.findings, made.checks) == ("GO", [], len(TABLES) * len(Layer))
-    assert made.signature == "not signed"
+    judgement = judged(recorded(), PRINTS)
+    assert (judgement.word, judgement.findings, judgement.checks) == (
+        "GO",
+        [],
+        len(TABLES) * len(Layer),
+    )
+    assert judgement.signature == "not signed"
     assert (
         judged(recorded(), PRINTS, waiving()).signature == "signed by Ann Example, migration lead"
     )
@@ -292,17 +298,17 @@ FINDINGS: dict[str, tuple[Recorded, Mapping[str, str], set[str]]] = {
 def test_every_kind_of_finding_is_no_go(
     record: Recorded, prints: Mapping[str, str], ids: set[str]
 ) -> None:
-    made = judged(record, prints)
-    assert made.word == "NO-GO"
-    assert {each.id for each in made.findings} == ids
-    assert all(each.what and each.next_step for each in made.findings)
-    assert made_report(record, made)["overallStatus"] == "FAIL"
+    judgement = judged(record, prints)
+    assert judgement.word == "NO-GO"
+    assert {finding.id for finding in judgement.findings} == ids
+    assert all(finding.what and finding.next_step for finding in judgement.findings)
+    assert made_report(record, judgement)["overallStatus"] == "FAIL"
 
 
 def test_change_of_a_table_makes_the_checks_of_those_that_refer_to_it_stale() -> None:
-    found = {each.id for each in judged(stale(recorded()), PRINTS).findings}
+    finding_ids = {finding.id for finding in judged(stale(recorded()), PRINTS).findings}
     referring = [name for name, table in TABLES.items() if "Users" in referenced_tables(table)]
-    assert found == {f"{name}:{layer}:stale" for name in referring for layer in Layer}
+    assert finding_ids == {f"{name}:{layer}:stale" for name in referring for layer in Layer}
 
 
 def test_red_check_that_losses_explain_only_in_part_stands_beside_them() -> None:
@@ -310,7 +316,10 @@ def test_red_check_that_losses_explain_only_in_part_stands_beside_them() -> None
     values = record.results["Tasks", "values"]
     unsound = replace(values, evidence={**values.evidence, "is_sound": False})
     record = replace(record, results={**record.results, ("Tasks", "values"): unsound})
-    assert {each.id for each in judged(record, PRINTS).findings} == {LIKES, "Tasks:values:failed"}
+    assert {finding.id for finding in judged(record, PRINTS).findings} == {
+        LIKES,
+        "Tasks:values:failed",
+    }
 
 
 def test_names_of_unknown_fields_are_bounded_and_counted_in_full(
@@ -337,18 +346,18 @@ def test_warnings_and_what_the_model_does_not_know_are_information() -> None:
         unmapped=[Unmapped("Tasks", 2, {"colour": 2}), Unmapped("legacy_Notes", 1, {})],
         left_out=["Tasks_fts"],
     )
-    made = judged(record, PRINTS)
-    assert made.word == "GO"
-    said = "\n".join(each.what for each in made.information)
-    assert len(made.information) == 4
-    assert "2 documents with fields that the model does not know" in said
-    assert "does not know this collection" in said
+    judgement = judged(record, PRINTS)
+    assert judgement.word == "GO"
+    information_text = "\n".join(finding.what for finding in judgement.information)
+    assert len(judgement.information) == 4
+    assert "2 documents with fields that the model does not know" in information_text
+    assert "does not know this collection" in information_text
 
 
 def test_unknown_collection_that_is_not_kept_as_it_is_cannot_be_waived() -> None:
-    made = judged(recorded(), PRINTS, unkept={"legacy_Notes": (3, 2)})
-    (finding,) = made.findings
-    assert (made.word, finding.is_waivable) == ("NO-GO", False)
+    judgement = judged(recorded(), PRINTS, unkept={"legacy_Notes": (3, 2)})
+    (finding,) = judgement.findings
+    assert (judgement.word, finding.is_waivable) == ("NO-GO", False)
     assert "is not kept as it is: 3 documents in the source, 2 in the books" in finding.what
     assert "Materialize migration/uuid_map" in finding.next_step
 
@@ -357,9 +366,9 @@ def test_unknown_collection_that_is_not_kept_as_it_is_cannot_be_waived() -> None
 
 
 def test_waived_finding_is_go() -> None:
-    made = judged(lost(3), PRINTS, waiving(waiver()))
-    assert (made.word, list(made.findings)) == ("GO", [])
-    assert [each.waiver.reason for each in made.waived] == ["test data of 2019"]
+    judgement = judged(lost(3), PRINTS, waiving(waiver()))
+    assert (judgement.word, list(judgement.findings)) == ("GO", [])
+    assert [waived.waiver.reason for waived in judgement.waived] == ["test data of 2019"]
 
 
 @pytest.mark.parametrize(
@@ -373,11 +382,11 @@ def test_waived_finding_is_go() -> None:
     ids=["grown", "fewer", "others", "ended"],
 )
 def test_void_waiver_is_no_go_and_says_why(record: Recorded, changes: Any, why: str) -> None:
-    made = judged(record, PRINTS, waiving(waiver(**changes)))
-    assert made.word == "NO-GO"
-    assert [each.id for each in made.findings] == [LIKES]
-    assert [each.why_void for each in made.waived] == [why]
-    assert made.signature.startswith("not signed")
+    judgement = judged(record, PRINTS, waiving(waiver(**changes)))
+    assert judgement.word == "NO-GO"
+    assert [finding.id for finding in judgement.findings] == [LIKES]
+    assert [waived.why_void for waived in judgement.waived] == [why]
+    assert judgement.signature.startswith("not signed")
 
 
 def earlier(record: Recorded, *waivers: Waiver) -> Recorded:
@@ -391,34 +400,38 @@ def report_of_waivers(waivers: Sequence[Waiver]) -> dict[str, Any]:
 
 
 def test_waiver_goes_on_to_hold_for_the_same_rows_until_it_is_withdrawn() -> None:
-    made = judged(earlier(lost(3), waiver()), PRINTS)
-    assert (made.word, made.signature) == ("GO", "not signed")
-    assert [each.waiver.since for each in made.waived] == ["2027-01-30T12:00:00+00:00"]
+    judgement = judged(earlier(lost(3), waiver()), PRINTS)
+    assert (judgement.word, judgement.signature) == ("GO", "not signed")
+    assert [waived.waiver.since for waived in judgement.waived] == ["2027-01-30T12:00:00+00:00"]
     assert judged(earlier(lost(3, KEYS + 1), waiver()), PRINTS).word == "NO-GO"
     assert judged(earlier(lost(3), waiver(rows="0-0")), PRINTS).word == "NO-GO"  # it was void then
     assert judged(earlier(recorded(), waiver()), PRINTS).waived == []  # nothing is left to waive
     anew = judged(earlier(lost(3), waiver()), PRINTS, waiving(waiver(reason="again")))
-    assert [(each.waiver.reason, each.waiver.since) for each in anew.waived] == [("again", "")]
+    assert [(waived.waiver.reason, waived.waiver.since) for waived in anew.waived] == [
+        ("again", "")
+    ]
     assert judged(earlier(lost(3), waiver()), PRINTS, Approval(withdraws=True)).word == "NO-GO"
 
 
 def test_day_of_the_first_sign_off_is_kept() -> None:
     record = earlier(lost(3), waiver())
-    written = made_report(record, judged(record, PRINTS))
-    (again,) = kept(written["waivers"], NOW + dt.timedelta(days=9))
+    report = made_report(record, judged(record, PRINTS))
+    (again,) = kept(report["waivers"], NOW + dt.timedelta(days=9))
     assert again == record.waivers[0]
-    assert "(since 2027-01-30 12:00:00 UTC)" in dashboard(written)
+    assert "(since 2027-01-30 12:00:00 UTC)" in dashboard(report)
 
 
 def test_draft_has_what_was_seen_and_asks_for_name_and_reason(tmp_path: Path) -> None:
     file = tmp_path / "waivers.yaml"
     (line,) = lost(3).losses
     record = replace(lost(3), causes=[*lost(3).causes, caused_by(replace(line, field="__v"))])
-    made = made_report(record, judged(record, PRINTS, waiving(waiver(until=dt.date(2027, 1, 31)))))
-    file.write_text(draft(made))
+    report = made_report(
+        record, judged(record, PRINTS, waiving(waiver(until=dt.date(2027, 1, 31))))
+    )
+    file.write_text(draft(report))
     with pytest.raises(MigrationError, match=r"waiver 1: name is missing.*reason is missing"):
         read_waivers(file)
-    file.write_text(draft(made, "Bob").replace("reason: ''", "reason: seen"))
+    file.write_text(draft(report, "Bob").replace("reason: ''", "reason: seen"))
     assert read_waivers(file) == [
         Waiver("Tasks:values:nulled:__v", 3, rows_text(KEYS), "Bob", "seen"),
         waiver(until=dt.date(2027, 1, 31)),
@@ -429,9 +442,9 @@ def test_draft_has_what_was_seen_and_asks_for_name_and_reason(tmp_path: Path) ->
 
 def test_what_nobody_has_looked_at_cannot_be_waived() -> None:
     record, prints, _ = FINDINGS["check missing"]
-    made = judged(record, prints, waiving(waiver(finding="Tasks:types:missing")))
-    assert made.word == "NO-GO"
-    assert "nobody knows yet" in made.waived[0].why_void
+    judgement = judged(record, prints, waiving(waiver(finding="Tasks:types:missing")))
+    assert judgement.word == "NO-GO"
+    assert "nobody knows yet" in judgement.waived[0].why_void
 
 
 @pytest.mark.parametrize(
@@ -458,8 +471,8 @@ def test_waiver_of_one_field_leaves_that_of_a_like_name() -> None:
     record = lost(3)
     lines = [replace(record.losses[0], field=name) for name in ("a:b", "a_b")]
     record = replace(record, causes=[caused_by(line) for line in lines])
-    made = judged(record, PRINTS, waiving(waiver(finding="Tasks:values:nulled:a_b")))
-    assert [each.field for each in made.findings] == ["a:b"]
+    judgement = judged(record, PRINTS, waiving(waiver(finding="Tasks:values:nulled:a_b")))
+    assert [finding.field for finding in judgement.findings] == ["a:b"]
 
 
 @pytest.mark.parametrize(
@@ -475,12 +488,12 @@ def test_go_says_what_somebody_has_accepted_to_lose(
     documents: int, values: int, headline: str
 ) -> None:
     record = recorded(documents_in_no_table=documents, values_lost=values)
-    made = judged(record, PRINTS)
-    assert (made.word, made.headline) == ("GO", headline)
-    written = made_report(record, made)
-    assert (written["verdict"]["word"], written["verdict"]["headline"]) == ("GO", headline)
-    assert f">{headline}</strong>" in page_of(written, "0")
-    assert f"## {headline}," in summary(written, "0")
+    judgement = judged(record, PRINTS)
+    assert (judgement.word, judgement.headline) == ("GO", headline)
+    report = made_report(record, judgement)
+    assert (report["verdict"]["word"], report["verdict"]["headline"]) == ("GO", headline)
+    assert f">{headline}</strong>" in page_of(report, "0")
+    assert f"## {headline}," in summary(report, "0")
     red = replace(record, missing=["Users_email_key"])
     assert judged(red, PRINTS).headline == "NO-GO"
 
@@ -492,15 +505,15 @@ def test_waiver_of_nothing_is_an_error_that_names_the_findings() -> None:
 
 def test_error_names_the_ids_that_are_like_the_wanted_one_first() -> None:
     ids = [f"Boards:values:nulled:field_{number}" for number in range(40)]
-    said = known_ids([*ids, LIKES], "Tasks:values:nulled:like")
-    assert said.startswith(f"the findings are: {LIKES}, ")
-    assert said.endswith(" and 21 more, see the report")
+    message = known_ids([*ids, LIKES], "Tasks:values:nulled:like")
+    assert message.startswith(f"the findings are: {LIKES}, ")
+    assert message.endswith(" and 21 more, see the report")
     assert known_ids([], "x") == "there is no finding"
 
 
 def test_approver_may_decline_and_must_have_a_name() -> None:
-    made = judged(recorded(), PRINTS, Approval("Ann Example", decision=Decision.DECLINE))
-    assert (made.word, made.signature) == ("NO-GO", "declined by Ann Example")
+    judgement = judged(recorded(), PRINTS, Approval("Ann Example", decision=Decision.DECLINE))
+    assert (judgement.word, judgement.signature) == ("NO-GO", "declined by Ann Example")
     for changes in ({"role": "DBA"}, {"decision": Decision.DECLINE}):
         with pytest.raises(MigrationError, match="without an approver"):
             Approval(**changes)
@@ -550,23 +563,25 @@ WRONG_FILES = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG_FILES.values(), ids=WRONG_FILES.keys())
-def test_wrong_file_of_waivers_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "expected"), WRONG_FILES.values(), ids=WRONG_FILES.keys())
+def test_wrong_file_of_waivers_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "waivers.yaml"
     file.write_text(text)
-    with pytest.raises(MigrationError, match=re.escape(said)):
+    with pytest.raises(MigrationError, match=re.escape(expected)):
         read_waivers(file)
 
 
 def test_configuration_of_a_run_carries_the_approval() -> None:
-    given = Approval(
+    approval = Approval(
         "Ann Example", "DBA", Decision.DECLINE, [waiver(until=dt.date(2027, 1, 31)), waiver()]
     )
-    given = replace(given, waivers=parsed([each.as_json() for each in given.waivers][:1], "test"))
-    given = replace(given, withdraws=True)
-    (op,) = run_config(given, "there")["ops"].values()
+    approval = replace(
+        approval, waivers=parsed([entry.as_json() for entry in approval.waivers][:1], "test")
+    )
+    approval = replace(approval, withdraws=True)
+    (op,) = run_config(approval, "there")["ops"].values()
     config = op["config"] | {"decision": Decision.DECLINE}
-    assert SignOffConfig(**config).approval() == given
+    assert SignOffConfig(**config).approval() == approval
 
 
 # --- Report -------------------------------------------------------------------------------------
@@ -575,10 +590,10 @@ def test_configuration_of_a_run_carries_the_approval() -> None:
 def test_report_has_the_fields_of_a_validation_report() -> None:
     """Operations 8.2."""
     record = lost(3)
-    made = made_report(record, judged(record, PRINTS))
-    assert made["overallStatus"] == "FAIL"
-    assert made["timestamp"] == "2027-01-30T12:00:00+00:00"
-    summary = made["summary"]
+    report = made_report(record, judged(record, PRINTS))
+    assert report["overallStatus"] == "FAIL"
+    assert report["timestamp"] == "2027-01-30T12:00:00+00:00"
+    summary = report["summary"]
     assert (summary["totalTables"], summary["tablesValidated"]) == (39, 39)
     assert (summary["tablesPassed"], summary["tablesFailed"]) == (38, 1)
     assert summary["recordsValidated"] == 10 * len(ENTITIES)
@@ -588,15 +603,19 @@ def test_report_has_the_fields_of_a_validation_report() -> None:
     assert summary["totalRecords"] == sum(
         record.loads[name].statistics["documents"] for name in ENTITIES
     )
-    assert made["rowCountValidation"] == {"status": "PASS", "discrepancies": []}
-    assert made["sampleRecordValidation"]["status"] == "FAIL"
-    assert made["referentialIntegrityValidation"] == {
+    assert report["rowCountValidation"] == {"status": "PASS", "discrepancies": []}
+    assert report["sampleRecordValidation"]["status"] == "FAIL"
+    assert report["referentialIntegrityValidation"] == {
         "status": "PASS",
         "orphanedRecords": 0,
         "brokenForeignKeys": 0,
     }
-    assert made["dataTypeValidation"] == {"status": "PASS", "typeErrors": []}
-    (tasks,) = [each for each in made["detailedResults"] if each["name"] == "Tasks"]
+    assert report["dataTypeValidation"] == {"status": "PASS", "typeErrors": []}
+    (tasks,) = [
+        table_result
+        for table_result in report["detailedResults"]
+        if table_result["name"] == "Tasks"
+    ]
     assert tasks["status"] == "FAIL"
     assert tasks["rowCount"] == {"mongo": 10, "postgresql": 10, "rejected": None, "match": True}
     assert tasks["sampleValidation"]["mismatched"] == 3
@@ -605,29 +624,31 @@ def test_report_has_the_fields_of_a_validation_report() -> None:
         "validForeignKeys",
         "orphaned",
     }
-    assert made["estimate"]["seconds"] == 100 * 2 * 1.5
+    assert report["estimate"]["seconds"] == 100 * 2 * 1.5
 
 
 def test_digest_is_of_the_canonical_form() -> None:
     record = recorded()
-    made = made_report(record, judged(record, PRINTS))
-    plain = json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert digest(made) == hashlib.sha256(plain.encode()).hexdigest()
-    again = json.loads(json.dumps({**made, "digest": digest(made)}, indent=2))
-    assert digest(again) == digest(made)
+    report = made_report(record, judged(record, PRINTS))
+    plain = json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert digest(report) == hashlib.sha256(plain.encode()).hexdigest()
+    again = json.loads(json.dumps({**report, "digest": digest(report)}, indent=2))
+    assert digest(again) == digest(report)
     again["summary"]["rows"] += 1
-    assert digest(again) != digest(made)
+    assert digest(again) != digest(report)
     assert canonical({"b": "é", "a": 1}) == '{"a":1,"b":"é"}'.encode()
 
 
 def test_what_people_write_is_text_on_the_page_and_in_markdown() -> None:
     evil = "<script>alert(1)</script> [x](http://evil.example) *b*"
-    made = judged(lost(3), PRINTS, replace(waiving(waiver(name=evil, reason=evil)), approver=evil))
-    written = made_report(lost(3), made)
-    assert "<script" not in page_of(written, "0")
-    said = summary(written, "0") + dashboard(written)
-    assert "<script" not in said
-    assert "[x](http" not in said
+    judgement = judged(
+        lost(3), PRINTS, replace(waiving(waiver(name=evil, reason=evil)), approver=evil)
+    )
+    report = made_report(lost(3), judgement)
+    assert "<script" not in page_of(report, "0")
+    texts = summary(report, "0") + dashboard(report)
+    assert "<script" not in texts
+    assert "[x](http" not in texts
 
 
 def test_dashboard_leads_to_every_check_and_says_why_it_is_not_green() -> None:
@@ -635,20 +656,23 @@ def test_dashboard_leads_to_every_check_and_says_why_it_is_not_green() -> None:
     results = {**record.results}
     del results["Boards", "types"]
     record = replace(record, results=results)
-    made = made_report(record, judged(record, PRINTS))
-    said, short = dashboard(made), summary(made, "0" * 64)
+    report = made_report(record, judged(record, PRINTS))
+    board, short = dashboard(report), summary(report, "0" * 64)
     for name in TABLES:
         for layer in Layer:
-            assert f"](/assets/postgres/{name}?view=checks&checkDetail={layer})" in said
+            assert f"](/assets/postgres/{name}?view=checks&checkDetail={layer})" in board
     assert "decisions left: **1**" in short
     assert len(short) < 1000  # Dagster shows no more without a click
-    decisions, others = said.index("### Decisions left, by cause"), said.index("### Other findings")
-    assert decisions < said.index(LIKES) < others < said.index("Boards:types:missing")
+    decisions, others = (
+        board.index("### Decisions left, by cause"),
+        board.index("### Other findings"),
+    )
+    assert decisions < board.index(LIKES) < others < board.index("Boards:types:missing")
     for state, count in (("failed", 1), ("missing", 1), ("passed", 4 * len(TABLES) - 2)):
         assert f"{STATE_MARKS[state]} {count} " in short
-        assert f"- {STATE_MARKS[state]} {count} " in said
-        assert REASONS.get(state, "") in said
-    rows = [line for line in said.splitlines() if line.startswith("| [")]
+        assert f"- {STATE_MARKS[state]} {count} " in board
+        assert REASONS.get(state, "") in board
+    rows = [line for line in board.splitlines() if line.startswith("| [")]
     assert len(rows) == len(TABLES)
     assert {row.split("]")[0] for row in rows[:2]} == {"| [Tasks", "| [Boards"}
 
@@ -744,26 +768,26 @@ def test_books_say_which_rows_a_finding_is_about(
 ) -> None:
     def rows() -> str:
         pass_all(variables)
-        (found,) = judged(read_recorded(NEXTCRM, variables, small_source), prints).findings
-        assert (found.id, found.count) == (LIKES, 2)
-        return found.rows
+        (finding,) = judged(read_recorded(NEXTCRM, variables, small_source), prints).findings
+        assert (finding.id, finding.count) == (LIKES, 2)
+        return finding.rows
 
     variables.execute(
         "INSERT INTO migration.issues (target_table, collection, source_id, field, kind, reason, original) "
         "SELECT 'Tasks', 'Tasks', id, 'likes', 'nulled', 'why', '1' FROM unnest('{a,b}'::text[]) id"
     )
-    seen = rows()
-    assert re.fullmatch("(-?[0-9a-f]{4}){4}", seen)
+    seen_rows = rows()
+    assert re.fullmatch("(-?[0-9a-f]{4}){4}", seen_rows)
     variables.execute("UPDATE migration.issues SET source_id = 'c' WHERE source_id = 'a'")
-    assert rows() != seen
+    assert rows() != seen_rows
     variables.execute("UPDATE migration.issues SET source_id = 'a' WHERE source_id = 'c'")
-    assert rows() == seen  # in another order
+    assert rows() == seen_rows  # in another order
     variables.execute("UPDATE migration.issues SET element = 1 WHERE source_id = 'a'")
-    assert rows() != seen
+    assert rows() != seen_rows
     variables.execute("UPDATE migration.issues SET element = NULL WHERE source_id = 'a'")
-    assert rows() == seen
+    assert rows() == seen_rows
     variables.execute("UPDATE migration.issues SET original = '2' WHERE source_id = 'a'")
-    assert rows() != seen  # another bad value of the same field is another loss
+    assert rows() != seen_rows  # another bad value of the same field is another loss
 
 
 def test_a_waiver_of_a_cause_is_for_the_places_that_were_seen(
@@ -771,23 +795,23 @@ def test_a_waiver_of_a_cause_is_for_the_places_that_were_seen(
 ) -> None:
     def rows() -> str:
         pass_all(variables)
-        (found,) = judged(read_recorded(NEXTCRM, variables, small_source), prints).findings
-        assert (found.id, found.count) == ("Users:references:gone", 1)
-        return found.rows
+        (finding,) = judged(read_recorded(NEXTCRM, variables, small_source), prints).findings
+        assert (finding.id, finding.count) == ("Users:references:gone", 1)
+        return finding.rows
 
     variables.execute(
         "INSERT INTO migration.issues (target_table, collection, source_id, field, kind, reason, original) "
         "VALUES ('Tasks', 'Tasks', 'a', 'user', 'orphaned', 'why', '\"' || repeat('a', 24) || '\"')"
     )
-    seen = rows()
+    seen_rows = rows()
     variables.execute("UPDATE migration.issues SET field = 'createdBy'")
-    assert rows() != seen
+    assert rows() != seen_rows
     variables.execute(
         "UPDATE migration.issues SET target_table = 'Boards', collection = 'Boards', field = 'user'"
     )
-    assert rows() != seen
+    assert rows() != seen_rows
     variables.execute("UPDATE migration.issues SET target_table = 'Tasks', collection = 'Tasks'")
-    assert rows() == seen
+    assert rows() == seen_rows
 
 
 TOUCHES = {
@@ -838,8 +862,8 @@ def test_what_somebody_touches_after_the_checks_is_no_go(
 ) -> None:
     with checked.transaction(force_rollback=True):
         checked.execute(statement.encode())
-        made = judged(read_recorded(NEXTCRM, checked, small_source), prints)
-    assert [each.id for each in made.findings] == [finding]
+        judgement = judged(read_recorded(NEXTCRM, checked, small_source), prints)
+    assert [open_finding.id for open_finding in judgement.findings] == [finding]
 
 
 @pytest.mark.parametrize("loaded", ["gpt_models", "uuid_map"])
@@ -867,8 +891,8 @@ def test_check_of_older_data_that_ends_later_is_stale(
         open_source(small_migration.mongodb_url) as source,
     ):
         run_checks(source, connection, TABLES[checked_table], (Layer.TYPES,), check=check)
-        made = judged(read_recorded(NEXTCRM, connection, source), prints)
-    assert f"{checked_table}:types:stale" in {each.id for each in made.findings}
+        judgement = judged(read_recorded(NEXTCRM, connection, source), prints)
+    assert f"{checked_table}:types:stale" in {finding.id for finding in judgement.findings}
 
 
 def test_rows_that_waited_for_their_deletion_are_no_touch_of_somebody_else(
@@ -894,7 +918,7 @@ def files_of_reports(directory: Path, words: Sequence[str], *, never: Sequence[s
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         text = path.read_text()
-        assert not any(each in text for each in never)
+        assert not any(secret in text for secret in never)
     return files
 
 
@@ -922,36 +946,38 @@ def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
 
     finding = "openAi_keys:values:failed"
     damaged(1)
-    code, said = call("sign-off")
+    code, output = call("sign-off")
     assert code == 1
-    assert "✗ openAi_keys: check values failed: 1 differences" in said
+    assert "✗ openAi_keys: check values failed: 1 differences" in output
 
-    code, said = call("sign-off", "--approver", "Ann Example", "--waive", f"{finding}=rotated key")
-    assert code == 0, said
-    assert "signed by Ann Example; report: " in said
+    code, output = call(
+        "sign-off", "--approver", "Ann Example", "--waive", f"{finding}=rotated key"
+    )
+    assert code == 0, output
+    assert "signed by Ann Example; report: " in output
     row = variables.execute(
         "SELECT verdict, approver, role, decision, waivers, digest, report FROM migration.sign_offs "
         "ORDER BY signed_at DESC LIMIT 1"
     ).fetchone()
     assert row is not None
     assert row[:4] == ("GO", "Ann Example", None, "approve")
-    assert [each["reason"] for each in row[4]] == ["rotated key"]
+    assert [entry["reason"] for entry in row[4]] == ["rotated key"]
     assert row[5] == digest(row[6])
 
-    code, said = call("sign-off")
-    assert (code, f"! {finding} is waived by Ann Example" in said) == (0, True), said
+    code, output = call("sign-off")
+    assert (code, f"! {finding} is waived by Ann Example" in output) == (0, True), output
 
     damaged(2)
-    code, said = call("sign-off")
-    assert code == 1, said
+    code, output = call("sign-off")
+    assert code == 1, output
     assert (
         f"waiver of {finding} by Ann Example is void: the rows behind it changed: it was given for 1 others"
-        in said
+        in output
     )
 
-    code, said = call("sign-off", "--approver", "Ann", "--waive", "Users:x=why")
+    code, output = call("sign-off", "--approver", "Ann", "--waive", "Users:x=why")
     assert code == 2
-    assert finding in said
+    assert finding in output
 
     words = ("NO-GO", "GO", "GO", "NO-GO")
     password = (
@@ -960,12 +986,12 @@ def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
     assert password
     files = files_of_reports(tmp_path / "reports", words, never=(SECRET_PREFIX, password))
 
-    code, said = call("sign-off", "--verify", str(files[3]))
-    assert (code, "is the report that was recorded" in said) == (0, True)
+    code, output = call("sign-off", "--verify", str(files[3]))
+    assert (code, "is the report that was recorded" in output) == (0, True)
     changed = tmp_path / "changed.json"
     changed.write_text(files[3].read_text().replace("rotated key", "nothing"))
-    code, said = call("sign-off", "--verify", str(changed))
-    assert (code, "was changed" in said) == (1, True)
+    code, output = call("sign-off", "--verify", str(changed))
+    assert (code, "was changed" in output) == (1, True)
 
 
 # --- The page in a real browser -----------------------------------------------------------------
@@ -1010,13 +1036,13 @@ def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
         losses=[*record.losses, other],
         causes=[*record.causes, caused_by(other)],
     )
-    made = made_report(record, judged(record, PRINTS, waiving(waiver())))
+    report = made_report(record, judged(record, PRINTS, waiving(waiver())))
     file = tmp_path / "report.html"
-    file.write_text(page_of(made, digest(made)))
+    file.write_text(page_of(report, digest(report)))
     requests: list[str] = []
-    said: list[str] = []
+    console_messages: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
+    page.on("console", lambda message: console_messages.append(message.text))
     page.set_viewport_size({"width": 1200, "height": 1000})
     page.goto(file.as_uri())
 
@@ -1029,7 +1055,7 @@ def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
     )
     assert page.locator("svg[role=img]").count() == 2
     assert "test data of 2019" in page.locator("main").inner_text()
-    assert digest(made) in page.locator("main").inner_text()
+    assert digest(report) in page.locator("main").inner_text()
     keep(page, "sign-off-report")
 
     broken = page.evaluate(
@@ -1048,10 +1074,10 @@ def test_page_in_a_browser(page: Page, tmp_path: Path) -> None:
         colours = page.evaluate(_VARIABLES, sorted({name for pair in PAIRS for name in pair}))
         for front, back in PAIRS:
             assert contrast(colours[front], colours[back]) >= 4.5, (scheme, front, back)
-    shown = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
-    assert shown == "rgb(20, 24, 29)"  # the dark colours are in use
+    background = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(20, 24, 29)"  # the dark colours are in use
 
     printed = page.pdf(format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 2
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    assert said == []
+    assert console_messages == []
