@@ -27,14 +27,14 @@ Verdicts = Mapping[tuple[str, Layer], tuple[bool, bool]]
 
 def verdicts(loaded: Loaded, tables: list[str]) -> Verdicts:
     """Runs the checks of tables."""
-    found = {}
+    verdict_by_check = {}
     for name in tables:
         for layers in together(Layer):
             for evidence in run_checks(loaded.source, loaded.connection, TABLES[name], layers):
-                found[name, evidence.layer] = evidence.passed, evidence.is_sound
+                verdict_by_check[name, evidence.layer] = evidence.passed, evidence.is_sound
                 # What is wrong can be waived by its rows, which a check that could not run does not know.
                 assert bool(evidence.rows) == bool(evidence.failures and not evidence.is_sound)
-    return found
+    return verdict_by_check
 
 
 def concerned(damage: Damage) -> list[str]:
@@ -49,9 +49,9 @@ def concerned(damage: Damage) -> list[str]:
 def before(faulty_sample: Loaded) -> Verdicts:
     """The verdicts before any damage."""
     tables = dict.fromkeys(name for damage in DAMAGES for name in concerned(damage))
-    found = verdicts(faulty_sample, list(tables))
-    assert {is_sound for _, is_sound in found.values()} == {True}
-    return found
+    verdicts_before = verdicts(faulty_sample, list(tables))
+    assert {is_sound for _, is_sound in verdicts_before.values()} == {True}
+    return verdicts_before
 
 
 @pytest.fixture

@@ -165,8 +165,8 @@ def shown(evidence: Evidence) -> set[tuple[Any, ...]]:
 def assert_red(evidence: Evidence, *lines: tuple[str | None, str, Fault]) -> None:
     """The check is red, the data is not sound, and the lines are all that it shows."""
     assert shown(evidence) == set(lines)
-    said = [*evidence.counts, *(line["what"] for line in evidence.sample)]
-    assert set(map(type, said)) == {str}  # what Dagster can keep, and no enum
+    names = [*evidence.counts, *(line["what"] for line in evidence.sample)]
+    assert set(map(type, names)) == {str}  # what Dagster can keep, and no enum
     assert not evidence.passed
     assert not evidence.is_sound
     assert evidence.severity is Severity.ERROR
@@ -563,11 +563,11 @@ def test_a_loss_that_is_not_on_record_is_not_sound(
     with target.transaction(force_rollback=True):
         target.execute("DELETE FROM migration.issues")
         target.execute("DELETE FROM migration.rejected_documents")
-        found = {name: checked(source, target, name) for name in ORPHANED}
-    assert not any(evidence.is_sound for evidence in found.values())
+        evidence_by_table = {name: checked(source, target, name) for name in ORPHANED}
+    assert not any(evidence.is_sound for evidence in evidence_by_table.values())
     assert {
         name: {what: evidence.counts[what] for what in Fault if evidence.counts.get(what)}
-        for name, evidence in found.items()
+        for name, evidence in evidence_by_table.items()
     } == {
         "crm_Accounts": {"lost": 5},
         "Boards": {"lost": 5},
@@ -688,7 +688,7 @@ def test_every_kind_of_fault_in_the_sample_is_on_record(
 ) -> None:
     generate(source, scale=0.01, dirty=0.01)
     loaded(source, target, TABLES)
-    found = [checked(source, target, name) for name in TABLES]
-    assert [each for each in found if not each.is_sound] == []
+    all_evidence = [checked(source, target, name) for name in TABLES]
+    assert [evidence for evidence in all_evidence if not evidence.is_sound] == []
     total = target.execute("SELECT count(*) FROM migration.issues WHERE kind = 'orphaned'")
-    assert total.fetchone() == (sum(each.counts["orphaned"] for each in found),)
+    assert total.fetchone() == (sum(evidence.counts["orphaned"] for evidence in all_evidence),)

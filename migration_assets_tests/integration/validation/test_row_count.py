@@ -43,13 +43,14 @@ def checked(loaded: Loaded, table: str) -> Evidence:
     return check_row_count(loaded.source, loaded.connection, TABLES[table])
 
 
-def failing_lines(found: Evidence) -> dict[str, int]:
+def failing_lines(evidence: Evidence) -> dict[str, int]:
     """Returns by how much each line that fails is out of balance, by name."""
-    assert (found.passed, found.is_sound, found.severity) == (False, False, Severity.ERROR)
-    assert found.failures == found.counts["identities_that_fail"] == len(found.sample)
-    assert "Materialize" in found.next_step
+    assert (evidence.passed, evidence.is_sound, evidence.severity) == (False, False, Severity.ERROR)
+    assert evidence.failures == evidence.counts["identities_that_fail"] == len(evidence.sample)
+    assert "Materialize" in evidence.next_step
     return {
-        line["name"]: line["target"] + line["explained"] - line["source"] for line in found.sample
+        line["name"]: line["target"] + line["explained"] - line["source"]
+        for line in evidence.sample
     }
 
 
@@ -63,15 +64,15 @@ def test_the_books_of_every_table_of_a_faulty_source_balance(faulty_sample: Load
         ).fetchall()
     )
     for table in TABLES.values():
-        found = check_row_count(faulty_sample.source, faulty_sample.connection, table)
-        assert found.is_sound, (table.name, found.summary)
-        assert (found.layer, found.counts["identities_that_fail"]) == (Layer.ROW_COUNT, 0)
-        assert found.failures == to_read.get(table.name, 0), table.name
-        assert found.passed is (table.name not in to_read)
-        if not found.passed:
-            assert found.severity is Severity.WARN
-            assert found.failures >= sum(line["count"] for line in found.sample) > 0
-        rejected += found.counts["rejected"]
+        evidence = check_row_count(faulty_sample.source, faulty_sample.connection, table)
+        assert evidence.is_sound, (table.name, evidence.summary)
+        assert (evidence.layer, evidence.counts["identities_that_fail"]) == (Layer.ROW_COUNT, 0)
+        assert evidence.failures == to_read.get(table.name, 0), table.name
+        assert evidence.passed is (table.name not in to_read)
+        if not evidence.passed:
+            assert evidence.severity is Severity.WARN
+            assert evidence.failures >= sum(line["count"] for line in evidence.sample) > 0
+        rejected += evidence.counts["rejected"]
     (expected,) = faulty_sample.connection.execute(
         "SELECT count(*) FROM migration.rejected_documents"
     ).fetchone() or (0,)
@@ -79,11 +80,15 @@ def test_the_books_of_every_table_of_a_faulty_source_balance(faulty_sample: Load
 
 
 def test_evidence_names_what_was_counted(faulty_sample: Loaded) -> None:
-    found = checked(faulty_sample, "Tasks")
+    evidence = checked(faulty_sample, "Tasks")
     documents = faulty_sample.source["Tasks"].count_documents({})
-    assert found.counts["documents"] == documents == found.counts["rows"] + found.counts["rejected"]
-    assert f"{documents} documents" in found.summary
-    assert f"{found.counts['rejected']} of them rejected" in found.summary
+    assert (
+        evidence.counts["documents"]
+        == documents
+        == evidence.counts["rows"] + evidence.counts["rejected"]
+    )
+    assert f"{documents} documents" in evidence.summary
+    assert f"{evidence.counts['rejected']} of them rejected" in evidence.summary
 
 
 def test_what_arrived_without_loss_but_not_as_it_was_is_a_warning(
@@ -100,17 +105,17 @@ def test_what_arrived_without_loss_but_not_as_it_was_is_a_warning(
     )
     load_identities(NEXTCRM, source, target)
     load_table(source, target, table)
-    found = check_row_count(source, target, table)
-    assert (found.passed, found.is_sound, found.severity) == (False, True, Severity.WARN)
-    assert found.summary == (
+    evidence = check_row_count(source, target, table)
+    assert (evidence.passed, evidence.is_sound, evidence.severity) == (False, True, Severity.WARN)
+    assert evidence.summary == (
         "the books balance in 10 lines: 4 documents; values coerced without loss: 3; defaults for "
         "missing values: 1; documents with fields that the model does not know, kept: 1"
     )
-    assert found.next_step.startswith(
+    assert evidence.next_step.startswith(
         "Nothing is lost, and nothing has to be done: read in migration"
     )
-    assert found.failures == 5
-    assert {(line["field"], line["kind"], line["count"]) for line in found.sample} == {
+    assert evidence.failures == 5
+    assert {(line["field"], line["kind"], line["count"]) for line in evidence.sample} == {
         ("name", "coerced", 2),
         ("__v", "coerced", 1),
         ("__v", "defaulted", 1),
@@ -269,8 +274,12 @@ def test_a_collection_that_is_missing_is_an_empty_table(
     source: SourceDatabase, target: Connection
 ) -> None:
     for table in TABLES.values():
-        found = check_row_count(source, target, table)
-        assert (found.passed, found.counts["documents"], found.counts["rows"]) == (True, 0, 0)
+        evidence = check_row_count(source, target, table)
+        assert (evidence.passed, evidence.counts["documents"], evidence.counts["rows"]) == (
+            True,
+            0,
+            0,
+        )
 
 
 def test_what_changed_in_the_source_since_unbalances(
@@ -296,26 +305,26 @@ def test_what_changed_in_the_source_since_unbalances(
 def test_documents_that_cannot_be_read_are_counted_as_the_server_counts_them(
     source: SourceDatabase, target: Connection
 ) -> None:
-    whole = bson.encode(
+    contact = bson.encode(
         {"_id": ObjectId(), "last_name": "caf\u00e9", "tags": ["a", "b"], "email": None, "vat": 1}
     )
     contacts = source["crm_Contacts"]
-    contacts.insert_one(RawBSONDocument(whole.replace(b"\xc3\xa9", b"\xe9\xe9")))
+    contacts.insert_one(RawBSONDocument(contact.replace(b"\xc3\xa9", b"\xe9\xe9")))
     contacts.insert_one({"last_name": "x", "tags": "lone"})
     load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["crm_Contacts"])
-    found = check_row_count(source, target, TABLES["crm_Contacts"])
-    assert (found.is_sound, found.counts["rejected"]) == (True, 1)
+    evidence = check_row_count(source, target, TABLES["crm_Contacts"])
+    assert (evidence.is_sound, evidence.counts["rejected"]) == (True, 1)
 
 
 def test_arrays_that_cannot_be_read_are_counted(source: SourceDatabase, target: Connection) -> None:
-    whole = bson.encode({"_id": ObjectId(), "watchers": ["caf\u00e9", None], "title": "x"})
-    source["Boards"].insert_one(RawBSONDocument(whole.replace(b"\xc3\xa9", b"\xe9\xe9")))
+    board = bson.encode({"_id": ObjectId(), "watchers": ["caf\u00e9", None], "title": "x"})
+    source["Boards"].insert_one(RawBSONDocument(board.replace(b"\xc3\xa9", b"\xe9\xe9")))
     load_identities(NEXTCRM, source, target)
     for name in ("Users", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name])
-        found = check_row_count(source, target, TABLES[name])
-        assert found.passed, found.sample
+        evidence = check_row_count(source, target, TABLES[name])
+        assert evidence.passed, evidence.sample
     target.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'BoardWatchers'")
     lines = failing_lines(check_row_count(source, target, TABLES["BoardWatchers"]))
     assert lines == {"elements of Boards.watchers": -2}
@@ -342,13 +351,13 @@ def counted(source: SourceDatabase, *values: bytes) -> dict[Measure, int]:
     for number, value in enumerate(values):
         fields = bson.encode({"_id": number})[4:-1] + value + b"\0"
         collection.insert_one(RawBSONDocument((len(fields) + 4).to_bytes(4, "little") + fields))
-    found = {}
+    count_by_measure = {}
     for measure in Measure:
         counts = count_source(source, "counted", {"a": measure, "other": Measure.VALUES})
         assert (counts.documents, counts.fields["other"]) == (len(values), 0)
         assert count_source(source, "counted", {"a": measure}).fields["a"] == counts.fields["a"]
-        found[measure] = counts.fields["a"]
-    return found
+        count_by_measure[measure] = counts.fields["a"]
+    return count_by_measure
 
 
 def test_every_type_of_bson_is_counted(source: SourceDatabase) -> None:

@@ -445,24 +445,26 @@ def column_of(rule: Rule) -> tuple[str, Mapping[tuple[str, str], pl.Expr]]:
 
 def holds(rule: Rule, text: str | None) -> bool:
     """Whether a value passes."""
-    name, wanted = column_of(rule)
+    name, expectations = column_of(rule)
     frame = pl.DataFrame({name: [text]}, schema={name: pl.String})
-    found = frame.select(each.alias(words) for (_, words), each in wanted.items())
-    return failure_cases(AS_MODELLED, found).is_empty()
+    results = frame.select(
+        expectation.alias(words) for (_, words), expectation in expectations.items()
+    )
+    return failure_cases(AS_MODELLED, results).is_empty()
 
 
 def array_literal(elements: list[Any]) -> str:
     """An array as PostgreSQL writes it, with every element that is not NULL in quotes."""
-    written = []
+    literals = []
     for element in elements:
         if isinstance(element, list):
-            written.append(array_literal(element))
+            literals.append(array_literal(element))
         elif element is None:
-            written.append("NULL")
+            literals.append("NULL")
         else:
             escaped = element.replace("\\", "\\\\").replace('"', '\\"')
-            written.append(f'"{escaped}"')
-    return "{" + ",".join(written) + "}"
+            literals.append(f'"{escaped}"')
+    return "{" + ",".join(literals) + "}"
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
@@ -505,11 +507,11 @@ def timestamp_literal(milliseconds: int) -> str:
 @QUICK
 @given(st.integers(TIMESTAMP_MINIMUM, TIMESTAMP_END - 1), st.integers(1, 999))
 def test_times_are_of_whole_milliseconds(milliseconds: int, micros: int) -> None:
-    written = timestamp_literal(milliseconds)
-    time, _, era = written.partition(" BC")
-    assert holds(Rule.TIMESTAMP, written)
+    literal = timestamp_literal(milliseconds)
+    time, _, era = literal.partition(" BC")
+    assert holds(Rule.TIMESTAMP, literal)
     assert not holds(
-        Rule.TIMESTAMP, f"{time}{micros:03}{' BC' if written.endswith(' BC') else era}"
+        Rule.TIMESTAMP, f"{time}{micros:03}{' BC' if literal.endswith(' BC') else era}"
     )
 
 
@@ -518,7 +520,7 @@ def test_times_are_of_whole_milliseconds(milliseconds: int, micros: int) -> None
 def test_uuids_are_those_of_documents(other: uuid.UUID, object_id: bytes, text: str) -> None:
     ours = [document_uuid("Users", ObjectId(object_id)), document_uuid("Users", text)]
     for rule in (Rule.KEY, Rule.REFERENCE):
-        assert all(holds(rule, str(each)) for each in ours)
+        assert all(holds(rule, str(document_id)) for document_id in ours)
         assert not holds(rule, str(other))
         assert not holds(rule, ours[0].hex)
     assert holds(Rule.REFERENCE_ARRAY, "{" + ",".join(map(str, ours)) + "}")
@@ -554,7 +556,7 @@ BSON_SCALARS = st.one_of(
     st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)),
     st.binary(min_size=12, max_size=12).map(ObjectId),
     st.binary(max_size=9).map(Binary),
-    st.integers(-(10**33), 10**33).map(lambda each: Decimal128(str(each))),
+    st.integers(-(10**33), 10**33).map(lambda number: Decimal128(str(number))),
     st.sampled_from(
         [
             Binary(bytes(16), 4),
@@ -592,8 +594,8 @@ def test_what_the_conversion_makes_is_relaxed_extended_json(value: Any) -> None:
 
 
 def test_numbers_are_those_of_a_double_or_an_integer() -> None:
-    written = ["1", "1.50", "0.1", "0.30000000000000004", "1" + 22 * "0", "9223372036854775807"]
-    assert all(holds(Rule.JSON, text) for text in (*written, f"[-{', -'.join(written)}]"))
+    numbers = ["1", "1.50", "0.1", "0.30000000000000004", "1" + 22 * "0", "9223372036854775807"]
+    assert all(holds(Rule.JSON, text) for text in (*numbers, f"[-{', -'.join(numbers)}]"))
     made_up = [
         "0.30000000000000003",
         "9223372036854775809",

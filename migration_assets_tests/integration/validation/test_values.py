@@ -68,8 +68,8 @@ def checked(loaded: Loaded, table: str, **options: Any) -> Evidence:
 
 def damaged(loaded: Loaded, statement: str) -> str:
     """Executes a statement that returns one id, and returns it."""
-    (found,) = loaded.connection.execute(statement.encode()).fetchall()
-    return "/".join(map(str, found))
+    (row,) = loaded.connection.execute(statement.encode()).fetchall()
+    return "/".join(map(str, row))
 
 
 def test_every_table_of_a_faulty_source_is_sound(faulty_sample: Loaded) -> None:
@@ -77,30 +77,30 @@ def test_every_table_of_a_faulty_source_is_sound(faulty_sample: Loaded) -> None:
         "api_key", {"api_key": {"$type": "string"}}
     )[:1]
     for table in TABLES.values():
-        found = check_values(faulty_sample.source, faulty_sample.connection, table)
-        assert found.is_sound, (table.name, found.summary, found.sample)
-        counted = found.counts
+        evidence = check_values(faulty_sample.source, faulty_sample.connection, table)
+        assert evidence.is_sound, (table.name, evidence.summary, evidence.sample)
+        counted = evidence.counts
         lost = sum(counted.get(kind, 0) for kind in ("rejected", "altered", "nulled"))
-        assert found.passed is (lost == 0)
-        assert bool(found.next_step) is not found.passed
-        assert found.failures == lost
+        assert evidence.passed is (lost == 0)
+        assert bool(evidence.next_step) is not evidence.passed
+        assert evidence.failures == lost
         assert counted["sampled_fields_equal"] == counted["sampled_fields_compared"]
-        assert secret not in json.dumps(found.as_json())
+        assert secret not in json.dumps(evidence.as_json())
     assert counted["documents"]
 
 
 def test_books_are_counted(faulty_sample: Loaded) -> None:
     kinds = ("altered", "nulled", "orphaned", "rejected", "unmapped")
     query = "SELECT count(*) FROM migration.{} WHERE target_table = 'Tasks'"
-    found = checked(faulty_sample, "Tasks")
+    evidence = checked(faulty_sample, "Tasks")
     for book, names in (("issues", kinds[:3]), ("rejected_documents", kinds[3:4])):
         (expected,) = faulty_sample.connection.execute(query.format(book).encode()).fetchone() or (
             None,
         )
-        assert sum(found.counts.get(name, 0) for name in names) == expected
-    assert found.counts["documents"] == faulty_sample.source["Tasks"].count_documents({})
-    assert found.counts["rows"] + found.counts["rejected"] == found.counts["documents"]
-    assert (found.layer, found.severity) == (Layer.VALUES, Severity.ERROR)
+        assert sum(evidence.counts.get(name, 0) for name in names) == expected
+    assert evidence.counts["documents"] == faulty_sample.source["Tasks"].count_documents({})
+    assert evidence.counts["rows"] + evidence.counts["rejected"] == evidence.counts["documents"]
+    assert (evidence.layer, evidence.severity) == (Layer.VALUES, Severity.ERROR)
 
 
 def test_a_sample_is_drawn_by_its_seed(faulty_sample: Loaded) -> None:
@@ -141,13 +141,13 @@ def test_what_waits_for_its_deletion_is_not_referred_to(loaded: Loaded) -> None:
         SELECT 'Users', "assigned_to" FROM "crm_Leads" WHERE "assigned_to" IS NOT NULL LIMIT 1
         RETURNING id""",
     )
-    found = checked(loaded, "crm_Leads")
-    assert not found.is_sound
-    kept = [line for line in found.sample if line.get("what") == What.LEADS_NOWHERE]
-    assert {line["field"] for line in kept} <= {"createdBy", "updatedBy", "assigned_to"}
+    evidence = checked(loaded, "crm_Leads")
+    assert not evidence.is_sound
+    lines = [line for line in evidence.sample if line.get("what") == What.LEADS_NOWHERE]
+    assert {line["field"] for line in lines} <= {"createdBy", "updatedBy", "assigned_to"}
     query = 'SELECT count(*) FROM "crm_Leads" WHERE %s IN ("createdBy", "updatedBy", "assigned_to")'
     referring = loaded.connection.execute(query, [user]).fetchone()
-    assert referring == (len({line["id"] for line in kept}),)
+    assert referring == (len({line["id"] for line in lines}),)
 
 
 def test_no_range_of_rows_is_read_once_for_each_of_them(
@@ -266,40 +266,47 @@ CHANGES: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("table", "field", "statement"), CHANGES, ids=lambda each: each[:60])
 def test_a_changed_value_is_found(loaded: Loaded, table: str, field: str, statement: str) -> None:
     identifier = damaged(loaded, statement)
-    found = checked(loaded, table)
-    assert (found.passed, found.is_sound, found.failures > 0) == (False, False, True)
-    (difference,) = found.sample
+    evidence = checked(loaded, table)
+    assert (evidence.passed, evidence.is_sound, evidence.failures > 0) == (False, False, True)
+    (difference,) = evidence.sample
     assert set(difference) == EVIDENCE_KEYS
-    said = [each for each in difference.values() if each is not None]
-    assert set(map(type, said)) == {str}  # what Dagster can keep, and no enum
+    shown_values = [value for value in difference.values() if value is not None]
+    assert set(map(type, shown_values)) == {str}  # what Dagster can keep, and no enum
     assert (difference["id"], difference["field"]) == (identifier, field)
     assert difference["what"] == What.DIFFERS
     assert difference["expected"] != difference["actual"]
-    assert "differ" in found.summary
-    assert "Materialize" in found.next_step
+    assert "differ" in evidence.summary
+    assert "Materialize" in evidence.next_step
 
 
 def test_just_some_documents_are_compared(loaded: Loaded) -> None:
     """By their ids, whatever kind these are of: rows, lines of the books, references, and what is gone."""
     table, tasks = TABLES["Tasks"], loaded.source["Tasks"]
-    ids = [each["_id"] for each in tasks.find({}, {"_id": 1})]
-    found = recheck(loaded.source, loaded.connection, table, ids)
-    assert (found.documents, found.values.count, found.faults.count) == (len(ids), 0, 0)
+    ids = [document["_id"] for document in tasks.find({}, {"_id": 1})]
+    comparison = recheck(loaded.source, loaded.connection, table, ids)
+    assert (comparison.documents, comparison.values.count, comparison.faults.count) == (
+        len(ids),
+        0,
+        0,
+    )
     changed = uuid.UUID(damaged(loaded, change("Tasks", "title = title || '!'")))
     loaded.connection.execute(book("issues", "DELETE FROM {}", TASKS).encode())
     wrong = []
-    for each in ids:
-        found = recheck(loaded.source, loaded.connection, table, [each])
-        wrong += [each] if found.values.count else []
-        assert (found.documents, found.unequal) == (1, document_uuid("Tasks", each) == changed)
+    for identifier in ids:
+        comparison = recheck(loaded.source, loaded.connection, table, [identifier])
+        wrong += [identifier] if comparison.values.count else []
+        assert (comparison.documents, comparison.unequal) == (
+            1,
+            document_uuid("Tasks", identifier) == changed,
+        )
     assert len(wrong) == 2
     gone = ObjectId()
     assert recheck(loaded.source, loaded.connection, table, [gone]).values.count == 0
     loaded.connection.execute(
         'UPDATE "Tasks" SET id = %s WHERE id = %s', [document_uuid("Tasks", gone), changed]
     )
-    found = recheck(loaded.source, loaded.connection, table, [gone])
-    assert found.values.kinds == {What.MISSING_IN_SOURCE: 1}
+    comparison = recheck(loaded.source, loaded.connection, table, [gone])
+    assert comparison.values.kinds == {What.MISSING_IN_SOURCE: 1}
 
 
 def test_digits_beyond_the_millisecond_are_found(loaded: Loaded) -> None:
@@ -337,12 +344,12 @@ def test_types_are_judged_where_values_cannot_be_read(loaded: Loaded) -> None:
     loaded.connection.execute('ALTER TABLE "Tasks" ALTER likes TYPE text')
     loaded.connection.execute(change("Tasks", "likes = 'many'").encode())
     layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
-    found = run_checks(loaded.source, loaded.connection, TABLES["Tasks"], layers)
-    assert [each.layer for each in found] == [*layers]
-    could_not_run = ["could not run" in each.summary for each in found]
+    all_evidence = run_checks(loaded.source, loaded.connection, TABLES["Tasks"], layers)
+    assert [evidence.layer for evidence in all_evidence] == [*layers]
+    could_not_run = ["could not run" in evidence.summary for evidence in all_evidence]
     assert could_not_run == [True, True, False]
-    assert "likes: type in the catalog" in found[2].counts
-    assert "likes: integer of 64 bits" in found[2].counts
+    assert "likes: type in the catalog" in all_evidence[2].counts
+    assert "likes: integer of 64 bits" in all_evidence[2].counts
 
 
 def test_types_of_pairs_are_the_same_alone_and_in_the_pass(loaded: Loaded) -> None:
@@ -353,10 +360,10 @@ def test_types_of_pairs_are_the_same_alone_and_in_the_pass(loaded: Loaded) -> No
     table = TABLES["DocumentsToTasks"]
     alone = check_types(None, loaded.connection, table)
     layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
-    *_, found = run_checks(loaded.source, loaded.connection, table, layers)
-    assert found.counts["task_id: uuid of version 5 or 7"] == found.failures == 1
-    assert [*found.seconds] != [*alone.seconds]
-    assert replace(found, seconds={}) == replace(alone, seconds={})
+    *_, in_the_pass = run_checks(loaded.source, loaded.connection, table, layers)
+    assert in_the_pass.counts["task_id: uuid of version 5 or 7"] == in_the_pass.failures == 1
+    assert [*in_the_pass.seconds] != [*alone.seconds]
+    assert replace(in_the_pass, seconds={}) == replace(alone, seconds={})
 
 
 def test_a_deleted_row_is_found(loaded: Loaded) -> None:
@@ -447,9 +454,11 @@ def test_a_line_that_is_gone_from_the_books_is_found(
     loaded: Loaded, table: str, what: What, statement: str
 ) -> None:
     source_id = damaged(loaded, statement)
-    found = checked(loaded, table)
-    assert not found.is_sound
-    assert (source_id, what) in [(each.get("source_id"), each.get("what")) for each in found.sample]
+    evidence = checked(loaded, table)
+    assert not evidence.is_sound
+    assert (source_id, what) in [
+        (line.get("source_id"), line.get("what")) for line in evidence.sample
+    ]
 
 
 @pytest.mark.parametrize("table", ["Tasks", "DocumentsToTasks"])
@@ -468,12 +477,12 @@ def test_a_line_that_was_added_to_the_books_is_found(
         "INSERT INTO migration.issues VALUES (%s, %s, %s, %s, 'altered', 0, 'x', '1')",
         [table, collection, source_id, field],
     )
-    found = checked(loaded, table)
-    differences = [each for each in found.sample if "what" in each]
-    assert [(each["source_id"], each["what"]) for each in differences] == [
+    evidence = checked(loaded, table)
+    differences = [line for line in evidence.sample if "what" in line]
+    assert [(difference["source_id"], difference["what"]) for difference in differences] == [
         (source_id, What.RECORDED_WRONGLY)
     ]
-    assert not found.is_sound
+    assert not evidence.is_sound
 
 
 @pytest.mark.parametrize(
@@ -489,9 +498,9 @@ def test_a_line_that_was_added_to_the_books_is_found(
 @pytest.mark.parametrize("table", ["Tasks", "DocumentsToTasks"])
 def test_books_that_count_otherwise_are_found(loaded: Loaded, table: str, statement: str) -> None:
     loaded.connection.execute(statement.format(table).encode())
-    found = checked(loaded, table)
-    assert not found.is_sound
-    assert found.counts["totals_that_differ"] >= 1
+    evidence = checked(loaded, table)
+    assert not evidence.is_sound
+    assert evidence.counts["totals_that_differ"] >= 1
 
 
 def test_ids_are_packed_into_values_of_bounded_size(
@@ -501,12 +510,12 @@ def test_ids_are_packed_into_values_of_bounded_size(
     part = sql.SQL("uuid_send(id)").format()
 
     def read(query: sql.Composed) -> Counter[bytes]:
-        found = rows.packed(loaded.connection, query, part)
-        return Counter(found[at : at + 16] for at in range(0, len(found), 16))
+        packed = rows.packed(loaded.connection, query, part)
+        return Counter(packed[at : at + 16] for at in range(0, len(packed), 16))
 
-    whole = read(query)
+    all_ids = read(query)
     monkeypatch.setattr(rows, "ROWS_PER_VALUE", 7)
-    assert read(query) == whole
+    assert read(query) == all_ids
     assert not read(sql.SQL("SELECT NULL::uuid AS id").format())
 
 
@@ -530,12 +539,14 @@ def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.usefixtures("parts")
 def test_of_all_pairs_some_are_drawn(loaded: Loaded) -> None:
-    found = checked(loaded, "AccountWatchers", sample_size=5)
-    assert found.is_sound
-    assert (found.counts["sampled"], len({line["id"] for line in found.sample})) == (5, 5)
-    assert found.counts["sampled_fields_equal"] == found.counts["sampled_fields_compared"] == 10
+    evidence = checked(loaded, "AccountWatchers", sample_size=5)
+    assert evidence.is_sound
+    assert (evidence.counts["sampled"], len({line["id"] for line in evidence.sample})) == (5, 5)
+    assert (
+        evidence.counts["sampled_fields_equal"] == evidence.counts["sampled_fields_compared"] == 10
+    )
     (rows,) = loaded.connection.execute('SELECT count(*) FROM "AccountWatchers"').fetchone() or (0,)
-    assert found.counts["rows"] == rows > 5
+    assert evidence.counts["rows"] == rows > 5
 
 
 @pytest.mark.usefixtures("parts")
@@ -558,9 +569,9 @@ def test_an_invented_pair_is_found(loaded: Loaded) -> None:
         'INSERT INTO "AccountWatchers" SELECT a.id, u.id FROM "crm_Accounts" a, "Users" u WHERE (a.id, u.id) '
         f'NOT IN (SELECT {PAIR} FROM "AccountWatchers") ORDER BY a.id, u.id LIMIT 1 RETURNING {PAIR}',
     )
-    found = checked(loaded, "AccountWatchers")
-    assert not found.is_sound
-    difference = found.sample[0]
+    evidence = checked(loaded, "AccountWatchers")
+    assert not evidence.is_sound
+    difference = evidence.sample[0]
     assert (difference["id"], difference["what"]) == (pair, What.MISSING_IN_SOURCE)
 
 
@@ -573,9 +584,9 @@ def test_a_doubled_pair_is_found(loaded: Loaded) -> None:
 
 def test_more_differences_than_are_shown_are_counted(loaded: Loaded) -> None:
     changed = loaded.connection.execute('UPDATE "Tasks" SET title = title || %s', ["x"]).rowcount
-    found = checked(loaded, "Tasks")
-    assert changed > SAMPLE_SIZE == len(found.sample)
-    assert found.counts["differences"] == changed
+    evidence = checked(loaded, "Tasks")
+    assert changed > SAMPLE_SIZE == len(evidence.sample)
+    assert evidence.counts["differences"] == changed
 
 
 def test_the_servers_count_of_types_guards_the_reader(
@@ -583,11 +594,11 @@ def test_the_servers_count_of_types_guards_the_reader(
 ) -> None:
     monkeypatch.setattr(
         "migration_assets.validation.entity_pass.odd_types",
-        lambda *given: {**odd_types(*given), ("title", "int"): 1},
+        lambda *arguments: {**odd_types(*arguments), ("title", "int"): 1},
     )
-    found = checked(loaded, "Tasks")
-    assert not found.is_sound
-    assert [each["name"] for each in found.sample] == ["BSON type of title int"]
+    evidence = checked(loaded, "Tasks")
+    assert not evidence.is_sound
+    assert [line["name"] for line in evidence.sample] == ["BSON type of title int"]
 
 
 def test_the_servers_count_of_documents_guards_the_cursor(
@@ -598,15 +609,15 @@ def test_the_servers_count_of_documents_guards_the_cursor(
     load_table(source, target, TABLES["invoice_States"])
     monkeypatch.setattr(
         "migration_assets.validation.entity_pass.batches",
-        lambda *given, **named: (
-            replace(each, starts=each.starts[:-1], ends=each.ends[:-1])
-            for each in batches(*given, **named)
+        lambda *arguments, **named: (
+            replace(batch, starts=batch.starts[:-1], ends=batch.ends[:-1])
+            for batch in batches(*arguments, **named)
         ),
     )
     target.execute('DELETE FROM "invoice_States" WHERE name = %s', ["c"])
-    found = check_values(source, target, TABLES["invoice_States"])
-    assert not found.is_sound
-    assert [each["name"] for each in found.sample] == ["documents of invoice_States"]
+    evidence = check_values(source, target, TABLES["invoice_States"])
+    assert not evidence.is_sound
+    assert [line["name"] for line in evidence.sample] == ["documents of invoice_States"]
 
 
 def test_the_server_counts_odd_types_as_the_judge_does(
@@ -651,16 +662,16 @@ def test_the_server_counts_odd_types_as_the_judge_does(
     assert odd_types(source, "Documents", usual) == expected
     load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["Documents"])
-    found = check_values(source, target, TABLES["Documents"])
-    assert not [each for each in found.sample if "BSON type" in str(each.get("name"))]
+    evidence = check_values(source, target, TABLES["Documents"])
+    assert not [line for line in evidence.sample if "BSON type" in str(line.get("name"))]
 
 
 def test_a_collection_that_is_missing_is_an_empty_table(
     source: SourceDatabase, target: Connection
 ) -> None:
     for table in TABLES.values():
-        found = check_values(source, target, table)
-        assert (found.passed, found.counts["documents"], found.sample) == (True, 0, [])
+        evidence = check_values(source, target, table)
+        assert (evidence.passed, evidence.counts["documents"], evidence.sample) == (True, 0, [])
 
 
 def test_what_changed_in_the_source_since_is_found(
@@ -678,16 +689,18 @@ def test_what_changed_in_the_source_since_is_found(
     states.insert_one({"_id": new, "name": "d"})
     states.delete_one({"_id": 3})
     states.update_one({"_id": 4}, {"$set": {"name": 4.5}})
-    found = check_values(source, target, TABLES["invoice_States"])
-    differences = {(each.get("source_id"), each.get("what")) for each in found.sample}
+    evidence = check_values(source, target, TABLES["invoice_States"])
+    differences = {(line.get("source_id"), line.get("what")) for line in evidence.sample}
     assert {
         (str(changed), What.DIFFERS),
         (str(gone), What.MISSING_IN_SOURCE),
         (str(new), What.MISSING_IN_TARGET),
         (None, What.MISSING_IN_SOURCE),
         ('{"$numberInt":"4"}', What.DIFFERS),
-    } == {each for each in differences if each[1]}
-    assert "conversions invoice_States name coerced" in [each.get("name") for each in found.sample]
+    } == {difference for difference in differences if difference[1]}
+    assert "conversions invoice_States name coerced" in [
+        line.get("name") for line in evidence.sample
+    ]
 
 
 def raw(*elements: bytes) -> RawBSONDocument:
@@ -708,10 +721,10 @@ def test_what_the_driver_hides_is_seen(source: SourceDatabase, target: Connectio
         "INSERT INTO migration.uuid_map (collection, id, source_id) VALUES (%s, %s, %s)",
         ["invoice_States", key, str(identifier)],
     )
-    found = check_values(source, target, TABLES["invoice_States"])
-    assert not found.is_sound
+    evidence = check_values(source, target, TABLES["invoice_States"])
+    assert not evidence.is_sound
     assert {(str(identifier), What.MISSING_IN_SOURCE), (str(identifier), What.NOT_RECORDED)} <= {
-        (each.get("source_id"), each.get("what")) for each in found.sample
+        (line.get("source_id"), line.get("what")) for line in evidence.sample
     }
 
 
@@ -730,9 +743,9 @@ def test_an_array_that_cannot_be_read_is_kept(source: SourceDatabase, target: Co
     load_identities(NEXTCRM, source, target)
     for name in ("Users", "Boards", "BoardWatchers"):
         load_table(source, target, TABLES[name])
-        found = check_values(source, target, TABLES[name])
-        assert found.is_sound, found.sample
-    assert (found.counts["rejected"], found.counts["orphaned"]) == (1, 1)
+        evidence = check_values(source, target, TABLES[name])
+        assert evidence.is_sound, evidence.sample
+    assert (evidence.counts["rejected"], evidence.counts["orphaned"]) == (1, 1)
     target.execute("DELETE FROM migration.rejected_documents WHERE target_table = 'BoardWatchers'")
     assert not check_values(source, target, TABLES["BoardWatchers"]).is_sound
 
@@ -742,21 +755,21 @@ def test_batches_of_any_size_compare_the_same(
 ) -> None:
     monkeypatch.setattr("migration_assets.validation.documents.DOCUMENTS_PER_BATCH", 3)
     for table in ("Users", "ImageUpload", "Tasks", "DocumentsToTasks"):
-        found = checked(faulty_sample, table)
-        assert found.is_sound, found.sample
+        evidence = checked(faulty_sample, table)
+        assert evidence.is_sound, evidence.sample
 
 
 @pytest.fixture
 def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of small batches: how many whole rows were read at once."""
-    found: list[int] = []
+    row_counts: list[int] = []
     read = rows.frames
 
     def counted(
         connection: Connection, table: sa.Table, query: sql.Composed, columns: Sequence[str]
     ) -> Iterator[pl.DataFrame]:
         frames = list(read(connection, table, query, columns))
-        found.append(sum(frame.height for frame in frames))
+        row_counts.append(sum(frame.height for frame in frames))
         return iter(frames)
 
     monkeypatch.setattr(rows, "frames", counted)
@@ -764,25 +777,27 @@ def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(rows, "_BESIDE", 3)
     monkeypatch.setattr(entity_pass, "_ROWS_AT_ONCE", 5)
     monkeypatch.setattr(rows, "IDS_PER_PAGE", 7)
-    return found
+    return row_counts
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2], ids=["none", "the last", "the first and the last"])
 def test_rows_whose_documents_are_gone_are_read_so_many_at_once(
     loaded: Loaded, source: SourceDatabase, most_rows: list[int], kept: int
 ) -> None:
-    given = list(loaded.source["Tasks"].find({"_id": {"$type": "objectId"}}, sort=[("_id", 1)]))
-    chosen = [given[-1], given[0]][:kept]
+    all_documents = list(
+        loaded.source["Tasks"].find({"_id": {"$type": "objectId"}}, sort=[("_id", 1)])
+    )
+    chosen = [all_documents[-1], all_documents[0]][:kept]
     if chosen:
         source["Tasks"].insert_many(chosen)
     (rows,) = loaded.connection.execute('SELECT count(*) FROM "Tasks"').fetchone() or (0,)
     (there,) = loaded.connection.execute(
         'SELECT count(*) FROM "Tasks" WHERE id = ANY(%s)',
-        [[document_uuid("Tasks", each["_id"]) for each in chosen]],
+        [[document_uuid("Tasks", document["_id"]) for document in chosen]],
     ).fetchone() or (0,)
-    found = compare(source, loaded.connection, TABLES["Tasks"], Phases())
-    assert found.values.kinds[What.MISSING_IN_SOURCE] == rows - there > 20
-    assert found.faults.kinds[Fault.INVENTED] > 20
+    comparison = compare(source, loaded.connection, TABLES["Tasks"], Phases())
+    assert comparison.values.kinds[What.MISSING_IN_SOURCE] == rows - there > 20
+    assert comparison.faults.kinds[Fault.INVENTED] > 20
     assert 0 < max(most_rows) <= 5
 
 
@@ -790,11 +805,11 @@ def test_rows_of_other_ids_are_read_with_their_documents(
     source: SourceDatabase, target: Connection, most_rows: list[int]
 ) -> None:
     ids = [*map(str, range(20)), *range(20), ObjectId(), *({"no": n} for n in range(5))]
-    source["ImageUpload"].insert_many([{"_id": each} for each in ids])
+    source["ImageUpload"].insert_many([{"_id": identifier} for identifier in ids])
     load_identities(NEXTCRM, source, target)
     load_table(source, target, TABLES["ImageUpload"])
-    found = check_values(source, target, TABLES["ImageUpload"])
-    assert (found.passed, found.counts["rows"], max(most_rows)) == (True, 46, 2)
+    evidence = check_values(source, target, TABLES["ImageUpload"])
+    assert (evidence.passed, evidence.counts["rows"], max(most_rows)) == (True, 46, 2)
 
 
 def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -> None:
@@ -811,9 +826,9 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
         names = pl.Series(ids)
         held = of_boards.of(Identities(b"", names, names, others=[1]))
         assert max(len(line.original) for _, line in held) < 2_000
-        whole = Line(None, REJECTED, None, long)
-        assert of_boards.compare({(name, name): [whole] for name in ids}, held) == {}
-        other = whole._replace(original=long[:-1] + "y")
+        line = Line(None, REJECTED, None, long)
+        assert of_boards.compare({(name, name): [line] for name in ids}, held) == {}
+        other = line._replace(original=long[:-1] + "y")
         of_boards.compare({(name, name): [other] for name in ids}, held)
     assert findings.kinds == {What.NOT_RECORDED: 2}
 
@@ -825,7 +840,7 @@ def test_long_lines_of_the_books_are_compared_as_short_ones(
     for name in ("Tasks", "gpt_models", "DocumentsToTasks"):
         assert checked(loaded, name).is_sound
     damaged(loaded, book("issues", "UPDATE {} SET original = '1'", TASKS))
-    assert [each["what"] for each in checked(loaded, "Tasks").sample] == [What.NOT_RECORDED]
+    assert [line["what"] for line in checked(loaded, "Tasks").sample] == [What.NOT_RECORDED]
 
 
 def test_extremes_arrive(source: SourceDatabase, target: Connection) -> None:
@@ -883,4 +898,4 @@ def test_the_schemas_find_a_missing_side() -> None:
     ]
     assert "secret" not in str(findings.sample)
     totals = [Total("a", 1, 1), Total("b", 1, 2), Total("c", None, None), Total("d", 1, None)]
-    assert [each["name"] for each in failing(TOTALS, totals_frame(totals))] == ["b", "c", "d"]
+    assert [case["name"] for case in failing(TOTALS, totals_frame(totals))] == ["b", "c", "d"]
