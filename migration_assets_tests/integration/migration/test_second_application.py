@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -32,6 +33,7 @@ from migration_assets_tests.integration.migration.test_migrate import (
     materialized,
     red,
 )
+from migration_assets_tests.support.loaded_sample import database_copy
 from migration_assets_tests.support.second_application import DAY, SHOP, documents, oid
 
 ROW_COUNT, VALUES, REFERENCES, TYPES, *_ = Layer
@@ -80,8 +82,8 @@ class Shop:
         return {name: self.execute(query.format(name)) for name in SHOP.tables}
 
 
-@pytest.fixture
-def shop(servers: Urls) -> Iterator[Shop]:
+@contextmanager
+def filled_shop(servers: Urls) -> Iterator[Shop]:
     with (
         fresh_database(servers) as urls,
         MongoClient[dict[str, Any]](urls.mongodb_url) as client,
@@ -90,6 +92,28 @@ def shop(servers: Urls) -> Iterator[Shop]:
         for name, held in documents().items():
             database[name].insert_many(held)
         yield Shop(urls, database)
+
+
+@pytest.fixture
+def shop(servers: Urls) -> Iterator[Shop]:
+    """A source, and an empty target."""
+    with filled_shop(servers) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def first_run(servers: Urls) -> Iterator[tuple[Shop, dg.ExecuteInProcessResult]]:
+    """A first migration, which the tests copy and do not touch."""
+    with filled_shop(servers) as shop:
+        yield shop, shop.run()
+
+
+@pytest.fixture
+def migrated(servers: Urls, first_run: tuple[Shop, dg.ExecuteInProcessResult]) -> Iterator[Shop]:
+    """A migrated target of the test's own."""
+    shop, _ = first_run
+    with database_copy(servers, shop.urls.postgres_url) as url:
+        yield Shop(replace(shop.urls, postgres_url=url), shop.source)
 
 
 def uuid_of(collection: str, number: int) -> Any:
@@ -114,8 +138,10 @@ def test_the_graph_has_no_circle() -> None:
     assert table_key("teams") in nodes.get(table_key("people")).parent_keys
 
 
-def test_it_is_migrated_and_signed_off(shop: Shop) -> None:
-    result = shop.run()
+def test_it_is_migrated_and_signed_off(
+    first_run: tuple[Shop, dg.ExecuteInProcessResult],
+) -> None:
+    shop, result = first_run
     assert result.success
     assert red(checks(result)) == set()
     assert set(checks(result)) == {(name, layer) for name in SHOP.tables for layer in Layer}
@@ -141,13 +167,15 @@ def test_it_is_migrated_and_signed_off(shop: Shop) -> None:
     keys = shop.execute("SELECT conname FROM pg_constraint WHERE contype = 'f' ORDER BY 1")
     assert len(keys) == 6
 
-    before = shop.row_versions()
-    again = shop.run()
+
+def test_a_second_run_writes_no_row(migrated: Shop) -> None:
+    before = migrated.row_versions()
+    again = migrated.run()
     assert again.success
     assert set(written(again).values()) == {0}
     assert materialized(again)[CONSTRAINTS]["indexes built"] == 0
     assert materialized(again)[SIGN_OFF]["verdict"] == "GO"
-    assert shop.row_versions() == before
+    assert migrated.row_versions() == before
 
 
 def test_a_reference_to_nowhere_is_on_record_and_no_go(shop: Shop) -> None:
@@ -281,8 +309,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_a_damage_turns_the_right_checks_red(shop: Shop, what: str) -> None:
+def test_a_damage_turns_the_right_checks_red(migrated: Shop, what: str) -> None:
     statement, expected = DAMAGES[what]
-    assert shop.run().success
-    shop.execute(statement)
-    assert red(checks(shop.run(VALIDATE))) == expected
+    migrated.execute(statement)
+    assert red(checks(migrated.run(VALIDATE))) == expected
