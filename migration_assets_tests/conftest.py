@@ -56,22 +56,25 @@ NEEDS = {
 
 LONGEST_FIRST = (
     "ui/test_ui",
-    "integration/migration/test_migrate",
     "integration/migration/test_cli",
+    "integration/migration/test_migrate",
+    "integration/faults/test_faults",
     "docs/test_runbooks",
     "integration/rollback/test_rollback",
-    "integration/reruns/test_partial_loads",
-    "integration/faults/test_faults",
-    "integration/loading/test_workers",
-    "integration/validation/test_damages",
     "integration/loading/test_loading",
+    "integration/reruns/test_partial_loads",
     "integration/bench/test_bench",
-    "integration/loading/test_bad_input",
+    "integration/validation/test_damages",
+    "integration/loading/test_workers",
+    "unit/validation/test_judge",
     "integration/validation/test_values",
-    "integration/loading/test_relations",
+    "integration/migration/test_second_application",
+    "integration/loading/test_bad_input",
     "integration/loading/test_ranges",
+    "integration/loading/test_relations",
     "integration/faults/test_interrupts",
     "integration/validation/test_references",
+    "unit/conversion/test_columns",
 )
 """Files whose tests take long: begun early, so that no core waits for the last of them alone."""
 
