@@ -125,7 +125,8 @@ FIELDS = {
 }
 """A collection and a field for each rule and what stands for a missing value."""
 RELATION = ("Documents", "tasksIDs")
-MANY = 100_000
+MANY = 2**16 + 1
+"""More than a length of two bytes counts, and than a statement of PostgreSQL takes as parameters."""
 
 
 def written(document: dict[str, Any], name: str, kind: int, value: bytes) -> RawBSONDocument:
