@@ -42,7 +42,6 @@ from migration_assets.validation.many_ids import (
 from migration_assets.validation.placed_values import (
     LENGTH,
     PADDING,
-    Mask,
     Numbers,
     are_named,
     by_kind,
@@ -101,13 +100,13 @@ class Identities:
         keys: The UUIDs, 16 bytes each.
         ids: The same as text.
         source_ids: The `_id` of each, as the books write it.
-        others: Numbers of those whose `_id` is no ObjectId.
+        are_object_ids: Whether all `_id`s are ObjectIds.
     """
 
     keys: bytes
     ids: pl.Series
     source_ids: pl.Series
-    others: Sequence[int]
+    are_object_ids: bool
 
     @classmethod
     def of(cls, collection: str, documents: Documents) -> Identities:
@@ -119,7 +118,7 @@ class Identities:
         own = object_ids(data, np.where(are_own, places.starts, 0))
         keys, names = uuids_of(own), hex_texts(own)
         if are_own.all():
-            return cls(keys, uuid_texts(keys), names, ())
+            return cls(keys, uuid_texts(keys), names, are_object_ids=True)
         are_read = np.flatnonzero(fit & ~are_own)
         names_read = source_ids(data, places.of(are_read), of_references=False)
         name_by_number = dict(zip(are_read.tolist(), names_read, strict=True))
@@ -135,21 +134,8 @@ class Identities:
         of_others = keys_of_source_ids(collection, [each_name[number] for number in others])
         each_key[others] = np.frombuffer(of_others, dtype=UUID_DTYPE)
         keys = each_key.tobytes()
-        return cls(keys, uuid_texts(keys), pl.Series(each_name, dtype=pl.String), others)
-
-    def last(self) -> str | None:
-        """Returns the greatest ObjectId as 24 hex digits, None where there is none."""
-        own = self._of_object_ids(self.source_ids)
-        return own[-1] if len(own) else None
-
-    def are_others(self) -> Mask:
-        """Tells which documents have an `_id` that is no ObjectId."""
-        are_others = np.zeros(len(self.ids), dtype=np.bool_)
-        are_others[list(self.others)] = True
-        return are_others
-
-    def _of_object_ids(self, series: pl.Series) -> pl.Series:
-        return series.filter(pl.Series(~self.are_others())) if self.others else series
+        names = pl.Series(each_name, dtype=pl.String)
+        return cls(keys, uuid_texts(keys), names, are_object_ids=not others)
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:

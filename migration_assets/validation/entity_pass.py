@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -158,11 +157,10 @@ def _parts(
 def compare_part(compared_table: ComparedTable, part: Part) -> Comparison:
     """Holds some documents against their rows and their lines in the books."""
     of_part = _Pass(compared_table, part)
-    with closing(of_part.books):
-        documents = batches(compared_table.source, part.table, part=part.range)
-        for batch in ahead(of_part.read(documents)):
-            of_part.add(batch)
-        of_part.finish()
+    documents = batches(compared_table.source, part.table, part=part.range)
+    for batch in ahead(of_part.read(documents)):
+        of_part.add(batch)
+    of_part.finish()
     return of_part.result
 
 
@@ -207,13 +205,12 @@ def recheck_documents(compared_table: ComparedTable, identifiers: Sequence[Any])
     part = Part(table.name, Range(ids=tuple(identifiers)))
     of_part = _Pass(compared_table, part)
     keys = [uuid_text(uuid_of(table.name, identifier)) for identifier in identifiers]
-    with closing(of_part.books):
-        ids_read: set[str] = set()
-        for batch in of_part.read(batches(compared_table.source, table.name, part=part.range)):
-            ids_read.update(batch.identities.ids)
-            of_part.add(batch)
-        of_part.finish()
-        of_part.add_strangers([key for key in dict.fromkeys(keys) if key not in ids_read])
+    ids_read: set[str] = set()
+    for batch in of_part.read(batches(compared_table.source, table.name, part=part.range)):
+        ids_read.update(batch.identities.ids)
+        of_part.add(batch)
+    of_part.finish()
+    of_part.add_strangers([key for key in dict.fromkeys(keys) if key not in ids_read])
     return of_part.result
 
 
@@ -240,7 +237,7 @@ class _Pass:
         self._usual = usual_types(table)
         self.result = Comparison()
         self._using = compared_table.using
-        self.judged = JudgedDocuments(compared_table, self.result, part.range)
+        self.judged = JudgedDocuments(compared_table, self.result)
         self.rules = {name: source.rule for name, source in self.judged.columns.items()}
         self._expected = ExpectedRows(table, self.judged.known.documents)
         # Who has a unique value depends on the documents before.
@@ -258,14 +255,14 @@ class _Pass:
         for documents in documents_in_batches:
             identities = Identities.of(self._table.name, documents)
             with self._using:
-                are_in_order = self._part.range.ids is None and not identities.others
+                are_in_order = self._part.range.ids is None and identities.are_object_ids
                 rows = self._rows.of(identities.ids.to_list(), are_in_order=are_in_order)
             yield _ReadBatch(documents, identities, rows)
 
     def add(self, batch: _ReadBatch) -> None:
         """Compares the next documents."""
         documents, identities, rows = batch
-        recorded = self.books.of(identities)
+        recorded = self.books.of(identities.source_ids)
         expected = self._expected.of(documents, identities)
         if self._types is not None:
             self._types.add(rows.drop(SOURCE_ID))

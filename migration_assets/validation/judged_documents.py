@@ -9,7 +9,6 @@ from functools import partial
 import polars as pl
 
 from migration_assets.model import Rule, value_sources
-from migration_assets.source.ranges import Range
 from migration_assets.validation.comparison import compared, means_same_json
 from migration_assets.validation.exact_values import REJECTED
 from migration_assets.validation.expected import SOURCE_ID
@@ -44,7 +43,6 @@ class JudgedDocuments:
         self,
         compared_table: ComparedTable,
         result: Comparison,
-        part: Range,
     ) -> None:
         table = compared_table.table
         self._compared_table = compared_table
@@ -58,7 +56,7 @@ class JudgedDocuments:
         self.known = known_references(compared_table.query, table)
         self.references = DocumentReferences(reference_columns(table), self.known, result)
         rules = JudgedRules(compared_table.remediations.of(table), table, self.known)
-        self.books = TableBooks(compared_table, result.values, table.name, part=part)
+        self.books = TableBooks(compared_table, result.values, table.name)
         new_judge = partial(Judge, table, self.known, rules)
         self.judging = Judging(new_judge, self.known, rules, self.books, result)
 

@@ -70,7 +70,6 @@ class Judging:
             named = pl.Series([name for name, _ in recorded], dtype=pl.String).implode()
             are_untouched &= ~identities.source_ids.is_in(named).to_numpy()
         if self.rules.changes:
-            are_untouched &= ~identities.are_others()
             for number in np.flatnonzero(are_untouched).tolist():
                 source_id = identities.source_ids[number]
                 are_untouched[number] = not self.rules.touch(documents[number], source_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -144,16 +143,15 @@ class _Array:
     def pairs(self) -> PairBytes:
         """Reads the array, compares what the books say of it, and returns the pairs that it knows."""
         blocks, source = [joined([])], self._compared_table.source
-        with closing(self._books) as books:
-            for documents in batches(source, self.holder.collection, fields=self._read):
-                blocks += self._of_batch(documents)
-            if books.taken != books.recorded:
-                books.find_strays(SourceIds(source, self.holder.collection))
+        for documents in batches(source, self.holder.collection, fields=self._read):
+            blocks += self._of_batch(documents)
+        if self._books.taken != self._books.recorded:
+            self._books.find_strays(SourceIds(source, self.holder.collection))
         return np.concatenate(blocks)
 
     def _of_batch(self, documents: Documents) -> Iterator[PairBytes]:
         identities = Identities.of(self.holder.collection, documents)
-        recorded = self._books.of(identities)
+        recorded = self._books.of(identities.source_ids)
         candidates = self._judging.without_judging(
             documents, identities, recorded, np.ones(len(documents), dtype=np.bool_)
         )

@@ -1,9 +1,8 @@
-"""The books of a table, read in step with the documents that they speak of (section 6).
+"""The books of a table, read with the documents that they speak of (section 6).
 
-They can be as long as the source is dirty, and a line can hold a document of 16 MB, so neither is held: what
-stands under an ObjectId comes in the order of the ids, which is the order of the documents; what stands
-under another `_id` is asked for with the documents of a batch; a long text comes when it is compared. What
-must stand there and what does are two frames, held against each other as rows are (``comparison``).
+They can be as long as the source is dirty, and a line can hold a document of 16 MB, so neither is held: lines
+are asked for with the documents of a batch, and a long text comes when it is compared. What must stand there
+and what does are two frames, held against each other as rows are (``comparison``).
 """
 
 from __future__ import annotations
@@ -16,24 +15,22 @@ from operator import not_
 from typing import Any, Final, LiteralString, NamedTuple
 
 import polars as pl
-from bson import ObjectId
 from psycopg import ServerCursor, sql
 
-from migration_assets.source.ranges import WHOLE, Range
 from migration_assets.target import bookkeeping
 from migration_assets.target.bookkeeping import SCHEMA
 from migration_assets.target.connection import Connection
 from migration_assets.validation.comparison import AGREEMENT, compared
-from migration_assets.validation.documents import Identities, SourceIds
+from migration_assets.validation.documents import SourceIds
 from migration_assets.validation.extended_json import is_same_json
 from migration_assets.validation.findings import Findings, What, failing_rows
 from migration_assets.validation.identities import uuid_of_source_id
 from migration_assets.validation.judge import Line
+from migration_assets.validation.postgres_text import array_text
 from migration_assets.validation.rows import ComparedTable
 
 ORIGINAL = "original"
 
-_OBJECT_ID = "^[0-9a-f]{24}$"
 _ALL = sql.SQL("TRUE")
 _FETCHED = 2_000
 _SHORT = 1_000
@@ -114,62 +111,42 @@ class TableBooks:
         findings: Where it is told what of them is not as it must be.
         collection: The collection whose documents are read.
         array: The array of a relation whose lines they are; None for all lines of the table.
-        part: The documents whose lines are read in step.
-        recorded: How many lines there are, of all parts.
-        taken: How many of them documents of this part have.
+        recorded: How many lines there are.
+        taken: How many of them documents had.
     """
 
     compared_table: ComparedTable
     findings: Findings
     collection: str
     array: str | None = None
-    part: Range = WHOLE
     recorded: int = field(init=False)
     taken: int = field(init=False, default=0)
-    _cursor: ServerCursor[Any] | None = field(init=False, default=None)
-    _ahead: Lines = field(init=False, default_factory=list)
-    _is_read: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         query = sql.SQL("SELECT count(*) FROM ({}) e").format(self._query(_ALL))
         ((self.recorded,),) = self.compared_table.query(query)
-        self._is_read = not self.recorded
 
-    def of(self, identities: Identities) -> Lines:
-        """Returns the lines of the next documents."""
-        if self.part.ids is not None:
-            return self.under(identities.source_ids.to_list())
-        last = identities.last()
-        lines: Lines = []
-        wanted: set[str | None] | None = None
-        while last is not None and self._fill() and self._ahead[-1][0] <= last:
-            wanted = {*identities.source_ids} if wanted is None else wanted
-            line = self._ahead.pop()
-            if line[0] in wanted:
-                lines.append(line)
-        if identities.others and self.recorded:
-            lines += self.under(identities.source_ids[identities.others].to_list())
+    def of(self, source_ids: pl.Series) -> Lines:
+        """Returns the lines of some documents."""
+        if not self.recorded:
+            return []
+        # One text: as so many literals they take psycopg and PostgreSQL several times as long.
+        query = sql.SQL("WITH wanted AS (SELECT unnest({}::text[]) AS source_id) {}").format(
+            sql.Literal(array_text(source_ids.to_list())),
+            self._query(sql.SQL("source_id IN (SELECT w.source_id FROM wanted w)")),
+        )
+        lines = [*_lines(self.compared_table.query(query))]
         self.taken += len(lines)
         return lines
 
-    def under(self, source_ids: Sequence[str]) -> Lines:
-        """Returns the lines of some documents, whatever was read before."""
-        chosen = sql.SQL("source_id = ANY({})").format(sql.Literal([*source_ids]))
-        return [*_lines(self.compared_table.query(self._query(chosen)))]
-
     def find_strays(self, documents: SourceIds) -> None:
-        """Finds the lines, of all parts, that no document of the collection has."""
+        """Finds the lines that no document of the collection has."""
         with ServerCursor(self.compared_table.connection, "strays") as cursor:
             cursor.execute(self._query(_ALL))
             while rows := cursor.fetchmany(_FETCHED):
                 names = [uuid_of_source_id(self.collection, row[0]).bytes for row in rows]
                 have_one = documents.have(names).tolist()
                 self.compare({}, [*_lines(compress(rows, map(not_, have_one)))])
-
-    def close(self) -> None:
-        """Ends reading, also where a comparison stops halfway."""
-        if self._cursor is not None:
-            self._cursor.close()
 
     def compare(
         self, expected: Mapping[tuple[str, str], Sequence[Line]], recorded: Lines
@@ -230,31 +207,6 @@ class TableBooks:
         )
         texts = self.compared_table.query(query)
         return any(is_same_json(str(text), expected) for (text,) in texts)
-
-    def _fill(self) -> bool:
-        """Tells whether there is a next line of the part, and holds it."""
-        if not self._ahead and not self._is_read:
-            with self.compared_table.using:
-                self._cursor = self._cursor or self._opened()
-                rows = self._cursor.fetchmany(_FETCHED)
-            self._ahead = [*_lines(reversed(rows))]
-            self._is_read = not rows
-        return bool(self._ahead)
-
-    def _opened(self) -> ServerCursor[Any]:
-        """Returns a cursor over the lines under the ObjectIds of the part, in their order."""
-        bounds: list[tuple[LiteralString, str]] = [("~", _OBJECT_ID)]
-        if isinstance(self.part.start, ObjectId):
-            bounds.append((">=", str(self.part.start)))
-        if isinstance(self.part.end, ObjectId):
-            bounds.append(("<", str(self.part.end)))
-        chosen = sql.SQL(" AND ").join(
-            sql.SQL('source_id COLLATE "C" {} {}').format(sql.SQL(operator), sql.Literal(bound))
-            for operator, bound in bounds
-        )
-        cursor = ServerCursor(self.compared_table.connection, "books")
-        ordered = sql.SQL('SELECT * FROM ({}) e ORDER BY source_id COLLATE "C"')
-        return cursor.execute(ordered.format(self._query(chosen)))
 
     def _query(self, chosen: sql.Composable) -> sql.Composed:
         array = None if self.array is None else (self.collection, self.array)

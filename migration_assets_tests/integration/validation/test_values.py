@@ -7,7 +7,6 @@ import secrets
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -32,7 +31,7 @@ from migration_assets.target.schema import build_constraints
 from migration_assets.validation import documents, entity_pass, partitions, recorded_lines, rows
 from migration_assets.validation.bson_reader import CODE_WITH_SCOPE, TYPE_NAMES
 from migration_assets.validation.checks import run_checks
-from migration_assets.validation.documents import Identities, batches
+from migration_assets.validation.documents import batches
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.exact_values import REJECTED
 from migration_assets.validation.findings import (
@@ -822,14 +821,13 @@ def test_a_long_line_of_the_books_is_read_where_it_is_compared(loaded: Loaded) -
         )
     findings = Findings()
     boards = ComparedTable(loaded.source, loaded.connection, TABLES["Boards"], NO_REMEDIATIONS)
-    with closing(TableBooks(boards, findings, "Boards")) as of_boards:
-        names = pl.Series(ids)
-        held = of_boards.of(Identities(b"", names, names, others=[1]))
-        assert max(len(line.original) for _, line in held) < 2_000
-        line = Line(None, REJECTED, None, long)
-        assert of_boards.compare({(name, name): [line] for name in ids}, held) == {}
-        other = line._replace(original=long[:-1] + "y")
-        of_boards.compare({(name, name): [other] for name in ids}, held)
+    books = TableBooks(boards, findings, "Boards")
+    held = books.of(pl.Series(ids))
+    assert max(len(line.original) for _, line in held) < 2_000
+    line = Line(None, REJECTED, None, long)
+    assert books.compare({(name, name): [line] for name in ids}, held) == {}
+    other = line._replace(original=long[:-1] + "y")
+    books.compare({(name, name): [other] for name in ids}, held)
     assert findings.kinds == {What.NOT_RECORDED: 2}
 
 

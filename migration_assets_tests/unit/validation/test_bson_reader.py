@@ -150,12 +150,12 @@ def test_documents_are_cut_out_of_a_reply(given_documents: list[dict[str, Any]])
     documents = Documents.of(b"".join(raw))
     assert list(documents) == raw
     identities = Identities.of("Users", documents)
-    numbers_of_others = set(identities.others)
     for number, document_bytes in enumerate(raw):
         identifier = identifier_of(document_bytes)
         assert identities.source_ids[number] == source_id_of(identifier)
         assert identities.ids[number] == str(uuid.UUID(bytes=uuid_of("Users", identifier)))
-        assert (number in numbers_of_others) is not isinstance(identifier, ObjectId)
+    are_object_ids = [isinstance(identifier_of(each), ObjectId) for each in raw]
+    assert identities.are_object_ids is all(are_object_ids)
 
 
 DEPRECATED = document(
