@@ -119,23 +119,21 @@ class Identities:
         keys, names = uuids_of(own), hex_texts(own)
         if are_own.all():
             return cls(keys, uuid_texts(keys), names, are_object_ids=True)
-        are_read = np.flatnonzero(fit & ~are_own)
-        names_read = source_ids(data, places.of(are_read), of_references=False)
-        name_by_number = dict(zip(are_read.tolist(), names_read, strict=True))
-        each_name, each_key = names.to_list(), np.frombuffer(keys, dtype=UUID_DTYPE).copy()
-        others = []
-        for number in np.flatnonzero(~are_own).tolist():
-            name = name_by_number.get(number) or source_id_of(identifier_of(documents[number]))
-            each_name[number] = name
+        names = names.set(pl.Series(~are_own), None)
+        at = np.flatnonzero(fit & ~are_own)
+        names = names.scatter(at, source_ids(data, places.of(at), of_references=False))
+        others = names.is_null().arg_true()
+        texts = [source_id_of(identifier_of(documents[number])) for number in others]
+        names = names.scatter(others, pl.Series(texts, dtype=pl.String))
+        each_key, at = np.frombuffer(keys, dtype=UUID_DTYPE).copy(), np.flatnonzero(~are_own)
+        of_others = keys_of_source_ids(collection, names.gather(at))
+        each_key[at] = np.frombuffer(of_others, dtype=UUID_DTYPE)
+        for number, name in zip(others, texts, strict=True):
             if is_object_id_text(name):  # it does not stand first
                 each_key[number] = object_id_uuid(bytes.fromhex(name))
-            else:
-                others.append(number)
-        of_others = keys_of_source_ids(collection, [each_name[number] for number in others])
-        each_key[others] = np.frombuffer(of_others, dtype=UUID_DTYPE)
+                are_own[number] = True
         keys = each_key.tobytes()
-        names = pl.Series(each_name, dtype=pl.String)
-        return cls(keys, uuid_texts(keys), names, are_object_ids=not others)
+        return cls(keys, uuid_texts(keys), names, are_object_ids=bool(are_own.all()))
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:

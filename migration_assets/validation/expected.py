@@ -106,7 +106,7 @@ def _leave_out_others(taken_apart: Found, name: str, are_odd: Mask) -> None:
     if others.size:
         names = source_ids(taken_apart.data, elements.of(others), of_references=True)
         holders = np.repeat(at, np.maximum(counts, 0))[others]
-        are_odd[holders[[name is None for name in names]]] = True
+        are_odd[holders[names.is_null().to_numpy()]] = True
 
 
 def _spread(series: pl.Series, at: Numbers, count: int, otherwise: str | None) -> pl.Series:

@@ -7,13 +7,12 @@ to a row is not asked here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import sha1
 
 import numpy as np
 import polars as pl
 
-from migration_assets.arrow import of_width
+from migration_assets.arrow import of_width, slices
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.identities import (
     OBJECT_ID_SIZE,
@@ -22,30 +21,53 @@ from migration_assets.validation.identities import (
     namespace,
     source_id_of,
 )
-from migration_assets.validation.placed_values import Mask, Numbers, Places, at_each_byte
+from migration_assets.validation.placed_values import (
+    LENGTH,
+    Mask,
+    Numbers,
+    Places,
+    at_each_byte,
+)
 
 IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64, bson.BINARY})
 """The types of ids that plain documents have, and plain references."""
 UUID_DTYPE = f"V{UUID_SIZE}"
 """What numpy takes for a UUID, as bytes."""
+_AS_IT_IS = r"^[ !#-\[\]-~]+$"
+"""A text that JSON holds as it is, between quotes."""
+_MAY_BE_TWO = '^"[0-9a-fA-F]{24}"$'
 _TEXT_SIZE = 36
 _DIGITS = [at for at in range(_TEXT_SIZE) if at not in (8, 13, 18, 23)]
 """Where the digits of a UUID stand, between the dashes."""
 
 
-def source_ids(data: bytes, places: Places, *, of_references: bool) -> list[str | None]:
+def source_ids(data: bytes, places: Places, *, of_references: bool) -> pl.Series:
     """Returns ids that are no ObjectIds as the books write them.
 
     Args:
         data: The documents.
-        places: Where the ids stand.
+        places: Where the ids stand, in their order.
         of_references: Whether they are references. An empty text is none, and one of 24 hex digits may stand
             for two ids.
 
     Returns:
-        None for each that takes a closer look.
+        Null for each that takes a closer look.
     """
-    values = places.cut_out(data)
+    names = pl.Series([None], dtype=pl.String).new_from_index(0, len(places.kinds))
+    are_texts = np.flatnonzero(places.kinds == bson.STRING)
+    try:
+        texts = slices(data, places.starts[are_texts] + LENGTH, places.ends[are_texts] - 1)
+        text = pl.col("").cast(pl.String)
+        written = pl.when(text.str.contains(_AS_IT_IS)).then(pl.format('"{}"', text))
+        names = names.scatter(are_texts, texts.to_frame("").select(written).to_series())
+    except pl.exceptions.ComputeError:  # one is not UTF-8; polars does not say which
+        pass
+    if of_references:
+        names = names.set(names.str.contains(_MAY_BE_TWO).fill_null(value=False), None)
+    others = names.is_null().arg_true()
+    if not len(others):
+        return names
+    values = places.of(others.to_numpy()).cut_out(data)
     unique = [*dict.fromkeys(values)]
     source_id_by_value: dict[tuple[int, bytes], str | None] = {}
     for value, fields in zip(unique, bson.read_values(unique), strict=True):
@@ -54,23 +76,25 @@ def source_ids(data: bytes, places: Places, *, of_references: bool) -> list[str 
             of_references and (identifier == "" or is_object_id_text(identifier))
         )
         source_id_by_value[value] = None if is_odd else source_id_of(identifier)
-    return [source_id_by_value[value] for value in values]
-
-
-def keys_of_source_ids(collection: str, names: Sequence[str | None]) -> bytes:
-    """Returns the UUIDs of ids that are no ObjectIds, one after the other; zeros in place of None."""
-    unique = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    space = namespace(collection)
-    digests = b"".join(
-        sha1(space + (name or "").encode(), usedforsecurity=False).digest()[:UUID_SIZE]
-        for name in unique
+    return names.scatter(
+        others, pl.Series([source_id_by_value[value] for value in values], dtype=pl.String)
     )
-    keys = np.frombuffer(digests, dtype=np.uint8).reshape(-1, UUID_SIZE).copy()
+
+
+def keys_of_source_ids(collection: str, names: pl.Series) -> bytes:
+    """Returns the UUIDs of ids that are no ObjectIds, one after the other; any in place of null."""
+    texts = names.fill_null("").to_list()
+    unique = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    of_namespace = sha1(namespace(collection), usedforsecurity=False)
+    digests = []
+    for text in unique:
+        digest = of_namespace.copy()  # in two thirds of the time that it takes to begin anew
+        digest.update(text.encode())
+        digests.append(digest.digest()[:UUID_SIZE])
+    keys = np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, UUID_SIZE).copy()
     keys[:, 6] = keys[:, 6] & 0x0F | 0x50
     keys[:, 8] = keys[:, 8] & 0x3F | 0x80
-    if None in unique:
-        keys[unique[None]] = 0
-    return keys[[unique[name] for name in names]].tobytes()
+    return keys[[unique[text] for text in texts]].tobytes()
 
 
 def keys_of(collection: str, data: bytes, places: Places) -> tuple[bytes, Mask]:
@@ -79,7 +103,7 @@ def keys_of(collection: str, data: bytes, places: Places) -> tuple[bytes, Mask]:
     Args:
         collection: The collection that they refer to.
         data: The documents.
-        places: Where the references stand, each of one of ``IDENTIFIERS``.
+        places: Where the references stand, in their order, each of one of ``IDENTIFIERS``.
     """
     are_odd = np.zeros(len(places.kinds), dtype=np.bool_)
     are_others = places.kinds != bson.OBJECT_ID
@@ -90,7 +114,7 @@ def keys_of(collection: str, data: bytes, places: Places) -> tuple[bytes, Mask]:
     keys[~are_others] = np.frombuffer(own, dtype=UUID_DTYPE)
     names = source_ids(data, places.of(are_others), of_references=True)
     keys[are_others] = np.frombuffer(keys_of_source_ids(collection, names), dtype=UUID_DTYPE)
-    are_odd[are_others] = [name is None for name in names]
+    are_odd[are_others] = names.is_null().to_numpy()
     return keys.tobytes(), are_odd
 
 
