@@ -250,7 +250,8 @@ def _findings(
     """Yields the findings of the checks ``values`` and ``references`` on one document."""
     comparison = recheck(source, connection, table, [document_id], remediations=rules)
     wrong = [*comparison.values.sample, *comparison.faults.sample]
-    for finding in dict.fromkeys(f"{fault.field or 'the whole'}: {fault.what}" for fault in wrong):
+    lines = (f"{line['field'] or 'the whole'}: {line['what']}" for line in wrong)
+    for finding in dict.fromkeys(lines):
         yield "checks", finding
     if not wrong:
         yield "checks", "row and books are as the document and the rules make them"

@@ -36,7 +36,13 @@ from migration_assets.validation.documents import (
 )
 from migration_assets.validation.evidence import Phases
 from migration_assets.validation.expected import SOURCE_ID, Expected, ExpectedRows
-from migration_assets.validation.findings import Comparison, What, failing_rows, totals_of
+from migration_assets.validation.findings import (
+    Comparison,
+    TypeFindings,
+    What,
+    failing_rows,
+    totals_of,
+)
 from migration_assets.validation.identities import object_id_text, uuid_of
 from migration_assets.validation.judged_documents import JudgedDocuments
 from migration_assets.validation.odd_types import odd_types, odd_types_in, usual_types
@@ -50,7 +56,7 @@ from migration_assets.validation.rows import (
     pending,
     table_name,
 )
-from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
+from migration_assets.validation.types import RowTypes, definition_findings
 
 _ROWS_AT_ONCE = 2_000
 BATCHES_PER_PART = 2
@@ -173,7 +179,7 @@ def _finish(compared_table: ComparedTable, result: Comparison) -> None:
         return SourceIds(compared_table.source, table.name)
 
     rows = count_rows(connection, table_name(table))
-    if result.types is not None and not result.types.counts["rows"] == rows == result.rows_found:
+    if result.types is not None and not result.types.rows == rows == result.rows_found:
         result.types = None
     has_strangers = rows != result.rows_found or pending(compared_table)
     has_strays = result.lines_taken != result.all_lines

@@ -10,10 +10,10 @@ from __future__ import annotations
 import enum
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 import pandera.polars as pa
 import polars as pl
@@ -21,8 +21,7 @@ import polars as pl
 from migration_assets.validation.evidence import SAMPLE_SIZE, failure_cases
 from migration_assets.validation.key_digest import KeyDigest
 
-if TYPE_CHECKING:
-    from migration_assets.validation.types import TypeFindings
+Kind = TypeVar("Kind")
 
 _DIGEST_BYTES = 6
 
@@ -63,46 +62,48 @@ class Fault(enum.StrEnum):
     """It is kept as text, points to no document, and that is not recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckFinding:
-    """Something that is wrong, without the values.
-
-    Attributes:
-        source_id: The document; None where it is not known.
-        id: The row, or the two ids of a pair.
-        field: The field, or the column where only that is known; None for the whole.
-        what: What is wrong.
-        expected: Digest of what the source says; None where it says nothing.
-        actual: Digest of what the target holds; None where it holds nothing.
-    """
-
-    source_id: str | None
-    id: str | None
-    field: str | None
-    what: str
-    expected: str | None = None
-    actual: str | None = None
-
-
 @dataclass(slots=True)
-class Findings:
-    """Findings as they come.
+class Tally(Generic[Kind]):
+    """What is wrong, as it is found, without the values.
 
     Attributes:
-        kinds: How many there were, by what is wrong.
-        sample: The first of them.
-        keys: The keys of all of them.
+        kinds: How much there was, by what is wrong.
+        sample: The first of it, as keys and names.
+        keys: The keys of all of it.
     """
 
-    kinds: Counter[str] = field(default_factory=Counter)
-    sample: list[CheckFinding] = field(default_factory=list)
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    sample: list[dict[str, Any]] = field(default_factory=list)
     keys: KeyDigest = field(default_factory=KeyDigest)
-    _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """How much there was."""
         return self.kinds.total()
+
+    def note(self, kind: Kind, key: Sequence[object], line: Mapping[str, Any]) -> None:
+        """Counts something that is wrong, and keeps its line while there are few."""
+        self.kinds[kind] += 1
+        self.keys.add(*key)
+        if len(self.sample) < SAMPLE_SIZE:
+            self.sample.append({**line})
+
+    def join(self, others: Tally[Kind]) -> None:
+        """Takes in what was found of another part."""
+        self.kinds.update(others.kinds)
+        self.keys.total += others.keys.total
+        self.sample += others.sample[: SAMPLE_SIZE - len(self.sample)]
+
+
+@dataclass(slots=True)
+class Findings(Tally[str]):
+    """What is wrong with rows, values and books, or with references.
+
+    A line of the sample has ``source_id``, ``id``, ``field``, ``what``, and digests of what is ``expected``
+    and ``actual``; None for what is not known or not there.
+    """
+
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
     def add(
         self,
@@ -114,19 +115,20 @@ class Findings:
         expected: bytes | None = None,
         actual: bytes | None = None,
     ) -> None:
-        """Counts a finding, and keeps its keys while there are few."""
-        kind = what.value  # evidence goes where a text is known and an enum is not
-        self.kinds[kind] += 1
-        self.keys.add(kind, source_id, identifier, name)
-        if len(self.sample) < SAMPLE_SIZE:
-            masked = self._masked(expected), self._masked(actual)
-            self.sample.append(CheckFinding(source_id, identifier, name, kind, *masked))
+        """Counts a finding, and keeps its keys while there are few.
 
-    def join(self, others: Findings) -> None:
-        """Takes in what was found of another part."""
-        self.kinds.update(others.kinds)
-        self.keys.total += others.keys.total
-        self.sample += others.sample[: SAMPLE_SIZE - len(self.sample)]
+        Args:
+            what: What is wrong.
+            source_id: The document; None where it is not known.
+            identifier: The row, or the two ids of a pair.
+            name: The field, or the column where only that is known; None for the whole.
+            expected: What the source says; None where it says nothing.
+            actual: What the target holds; None where it holds nothing.
+        """
+        kind = what.value  # evidence goes where a text is known and an enum is not
+        line = {"source_id": source_id, "id": identifier, "field": name, "what": kind}
+        sides = {"expected": self._masked(expected), "actual": self._masked(actual)}
+        self.note(kind, (kind, source_id, identifier, name), line | sides)
 
     def totals(self, kinds: type[What] | type[Fault]) -> list[Total]:
         """Returns how many there are of each kind, where there must be none."""
@@ -136,6 +138,19 @@ class Findings:
         if value is None:
             return None
         return blake2b(value, key=self._key, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+@dataclass(slots=True)
+class TypeFindings(Tally[tuple[str, str]]):
+    """What is wrong with types, by column and check.
+
+    Attributes:
+        rows: Rows that were looked at.
+        columns: Columns of the definition that was looked at.
+    """
+
+    rows: int = 0
+    columns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +225,7 @@ class Comparison:
         self.sampled += other.sampled
         if self.types is not None and other.types is not None:
             self.types.join(other.types)
+            self.types.rows += other.types.rows
 
 
 def totals_frame(totals: Iterable[Total]) -> pl.DataFrame:

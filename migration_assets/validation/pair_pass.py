@@ -32,6 +32,7 @@ from migration_assets.validation.findings import (
     Comparison,
     Fault,
     Total,
+    TypeFindings,
     What,
     failing_rows,
 )
@@ -48,7 +49,7 @@ from migration_assets.validation.recorded_lines import TableBooks
 from migration_assets.validation.reference_faults import count_in, is_loss
 from migration_assets.validation.reference_targets import source_id_of
 from migration_assets.validation.rows import ComparedTable, packed
-from migration_assets.validation.types import RowTypes, TypeFindings, definition_findings
+from migration_assets.validation.types import RowTypes, definition_findings
 
 _FIELDS = 2
 """Columns of a pair."""

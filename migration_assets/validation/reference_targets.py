@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -135,11 +134,10 @@ def name_documents(connection: Connection, table: sa.Table, result: Comparison) 
     collections = [table.name]
     if relation is not None:
         collections = [relation.left.collection, relation.right.collection]
-    for number, finding in enumerate(result.faults.sample):
-        if finding.source_id is None and finding.id is not None:
-            key = uuid.UUID(finding.id.split()[0]).bytes
-            name = source_id_of(connection, collections, key)
-            result.faults.sample[number] = replace(finding, source_id=name)
+    for line in result.faults.sample:
+        if line["source_id"] is None and line["id"] is not None:
+            key = uuid.UUID(line["id"].split()[0]).bytes
+            line["source_id"] = source_id_of(connection, collections, key)
 
 
 def source_id_of(connection: Connection, collections: Sequence[str], key: bytes) -> str | None:

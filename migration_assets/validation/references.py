@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,7 +56,7 @@ def references_evidence(table: sa.Table, comparison: Comparison, phases: Phases)
     failed = {line["name"] for line in failing(TOTALS, totals_frame(totals))}
     is_sound = failed <= {"orphaned", "asymmetric"}
     sample: list[Mapping[str, Any]] = [
-        {key: asdict(finding)[key] for key in _KEYS} for finding in comparison.faults.sample
+        {key: line[key] for key in _KEYS} for line in comparison.faults.sample
     ]
     sample += [*comparison.orphaned, *comparison.asymmetric_sample]
     unresolved = comparison.faults.count

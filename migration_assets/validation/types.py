@@ -8,10 +8,8 @@ altered is found by its definition and, where they do not fit, by its values.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -19,14 +17,12 @@ from psycopg import sql
 
 from migration_assets.target.connection import Connection
 from migration_assets.validation.evidence import (
-    SAMPLE_SIZE,
     Evidence,
     Layer,
     Phases,
     Severity,
 )
-from migration_assets.validation.findings import Comparison, failing, failing_rows
-from migration_assets.validation.key_digest import KeyDigest
+from migration_assets.validation.findings import Comparison, TypeFindings, failing, failing_rows
 from migration_assets.validation.rows import frames, snapshot, table_name
 from migration_assets.validation.schemas import (
     AS_MODELLED,
@@ -53,47 +49,18 @@ _ROWS_AT_ONCE = 20_000
 _LITERAL = re.compile(r"'((?:[^']|'')*)'::.+", re.DOTALL)
 
 
-@dataclass(slots=True)
-class TypeFindings:
-    """What was found so far: totals by column and check, all keys, and a sample of them; never a value.
-
-    Attributes:
-        counts: Rows and columns that were looked at.
-        failures: Failures by column and check.
-        sample: Some of them, as keys and names.
-        keys: The keys of all of them.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sample: list[Mapping[str, Any]] = field(default_factory=list)
-    keys: KeyDigest = field(default_factory=KeyDigest)
-
-    def join(self, others: TypeFindings) -> None:
-        """Takes in what was found of other rows."""
-        self.counts.update(others.counts)
-        self.failures.update(others.failures)
-        self.keys.total += others.keys.total
-        self.sample += others.sample[: SAMPLE_SIZE - len(self.sample)]
-
-    def show(self, **line: Any) -> None:
-        """Adds to the sample while there are few."""
-        if len(self.sample) < SAMPLE_SIZE:
-            self.sample.append(line)
-
-
 def _of_definition(table: sa.Table, defined: Sequence[ColumnDefinition]) -> TypeFindings:
     """Returns what is wrong with the definition of a table."""
-    findings = TypeFindings(Counter(columns=len(defined)))
+    findings = TypeFindings(columns=len(defined))
     frame = catalog_frame(table, defined)
     for line in failing(CATALOG, frame):
         for aspect in CATALOG_TYPES:
             actual, expected = line[aspect], line[f"model_{aspect}"]
             if actual != expected:
                 check = f"{aspect} in the catalog"
-                findings.failures[line["column"], check] += 1
-                findings.keys.add(line["column"], check, actual)
-                findings.show(column=line["column"], check=check, found=actual, expected=expected)
+                of_column = {"column": line["column"], "check": check}
+                found = of_column | {"found": actual, "expected": expected}
+                findings.note((line["column"], check), (line["column"], check, actual), found)
     return findings
 
 
@@ -123,7 +90,7 @@ class RowTypes:
             return
         frame = pl.concat(self._waiting)
         self._waiting.clear()
-        self.findings.counts["rows"] += frame.height
+        self.findings.rows += frame.height
         self._held = self._held or held(self.table, frame.columns)
         holds = frame.select(
             condition.alias(str(n)) for n, condition in enumerate(self._held.values())
@@ -136,9 +103,8 @@ class RowTypes:
         for (column, check), are_held in zip(self._held, holds[wrong], strict=True):
             for index in (~are_held).arg_true():
                 name = names[index] if keys else ""
-                self.findings.failures[column, check] += 1
-                self.findings.keys.add(name, column, check)
-                self.findings.show(id=name, column=column, check=check)
+                line = {"id": name, "column": column, "check": check}
+                self.findings.note((column, check), (name, column, check), line)
 
 
 def check_types(_: object, connection: Connection, table: sa.Table) -> Evidence:
@@ -178,7 +144,7 @@ def definition_findings(connection: Connection, table: sa.Table) -> TypeFindings
     to be read by itself.
     """
     findings = _of_definition(table, _definitions(connection, table))
-    return None if findings.failures else findings
+    return None if findings.count else findings
 
 
 def _definitions(connection: Connection, table: sa.Table) -> Sequence[ColumnDefinition]:
@@ -203,11 +169,11 @@ def types_evidence(table: sa.Table, comparison: Comparison, phases: Phases) -> E
 
 def _evidence(table: sa.Table, findings: TypeFindings, phases: Phases) -> Evidence:
     """Returns what was found of types."""
-    total = findings.failures.total()
+    total = findings.count
     failed = {
-        f"{column}: {check}": count for (column, check), count in sorted(findings.failures.items())
+        f"{column}: {check}": count for (column, check), count in sorted(findings.kinds.items())
     }
-    summary = f"{total} failures in {len({column for column, _ in findings.failures})} columns"
+    summary = f"{total} failures in {len({column for column, _ in findings.kinds})} columns"
     return Evidence(
         table=table.name,
         layer=Layer.TYPES,
@@ -216,9 +182,9 @@ def _evidence(table: sa.Table, findings: TypeFindings, phases: Phases) -> Eviden
         is_sound=not total,
         summary=f"{summary}: {'; '.join(list(failed)[:3])}"
         if total
-        else f"{findings.counts['rows']} rows and {findings.counts['columns']} columns are as modelled",
+        else f"{findings.rows} rows and {findings.columns} columns are as modelled",
         next_step="Restore the definition of the table, then materialize it again" if total else "",
-        counts={**findings.counts, **failed},
+        counts={"columns": findings.columns, "rows": findings.rows, **failed},
         failures=total,
         sample=findings.sample,
         rows=findings.keys.text(),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -115,7 +115,7 @@ class _Verdict:
     def sample(self) -> list[Mapping[str, Any]]:
         """Returns what failed, else what was drawn at random, as keys."""
         failed: list[Mapping[str, Any]] = [
-            *map(asdict, self.comparison.values.sample),
+            *self.comparison.values.sample,
             *self.totals,
         ]
         return (failed or self.comparison.sampled)[:SAMPLE_SIZE]
