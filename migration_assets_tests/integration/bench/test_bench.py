@@ -79,8 +79,8 @@ def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (file,) = tmp_path.glob("bench-*.json")
-    found = json.loads(file.read_text())
-    assert {each["name"] for each in found["ratios"]} == {
+    report = json.loads(file.read_text())
+    assert {ratio["name"] for ratio in report["ratios"]} == {
         "load ÷ floor",
         "rerun ÷ load",
         "rerun, 1 % changed ÷ load",
@@ -91,8 +91,8 @@ def test_a_small_run_measures_and_verifies(tmp_path: Path) -> None:
             for source in ("ids as texts", "5 % dirty")
         ),
     }
-    by_name = {each["name"]: each for each in found["measurements"]}
-    assert [each["problem"] for each in by_name.values()] == [None] * 10
+    by_name = {measurement["name"]: measurement for measurement in report["measurements"]}
+    assert [measurement["problem"] for measurement in by_name.values()] == [None] * 10
     assert by_name["rerun"]["counts"]["written"] == 0
     assert by_name["rerun, 1 % changed"]["counts"]["written"] > 0
     assert by_name["load"]["peak_megabytes"] > 50
@@ -134,12 +134,12 @@ def test_what_was_not_verified_is_not_quoted() -> None:
         measured("floor", 1.0, number=2),
         measured("load", 77.0, number=2, problem="Users has 1 of 2 rows"),
     ]
-    made = results(measurements, {1.0: 27_000})
-    text = tables(made)
-    assert made.ratios == ()
+    summary = results(measurements, {1.0: 27_000})
+    text = tables(summary)
+    assert summary.ratios == ()
     assert "*load* is not quoted: Users has 1 of 2 rows." in text
     assert "77" not in text
-    assert "load" not in svg(made)
+    assert "load" not in svg(summary)
 
 
 def test_the_figures_of_a_page_are_replaced(tmp_path: Path) -> None:
@@ -159,10 +159,10 @@ def test_the_page_of_the_project_has_a_place_for_figures() -> None:
 
 
 def test_the_picture_is_valid_and_escaped() -> None:
-    made = svg(results([measured("load", 2.0)], {1.0: 27_000}))
-    assert made.startswith("<svg ")
-    assert "one &amp; all" in made
-    assert "9,000" in made
+    picture = svg(results([measured("load", 2.0)], {1.0: 27_000}))
+    assert picture.startswith("<svg ")
+    assert "one &amp; all" in picture
+    assert "9,000" in picture
 
 
 def test_a_failed_process_says_its_cause() -> None:
