@@ -51,8 +51,8 @@ def shared(directory: Path) -> Iterator[EmbeddedServers]:
     command = [sys.executable, "-c", script, str(directory)]
     try:
         starters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        said = {starter.communicate()[0] for starter in starters}
-        assert said == {f"{servers.urls.mongodb_url} {servers.urls.postgres_url}\n"}
+        outputs = {starter.communicate()[0] for starter in starters}
+        assert outputs == {f"{servers.urls.mongodb_url} {servers.urls.postgres_url}\n"}
         with servers as urls:
             assert urls == servers.urls
             yield servers
@@ -84,16 +84,16 @@ def is_alive(pid: int) -> bool:
 
 def remains(directory: Path) -> list[list[str]]:
     """The command lines of living processes that know of a directory or work in it."""
-    found = []
+    command_lines = []
     for process in psutil.process_iter():
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if str(directory) in " ".join([process.cwd(), *process.cmdline()]):
-                found.append(process.cmdline())
+                command_lines.append(process.cmdline())
         except psutil.Error:
             continue
-    return found
+    return command_lines
 
 
 def query(urls: Urls, statement: str) -> list[tuple[Any, ...]]:
