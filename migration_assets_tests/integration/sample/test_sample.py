@@ -79,10 +79,10 @@ def types_by_field(
         group[f"e{position}"] = {
             "$addToSet": {"$cond": [{"$isArray": f"${name}"}, elements, []]},
         }
-    (found,) = database[collection].aggregate([{"$group": group}])
+    (types,) = database[collection].aggregate([{"$group": group}])
     return (
-        {name: set(found[f"t{position}"]) for position, name in enumerate(names)},
-        {name: set().union(*found[f"e{position}"]) for position, name in enumerate(names)},
+        {name: set(types[f"t{position}"]) for position, name in enumerate(names)},
+        {name: set().union(*types[f"e{position}"]) for position, name in enumerate(names)},
     )
 
 
@@ -91,8 +91,8 @@ def nothing(source: Source) -> set[str]:
 
 
 def hashes(database: Database[Any]) -> Mapping[str, str]:
-    found: Mapping[str, str] = database.command("dbHash")["collections"]
-    return found
+    collection_hashes: Mapping[str, str] = database.command("dbHash")["collections"]
+    return collection_hashes
 
 
 @contextmanager
@@ -197,17 +197,17 @@ def test_every_type_is_the_contracts_and_every_optional_field_is_null_and_missin
     for collection in ENTITIES:
         types, elements = types_by_field(clean, collection)
         for source in sources(ENTITIES[collection]).values():
-            found = types[source.field] - {"null", "missing"}
+            value_types = types[source.field] - {"null", "missing"}
             where = f"{collection}.{source.field}"
-            assert types[source.field] - found == nothing(source), where
+            assert types[source.field] - value_types == nothing(source), where
             if source.rule is Rule.JSON:
-                assert "array" in found, where
+                assert "array" in value_types, where
             elif source.rule in ELEMENT_TYPES:
-                assert found == {"array"}, where
+                assert value_types == {"array"}, where
                 assert elements[source.field] == ELEMENT_TYPES[source.rule], where
             else:
-                assert found, where
-                assert found <= TYPES[source.rule], where
+                assert value_types, where
+                assert value_types <= TYPES[source.rule], where
         for field in (field for holder, field in relations if holder == collection):
             assert types[field] == {"array", "null", "missing"}
             assert elements[field] == {"objectId"}
@@ -216,21 +216,23 @@ def test_every_type_is_the_contracts_and_every_optional_field_is_null_and_missin
 def test_every_label_of_every_enum_occurs_in_every_field(clean: Database[Any]) -> None:
     for collection, source in columns():
         if source.rule is Rule.ENUM:
-            found = set(clean[collection].distinct(source.field)) - {None}
-            assert found == set(source.labels), f"{collection}.{source.field}"
+            stored_labels = set(clean[collection].distinct(source.field)) - {None}
+            assert stored_labels == set(source.labels), f"{collection}.{source.field}"
 
 
 def test_every_awkward_value_occurs_even_in_the_smallest_sample(clean: Database[Any]) -> None:
-    found: dict[Rule, set[bytes]] = {rule: set() for rule in AWKWARD}
+    values_by_rule: dict[Rule, set[bytes]] = {rule: set() for rule in AWKWARD}
     for collection, table in ENTITIES.items():
         for document in documents(clean, collection):
             for source in sources(table).values():
-                if source.rule in found and source.field in document:
-                    found[source.rule].add(bson.encode({"value": document[source.field]}))
+                if source.rule in values_by_rule and source.field in document:
+                    values_by_rule[source.rule].add(bson.encode({"value": document[source.field]}))
     for values in (AWKWARD, RARE):
         for rule, awkward in values.items():
             missed = [
-                value for value in awkward if bson.encode({"value": value}) not in found[rule]
+                value
+                for value in awkward
+                if bson.encode({"value": value}) not in values_by_rule[rule]
             ]
             assert not missed, rule
 
@@ -279,12 +281,14 @@ def test_every_secret_can_be_recognized(clean: Database[Any]) -> None:
 
 
 def test_progress_is_told_after_each_batch(mongo_database: Database[Any]) -> None:
-    told: list[tuple[str, int]] = []
+    progress_calls: list[tuple[str, int]] = []
     ledger = generate(
-        mongo_database, scale=0.25, progress=lambda name, written: told.append((name, written))
+        mongo_database,
+        scale=0.25,
+        progress=lambda name, written: progress_calls.append((name, written)),
     )
-    assert dict(told) == ledger.documents
-    assert [written for name, written in told if name == "Tasks"] == [1000, 1250]
+    assert dict(progress_calls) == ledger.documents
+    assert [written for name, written in progress_calls if name == "Tasks"] == [1000, 1250]
     assert mongo_database["Tasks"].estimated_document_count() == 1250
 
 
@@ -317,14 +321,16 @@ class TestDirty:
         for collection in ENTITIES:
             stored = set(map(bson.encode, documents(mongo_database, collection)))
             population = Population(scale=TINY, seed=1)
-            made = set(map(bson.encode, SampleCollection(collection, population).documents()))
-            assert made <= stored
+            clean_documents = set(
+                map(bson.encode, SampleCollection(collection, population).documents())
+            )
+            assert clean_documents <= stored
             assert len(stored) == ledger.documents[collection]
 
     def test_the_ledger_covers_every_fault_at_every_sort_of_place(self, ledger: Ledger) -> None:
         assert {entry.fault for entry in ledger.entries} == set(SampleFault)
         assert {entry.expectation for entry in ledger.entries} == set(Expectation)
-        wanted = {
+        expected = {
             (row.fault, place.sort)
             for name in ENTITIES
             for place in places(name)
@@ -332,10 +338,10 @@ class TestDirty:
             if row.applies(place)
         }
         sorts = {(name, place.field): place.sort for name in ENTITIES for place in places(name)}
-        made = {
+        covered = {
             (entry.fault, sorts.get((entry.collection, entry.field))) for entry in ledger.entries
         }
-        assert wanted <= made
+        assert expected <= covered
 
     def test_a_document_has_one_fault_and_is_stored(
         self, mongo_database: Database[Any], ledger: Ledger
@@ -361,18 +367,18 @@ class TestDirty:
             for entry in ledger.entries
             if entry.fault is SampleFault.MISSING_WITHOUT_ID_TIME
         }
-        found = set()
+        misfits = set()
         for collection, table in ENTITIES.items():
             scalar = [source for source in sources(table).values() if source.rule in TYPES]
             types = {str(place): {"$type": f"${item.field}"} for place, item in enumerate(scalar)}
             for document in mongo_database[collection].aggregate([{"$project": types}]):
-                found |= {
+                misfits |= {
                     (collection, source_id(document["_id"]), source.field)
                     for place, source in enumerate(scalar)
                     if document[str(place)] not in TYPES[source.rule] | nothing(source)
                 }
-        assert found < recorded
-        assert len(found) > len(recorded) / 2
+        assert misfits < recorded
+        assert len(misfits) > len(recorded) / 2
 
     def test_there_are_as_many_faults_as_the_rate_says_and_one_of_each(self) -> None:
         population = Population(scale=1, seed=1)
