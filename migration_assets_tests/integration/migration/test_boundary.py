@@ -117,15 +117,15 @@ def test_an_unexpected_error_is_its_kind_and_place_and_no_value(
         value_error()
 
     monkeypatch.setattr(place, broken)
-    result, kept = executed(small_migration.mongodb_url, boards_url, PLACES[place])
+    result, logs = executed(small_migration.mongodb_url, boards_url, PLACES[place])
     assert not result.success
-    assert "ended by an unexpected ValueError" in kept
-    assert "in broken" in kept  # the lines of code are there
+    assert "ended by an unexpected ValueError" in logs
+    assert "in broken" in logs  # the lines of code are there
     (problem,) = failures(result).values()
     assert "ended by an unexpected ValueError" in problem
     captured = capfd.readouterr()
     assert "unexpected ValueError" in captured.err  # the log is there, and was looked through
-    assert SECRET_PREFIX not in problem + kept + captured.out + captured.err
+    assert SECRET_PREFIX not in problem + logs + captured.out + captured.err
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,14 +140,14 @@ def test_no_kind_of_error_says_a_value(
     monkeypatch.setattr("migration_assets.assets.retries.STEP_WAIT", 0.01)
     monkeypatch.setattr("migration_assets.retrying.Patience.wait", lambda *_: 0.01)
     monkeypatch.setattr("migration_assets.assets.tables.load_table", lambda *_, **__: kind())
-    result, kept = executed(small_migration.mongodb_url, boards_url, BOARDS)
+    result, logs = executed(small_migration.mongodb_url, boards_url, BOARDS)
     captured = capfd.readouterr()
     assert not result.success
-    assert (kind.__name__ in kept) is (
+    assert (kind.__name__ in logs) is (
         kind is not row_error
     )  # that one is translated: its SQLSTATE is kept
-    assert ("CheckViolation" in kept) is (kind is row_error)
-    assert SECRET_PREFIX not in kept + captured.out + captured.err + str(failures(result))
+    assert ("CheckViolation" in logs) is (kind is row_error)
+    assert SECRET_PREFIX not in logs + captured.out + captured.err + str(failures(result))
 
 
 def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
@@ -155,9 +155,9 @@ def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
 ) -> None:
     """It would be grey beside what was materialized."""
 
-    def once(*given: Any, **named: Any) -> list[Evidence]:
+    def once(*arguments: Any, **named: Any) -> list[Evidence]:
         monkeypatch.setattr("migration_assets.assets.tables.run_checks", gone)
-        return run_checks(*given, **named)
+        return run_checks(*arguments, **named)
 
     def gone(*_: Any, **__: Any) -> None:
         raise LoadError("the server is gone", where="here", next_step="Wait")
@@ -167,9 +167,9 @@ def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
     assert [event.asset_key for event in result.all_events if event.is_step_materialization]
     first, *others = result.get_asset_check_evaluations()
     assert "could not run" not in str(first.description)
-    said = {each.description for each in others if not each.passed}
+    descriptions = {evaluation.description for evaluation in others if not evaluation.passed}
     assert len(others) == len(Layer) - 1
-    assert said == {"the check could not run: here: the server is gone. Wait"}
+    assert descriptions == {"the check could not run: here: the server is gone. Wait"}
     assert [*failures(result).values()] == ["here: the server is gone. Wait"]
 
 
@@ -190,7 +190,7 @@ def executed(
                 raise_on_error=False,
             )
         )
-        entries = [dg.serialize_value(each) for each in instance.all_logs(result.run_id)]
+        entries = [dg.serialize_value(entry) for entry in instance.all_logs(result.run_id)]
     return result, "\n".join(entries)
 
 
@@ -213,7 +213,7 @@ def test_what_another_process_raised_is_the_same_here() -> None:
 
     with pytest.raises(UnexpectedError) as caught:
         broken()
-    made, given = caught.value.__reduce__()
-    assert callable(made)
-    assert str(made(*given)) == str(caught.value)  # type: ignore[misc]
+    rebuild, arguments = caught.value.__reduce__()
+    assert callable(rebuild)
+    assert str(rebuild(*arguments)) == str(caught.value)  # type: ignore[misc]
     assert caught.value.__context__ is None or caught.value.__suppress_context__

@@ -73,8 +73,8 @@ def nextcrm(monkeypatch: pytest.MonkeyPatch, small_application: None) -> None:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said."""
+class CommandResult:
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -92,12 +92,12 @@ class Said:
         return line
 
 
-def call(*arguments: str, **variables: str) -> Said:
+def call(*arguments: str, **variables: str) -> CommandResult:
     """Runs a command in this process."""
     result = CliRunner().invoke(app, arguments, env=variables)
     if not isinstance(result.exception, SystemExit | None):
         raise result.exception
-    return Said(result.exit_code, result.stdout, result.stderr)
+    return CommandResult(result.exit_code, result.stdout, result.stderr)
 
 
 def spawn(*arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -113,20 +113,20 @@ def spawn(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-def command(*arguments: str, **variables: str) -> Said:
+def command(*arguments: str, **variables: str) -> CommandResult:
     """Runs a command as a user does."""
     process = spawn(*arguments, **variables)
     out, error = process.communicate(timeout=300)
-    return Said(process.returncode, out, error)
+    return CommandResult(process.returncode, out, error)
 
 
 def tables_of(target_url: str) -> list[str]:
     with psycopg.connect(target_url) as connection:
-        found = connection.execute(
+        rows = connection.execute(
             "SELECT schemaname || '.' || tablename FROM pg_tables "
             "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
         )
-        return [name for (name,) in found]
+        return [name for (name,) in rows]
 
 
 def password_of(url: str) -> str:
@@ -159,7 +159,7 @@ class Migrated:
     """What `migration-assets run` has done."""
 
     variables: Mapping[str, str]
-    said: Said
+    result: CommandResult
 
     @property
     def target_url(self) -> str:
@@ -175,29 +175,31 @@ def migrated(servers: Urls, sample_url: str) -> Iterator[Migrated]:
 
 
 def test_run_is_go_and_ends_with_a_line_for_each_table(migrated: Migrated) -> None:
-    said = migrated.said
-    assert (said.code, said.error) == (GO, "")
-    *_, last = said.out.strip().splitlines()
+    result = migrated.result
+    assert (result.code, result.error) == (GO, "")
+    *_, last = result.out.strip().splitlines()
     assert re.fullmatch(r"GO after \d+\.\d s", last)
     for name in SHOP.tables:
         assert re.search(
-            rf"^ {name} +[\d,]+ +[\d,]+ .* ✓  ✓  ✓  ✓ *$", said.out, flags=re.MULTILINE
+            rf"^ {name} +[\d,]+ +[\d,]+ .* ✓  ✓  ✓  ✓ *$", result.out, flags=re.MULTILINE
         )
-    assert password_of(migrated.target_url) not in said.all
+    assert password_of(migrated.target_url) not in result.all
 
 
 def test_missing_collection_is_an_empty_table(migrated: Migrated) -> None:
     """MongoDB creates a collection with its first document, so a missing one is one without any."""
-    assert re.search(r"^ categories +0 +0 +0 ", migrated.said.out, flags=re.MULTILINE)
+    assert re.search(r"^ categories +0 +0 +0 ", migrated.result.out, flags=re.MULTILINE)
     with psycopg.connect(migrated.target_url) as connection:
         assert connection.execute("SELECT count(*) FROM categories").fetchone() == (0,)
 
 
 def test_select_brings_some_tables_up_to_date(migrated: Migrated) -> None:
-    said = call("run", "--select", "products, productKeepers", **migrated.variables)
-    assert (said.code, said.error) == (GO, "")
-    assert re.search(r"^ 1/2 products +\d+ rows, +0 written .* ✓✓✓✓$", said.out, flags=re.MULTILINE)
-    assert re.search(r"^ 2/2 productKeepers ", said.out, flags=re.MULTILINE)
+    result = call("run", "--select", "products, productKeepers", **migrated.variables)
+    assert (result.code, result.error) == (GO, "")
+    assert re.search(
+        r"^ 1/2 products +\d+ rows, +0 written .* ✓✓✓✓$", result.out, flags=re.MULTILINE
+    )
+    assert re.search(r"^ 2/2 productKeepers ", result.out, flags=re.MULTILINE)
 
 
 def test_validate_and_summary_repeat_the_result(migrated: Migrated) -> None:
@@ -222,10 +224,10 @@ def test_validate_and_summary_repeat_the_result(migrated: Migrated) -> None:
 def test_red_check_is_no_go(migrated: Migrated, damage: str, damaged: str, check: str) -> None:
     with psycopg.connect(migrated.target_url) as connection:
         connection.execute(damage)
-    said = call("validate", **migrated.variables)
-    assert said.code == NO_GO
-    assert f"✗ {damaged}: check {check} failed" in said.out
-    assert re.search(r"^NO-GO after", said.out, flags=re.MULTILINE)
+    result = call("validate", **migrated.variables)
+    assert result.code == NO_GO
+    assert f"✗ {damaged}: check {check} failed" in result.out
+    assert re.search(r"^NO-GO after", result.out, flags=re.MULTILINE)
     # With the pairs, which refer to products: they were checked against rows that change now.
     repaired = call("run", "--select", "products,productKeepers", **migrated.variables)
     assert repaired.code == GO
@@ -236,10 +238,10 @@ def test_write_to_the_source_is_no_go(migrated: Migrated) -> None:
         products = client.get_default_database()["products"]
         before = products.find_one_and_update({}, {"$set": {"desc": "written after the run"}})
         assert before is not None
-        said = call("validate", **migrated.variables)
+        result = call("validate", **migrated.variables)
         products.replace_one({"_id": before["_id"]}, before)
-    assert said.code == NO_GO
-    assert "collection products was written to after it was read" in " ".join(said.out.split())
+    assert result.code == NO_GO
+    assert "collection products was written to after it was read" in " ".join(result.out.split())
 
 
 WRONG_URLS = {
@@ -266,43 +268,43 @@ WRONG_URLS = {
 @pytest.mark.parametrize(("name", "url"), WRONG_URLS.values(), ids=WRONG_URLS.keys())
 def test_wrong_url_is_one_line(sample_url: str, target_url: str, name: str, url: str) -> None:
     variables = {SOURCE_URL.name: sample_url, TARGET_URL.name: target_url} | {name: url}
-    said = call("run", **variables)
-    assert said.code == COULD_NOT_RUN
-    assert name in said.line
-    assert PASSWORD not in said.all
+    result = call("run", **variables)
+    assert result.code == COULD_NOT_RUN
+    assert name in result.line
+    assert PASSWORD not in result.all
     assert tables_of(target_url) == []
 
 
 def test_source_out_of_reach_is_one_line(target_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"mongodb://u:{PASSWORD}@{UNREACHABLE}/nextcrm"
     monkeypatch.setitem(open_source.__wrapped__.__kwdefaults__, "timeout", 1.0)  # type: ignore[attr-defined]
-    said = call("run", **{SOURCE_URL.name: url, TARGET_URL.name: target_url})
-    assert (said.code, said.out) == (COULD_NOT_RUN, "")
-    assert f"MongoDB at mongodb://{UNREACHABLE}/nextcrm: no answer" in said.line
-    assert PASSWORD not in said.all
+    result = call("run", **{SOURCE_URL.name: url, TARGET_URL.name: target_url})
+    assert (result.code, result.out) == (COULD_NOT_RUN, "")
+    assert f"MongoDB at mongodb://{UNREACHABLE}/nextcrm: no answer" in result.line
+    assert PASSWORD not in result.all
     assert tables_of(target_url) == []
 
 
 def test_missing_source_database_is_one_line(sample_url: str, target_url: str) -> None:
-    said = call("run", **{SOURCE_URL.name: sample_url + "_", TARGET_URL.name: target_url})
-    assert said.code == COULD_NOT_RUN
-    assert "there is no database" in said.line
+    result = call("run", **{SOURCE_URL.name: sample_url + "_", TARGET_URL.name: target_url})
+    assert result.code == COULD_NOT_RUN
+    assert "there is no database" in result.line
     assert tables_of(target_url) == []
 
 
 def test_missing_target_database_is_one_line(sample_url: str, target_url: str) -> None:
-    said = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url + "_"})
-    assert said.code == COULD_NOT_RUN
-    assert "does not exist" in said.line
-    assert password_of(target_url) not in said.all
+    result = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url + "_"})
+    assert result.code == COULD_NOT_RUN
+    assert "does not exist" in result.line
+    assert password_of(target_url) not in result.all
 
 
 def test_wrong_password_is_one_line(sample_url: str, target_url: str) -> None:
     wrong = target_url.replace(password_of(target_url), PASSWORD)
-    said = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: wrong})
-    assert said.code == COULD_NOT_RUN
-    assert "password authentication failed" in said.line
-    assert PASSWORD not in said.all
+    result = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: wrong})
+    assert result.code == COULD_NOT_RUN
+    assert "password authentication failed" in result.line
+    assert PASSWORD not in result.all
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["validate"], ["run", "--select", "people"]])
@@ -311,10 +313,10 @@ def test_target_of_others_is_left_alone(
 ) -> None:
     with psycopg.connect(target_url) as connection:
         connection.execute("CREATE TABLE theirs (id int); INSERT INTO theirs VALUES (1)")
-    said = call(*arguments, **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
-    assert said.code == COULD_NOT_RUN
-    assert "public.theirs" in said.line
-    assert "nothing was touched" in said.line
+    result = call(*arguments, **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
+    assert result.code == COULD_NOT_RUN
+    assert "public.theirs" in result.line
+    assert "nothing was touched" in result.line
     assert tables_of(target_url) == ["public.theirs"]
 
 
@@ -322,9 +324,9 @@ def test_target_of_others_is_left_alone(
 def test_target_without_tables_is_one_line(
     sample_url: str, target_url: str, arguments: list[str]
 ) -> None:
-    said = call(*arguments, **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
-    assert said.code == COULD_NOT_RUN
-    assert "nothing was migrated to it yet" in said.line
+    result = call(*arguments, **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
+    assert result.code == COULD_NOT_RUN
+    assert "nothing was migrated to it yet" in result.line
     assert tables_of(target_url) == []
 
 
@@ -345,17 +347,17 @@ def test_old_server_is_one_line(
     what: str,
 ) -> None:
     monkeypatch.setattr(f"{module}.{name}", newest)
-    said = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
-    assert said.code == COULD_NOT_RUN
-    assert re.search(rf"the server is {what} \d[\d.]*; \d+ or newer is needed", said.line)
+    result = call("run", **{SOURCE_URL.name: sample_url, TARGET_URL.name: target_url})
+    assert result.code == COULD_NOT_RUN
+    assert re.search(rf"the server is {what} \d[\d.]*; \d+ or newer is needed", result.line)
     assert tables_of(target_url) == []
 
 
 @pytest.mark.parametrize("select", ["Nobody", "people,Nobody", "", "People"])
 def test_unknown_table_is_one_line(migrated: Migrated, select: str) -> None:
-    said = call("run", "--select", select, **migrated.variables)
-    assert said.code == COULD_NOT_RUN
-    assert "there is no table" in said.line
+    result = call("run", "--select", select, **migrated.variables)
+    assert result.code == COULD_NOT_RUN
+    assert "there is no table" in result.line
 
 
 def test_dagster_storage_out_of_reach_is_one_line(
@@ -365,10 +367,10 @@ def test_dagster_storage_out_of_reach_is_one_line(
     monkeypatch.setattr("dagster_postgres.utils.calculate_delay", lambda **_: 0.0)
     storage = f"postgresql+psycopg2://u:{PASSWORD}@{UNREACHABLE}/dagster"
     variables = {"DAGSTER_HOME": str(ROOT), DAGSTER_URL.name: storage}
-    said = call("run", **migrated.variables, **variables)
-    assert said.code == COULD_NOT_RUN
-    assert DAGSTER_URL.name in said.line
-    assert PASSWORD not in said.all
+    result = call("run", **migrated.variables, **variables)
+    assert result.code == COULD_NOT_RUN
+    assert DAGSTER_URL.name in result.line
+    assert PASSWORD not in result.all
 
 
 def test_unexpected_error_is_no_verdict_and_holds_no_value(
@@ -378,11 +380,11 @@ def test_unexpected_error_is_no_verdict_and_holds_no_value(
         raise ValueError(f"{SECRET_PREFIX}of a document")
 
     monkeypatch.setattr(running, "run_job", broken)
-    said = call("run", **migrated.variables)
-    assert said.code == COULD_NOT_RUN
-    assert "unexpected ValueError" in said.error.splitlines()[-1]
-    assert "in broken" in said.error
-    assert SECRET_PREFIX not in said.all
+    result = call("run", **migrated.variables)
+    assert result.code == COULD_NOT_RUN
+    assert "unexpected ValueError" in result.error.splitlines()[-1]
+    assert "in broken" in result.error
+    assert SECRET_PREFIX not in result.all
 
 
 def test_crash_of_the_sign_off_is_not_the_verdict_of_an_earlier_run(
@@ -392,11 +394,11 @@ def test_crash_of_the_sign_off_is_not_the_verdict_of_an_earlier_run(
         raise ValueError(f"{SECRET_PREFIX}of a document")
 
     monkeypatch.setattr("migration_assets.assets.sign_off.sign", broken)
-    said = call("run", **migrated.variables)
-    assert said.code == COULD_NOT_RUN
-    assert "unexpected ValueError" in said.line
-    assert "GO" not in said.out.splitlines()[-1]
-    assert SECRET_PREFIX not in said.all
+    result = call("run", **migrated.variables)
+    assert result.code == COULD_NOT_RUN
+    assert "unexpected ValueError" in result.line
+    assert "GO" not in result.out.splitlines()[-1]
+    assert SECRET_PREFIX not in result.all
 
 
 @pytest.mark.server
@@ -419,11 +421,11 @@ def test_server_that_dies_half_way_is_one_line(
         fill(urls.mongodb_url, documents())
         variables = {SOURCE_URL.name: urls.mongodb_url, TARGET_URL.name: urls.postgres_url}
         for where in (f"MongoDB at {redacted(urls.mongodb_url)}", "PostgreSQL at postgresql://"):
-            said = call("run", **variables, **{ATTEMPTS.name: "1"})
-            assert said.code == COULD_NOT_RUN
-            assert said.line.startswith(f"error: {where}")
-            assert password_of(urls.postgres_url) not in said.all
-            assert not re.search(r"^(NO-)?GO", said.out, flags=re.MULTILINE)
+            result = call("run", **variables, **{ATTEMPTS.name: "1"})
+            assert result.code == COULD_NOT_RUN
+            assert result.line.startswith(f"error: {where}")
+            assert password_of(urls.postgres_url) not in result.all
+            assert not re.search(r"^(NO-)?GO", result.out, flags=re.MULTILINE)
 
             servers.start()
             with psycopg.connect(urls.postgres_url) as connection:
@@ -446,18 +448,18 @@ def test_interrupted_run_is_one_line(migrated: Migrated) -> None:
 
 @pytest.mark.parametrize("name", [SOURCE_URL.name, TARGET_URL.name])
 def test_demo_does_not_touch_the_users_servers(migrated: Migrated, name: str) -> None:
-    said = call("demo", "--scale", "0.01", **{name: migrated.variables[name]})
-    assert said.code == COULD_NOT_RUN
-    assert name in said.line
-    assert password_of(migrated.target_url) not in said.all
+    result = call("demo", "--scale", "0.01", **{name: migrated.variables[name]})
+    assert result.code == COULD_NOT_RUN
+    assert name in result.line
+    assert password_of(migrated.target_url) not in result.all
 
 
 @pytest.mark.parametrize("command", ["demo", "sample"])
 def test_a_history_takes_no_other_faults(command: str) -> None:
-    said = call(command, "--history", "--dirty", "0.1")
-    assert said.code == COULD_NOT_RUN
-    assert "--history" in said.line
-    assert "--dirty" in said.line
+    result = call(command, "--history", "--dirty", "0.1")
+    assert result.code == COULD_NOT_RUN
+    assert "--history" in result.line
+    assert "--dirty" in result.line
 
 
 @pytest.mark.parametrize("command", ["demo", "sample"])
@@ -465,26 +467,26 @@ def test_a_history_takes_no_other_faults(command: str) -> None:
     ("option", "value"), [("--dirty", "5"), ("--dirty", "-1"), ("--scale", "0")]
 )
 def test_a_number_out_of_range_is_refused_by_name(command: str, option: str, value: str) -> None:
-    said = call(command, option, value)
-    assert said.code == COULD_NOT_RUN
-    assert option in said.all
-    assert "Traceback" not in said.all
-    assert "unexpected" not in said.all
+    result = call(command, option, value)
+    assert result.code == COULD_NOT_RUN
+    assert option in result.all
+    assert "Traceback" not in result.all
+    assert "unexpected" not in result.all
 
 
 def test_ui_outside_of_the_project_is_one_line(migrated: Migrated) -> None:
-    said = call("ui", **migrated.variables, **{DAGSTER_URL.name: "postgresql+psycopg2://nowhere"})
-    assert said.code == COULD_NOT_RUN
-    assert "workspace.yaml" in said.line
+    result = call("ui", **migrated.variables, **{DAGSTER_URL.name: "postgresql+psycopg2://nowhere"})
+    assert result.code == COULD_NOT_RUN
+    assert "workspace.yaml" in result.line
 
 
 @pytest.mark.usefixtures("nextcrm")
 def test_sql_writes_the_ddl(tmp_path: Path) -> None:
-    said = call("sql", str(tmp_path / "made"))
-    assert said.code == 0
-    made = {path.name: path.read_text() for path in (tmp_path / "made").glob("*.sql")}
-    assert made == files(NEXTCRM)
-    printed = {Path(line).name for line in said.out.splitlines()}
+    result = call("sql", str(tmp_path / "made"))
+    assert result.code == 0
+    written_files = {path.name: path.read_text() for path in (tmp_path / "made").glob("*.sql")}
+    assert written_files == files(NEXTCRM)
+    printed = {Path(line).name for line in result.out.splitlines()}
     assert printed >= files(NEXTCRM).keys()
 
 
@@ -550,21 +552,21 @@ def test_faulty_demo_lists_what_was_lost_and_is_go_by_the_command_that_it_names(
 def test_decisions_are_readable_on_a_narrow_terminal() -> None:
     rule = "- {name: x, collection: crm_Opportunities_Sales_Stages, match: any, accept: true}"
     findings = [Finding("Boards", "9 values lost", "Decide", rule=rule)] * 22
-    said = io.StringIO()
-    print_decisions(Console(file=said, width=80), findings)
-    assert said.getvalue().startswith("22 decisions left until GO")
-    assert said.getvalue().count(f"    {rule}\n") == 20
-    assert "and 2 more: the report has all of them" in said.getvalue()
+    output = io.StringIO()
+    print_decisions(Console(file=output, width=80), findings)
+    assert output.getvalue().startswith("22 decisions left until GO")
+    assert output.getvalue().count(f"    {rule}\n") == 20
+    assert "and 2 more: the report has all of them" in output.getvalue()
 
 
 def processes_naming(directory: Path) -> list[str]:
     """Returns the command lines of processes in which a directory is named."""
-    found = []
+    command_lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it has ended
             continue
         if str(directory) in line:
-            found.append(line)
-    return found
+            command_lines.append(line)
+    return command_lines

@@ -181,10 +181,10 @@ def result_of(target: str) -> Mapping[str, list[tuple[Any, ...]]]:
             query = sql.SQL("SELECT to_jsonb(t)::text FROM {} t ORDER BY 1")
             return connection.execute(query.format(sql.Identifier(*name))).fetchall()
 
-        kept = [book.name for book in (uuid_map, *BOOKS)]
+        book_names = [book.name for book in (uuid_map, *BOOKS)]
         return {
             "tables": [row for name in SHOP.tables for row in rows(name)],
-            "books": [row for name in kept for row in rows(bookkeeping.SCHEMA, name)],
+            "books": [row for name in book_names for row in rows(bookkeeping.SCHEMA, name)],
             "ledger": connection.execute(LEDGER).fetchall(),
             STATISTICS_OF_LOADS: connection.execute(STATISTICS).fetchall(),
             "checks": connection.execute(CHECKS).fetchall(),
@@ -196,8 +196,8 @@ def test_a_run_keeps_the_target_between_its_steps(tables_url: str) -> None:
     with held_for_run(tables_url, FIRST) as hold, hold.open() as connection:
         enter(connection, FIRST, FIRST)
         leave(connection, FIRST, FIRST, is_last=False)
-    said = f"run {FIRST[:8]}, between two of its steps"
-    with pytest.raises(HeldError, match=said), held_for_run(tables_url, SECOND):
+    held_message = f"run {FIRST[:8]}, between two of its steps"
+    with pytest.raises(HeldError, match=held_message), held_for_run(tables_url, SECOND):
         pass
     with held_for_run(tables_url, FIRST) as hold, hold.open() as connection:  # its next step
         enter(connection, FIRST, FIRST)
@@ -244,8 +244,8 @@ def test_runs_of_one_command_let_each_other_in_and_end_with_it(tables_url: str) 
         with held_for_run(tables_url, COMMAND) as other, other.open() as joined:
             enter(joined, SECOND, COMMAND)
         runs.end(connection, COMMAND)
-        found = connection.execute("SELECT DISTINCT state FROM migration.runs").fetchall()
-        assert found == [(runs.ENDED,)]
+        states = connection.execute("SELECT DISTINCT state FROM migration.runs").fetchall()
+        assert states == [(runs.ENDED,)]
 
 
 def test_all_steps_of_a_run_have_the_moment_of_the_first(tables_url: str) -> None:

@@ -149,7 +149,7 @@ def test_deletion_that_would_take_rows_of_the_applications_own_tables_is_refused
     before = content(live, "badges")
     with MongoClient[dict[str, object]](small_migration.mongodb_url) as client:
         industries = client.get_default_database()["crm_Industry_Type"]
-        kept = list(industries.find())
+        documents = list(industries.find())
         live.execute('UPDATE "crm_Accounts" SET industry = NULL')
         industries.delete_many({})
         try:
@@ -159,7 +159,7 @@ def test_deletion_that_would_take_rows_of_the_applications_own_tables_is_refused
             ):
                 load_table(source, live, TABLES["crm_Industry_Type"])
         finally:
-            industries.insert_many(kept)
+            industries.insert_many(documents)
     assert content(live, "badges") == before
 
 
@@ -210,12 +210,12 @@ def test_withdrawal_on_the_command_line_is_on_record(
         result = CliRunner().invoke(app, ["sign-off", *arguments])
         return result.exit_code, result.output
 
-    code, said = call("--withdraw", "Bob")
-    assert (code, "a withdrawal has a name and a reason" in said) == (2, True)
-    code, said = call("--withdraw", "Bob", "--reason", "why", "--approver", "Ann")
-    assert (code, "given and withdrawn at once" in said) == (2, True)
-    code, said = call("--withdraw", "Bob", "--reason", "back to MongoDB")
-    assert (code, "withdrawn by Bob: Ann Example signed a GO on 2027-01-01" in said) == (0, True)
+    code, output = call("--withdraw", "Bob")
+    assert (code, "a withdrawal has a name and a reason" in output) == (2, True)
+    code, output = call("--withdraw", "Bob", "--reason", "why", "--approver", "Ann")
+    assert (code, "given and withdrawn at once" in output) == (2, True)
+    code, output = call("--withdraw", "Bob", "--reason", "back to MongoDB")
+    assert (code, "withdrawn by Bob: Ann Example signed a GO on 2027-01-01" in output) == (0, True)
     row = live.execute("SELECT withdrawn_by, withdrawal_reason FROM migration.sign_offs").fetchone()
     assert row == ("Bob", "back to MongoDB")
     assert call("--withdraw", "Bob", "--reason", "again")[0] == 2
@@ -248,6 +248,8 @@ def test_run_after_go_live_is_refused_and_touches_nothing(
     before = content(live, "invoice_States")
     result = CliRunner().invoke(app, ["run", "--select", "invoice_States"])
     assert result.exit_code == 2
-    said = " ".join(result.output.split())
-    assert "table invoice_States: the target was written to since the load, and Ann Example" in said
+    output = " ".join(result.output.split())
+    assert (
+        "table invoice_States: the target was written to since the load, and Ann Example" in output
+    )
     assert content(live, "invoice_States") == before

@@ -51,9 +51,12 @@ def test_a_sign_off_of_the_run_is_one_that_was_not_there_before(
     before = mark_of(target)
     assert signed_since(target, before) is None
     record_sign_off(target, here + dt.timedelta(seconds=1), "NO-GO")
-    found = signed_since(target, before)
-    assert found is not None
-    assert (found.signed_at, found.report) == (here + dt.timedelta(seconds=1), {"word": "NO-GO"})
+    sign_off = signed_since(target, before)
+    assert sign_off is not None
+    assert (sign_off.signed_at, sign_off.report) == (
+        here + dt.timedelta(seconds=1),
+        {"word": "NO-GO"},
+    )
     assert judged_steps(NEXTCRM, target, before) == {"migration__sign_off"}
 
 
