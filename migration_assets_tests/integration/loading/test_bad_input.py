@@ -131,8 +131,10 @@ MANY = 2**16 + 1
 
 def written(document: dict[str, Any], name: str, kind: int, value: bytes) -> RawBSONDocument:
     """Returns a document with a value, given as its bytes, in its last field."""
-    rest = bson.encode({key: each for key, each in document.items() if key != name})
-    body = rest[4:-1] + bytes([kind]) + name.encode() + b"\0" + value + b"\0"
+    other_fields = bson.encode(
+        {key: field_value for key, field_value in document.items() if key != name}
+    )
+    body = other_fields[4:-1] + bytes([kind]) + name.encode() + b"\0" + value + b"\0"
     return RawBSONDocument((len(body) + 4).to_bytes(4, "little") + body)
 
 
@@ -165,24 +167,24 @@ def test_bad_input_is_a_row_or_on_record(servers: Urls) -> None:
                 "crm_Contacts": (database["crm_Contacts"].find_one() or {}) | {"notes": texts},
                 "Tasks": task | {"tags": texts, "unknown": texts},
             }
-            for collection, each in many.items():
-                each["_id"] = ObjectId()
-                database[collection].insert_one(each)
+            for collection, large_document in many.items():
+                large_document["_id"] = ObjectId()
+                database[collection].insert_one(large_document)
             database["Tasks"].insert_one(task | {"_id": ObjectId(), "title": "x" * 15_000_000})
         with open_source(urls.mongodb_url) as source, open_target(urls.postgres_url) as target:
             load_everything(source, target)
             for name in sorted(
                 {collection for collection, _ in FIELDS.values()} | {"DocumentsToTasks"}
             ):
-                for found in all_checks(source, target, name):
-                    layer = found.layer
-                    assert found.is_sound, (name, layer, found.summary, found.sample[:3])
+                for evidence in all_checks(source, target, name):
+                    layer = evidence.layer
+                    assert evidence.is_sound, (name, layer, evidence.summary, evidence.sample[:3])
                     if layer in BLOCKING:
-                        assert found.passed or found.severity is Severity.WARN, (
+                        assert evidence.passed or evidence.severity is Severity.WARN, (
                             name,
                             layer,
-                            found.summary,
-                            found.sample[:3],
+                            evidence.summary,
+                            evidence.sample[:3],
                         )
             assert_arrived(target)
 
@@ -210,8 +212,8 @@ def assert_arrived(target: Connection) -> None:
         "max(cardinality(notes))": ("crm_Contacts", MANY),
     }
     for expression, (table, expected) in largest.items():
-        found = target.execute(f'SELECT {expression} FROM "{table}"').fetchone()
-        assert found == (expected,), expression
+        row = target.execute(f'SELECT {expression} FROM "{table}"').fetchone()
+        assert row == (expected,), expression
 
 
 LONG = "".join(chr(33 + number * 7919 % 90) for number in range(9_000))
@@ -228,16 +230,18 @@ def test_awkward_ids_are_referred_to_and_an_empty_text_refers_to_nothing(
     """Loader and checks agree: once the check of references called an empty text lost for good."""
     user = {"account_name": "a", "is_account_admin": False, "is_admin": False, "name": "n"}
     user |= {"userStatus": "ACTIVE", "created_on": DatetimeMS(0)}
-    users = [{"_id": each, "email": str(n), **user} for n, each in enumerate(AWKWARD_IDS)]
+    users = [
+        {"_id": identifier, "email": str(n), **user} for n, identifier in enumerate(AWKWARD_IDS)
+    ]
     source["Users"].insert_many(users)
     account = {"v": 0, "name": "n", "status": "Active"}
     source["crm_Accounts"].insert_many(
-        {"_id": ObjectId(), **account, "assigned_to": each, "watchers": [each]}
-        for each in AWKWARD_IDS
+        {"_id": ObjectId(), **account, "assigned_to": identifier, "watchers": [identifier]}
+        for identifier in AWKWARD_IDS
     )
     todo = {"description": "d", "title": "t", "url": "u"}
     source["TodoList"].insert_many(
-        {"_id": ObjectId(), **todo, "user": each} for each in ("", LONG, "7")
+        {"_id": ObjectId(), **todo, "user": user_id} for user_id in ("", LONG, "7")
     )
     tables = [TABLES[name] for name in ("Users", "crm_Accounts", "TodoList", "AccountWatchers")]
     load_identities(NEXTCRM, source, target)

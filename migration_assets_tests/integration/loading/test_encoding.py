@@ -143,15 +143,15 @@ def test_arrays_of_texts(database: Connection, array: list[str]) -> None:
 
 def test_arrays_of_uuids(database: Connection) -> None:
     arrays = [[uuid.UUID("013a7092e8d87bcfa1b35e650e404400")] * 2, [], None, [uuid.UUID(int=7)]]
-    given = [None if array is None else [each.bytes for each in array] for array in arrays]
-    frame = pl.DataFrame({"uuids": pl.Series(given, dtype=pl.List(pl.Binary))})
+    values = [None if array is None else [element.bytes for element in array] for array in arrays]
+    frame = pl.DataFrame({"uuids": pl.Series(values, dtype=pl.List(pl.Binary))})
     assert copied(database, frame, "uuids") == arrays
 
 
 def test_uuids(database: Connection) -> None:
     uuids = [uuid.UUID("013a7092e8d87bcfa1b35e650e404400"), None, uuid.UUID(int=0)]
-    given = pl.Series([each and each.bytes for each in uuids], dtype=pl.Binary)
-    assert copied(database, pl.DataFrame({"uuid": given}), "uuid") == uuids
+    series = pl.Series([value and value.bytes for value in uuids], dtype=pl.Binary)
+    assert copied(database, pl.DataFrame({"uuid": series}), "uuid") == uuids
 
 
 def test_labels(database: Connection) -> None:

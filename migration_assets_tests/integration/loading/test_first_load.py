@@ -61,30 +61,30 @@ def test_what_is_staged_becomes_the_table_and_is_like_it(
     users: SourceDatabase, target: Connection
 ) -> None:
     tables = ("migration.uuid_map", '"Users"', '"crm_Accounts"', '"AccountWatchers"')
-    before, made = catalog(target), [oid_of(target, name) for name in tables]
+    before, oids = catalog(target), [oid_of(target, name) for name in tables]
     loaded = load(users, target)
-    assert {name: each.merged.inserted for name, each in loaded.items()} == {
+    assert {name: result.merged.inserted for name, result in loaded.items()} == {
         "uuid_map": 4,
         "Users": 3,
         "crm_Accounts": 1,
         "AccountWatchers": 3,
     }
-    assert not set(made) & {oid_of(target, name) for name in tables}
+    assert not set(oids) & {oid_of(target, name) for name in tables}
     assert catalog(target) == before
     again = load(users, target)
-    assert [each.merged.written for each in again.values()] == [0, 0, 0, 0]
+    assert [result.merged.written for result in again.values()] == [0, 0, 0, 0]
     # What an account refers to besides was never loaded, so accounts are looked at again.
-    assert [name for name, each in again.items() if each.is_converted] == ["crm_Accounts"]
+    assert [name for name, result in again.items() if result.is_converted] == ["crm_Accounts"]
 
 
 def test_a_second_load_leaves_the_table_where_it_is(
     users: SourceDatabase, target: Connection
 ) -> None:
     load(users, target)
-    made = oid_of(target)
+    oid = oid_of(target)
     users["Users"].insert_one(user(4))
     assert load(users, target)["Users"].merged.inserted == 1
-    assert (oid_of(target), count(target, "public", "Users")) == (made, 4)
+    assert (oid_of(target), count(target, "public", "Users")) == (oid, 4)
 
 
 USERS = sql.Identifier("public", "Users")
@@ -239,12 +239,12 @@ def test_what_a_new_table_can_have_too_is_taken_along(
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [(PUT_ON_IT["a view"], "u"), (TAKEN_ALONG["a comment"], "p")]
+    ("put_and_seen", "expected"), [(PUT_ON_IT["a view"], "u"), (TAKEN_ALONG["a comment"], "p")]
 )
 def test_only_rows_that_will_be_copied_need_not_survive_a_crash(
-    schema: Connection, given: tuple[LiteralString, LiteralString], expected: str
+    schema: Connection, put_and_seen: tuple[LiteralString, LiteralString], expected: str
 ) -> None:
-    schema.execute(given[0])
+    schema.execute(put_and_seen[0])
     create_staged(schema, STAGED, USERS)
     assert persistence(schema) == expected
 
@@ -252,13 +252,13 @@ def test_only_rows_that_will_be_copied_need_not_survive_a_crash(
 def test_privileges_and_views_are_there_after_a_load(
     users: SourceDatabase, target: Connection
 ) -> None:
-    given = [PUT_ON_IT["a view"], PUT_ON_IT["a privilege"]]
+    statements = [PUT_ON_IT["a view"], PUT_ON_IT["a privilege"]]
     before = oid_of(target)
-    for put, _ in given:
+    for put, _ in statements:
         target.execute(put)
     assert load(users, target)["Users"].merged.inserted == 3
     assert oid_of(target) == before
-    assert [target.execute(seen).rowcount for _, seen in given] == [1, 1]
+    assert [target.execute(seen).rowcount for _, seen in statements] == [1, 1]
     assert target.execute("SELECT count(*) FROM mine").fetchone() == (3,)
 
 

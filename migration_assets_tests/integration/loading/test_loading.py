@@ -193,8 +193,8 @@ STAGED_LINES = sql.SQL("(SELECT count(*) FROM {} WHERE target_table = {})")
 def staged(target: Connection, table: str) -> int:
     """How many staging tables and staged lines of books there are for a table."""
     lines = [
-        STAGED_LINES.format(sql.Identifier(STAGING_SCHEMA, staged_name(each.name)), table)
-        for each in BOOKS
+        STAGED_LINES.format(sql.Identifier(STAGING_SCHEMA, staged_name(book_table.name)), table)
+        for book_table in BOOKS
     ]
     row = target.execute(STAGED.format(table=table, lines=sql.SQL(" + ").join(lines))).fetchone()
     assert row is not None
@@ -230,7 +230,7 @@ def versions(target: Connection, table: str) -> dict[Row, str]:
     query = sql.SQL("SELECT xmin::text || '/' || ctid::text, {} FROM {}").format(
         sql.SQL(", ").join(map(sql.Identifier, key)), sql.Identifier("public", table)
     )
-    return {tuple(row): written for written, *row in target.execute(query)}
+    return {tuple(row): version for version, *row in target.execute(query)}
 
 
 def book(target: Connection, query: LiteralString, *values: object) -> list[Row]:
@@ -377,16 +377,16 @@ def test_documents_bigger_than_a_batch(
     for number in range(3):
         text = f"{number}" * 7_000_000
         source["crm_campaigns"].insert_one(campaign(oid(number), description=text))
-    written: list[object] = []
+    written_batches: list[object] = []
     with monkeypatch.context() as patch:
-        interrupted(patch, Staging, "write", lambda *given: written.append(given))
+        interrupted(patch, Staging, "write", lambda *arguments: written_batches.append(arguments))
         result = load(source, bare, "crm_campaigns")
     assert (result.documents, result.rows) == (3, 3)
-    found = bare.execute(
+    texts = bare.execute(
         "SELECT left(description, 1), length(description) FROM crm_campaigns ORDER BY id"
     ).fetchall()
-    assert found == [(f"{number}", 7_000_000) for number in range(3)]
-    assert (len(written), batches(bare, result)) == (3, 1)
+    assert texts == [(f"{number}", 7_000_000) for number in range(3)]
+    assert (len(written_batches), batches(bare, result)) == (3, 1)
 
 
 def batches(target: Connection, result: LoadResult) -> int:
@@ -419,19 +419,21 @@ OTHER_IDS: list[Any] = [7, Int64(2**40), "seven", "0123456789abcdef01234567", Bi
 
 def test_ids_of_mixed_kinds(source: SourceDatabase, constrained: Connection) -> None:
     ids = [*OTHER_IDS, {"a": 1}, 7.5, True, oid(1)]
-    source["crm_campaigns"].insert_many([campaign(each) for each in ids])
+    source["crm_campaigns"].insert_many([campaign(identifier) for identifier in ids])
     opportunity = {"__v": 0, "budget": 1, "expected_revenue": 2, "createdAt": datetime(2024, 1, 1)}
     source["crm_Opportunities"].insert_many(
-        {"_id": oid(100 + n), "campaign": each, **opportunity} for n, each in enumerate(ids)
+        {"_id": oid(100 + n), "campaign": identifier, **opportunity}
+        for n, identifier in enumerate(ids)
     )
     load(source, constrained, "uuid_map", "crm_campaigns", "crm_Opportunities")
-    expected = [document_uuid("crm_campaigns", each) for each in ids]
+    expected = [document_uuid("crm_campaigns", identifier) for identifier in ids]
     assert {row[0] for row in rows(constrained, "crm_campaigns", "id")} == set(expected)
-    found = rows(constrained, "crm_Opportunities", "id", "campaign")
-    assert found == [(uid(100 + n), each) for n, each in enumerate(expected)]
+    opportunities = rows(constrained, "crm_Opportunities", "id", "campaign")
+    assert opportunities == [(uid(100 + n), campaign_id) for n, campaign_id in enumerate(expected)]
     query = "SELECT source_id, id FROM migration.uuid_map WHERE collection = 'crm_campaigns'"
     assert dict(constrained.execute(query).fetchall()) == {
-        source_id(each): made for each, made in zip(ids, expected, strict=True)
+        source_id(identifier): document_id
+        for identifier, document_id in zip(ids, expected, strict=True)
     }
     load(source, constrained, "crm_campaigns", "crm_Opportunities")
 
@@ -456,7 +458,7 @@ def test_a_rejected_document_is_kept_whole(source: SourceDatabase, bare: Connect
     source["Users"].insert_many([user(1), bad, user(3, is_admin="perhaps")])
     result = load(source, bare, "Users")
     assert (result.documents, result.rows, result.tally.rejected) == (3, 1, 2)
-    assert [(each, field) for each, field, *_ in rejected(bare, "Users")] == [
+    assert [(identifier, field) for identifier, field, *_ in rejected(bare, "Users")] == [
         (str(oid(2)), "email"),
         (str(oid(3)), "is_admin"),
     ]
@@ -551,8 +553,8 @@ def test_a_document_of_an_unknown_collection_that_cannot_be_read_is_kept_as_its_
 ) -> None:
     source["legacy"].insert_many([broken({"_id": 1, "a": BROKEN}), {"_id": 2}])
     load(source, bare, "uuid_map")
-    kept = book(bare, "SELECT collection, source_id FROM migration.rejected_documents")
-    assert kept == [("legacy", '{"$numberInt":"1"}')]
+    rejected_ids = book(bare, "SELECT collection, source_id FROM migration.rejected_documents")
+    assert rejected_ids == [("legacy", '{"$numberInt":"1"}')]
     assert len(unmapped(bare, "uuid_map")) == 1
     assert unkept(NEXTCRM, source, bare) == {}
     bare.execute("UPDATE migration.rejected_documents SET document = '{}'")
@@ -567,12 +569,12 @@ def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Conn
     load(source, bare, "uuid_map")
     assert unkept(NEXTCRM, source, bare) == {}
     source["measured"].drop()
-    kept = unmapped(bare, "uuid_map")
-    assert [(collection, identifier) for collection, identifier, _ in kept] == [
+    kept_documents = unmapped(bare, "uuid_map")
+    assert [(collection, identifier) for collection, identifier, _ in kept_documents] == [
         ("measured", "null"),
         ("measured", '{"$numberInt":"1"}'),
     ]
-    assert bson.json_util.loads(kept[1][2])["celsius"] == 1.5
+    assert bson.json_util.loads(kept_documents[1][2])["celsius"] == 1.5
 
 
 def test_an_identifier_that_is_not_utf8_does_not_stop_the_map(
@@ -580,16 +582,18 @@ def test_an_identifier_that_is_not_utf8_does_not_stop_the_map(
 ) -> None:
     """Nor does one with a name twice. Two that a driver would take for the same are two."""
     identifiers: list[Any] = ["12345", "12345", {"a": 1, "b": 5}, {"a": 2, "b": 5}]
-    raw = [bson.encode(user(n, _id=each)) for n, each in enumerate(identifiers, start=2)]
+    raw = [
+        bson.encode(user(n, _id=identifier)) for n, identifier in enumerate(identifiers, start=2)
+    ]
     raw[0], raw[1] = (raw[n].replace(b"12345", bytes([0xFE + n]) + b"2345") for n in (0, 1))
-    raw[2:] = [each.replace(b"b\0\x05", b"a\0\x05") for each in raw[2:]]
+    raw[2:] = [document.replace(b"b\0\x05", b"a\0\x05") for document in raw[2:]]
     source["Users"].insert_many([user(1), *map(RawBSONDocument, raw)])
     result = load(source, bare, "uuid_map", "Users")
     assert (result.documents, result.merged.inserted, result.tally.rejected) == (5, 1, 4)
     mapped = book(bare, "SELECT source_id FROM migration.uuid_map WHERE collection = 'Users'")
-    kept = [each for each, *_ in rejected(bare, "Users")]
-    assert len(set(kept)) == 4
-    assert {(each,) for each in kept} < set(mapped)
+    rejected_ids = [identifier for identifier, *_ in rejected(bare, "Users")]
+    assert len(set(rejected_ids)) == 4
+    assert {(identifier,) for identifier in rejected_ids} < set(mapped)
 
 
 BROKEN = "x" * 5
@@ -620,13 +624,15 @@ def test_an_unknown_collection_that_is_not_utf8_is_kept(
     bad = broken({"_id": oid(2), "a": BROKEN})
     source["legacy"].insert_many([{"_id": oid(1)}, bad])
     load(source, bare, "uuid_map")
-    kept = book(
+    rejected_documents = book(
         bare,
         "SELECT source_id, document FROM migration.rejected_documents "
         "WHERE target_table = 'uuid_map' AND collection = 'legacy'",
     )
-    assert [(each, bson.json_util.loads(text)) for each, text in kept] == [(str(oid(2)), bad.raw)]
-    assert [each for _, each, _ in unmapped(bare, "uuid_map")] == [str(oid(1))]
+    assert [
+        (identifier, bson.json_util.loads(text)) for identifier, text in rejected_documents
+    ] == [(str(oid(2)), bad.raw)]
+    assert [identifier for _, identifier, _ in unmapped(bare, "uuid_map")] == [str(oid(1))]
 
 
 def test_an_array_that_is_not_utf8_does_not_hold_up_its_relation(
@@ -638,7 +644,7 @@ def test_an_array_that_is_not_utf8_does_not_hold_up_its_relation(
     )
     load(source, bare, "uuid_map", "Users", "crm_Accounts", "AccountWatchers")
     assert rows(bare, "AccountWatchers", "account_id", "user_id") == [(uid(2), uid(1))]
-    assert [each for each, *_ in rejected(bare, "crm_Accounts")] == [str(oid(3))]
+    assert [identifier for identifier, *_ in rejected(bare, "crm_Accounts")] == [str(oid(3))]
     query = (
         "SELECT collection, source_id FROM migration.rejected_documents "
         "WHERE target_table = 'AccountWatchers'"
@@ -653,7 +659,7 @@ def test_the_first_document_has_the_unique_value(
     source["crm_Accounts"].insert_one(account(9, assigned_to=oid(3), updatedBy=oid(2)))
     result = load(source, constrained, "Users", "crm_Accounts")
     assert rows(constrained, "Users", "id", "email") == [(uid(1), "b"), (uid(2), "a")]
-    assert [each[:2] for each in rejected(constrained, "Users")] == [(str(oid(3)), "email")]
+    assert [line[:2] for line in rejected(constrained, "Users")] == [(str(oid(3)), "email")]
     assert rows(constrained, "crm_Accounts", "assigned_to", "updatedBy") == [(None, uid(2))]
     assert issues(constrained, "crm_Accounts") == [
         ("crm_Accounts", str(oid(9)), "assigned_to", "orphaned", None, canonical(oid(3)))
@@ -680,9 +686,9 @@ def test_a_reference_to_a_rejected_document_rejects_where_not_null(
     assert issues(bare, "Boards") == [
         ("Boards", str(oid(3)), "sharedWith", "orphaned", 0, canonical(oid(2)))
     ]
-    assert [each[:2] for each in rejected(bare, "Boards")] == [(str(oid(4)), "user")]
+    assert [line[:2] for line in rejected(bare, "Boards")] == [(str(oid(4)), "user")]
     assert rows(bare, "Sections", "id") == [(uid(13),)]
-    assert [each[:2] for each in rejected(bare, "Sections")] == [(str(oid(14)), "board")]
+    assert [line[:2] for line in rejected(bare, "Sections")] == [(str(oid(14)), "board")]
 
 
 # --- Reruns ------------------------------------------------------------------------------------------
@@ -749,8 +755,10 @@ KEPT = [*RELATED, "TodoList"]
 def books_of(target: Connection, table: str) -> list[list[Row]]:
     query = sql.SQL("SELECT b::text FROM {} b WHERE target_table = %s ORDER BY 1")
     return [
-        target.execute(query.format(sql.Identifier("migration", each.name)), [table]).fetchall()
-        for each in BOOKS
+        target.execute(
+            query.format(sql.Identifier("migration", book_table.name)), [table]
+        ).fetchall()
+        for book_table in BOOKS
     ]
 
 
@@ -761,14 +769,17 @@ def test_nothing_is_converted_where_nothing_has_changed(
     first = {name: load(source, either, name) for name in KEPT}
     books = {name: books_of(either, name) for name in KEPT}
     assert all(any(kind) for kind in (books["crm_Accounts"][:4]))
-    said: list[str] = []
+    messages: list[str] = []
     for name in ("crm_Accounts", "AccountWatchers"):
-        result = load_table(source, either, TABLES[name], say=said.append)
+        result = load_table(source, either, TABLES[name], say=messages.append)
         assert not result.is_converted
         assert result.tally == first[name].tally
         assert (result.rows, result.size) == (first[name].rows, first[name].size)
         assert result.fingerprints == first[name].fingerprints
-    assert [each.partition(":")[0] for each in said] == ["crm_Accounts", "AccountWatchers"]
+    assert [message.partition(":")[0] for message in messages] == [
+        "crm_Accounts",
+        "AccountWatchers",
+    ]
     assert {name: books_of(either, name) for name in KEPT} == books
     # What was recorded last is what the next one goes by.
     assert not load(source, either, "crm_Accounts").is_converted
@@ -868,10 +879,10 @@ def test_a_table_is_loaded_again_where_what_it_refers_to_is_another(
 def test_a_document_that_moves_to_the_next_collection_is_seen(
     source: SourceDatabase, bare: Connection
 ) -> None:
-    one, other = list(ENTITIES)[:2]
-    source[one].insert_one({"_id": oid(1)})
+    first, other = list(ENTITIES)[:2]
+    source[first].insert_one({"_id": oid(1)})
     load(source, bare, "uuid_map")
-    source[one].drop()
+    source[first].drop()
     source[other].insert_one({"_id": oid(1)})
     assert load(source, bare, "uuid_map").is_converted
     assert book(bare, "SELECT collection FROM migration.uuid_map") == [(other,)]
@@ -949,14 +960,14 @@ def test_every_difference_is_seen(source: SourceDatabase, bare: Connection) -> N
         "Tasks": {"__v": 0, "position": 1, "priority": "p", "title": "t"},
         "crm_Contacts": {"__v": 0, "last_name": "l", "status": True},
     }
-    for number, (table, field, one, _) in enumerate(DIFFERENCES):
-        source[table].insert_one(bases[table] | {"_id": oid(number), field: one})
+    for number, (table, field, value, _) in enumerate(DIFFERENCES):
+        source[table].insert_one(bases[table] | {"_id": oid(number), field: value})
     load(source, bare, *bases)
     before = {table: versions(bare, table) for table in bases}
     for number, (table, field, _, other) in enumerate(DIFFERENCES):
         source[table].update_one({"_id": oid(number)}, {"$set": {field: other}})
     for table in bases:
-        numbers = [number for number, (each, *_) in enumerate(DIFFERENCES) if each == table]
+        numbers = [number for number, (name, *_) in enumerate(DIFFERENCES) if name == table]
         assert load(source, bare, table).merged.updated == len(numbers)
         changed = changed_rows(before[table], versions(bare, table))
         assert changed == [(uid(number),) for number in numbers]
@@ -1018,8 +1029,8 @@ def test_a_unique_value_may_be_the_id_of_another_row(
     source["Users"].update_one({"_id": oid(3)}, {"$set": {"email": ids[2]}})
     source["Users"].update_one({"_id": oid(1)}, {"$set": {"email": ids[3]}})
     assert load(source, constrained, "Users").merged.pending == 1
-    found: dict[Any, Any] = dict(rows(constrained, "Users", "id", "email"))
-    assert [found[uid(n)] for n in (1, 2, 3)] == [ids[3], ids[1], ids[2]]
+    email_by_id: dict[Any, Any] = dict(rows(constrained, "Users", "id", "email"))
+    assert [email_by_id[uid(n)] for n in (1, 2, 3)] == [ids[3], ids[1], ids[2]]
 
 
 # --- Documents that are gone and still referred to -------------------------------------------------
@@ -1126,7 +1137,7 @@ def test_rows_that_wait_for_rows_that_wait(source: SourceDatabase, constrained: 
     source["Users"].delete_one({"_id": oid(1)})
     load(source, constrained, "Users", "Boards")
     assert pending(constrained) == [("Boards", uid(3)), ("Users", uid(1))]
-    assert [each[:2] for each in rejected(constrained, "Boards")] == [(str(oid(3)), "user")]
+    assert [line[:2] for line in rejected(constrained, "Boards")] == [(str(oid(3)), "user")]
     load(source, constrained, "Sections")
     assert rows(constrained, "Sections", "id") == []
     assert delete_all_pending(constrained) == 2
@@ -1165,8 +1176,8 @@ def test_a_row_that_waits_does_not_hold_its_unique_value(
     source["Users"].insert_one(user(4, email="b"))
     result = load(source, constrained, "Users")
     assert result.merged == Merged(1, 1, deleted=0, unchanged=0, pending=1, moved=1)
-    found: dict[Any, Any] = dict(rows(constrained, "Users", "id", "email"))
-    assert (found[uid(2)], found[uid(4)]) == ("a", "b")
+    email_by_id: dict[Any, Any] = dict(rows(constrained, "Users", "id", "email"))
+    assert (email_by_id[uid(2)], email_by_id[uid(4)]) == ("a", "b")
     load(source, constrained, "Boards")
     assert delete_all_pending(constrained) == 1
 
@@ -1207,8 +1218,8 @@ def pairs_of(
         account(n, **({} if array is ... else {"watchers": array})) for n, array in accounts.items()
     )
     result = load(source, target, *BOTH)
-    found = rows(target, "AccountWatchers", "account_id", "user_id")
-    pairs = [(numbers[account_id], numbers[user_id]) for account_id, user_id in found]
+    id_pairs = rows(target, "AccountWatchers", "account_id", "user_id")
+    pairs = [(numbers[account_id], numbers[user_id]) for account_id, user_id in id_pairs]
     assert count(target, "public", "AccountWatchers") == result.rows
     return result, sorted(pairs)
 
@@ -1284,8 +1295,8 @@ def test_elements_of_rejected_documents_are_orphaned(
     source["Users"].insert_one(bad)
     result, pairs = pairs_of(source, constrained, {1: [oid(11)]}, {11: [oid(1), oid(2)]})
     assert pairs == [(11, 1)]
-    found = [each[1:5] for each in issues(constrained, "AccountWatchers")]
-    assert found == [
+    lines = [line[1:5] for line in issues(constrained, "AccountWatchers")]
+    assert lines == [
         (str(oid(2)), "watching_accountsIDs", "orphaned", 0),
         (str(oid(2)), "watching_accountsIDs", "altered", 1),
         (str(oid(11)), "watchers", "orphaned", 1),
@@ -1307,7 +1318,7 @@ def test_a_relation_with_one_array_has_no_other_side(
     assert rows(constrained, table, "document_id", "crm_accounts_task_id") == [(uid(1), uid(2))]
     field = ("Documents", "crm_accounts_tasksIDs")
     assert conversions(constrained, table) == {(*field, "repeated"): 1}
-    assert [(each[0], each[2], each[3]) for each in issues(constrained, table)] == [
+    assert [(line[0], line[2], line[3]) for line in issues(constrained, table)] == [
         (*field, "orphaned")
     ]
     assert dict(result.tally.lossless) == {"repeated": 1}
@@ -1323,10 +1334,10 @@ def test_a_second_load_of_a_table_is_refused(source: SourceDatabase, bare: Conne
             with pytest.raises(LoadError) as raised:
                 load_table(source, bare, TABLES["Users"])
             load(source, bare, "crm_Accounts")  # another table is free
-        said = str(raised.value)
-        assert said.startswith("table Users: another load of it is under way")
-        assert f"process {first.info.backend_pid} of migration-assets, since 2" in said
-        assert "%" not in said
+        message = str(raised.value)
+        assert message.startswith("table Users: another load of it is under way")
+        assert f"process {first.info.backend_pid} of migration-assets, since 2" in message
+        assert "%" not in message
     assert load(source, bare, "Users").rows == 1
 
 
@@ -1363,16 +1374,16 @@ def everything(target: Connection) -> dict[str, list[str]]:
     """All rows and books of a target, as text."""
     names = [("public", name) for name in TABLES]
     names += [
-        ("migration", each) for each in ("uuid_map", "pending_deletes", *map(str, BOOK_NAMES))
+        ("migration", name) for name in ("uuid_map", "pending_deletes", *map(str, BOOK_NAMES))
     ]
-    found = {}
+    texts_by_name = {}
     for schema, name in names:
         query = sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(schema, name))
-        found[name] = [text for (text,) in target.execute(query)]
-    return found
+        texts_by_name[name] = [text for (text,) in target.execute(query)]
+    return texts_by_name
 
 
-BOOK_NAMES = [each.name for each in BOOKS]
+BOOK_NAMES = [book_table.name for book_table in BOOKS]
 
 
 def test_a_table_is_never_seen_half_loaded(
@@ -1388,23 +1399,23 @@ def test_a_table_is_never_seen_half_loaded(
         {"_id": oid(2)}, {"$set": {"name": "\x00", "watching_boardsIDs": []}}
     )
     source["Users"].insert_many([user(4), user(5, is_admin="x")])
-    seen = []
+    seen_states = []
 
     def look(*_: object) -> None:
         with another(constrained) as reader:
-            seen.append(everything(reader))
+            seen_states.append(everything(reader))
 
     with monkeypatch.context() as patch:
         interrupted(patch, ledger, "finish", look)
         load(source, constrained, "Users", "BoardWatchers")
     new = everything(constrained)
-    assert seen[0] == old
+    assert seen_states[0] == old
     assert new != old
-    assert seen[1] == new | {
+    assert seen_states[1] == new | {
         "BoardWatchers": old["BoardWatchers"],
         "conversions": old["conversions"],
     }
-    assert len(seen) == 2
+    assert len(seen_states) == 2
 
 
 @pytest.mark.parametrize("table", ["Users", "BoardWatchers"])
@@ -1462,13 +1473,15 @@ def resumed(
     monkeypatch: pytest.MonkeyPatch, source: SourceDatabase, target: Connection
 ) -> tuple[LoadResult, list[int], list[str]]:
     """Loads the users; returns the numbers of the batches written, and what was said."""
-    written: list[int] = []
-    said: list[str] = []
+    batch_numbers: list[int] = []
+    messages: list[str] = []
     with monkeypatch.context() as patch:
-        interrupted(patch, ledger, "complete", lambda *given: written.append(given[2].number))
-        result = load_table(source, target, TABLES["Users"], say=said.append)
+        interrupted(
+            patch, ledger, "complete", lambda *arguments: batch_numbers.append(arguments[2].number)
+        )
+        result = load_table(source, target, TABLES["Users"], say=messages.append)
     assert leftovers(target) == []
-    return result, written, said
+    return result, batch_numbers, messages
 
 
 def odd_users(source: SourceDatabase) -> None:
@@ -1486,17 +1499,17 @@ def test_a_killed_load_goes_on_after_its_last_batch(
     odd_users(source)
     expected = load(source, bare, "Users")
     assert (expected.documents, expected.tally.rejected, batches(bare, expected)) == (6, 1, 3)
-    whole = everything(bare)
+    uninterrupted = everything(bare)
     empty(bare)
     killed_at(monkeypatch, source, bare, batch=3)
-    result, written, said = resumed(monkeypatch, source, bare)
-    assert written == [3]
-    assert "resuming after batch 2" in said[0]
+    result, batch_numbers, messages = resumed(monkeypatch, source, bare)
+    assert batch_numbers == [3]
+    assert "resuming after batch 2" in messages[0]
     assert result.tally == expected.tally
     assert result.fingerprints == expected.fingerprints
     assert expected.seconds_before == 0 < result.seconds_before < result.seconds
     # The unique value of the first batch is still taken.
-    assert everything(bare) == whole
+    assert everything(bare) == uninterrupted
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -1512,8 +1525,8 @@ def test_a_killed_load_that_had_staged_all_only_merges(
         interrupted(patch, ledger, "finish", kill)
         with pytest.raises(KilledError):
             load_table(source, bare, TABLES["Users"])
-    result, written, _ = resumed(monkeypatch, source, bare)
-    assert (written, result.rows, result.tally.rejected) == ([], 5, 1)
+    result, batch_numbers, _ = resumed(monkeypatch, source, bare)
+    assert (batch_numbers, result.rows, result.tally.rejected) == ([], 5, 1)
 
 
 def change_a_document(source: SourceDatabase, target: Connection) -> None:
@@ -1539,7 +1552,7 @@ def lose_staged_books(source: SourceDatabase, target: Connection) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize(
-    ("happens", "said"),
+    ("happens", "expected"),
     [
         (change_a_document, "the source has changed"),
         (remove_all_but_one, "the source has changed"),
@@ -1552,18 +1565,18 @@ def test_a_killed_load_that_cannot_go_on_starts_again(
     bare: Connection,
     monkeypatch: pytest.MonkeyPatch,
     happens: Callable[[SourceDatabase, Connection], None],
-    said: str,
+    expected: str,
 ) -> None:
     odd_users(source)
     killed_at(monkeypatch, source, bare, batch=3)
     happens(source, bare)
-    result, written, told = resumed(monkeypatch, source, bare)
-    assert written[0] == 1
-    assert said in told[-1]
-    found = everything(bare)
+    result, batch_numbers, messages = resumed(monkeypatch, source, bare)
+    assert batch_numbers[0] == 1
+    assert expected in messages[-1]
+    state = everything(bare)
     empty(bare)
     assert load(source, bare, "Users").tally == result.tally
-    assert everything(bare) == found
+    assert everything(bare) == state
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -1584,9 +1597,9 @@ def test_a_killed_load_starts_again_where_references_have_changed(
             load_table(source, bare, TABLES["Boards"])
     source["Users"].drop()
     load(source, bare, "Users")
-    said: list[str] = []
-    result = load_table(source, bare, TABLES["Boards"], say=said.append)
-    assert "what it refers to has changed" in said[0]
+    messages: list[str] = []
+    result = load_table(source, bare, TABLES["Boards"], say=messages.append)
+    assert "what it refers to has changed" in messages[0]
     assert (result.rows, result.tally.rejected) == (0, 5)
 
 
@@ -1604,9 +1617,9 @@ def test_what_a_load_says_holds_no_value(source: SourceDatabase, bare: Connectio
     result = load(source, bare, "Users")
     assert "hunter2" not in repr(result)
     assert "hunter2" not in json.dumps(result.statistics())
-    assert [each[3] for each in issues(bare, "Users")] == ["altered", "nulled"]
-    said = book(
+    assert [line[3] for line in issues(bare, "Users")] == ["altered", "nulled"]
+    ledger_lines = book(
         bare, "SELECT l::text FROM migration.loads l UNION SELECT b::text FROM migration.batches b"
     )
-    assert said
-    assert "hunter2" not in str(said)
+    assert ledger_lines
+    assert "hunter2" not in str(ledger_lines)

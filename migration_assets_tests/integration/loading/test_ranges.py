@@ -39,43 +39,45 @@ DOCUMENTS = st.lists(st.binary(max_size=12), max_size=12)
 
 
 def digest_of(documents: Sequence[bytes]) -> ContentDigest:
-    made = ContentDigest()
-    made.add(b"".join(documents))
-    return made
+    digest = ContentDigest()
+    digest.add(b"".join(documents))
+    return digest
 
 
 @given(DOCUMENTS, st.randoms(use_true_random=False), st.lists(st.integers(0, 12), max_size=4))
 def test_digests_add_up_whatever_the_order_and_the_cuts(
     values: list[bytes], chance: random.Random, cuts: list[int]
 ) -> None:
-    documents = [bson.encode({"_id": number, "v": each}) for number, each in enumerate(values)]
-    whole = digest_of(documents)
+    documents = [bson.encode({"_id": number, "v": value}) for number, value in enumerate(values)]
+    digest = digest_of(documents)
     chance.shuffle(documents)
     bounds = [0, *sorted(min(cut, len(documents)) for cut in cuts), len(documents)]
     total = ContentDigest()
     for start, end in pairwise(bounds):
         total.add_content(digest_of(documents[start:end]))
-    assert total.as_text() == whole.as_text() == ContentDigest.from_text(whole.as_text()).as_text()
-    assert total.fingerprint("Users") == whole.fingerprint("Users") != whole.fingerprint("Boards")
-    assert (whole.documents, whole.size) == (len(values), sum(map(len, documents)))
+    assert (
+        total.as_text() == digest.as_text() == ContentDigest.from_text(digest.as_text()).as_text()
+    )
+    assert total.fingerprint("Users") == digest.fingerprint("Users") != digest.fingerprint("Boards")
+    assert (digest.documents, digest.size) == (len(values), sum(map(len, documents)))
 
 
 @given(DOCUMENTS, st.integers(0, 11), st.binary(max_size=12))
 def test_any_other_document_makes_another_digest(
     values: list[bytes], at: int, other: bytes
 ) -> None:
-    documents = [bson.encode({"_id": number, "v": each}) for number, each in enumerate(values)]
-    whole = digest_of(documents).as_text()
+    documents = [bson.encode({"_id": number, "v": value}) for number, value in enumerate(values)]
+    digest = digest_of(documents).as_text()
     added = bson.encode({"_id": at, "v": other})
-    assert digest_of([*documents, added]).as_text() != whole
+    assert digest_of([*documents, added]).as_text() != digest
     if at < len(values):
-        assert digest_of([*documents[:at], *documents[at + 1 :]]).as_text() != whole
+        assert digest_of([*documents[:at], *documents[at + 1 :]]).as_text() != digest
         changed = [*documents[:at], added, *documents[at + 1 :]]
-        assert (digest_of(changed).as_text() == whole) == (other == values[at])
+        assert (digest_of(changed).as_text() == digest) == (other == values[at])
 
 
 def ids_in(collection: Collection[Document], part: Range) -> list[Any]:
-    return [identifier(each) for data in part.batches(collection) for each in split(data)]
+    return [identifier(document) for data in part.batches(collection) for document in split(data)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
@@ -86,22 +88,26 @@ def test_each_document_is_in_one_range(
     monkeypatch.setattr(ranges, "BATCHES_PER_RANGE", 1)
     collection = source["mixed"]
     assert ranges_of(collection) == [WHOLE]
-    collection.insert_many([{"_id": each} for each in reversed(IDS_IN_ORDER)])
+    collection.insert_many([{"_id": identifier} for identifier in reversed(IDS_IN_ORDER)])
     cut = ranges_of(collection)
     assert len(cut) > (size < len(IDS_IN_ORDER) - 1)
     # Also what comes later, before the first and between any two.
     more = [b"", "0", ObjectId("7" * 24), {"a": 1.5}, 2**50, True]
     collection.delete_many({"_id": {"$in": [False, 1]}})
-    collection.insert_many([{"_id": each} for each in more if each is not True])
-    found = [each for part in cut for each in ids_in(collection, Range.from_json(part.as_json()))]
-    assert found == ids_in(collection, WHOLE)
-    assert len(found) == len(IDS_IN_ORDER) + len(more) - 3
+    collection.insert_many([{"_id": identifier} for identifier in more if identifier is not True])
+    ids = [
+        identifier
+        for part in cut
+        for identifier in ids_in(collection, Range.from_json(part.as_json()))
+    ]
+    assert ids == ids_in(collection, WHOLE)
+    assert len(ids) == len(IDS_IN_ORDER) + len(more) - 3
 
 
 def test_ids_are_a_range(source: SourceDatabase) -> None:
-    source["mixed"].insert_many([{"_id": each} for each in IDS_IN_ORDER])
-    wanted = [ObjectId("f" * 24), "a", {"a": 2}, 2**40, "nowhere"]
-    assert ids_in(source["mixed"], Range(ids=tuple(wanted))) == [
+    source["mixed"].insert_many([{"_id": identifier} for identifier in IDS_IN_ORDER])
+    chosen = [ObjectId("f" * 24), "a", {"a": 2}, 2**40, "nowhere"]
+    assert ids_in(source["mixed"], Range(ids=tuple(chosen))) == [
         2**40,
         "a",
         {"a": 2},
@@ -115,12 +121,12 @@ def test_each_document_of_united_collections_is_in_one_range(
 ) -> None:
     monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "2")
     monkeypatch.setattr(ranges, "BATCHES_PER_RANGE", 1)
-    source["one"].insert_many([{"_id": each} for each in IDS_IN_ORDER[1::2]])
-    source["two"].insert_many([{"_id": each} for each in IDS_IN_ORDER[::2]])
+    source["one"].insert_many([{"_id": identifier} for identifier in IDS_IN_ORDER[1::2]])
+    source["two"].insert_many([{"_id": identifier} for identifier in IDS_IN_ORDER[::2]])
     collection = united(source, {"one": ["two"]})["one"]
     cut = ranges_of(collection)
     assert len(cut) > 2
-    assert [each for part in cut for each in ids_in(collection, part)] == IDS_IN_ORDER
+    assert [identifier for part in cut for identifier in ids_in(collection, part)] == IDS_IN_ORDER
     assert ids_in(collection, Range(ids=("", "a"))) == ["", "a"]
 
 
@@ -128,7 +134,7 @@ def test_an_id_that_cannot_be_written_and_read_again_ends_the_cutting(
     source: SourceDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DOCUMENTS_PER_BATCH.name, "1")
-    source["odd"].insert_many([{"_id": each} for each in (MinKey(), None, math.nan, 1)])
+    source["odd"].insert_many([{"_id": identifier} for identifier in (MinKey(), None, math.nan, 1)])
     assert ranges_of(source["odd"]) == [Range(end=None), Range(None)]
 
 
@@ -166,11 +172,11 @@ def test_ranges_cut_anywhere_and_staged_in_any_order_give_the_same(
         if result.table not in ENTITIES:
             continue  # of parts of documents, what was read is known by range
         assert len(ledger.lines_of(target, result.load_id)) >= 1
-        read = [
+        contents = [
             {*connection.execute(documents, [result.table])}
             for connection in (target, faulty_sample.connection)
         ]
-        assert read[0] == read[1]
+        assert contents[0] == contents[1]
 
 
 def test_only_the_ranges_that_are_missing_are_staged(

@@ -83,24 +83,25 @@ def faulty(source: SourceDatabase, *, seed: int) -> None:
         )
 
     source["Users"].insert_many(
-        user(0, email=f"{number}@example.com") | {"_id": each} for number, each in enumerate(users)
+        user(0, email=f"{number}@example.com") | {"_id": identifier}
+        for number, identifier in enumerate(users)
     )
     source["Users"].update_one({"_id": oid(79)}, {"$set": {"userStatus": "none"}})  # rejected
     accounts = [oid(number) for number in range(100, 130)]
     source["crm_Accounts"].insert_many(
-        account(0, assigned_to=one(users), createdBy=one(users)) | {"_id": each}
-        for each in accounts
+        account(0, assigned_to=one(users), createdBy=one(users)) | {"_id": identifier}
+        for identifier in accounts
     )
     boards = [oid(number) for number in range(200, 260)]
     source["Boards"].insert_many(
         board(0, 1)
         | {
-            "_id": each,
+            "_id": identifier,
             "user": one(users),
             "sharedWith": several(users),
             "watchers": several(users),
         }
-        for each in boards
+        for identifier in boards
     )
     source["Users"].update_many({}, {"$set": {"watching_boardsIDs": several(boards)}})
     source["Sections"].insert_many(
@@ -115,13 +116,13 @@ def faulty(source: SourceDatabase, *, seed: int) -> None:
     named = {"document_name": "n", "document_file_mimeType": "m", "document_file_url": "u"}
     source["Documents"].insert_many(
         {
-            "_id": each,
+            "_id": identifier,
             **named,
             "assigned_user": one(users),
             "connected_documents": several(list(map(str, files))),
             "accountsIDs": several(accounts),
         }
-        for each in files
+        for identifier in files
     )
 
 
