@@ -57,10 +57,10 @@ def test_sources_that_share_with_one_that_shares_are_the_same() -> None:
 
 
 def findings(source: SourceDatabase, target: Connection) -> dict[str, Finding]:
-    made = verdict(
+    judgement = verdict(
         NEXTCRM, target, source, fingerprints(source, ENTITIES), origin=origin_of(source)
     )
-    return {each.id: each for each in made.findings if each.check == SOURCE}
+    return {finding.id: finding for finding in judgement.findings if finding.check == SOURCE}
 
 
 def test_collection_that_is_gone_is_a_finding_however_often_it_is_loaded(
@@ -77,9 +77,9 @@ def test_collection_that_is_gone_is_a_finding_however_often_it_is_loaded(
 
     assert loaded() == {}
     industries.delete_many({})
-    found = loaded()["crm_Industry_Type:source:gone:crm_Industry_Type"]
-    assert "has no document any more" in found.what
-    assert "found 3 documents" in found.what
+    finding = loaded()["crm_Industry_Type:source:gone:crm_Industry_Type"]
+    assert "has no document any more" in finding.what
+    assert "found 3 documents" in finding.what
     industries.drop()
     source["legacy_Notes"].drop()
     for _ in range(2):
@@ -88,8 +88,8 @@ def test_collection_that_is_gone_is_a_finding_however_often_it_is_loaded(
             "crm_Industry_Type:source:gone:crm_Industry_Type",
             "legacy_Notes:source:gone:legacy_Notes",
         }
-        assert "is gone" in gone[found.id].what
-        assert (gone[found.id].rows, gone[found.id].is_waivable) == (found.rows, True)
+        assert "is gone" in gone[finding.id].what
+        assert (gone[finding.id].rows, gone[finding.id].is_waivable) == (finding.rows, True)
     industries.insert_one({"__v": 0, "name": "a"})
     assert loaded().keys() == {"legacy_Notes:source:gone:legacy_Notes"}
 
@@ -103,11 +103,11 @@ def test_another_source_than_the_one_before_is_a_finding(
         for database in (source, other):
             database[name].insert_one({"_id": 1, "__v": 0, "name": "same"})
             load_table(database, target, TABLES[name])
-        (found,) = findings(other, target).values()
-        assert (found.kind, found.is_waivable) == ("another", True)
-        assert f"filled from another source before: {source.name} on " in found.what
+        (finding,) = findings(other, target).values()
+        assert (finding.kind, finding.is_waivable) == ("another", True)
+        assert f"filled from another source before: {source.name} on " in finding.what
         (back,) = findings(source, target).values()
-        assert back.id != found.id
+        assert back.id != finding.id
     finally:
         source.client.drop_database(other)
 

@@ -87,9 +87,9 @@ def like_new(
 ) -> dict[str, LoadResult]:
     """Holds rows and books equal to those of whole loads into an empty target, which it returns by table."""
     empty(fresh)
-    whole = {name: load(source, fresh, name) for name in LOADED}
+    whole_loads = {name: load(source, fresh, name) for name in LOADED}
     assert everything(target) == everything(fresh)
-    return whole
+    return whole_loads
 
 
 # --- What is converted ---------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_only_documents_that_changed_are_converted(
     converted: list[ObjectId] = []
 
     def note(_: BatchConverter, data: bytes) -> None:
-        converted.extend(each["_id"] for each in bson.decode_all(data))
+        converted.extend(document["_id"] for document in bson.decode_all(data))
 
     with monkeypatch.context() as patch:
         interrupted(patch, BatchConverter, "attempt", note)
@@ -123,8 +123,8 @@ def test_only_documents_that_changed_are_converted(
     assert result.merged == Merged(inserted=1, updated=1, deleted=1, unchanged=4, pending=0)
     load(source, constrained, *LOADED)
     like_new(source, constrained, bare)
-    whole = load(source, bare, "crm_Accounts")
-    assert (result.tally, result.fingerprints) == (whole.tally, whole.fingerprints)
+    whole_load = load(source, bare, "crm_Accounts")
+    assert (result.tally, result.fingerprints) == (whole_load.tally, whole_load.fingerprints)
 
 
 def test_what_an_orphan_refers_to_may_come(
@@ -165,7 +165,7 @@ def test_a_document_that_is_rejected_loses_its_row(
     source["Boards"].update_one({"_id": oid(21)}, {"$unset": {"title": 1}})
     result = load(source, constrained, "Boards")
     assert (result.as_before, result.merged.deleted, result.tally.rejected) == (3, 1, 1)
-    assert [each[0] for each in rejected(constrained, "Boards")] == [str(oid(21))]
+    assert [line[0] for line in rejected(constrained, "Boards")] == [str(oid(21))]
     source["Boards"].update_one({"_id": oid(21)}, {"$set": {"title": "t"}})
     result = load(source, constrained, "Boards")
     assert (result.as_before, result.merged.inserted, result.tally.rejected) == (3, 1, 0)
@@ -216,7 +216,7 @@ def test_a_table_with_unique_values_is_converted_as_a_whole(
     source["Users"].update_one({"_id": oid(1)}, {"$set": {"email": "b"}})
     result = load(source, bare, "Users")
     assert (result.as_before, result.tally.rejected) == (0, 1)
-    assert [each[0] for each in rejected(bare, "Users")] == [str(oid(3))]
+    assert [line[0] for line in rejected(bare, "Users")] == [str(oid(3))]
 
 
 def test_a_load_with_nothing_to_do_leaves_what_the_next_one_goes_by(
@@ -224,8 +224,8 @@ def test_a_load_with_nothing_to_do_leaves_what_the_next_one_goes_by(
 ) -> None:
     accounts(source)
     load(source, bare, "Users", "crm_Industry_Type", "crm_Accounts")
-    kept = load(source, bare, "crm_Accounts")
-    assert (kept.is_converted, kept.as_before) == (False, 6)
+    result = load(source, bare, "crm_Accounts")
+    assert (result.is_converted, result.as_before) == (False, 6)
     source["crm_Accounts"].update_one({"_id": oid(14)}, {"$set": {"name": "other"}})
     assert load(source, bare, "crm_Accounts").as_before == 4
     assert not load(source, bare, "crm_Accounts").is_converted
@@ -324,12 +324,12 @@ def test_what_is_touched_during_a_load_is_put_right(
             with another(bare) as other:
                 touch_a_row(other)
 
-    said: list[str] = []
+    messages: list[str] = []
     with monkeypatch.context() as patch:
         interrupted(patch, ledger, "complete", touch)
-        result = load_table(source, bare, TABLES["crm_Accounts"], say=said.append)
+        result = load_table(source, bare, TABLES["crm_Accounts"], say=messages.append)
     assert (result.as_before, result.merged.updated) == (0, 2)
-    assert said == ["crm_Accounts: touched since the last load, all documents are converted"]
+    assert messages == ["crm_Accounts: touched since the last load, all documents are converted"]
     load(source, bare, *LOADED)
     like_new(source, bare, constrained)
 
@@ -349,8 +349,8 @@ def killed_and_resumed(
     happens: Callable[[], None] = lambda: None,
 ) -> tuple[LoadResult, list[int], list[str]]:
     """A load of the accounts that is killed before its third batch, and the one after that."""
-    written: list[int] = []
-    said: list[str] = []
+    batch_numbers: list[int] = []
+    messages: list[str] = []
 
     def kill(_: Connection, __: uuid.UUID, line: RangeLine) -> None:
         if line.number == 3:
@@ -362,9 +362,11 @@ def killed_and_resumed(
             load_table(source, target, TABLES["crm_Accounts"])
     happens()
     with monkeypatch.context() as patch:
-        interrupted(patch, ledger, "complete", lambda *given: written.append(given[2].number))
-        result = load_table(source, target, TABLES["crm_Accounts"], say=said.append)
-    return result, written, said
+        interrupted(
+            patch, ledger, "complete", lambda *arguments: batch_numbers.append(arguments[2].number)
+        )
+        result = load_table(source, target, TABLES["crm_Accounts"], say=messages.append)
+    return result, batch_numbers, messages
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -379,8 +381,11 @@ def test_a_killed_load_goes_on_with_the_same_documents_known(
     source["crm_Accounts"].update_one({"_id": oid(10)}, {"$set": {"name": "other", "x": 1}})
     source["crm_Accounts"].delete_one({"_id": oid(11)})
     source["crm_Accounts"].insert_one(account(16))
-    result, written, said = killed_and_resumed(source, bare, monkeypatch)
-    assert (written, said) == ([3], ["crm_Accounts: resuming after batch 2, 2 lines are staged"])
+    result, batch_numbers, messages = killed_and_resumed(source, bare, monkeypatch)
+    assert (batch_numbers, messages) == (
+        [3],
+        ["crm_Accounts: resuming after batch 2, 2 lines are staged"],
+    )
     assert result.as_before == 3
     assert result.merged == Merged(inserted=1, updated=1, deleted=1, unchanged=4, pending=0)
     load(source, bare, *LOADED)
@@ -397,9 +402,11 @@ def test_a_killed_load_starts_again_where_its_rows_were_touched(
     accounts(source)
     load(source, bare, *LOADED)
     source["crm_Accounts"].update_one({"_id": oid(10)}, {"$set": {"name": "other"}})
-    result, written, said = killed_and_resumed(source, bare, monkeypatch, lambda: touch_a_row(bare))
-    assert "its rows were touched since" in said[1]
-    assert (result.as_before, written[-3:]) == (0, [1, 2, 3])
+    result, batch_numbers, messages = killed_and_resumed(
+        source, bare, monkeypatch, lambda: touch_a_row(bare)
+    )
+    assert "its rows were touched since" in messages[1]
+    assert (result.as_before, batch_numbers[-3:]) == (0, [1, 2, 3])
     load(source, bare, *LOADED)
     like_new(source, bare, constrained)
 
@@ -415,8 +422,8 @@ def test_a_killed_load_that_need_not_be_gone_on_with_leaves_nothing(
     def change_again() -> None:
         source["crm_Accounts"].update_one({"_id": oid(10)}, {"$set": {"name": "10"}})
 
-    result, written, _ = killed_and_resumed(source, bare, monkeypatch, change_again)
-    assert (result.is_converted, written) == (False, [])
+    result, batch_numbers, _ = killed_and_resumed(source, bare, monkeypatch, change_again)
+    assert (result.is_converted, batch_numbers) == (False, [])
     accounts_table = TABLES["crm_Accounts"]
     now = dependencies_of(bare, accounts_table)
     latest = dependencies.latest_like_now(bare, accounts_table, NO_REMEDIATIONS, now)
@@ -461,8 +468,8 @@ def _change(chance: random.Random, source: SourceDatabase, *, are_removed: bool)
     if are_removed and chance.random() < 0.4:
         source[name].delete_one({"_id": oid(number)})
         return
-    made = _document(chance, name, number)
-    source[name].replace_one({"_id": oid(number)}, made, upsert=True)
+    document = _document(chance, name, number)
+    source[name].replace_one({"_id": oid(number)}, document, upsert=True)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -479,11 +486,11 @@ def test_after_any_changes_rows_and_books_are_those_of_a_whole_load(
         for _ in range(chance.randrange(1, 5)):
             _change(chance, source, are_removed=turn % 2 == 1)
         results = [load(source, constrained, name) for name in LOADED]
-        as_before += sum(each.as_before for each in results if each.is_converted)
+        as_before += sum(result.as_before for result in results if result.is_converted)
         delete_all_pending(constrained)
-        whole = like_new(source, constrained, bare)
+        whole_loads = like_new(source, constrained, bare)
         for result in results:
-            assert result.tally == whole[result.table].tally
+            assert result.tally == whole_loads[result.table].tally
     assert as_before > 0
 
 
@@ -500,10 +507,12 @@ def test_after_any_changes_rows_and_books_are_those_of_a_whole_load(
     ],
 )
 def test_the_documents_of_a_batch(identifiers: list[Any]) -> None:
-    documents = [bson.encode({"_id": each, "a": "é" * 20}) for each in identifiers]
+    documents = [bson.encode({"_id": identifier, "a": "é" * 20}) for identifier in identifiers]
     batch = DigestedBatch("Users", b"".join(documents))
     assert len(batch) == len(documents)
-    assert batch.keys == b"".join(document_uuid("Users", each).bytes for each in identifiers)
+    assert batch.keys == b"".join(
+        document_uuid("Users", identifier).bytes for identifier in identifiers
+    )
     for row, document in enumerate(documents):
         assert batch.only(np.array([row])) == document
         (digest,) = DigestedBatch("Users", document).kept
