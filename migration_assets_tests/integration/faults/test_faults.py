@@ -22,8 +22,8 @@ def ground() -> Iterator[Ground]:
     """Servers of this module's own, since it kills them; not in pytest's folder, as in ``conftest``."""
     directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
     try:
-        with faults.prepared(directory, scale=0.01) as made:
-            yield made
+        with faults.prepared(directory, scale=0.01) as prepared_ground:
+            yield prepared_ground
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

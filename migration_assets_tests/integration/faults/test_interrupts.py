@@ -47,11 +47,11 @@ def before(owner: object, name: str, number: int = signal.SIGINT) -> Callable[[]
     """Returns what has a signal come just before something is done."""
 
     def prepare() -> None:
-        done = getattr(owner, name)
+        original = getattr(owner, name)
 
-        def interrupted(*given: Any, **named: Any) -> Any:
+        def interrupted(*arguments: Any, **named: Any) -> Any:
             hit(number)
-            return done(*given, **named)
+            return original(*arguments, **named)
 
         setattr(owner, name, interrupted)
 
@@ -65,11 +65,11 @@ def in_a_destructor() -> None:
         def __del__(self) -> None:
             hit()
 
-    done = ConsoleProgress.started
+    original = ConsoleProgress.started
 
     def started(self: ConsoleProgress, table: str) -> None:
         Dropped()
-        done(self, table)
+        original(self, table)
 
     ConsoleProgress.started = started  # type: ignore[method-assign]
 
@@ -77,20 +77,20 @@ def in_a_destructor() -> None:
 def in_an_index() -> None:
     """A signal comes while the server builds an index, and another one after it."""
     setattr(running, "table_key", lambda _: CONSTRAINTS)  # noqa: B010
-    done = schema._build_indexes
+    original = schema._build_indexes
 
-    def built(model: Any, connection: Any, *given: Any) -> None:
+    def built(model: Any, connection: Any, *arguments: Any) -> None:
         threading.Timer(0.2, hit).start()
         threading.Timer(0.21, hit).start()
         connection.execute("SELECT pg_sleep(60)")
-        done(model, connection, *given)
+        original(model, connection, *arguments)
 
     schema._build_indexes = built  # type: ignore[assignment]
 
 
 def beside_the_second_process() -> None:
     """A signal comes to both while the second process starts, as it does on a terminal."""
-    done = ConsoleProgress.started
+    original = ConsoleProgress.started
 
     def started(self: ConsoleProgress, table: str) -> None:
         second = Workers(rows=1)
@@ -98,7 +98,7 @@ def beside_the_second_process() -> None:
         until(lambda: bool(multiprocessing.active_children()))
         os.killpg(0, signal.SIGINT)
         time.sleep(0.5)
-        done(self, table)
+        original(self, table)
 
     ConsoleProgress.started = started  # type: ignore[method-assign]
 

@@ -70,9 +70,9 @@ def test_command_into_a_target_that_is_held_says_by_whom_and_prints_no_verdict(
 ) -> None:
     variables = {SOURCE_URL.name: migrated.mongodb_url, TARGET_URL.name: migrated.postgres_url}
     with held_for_run(migrated.postgres_url, FIRST):
-        said = CliRunner().invoke(app, arguments, env=variables)
-    assert (said.exit_code, said.stdout) == (2, "")
-    (line,) = said.stderr.strip().splitlines()
+        result = CliRunner().invoke(app, arguments, env=variables)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.strip().splitlines()
     assert line.startswith(f"error: database {migrated.postgres_url.rpartition('/')[2]}: {HELD}")
     assert line.endswith("Wait until it has ended, or terminate it, then start again")
 
@@ -152,9 +152,11 @@ def test_of_two_first_runs_at_once_one_wins_and_the_other_says_so(target_url: st
             return ""
 
         with ThreadPoolExecutor(4) as threads:
-            said = sorted(each.result() for each in [threads.submit(run) for _ in range(4)])
-        assert said[0] == "" < said[1], said
-        assert all("another run is under way (migration-assets run " in each for each in said[1:])
+            messages = sorted(future.result() for future in [threads.submit(run) for _ in range(4)])
+        assert messages[0] == "" < messages[1], messages
+        assert all(
+            "another run is under way (migration-assets run " in message for message in messages[1:]
+        )
 
 
 def test_a_lock_that_is_cut_is_taken_again_where_nobody_has_it(target_url: str) -> None:
