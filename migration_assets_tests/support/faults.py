@@ -61,7 +61,7 @@ class Figures:
         kind: What was done, in words.
         faults: How often.
         resumed: Loads that went on after their last committed batch.
-        anew: Loads that were not resumed, and said why.
+        anew: Loads that were not resumed, and wrote why.
         retried: Attempts after a lost connection.
         compared: How often all rows and books were held against those of an undisturbed load.
         losses: How often they differed.
@@ -137,7 +137,7 @@ def prepared(directory: Path, *, scale: float, is_judging: bool = False) -> Iter
         target_url = create_database(urls.postgres_url, "undisturbed")
         with loading(urls.mongodb_url, target_url) as process:
             started = time.monotonic()
-            assert victim.FINISHED in process.end(), process.said
+            assert victim.FINISHED in process.end(), process.output
             seconds = time.monotonic() - started
         red = unsound(urls.mongodb_url, target_url)
         assert not red, red
@@ -152,7 +152,7 @@ class Loading:
     file: Path
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Its output until now."""
         return self.file.read_text() if self.file.exists() else ""
 
@@ -168,8 +168,8 @@ class Loading:
     def end(self) -> str:
         """Waits until it has ended; returns its output."""
         self.process.join(SECONDS)
-        assert not self.process.is_alive(), self.said
-        return self.said
+        assert not self.process.is_alive(), self.output
+        return self.output
 
     @property
     def code(self) -> int | None:
@@ -187,7 +187,7 @@ def loading(
     """Starts a process that loads; it is running when this returns, and gone afterwards."""
     options = {"documents_per_batch": documents_per_batch, "attempts": attempts}
     with _beside(victim.main, source_url, target_url, options=options) as running:
-        until(lambda: victim.READY in running.said or not running.is_running)
+        until(lambda: victim.READY in running.output or not running.is_running)
         yield running
 
 
@@ -209,7 +209,7 @@ def _beside(
     target: Callable[..., None], *arguments: object, options: Mapping[str, object]
 ) -> Iterator[Loading]:
     directory = Path(tempfile.mkdtemp(prefix="migration-assets-"))
-    output_file = directory / "said"
+    output_file = directory / "output"
     process = FORKS.Process(target=target, args=(*arguments, output_file), kwargs=options)
     process.start()
     running = Loading(process, output_file)
@@ -275,8 +275,8 @@ def killed(ground: Ground, chance: random.Random, kills: int) -> Figures:
                             process.kill()
                             figures.faults += 1
                     finished = victim.FINISHED in process.end()
-                    assert finished or process.code == -9, process.said
-                    figures.take(process.said)
+                    assert finished or process.code == -9, process.output
+                    figures.take(process.output)
             ground.compare(target_url, figures)
     return figures
 
@@ -306,8 +306,8 @@ def postgres_killed(ground: Ground, moment: str, times: int) -> Figures:
                 figures.faults += 1
                 holder.close()
                 ground.servers.start_postgres()
-                assert victim.FINISHED in process.end(), process.said
-                figures.take(process.said)
+                assert victim.FINISHED in process.end(), process.output
+                figures.take(process.output)
             ground.compare(target_url, figures)
     return figures
 
@@ -345,8 +345,8 @@ def mongod_killed(ground: Ground, chance: random.Random, times: int) -> Figures:
                 ground.servers.kill_mongod()
                 figures.faults += 1
                 ground.servers.start_mongod()
-                assert victim.FINISHED in process.end(), process.said
-                figures.take(process.said)
+                assert victim.FINISHED in process.end(), process.output
+                figures.take(process.output)
             ground.compare(target_url, figures)
     return figures
 
@@ -359,7 +359,7 @@ def connections_cut(ground: Ground, chance: random.Random, times: int) -> Figure
         while figures.faults < times:
             with ground.target() as target_url:
                 with loading(ground.urls.mongodb_url, target_url) as process:
-                    until(lambda: victim.HOLDING in process.said)
+                    until(lambda: victim.HOLDING in process.output)
                     for _ in range(2):
                         time.sleep(chance.uniform(0.05, ground.seconds / 2))
                         with open_target(target_url) as connection:
@@ -369,8 +369,8 @@ def connections_cut(ground: Ground, chance: random.Random, times: int) -> Figure
                             )
                         client.admin.command({"killAllSessions": []})
                         figures.faults += 2
-                    assert victim.FINISHED in process.end(), process.said
-                    figures.take(process.said)
+                    assert victim.FINISHED in process.end(), process.output
+                    figures.take(process.output)
                 ground.compare(target_url, figures)
     return figures
 
@@ -387,7 +387,7 @@ def two_runners(ground: Ground, times: int) -> Figures:
             )  # what the first run waits for, so that it is there for long enough
             holder.execute(f"LOCK TABLE {table} IN SHARE MODE")
             with loading(ground.urls.mongodb_url, target_url) as first:
-                until(lambda: victim.HOLDING in first.said)
+                until(lambda: victim.HOLDING in first.output)
                 with loading(ground.urls.mongodb_url, target_url) as second:
                     output = second.end()
                 assert second.code == 2
@@ -395,7 +395,7 @@ def two_runners(ground: Ground, times: int) -> Figures:
                 assert "process " in output
                 figures.faults += 1
                 holder.execute("ROLLBACK")
-                assert victim.FINISHED in first.end(), first.said
+                assert victim.FINISHED in first.end(), first.output
             ground.compare(target_url, figures)
     return figures
 
@@ -416,7 +416,7 @@ def locks_cut(ground: Ground, chance: random.Random, times: int) -> Figures:
     for _ in range(times):
         with ground.target() as target_url:
             with loading(ground.urls.mongodb_url, target_url) as first:
-                until(lambda: victim.HOLDING in first.said or not first.is_running)
+                until(lambda: victim.HOLDING in first.output or not first.is_running)
                 time.sleep(chance.uniform(0, ground.seconds / 2))
                 figures.faults += _count(target_url, _CUT) > 0
                 with loading(ground.urls.mongodb_url, target_url) as second:
@@ -429,7 +429,7 @@ def locks_cut(ground: Ground, chance: random.Random, times: int) -> Figures:
                 )
             assert 0 in [code for _, code in ended], ended
             with loading(ground.urls.mongodb_url, target_url) as again:
-                assert victim.FINISHED in again.end(), again.said
+                assert victim.FINISHED in again.end(), again.output
             ground.compare(target_url, figures)
     return figures
 
@@ -470,10 +470,10 @@ def hostile_settings(ground: Ground, chance: random.Random, times: int) -> Figur
             with loading(ground.urls.mongodb_url, target_url) as process:
                 time.sleep(chance.uniform(0, ground.seconds))
                 process.kill()
-                figures.take(process.said)
+                figures.take(process.output)
             with loading(ground.urls.mongodb_url, target_url) as process:
-                assert victim.FINISHED in process.end(), process.said
-                figures.take(process.said)
+                assert victim.FINISHED in process.end(), process.output
+                figures.take(process.output)
             ground.compare(target_url, figures)
     return figures
 
@@ -487,7 +487,7 @@ def signed(ground: Ground) -> Iterator[Urls]:
             generate(client.get_default_database(), scale=0.01)
         with command(urls, "run", "--approver", "Soak") as process:
             process.end()
-            assert process.code == 0, process.said
+            assert process.code == 0, process.output
         yield urls
 
 
@@ -614,14 +614,14 @@ def source_changing(ground: Ground, chance: random.Random, times: int) -> Figure
                             _write(source["Users"], chance)
                             _write(source["crm_Accounts"], chance)
                         process.kill()
-                        figures.take(process.said)
+                        figures.take(process.output)
                         figures.faults += 1
             with loading(fresh.mongodb_url, fresh.postgres_url) as process:
-                assert victim.FINISHED in process.end(), process.said
-                figures.take(process.said)
+                assert victim.FINISHED in process.end(), process.output
+                figures.take(process.output)
             with ground.target() as other_url:
                 with loading(fresh.mongodb_url, other_url) as process:
-                    assert victim.FINISHED in process.end(), process.said
+                    assert victim.FINISHED in process.end(), process.output
                 undisturbed = replace(ground, content=contents(other_url))
             undisturbed.compare(fresh.postgres_url, figures, source_url=fresh.mongodb_url)
     return figures

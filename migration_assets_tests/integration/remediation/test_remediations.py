@@ -319,8 +319,8 @@ def test_a_load_that_was_cut_off_starts_again_where_the_rules_changed(damaged: D
     connection, table = damaged.connection, TABLES["Tasks"]
     now = dependencies_of(connection, table)
     begun = ledger.begin(connection, table, NO_REMEDIATIONS, now, [{}])
-    done = RangeLine(1, {}, ContentDigest(), {"documents": 0})
-    ledger.complete(connection, begun, done)
+    first_line = RangeLine(1, {}, ContentDigest(), {"documents": 0})
+    ledger.complete(connection, begun, first_line)
     messages: list[str] = []
     load_table(damaged.source, connection, table, remediations=damaged.rules, say=messages.append)
     assert messages[0] == "Tasks: not resumed, the remediations have changed since"

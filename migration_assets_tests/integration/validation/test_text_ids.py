@@ -77,9 +77,9 @@ def test_no_document_is_judged_one_by_one(loaded: Loaded, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Judge, "judge", noted)
     for name, table in TABLES.items():
-        assert {found.passed for found in all_checks(loaded.source, loaded.connection, name)} == {
-            True
-        }, name
+        assert {
+            evidence.passed for evidence in all_checks(loaded.source, loaded.connection, name)
+        } == {True}, name
         if not unique_keys(table):  # who has a unique value depends on the documents before
             assert not judged, name
         judged.clear()
@@ -89,22 +89,22 @@ def test_no_document_is_judged_one_by_one(loaded: Loaded, monkeypatch: pytest.Mo
 def test_a_damage_turns_its_checks_red(loaded: Loaded, damage: Damage) -> None:
     for statement in damage.statements:
         assert loaded.connection.execute(statement.encode()).rowcount != 0
-    found = all_checks(loaded.source, loaded.connection, damage.table)
-    assert {evidence.layer for evidence in found if not evidence.is_sound} == damage.red
+    results = all_checks(loaded.source, loaded.connection, damage.table)
+    assert {evidence.layer for evidence in results if not evidence.is_sound} == damage.red
 
 
 def test_parts_are_cut_at_texts(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entity_pass, "DOCUMENTS_PER_BATCH", 3)
     parts: list[Part] = []
 
-    def shared(given: Sequence[Part], compare_part: ComparePart) -> Iterator[Comparison]:
-        parts.extend(given)
-        return map(compare_part, given)
+    def shared(compared_parts: Sequence[Part], compare_part: ComparePart) -> Iterator[Comparison]:
+        parts.extend(compared_parts)
+        return map(compare_part, compared_parts)
 
     table = TABLES["Documents"]
-    found = compare(loaded.source, loaded.connection, table, Phases(), shared=shared)
-    assert found.documents == loaded.source[table.name].count_documents({}) > 6
-    assert len(parts) == 1 + (found.documents - 1) // 6
-    assert sum(len(part.drawn) for part in parts) == len(found.sampled) == found.documents
-    assert not found.values.kinds
-    assert not found.faults.kinds
+    comparison = compare(loaded.source, loaded.connection, table, Phases(), shared=shared)
+    assert comparison.documents == loaded.source[table.name].count_documents({}) > 6
+    assert len(parts) == 1 + (comparison.documents - 1) // 6
+    assert sum(len(part.drawn) for part in parts) == len(comparison.sampled) == comparison.documents
+    assert not comparison.values.kinds
+    assert not comparison.faults.kinds

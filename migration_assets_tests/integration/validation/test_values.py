@@ -262,7 +262,7 @@ CHANGES: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("table", "field", "statement"), CHANGES, ids=lambda each: each[:60])
+@pytest.mark.parametrize(("table", "field", "statement"), CHANGES, ids=lambda value: value[:60])
 def test_a_changed_value_is_found(loaded: Loaded, table: str, field: str, statement: str) -> None:
     identifier = damaged(loaded, statement)
     evidence = checked(loaded, table)

@@ -71,9 +71,9 @@ def test_wheel_holds_what_messages_refer_to(wheel: Path) -> None:
 @pytest.mark.slow
 def test_definitions_need_nothing_of_the_demo(wheel: Path, tmp_path: Path) -> None:
     code = "from migration_assets import definitions as d; print(d.__file__, len(d.build_defs().assets))"
-    done = run(wheel, tmp_path, "-c", code)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(wheel))
+    completed = run(wheel, tmp_path, "-c", code)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.startswith(str(wheel))
 
 
 @pytest.mark.slow
@@ -83,8 +83,8 @@ def test_wheel_migrates_a_sample(
     with MongoClient[dict[str, Any]](source_url) as client:
         generate(client.get_default_database(), scale=0.01)
     urls = {SOURCE_URL.name: source_url, TARGET_URL.name: target_url}
-    done = run(wheel, tmp_path, "-m", "migration_assets", "run", **urls)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = run(wheel, tmp_path, "-m", "migration_assets", "run", **urls)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     demo = run(wheel, tmp_path, "-m", "migration_assets", "demo")
     assert demo.returncode == 2
     assert "pip install 'migration-assets[demo]'" in " ".join(demo.stderr.split())
