@@ -60,7 +60,7 @@ TEXTS = [
 
 
 def deep(levels: int) -> Any:
-    """Returns documents and arrays within each other."""
+    """Returns nested documents and arrays."""
     value: Any = "bottom"
     for level in range(levels):
         value = [value] if level % 2 else {"a": value}
@@ -123,7 +123,7 @@ FIELDS = {
     for source in sources(table).values()
     if source.rule is not Rule.KEY
 }
-"""A collection and a field for each rule and what stands for a missing value."""
+"""A collection and a field for each rule and each policy on missing values."""
 RELATION = ("Documents", "tasksIDs")
 MANY = 2**16 + 1
 """More than a length of two bytes counts, and than a statement of PostgreSQL takes as parameters."""
@@ -190,7 +190,7 @@ def test_bad_input_is_a_row_or_on_record(servers: Urls) -> None:
 
 
 def assert_arrived(target: Connection) -> None:
-    """Asserts what needs no judge: texts are as they were, and what is large is whole."""
+    """Asserts without a judge that texts are unchanged and large values are whole."""
     ((collection, name),) = (
         where
         for (rule, missing), where in FIELDS.items()
@@ -217,7 +217,7 @@ def assert_arrived(target: Connection) -> None:
 
 
 LONG = "".join(chr(33 + number * 7919 % 90) for number in range(9_000))
-"""Longer than an entry of an index may be, and not to be compressed below it."""
+"""Longer than the entry of an index may be, even compressed."""
 AMONG_OBJECT_IDS = "early 258"
 """Its UUID sorts before that of the last ObjectId, which stands in the same batch."""
 AWKWARD_IDS: list[Any] = ["", " ", LONG, {"a": LONG}, Binary(LONG.encode()), None, True, 7, "7"]

@@ -1,4 +1,4 @@
-"""Frames through a real COPY: what goes in comes out, to the last character."""
+"""Frames through a real COPY: values arrive unchanged, to the last character."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def oid_of(target: Connection, table: str = '"Users"') -> int:
     return int(row[0])
 
 
-def test_what_is_staged_becomes_the_table_and_is_like_it(
+def test_the_staging_table_becomes_the_table_and_is_like_it(
     users: SourceDatabase, target: Connection
 ) -> None:
     tables = ("migration.uuid_map", '"Users"', '"crm_Accounts"', '"AccountWatchers"')
@@ -178,7 +178,7 @@ PUT_ON_IT: dict[str, tuple[LiteralString, LiteralString]] = {
         "SELECT FROM pg_inherits WHERE inhrelid = '\"Users\"'::regclass",
     ),
 }
-"""What somebody may put on the table, and how to see that it is there."""
+"""Statements that put something on the table, and the query that sees it."""
 
 TAKEN_ALONG: dict[str, tuple[LiteralString, LiteralString]] = {
     "a default": (
@@ -203,7 +203,7 @@ TAKEN_ALONG: dict[str, tuple[LiteralString, LiteralString]] = {
 
 
 def persistence(target: Connection) -> str:
-    """How the staging table is kept: `p` where it survives a crash, `u` where it is unlogged."""
+    """The persistence of the staging table: `p` where it survives a crash, `u` where unlogged."""
     query = "SELECT relpersistence FROM pg_class WHERE oid = %s"
     row = target.execute(query, [oid_of(target, STAGED.as_string())]).fetchone()
     assert row is not None
@@ -224,7 +224,7 @@ def test_a_table_that_somebody_has_put_something_on_stays(
 
 
 @pytest.mark.parametrize(("put", "seen"), TAKEN_ALONG.values(), ids=TAKEN_ALONG)
-def test_what_a_new_table_can_have_too_is_taken_along(
+def test_additions_that_a_new_table_can_have_are_taken_along(
     schema: Connection, put: LiteralString, seen: LiteralString
 ) -> None:
     before = oid_of(schema)

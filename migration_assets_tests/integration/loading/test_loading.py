@@ -99,7 +99,7 @@ ALL_TABLES = [
     *(("migration", table.name) for table in BOOKKEEPING.sorted_tables),
     *(("migration_staging", staged_name(book.name)) for book in BOOKS),
 ]
-"""Those that refer to others first."""
+"""Tables that refer to others come first."""
 
 
 def empty(connection: Connection) -> None:
@@ -580,7 +580,7 @@ def test_an_unknown_time_series_is_kept_whole(source: SourceDatabase, bare: Conn
 def test_an_identifier_that_is_not_utf8_does_not_stop_the_map(
     source: SourceDatabase, bare: Connection
 ) -> None:
-    """Nor does one with a name twice. Two that a driver would take for the same are two."""
+    """Nor does one with a doubled name. Two that a driver decodes to the same are two."""
     identifiers: list[Any] = ["12345", "12345", {"a": 1, "b": 5}, {"a": 2, "b": 5}]
     raw = [
         bson.encode(user(n, _id=identifier)) for n, identifier in enumerate(identifiers, start=2)
@@ -1013,7 +1013,7 @@ def test_unique_values_may_change_hands(source: SourceDatabase, constrained: Con
 def test_a_unique_value_may_be_the_id_of_another_row(
     source: SourceDatabase, constrained: Connection
 ) -> None:
-    """A row whose value changed had its own id for a moment, which another row had for good."""
+    """While the value of a row changed, it was the row's own id, which is another row's value."""
     ids = [str(uid(n)) for n in range(1, 5)]
     source["Users"].insert_many([user(n, email=f"e{n}") for n in range(1, 5)])
     source["Boards"].insert_one(board(9, 4))
@@ -1367,7 +1367,7 @@ def interrupted(
 
 
 class KilledError(Exception):
-    """Stands for the end of the process."""
+    """Stands for the death of the process."""
 
 
 def everything(target: Connection) -> dict[str, list[str]]:
@@ -1472,7 +1472,7 @@ def killed_at(
 def resumed(
     monkeypatch: pytest.MonkeyPatch, source: SourceDatabase, target: Connection
 ) -> tuple[LoadResult, list[int], list[str]]:
-    """Loads the users; returns the numbers of the batches written, and what was said."""
+    """Loads the users; returns the result, the numbers of the batches written, and the messages."""
     batch_numbers: list[int] = []
     messages: list[str] = []
     with monkeypatch.context() as patch:
@@ -1540,7 +1540,7 @@ def remove_all_but_one(source: SourceDatabase, target: Connection) -> None:
 
 
 def lose_staging(source: SourceDatabase, target: Connection) -> None:
-    """As a crash of the server does, since staging is unlogged."""
+    """Loses staging as a crash of the server does, since it is unlogged."""
     del source
     target.execute('TRUNCATE migration_staging."Users"')
 
@@ -1606,7 +1606,7 @@ def test_a_killed_load_starts_again_where_references_have_changed(
 # --- Secrets -----------------------------------------------------------------------------------------
 
 
-def test_what_a_load_says_holds_no_value(source: SourceDatabase, bare: Connection) -> None:
+def test_the_messages_of_a_load_hold_no_value(source: SourceDatabase, bare: Connection) -> None:
     source["Users"].insert_many(
         [
             user(1, password="hunter2\x00"),

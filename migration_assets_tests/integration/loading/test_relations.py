@@ -1,4 +1,4 @@
-"""What documents refer to is found in what is staged: rows, books and counts as if each id were looked up."""
+"""References are resolved in the staged rows: rows, books and counts as if each id were looked up."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ HEX = f"{77:024x}"
 
 
 def faulty(source: SourceDatabase, *, seed: int) -> None:
-    """Writes documents of all kinds of ids, which refer to each other rightly and wrongly."""
+    """Writes documents of all kinds of ids, with right and wrong references to each other."""
     chance = random.Random(seed)
     texts = ["a text", 'another "é"']
     users: list[Any] = [*map(oid, range(1, 80)), HEX, *texts, 5, 2.5, {"a": 1}]

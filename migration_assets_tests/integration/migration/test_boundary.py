@@ -129,7 +129,7 @@ def test_an_unexpected_error_is_its_kind_and_place_and_no_value(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_kind_of_error_says_a_value(
+def test_no_kind_of_error_shows_a_value(
     small_migration: Urls,
     boards_url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,7 +153,7 @@ def test_no_kind_of_error_says_a_value(
 def test_a_check_that_an_error_kept_from_running_is_red_and_says_why(
     small_migration: Urls, boards_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be grey beside what was materialized."""
+    """Without a result it would be grey beside the materialization."""
 
     def once(*arguments: Any, **named: Any) -> list[Evidence]:
         monkeypatch.setattr("migration_assets.assets.tables.run_checks", gone)
@@ -195,7 +195,7 @@ def executed(
 
 
 def test_every_step_is_guarded() -> None:
-    """One that is added without the boundary is found here."""
+    """This finds a new step without the boundary."""
     unguarded = [
         asset.op.name
         for asset in definitions().assets or ()
@@ -206,7 +206,7 @@ def test_every_step_is_guarded() -> None:
     assert unguarded == []
 
 
-def test_what_another_process_raised_is_the_same_here() -> None:
+def test_an_error_of_another_process_is_the_same_here() -> None:
     @guarded
     def broken() -> None:
         value_error()

@@ -54,7 +54,7 @@ UNREACHABLE = "127.0.0.1:9"  # the port of discard, on which nobody listens
 
 @pytest.fixture(autouse=True)
 def small_application(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A user's shell in a directory that holds nothing; of our variables, only the application is set.
+    """A user's shell in an empty directory; of our variables, only the application is set.
 
     What a command says does not depend on how many tables there are: with NextCRM's, each run takes ten times
     as long.
@@ -67,7 +67,7 @@ def small_application(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def nextcrm(monkeypatch: pytest.MonkeyPatch, small_application: None) -> None:
-    """The application that is migrated where nothing is set."""
+    """Migrates the default application."""
     del small_application
     monkeypatch.delenv(MODEL.name)
 
@@ -156,7 +156,7 @@ def sample_url(servers: Urls) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Migrated:
-    """What `migration-assets run` has done."""
+    """The result of `migration-assets run`."""
 
     variables: Mapping[str, str]
     result: CommandResult
@@ -560,7 +560,7 @@ def test_decisions_are_readable_on_a_narrow_terminal() -> None:
 
 
 def processes_naming(directory: Path) -> list[str]:
-    """Returns the command lines of processes in which a directory is named."""
+    """Returns the command lines of processes that name a directory."""
     command_lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -40,7 +40,7 @@ FIRST, SECOND, COMMAND = (str(uuid.uuid4()) for _ in range(3))
 STATISTICS_OF_LOADS = "statistics of loads"
 
 Outcome: TypeAlias = tuple[int, Mapping[str, list[tuple[Any, ...]]]]
-"""The exit code of a run, and what it left in the target (:func:`result_of`)."""
+"""The exit code of a run, and the state of the target after it (:func:`result_of`)."""
 
 
 def test_an_executor_that_there_is_not_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def source(servers: Urls) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def in_process(servers: Urls, source: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """What a run in one process gives."""
+    """The outcome of a run in one process."""
     with database_copy(servers) as target:
         return run(source, target, IN_PROCESS, tmp_path_factory.mktemp("in_process"))
 
@@ -119,7 +119,7 @@ def started(source: str, target: str, executor: str, directory: Path) -> subproc
 
 
 def run(source: str, target: str, executor: str, directory: Path) -> Outcome:
-    """Runs a migration, and returns how it ended and what it left."""
+    """Runs a migration; returns its exit code and the state of the target."""
     process = started(source, target, executor, directory)
     _, errors = process.communicate()
     assert process.returncode in (0, 1), errors
@@ -150,7 +150,7 @@ def count_of_loads(target: str) -> int:
 
 
 def assert_same(outcome: Outcome, other: Outcome, but: str = "") -> None:
-    """Compares the exit code, and each part of what two runs left, but for one."""
+    """Compares the exit codes and all parts of the state after two runs, except one part."""
     assert outcome[0] == other[0]
     assert other[1]["tables"]
     for part, rows in other[1].items():
@@ -174,7 +174,7 @@ VERDICT = "SELECT verdict, report -> 'findings', report -> 'waivers' FROM migrat
 
 
 def result_of(target: str) -> Mapping[str, list[tuple[Any, ...]]]:
-    """Returns all that a run has left in the target, but for ids and times."""
+    """Returns the state of the target after a run, without ids and times."""
     with psycopg.connect(target) as connection:
 
         def rows(*name: str) -> list[tuple[Any, ...]]:

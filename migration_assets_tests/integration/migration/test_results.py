@@ -1,4 +1,4 @@
-"""What a command takes for the result of a run: what stands in the target's records since it began."""
+"""The result of a run for a command: the records in the target since the run began."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def dirty(servers: Urls, rules_file: Path) -> Iterator[Dirty]:
 
 @pytest.fixture
 def damaged(dirty: Dirty) -> Iterator[Dirty]:
-    """The target may be damaged: what is done to it is undone."""
+    """The loaded sample, for damage to the target, which is undone afterwards."""
     with dirty.connection.transaction(force_rollback=True):
         yield dirty
 
@@ -309,7 +309,7 @@ DAMAGES: dict[str, tuple[str, str, set[Layer]]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_damage_to_what_was_remediated_is_seen(damaged: Dirty, what: str) -> None:
+def test_damage_to_remediated_values_is_seen(damaged: Dirty, what: str) -> None:
     table, statement, layers = DAMAGES[what]
     assert damaged.connection.execute(statement).rowcount == 1
     assert red(damaged, table) == layers
@@ -419,7 +419,7 @@ def test_explain_shows_the_value_of_a_field_beside_that_of_the_row(settings: Dir
 
 
 @pytest.mark.usefixtures("settings")
-def test_explain_and_run_name_what_is_wrong(tmp_path: Path) -> None:
+def test_explain_and_run_name_the_mistake(tmp_path: Path) -> None:
     with pytest.raises(MigrationError, match="the model knows no such collection"):
         explain(Console(), "users", str(USER))
     with pytest.raises(MigrationError, match="neither the source nor the UUID map has it"):

@@ -1,4 +1,4 @@
-"""Each kind of rule on real servers: what becomes of a few documents, and that the checks agree."""
+"""Each kind of rule on real servers: its effect on a few documents, and the checks agree."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ def test_orphaned_elements_alone_are_dropped(migrate: Migrate) -> None:
     assert migrated.counts() == {"shared": 2, "watchers": 1}
 
 
-def test_all_that_is_wrong_with_a_document_is_told_and_the_rules_that_it_had(
+def test_a_rejection_names_all_errors_and_keeps_the_rules_applied(
     migrate: Migrate,
 ) -> None:
     user = {**USER_DOCUMENT, "_id": 1, "email": "a@example.org"}
@@ -485,7 +485,7 @@ def test_numbers_that_mongodb_holds_equal_are_one_id(migrate: Migrate) -> None:
     ]
 
 
-def test_explain_shows_what_a_rejected_document_would_be_and_what_is_kept_of_others(
+def test_explain_shows_the_row_of_a_rejected_document_and_the_kept_parts_of_others(
     migrate: Migrate, source_url: str, tables_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = {**USER_DOCUMENT, "_id": 7.0, "is_admin": "perhaps", "password": "geheim", "name": 5}

@@ -85,7 +85,7 @@ def todo(number: int, of: Any, **fields: Any) -> dict[str, Any]:
 def like_new(
     source: SourceDatabase, target: Connection, fresh: Connection
 ) -> dict[str, LoadResult]:
-    """Holds rows and books equal to those of whole loads into an empty target, which it returns by table."""
+    """Compares rows and books with whole loads into an empty target; returns these loads by table."""
     empty(fresh)
     whole_loads = {name: load(source, fresh, name) for name in LOADED}
     assert everything(target) == everything(fresh)
@@ -307,7 +307,7 @@ def test_an_id_that_somebody_removed_before_its_document_went_is_missed(
     like_new(source, bare, constrained)
 
 
-def test_what_is_touched_during_a_load_is_put_right(
+def test_rows_touched_during_a_load_are_put_right(
     source: SourceDatabase,
     bare: Connection,
     constrained: Connection,
@@ -348,7 +348,7 @@ def killed_and_resumed(
     monkeypatch: pytest.MonkeyPatch,
     happens: Callable[[], None] = lambda: None,
 ) -> tuple[LoadResult, list[int], list[str]]:
-    """A load of the accounts that is killed before its third batch, and the one after that."""
+    """Kills a load of the accounts before its third batch, and returns the load after it."""
     batch_numbers: list[int] = []
     messages: list[str] = []
 
@@ -440,7 +440,7 @@ def _some(chance: random.Random, *values: Any) -> Any:
 
 
 def _document(chance: random.Random, name: str, number: int) -> dict[str, Any]:
-    """A document that is clean or not, with references to others that are there or not."""
+    """A clean or faulty document, with references to present or missing documents."""
     to_user, to_board = oid(chance.randrange(1, 7)), oid(chance.randrange(20, 27))
     odd = {} if chance.random() < 0.7 else {"unknown": _some(chance, 1, None, "\x00")}
     match name:

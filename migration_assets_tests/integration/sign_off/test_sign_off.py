@@ -136,7 +136,7 @@ def recorded(
     results: Mapping[tuple[str, str], CheckResult | None] | None = None,
     **changes: Any,
 ) -> Recorded:
-    """A record in which all is green but what is given."""
+    """A record in which everything is green, apart from the arguments."""
     loads = {name: load_of(name, number) for number, name in enumerate(TABLES, start=1)}
     loads["uuid_map"] = load_of("uuid_map", 1)
     results_or_none: dict[tuple[str, str], CheckResult | None] = {**green(), **(results or {})}
@@ -161,7 +161,7 @@ def lost(count: int, keys: int = KEYS) -> Recorded:
 
 
 def caused_by(line: BookCount, keys: int = KEYS) -> tuple[Cause, Proposal]:
-    """The cause of what is lost in a line, with a rule that resolves it."""
+    """The cause of the losses of a line, with a rule that resolves it."""
     loss = Loss(
         line.table, line.collection, line.field, line.kind, line.reason, line.count, keys=keys
     )
@@ -339,7 +339,7 @@ def test_names_of_unknown_fields_are_bounded_and_counted_in_full(
     assert {len(name) for name in unmapped.fields} == {200}
 
 
-def test_warnings_and_what_the_model_does_not_know_are_information() -> None:
+def test_warnings_and_unknown_fields_and_collections_are_information() -> None:
     warns = result_of("Tasks", Layer.REFERENCES, passed=False, severity=Severity.WARN)
     record = recorded(
         results={("Tasks", "references"): warns},
@@ -440,7 +440,7 @@ def test_draft_has_what_was_seen_and_asks_for_name_and_reason(tmp_path: Path) ->
     assert "finding:" not in draft(made_report(record, judged(record, PRINTS)))
 
 
-def test_what_nobody_has_looked_at_cannot_be_waived() -> None:
+def test_a_finding_that_nobody_has_checked_cannot_be_waived() -> None:
     record, prints, _ = FINDINGS["check missing"]
     judgement = judged(record, prints, waiving(waiver(finding="Tasks:types:missing")))
     assert judgement.word == "NO-GO"
@@ -503,7 +503,7 @@ def test_waiver_of_nothing_is_an_error_that_names_the_findings() -> None:
         judged(lost(3), PRINTS, waiving(waiver(), waiver(finding="Boards:x")))
 
 
-def test_error_names_the_ids_that_are_like_the_wanted_one_first() -> None:
+def test_error_names_the_most_similar_ids_first() -> None:
     ids = [f"Boards:values:nulled:field_{number}" for number in range(40)]
     message = known_ids([*ids, LIKES], "Tasks:values:nulled:like")
     assert message.startswith(f"the findings are: {LIKES}, ")
@@ -639,7 +639,7 @@ def test_digest_is_of_the_canonical_form() -> None:
     assert canonical({"b": "é", "a": 1}) == '{"a":1,"b":"é"}'.encode()
 
 
-def test_what_people_write_is_text_on_the_page_and_in_markdown() -> None:
+def test_input_of_people_is_text_on_the_page_and_in_markdown() -> None:
     evil = "<script>alert(1)</script> [x](http://evil.example) *b*"
     judgement = judged(
         lost(3), PRINTS, replace(waiving(waiver(name=evil, reason=evil)), approver=evil)
@@ -740,7 +740,7 @@ def prints(small_source: SourceDatabase) -> Mapping[str, str]:
 
 @pytest.fixture(scope="module")
 def checked(servers: Urls, small_migration: Urls) -> Iterator[Connection]:
-    """A migrated target, all of whose checks have passed; what is done to it is rolled back."""
+    """A migrated target whose checks have all passed; changes to it are rolled back."""
     with (
         database_copy(servers, small_migration.postgres_url) as url,
         open_target(url) as connection,
@@ -853,7 +853,7 @@ TOUCHES = {
 
 
 @pytest.mark.parametrize(("statement", "finding"), TOUCHES.values(), ids=TOUCHES.keys())
-def test_what_somebody_touches_after_the_checks_is_no_go(
+def test_a_change_after_the_checks_is_no_go(
     checked: Connection,
     small_source: SourceDatabase,
     prints: Mapping[str, str],
@@ -870,7 +870,7 @@ def test_what_somebody_touches_after_the_checks_is_no_go(
 def test_check_of_older_data_that_ends_later_is_stale(
     servers: Urls, small_migration: Urls, prints: Mapping[str, str], loaded: str
 ) -> None:
-    """The check is bound to what it has seen: a load that ends while it runs is not in it."""
+    """A check covers the data that it has read: a load that ends during the check is not in it."""
     checked_table = "gpt_models" if loaded == "gpt_models" else "TodoList"
     anew = sql.SQL(
         "INSERT INTO migration.loads SELECT (jsonb_populate_record(l, jsonb_build_object('id', i, "
@@ -910,7 +910,7 @@ def test_rows_that_waited_for_their_deletion_are_no_touch_of_somebody_else(
 
 
 def files_of_reports(directory: Path, words: Sequence[str], *, never: Sequence[str]) -> list[Path]:
-    """Returns the files of reports with these verdicts; none but their owner reads them, and no secret."""
+    """Returns the files of reports with these verdicts; only their owner reads them, and no secret is in."""
     files = sorted(directory.iterdir())
     assert [path.name.partition("Z-")[2] for path in files] == [
         f"{word}.{kind}" for word in words for kind in ("html", "json")
@@ -1006,7 +1006,7 @@ PAIRS = [
     *[(front, f"{front}-panel") for front in ("good", "bad", "warn")],
     *[("text", f"{tone}-panel") for tone in ("good", "bad")],
 ]
-"""Colours of text, and what they stand on."""
+"""Colours of text and of the background."""
 
 
 def luminance(colour: str) -> float:

@@ -56,7 +56,7 @@ def before(faulty_sample: Loaded) -> Verdicts:
 
 @pytest.fixture
 def loaded(faulty_sample: Loaded) -> Iterator[Loaded]:
-    """A sample whose target may be damaged: what is done to it is undone."""
+    """A sample for damage to the target, which is undone afterwards."""
     with faulty_sample.connection.transaction(force_rollback=True):
         yield faulty_sample
 

@@ -149,7 +149,7 @@ def pristine(clean: tuple[SourceDatabase, Connection]) -> SourceDatabase:
 
 @pytest.fixture
 def connection(clean: tuple[SourceDatabase, Connection]) -> Iterator[Connection]:
-    """The clean target, to be damaged: what is done to it is undone."""
+    """The clean target, for damage, which is undone afterwards."""
     with clean[1].transaction(force_rollback=True):
         yield clean[1]
 
@@ -163,7 +163,7 @@ def shown(evidence: Evidence) -> set[tuple[Any, ...]]:
 
 
 def assert_red(evidence: Evidence, *lines: tuple[str | None, str, Fault]) -> None:
-    """The check is red, the data is not sound, and the lines are all that it shows."""
+    """Asserts that the check is red, the data unsound, and exactly these lines are shown."""
     assert shown(evidence) == set(lines)
     names = [*evidence.counts, *(line["what"] for line in evidence.sample)]
     assert set(map(type, names)) == {str}  # what Dagster can keep, and no enum

@@ -34,7 +34,7 @@ from migration_assets_tests.support.loaded_sample import Loaded
 
 @pytest.fixture
 def loaded(faulty_sample: Loaded) -> Iterator[Loaded]:
-    """A sample whose target may be damaged: what is done to it is undone."""
+    """A sample for damage to the target, which is undone afterwards."""
     with faulty_sample.connection.transaction(force_rollback=True):
         yield faulty_sample
 
@@ -91,9 +91,7 @@ def test_evidence_names_what_was_counted(faulty_sample: Loaded) -> None:
     assert f"{evidence.counts['rejected']} of them rejected" in evidence.summary
 
 
-def test_what_arrived_without_loss_but_not_as_it_was_is_a_warning(
-    source: SourceDatabase, target: Connection
-) -> None:
+def test_lossless_changes_are_a_warning(source: SourceDatabase, target: Connection) -> None:
     table = TABLES["systemServices"]
     source[table.name].insert_many(
         [
@@ -345,7 +343,7 @@ ONE = [
 
 
 def counted(source: SourceDatabase, *values: bytes) -> dict[Measure, int]:
-    """What the server counts of a field that has each of some values."""
+    """The server's counts of a field that takes each of some values."""
     collection = source["counted"]
     collection.drop()
     for number, value in enumerate(values):

@@ -29,11 +29,11 @@ DAMAGES_OF_ANY_ID = [
     for damage in DAMAGES
     if damage.group in (ROW, REFERENCE, PAIR) and damage.table != "crm_Accounts"
 ]
-"""Those that name no ObjectId."""
+"""Damages whose statements name no ObjectId."""
 
 
 def with_texts(value: Any) -> Any:
-    """Returns a value without an ObjectId, or a text of one, in it."""
+    """Returns a value in which each ObjectId, and each text of one, is replaced."""
     if isinstance(value, ObjectId) or (isinstance(value, str) and ObjectId.is_valid(value)):
         return f'id "é" {value}'
     if isinstance(value, dict):
@@ -62,7 +62,7 @@ def sample(servers: Urls) -> Iterator[Loaded]:
 
 @pytest.fixture
 def loaded(sample: Loaded) -> Iterator[Loaded]:
-    """The sample, whose target may be damaged: what is done to it is undone."""
+    """The sample for damage to the target, which is undone afterwards."""
     with sample.connection.transaction(force_rollback=True):
         yield sample
 

@@ -80,7 +80,7 @@ def whole(servers: Urls) -> Iterator[Connection]:
 
 @pytest.fixture
 def connection(whole: Connection) -> Iterator[Connection]:
-    """A target to be damaged: what is done to it is undone."""
+    """A target for damage, which is undone afterwards."""
     with whole.transaction(force_rollback=True):
         yield whole
 
@@ -418,7 +418,7 @@ def test_dates_are_read_whatever_the_server_writes(connection: Connection) -> No
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_something_has_to_hold_of_every_column(table: str) -> None:
+def test_every_column_has_a_condition(table: str) -> None:
     of_columns = [column for column, _ in held(TABLES[table])]
     assert [*dict.fromkeys(of_columns)] == [column.name for column in TABLES[table].columns]
     for column in TABLES[table].primary_key:
@@ -433,7 +433,7 @@ def test_the_model_agrees_with_itself() -> None:
 
 @cache
 def column_of(rule: Rule) -> tuple[str, Mapping[tuple[str, str], pl.Expr]]:
-    """The first column of the model with this rule, and what has to hold of it."""
+    """The first column of the model with this rule, and the conditions on it."""
     table, name = next(
         (table, name)
         for table in ENTITIES.values()
@@ -472,7 +472,7 @@ HARD_TEXTS = st.text(st.sampled_from('{}",\\ \nNUL'))
 QUICK = examples(30)
 
 
-def test_null_is_no_value_but_where_there_must_be_one() -> None:
+def test_null_fails_only_where_a_value_is_required() -> None:
     assert not holds(Rule.KEY, None)
     assert not holds(Rule.REFERENCE_ARRAY, None)
     assert holds(Rule.JSON, None)

@@ -56,7 +56,7 @@ EVIDENCE_KEYS = {"source_id", "id", "field", "what", "expected", "actual"}
 
 @pytest.fixture
 def loaded(faulty_sample: Loaded) -> Iterator[Loaded]:
-    """A sample whose target may be damaged: what is done to it is undone."""
+    """A sample for damage to the target, which is undone afterwards."""
     with faulty_sample.connection.transaction(force_rollback=True):
         yield faulty_sample
 
@@ -172,7 +172,7 @@ def test_no_range_of_rows_is_read_once_for_each_of_them(
 
 
 def change(table: str, assigned: str, condition: str = "TRUE") -> str:
-    """Returns what changes the first row that meets a condition."""
+    """Returns the statement that changes the first row that meets a condition."""
     chosen = f'(SELECT id FROM "{table}" WHERE {condition} ORDER BY id LIMIT 1)'
     return f'UPDATE "{table}" SET {assigned} WHERE id = {chosen} RETURNING id'
 
@@ -279,7 +279,7 @@ def test_a_changed_value_is_found(loaded: Loaded, table: str, field: str, statem
 
 
 def test_just_some_documents_are_compared(loaded: Loaded) -> None:
-    """By their ids, whatever kind these are of: rows, lines of the books, references, and what is gone."""
+    """By their ids of any kind: rows, lines of the books, references, and deleted documents."""
     table, tasks = TABLES["Tasks"], loaded.source["Tasks"]
     ids = [document["_id"] for document in tasks.find({}, {"_id": 1})]
     comparison = recheck(loaded.source, loaded.connection, table, ids)
@@ -339,7 +339,7 @@ def test_the_same_values_in_another_form_are_not_differences(
 
 
 def test_types_are_judged_where_values_cannot_be_read(loaded: Loaded) -> None:
-    """One pass answers three layers; what keeps two of them from running is what the third is for."""
+    """One pass answers three layers; the error that stops two of them is what the third reports."""
     loaded.connection.execute('ALTER TABLE "Tasks" ALTER likes TYPE text')
     loaded.connection.execute(change("Tasks", "likes = 'many'").encode())
     layers = (Layer.VALUES, Layer.REFERENCES, Layer.TYPES)
@@ -416,7 +416,7 @@ def test_a_row_that_waits_for_its_deletion_is_none(loaded: Loaded) -> None:
 
 
 def book(name: str, action: str, condition: str = "TRUE") -> str:
-    """Returns what damages the first line of a book of a table, and returns its source id."""
+    """Returns the statement that damages the first line of a book of a table and returns its source id."""
     chosen = f"(SELECT ctid FROM migration.{name} WHERE {condition} ORDER BY source_id LIMIT 1)"
     return f"{action.format(f'migration.{name}')} WHERE ctid = {chosen} RETURNING source_id"
 
@@ -760,7 +760,7 @@ def test_batches_of_any_size_compare_the_same(
 
 @pytest.fixture
 def most_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of small batches: how many whole rows were read at once."""
+    """The numbers of whole rows read at once, with small batches."""
     row_counts: list[int] = []
     read = rows.frames
 
@@ -842,7 +842,7 @@ def test_long_lines_of_the_books_are_compared_as_short_ones(
 
 
 def test_extremes_arrive(source: SourceDatabase, target: Connection) -> None:
-    """What is far from plain, compared on real servers rather than by one's own arithmetic alone."""
+    """Extreme values, compared on real servers rather than by our own arithmetic alone."""
     contract = {
         "_id": ObjectId("ffffffffffffffffffffffff"),
         "title": "\U0001f469\u200d\U0001f4bb \\N \"'\t\r\n",
