@@ -81,6 +81,8 @@ CREATE TABLE IF NOT EXISTS migration.issues (
 
 COMMENT ON TABLE migration.issues IS 'Lossy conversions, one row each, with the original value.';
 
+CREATE INDEX IF NOT EXISTS issues_source_id_idx ON migration.issues USING hash (source_id);
+
 CREATE INDEX IF NOT EXISTS issues_target_table_idx ON migration.issues (target_table);
 
 CREATE TABLE IF NOT EXISTS migration.loads (
@@ -141,6 +143,8 @@ CREATE TABLE IF NOT EXISTS migration.rejected_documents (
 
 COMMENT ON TABLE migration.rejected_documents IS 'Documents that did not become a row, whole.';
 
+CREATE INDEX IF NOT EXISTS rejected_documents_source_id_idx ON migration.rejected_documents USING hash (source_id);
+
 CREATE INDEX IF NOT EXISTS rejected_documents_target_table_idx ON migration.rejected_documents (target_table);
 
 CREATE TABLE IF NOT EXISTS migration.remediations (
@@ -155,6 +159,8 @@ CREATE TABLE IF NOT EXISTS migration.remediations (
 );
 
 COMMENT ON TABLE migration.remediations IS 'Values that a remediation changed before conversion, with the original.';
+
+CREATE INDEX IF NOT EXISTS remediations_source_id_idx ON migration.remediations USING hash (source_id);
 
 CREATE INDEX IF NOT EXISTS remediations_target_table_idx ON migration.remediations (target_table);
 
@@ -198,6 +204,8 @@ CREATE TABLE IF NOT EXISTS migration.unmapped_fields (
 
 COMMENT ON TABLE migration.unmapped_fields IS 'Fields that the model does not know, kept.';
 
+CREATE INDEX IF NOT EXISTS unmapped_fields_source_id_idx ON migration.unmapped_fields USING hash (source_id);
+
 CREATE INDEX IF NOT EXISTS unmapped_fields_target_table_idx ON migration.unmapped_fields (target_table);
 
 CREATE TABLE IF NOT EXISTS migration.uuid_map (
@@ -226,4 +234,4 @@ CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.unmapped_fields"
 CREATE UNLOGGED TABLE IF NOT EXISTS migration_staging."books.remediations"
   (LIKE migration.remediations);
 
-COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version 550b1f772e8a0b92';
+COMMENT ON SCHEMA migration IS 'bookkeeping of migration-assets, version b058da2882a1329b';

@@ -18,6 +18,15 @@ BOOKKEEPING = sa.MetaData(
     naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"},
 )
 
+
+def _by_source_id(book: str) -> sa.Index:
+    """Returns the index by which the lines of a batch of documents are found.
+
+    Of hashes: a B-tree holds no `_id` of more than 2,704 bytes.
+    """
+    return sa.Index(f"{book}_source_id_idx", "source_id", postgresql_using="hash")
+
+
 uuid_map = sa.Table(
     "uuid_map",
     BOOKKEEPING,
@@ -40,6 +49,7 @@ rejected_documents = sa.Table(
     sa.Column("document", sa.Text(), nullable=False, comment="canonical Extended JSON"),
     sa.Column("accepted_by", sa.Text(), comment="the remediations that accept or defer it"),
     sa.Column("deferred_until", sa.Text(), comment="the later step that it waits for"),
+    _by_source_id("rejected_documents"),
     comment="Documents that did not become a row, whole.",
 )
 
@@ -56,6 +66,7 @@ issues = sa.Table(
     sa.Column("original", sa.Text(), nullable=False, comment="canonical Extended JSON"),
     sa.Column("accepted_by", sa.Text(), comment="the remediation that accepts it"),
     sa.CheckConstraint("kind IN ('altered', 'nulled', 'orphaned')", name="issues_kind_check"),
+    _by_source_id("issues"),
     comment="Lossy conversions, one row each, with the original value.",
 )
 
@@ -78,6 +89,7 @@ unmapped_fields = sa.Table(
     sa.Column("collection", sa.Text(), nullable=False),
     sa.Column("source_id", sa.Text(), nullable=False),
     sa.Column("fields", sa.Text(), nullable=False, comment="canonical Extended JSON"),
+    _by_source_id("unmapped_fields"),
     comment="Fields that the model does not know, kept.",
 )
 
@@ -92,6 +104,7 @@ remediations = sa.Table(
     sa.Column("element", sa.Integer(), comment="position in the array of the source, from 0"),
     sa.Column("original", sa.Text(), comment="canonical Extended JSON, NULL where missing"),
     sa.Column("replacement", sa.Text(), comment="canonical Extended JSON, NULL where dropped"),
+    _by_source_id("remediations"),
     comment="Values that a remediation changed before conversion, with the original.",
 )
 
