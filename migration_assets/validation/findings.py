@@ -63,7 +63,7 @@ class Fault(enum.StrEnum):
 
 
 @dataclass(slots=True)
-class Tally(Generic[Kind]):
+class CountedFindings(Generic[Kind]):
     """What is wrong, as it is found, without the values.
 
     Attributes:
@@ -88,7 +88,7 @@ class Tally(Generic[Kind]):
         if len(self.sample) < SAMPLE_SIZE:
             self.sample.append({**line})
 
-    def join(self, others: Tally[Kind]) -> None:
+    def join(self, others: CountedFindings[Kind]) -> None:
         """Takes in what was found of another part."""
         self.kinds.update(others.kinds)
         self.keys.total += others.keys.total
@@ -96,7 +96,7 @@ class Tally(Generic[Kind]):
 
 
 @dataclass(slots=True)
-class Findings(Tally[str]):
+class Findings(CountedFindings[str]):
     """What is wrong with rows, values and books, or with references.
 
     A line of the sample has ``source_id``, ``id``, ``field``, ``what``, and digests of what is ``expected``
@@ -141,7 +141,7 @@ class Findings(Tally[str]):
 
 
 @dataclass(slots=True)
-class TypeFindings(Tally[tuple[str, str]]):
+class TypeFindings(CountedFindings[tuple[str, str]]):
     """What is wrong with types, by column and check.
 
     Attributes:

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from migration_assets.model import junction_of
+from migration_assets.text import counted
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.exact_values import ORPHANED
 from migration_assets.validation.findings import (
@@ -82,13 +83,14 @@ def _summary(counts: Counter[str], comparison: Comparison) -> str:
         kinds = ", ".join(
             f"{count} {what}" for what, count in sorted(comparison.faults.kinds.items())
         )
-        parts.append(f"{comparison.faults.count} references are not in order ({kinds})")
+        parts.append(f"{counted(comparison.faults.count, 'reference')} not in order ({kinds})")
     if counts["orphaned"]:
-        parts.append(f"{counts['orphaned']} references are orphaned, each on record")
+        parts.append(f"{counted(counts['orphaned'], 'reference')} orphaned, on record")
     if counts["accepted"]:
-        parts.append(f"{counts['accepted']} orphaned references are accepted by a remediation")
+        accepted = counted(counts["accepted"], "orphaned reference")
+        parts.append(f"{accepted} accepted by a remediation")
     if counts["asymmetric"]:
-        parts.append(f"{counts['asymmetric']} pairs stand in only one of the two arrays")
+        parts.append(f"{counted(counts['asymmetric'], 'pair')} in only one of the two arrays")
     return "; ".join(parts) or f"all {counts['references']} references arrived and lead to a row"
 
 

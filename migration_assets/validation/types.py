@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from migration_assets.target.connection import Connection
+from migration_assets.text import counted
 from migration_assets.validation.evidence import (
     Evidence,
     Layer,
@@ -173,7 +174,8 @@ def _evidence(table: sa.Table, findings: TypeFindings, phases: Phases) -> Eviden
     failed = {
         f"{column}: {check}": count for (column, check), count in sorted(findings.kinds.items())
     }
-    summary = f"{total} failures in {len({column for column, _ in findings.kinds})} columns"
+    columns = len({column for column, _ in findings.kinds})
+    summary = f"{counted(total, 'failure')} in {counted(columns, 'column')}"
     return Evidence(
         table=table.name,
         layer=Layer.TYPES,

@@ -19,6 +19,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from migration_assets.text import counted
 from migration_assets.validation.evidence import SAMPLE_SIZE, Evidence, Layer, Phases, Severity
 from migration_assets.validation.exact_values import ALTERED, NULLED, REJECTED
 from migration_assets.validation.findings import (
@@ -130,10 +131,13 @@ class _Verdict:
     def summary(self) -> str:
         """Returns the verdict in one line."""
         if not self.is_sound:
-            return (
-                f"{self.comparison.values.count} differences and {len(self.totals)} totals that "
-                f"differ, in {self.comparison.documents} documents and {self.comparison.rows} rows"
-            )
+            faults = [
+                (self.comparison.values.count, "difference"),
+                (len(self.totals), "wrong total"),
+            ]
+            counts = " and ".join(counted(count, noun) for count, noun in faults if count)
+            of_what = (self.comparison.documents, "document"), (self.comparison.rows, "row")
+            return f"{counts} in {' and '.join(counted(*of) for of in of_what)}"
         equal = (
             f"all {self.comparison.rows} rows equal what {self.comparison.documents} documents say"
         )
