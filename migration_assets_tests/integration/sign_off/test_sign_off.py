@@ -948,7 +948,7 @@ def test_damage_is_no_go_until_it_is_waived_and_other_damage_is_no_go_again(
     damaged(1)
     code, output = call("sign-off")
     assert code == 1
-    assert "✗ openAi_keys: check values failed: 1 differences" in output
+    assert "✗ openAi_keys: check values failed: 1 difference in" in output
 
     code, output = call(
         "sign-off", "--approver", "Ann Example", "--waive", f"{finding}=rotated key"
