@@ -65,18 +65,23 @@ def _write_ids_as_texts(database: Database[dict[str, Any]], name: str) -> None:
     new = database[f"{name} with texts"]
     documents = database[name].find({}, sort=[("_id", 1)])
     while batch := list(islice(documents, _BATCH)):
-        new.insert_many([_with_texts(document) for document in batch], ordered=False)
+        new.insert_many([with_texts(document) for document in batch], ordered=False)
     if database[name].estimated_document_count():
         new.rename(name, dropTarget=True)
 
 
-def _with_texts(value: Any) -> Any:
-    """Returns a value in which no ObjectId is left, nor a reference that was held as its text."""
+def with_texts(value: Any, text: str = "id-{}") -> Any:
+    """Returns a value in which no ObjectId is left, nor a reference that was held as its text.
+
+    Args:
+        value: What a document holds, or the whole of it.
+        text: What stands for an ObjectId, with a place for its digits.
+    """
     if isinstance(value, ObjectId) or (isinstance(value, str) and ObjectId.is_valid(value)):
-        return f"id-{value}"
+        return text.format(value)
     if isinstance(value, dict):
-        return {key: _with_texts(held) for key, held in value.items()}
-    return [_with_texts(held) for held in value] if isinstance(value, list) else value
+        return {key: with_texts(held, text) for key, held in value.items()}
+    return [with_texts(held, text) for held in value] if isinstance(value, list) else value
 
 
 def warm(task: Task) -> Done:

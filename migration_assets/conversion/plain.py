@@ -117,15 +117,16 @@ def id_arrays(field: Field, collection: str) -> IdArrays:
     if not arrays_of_texts:
         return IdArrays(arrays.are_plain, arrays.lengths, of_ids)
     are_plain, lengths = arrays.are_plain.copy(), arrays.lengths.copy()
-    are_plain[list(arrays_of_texts)] = True
-    lengths[list(arrays_of_texts)] = list(map(len, arrays_of_texts.values()))
-    known = {
-        text: uuid_bytes(collection, text)
-        for text in {*chain.from_iterable(arrays_of_texts.values())}
-    }
-    of_texts = b"".join(known[text] for text in chain.from_iterable(arrays_of_texts.values()))
-    holders = [np.repeat(np.arange(len(field)), arrays.lengths)]
-    holders += [np.repeat(np.array([*arrays_of_texts]), lengths[[*arrays_of_texts]])]
+    rows_of_texts = np.array([*arrays_of_texts])
+    are_plain[rows_of_texts] = True
+    lengths[rows_of_texts] = [*map(len, arrays_of_texts.values())]
+    texts_in_order = [*chain.from_iterable(arrays_of_texts.values())]
+    known = {text: uuid_bytes(collection, text) for text in {*texts_in_order}}
+    of_texts = b"".join(known[text] for text in texts_in_order)
+    holders = [
+        np.repeat(np.arange(len(field)), arrays.lengths),
+        np.repeat(rows_of_texts, lengths[rows_of_texts]),
+    ]
     in_order = np.argsort(np.concatenate(holders), kind="stable")
     elements = np.frombuffer(of_ids + of_texts, dtype=f"V{UUID_BYTES}")[in_order]
     return IdArrays(are_plain, lengths, elements.tobytes())

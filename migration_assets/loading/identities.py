@@ -21,7 +21,7 @@ from migration_assets.identity import (
     canonical,
     object_id_uuids,
     source_id,
-    uuid_bytes,
+    source_uuid,
 )
 from migration_assets.loading.jobs import Conversion, Job, Reading
 from migration_assets.loading.load import load, silent
@@ -157,9 +157,9 @@ def identities(collection: str, data: bytes) -> pl.DataFrame:
         uuids = object_id_uuids(object_ids)
         source_ids = of_width(object_ids, OBJECT_ID_BYTES).bin.encode("hex")
     else:
-        identifiers = [identifier(document) for document in split(data)]
-        uuids = b"".join(uuid_bytes(collection, own_id) for own_id in identifiers)
-        source_ids = pl.Series(map(source_id, identifiers), dtype=pl.String)
+        written = [source_id(identifier(document)) for document in split(data)]
+        uuids = b"".join(source_uuid(collection, written_id).bytes for written_id in written)
+        source_ids = pl.Series(written, dtype=pl.String)
     ids = of_width(uuids, UUID_BYTES)
     return pl.DataFrame({"id": ids, "source_id": source_ids}).select(
         pl.lit(collection).alias("collection"), "id", "source_id"

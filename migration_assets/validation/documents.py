@@ -30,7 +30,7 @@ from migration_assets.validation.identities import (
     source_id_of,
 )
 from migration_assets.validation.many_ids import (
-    IDENTIFIERS,
+    IS_ID,
     UUID_DTYPE,
     hex_texts,
     keys_of_source_ids,
@@ -44,7 +44,6 @@ from migration_assets.validation.placed_values import (
     PADDING,
     Numbers,
     are_named,
-    by_kind,
     places_after,
 )
 
@@ -53,7 +52,6 @@ _UUID_DTYPE = f"S{UUID_SIZE}"
 _LEAST = 5
 """Bytes of an empty document: its length and its end."""
 _IDENTIFIER = b"_id\0"
-_IS_ID = by_kind(dict.fromkeys(IDENTIFIERS, 1)) == 1
 
 Item = TypeVar("Item")
 
@@ -113,7 +111,7 @@ class Identities:
         """Returns who documents are."""
         data, first = documents.data, documents.starts + LENGTH
         places, fit = places_after(data, first, len(_IDENTIFIER), documents.ends - 1)
-        fit &= _IS_ID[places.kinds] & are_named(data, _IDENTIFIER, first)
+        fit &= IS_ID[places.kinds] & are_named(data, _IDENTIFIER, first)
         are_own = fit & (places.kinds == bson.OBJECT_ID)
         own = object_ids(data, np.where(are_own, places.starts, 0))
         keys, names = uuids_of(own), hex_texts(own)

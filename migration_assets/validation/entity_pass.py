@@ -192,9 +192,8 @@ def _finish(compared_table: ComparedTable, result: Comparison) -> None:
         before: uuid.UUID | None = None
         for ids in ids_in_pages(connection, table):
             strangers = []
-            for row_id, is_own in zip(
-                ids, known().have([i.bytes for i in ids]).tolist(), strict=True
-            ):
+            are_own = known().have([row_id.bytes for row_id in ids]).tolist()
+            for row_id, is_own in zip(ids, are_own, strict=True):
                 if row_id == before:
                     of_none.judged.differ(What.MISSING_IN_SOURCE, str(row_id), actual=str(row_id))
                 elif not is_own:

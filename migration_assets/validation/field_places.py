@@ -15,7 +15,7 @@ import numpy as np
 
 from migration_assets.validation import bson_reader as bson
 from migration_assets.validation.documents import Documents
-from migration_assets.validation.many_ids import IDENTIFIERS
+from migration_assets.validation.many_ids import IDENTIFIERS, IS_ID
 from migration_assets.validation.placed_values import (
     LENGTH,
     MISSING,
@@ -24,9 +24,9 @@ from migration_assets.validation.placed_values import (
     Mask,
     Numbers,
     Places,
+    among,
     are_named,
     at_each_byte,
-    by_kind,
     places_after,
 )
 
@@ -40,7 +40,6 @@ _HEADS_END = np.cumsum([0, *(_NAME_SIZES + 1)])
 """Bytes of the types and names of so many elements."""
 _NAME_WORDS = np.array([int.from_bytes(name, "little") for name in _NAMES], dtype=np.uint64)
 _NAME_MASKS = np.array([(1 << 8 * len(name)) - 1 for name in _NAMES], dtype=np.uint64)
-_IS_ID = by_kind(dict.fromkeys(IDENTIFIERS, 1)) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,7 @@ class FieldPlaces:
 
     def __post_init__(self) -> None:
         self._allowed = {
-            name.encode() + b"\x00": by_kind(dict.fromkeys(kinds & UNDERSTOOD, 1)) == 1
-            for name, kinds in self.kinds.items()
+            name.encode() + b"\x00": among(kinds & UNDERSTOOD) for name, kinds in self.kinds.items()
         }
 
     def find(self, documents: Documents) -> Found:
@@ -196,7 +194,7 @@ def _elements_alike(data: bytes, arrays: Places) -> tuple[Numbers, Places]:
     """Returns the same, and -1 also for arrays whose ids are not all of one type and size, or very many."""
     begin, last = arrays.starts + LENGTH, arrays.ends - 1
     firsts, are_alike = places_after(data, begin, len(_NAMES[0]), last)
-    are_alike &= _IS_ID[firsts.kinds]
+    are_alike &= IS_ID[firsts.kinds]
     sizes = np.where(are_alike, firsts.ends - firsts.starts, 0)
     counts = np.full(len(begin), -1)
     low = 0

@@ -26,11 +26,14 @@ from migration_assets.validation.placed_values import (
     Mask,
     Numbers,
     Places,
+    among,
     at_each_byte,
 )
 
 IDENTIFIERS = frozenset({bson.OBJECT_ID, bson.STRING, bson.INT32, bson.INT64, bson.BINARY})
 """The types of ids that plain documents have, and plain references."""
+IS_ID = among(IDENTIFIERS)
+"""Of each BSON type, whether it is one of these."""
 UUID_DTYPE = f"V{UUID_SIZE}"
 """What numpy takes for a UUID, as bytes."""
 _AS_IT_IS = r"^[ !#-\[\]-~]+$"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +27,18 @@ UNDERSTOOD = frozenset({*_FIXED, *_SIZED})
 """The types whose values can be stepped over."""
 
 
-def by_kind(numbers: Mapping[int, int]) -> Numbers:
-    """Returns numbers by BSON type, 0 for all others."""
-    number_by_kind = np.zeros(256, dtype=np.int64)
-    number_by_kind[list(numbers)] = list(numbers.values())
-    return number_by_kind
+def among(kinds: Iterable[int]) -> Mask:
+    """Tells of each BSON type whether it is one of some."""
+    are_among = np.zeros(256, dtype=np.bool_)
+    are_among[list(kinds)] = True
+    return are_among
 
 
-_BYTES = by_kind(_FIXED | _SIZED)
-_IS_UNDERSTOOD = by_kind(dict.fromkeys(UNDERSTOOD, 1)) == 1
-_HAS_LENGTH = by_kind(dict.fromkeys(_SIZED, 1)) == 1
-_LEAST = by_kind(dict.fromkeys(_SIZED, 5))
-_ENDS_WITH_ZERO = by_kind(dict.fromkeys((bson.STRING, bson.DOCUMENT, bson.ARRAY), 1)) == 1
+_BYTES = np.array([(_FIXED | _SIZED).get(kind, 0) for kind in range(256)])
+_IS_UNDERSTOOD = among(UNDERSTOOD)
+_HAS_LENGTH = among(_SIZED)
+_LEAST = np.where(_HAS_LENGTH, 5, 0)
+_ENDS_WITH_ZERO = among((bson.STRING, bson.DOCUMENT, bson.ARRAY))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from bson import ObjectId
 from pymongo import MongoClient
 
 from migration_assets.embedded import Urls, fresh_database
@@ -21,6 +20,7 @@ from migration_assets.validation.evidence import Phases
 from migration_assets.validation.findings import Comparison
 from migration_assets.validation.judge import Judge, Judgement
 from migration_assets.validation.table_pass import compare
+from migration_assets_bench.sample import with_texts
 from migration_assets_tests.support.damages import DAMAGES, PAIR, REFERENCE, ROW, Damage
 from migration_assets_tests.support.loaded_sample import Loaded, all_checks, load_everything
 
@@ -32,15 +32,6 @@ DAMAGES_OF_ANY_ID = [
 """Damages whose statements name no ObjectId."""
 
 
-def with_texts(value: Any) -> Any:
-    """Returns a value in which each ObjectId, and each text of one, is replaced."""
-    if isinstance(value, ObjectId) or (isinstance(value, str) and ObjectId.is_valid(value)):
-        return f'id "é" {value}'
-    if isinstance(value, dict):
-        return {name: with_texts(held) for name, held in value.items()}
-    return [with_texts(held) for held in value] if isinstance(value, list) else value
-
-
 @pytest.fixture(scope="module")
 def sample(servers: Urls) -> Iterator[Loaded]:
     with fresh_database(servers) as urls:
@@ -48,7 +39,7 @@ def sample(servers: Urls) -> Iterator[Loaded]:
             database = client.get_default_database()
             generate(database, scale=0.01, dirty=0)
             for name in database.list_collection_names(filter={"type": "collection"}):
-                documents = with_texts([*database[name].find()])
+                documents = with_texts([*database[name].find()], 'id "é" {}')
                 database[name].delete_many({})
                 if documents:
                     database[name].insert_many(documents)
